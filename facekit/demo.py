@@ -1,0 +1,202 @@
+"""The demonstration: names people in photos if there are any, else finds faces in two portraits."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from facekit.alignment import Aligner
+from facekit.detection import Detector
+from facekit.embedding import Embedder
+from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
+from facekit.errors import EnrolmentWarning, FacekitError, WeightsNotFoundError
+from facekit.faces import RecognizedFace
+from facekit.imaging import IMAGE_SUFFIXES, RGBImage, load_image
+from facekit.progress import track
+from facekit.recognizer import FaceRecognizer
+from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
+
+PHOTO_SET = "five_celebrities"
+_FIT = 480
+
+
+@dataclass(frozen=True)
+class NamedPhoto:
+    """A photo of a known person, and whom the recogniser saw in it.
+
+    Args:
+        path: The photo.
+        person: Who it shows.
+        found: The faces found.
+    """
+
+    path: Path
+    person: str
+    found: Sequence[RecognizedFace]
+
+    @property
+    def right(self) -> bool:
+        """Whether the person, and nobody else of those enrolled, is named."""
+        return {face.name for face in self.found} - {None} == {self.person}
+
+
+def run_demo(data: Path | None, output: Path, console: Console) -> bool:
+    """Runs the demonstration and writes an annotated contact sheet.
+
+    Args:
+        data: The folder that holds ``five_celebrities/train`` and ``five_celebrities/val`` (a
+            folder of photos a person), or ``None``.
+        output: The folder for the contact sheet.
+        console: Where to print.
+
+    Returns:
+        Whether every photo was named rightly, as far as there was something to name.
+
+    Raises:
+        FacekitError: If the contact sheet cannot be written.
+    """
+    photos = None if data is None else data / PHOTO_SET
+    has_photos = photos is not None and all((photos / part).is_dir() for part in ("train", "val"))
+    try:
+        embedder = Embedder()
+    except WeightsNotFoundError as error:
+        _show_portraits(None, output, console)
+        _say_missing(console, weights_error=error, photos=has_photos)
+        return True
+    if photos is not None and has_photos:
+        return _name_people(embedder, photos, output, console)
+    right = _show_portraits(embedder, output, console)
+    _say_missing(console, weights_error=None, photos=False)
+    return right
+
+
+def _name_people(embedder: Embedder, photos: Path, output: Path, console: Console) -> bool:
+    recognizer = FaceRecognizer(embedder=embedder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EnrolmentWarning)
+        recognizer.fit(photos / "train")
+    if recognizer.report_ is not None:
+        console.print(recognizer.report_.summary(), markup=False, highlight=False, soft_wrap=True)
+    paths = sorted(
+        path for path in (photos / "val").glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES
+    )
+    named = [
+        NamedPhoto(path, path.parent.name, recognizer.recognize(path))
+        for path in track(paths, "Recognising", total=len(paths), shown=True)
+    ]
+    right = sum(photo.right for photo in named)
+    console.print(_table(named, right))
+    tiles = [
+        Tile(draw_faces(photo.path, photo.found, fit=_FIT), photo.person, photo.right)
+        for photo in named
+    ]
+    title = f"{right} of {len(named)} photos named rightly, by {recognizer.embedder.record.name}"
+    _save_sheet(contact_sheet(tiles, title=title, side=300), output, console)
+    return right == len(named)
+
+
+def _table(named: Sequence[NamedPhoto], right: int) -> Table:
+    table = Table(
+        title=f"{right} of {len(named)} photos named rightly",
+        caption="Distance: to the nearest enrolled photo of the person, between unit embeddings.",
+    )
+    table.add_column("Photo")
+    table.add_column("Shows", no_wrap=True)
+    table.add_column("Named", no_wrap=True)
+    table.add_column("Distance", justify="right")
+    table.add_column("", no_wrap=True)
+    for photo in named:
+        names = "\n".join(face.label for face in photo.found) or "no face found"
+        distances = "\n".join(f"{face.distance:.2f}" for face in photo.found)
+        short = photo.path.name if len(photo.path.name) <= 28 else f"…{photo.path.name[-27:]}"
+        mark = "[green]✓[/]" if photo.right else "[red]✗[/]"
+        table.add_row(short, photo.person, names, distances, mark)
+    return table
+
+
+def _show_portraits(embedder: Embedder | None, output: Path, console: Console) -> bool:
+    portraits = portrait_paths()
+    detector = Detector()
+    if embedder is None:
+        tiles = []
+        for name, path in portraits.items():
+            faces = detector.detect(path)
+            console.print(f"{name}: {len(faces)} face found, keypoints aligned to a square")
+            aligned = Aligner(_FIT).align(path, faces)
+            tiles.append(Tile(draw_faces(path, faces, fit=_FIT), name))
+            tiles += [Tile(face, f"{name}, aligned") for face in aligned]
+        _save_sheet(contact_sheet(tiles, columns=4, side=300), output, console)
+        return True
+    enrolled, *strangers = portraits
+    recognizer = FaceRecognizer(embedder=embedder, detector=detector)
+    recognizer.fit({enrolled: portraits[enrolled]}, progress=False)
+    console.print(f"Enrolled {enrolled} with one portrait; recognised in pictures:")
+    mirrored = load_image(portraits[enrolled])[:, ::-1]
+    # One person is enrolled: her portrait, mirrored, must be named, and everybody else unknown.
+    questions: list[tuple[str, RGBImage, str | None]] = [
+        (f"{enrolled}, mirrored", np.ascontiguousarray(mirrored), enrolled)
+    ]
+    questions += [(name, load_image(portraits[name]), None) for name in strangers]
+    tiles, all_right = [], True
+    for title, pixels, expected in questions:
+        found = recognizer.recognize(pixels)
+        right = [face.name for face in found] == [expected]
+        all_right = all_right and right
+        names = ", ".join(f"{face.label} (distance {face.distance:.2f})" for face in found)
+        console.print(f"  {title}: {names or 'no face found'}", highlight=False)
+        tiles.append(Tile(draw_faces(pixels, found, fit=_FIT), title, right))
+    _save_sheet(contact_sheet(tiles, columns=4, side=300), output, console)
+    return all_right
+
+
+def portrait_paths() -> dict[str, Path]:
+    """Returns the public-domain portraits that installed Python packages carry, by name.
+
+    Grace Hopper's comes with matplotlib, which facekit needs; Eileen Collins' with scikit-image,
+    which it does not.
+
+    Example:
+        >>> from facekit.demo import portrait_paths
+        >>> list(portrait_paths())[0]
+        'Grace Hopper'
+    """
+    places = {
+        "Grace Hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+        "Eileen Collins": ("skimage", "data/astronaut.png"),
+    }
+    found = {}
+    for name, (package, inside) in places.items():
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.origin is not None:
+            path = Path(spec.origin).parent / inside
+            if path.is_file():
+                found[name] = path
+    return found
+
+
+def _save_sheet(sheet: RGBImage, output: Path, console: Console) -> None:
+    path = output / "contact_sheet.png"
+    save_image(path, sheet)
+    console.print(f"Wrote {os.fspath(path)}", highlight=False, soft_wrap=True)
+
+
+def _say_missing(console: Console, *, weights_error: FacekitError | None, photos: bool) -> None:
+    lines = ["To see more:"]
+    if weights_error is not None:
+        lines.append(f"- naming people needs weights: {weights_error}")
+    if not photos:
+        lines.append(
+            f"- photos of known people: put them into {PHOTO_SET}/train/<person>/ and "
+            f"{PHOTO_SET}/val/<person>/ in a folder, and name that folder in FACEKIT_DATA or --data"
+        )
+    record = REGISTRY[DEFAULT_WEIGHTS]
+    lines.append(f"- the weights {record.name}: {record.licence}")
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,112 @@
+"""Folding: batch normalisations and residual scales moved into the convolutions before them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.embedding.blocks import (
+    BATCH_NORMALIZATION_EPSILON,
+    BATCH_NORMALIZATION_SUFFIX,
+    RESIDUAL_SCALE_SUFFIX,
+)
+from facekit.errors import WeightsError
+
+LayerWeights = dict[str, dict[str, npt.NDArray[np.float32]]]
+"""Weights by layer name, then by weight name (``kernel``, ``bias``, ``beta``, ...)."""
+
+
+def layer_weights(network: Any) -> LayerWeights:
+    """Returns a copy of a network's weights by layer and weight name."""
+    return {
+        layer.name: {
+            weight.name: np.asarray(weight.numpy(), dtype=np.float32) for weight in layer.weights
+        }
+        for layer in network.layers
+        if layer.weights and "seed_generator_state" not in {w.name for w in layer.weights}
+    }
+
+
+def assign(network: Any, weights: LayerWeights) -> None:
+    """Fills a network strictly by name and shape: nothing missing, nothing left over.
+
+    Args:
+        network: A ``keras.Model``.
+        weights: Weights by layer and weight name.
+
+    Raises:
+        WeightsError: If names or shapes differ; the message names the first few.
+    """
+    import keras
+
+    targets = {
+        (layer.name, weight.name): weight
+        for layer in network.layers
+        for weight in layer.weights
+        if weight.name != "seed_generator_state"
+    }
+    sources = {
+        (layer, name): array for layer, arrays in weights.items() for name, array in arrays.items()
+    }
+    problems = [f"{'/'.join(key)} is missing" for key in targets.keys() - sources.keys()]
+    problems += [f"{'/'.join(key)} has no place" for key in sources.keys() - targets.keys()]
+    problems += [
+        f"{'/'.join(key)} has shape {sources[key].shape}, the network needs {tuple(weight.shape)}"
+        for key, weight in targets.items()
+        if key in sources and tuple(weight.shape) != sources[key].shape
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:3])
+        raise WeightsError(
+            f"the weights do not fit the network {network.name}: {shown}"
+            + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+        )
+    for key, weight in targets.items():
+        if not np.isfinite(sources[key]).all():
+            raise WeightsError(f"the weights hold NaN or infinite values in {'/'.join(key)}")
+        weight.assign(keras.ops.convert_to_tensor(sources[key], dtype=weight.dtype))
+
+
+def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeights:
+    """Folds batch normalisations and residual scales into kernels and biases.
+
+    A batch normalisation in inference is y = (x − mean) / √(variance + ε) + beta, linear in the
+    output x of the layer before it: its factor scales that layer's kernel, the rest is a bias.
+
+    Args:
+        weights: The weights of a network as it is trained.
+        residual_scales: The scale of each residual projection, by layer name.
+
+    Returns:
+        The weights of the folded network, by the names of the layers that remain.
+    """
+    folded: LayerWeights = {}
+    for name, arrays in weights.items():
+        if name.endswith(BATCH_NORMALIZATION_SUFFIX):
+            continue
+        kernel = arrays["kernel"].astype(np.float64)
+        bias = arrays.get("bias", np.zeros(kernel.shape[-1])).astype(np.float64)
+        normalization = weights.get(name + BATCH_NORMALIZATION_SUFFIX)
+        if normalization is not None:
+            factor = 1.0 / np.sqrt(
+                normalization["moving_variance"].astype(np.float64) + BATCH_NORMALIZATION_EPSILON
+            )
+            kernel = kernel * factor
+            bias = normalization["beta"] + (bias - normalization["moving_mean"]) * factor
+        scale = residual_scales.get(name, 1.0)
+        folded[name] = {
+            "kernel": (kernel * scale).astype(np.float32),
+            "bias": (bias * scale).astype(np.float32),
+        }
+    return folded
+
+
+def residual_scales(network: Any) -> dict[str, float]:
+    """Returns the scale of each residual projection of a network as it is trained."""
+    return {
+        layer.name.removesuffix(RESIDUAL_SCALE_SUFFIX): float(layer.scale)
+        for layer in network.layers
+        if layer.name.endswith(RESIDUAL_SCALE_SUFFIX)
+    }

@@ -1,0 +1,50 @@
+"""The triplet head: from a feature map to a unit embedding."""
+
+from __future__ import annotations
+
+import keras
+
+from facekit.embedding.blocks import (
+    BATCH_NORMALIZATION_EPSILON,
+    BATCH_NORMALIZATION_SUFFIX,
+    Tensor,
+)
+
+
+def triplet_head(
+    features: Tensor,
+    embedding_size: int,
+    *,
+    dropout: float = 0.0,
+    batch_normalization: bool = False,
+    folded: bool = False,
+) -> Tensor:
+    """Adds global average pooling, dropout, a dense layer and L2 normalisation.
+
+    Args:
+        features: A feature map, ``(batch, height, width, channels)``.
+        embedding_size: The number of components d of an embedding.
+        dropout: The share of pooled features that training drops, 0 to 1.
+        batch_normalization: Whether the dense layer's output is batch-normalised, as the published
+            FaceNet weights have it. The dense layer then has no bias of its own.
+        folded: Whether to build the graph without batch normalisation and dropout, for inference.
+
+    Returns:
+        Embeddings, ``(batch, d)``, of unit L2 norm.
+
+    References:
+        Schroff, Kalenichenko and Philbin, "FaceNet" (CVPR 2015), figure 2: the constraint
+        ‖f(x)‖₂ = 1.
+    """
+    x = keras.layers.GlobalAveragePooling2D(name="AvgPool")(features)
+    if dropout and not folded:
+        x = keras.layers.Dropout(dropout, name="Dropout")(x)
+    separate = batch_normalization and not folded
+    x = keras.layers.Dense(embedding_size, use_bias=not separate, name="Bottleneck")(x)
+    if separate:
+        x = keras.layers.BatchNormalization(
+            scale=False,
+            epsilon=BATCH_NORMALIZATION_EPSILON,
+            name="Bottleneck" + BATCH_NORMALIZATION_SUFFIX,
+        )(x)
+    return keras.layers.UnitNormalization(axis=-1, dtype="float32", name="embedding")(x)

@@ -1,0 +1,178 @@
+"""What to enrol: reading the photos of known people, and the report of what became of each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from facekit.errors import EnrolmentError, InvalidArgumentError
+from facekit.imaging import IMAGE_SUFFIXES, ImageSource, describe_source, list_images
+
+EnrolmentSource: TypeAlias = (
+    str | os.PathLike[str] | Mapping[str, Any] | Iterable[tuple[str, ImageSource]]
+)
+"""A folder with one folder a person, ``{name: images}``, or pairs of name and image."""
+
+OutcomeStatus: TypeAlias = Literal[
+    "enrolled", "several faces", "no face", "unreadable", "not a photo"
+]
+
+
+@dataclass(frozen=True)
+class PhotoOutcome:
+    """What became of one photo that should be enrolled.
+
+    Args:
+        person: Whose photo it is.
+        source: What the photo is called.
+        status: ``"enrolled"``; ``"several faces"`` (enrolled, with the largest face);
+            ``"no face"``, ``"unreadable"`` or ``"not a photo"`` (left out).
+        detail: One sentence more.
+    """
+
+    person: str
+    source: str
+    status: OutcomeStatus
+    detail: str = ""
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether a face of the photo is enrolled."""
+        return self.status in ("enrolled", "several faces")
+
+
+@dataclass(frozen=True)
+class EnrolmentReport:
+    """What became of every photo that was given.
+
+    Args:
+        outcomes: One for each photo, in order.
+    """
+
+    outcomes: tuple[PhotoOutcome, ...]
+
+    @property
+    def enrolled(self) -> tuple[PhotoOutcome, ...]:
+        """The photos that are enrolled."""
+        return tuple(outcome for outcome in self.outcomes if outcome.enrolled)
+
+    @property
+    def left_out(self) -> tuple[PhotoOutcome, ...]:
+        """The photos that are not enrolled."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.enrolled)
+
+    @property
+    def several_faces(self) -> tuple[PhotoOutcome, ...]:
+        """The photos of which the largest of several faces is enrolled."""
+        return tuple(o for o in self.outcomes if o.status == "several faces")
+
+    @property
+    def people(self) -> dict[str, int]:
+        """The people of the photos given, sorted, with the number of photos enrolled of each."""
+        counts = Counter(outcome.person for outcome in self.enrolled)
+        return {name: counts[name] for name in sorted({o.person for o in self.outcomes})}
+
+    def summary(self) -> str:
+        """Returns the report as text: a line in total, then one for each photo worth a look."""
+        enrolled_people = sum(1 for count in self.people.values() if count)
+        several = self.several_faces
+        lines = [f"{len(self.enrolled)} photos of {enrolled_people} people enrolled"]
+        if self.left_out:
+            lines.append(f"{len(self.left_out)} photos left out:")
+            lines += [f"  {o.source} ({o.person}): {o.detail}" for o in self.left_out]
+        if several:
+            lines.append(f"{len(several)} photos show several faces:")
+            lines += [f"  {o.source} ({o.person}): {o.detail}" for o in several]
+        missing = [name for name, count in self.people.items() if name and not count]
+        if missing:
+            lines.append(f"not enrolled for want of a usable photo: {', '.join(missing)}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A photo to enrol: whose it is, what it is called, and where to read it.
+
+    ``source`` is ``None`` for a file that is no photo; it is only reported.
+    """
+
+    person: str
+    label: str
+    source: ImageSource | None
+
+
+def read_candidates(photos: EnrolmentSource) -> list[Candidate]:
+    """Lists the photos to enrol.
+
+    Args:
+        photos: As :meth:`facekit.FaceRecognizer.fit` takes them.
+
+    Returns:
+        The photos, each with its person; in a folder also the files that are none.
+
+    Raises:
+        EnrolmentError: If the folder is missing or holds no photos.
+        InvalidArgumentError: If ``photos`` has another form.
+    """
+    if isinstance(photos, str | os.PathLike):
+        candidates = list(_in_folder(Path(photos)))
+    elif isinstance(photos, Mapping):
+        candidates = [item for name, images in photos.items() for item in _of_person(name, images)]
+    elif isinstance(photos, Iterable):
+        candidates = [item for pair in photos for item in _of_pair(pair)]
+    else:
+        raise InvalidArgumentError(
+            "photos must be a folder, {name: images} or pairs of (name, image), "
+            f"got {type(photos).__name__}"
+        )
+    if not candidates:
+        raise EnrolmentError("no photos to enrol were given")
+    return candidates
+
+
+def _in_folder(folder: Path) -> Iterator[Candidate]:
+    if not folder.is_dir():
+        raise EnrolmentError(
+            f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder with "
+            "one folder a person, named after the person, that holds the photos"
+        )
+    people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for person in people:
+        yield from _in_person_folder(person.name, person)
+    if not people:
+        raise EnrolmentError(
+            f"{folder}: holds no folders; put the photos of each person into a folder named after "
+            "the person"
+        )
+    for path in list_images(folder):
+        yield Candidate("", str(path), None)
+
+
+def _in_person_folder(name: str, folder: Path) -> Iterator[Candidate]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        is_image = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+        yield Candidate(name, str(path), path if is_image else None)
+
+
+def _of_person(name: str, images: Any) -> Iterator[Candidate]:
+    if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+        yield from _in_person_folder(name, Path(images))
+    elif isinstance(images, list | tuple | set | frozenset | Iterator):
+        for number, image in enumerate(images, start=1):
+            yield Candidate(name, describe_source(image, f"photo {number} of {name}"), image)
+    else:
+        yield Candidate(name, describe_source(images, f"photo 1 of {name}"), images)
+
+
+def _of_pair(pair: Any) -> Iterator[Candidate]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
+        raise InvalidArgumentError(
+            f"photos must be pairs of (name, image), got {type(pair).__name__} {pair!r:.80}"
+        )
+    yield from _of_person(pair[0], pair[1])

@@ -1,0 +1,67 @@
+"""The errors and warnings that facekit raises: one tree, each message says what to do next.
+
+Every error derives from :class:`FacekitError` and, where Python or scikit-learn has a customary
+class for the same mistake (``ValueError``, ``FileNotFoundError``), from that one too, so that
+existing ``except`` clauses keep working.
+"""
+
+
+class FacekitError(Exception):
+    """Base of every error that facekit raises on purpose.
+
+    Example:
+        >>> from facekit import FacekitError, load_image
+        >>> try:
+        ...     load_image("no_such_photo.jpg")
+        ... except FacekitError as error:
+        ...     print(error)
+        no_such_photo.jpg: no such file; relative paths start at the working directory
+    """
+
+
+class InvalidArgumentError(FacekitError, ValueError):
+    """An argument has a value that cannot work; the message names both."""
+
+
+class ImageError(FacekitError, ValueError):
+    """A picture cannot be read, or what was given is not a picture; the message names the file."""
+
+
+class WeightsError(FacekitError, ValueError):
+    """A weights file is damaged, altered, or does not fit the network it should fill."""
+
+
+class WeightsNotFoundError(WeightsError, FileNotFoundError):
+    """No weights of that name or path are on this machine, and they could not be fetched."""
+
+
+class FileFormatError(FacekitError, ValueError):
+    """A file written by facekit is truncated, altered, of another kind, or from a newer version."""
+
+
+class EnrolmentError(FacekitError, ValueError):
+    """No photo of those given can be enrolled, or a person is not enrolled."""
+
+
+class NoFaceError(FacekitError, ValueError):
+    """A photo that should show a face shows none that the detector finds."""
+
+
+class NotFittedError(FacekitError, ValueError, AttributeError):
+    """A recogniser was asked for names before anybody was enrolled."""
+
+
+class ProtocolError(FacekitError, ValueError):
+    """An evaluation protocol's file is malformed, or names photos that are not there."""
+
+
+class FacekitWarning(UserWarning):
+    """Base of every warning that facekit issues."""
+
+
+class EnrolmentWarning(FacekitWarning):
+    """Some of the photos given were left out or need a look; the message names them."""
+
+
+class RandomWeightsWarning(FacekitWarning):
+    """An embedder runs with random weights because ``weights=None`` asked for them."""

@@ -1,0 +1,15 @@
+"""Measuring how well embeddings tell people apart."""
+
+from facekit.evaluation.lfw import LFWResult, Pair, evaluate_lfw, read_pairs
+from facekit.evaluation.plots import plot_roc
+from facekit.evaluation.verification import VerificationReport, evaluate_verification
+
+__all__ = [
+    "LFWResult",
+    "Pair",
+    "VerificationReport",
+    "evaluate_lfw",
+    "evaluate_verification",
+    "plot_roc",
+    "read_pairs",
+]

@@ -1,0 +1,204 @@
+"""Labeled Faces in the Wild: its file of pairs, and the evaluation of a whole pipeline on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.alignment import DEFAULT_TEMPLATE, Aligner
+from facekit.detection import Detector
+from facekit.embedding import Embedder
+from facekit.errors import ProtocolError
+from facekit.evaluation.verification import VerificationReport, evaluate_verification
+from facekit.faces import Face, Keypoints
+from facekit.imaging import RGBImage, load_image
+from facekit.progress import track
+
+# Where the face of an LFW photo lies if the detector does not see it: the median of MTCNN's boxes,
+# as fractions of the picture. LFW's photos are centred on the face by construction.
+_CENTRAL_BOX = (0.32, 0.26, 0.36, 0.49)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One question of the protocol: do these two photos show the same person?
+
+    Args:
+        fold: The number of the fold, from 0.
+        first: The first photo, relative to the folder: ``Name/Name_0001.jpg``.
+        second: The second one.
+        same: The answer.
+    """
+
+    fold: int
+    first: str
+    second: str
+    same: bool
+
+
+@dataclass(frozen=True)
+class LFWResult:
+    """What an evaluation on LFW found.
+
+    Args:
+        report: The figures.
+        distances: The distance of each pair, float64 ``(n,)``.
+        same: Whether each pair shows one person, ``(n,)``.
+        without_face: Photos in which the detector found no face; the middle of the picture was
+            used instead.
+    """
+
+    report: VerificationReport
+    distances: npt.NDArray[np.float64]
+    same: npt.NDArray[np.bool_]
+    without_face: tuple[str, ...]
+
+
+def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
+    r"""Reads LFW's ``pairs.txt`` or a subset in its format.
+
+    The first line holds the number of folds and the number n of pairs of each kind in a fold (or
+    only n, for one fold). Then come, for each fold, n lines ``name, number, number`` for pairs of
+    one person and n lines ``name, number, name, number`` for pairs of two, separated by tabs.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The pairs in the order of the file.
+
+    Raises:
+        ProtocolError: If the file is missing or malformed; the message names the line.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit.evaluation import read_pairs
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "pairs.txt"
+        >>> _ = file.write_text("1\t1\nAda\t1\t2\nAda\t1\tGrace\t3\n")
+        >>> read_pairs(file)[1].second
+        'Grace/Grace_0003.jpg'
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"{path}: cannot be read as a file of pairs ({error})") from error
+    try:
+        header = [int(field) for field in lines[0].split()]
+        folds, per_kind = (1, header[0]) if len(header) == 1 else header
+    except (IndexError, ValueError) as error:
+        raise ProtocolError(
+            f"{path}, line 1: expected the number of folds and of pairs of each kind in a fold"
+        ) from error
+    rows = [(number, line) for number, line in enumerate(lines[1:], start=2) if line.strip()]
+    if len(rows) != folds * 2 * per_kind:
+        raise ProtocolError(
+            f"{path}: holds {len(rows)} pairs, line 1 announces {folds} folds of "
+            f"{per_kind} + {per_kind}"
+        )
+    return [
+        _pair(path, number, line, fold=index // (2 * per_kind), same=index // per_kind % 2 == 0)
+        for index, (number, line) in enumerate(rows)
+    ]
+
+
+def evaluate_lfw(
+    folder: str | os.PathLike[str],
+    pairs: Sequence[Pair],
+    *,
+    detector: Detector,
+    embedder: Embedder,
+    aligners: Mapping[str, Aligner],
+    progress: bool = True,
+) -> dict[str, LFWResult]:
+    """Evaluates detector, aligner and embedder together on LFW's pairs.
+
+    Each photo goes through the detector once. Of several faces the one nearest to the middle
+    counts, because LFW's photos are centred on the person they are named after. A photo without
+    any counts with the middle of the picture, and is listed. Nothing is trained.
+
+    Args:
+        folder: LFW's folder, with a folder of photos for each person.
+        pairs: The protocol, of :func:`read_pairs`.
+        detector: Finds the faces.
+        embedder: Embeds them.
+        aligners: The alignments to compare, by name.
+        progress: Whether to show a progress bar, if standard error is a terminal.
+
+    Returns:
+        The result of each aligner, by name.
+
+    Raises:
+        ProtocolError: If photos are missing; the message names the first few.
+        ImageError: If a photo cannot be read.
+    """
+    folder = Path(folder)
+    photos = sorted({photo for pair in pairs for photo in (pair.first, pair.second)})
+    missing = [photo for photo in photos if not (folder / photo).is_file()]
+    if missing:
+        raise ProtocolError(
+            f"{folder}: {len(missing)} of {len(photos)} photos are missing, such as "
+            f"{', '.join(missing[:3])}"
+        )
+    aligned: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in aligners}
+    without_face = []
+    for photo in track(photos, "Finding faces", total=len(photos), shown=progress):
+        pixels = load_image(folder / photo)
+        faces = detector.detect(pixels)
+        if not faces:
+            without_face.append(photo)
+        face = _nearest_to_middle(faces, pixels) if faces else _central_face(pixels)
+        for name, aligner in aligners.items():
+            aligned[name].append(aligner.align(pixels, [face])[0])
+    row = {photo: index for index, photo in enumerate(photos)}
+    first = [row[pair.first] for pair in pairs]
+    second = [row[pair.second] for pair in pairs]
+    same = np.array([pair.same for pair in pairs])
+    folds = np.array([pair.fold for pair in pairs])
+    results = {}
+    for name in aligners:
+        embeddings = embedder.embed(aligned[name], progress=progress).astype(np.float64)
+        distances = np.linalg.norm(embeddings[first] - embeddings[second], axis=1)
+        report = evaluate_verification(distances, same, folds)
+        results[name] = LFWResult(report, distances, same, tuple(without_face))
+    return results
+
+
+def _pair(path: Path, number: int, line: str, *, fold: int, same: bool) -> Pair:
+    fields = line.split("\t") if "\t" in line else line.split()
+    try:
+        if same:
+            name, first, second = fields
+            return Pair(fold, _photo(name, first), _photo(name, second), same=True)
+        name, first, other, second = fields
+        return Pair(fold, _photo(name, first), _photo(other, second), same=False)
+    except ValueError as error:
+        kind = "name, number, number" if same else "name, number, name, number"
+        raise ProtocolError(f"{path}, line {number}: expected {kind}, got {line!r}") from error
+
+
+def _photo(name: str, number: str) -> str:
+    return f"{name}/{name}_{int(number):04d}.jpg"
+
+
+def _nearest_to_middle(faces: Sequence[Face], pixels: RGBImage) -> Face:
+    middle = np.array(pixels.shape[1::-1]) / 2
+    return min(faces, key=lambda face: float(np.linalg.norm(np.array(face.center) - middle)))
+
+
+def _central_face(pixels: RGBImage) -> Face:
+    height, width = pixels.shape[:2]
+    x, y, box_width, box_height = np.array(_CENTRAL_BOX) * (width, height, width, height)
+    side = 1.25 * float(np.sqrt(box_width * box_height))
+    corner = np.array([x + box_width / 2, y + box_height / 2]) - side / 2
+    points = corner + side * np.array(DEFAULT_TEMPLATE)
+    return Face(
+        box=(float(x), float(y), float(box_width), float(box_height)),
+        confidence=0.0,
+        keypoints=Keypoints(*((float(px), float(py)) for px, py in points)),
+    )

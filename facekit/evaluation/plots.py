@@ -1,0 +1,46 @@
+"""Plots of evaluations: matplotlib axes in, axes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from facekit.evaluation.verification import RocCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
+    """Draws ROC curves, with the false-accept rate on a logarithmic axis.
+
+    Args:
+        curves: The curves of :func:`facekit.evaluation.verification.roc`, by the name to show.
+        ax: Where to draw; a figure of its own by default.
+
+    Returns:
+        The axes drawn on.
+
+    Example:
+        >>> from facekit.evaluation.plots import plot_roc
+        >>> from facekit.evaluation.verification import roc
+        >>> ax = plot_roc({"example": roc([0.4, 1.3, 0.6, 0.5], [True, False, True, False])})
+        >>> ax.get_xlabel()
+        'False-accept rate'
+    """
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(5, 4), layout="constrained").subplots()
+    for name, curve in curves.items():
+        ax.step(curve.false_accept_rate, curve.true_accept_rate, where="post", label=name)
+    ax.set_xscale("log")
+    smallest = min(
+        float(c.false_accept_rate[c.false_accept_rate > 0].min()) for c in curves.values()
+    )
+    ax.set_xlim(smallest, 1.0)
+    ax.set_xlabel("False-accept rate")
+    ax.set_ylabel("True-accept rate")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="lower right")
+    return ax

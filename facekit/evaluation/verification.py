@@ -1,0 +1,218 @@
+"""Verification (1:1): how well a distance separates pairs of one person from pairs of two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from facekit.errors import InvalidArgumentError
+
+FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
+"""The false-accept rates that a report states by default."""
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class RocCurve(NamedTuple):
+    """The receiver operating characteristic of a distance.
+
+    Attributes:
+        false_accept_rate: Share of the pairs of two persons that are accepted, rising, ``(m,)``.
+        true_accept_rate: Share of the pairs of one person that are accepted, ``(m,)``.
+        threshold: The largest distance that is accepted at each point, ``(m,)``.
+    """
+
+    false_accept_rate: FloatArray
+    true_accept_rate: FloatArray
+    threshold: FloatArray
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """The figures of a verification protocol with folds.
+
+    Args:
+        accuracy: Mean over the folds of the share of pairs judged rightly, each fold with the
+            threshold that is best on the others.
+        standard_error: The standard error of that mean: the folds' standard deviation (divisor
+            k − 1) over √k, as LFW's protocol states it.
+        fold_accuracies: The accuracy of each fold.
+        fold_thresholds: The threshold used for each fold.
+        auc: Area under the ROC curve over all pairs.
+        eer: Equal error rate: where as many pairs are accepted wrongly as refused wrongly.
+        tar_at_far: True-accept rate by false-accept rate, over all pairs.
+        pairs: How many pairs there were.
+    """
+
+    accuracy: float
+    standard_error: float
+    fold_accuracies: tuple[float, ...]
+    fold_thresholds: tuple[float, ...]
+    auc: float
+    eer: float
+    tar_at_far: dict[float, float]
+    pairs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the figures as plain Python values, ready for ``json.dumps``."""
+        return {
+            "accuracy": self.accuracy,
+            "standard_error": self.standard_error,
+            "fold_accuracies": list(self.fold_accuracies),
+            "fold_thresholds": list(self.fold_thresholds),
+            "auc": self.auc,
+            "eer": self.eer,
+            "tar_at_far": {f"{far:g}": tar for far, tar in self.tar_at_far.items()},
+            "pairs": self.pairs,
+        }
+
+
+def evaluate_verification(
+    distances: npt.ArrayLike,
+    same: npt.ArrayLike,
+    folds: npt.ArrayLike,
+    *,
+    false_accept_rates: Sequence[float] = FALSE_ACCEPT_RATES,
+) -> VerificationReport:
+    """Computes all figures of a verification protocol.
+
+    Args:
+        distances: The distance of each pair, ``(n,)``; any metric, smaller is more alike.
+        same: Whether each pair shows one person, bool ``(n,)``.
+        folds: The fold of each pair, ``(n,)``; at least two folds, each with pairs of both kinds.
+        false_accept_rates: The rates at which to state the true-accept rate.
+
+    Returns:
+        The report.
+
+    Raises:
+        InvalidArgumentError: If the arrays do not fit together, a distance is not finite, or a
+            fold lacks one kind of pairs.
+
+    Example:
+        >>> from facekit.evaluation import evaluate_verification
+        >>> report = evaluate_verification(
+        ...     distances=[0.4, 1.3, 0.6, 1.2], same=[True, False, True, False], folds=[0, 0, 1, 1])
+        >>> report.accuracy, report.auc, report.eer
+        (1.0, 1.0, 0.0)
+
+    References:
+        G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", University
+        of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
+    """
+    distances, same = _checked(distances, same)
+    folds = np.asarray(folds)
+    if folds.shape != same.shape or len(np.unique(folds)) < 2:
+        raise InvalidArgumentError("folds must give each pair one of at least two folds")
+    accuracies, thresholds = [], []
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        threshold = best_threshold(distances[~held_out], same[~held_out])
+        thresholds.append(threshold)
+        accuracies.append(accuracy_at(distances[held_out], same[held_out], threshold))
+    curve = roc(distances, same)
+    return VerificationReport(
+        accuracy=float(np.mean(accuracies)),
+        standard_error=float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))),
+        fold_accuracies=tuple(accuracies),
+        fold_thresholds=tuple(thresholds),
+        auc=float(roc_auc_score(same, -distances)),
+        eer=equal_error_rate(curve),
+        tar_at_far={rate: true_accept_rate(curve, rate) for rate in false_accept_rates},
+        pairs=len(distances),
+    )
+
+
+def roc(distances: npt.ArrayLike, same: npt.ArrayLike) -> RocCurve:
+    """Computes the ROC curve of a distance.
+
+    Args:
+        distances: The distance of each pair, ``(n,)``.
+        same: Whether each pair shows one person, bool ``(n,)``.
+
+    Returns:
+        The curve, from refusing all pairs (threshold −∞) to accepting all.
+
+    Raises:
+        InvalidArgumentError: If the arrays do not fit together or one kind of pairs is missing.
+
+    References:
+        ``sklearn.metrics.roc_curve``, of the negated distances.
+    """
+    distances, same = _checked(distances, same)
+    false_rate, true_rate, scores = roc_curve(same, -distances, drop_intermediate=False)
+    return RocCurve(false_rate, true_rate, -scores)
+
+
+def true_accept_rate(curve: RocCurve, false_accept_rate: float) -> float:
+    """Returns the largest share of right acceptances with at most that share of wrong ones."""
+    allowed = curve.false_accept_rate <= false_accept_rate
+    return float(curve.true_accept_rate[allowed].max())
+
+
+def equal_error_rate(curve: RocCurve) -> float:
+    """Returns the rate at which wrong acceptances equal wrong refusals, interpolated linearly."""
+    false_accept, false_reject = curve.false_accept_rate, 1.0 - curve.true_accept_rate
+    difference = false_accept - false_reject
+    after = int(np.argmax(difference >= 0))
+    before = max(after - 1, 0)
+    span = difference[after] - difference[before]
+    weight = -difference[before] / span if span > 0 else 0.0
+    return float(false_accept[before] + weight * (false_accept[after] - false_accept[before]))
+
+
+def best_threshold(distances: FloatArray, same: BoolArray) -> float:
+    """Returns the distance at which most pairs are judged rightly.
+
+    It lies halfway between two neighbouring distances of the data; of several equally good places
+    the middle one is taken.
+
+    Args:
+        distances: The distance of each pair, ``(n,)``.
+        same: Whether each pair shows one person, ``(n,)``.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.evaluation.verification import best_threshold
+        >>> best_threshold(np.array([0.5, 0.7, 1.1, 1.5]), np.array([True, True, False, False]))
+        0.9
+    """
+    order = np.argsort(distances, kind="stable")
+    ordered, ordered_same = distances[order], same[order]
+    # accepted[i]: the first i pairs are accepted, the others refused.
+    right_accepted = np.concatenate([[0], np.cumsum(ordered_same)])
+    right_refused = (~ordered_same).sum() - np.concatenate([[0], np.cumsum(~ordered_same)])
+    right = right_accepted + right_refused
+    # A cut between two equal distances cannot be made.
+    possible = np.concatenate([[True], np.diff(ordered) > 0, [True]])
+    best = np.flatnonzero(possible & (right == right[possible].max()))
+    cut = int(best[len(best) // 2])
+    below = ordered[cut - 1] if cut > 0 else ordered[0] - 1.0
+    above = ordered[cut] if cut < len(ordered) else ordered[-1] + 1.0
+    return float(round((below + above) / 2, 9))
+
+
+def accuracy_at(distances: FloatArray, same: BoolArray, threshold: float) -> float:
+    """Returns the share of pairs judged rightly at a threshold."""
+    return float(np.mean((distances <= threshold) == same))
+
+
+def _checked(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
+    values = np.asarray(distances, dtype=np.float64)
+    truth = np.asarray(same, dtype=np.bool_)
+    if values.ndim != 1 or values.shape != truth.shape:
+        raise InvalidArgumentError(
+            f"distances and same must be one-dimensional and equally long, got {values.shape} and "
+            f"{truth.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise InvalidArgumentError("distances must be finite numbers")
+    if truth.all() or not truth.any():
+        raise InvalidArgumentError("there must be pairs of one person and pairs of two")
+    return values, truth

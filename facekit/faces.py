@@ -1,0 +1,229 @@
+"""The results that facekit's parts hand to each other and to the user: small frozen dataclasses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import InvalidArgumentError
+
+Point = tuple[float, float]
+"""A position in a picture: x to the right and y downwards, in pixels."""
+
+
+class Keypoints(NamedTuple):
+    """The five facial keypoints of MTCNN, each ``(x, y)`` in pixels of the picture.
+
+    *Left* and *right* are those of the picture, as in the ``mtcnn`` package: ``left_eye`` is the
+    eye nearer the left border when the person looks into the camera.
+
+    Example:
+        >>> from facekit import Keypoints
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> points.nose
+        (50, 60)
+        >>> points.to_array().shape
+        (5, 2)
+    """
+
+    left_eye: Point
+    right_eye: Point
+    nose: Point
+    mouth_left: Point
+    mouth_right: Point
+
+    def to_array(self) -> npt.NDArray[np.float64]:
+        """Returns the points as float64 ``(5, 2)``, in the order of the fields."""
+        return np.array(self, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Face:
+    """One detected face.
+
+    Args:
+        box: ``(x, y, width, height)`` in pixels: the top left corner, then the size, both positive.
+        confidence: The detector's confidence that this is a face, in [0, 1].
+        keypoints: Eyes, nose and mouth corners.
+
+    Raises:
+        InvalidArgumentError: If a number is not finite, the box has no area, or the confidence
+            lies outside [0, 1].
+
+    Example:
+        >>> from facekit import Face, Keypoints
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10.2, 12.0, 80.0, 99.6), confidence=0.98, keypoints=points)
+        >>> face.to_dict()["box"]
+        [10, 12, 80, 100]
+    """
+
+    box: tuple[float, float, float, float]
+    confidence: float
+    keypoints: Keypoints
+
+    def __post_init__(self) -> None:
+        if len(self.box) != 4 or not all(math.isfinite(value) for value in self.box):
+            raise InvalidArgumentError(
+                f"box must be four finite numbers (x, y, width, height), got {self.box!r}"
+            )
+        if self.box[2] <= 0 or self.box[3] <= 0:
+            raise InvalidArgumentError(
+                f"box must have a positive width and height, got {self.box!r}"
+            )
+        if not 0.0 <= self.confidence <= 1.0:
+            raise InvalidArgumentError(f"confidence must be in [0, 1], got {self.confidence!r}")
+        if not all(math.isfinite(value) for point in self.keypoints for value in point):
+            raise InvalidArgumentError(f"keypoints must be finite numbers, got {self.keypoints!r}")
+
+    @property
+    def area(self) -> float:
+        """The area of the box in square pixels."""
+        return self.box[2] * self.box[3]
+
+    @property
+    def center(self) -> Point:
+        """The middle of the box."""
+        x, y, width, height = self.box
+        return (x + width / 2, y + height / 2)
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns the face as the dictionary that ``mtcnn.MTCNN.detect_faces`` makes.
+
+        Args:
+            rounded: Whether box and keypoints are rounded to whole pixels, as ``mtcnn`` does.
+                With ``False`` they stay exact, and :meth:`from_dict` gives back an equal face.
+
+        Returns:
+            ``{"box": [x, y, width, height], "confidence": float, "keypoints": {name: [x, y]}}``,
+            made of plain Python numbers and lists, ready for ``json.dumps``.
+        """
+        convert = round if rounded else float
+        return {
+            "box": [convert(value) for value in self.box],
+            "confidence": float(self.confidence),
+            "keypoints": {
+                name: [convert(value) for value in point]
+                for name, point in self.keypoints._asdict().items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, dictionary: Mapping[str, Any]) -> Face:
+        """Makes a face from a dictionary of :meth:`to_dict` or of the ``mtcnn`` package.
+
+        Args:
+            dictionary: With the keys ``box``, ``confidence`` and ``keypoints``.
+
+        Returns:
+            The face.
+
+        Raises:
+            InvalidArgumentError: If a key is missing or a value cannot be used.
+
+        Example:
+            >>> from facekit import Face
+            >>> face = Face.from_dict({
+            ...     "box": [10, 12, 80, 100], "confidence": 0.98,
+            ...     "keypoints": {"left_eye": [30, 40], "right_eye": [70, 40], "nose": [50, 60],
+            ...                   "mouth_left": [35, 80], "mouth_right": [65, 80]}})
+            >>> Face.from_dict(face.to_dict()) == face
+            True
+        """
+        try:
+            x, y, width, height = (float(value) for value in dictionary["box"])
+            points = dictionary["keypoints"]
+            keypoints = Keypoints(
+                *((float(points[name][0]), float(points[name][1])) for name in Keypoints._fields)
+            )
+            confidence = float(dictionary["confidence"])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InvalidArgumentError(
+                f"a face needs box [x, y, width, height], confidence and keypoints "
+                f"{list(Keypoints._fields)}, got {dictionary!r}"
+            ) from error
+        return cls(box=(x, y, width, height), confidence=confidence, keypoints=keypoints)
+
+
+@dataclass(frozen=True)
+class RecognizedFace:
+    """A face together with who it is.
+
+    Args:
+        face: Where the face is.
+        name: Who it is, or ``None`` for a stranger.
+        candidate: The enrolled person that it resembles most; equal to ``name`` unless that is
+            ``None``.
+        distance: Euclidean distance between unit embeddings, from this face to the nearest
+            enrolled photo of ``candidate``: 0 is the same picture, 1.41 is unrelated.
+        threshold: The largest distance at which ``name`` is given.
+        probability: The classifier's share for ``candidate`` among the enrolled people, in (0, 1].
+            It says how clearly this person beats the other enrolled ones, not whether it is any of
+            them: that is what ``distance`` is for. It is not calibrated.
+    """
+
+    face: Face
+    name: str | None
+    candidate: str
+    distance: float
+    threshold: float
+    probability: float
+
+    @property
+    def label(self) -> str:
+        """The name to show: that of the person, or ``"unknown"``."""
+        return "unknown" if self.name is None else self.name
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns the result as plain Python values, ready for ``json.dumps``.
+
+        Args:
+            rounded: As in :meth:`Face.to_dict`.
+
+        Returns:
+            The dictionary of the face and the other fields beside it.
+        """
+        return {
+            **self.face.to_dict(rounded=rounded),
+            "name": self.name,
+            "candidate": self.candidate,
+            "distance": self.distance,
+            "threshold": self.threshold,
+            "probability": self.probability,
+        }
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The answer to "do these two photos show the same person?".
+
+    Args:
+        same: Whether the distance is at most the threshold.
+        distance: Euclidean distance between the two unit embeddings, 0 to 2.
+        threshold: The largest distance that counts as the same person.
+        faces: The face used in each photo.
+    """
+
+    same: bool
+    distance: float
+    threshold: float
+    faces: tuple[Face, Face]
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns the result as plain Python values, ready for ``json.dumps``.
+
+        Args:
+            rounded: As in :meth:`Face.to_dict`.
+        """
+        return {
+            "same": self.same,
+            "distance": self.distance,
+            "threshold": self.threshold,
+            "metric": "euclidean",
+            "faces": [face.to_dict(rounded=rounded) for face in self.faces],
+        }

@@ -1,0 +1,462 @@
+"""FaceRecognizer: detector, aligner, embedder and classifier in one object."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+
+from facekit import storage
+from facekit.alignment import Aligner
+from facekit.detection import Detector
+from facekit.embedding import Embedder
+from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
+from facekit.enrolment import (
+    Candidate,
+    EnrolmentReport,
+    EnrolmentSource,
+    PhotoOutcome,
+    read_candidates,
+)
+from facekit.errors import (
+    EnrolmentError,
+    EnrolmentWarning,
+    FileFormatError,
+    ImageError,
+    InvalidArgumentError,
+    NoFaceError,
+    NotFittedError,
+)
+from facekit.faces import Face, RecognizedFace, Verification
+from facekit.identification import Gallery, IdentityClassifier
+from facekit.identification.gallery import check_name
+from facekit.imaging import ImageSource, describe_source, load_image
+from facekit.progress import track
+
+_FILE_KIND = "facekit.recognizer"
+_FILE_VERSION = 1
+
+# How many pictures recognize_batch keeps in memory at a time: they fill the embedder's batches.
+_PICTURES_AT_A_TIME = 32
+
+
+class FaceRecognizer:
+    """Recognises people in photos: finds the faces, aligns, embeds and names them.
+
+    Each part can be given ready-made; what is not given is built with defaults that suit the
+    weights.
+
+    Args:
+        weights: Which weights embed the faces, as for :class:`facekit.Embedder`. Not together with
+            ``embedder``.
+        detector: Finds the faces.
+        aligner: Cuts them out; by default the one that the weights were trained with.
+        embedder: Embeds them.
+        classifier: Names them; it is cloned, not changed. By default a linear SVM with a threshold
+            at which the weights accept one pair of strangers in a thousand.
+
+    Attributes:
+        gallery: The enrolled embeddings, a :class:`facekit.Gallery`.
+        report_: What became of the photos of the last :meth:`fit` or :meth:`enroll`, an
+            :class:`facekit.EnrolmentReport`.
+
+    Example:
+        >>> from facekit import FaceRecognizer
+        >>> recognizer = FaceRecognizer()                                 # doctest: +SKIP
+        >>> recognizer.fit("photos/known")  # one folder a person         # doctest: +SKIP
+        >>> for person in recognizer.recognize("photos/party.jpg"):       # doctest: +SKIP
+        ...     print(person.label, person.face.box)
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        detector: Detector | None = None,
+        aligner: Aligner | None = None,
+        embedder: Embedder | None = None,
+        classifier: IdentityClassifier | None = None,
+    ) -> None:
+        if weights is not None and embedder is not None:
+            raise InvalidArgumentError("give either weights or embedder, not both")
+        self.embedder = embedder or Embedder(DEFAULT_WEIGHTS if weights is None else weights)
+        self.detector = detector or Detector()
+        self.aligner = aligner or self.embedder.aligner()
+        if self.aligner.size != self.embedder.input_size:
+            raise InvalidArgumentError(
+                f"aligner gives pictures of side {self.aligner.size}, the embedder reads "
+                f"{self.embedder.input_size}"
+            )
+        self.classifier = classifier or IdentityClassifier(
+            threshold=self.embedder.record.threshold()
+        )
+        if self.classifier.threshold is None:
+            raise InvalidArgumentError(
+                "classifier needs a threshold: without one every stranger gets somebody's name"
+            )
+        self._threshold = float(self.classifier.threshold)
+        self.gallery = self._empty_gallery()
+        self.report_: EnrolmentReport | None = None
+        self._fitted: IdentityClassifier | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"FaceRecognizer({len(self.people)} people, {len(self.gallery)} photos, "
+            f"weights={self.embedder.record.name!r})"
+        )
+
+    @property
+    def people(self) -> dict[str, int]:
+        """The enrolled people, sorted by name, with the number of photos of each."""
+        return self.gallery.people
+
+    @property
+    def threshold(self) -> float:
+        """The largest Euclidean distance at which two faces count as one person."""
+        return self._threshold
+
+    def fit(self, photos: EnrolmentSource, *, progress: bool = True) -> FaceRecognizer:
+        """Enrols the people of some photos, in place of whoever was enrolled before.
+
+        Every photo should show the face of its person; of several faces the largest is taken. A
+        photo that cannot be used is left out, and named in :attr:`report_` and in a warning.
+
+        Args:
+            photos: A folder with one folder a person, named after the person; or ``{name:
+                images}``, where the images are one image, a list of them or a folder; or pairs of
+                ``(name, image)``.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            The recogniser itself.
+
+        Raises:
+            EnrolmentError: If no photo at all can be used; then nothing changes.
+
+        Warns:
+            EnrolmentWarning: If photos were left out or show several faces.
+        """
+        self._enrol(self._empty_gallery(), read_candidates(photos), progress=progress)
+        return self
+
+    def enroll(
+        self, name: str, photos: ImageSource | Sequence[ImageSource], *, progress: bool = True
+    ) -> EnrolmentReport:
+        """Adds photos of one person, who may be enrolled already.
+
+        Args:
+            name: Who it is.
+            photos: One image, a list of images, or a folder of them.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            What became of each photo.
+
+        Raises:
+            EnrolmentError: If none of the photos can be used; then nothing changes.
+            InvalidArgumentError: If the name is empty.
+
+        Warns:
+            EnrolmentWarning: If photos were left out or show several faces.
+        """
+        check_name(name)
+        return self._enrol(self.gallery.copy(), read_candidates({name: photos}), progress=progress)
+
+    def remove(self, name: str) -> int:
+        """Forgets a person: embeddings, sources and what the classifier learnt of them.
+
+        Files saved before still hold the person: save again over them, or delete them.
+
+        Args:
+            name: Who it is.
+
+        Returns:
+            How many photos were enrolled of that person.
+
+        Raises:
+            EnrolmentError: If nobody of that name is enrolled.
+        """
+        gallery = self.gallery.copy()
+        removed = gallery.remove(name)
+        self._adopt(gallery)
+        if self.report_ is not None:
+            kept = tuple(o for o in self.report_.outcomes if o.person != name)
+            self.report_ = EnrolmentReport(kept)
+        return removed
+
+    def recognize(self, image: ImageSource) -> list[RecognizedFace]:
+        """Names the people in one photo.
+
+        Args:
+            image: Anything that :func:`facekit.load_image` reads.
+
+        Returns:
+            One result for each face, the most confidently detected first; an empty list if there
+            is none.
+
+        Raises:
+            ImageError: If the image cannot be read.
+            NotFittedError: If nobody is enrolled.
+        """
+        return self.recognize_batch([image], progress=False)[0]
+
+    def recognize_batch(
+        self, images: Iterable[ImageSource], *, progress: bool = True
+    ) -> list[list[RecognizedFace]]:
+        """Names the people in several photos; faces of different photos are embedded together.
+
+        Args:
+            images: Any number of images; a generator is read piece by piece.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            For each photo, in order, what :meth:`recognize` returns for it.
+
+        Raises:
+            ImageError: If one of the images cannot be read.
+            NotFittedError: If nobody is enrolled.
+        """
+        classifier = self._fitted_classifier()
+        if isinstance(images, str | bytes | np.ndarray):
+            raise InvalidArgumentError("images must be several images; for one use recognize")
+        total = len(images) if isinstance(images, Sequence) else 0
+        pictures = track(images, "Recognising", total=total, shown=progress and total > 1)
+        return [
+            result
+            for chunk in _chunks(pictures, _PICTURES_AT_A_TIME)
+            for result in self._recognize_chunk(chunk, classifier)
+        ]
+
+    def verify(self, first: ImageSource, second: ImageSource) -> Verification:
+        """Says whether two photos show the same person; nobody needs to be enrolled.
+
+        Args:
+            first: A photo; of several faces the largest counts.
+            second: Another one.
+
+        Returns:
+            The answer, with the distance, the threshold and the faces compared.
+
+        Raises:
+            ImageError: If an image cannot be read.
+            NoFaceError: If no face is found in one of them.
+        """
+        faces, aligned = [], []
+        for image, fallback in ((first, "the first image"), (second, "the second image")):
+            pixels = load_image(image)
+            found = self.detector.detect(pixels)
+            if not found:
+                raise NoFaceError(
+                    f"{describe_source(image, fallback)}: no face found; a larger or sharper "
+                    "photo, or a lower min_face_size or thresholds of the Detector, may help"
+                )
+            faces.append(_largest(found))
+            aligned.append(self.aligner.align(pixels, faces[-1:]))
+        one, other = self.embedder.embed(np.concatenate(aligned)).astype(np.float64)
+        distance = float(np.linalg.norm(one - other))
+        return Verification(
+            same=distance <= self.threshold,
+            distance=distance,
+            threshold=self.threshold,
+            faces=(faces[0], faces[1]),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the recogniser to one file: the enrolled embeddings, the classifier, the settings.
+
+        The weights of the embedder are not in it, only their name; neither are the photos. The
+        file is biometric data of the people enrolled: keep it as such.
+
+        Args:
+            path: Where to write. An existing file is replaced in one step.
+
+        Raises:
+            FileFormatError: If the file cannot be written.
+            NotFittedError: If nobody is enrolled.
+        """
+        classifier = self._fitted_classifier()
+        storage.write(
+            path,
+            kind=_FILE_KIND,
+            version=_FILE_VERSION,
+            header={
+                "weights": {
+                    "name": self.embedder.record.name,
+                    "identity": self.embedder.record.identity,
+                },
+                "detector": {
+                    "min_face_size": self.detector.min_face_size,
+                    "scale_factor": self.detector.scale_factor,
+                    "thresholds": list(self.detector.thresholds),
+                },
+                "aligner": self.aligner.to_dict(),
+                "classifier": self.classifier.get_params(),
+                "names": list(self.gallery.names),
+                "sources": list(self.gallery.sources),
+            },
+            arrays={"embeddings": self.gallery.embeddings, **classifier.learnt()},
+        )
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, embedder: Embedder | None = None
+    ) -> FaceRecognizer:
+        """Reads a recogniser that :meth:`save` wrote; it gives the same answers to the bit.
+
+        Args:
+            path: The file.
+            embedder: The embedder it was saved with, if its weights are not known by name.
+
+        Returns:
+            The recogniser.
+
+        Raises:
+            FileFormatError: If the file is missing, truncated, altered, of another kind or newer.
+            InvalidArgumentError: If the embedder has other weights than the file was made with.
+            WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
+        """
+        header, arrays = storage.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)
+        try:
+            weights = header["weights"]
+            embedder = embedder or _embedder_for(os.fspath(path), weights["name"])
+            if embedder.record.identity != weights["identity"]:
+                raise InvalidArgumentError(
+                    f"{os.fspath(path)}: was made with the weights {weights['identity']}, the "
+                    f"embedder has {embedder.record.identity}; their embeddings cannot be compared"
+                )
+            recognizer = cls(
+                detector=Detector(**header["detector"]),
+                aligner=Aligner(**header["aligner"]),
+                embedder=embedder,
+                classifier=IdentityClassifier(**header["classifier"]),
+            )
+            gallery = recognizer._empty_gallery()
+            gallery.extend(header["names"], arrays.pop("embeddings"), header["sources"])
+            fitted = clone(recognizer.classifier).restore(
+                gallery.embeddings, np.array(gallery.names), arrays
+            )
+        except (KeyError, TypeError) as error:
+            raise FileFormatError(
+                f"{os.fspath(path)}: misses a part of a recogniser ({error})"
+            ) from error
+        recognizer.gallery, recognizer._fitted = gallery, fitted
+        return recognizer
+
+    def _empty_gallery(self) -> Gallery:
+        return Gallery(self.embedder.record.identity, self.embedder.embedding_size)
+
+    def _fitted_classifier(self) -> IdentityClassifier:
+        if self._fitted is None:
+            raise NotFittedError(
+                "nobody is enrolled; call fit with photos of the people, enroll, or load a file"
+            )
+        return self._fitted
+
+    def _enrol(
+        self, gallery: Gallery, candidates: Sequence[Candidate], *, progress: bool
+    ) -> EnrolmentReport:
+        for candidate in candidates:
+            if candidate.source is not None:
+                check_name(candidate.person)
+        outcomes: list[PhotoOutcome] = []
+        usable: list[Candidate] = []
+        aligned: list[npt.NDArray[np.uint8]] = []
+        tracked = track(candidates, "Finding faces", total=len(candidates), shown=progress)
+        for candidate in tracked:
+            outcome, face = self._prepare(candidate)
+            outcomes.append(outcome)
+            if face is not None:
+                usable.append(candidate)
+                aligned.append(face)
+        report = EnrolmentReport(tuple(outcomes))
+        if not usable:
+            raise EnrolmentError(f"none of the photos can be enrolled\n{report.summary()}")
+        embeddings = self.embedder.embed(np.concatenate(aligned), progress=progress)
+        gallery.extend(
+            [candidate.person for candidate in usable],
+            embeddings,
+            [candidate.label for candidate in usable],
+        )
+        self._adopt(gallery)
+        self.report_ = report
+        if report.left_out or report.several_faces:
+            warnings.warn(report.summary(), EnrolmentWarning, stacklevel=3)
+        return report
+
+    def _prepare(self, candidate: Candidate) -> tuple[PhotoOutcome, npt.NDArray[np.uint8] | None]:
+        person, label = candidate.person, candidate.label
+        if candidate.source is None:
+            return PhotoOutcome(person, label, "not a photo", _why_no_photo(candidate)), None
+        try:
+            pixels = load_image(candidate.source)
+        except ImageError as error:
+            return PhotoOutcome(person, label, "unreadable", str(error)), None
+        faces = self.detector.detect(pixels)
+        if not faces:
+            return PhotoOutcome(person, label, "no face", "no face found"), None
+        aligned = self.aligner.align(pixels, [_largest(faces)])
+        if len(faces) == 1:
+            return PhotoOutcome(person, label, "enrolled"), aligned
+        detail = f"{len(faces)} faces found, the largest was taken"
+        return PhotoOutcome(person, label, "several faces", detail), aligned
+
+    def _adopt(self, gallery: Gallery) -> None:
+        fitted = None
+        if len(gallery):
+            fitted = clone(self.classifier).fit(gallery.embeddings, np.array(gallery.names))
+        self.gallery, self._fitted = gallery, fitted
+
+    def _recognize_chunk(
+        self, images: Sequence[ImageSource], classifier: IdentityClassifier
+    ) -> list[list[RecognizedFace]]:
+        faces: list[list[Face]] = []
+        aligned: list[npt.NDArray[np.uint8]] = []
+        for image in images:
+            pixels = load_image(image)
+            faces.append(self.detector.detect(pixels))
+            aligned.append(self.aligner.align(pixels, faces[-1]))
+        embeddings = self.embedder.embed(np.concatenate(aligned))
+        found = classifier.identify(embeddings)
+        rows = iter(zip(found.candidate, found.distance, found.probability, strict=True))
+        return [[self._named(face, *next(rows)) for face in of_image] for of_image in faces]
+
+    def _named(
+        self, face: Face, candidate: str, distance: float, probability: float
+    ) -> RecognizedFace:
+        return RecognizedFace(
+            face=face,
+            name=str(candidate) if distance <= self.threshold else None,
+            candidate=str(candidate),
+            distance=float(distance),
+            threshold=self.threshold,
+            probability=float(probability),
+        )
+
+
+def _largest(faces: Sequence[Face]) -> Face:
+    return max(faces, key=lambda face: face.area)
+
+
+def _why_no_photo(candidate: Candidate) -> str:
+    if not candidate.person:
+        return "lies beside the folders of the people, not inside one"
+    return "is not a picture, by the ending of its name"
+
+
+def _chunks(items: Iterator[ImageSource], size: int) -> Iterator[list[ImageSource]]:
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+def _embedder_for(path: str, weights: str) -> Embedder:
+    if weights not in REGISTRY:
+        raise InvalidArgumentError(
+            f"{path}: was made with the weights {weights!r}, which are not known by name; pass "
+            "embedder=Embedder(<path of the weights>)"
+        )
+    return Embedder(weights)

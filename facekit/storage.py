@@ -1,0 +1,145 @@
+"""The files that facekit writes: safetensors with a checksummed header, saved atomically.
+
+A file is an ordinary `safetensors <https://github.com/huggingface/safetensors>`_ file. Its
+metadata holds four strings: ``format`` (what kind of file this is), ``version`` (of that kind),
+``header`` (everything that is not an array, as JSON) and ``sha256`` (of the header and of every
+array with its name, type and shape), so that a single altered bit is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import FileFormatError
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def write(
+    path: str | os.PathLike[str],
+    *,
+    kind: str,
+    version: int,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[Any]],
+) -> None:
+    """Writes a file so that at every moment either the old or the whole new one is there.
+
+    Args:
+        path: Where to write; its folder must exist.
+        kind: The kind of file, e.g. ``"facekit.recognizer"``.
+        version: The version of that kind's format.
+        header: Values for JSON.
+        arrays: Named arrays.
+
+    Raises:
+        FileFormatError: If the folder does not exist or the file cannot be written there.
+    """
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps(header, ensure_ascii=False, sort_keys=True)
+    metadata = {
+        "format": kind,
+        "version": str(version),
+        "header": text,
+        "sha256": _checksum(text, contiguous),
+    }
+    path = Path(path)
+    try:
+        _replace_atomically(path, save(contiguous, metadata=metadata))
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be written ({error})") from error
+
+
+def read(
+    path: str | os.PathLike[str], *, kind: str, newest_version: int
+) -> tuple[dict[str, Any], Arrays]:
+    """Reads a file of :func:`write` and checks that it is whole and unaltered.
+
+    Args:
+        path: The file.
+        kind: The kind of file expected.
+        newest_version: The newest version of that kind that the caller understands.
+
+    Returns:
+        The header and the arrays.
+
+    Raises:
+        FileFormatError: If the file is missing, truncated, altered, of another kind, or newer.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            _check_kind(path, metadata, kind, newest_version)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(metadata["header"])
+    except SafetensorError as error:
+        raise FileFormatError(
+            f"{path}: is truncated, damaged or not a facekit file ({error})"
+        ) from error
+    except (KeyError, ValueError, TypeError, OSError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
+    if _checksum(metadata["header"], arrays) != metadata.get("sha256"):
+        raise FileFormatError(
+            f"{path}: the checksum does not match; the file was altered or damaged after it was "
+            "saved. Restore it from a copy, or make it again"
+        )
+    return header, arrays
+
+
+def _check_kind(path: Path, metadata: Mapping[str, str], kind: str, newest_version: int) -> None:
+    found = metadata.get("format")
+    if found != kind:
+        raise FileFormatError(f"{path}: is a {found or 'foreign'} file, expected {kind}")
+    if int(metadata["version"]) > newest_version:
+        raise FileFormatError(
+            f"{path}: has format version {metadata['version']}, this facekit reads up to "
+            f"{newest_version}; upgrade facekit"
+        )
+
+
+def _checksum(header: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\n{name}|{array.dtype.str}|{array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _replace_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
+        Path(temporary).chmod(mode & 0o777)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
