@@ -26,7 +26,7 @@ DEFAULT_TEMPLATE: tuple[tuple[float, float], ...] = (
 """Where the five keypoints come to lie, as fractions of the side of the aligned picture.
 
 The order is that of :class:`facekit.Keypoints`. The points are the average of MTCNN's keypoints
-over 46,000 upright faces, in a square around the box with the box's centre and 1.25 times the
+over 44,350 faces, in a square around the box with the box's centre and 1.25 times the
 square root of its area as the side, made symmetric. ``benchmarks/alignment_template.py`` computes
 them.
 """

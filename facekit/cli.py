@@ -349,25 +349,27 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
     first = next(iter(results.values()))
     folds = len(first.report.fold_accuracies)
     table = Table(
-        title=f"LFW View 2, {folds} folds, {first.report.pairs:,} pairs, "
-        f"weights {embedder.record.name}"
+        title=f"LFW View 2, {folds} folds, {first.report.pairs:,} pairs",
+        caption=f"Weights {embedder.record.name}, trained with the alignment "
+        f"{embedder.record.alignment['mode']}",
     )
-    for column in ("alignment", "accuracy", "threshold", "AUC", "EER"):
-        table.add_column(column, justify="left" if column == "alignment" else "right")
-    for rate in first.report.tar_at_far:
-        table.add_column(f"TAR at FAR {rate * 100:g} %", justify="right")
-    for name, result in results.items():
-        report = result.report
-        threshold = sum(report.fold_thresholds) / folds
-        trained = " (trained with)" if name == embedder.record.alignment["mode"] else ""
-        table.add_row(
-            name + trained,
-            f"{report.accuracy:.2%} ± {report.standard_error:.2%}",
-            f"{threshold:.3f}",
-            f"{report.auc:.4f}",
-            f"{report.eer:.2%}",
-            *(f"{value:.2%}" for value in report.tar_at_far.values()),
-        )
+    table.add_column("alignment")
+    for name in results:
+        table.add_column(name, justify="right")
+    reports = [result.report for result in results.values()]
+    lines: list[tuple[str, list[str]]] = [
+        ("accuracy", [f"{r.accuracy:.2%} ± {r.standard_error:.2%}" for r in reports]),
+        ("of each fold", [", ".join(f"{a:.2%}" for a in r.fold_accuracies) for r in reports]),
+        ("threshold (mean)", [f"{sum(r.fold_thresholds) / folds:.3f}" for r in reports]),
+        ("area under ROC", [f"{r.auc:.4f}" for r in reports]),
+        ("equal error rate", [f"{r.eer:.2%}" for r in reports]),
+    ]
+    lines += [
+        (f"TAR at FAR {rate * 100:g} %", [f"{r.tar_at_far[rate]:.2%}" for r in reports])
+        for rate in first.report.tar_at_far
+    ]
+    for label, values in lines:
+        table.add_row(label, *values)
     console = Console()
     console.print(table)
     console.print(f"Pairs: {pairs_file}", highlight=False, soft_wrap=True)

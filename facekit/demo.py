@@ -25,7 +25,7 @@ from facekit.recognizer import FaceRecognizer
 from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
 
 PHOTO_SET = "five_celebrities"
-_FIT = 480
+_FIT = 360
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _name_people(embedder: Embedder, photos: Path, output: Path, console: Consol
         for photo in named
     ]
     title = f"{right} of {len(named)} photos named rightly, by {recognizer.embedder.record.name}"
-    _save_sheet(contact_sheet(tiles, title=title, side=300), output, console)
+    _save_sheet(contact_sheet(tiles, title=title, side=_FIT), output, console)
     return right == len(named)
 
 
@@ -116,7 +116,8 @@ def _table(named: Sequence[NamedPhoto], right: int) -> Table:
     for photo in named:
         names = "\n".join(face.label for face in photo.found) or "no face found"
         distances = "\n".join(f"{face.distance:.2f}" for face in photo.found)
-        short = photo.path.name if len(photo.path.name) <= 28 else f"…{photo.path.name[-27:]}"
+        name = photo.path.name
+        short = name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"
         mark = "[green]✓[/]" if photo.right else "[red]✗[/]"
         table.add_row(short, photo.person, names, distances, mark)
     return table
@@ -133,7 +134,7 @@ def _show_portraits(embedder: Embedder | None, output: Path, console: Console) -
             aligned = Aligner(_FIT).align(path, faces)
             tiles.append(Tile(draw_faces(path, faces, fit=_FIT), name))
             tiles += [Tile(face, f"{name}, aligned") for face in aligned]
-        _save_sheet(contact_sheet(tiles, columns=4, side=300), output, console)
+        _save_sheet(contact_sheet(tiles, columns=4, side=_FIT), output, console)
         return True
     enrolled, *strangers = portraits
     recognizer = FaceRecognizer(embedder=embedder, detector=detector)
@@ -153,7 +154,7 @@ def _show_portraits(embedder: Embedder | None, output: Path, console: Console) -
         names = ", ".join(f"{face.label} (distance {face.distance:.2f})" for face in found)
         console.print(f"  {title}: {names or 'no face found'}", highlight=False)
         tiles.append(Tile(draw_faces(pixels, found, fit=_FIT), title, right))
-    _save_sheet(contact_sheet(tiles, columns=4, side=300), output, console)
+    _save_sheet(contact_sheet(tiles, columns=4, side=_FIT), output, console)
     return all_right
 
 

@@ -44,6 +44,10 @@ class PhotoOutcome:
         """Whether a face of the photo is enrolled."""
         return self.status in ("enrolled", "several faces")
 
+    def line(self) -> str:
+        """Returns the outcome as an indented line of a report."""
+        return f"  {self.source} ({self.person or 'nobody'}): {self.detail}"
+
 
 @dataclass(frozen=True)
 class EnrolmentReport:
@@ -80,13 +84,16 @@ class EnrolmentReport:
         """Returns the report as text: a line in total, then one for each photo worth a look."""
         enrolled_people = sum(1 for count in self.people.values() if count)
         several = self.several_faces
-        lines = [f"{len(self.enrolled)} photos of {enrolled_people} people enrolled"]
+        lines = [
+            f"{_count(len(self.enrolled), 'photo', 'photos')} of "
+            f"{_count(enrolled_people, 'person', 'people')} enrolled"
+        ]
         if self.left_out:
-            lines.append(f"{len(self.left_out)} photos left out:")
-            lines += [f"  {o.source} ({o.person}): {o.detail}" for o in self.left_out]
+            lines.append(f"{_count(len(self.left_out), 'photo', 'photos')} left out:")
+            lines += [outcome.line() for outcome in self.left_out]
         if several:
-            lines.append(f"{len(several)} photos show several faces:")
-            lines += [f"  {o.source} ({o.person}): {o.detail}" for o in several]
+            lines.append(f"{_count(len(several), 'photo', 'photos')} with several faces:")
+            lines += [outcome.line() for outcome in several]
         missing = [name for name, count in self.people.items() if name and not count]
         if missing:
             lines.append(f"not enrolled for want of a usable photo: {', '.join(missing)}")
@@ -103,6 +110,10 @@ class Candidate:
     person: str
     label: str
     source: ImageSource | None
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def read_candidates(photos: EnrolmentSource) -> list[Candidate]:

@@ -78,8 +78,12 @@ class Face:
             )
         if not 0.0 <= self.confidence <= 1.0:
             raise InvalidArgumentError(f"confidence must be in [0, 1], got {self.confidence!r}")
-        if not all(math.isfinite(value) for point in self.keypoints for value in point):
-            raise InvalidArgumentError(f"keypoints must be finite numbers, got {self.keypoints!r}")
+        if [len(point) for point in self.keypoints] != [2] * 5 or not all(
+            math.isfinite(value) for point in self.keypoints for value in point
+        ):
+            raise InvalidArgumentError(
+                f"keypoints must be five (x, y) pairs of finite numbers, got {self.keypoints!r}"
+            )
 
     @property
     def area(self) -> float:
@@ -142,7 +146,7 @@ class Face:
                 *((float(points[name][0]), float(points[name][1])) for name in Keypoints._fields)
             )
             confidence = float(dictionary["confidence"])
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise InvalidArgumentError(
                 f"a face needs box [x, y, width, height], confidence and keypoints "
                 f"{list(Keypoints._fields)}, got {dictionary!r}"

@@ -9,7 +9,7 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from facekit.errors import ImageError
 
@@ -32,6 +32,16 @@ IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
 """The file name endings that are taken for pictures when a folder is read."""
+
+_TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> RGBImage:
@@ -71,6 +81,8 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> RGBImage
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_stream(io.BytesIO(source), "the bytes given", max_pixels)
     if isinstance(source, str | os.PathLike):
+        if str(source).startswith(("http:", "https:")):
+            raise ImageError(f"{source}: facekit fetches nothing; download the picture first")
         return _from_path(Path(source), max_pixels)
     if hasattr(source, "read"):
         name = str(getattr(source, "name", "the file object"))
@@ -97,13 +109,13 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.is_dir()
     )
 
 
 def _from_path(path: Path, max_pixels: int) -> RGBImage:
-    if str(path).startswith(("http:", "https:")):
-        raise ImageError(f"{path}: facekit fetches nothing; download the picture first")
     try:
         if path.is_dir():
             raise ImageError(f"{path}: is a folder, not a picture")
@@ -129,14 +141,18 @@ def _from_stream(stream: IO[bytes], name: str, max_pixels: int) -> RGBImage:
         raise ImageError(f"{name}: has too many pixels to be read ({error})") from error
     except ImageError:
         raise
-    except (OSError, ValueError, TypeError, SyntaxError, EOFError) as error:
+    except Exception as error:
+        # Pillow's decoders, given damaged files, raise whatever comes up inside them.
         raise ImageError(f"{name}: is not a picture that can be read ({error})") from error
 
 
 def _why_unidentified(stream: IO[bytes]) -> str:
-    if stream.seekable():
-        stream.seek(0)
-        start = stream.read(16)
+    if hasattr(stream, "seek"):
+        try:
+            stream.seek(0)
+            start = stream.read(16)
+        except OSError:
+            return "is not a picture in a format that Pillow reads"
         if not start:
             return "is empty (0 bytes)"
         if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
@@ -150,17 +166,28 @@ def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> RGBImage:
     try:
         image.seek(0)
         image.load()
-        image = ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError) as error:
+        image = _upright(image)
+    except Exception as error:
         raise ImageError(f"{name}: the picture is truncated or damaged ({error})") from error
     if image.mode.startswith("I"):
         return _from_array(_sixteen_bit(np.asarray(image), name), max_pixels)
     if image.mode == "F":
         raise ImageError(f"{name}: holds floating-point pixels; convert it to 8-bit first")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.ascontiguousarray(np.asarray(image.convert("RGB")))
+    try:
+        if image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        rgb = image.convert("RGB")
+    except ValueError as error:
+        raise ImageError(f"{name}: cannot be converted to RGB ({error})") from error
+    return np.array(rgb)  # a copy: what np.asarray gives cannot be written to
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it writes all of the EXIF data anew and fails at any odd entry.
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    method = _TO_UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
 
 
 def _sixteen_bit(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint16]:

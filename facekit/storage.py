@@ -2,7 +2,7 @@
 
 A file is an ordinary `safetensors <https://github.com/huggingface/safetensors>`_ file. Its
 metadata holds four strings: ``format`` (what kind of file this is), ``version`` (of that kind),
-``header`` (everything that is not an array, as JSON) and ``sha256`` (of the header and of every
+``header`` (everything that is not an array, as JSON) and ``sha256`` (of these three and of every
 array with its name, type and shape), so that a single altered bit is noticed.
 """
 
@@ -46,17 +46,17 @@ def write(
     """
     from safetensors.numpy import save
 
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    text = json.dumps(header, ensure_ascii=False, sort_keys=True)
+    stored = {name: _as_stored(array) for name, array in arrays.items()}
+    # Escaped to ASCII: the name of a folder may hold characters that UTF-8 does not have.
     metadata = {
         "format": kind,
         "version": str(version),
-        "header": text,
-        "sha256": _checksum(text, contiguous),
+        "header": json.dumps(header, sort_keys=True),
     }
+    metadata["sha256"] = _checksum(metadata, stored)
     path = Path(path)
     try:
-        _replace_atomically(path, save(contiguous, metadata=metadata))
+        _replace_atomically(path, save(stored, metadata=metadata))
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be written ({error})") from error
 
@@ -96,7 +96,7 @@ def read(
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
-    if _checksum(metadata["header"], arrays) != metadata.get("sha256"):
+    if _checksum(metadata, arrays) != metadata.get("sha256"):
         raise FileFormatError(
             f"{path}: the checksum does not match; the file was altered or damaged after it was "
             "saved. Restore it from a copy, or make it again"
@@ -115,12 +115,19 @@ def _check_kind(path: Path, metadata: Mapping[str, str], kind: str, newest_versi
         )
 
 
-def _checksum(header: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    digest = hashlib.sha256(header.encode())
+def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    # Not numpy.ascontiguousarray: it gives a single number a dimension.
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for key in ("format", "version", "header"):
+        digest.update(f"{key}|{metadata[key]}\n".encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\n{name}|{array.dtype.str}|{array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

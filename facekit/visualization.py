@@ -72,7 +72,7 @@ def draw_faces(
         x, y, width, height = (value * scale for value in face.box)
         canvas.rectangle((x, y, x + width, y + height), outline=color, width=line)
         if keypoints:
-            radius = max(1.5, 0.02 * width)
+            radius = max(0.75 * line, 0.025 * width)
             for px, py in face.keypoints:
                 _disc(canvas, px * scale, py * scale, radius, color)
         _label(canvas, _text(result), (x, y), color, line, picture.size)
@@ -134,7 +134,7 @@ def contact_sheet(
     )
     canvas = ImageDraw.Draw(sheet)
     if title:
-        canvas.text((_PADDING, _PADDING), title, fill=_INK, font=_font(caption_height))
+        canvas.text((_PADDING, _PADDING), title, fill=_INK, font=label_font(caption_height))
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         left = _PADDING + column * cell_width
@@ -194,7 +194,7 @@ def _label(
     line: int,
     size: tuple[int, int],
 ) -> None:
-    font = _font(max(11, min(round(max(size) / 22), 48)))
+    font = label_font(max(11, min(round(max(size) / 26), 48)))
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     width, height = right - left + 2 * line, bottom - top + 2 * line
     # Above the box; where there is no room, inside it, and never beyond the right border.
@@ -207,7 +207,7 @@ def _label(
 def _caption(
     canvas: ImageDraw.ImageDraw, tile: Tile, left: int, top: int, side: int, height: int
 ) -> None:
-    font = _font(round(height * 0.55))
+    font = label_font(round(height * 0.55))
     text, color = tile.caption, _INK
     if tile.right is not None:
         text = f"{'✓' if tile.right else '✗'} {text}"
@@ -218,7 +218,8 @@ def _caption(
 
 
 @lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def label_font(size: int) -> ImageFont.FreeTypeFont:
+    """Returns the font that names are written in, DejaVu Sans, at a size in pixels."""
     # matplotlib's copy of DejaVu Sans knows the letters of most names; Pillow's own font does not.
     import matplotlib
 

@@ -35,10 +35,9 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     for name, curve in curves.items():
         ax.step(curve.false_accept_rate, curve.true_accept_rate, where="post", label=name)
     ax.set_xscale("log")
-    smallest = min(
-        float(c.false_accept_rate[c.false_accept_rate > 0].min()) for c in curves.values()
-    )
-    ax.set_xlim(smallest, 1.0)
+    # A logarithmic axis starts at the smallest rate above zero: one wrong pair of all.
+    rates = [curve.false_accept_rate for curve in curves.values()]
+    ax.set_xlim(min(0.5, *(float(rate[rate > 0].min()) for rate in rates)), 1.0)
     ax.set_xlabel("False-accept rate")
     ax.set_ylabel("True-accept rate")
     ax.grid(alpha=0.3)

@@ -1,0 +1,78 @@
+"""The demonstration, with and without photos and weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from facekit import Architecture, Embedder, WeightsNotFoundError, load_image
+from facekit.demo import portrait_paths, run_demo
+from facekit.embedding import build_network
+
+SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
+
+
+def recording() -> Console:
+    return Console(record=True, width=120, file=io.StringIO())
+
+
+def small_embedder(threshold: float) -> Embedder:
+    return Embedder.from_network(
+        build_network(SMALL), SMALL, name="small", thresholds={0.001: threshold}
+    )
+
+
+def test_the_portraits_are_there() -> None:
+    portraits = portrait_paths()
+    assert list(portraits) == ["Grace Hopper", "Eileen Collins"]
+    assert all(path.is_file() for path in portraits.values())
+
+
+def test_without_weights_it_detects_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_weights() -> Embedder:
+        raise WeightsNotFoundError("the weights are nowhere")
+
+    monkeypatch.setattr("facekit.demo.Embedder", no_weights)
+    console = recording()
+    assert run_demo(None, tmp_path, console)
+    text = console.export_text()
+    assert "Grace Hopper: 1 face found" in text
+    assert "the weights are nowhere" in text
+    assert "FACEKIT_DATA" in text
+    assert load_image(tmp_path / "contact_sheet.png").shape[2] == 3
+
+
+def test_without_photos_it_recognises_the_portraits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekit.demo.Embedder", lambda: small_embedder(1e-3))
+    console = recording()
+    # A random embedder does not know a mirrored face again, and the demonstration says so.
+    assert not run_demo(tmp_path / "nothing", tmp_path, console)
+    text = console.export_text()
+    assert "Eileen Collins: unknown" in text
+    assert "five_celebrities/train/<person>/" in text
+
+
+def test_with_photos_it_counts_the_right_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("train", "val"):
+        for name, photo in portrait_paths().items():
+            folder = tmp_path / "five_celebrities" / part / name
+            folder.mkdir(parents=True)
+            shutil.copy(photo, folder)
+    monkeypatch.setattr("facekit.demo.Embedder", lambda: small_embedder(1e-3))
+    console = recording()
+    assert run_demo(tmp_path, tmp_path / "out", console)
+    assert "2 of 2 photos named rightly" in console.export_text()
+    extra = tmp_path / "five_celebrities" / "val" / "Eileen Collins"
+    shutil.copy(portrait_paths()["Grace Hopper"], extra / "wrong.jpg")
+    console = recording()
+    assert not run_demo(tmp_path, tmp_path / "out", console)
+    assert "2 of 3 photos named rightly" in console.export_text()

@@ -1,0 +1,380 @@
+"""FaceRecognizer with a small random embedder: everything but the names' correctness."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facekit import (
+    Aligner,
+    Architecture,
+    Detector,
+    Embedder,
+    EnrolmentError,
+    EnrolmentWarning,
+    FaceRecognizer,
+    FileFormatError,
+    IdentityClassifier,
+    ImageError,
+    InvalidArgumentError,
+    NoFaceError,
+    NotFittedError,
+    RandomWeightsWarning,
+    load_image,
+)
+
+SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    with pytest.warns(RandomWeightsWarning):
+        return Embedder(weights=None, architecture=SMALL)
+
+
+@pytest.fixture
+def recognizer(embedder: Embedder, detector: Detector) -> FaceRecognizer:
+    # Random embeddings crowd together, so the threshold is tight: the same picture or nobody.
+    return FaceRecognizer(
+        embedder=embedder,
+        detector=detector,
+        classifier=IdentityClassifier("nearest", threshold=1e-3),
+    )
+
+
+@pytest.fixture
+def fitted(recognizer: FaceRecognizer, hopper: Path, astronaut: Path) -> FaceRecognizer:
+    return recognizer.fit({"Grace": hopper, "Eileen": astronaut}, progress=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, hopper: Path, astronaut: Path) -> Path:
+    for name, photo in (("Grace", hopper), ("Eileen", astronaut)):
+        (tmp_path / "known" / name).mkdir(parents=True)
+        shutil.copy(photo, tmp_path / "known" / name)
+    return tmp_path / "known"
+
+
+@pytest.fixture
+def both(hopper: Path, astronaut: Path) -> np.ndarray:
+    left, right = load_image(hopper), load_image(astronaut)
+    height = min(len(left), len(right))
+    return np.hstack([left[:height], right[:height]])
+
+
+def names(recognizer: FaceRecognizer, image: object) -> list[str | None]:
+    return [face.name for face in recognizer.recognize(image)]  # type: ignore[arg-type]
+
+
+def test_names_the_photos_it_was_fitted_with(
+    fitted: FaceRecognizer, hopper: Path, astronaut: Path
+) -> None:
+    assert names(fitted, hopper) == ["Grace"]
+    assert names(fitted, astronaut) == ["Eileen"]
+
+
+def test_a_stranger_is_none_and_shown_as_unknown(
+    recognizer: FaceRecognizer, hopper: Path, astronaut: Path
+) -> None:
+    recognizer.fit({"Grace": hopper}, progress=False)
+    (stranger,) = recognizer.recognize(astronaut)
+    assert stranger.name is None
+    assert stranger.label == "unknown"
+    assert stranger.candidate == "Grace"
+    assert stranger.distance > stranger.threshold == recognizer.threshold
+
+
+def test_a_folder_a_mapping_and_pairs_give_the_same(
+    recognizer: FaceRecognizer, folder: Path, hopper: Path, astronaut: Path
+) -> None:
+    galleries = []
+    for photos in (
+        folder,
+        str(folder),
+        {"Eileen": [astronaut], "Grace": folder / "Grace"},
+        [("Eileen", astronaut), ("Grace", hopper)],
+        iter([("Eileen", load_image(astronaut)), ("Grace", hopper.read_bytes())]),
+    ):
+        recognizer.fit(photos, progress=False)
+        assert recognizer.people == {"Eileen": 1, "Grace": 1}
+        galleries.append(recognizer.gallery.embeddings)
+    for embeddings in galleries[1:]:
+        np.testing.assert_array_equal(embeddings, galleries[0])
+
+
+def test_photos_left_out_are_named(
+    recognizer: FaceRecognizer, folder: Path, both: np.ndarray
+) -> None:
+    (folder / "Grace" / "broken.jpg").write_bytes(b"no picture")
+    (folder / "Grace" / "notes.txt").write_text("no picture either")
+    (folder / "Eileen" / ".hidden.jpg").write_bytes(b"")
+    from PIL import Image
+
+    Image.new("RGB", (200, 200)).save(folder / "Eileen" / "black.png")
+    Image.fromarray(both).save(folder / "Eileen" / "two.png")
+    Image.new("RGB", (200, 200)).save(folder / "stray.png")
+    with pytest.warns(EnrolmentWarning) as caught:
+        recognizer.fit(folder, progress=False)
+    report = recognizer.report_
+    assert report is not None
+    statuses = {Path(o.source).name: o.status for o in report.left_out}
+    assert statuses == {
+        "broken.jpg": "unreadable",
+        "notes.txt": "not a photo",
+        "black.png": "no face",
+        "stray.png": "not a photo",
+    }
+    assert [Path(o.source).name for o in report.several_faces] == ["two.png"]
+    for name in (*statuses, "two.png"):
+        assert name in str(caught[0].message)
+    assert recognizer.people == {"Eileen": 2, "Grace": 1}
+
+
+def test_the_largest_of_several_faces_is_enrolled(
+    recognizer: FaceRecognizer, both: np.ndarray, hopper: Path
+) -> None:
+    with pytest.warns(EnrolmentWarning, match="2 faces found"):
+        recognizer.fit({"Largest": both}, progress=False)
+    largest = max(recognizer.recognize(both), key=lambda result: result.face.area)
+    assert largest.name == "Largest"
+
+
+def test_a_person_without_a_usable_photo_is_said(recognizer: FaceRecognizer, hopper: Path) -> None:
+    black = np.zeros((100, 100, 3), dtype=np.uint8)
+    with pytest.warns(EnrolmentWarning, match="not enrolled for want of a usable photo: Nobody"):
+        recognizer.fit({"Nobody": black, "Grace": hopper}, progress=False)
+    assert recognizer.people == {"Grace": 1}
+
+
+def test_nothing_usable_is_an_error_and_changes_nothing(
+    fitted: FaceRecognizer, hopper: Path, tmp_path: Path
+) -> None:
+    black = np.zeros((100, 100, 3), dtype=np.uint8)
+    with pytest.raises(EnrolmentError, match="photo 1 of Nobody"):
+        fitted.fit({"Nobody": black}, progress=False)
+    with pytest.raises(EnrolmentError, match=r"missing\.jpg"):
+        fitted.enroll("Grace", tmp_path / "missing.jpg", progress=False)
+    assert fitted.people == {"Eileen": 1, "Grace": 1}
+    assert names(fitted, hopper) == ["Grace"]
+
+
+@pytest.mark.parametrize(
+    "photos", [{}, [], 3, "no/such/folder", [("only one",)], [3], {"": "x.jpg"}]
+)
+def test_photos_of_a_wrong_form_are_an_error(recognizer: FaceRecognizer, photos: object) -> None:
+    with pytest.raises((EnrolmentError, InvalidArgumentError)):
+        recognizer.fit(photos, progress=False)  # type: ignore[arg-type]
+
+
+def test_enroll_adds_and_remove_forgets(
+    recognizer: FaceRecognizer, hopper: Path, astronaut: Path
+) -> None:
+    recognizer.enroll("Grace", hopper, progress=False)
+    before = recognizer.gallery.embeddings.copy()
+    report = recognizer.enroll("Eileen", [astronaut, load_image(astronaut)], progress=False)
+    assert len(report.enrolled) == 2
+    assert names(recognizer, astronaut) == ["Eileen"]
+    assert recognizer.remove("Eileen") == 2
+    assert recognizer.people == {"Grace": 1}
+    assert names(recognizer, astronaut) == [None]
+    assert recognizer.report_ is not None
+    assert recognizer.report_.people == {}
+    np.testing.assert_array_equal(recognizer.gallery.embeddings, before)
+
+
+def test_removing_the_last_person_leaves_nobody_to_recognise(
+    recognizer: FaceRecognizer, hopper: Path
+) -> None:
+    recognizer.fit({"Grace": hopper}, progress=False)
+    recognizer.remove("Grace")
+    with pytest.raises(NotFittedError, match="nobody is enrolled"):
+        recognizer.recognize(hopper)
+    with pytest.raises(EnrolmentError, match="Grace"):
+        recognizer.remove("Grace")
+
+
+def test_a_removed_person_is_gone_from_the_file_saved_after(
+    fitted: FaceRecognizer, tmp_path: Path
+) -> None:
+    path = tmp_path / "people.facekit"
+    fitted.save(path)
+    assert b"Eileen" in path.read_bytes()
+    erased = fitted.gallery.embeddings[fitted.gallery.names.index("Eileen")].tobytes()
+    assert erased in path.read_bytes()
+    fitted.remove("Eileen")
+    fitted.save(path)
+    assert b"Eileen" not in path.read_bytes()
+    assert b"astronaut" not in path.read_bytes()
+    assert erased not in path.read_bytes()
+
+
+def test_nobody_enrolled_is_an_error(recognizer: FaceRecognizer, hopper: Path) -> None:
+    with pytest.raises(NotFittedError):
+        recognizer.recognize(hopper)
+    with pytest.raises(NotFittedError):
+        recognizer.save("nothing.facekit")
+
+
+def test_batch_equals_one_by_one(
+    fitted: FaceRecognizer, hopper: Path, astronaut: Path, both: np.ndarray
+) -> None:
+    black = np.zeros((64, 64, 3), dtype=np.uint8)
+    images = [hopper, black, both, astronaut]
+    batch = fitted.recognize_batch((image for image in images), progress=False)
+    single = [fitted.recognize(image) for image in images]
+    assert [[face.name for face in faces] for faces in batch] == [
+        [face.name for face in faces] for faces in single
+    ]
+    assert [len(faces) for faces in batch] == [1, 0, 2, 1]
+    for ours, theirs in zip(batch, single, strict=True):
+        assert [f.distance for f in ours] == pytest.approx([f.distance for f in theirs], abs=1e-4)
+    assert fitted.recognize_batch([], progress=False) == []
+
+
+def test_one_image_given_as_a_batch_is_an_error(fitted: FaceRecognizer, hopper: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="recognize"):
+        fitted.recognize_batch(str(hopper))
+
+
+def test_a_bad_image_is_an_error_that_names_it(fitted: FaceRecognizer, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"missing\.jpg"):
+        fitted.recognize(tmp_path / "missing.jpg")
+
+
+def test_verify_same_different_and_no_face(
+    recognizer: FaceRecognizer, hopper: Path, astronaut: Path
+) -> None:
+    same = recognizer.verify(hopper, hopper)
+    assert same.same
+    assert same.distance == pytest.approx(0.0, abs=1e-6)
+    different = recognizer.verify(hopper, astronaut)
+    assert not different.same
+    assert different.distance == pytest.approx(
+        recognizer.verify(astronaut, hopper).distance, abs=1e-6
+    )
+    with pytest.raises(NoFaceError, match="the second image"):
+        recognizer.verify(hopper, np.zeros((90, 90, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("strategy", ["svm", "nearest"])
+def test_save_and_load_give_the_same_answers_to_the_bit(
+    embedder: Embedder,
+    detector: Detector,
+    both: np.ndarray,
+    hopper: Path,
+    astronaut: Path,
+    tmp_path: Path,
+    strategy: str,
+) -> None:
+    original = FaceRecognizer(
+        embedder=embedder,
+        detector=detector,
+        aligner=Aligner(80, "crop", margin=0.4),
+        classifier=IdentityClassifier(strategy, threshold=0.05),  # type: ignore[arg-type]
+    )
+    original.fit({"Grace": hopper, "Eileen": astronaut, "Again": hopper}, progress=False)
+    original.save(tmp_path / "people.facekit")
+    loaded = FaceRecognizer.load(tmp_path / "people.facekit", embedder=embedder)
+    assert loaded.recognize(both) == original.recognize(both)
+    assert loaded.people == original.people
+    assert loaded.gallery.sources == original.gallery.sources
+    assert loaded.aligner.to_dict() == original.aligner.to_dict()
+    assert repr(loaded.detector) == repr(original.detector)
+
+
+def test_a_damaged_file_is_an_error(
+    fitted: FaceRecognizer, embedder: Embedder, tmp_path: Path
+) -> None:
+    path = tmp_path / "people.facekit"
+    fitted.save(path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(whole), size=40):
+        altered = bytearray(whole)
+        altered[position] ^= 1 << int(rng.integers(0, 8))
+        path.write_bytes(altered)
+        with pytest.raises(FileFormatError, match=r"people\.facekit"):
+            FaceRecognizer.load(path, embedder=embedder)
+    for length in (0, 1, 8, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FileFormatError, match=r"people\.facekit"):
+            FaceRecognizer.load(path, embedder=embedder)
+    with pytest.raises(FileFormatError, match="no such file"):
+        FaceRecognizer.load(tmp_path / "missing.facekit", embedder=embedder)
+
+
+def test_other_weights_are_an_error_that_names_both(fitted: FaceRecognizer, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "people.facekit")
+    with pytest.warns(RandomWeightsWarning):
+        other = Embedder(weights=None, architecture=SMALL, seed=7)
+    with pytest.raises(InvalidArgumentError) as caught:
+        FaceRecognizer.load(tmp_path / "people.facekit", embedder=other)
+    assert other.record.identity in str(caught.value)
+    assert fitted.embedder.record.identity in str(caught.value)
+    with pytest.raises(InvalidArgumentError, match="embedder="):
+        FaceRecognizer.load(tmp_path / "people.facekit")
+
+
+def test_parts_that_do_not_fit_are_an_error(embedder: Embedder) -> None:
+    nearest = IdentityClassifier("nearest", threshold=1.0)
+    with pytest.raises(InvalidArgumentError, match="side 160"):
+        FaceRecognizer(embedder=embedder, aligner=Aligner(160), classifier=nearest)
+    with pytest.raises(InvalidArgumentError, match="threshold"):
+        FaceRecognizer(embedder=embedder, classifier=IdentityClassifier(threshold=None))
+    with pytest.raises(InvalidArgumentError, match="threshold="):
+        FaceRecognizer(embedder=embedder)
+    with pytest.raises(InvalidArgumentError, match="not both"):
+        FaceRecognizer("facenet-20180402-vggface2", embedder=embedder)
+
+
+@pytest.fixture(scope="module")
+def celebrities(data_folder: Path) -> tuple[FaceRecognizer, Path]:
+    if not (data_folder / "weights" / "facenet-20180402-vggface2").is_dir():
+        pytest.skip("the FaceNet weights are not in FACEKIT_DATA")
+    recognizer = FaceRecognizer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EnrolmentWarning)
+        recognizer.fit(data_folder / "five_celebrities" / "train", progress=False)
+    return recognizer, data_folder
+
+
+def test_names_every_celebrity_and_nobody_else(celebrities: tuple[FaceRecognizer, Path]) -> None:
+    recognizer, data = celebrities
+    for photo in sorted((data / "five_celebrities" / "val").glob("*/*.jpg")):
+        assert {name for name in names(recognizer, photo) if name} == {photo.parent.name}, photo
+
+
+def test_refuses_nearly_all_strangers(celebrities: tuple[FaceRecognizer, Path]) -> None:
+    # The threshold lets one pair of strangers in a thousand pass; with some twenty photos enrolled
+    # of each person, a stranger has more than one chance.
+    recognizer, data = celebrities
+    photos = sorted((data / "lfw").glob("*/*_0001.jpg"))[:60]
+    named = [name is not None for photo in photos for name in names(recognizer, photo)]
+    assert len(named) >= 60
+    assert np.mean(named) <= 0.05
+
+
+def test_another_process_gives_the_same_answers_to_the_bit(
+    celebrities: tuple[FaceRecognizer, Path], tmp_path: Path
+) -> None:
+    recognizer, data = celebrities
+    path = tmp_path / "people.facekit"
+    recognizer.save(path)
+    photo = sorted((data / "five_celebrities" / "val").glob("*/*.jpg"))[0]
+    program = (
+        "import sys; from facekit import FaceRecognizer;"
+        "print(repr(FaceRecognizer.load(sys.argv[1]).recognize(sys.argv[2])))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, str(path), str(photo)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == repr(recognizer.recognize(photo))
