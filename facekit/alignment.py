@@ -14,7 +14,7 @@ from facekit.faces import Face
 from facekit.imaging import ImageSource, RGBImage, load_image
 
 AlignmentMode: TypeAlias = Literal["similarity", "crop"]
-"""How a face is brought to the square: by its keypoints, or by its box."""
+"""How a face is brought to the square, by its keypoints or by its box."""
 
 DEFAULT_TEMPLATE: tuple[tuple[float, float], ...] = (
     (0.3433, 0.4040),
@@ -95,7 +95,10 @@ class Aligner:
             raise InvalidArgumentError(f'mode must be "similarity" or "crop", got {mode!r}')
         if not (math.isfinite(margin) and margin >= 0):
             raise InvalidArgumentError(f"margin must be zero or more, got {margin!r}")
-        points = np.asarray(template, dtype=np.float64)
+        try:
+            points = np.asarray(template, dtype=np.float64)
+        except (TypeError, ValueError):  # not numbers, or pairs of unequal length
+            points = np.empty(0)
         if points.shape != (5, 2) or not np.isfinite(points).all():
             raise InvalidArgumentError(f"template must be five (x, y) pairs, got {template!r}")
         self.size = int(size)
@@ -162,7 +165,7 @@ def similarity_transform(
     Returns:
         The 2×3 matrix ``[s·R | t]`` of rotation R (no reflection), scale s and shift t that
         minimises the squared distances, or ``None`` if the points determine none, because all of
-        one set coincide.
+        one set coincide, or one mirrors the other and spreads equally in all directions.
 
     Example:
         >>> import numpy as np
@@ -175,19 +178,29 @@ def similarity_transform(
     """
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     source_centered, target_centered = source - source_mean, target - target_mean
-    variance = float(np.square(source_centered).sum(axis=1).mean())
+    source_spread, target_spread = _spread(source_centered), _spread(target_centered)
+    # Relative to the coordinates: nearly coinciding points give a scale without meaning.
+    if source_spread <= 1e-6 * (1.0 + float(np.abs(source_mean).max())) or (
+        target_spread <= 1e-6 * (1.0 + float(np.abs(target_mean).max()))
+    ):
+        return None
     u, singular_values, vt = np.linalg.svd(target_centered.T @ source_centered / len(source))
     signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    scale = float(singular_values @ signs) / variance if variance > 0 else 0.0
-    # Relative to the coordinates: nearly coinciding points give a scale without meaning.
-    if math.sqrt(variance) <= 1e-6 * (1.0 + float(np.abs(source_mean).max())) or scale <= 0:
+    agreement = float(singular_values @ signs)
+    # Mirrored points may agree in no direction more than in any other.
+    if agreement <= 1e-6 * source_spread * target_spread:
         return None
-    rotation = scale * (u * signs) @ vt
+    rotation = agreement / source_spread**2 * (u * signs) @ vt
     return np.column_stack([rotation, target_mean - rotation @ source_mean])
 
 
+def _spread(centered: npt.NDArray[np.float64]) -> float:
+    return math.sqrt(float(np.square(centered).sum(axis=1).mean()))
+
+
 def _box_matrix(face: Face, margin: float, size: int) -> _Matrix:
-    scale = size / ((1 + margin) * max(face.box[2:]))
+    # A millionth of a pixel is a point already; the scale of less is beyond all arithmetic.
+    scale = size / ((1 + margin) * max(*face.box[2:], 1e-6))
     center_x, center_y = face.center
     return np.array(
         [[scale, 0.0, size / 2 - scale * center_x], [0.0, scale, size / 2 - scale * center_y]]
@@ -223,8 +236,9 @@ def _relevant_part(
     inverse = np.linalg.inv(matrix[:, :2])
     corners = np.array([[0, 0], [side, 0], [side, side], [0, side]]) - matrix[:, 2]
     corners = corners @ inverse.T
-    left, top = np.floor(corners.min(axis=0)).astype(np.int64) - margin
-    right, bottom = np.ceil(corners.max(axis=0)).astype(np.int64) + margin
+    # Clipped before they become whole numbers: those of a face far outside are too large for one.
+    left, top = np.floor(corners.min(axis=0)) - margin
+    right, bottom = np.ceil(corners.max(axis=0)) + margin
     left, top = int(np.clip(left, 0, width - 1)), int(np.clip(top, 0, height - 1))
     right, bottom = int(np.clip(right, left + 1, width)), int(np.clip(bottom, top + 1, height))
     shifted = matrix.copy()
@@ -258,6 +272,7 @@ def _resize(pixels: RGBImage, width: int, height: int) -> RGBImage:
 
 def _clipped_span(start: float, length: float, margin: float, limit: int) -> tuple[int, int]:
     grow = length * margin / 2
-    first = int(np.clip(round(start - grow), 0, limit - 1))
-    last = int(np.clip(round(start + length + grow), first + 1, limit))
+    # Halves up: rounding them to even would make the size of the cut depend on its place.
+    first = int(np.clip(start - grow + 0.5, 0, limit - 1))
+    last = int(np.clip(start + length + grow + 0.5, first + 1, limit))
     return first, last

@@ -413,13 +413,12 @@ def _default_embedder() -> Embedder:
 def _expanded(photos: Sequence[Path]) -> list[Path]:
     from facekit.imaging import list_images
 
-    expanded: list[Path] = []
-    for path in photos:
-        inside = list_images(path) if path.is_dir() else [path]
-        if not inside:
-            raise InvalidArgumentError(f"{path}: the folder holds no pictures")
-        expanded += [photo for photo in inside if photo not in expanded]
-    return expanded
+    # A folder without pictures stays in the list, to be reported like any other bad photo.
+    return list(
+        dict.fromkeys(
+            photo for path in photos for photo in ((path.is_dir() and list_images(path)) or [path])
+        )
+    )
 
 
 def _output_names(photos: Sequence[Path]) -> dict[Path, str]:

@@ -104,12 +104,17 @@ class EnrolmentReport:
 class Candidate:
     """A photo to enrol: whose it is, what it is called, and where to read it.
 
-    ``source`` is ``None`` for a file that is no photo; it is only reported.
+    Args:
+        person: Whose it is.
+        label: What it is called in the report.
+        source: Where to read it, or ``None`` if it is no photo and only to be reported.
+        problem: Why it is no photo.
     """
 
     person: str
     label: str
     source: ImageSource | None
+    problem: str = ""
 
 
 def _count(number: int, one: str, many: str) -> str:
@@ -160,15 +165,21 @@ def _in_folder(folder: Path) -> Iterator[Candidate]:
             "the person"
         )
     for path in list_images(folder):
-        yield Candidate("", str(path), None)
+        problem = "lies beside the folders of the people, not inside one"
+        yield Candidate("", str(path), None, problem)
 
 
 def _in_person_folder(name: str, folder: Path) -> Iterator[Candidate]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        is_image = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
-        yield Candidate(name, str(path), path if is_image else None)
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if not paths:
+        yield Candidate(name, str(folder), None, "the folder is empty")
+    for path in paths:
+        if path.is_dir():
+            yield Candidate(name, str(path), None, "is a folder; photos in it are not read")
+        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+            yield Candidate(name, str(path), None, "is not a picture, by the ending of its name")
+        else:
+            yield Candidate(name, str(path), path)
 
 
 def _of_person(name: str, images: Any) -> Iterator[Candidate]:

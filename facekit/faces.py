@@ -180,7 +180,7 @@ class RecognizedFace:
 
     @property
     def label(self) -> str:
-        """The name to show: that of the person, or ``"unknown"``."""
+        """The name to show, that of the person or ``"unknown"``."""
         return "unknown" if self.name is None else self.name
 
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:

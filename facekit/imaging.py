@@ -14,13 +14,13 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from facekit.errors import ImageError
 
 RGBImage: TypeAlias = npt.NDArray[np.uint8]
-"""A picture as facekit passes it around: RGB, uint8, ``(height, width, 3)``."""
+"""A picture as facekit passes it around, RGB, uint8, ``(height, width, 3)``."""
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image
     | npt.NDArray[Any]
 )  # fmt: skip
-"""What :func:`load_image` reads."""
+"""What :func:`facekit.load_image` reads."""
 
 MAX_PIXELS = 178_956_970
 """The largest picture that is read, in pixels (half a gigabyte once decoded).

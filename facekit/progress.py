@@ -40,6 +40,9 @@ def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        # Not console.is_terminal: FORCE_COLOR makes that true in a pipe, too.
+        disable=not console.file.isatty(),
+        # What is printed meanwhile is drawn above the bar, but must not miss a pipe or a file.
+        redirect_stdout=Console().file.isatty(),
     ) as progress:
         yield from progress.track(items, total=total, description=description)

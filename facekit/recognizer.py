@@ -124,7 +124,7 @@ class FaceRecognizer:
         """Enrols the people of some photos, in place of whoever was enrolled before.
 
         Every photo should show the face of its person; of several faces the largest is taken. A
-        photo that cannot be used is left out, and named in :attr:`report_` and in a warning.
+        photo that cannot be used is left out, and named in ``report_`` and in a warning.
 
         Args:
             photos: A folder with one folder a person, named after the person; or ``{name:
@@ -391,7 +391,7 @@ class FaceRecognizer:
     def _prepare(self, candidate: Candidate) -> tuple[PhotoOutcome, npt.NDArray[np.uint8] | None]:
         person, label = candidate.person, candidate.label
         if candidate.source is None:
-            return PhotoOutcome(person, label, "not a photo", _why_no_photo(candidate)), None
+            return PhotoOutcome(person, label, "not a photo", candidate.problem), None
         try:
             pixels = load_image(candidate.source)
         except ImageError as error:
@@ -440,12 +440,6 @@ class FaceRecognizer:
 
 def _largest(faces: Sequence[Face]) -> Face:
     return max(faces, key=lambda face: face.area)
-
-
-def _why_no_photo(candidate: Candidate) -> str:
-    if not candidate.person:
-        return "lies beside the folders of the people, not inside one"
-    return "is not a picture, by the ending of its name"
 
 
 def _chunks(items: Iterator[ImageSource], size: int) -> Iterator[list[ImageSource]]:

@@ -127,7 +127,7 @@ def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, npt.NDArray[Any]
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\n{name}|{array.dtype.str}|{array.shape}\n".encode())
-        digest.update(array.tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,6 +49,7 @@ def draw_faces(
 
     Raises:
         ImageError: If the image cannot be read.
+        InvalidArgumentError: If ``fit`` is not positive.
 
     Example:
         >>> import numpy as np
@@ -58,6 +60,8 @@ def draw_faces(
         >>> draw_faces(np.zeros((128, 96, 3), dtype=np.uint8), [face]).shape
         (128, 96, 3)
     """
+    if fit is not None and fit < 1:
+        raise InvalidArgumentError(f"fit must be a positive number of pixels, got {fit!r}")
     picture = Image.fromarray(load_image(image))
     scale = 1.0 if fit is None else fit / max(picture.size)
     if scale != 1.0:
@@ -76,7 +80,7 @@ def draw_faces(
             for px, py in face.keypoints:
                 _disc(canvas, px * scale, py * scale, radius, color)
         _label(canvas, _text(result), (x, y), color, line, picture.size)
-    return np.asarray(picture)
+    return np.array(picture)
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def contact_sheet(
     )
     canvas = ImageDraw.Draw(sheet)
     if title:
-        canvas.text((_PADDING, _PADDING), title, fill=_INK, font=label_font(caption_height))
+        canvas.text((_PADDING, _PADDING), _one_line(title), fill=_INK, font=label_font(caption_height))
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         left = _PADDING + column * cell_width
@@ -144,7 +148,7 @@ def contact_sheet(
         corner = (left + (side - picture.width) // 2, top + (side - picture.height) // 2)
         sheet.paste(picture, corner)
         _caption(canvas, tile, left, top + side, side, caption_height)
-    return np.asarray(sheet)
+    return np.array(sheet)
 
 
 def save_image(path: str | os.PathLike[str], image: RGBImage) -> None:
@@ -163,7 +167,7 @@ def save_image(path: str | os.PathLike[str], image: RGBImage) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be written ({error})") from error
 
 
@@ -176,7 +180,13 @@ def _color(result: Face | RecognizedFace) -> tuple[int, int, int]:
 def _text(result: Face | RecognizedFace) -> str:
     if isinstance(result, Face):
         return f"{result.confidence:.2f}"
-    return f"{result.label} {result.distance:.2f}"
+    return f"{_one_line(result.label)} {result.distance:.2f}"
+
+
+def _one_line(text: str) -> str:
+    # Pillow measures no text of several lines, and its layout engine fails on control characters.
+    breaks = ("Cc", "Zl", "Zp")
+    return " ".join("".join(" " if unicodedata.category(c) in breaks else c for c in text).split())
 
 
 def _disc(
@@ -208,7 +218,7 @@ def _caption(
     canvas: ImageDraw.ImageDraw, tile: Tile, left: int, top: int, side: int, height: int
 ) -> None:
     font = label_font(round(height * 0.55))
-    text, color = tile.caption, _INK
+    text, color = _one_line(tile.caption), _INK
     if tile.right is not None:
         text = f"{'✓' if tile.right else '✗'} {text}"
         color = KNOWN_COLOR if tile.right else WRONG_COLOR

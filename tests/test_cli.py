@@ -209,7 +209,7 @@ def test_an_empty_folder_of_photos_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["detect", str(tmp_path)]) == FAILED
-    assert "holds no pictures" in capsys.readouterr().err
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_interruption_is_quiet(

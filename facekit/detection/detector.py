@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 
 _NETWORKS = ("pnet.lz4", "rnet.lz4", "onet.lz4")
 
+# The side of the window in which the proposal network looks for a face, and that of the smallest
+# picture to which it has an answer, in pixels.
+_WINDOW = 12
+_SMALLEST_LEVEL = 11
+
 
 class Detector:
     """Finds faces with MTCNN, a cascade of three small networks.
 
     The networks and their weights are those of the ``mtcnn`` package, and the answers are its
-    answers: :meth:`detect_faces` can stand in for ``mtcnn.MTCNN().detect_faces``. The networks are
+    answers: :meth:`detect_faces` can stand in for ``mtcnn.MTCNN().detect_faces``. Only where
+    ``mtcnn`` 1.0 finds nothing at all, because a larger ``min_face_size`` or ``scale_factor`` gives
+    its image pyramid levels smaller than a face, those levels are left out here. The networks are
     loaded at the first detection.
 
     Args:
@@ -141,8 +148,9 @@ class Detector:
         return [face.to_dict() for face in self.detect(image)]
 
     def _rows(self, pixels: RGBImage) -> npt.NDArray[np.float64]:
-        # Below this side mtcnn's pyramid has no level, and the package fails instead of saying so.
-        if _pyramid_levels(min(pixels.shape[:2]), self.scale_factor) < 1:
+        # Without a single level, mtcnn fails instead of saying that there is no face.
+        side = min(pixels.shape[:2])
+        if _usable_levels(side, self.min_face_size, self.scale_factor) < 1:
             return np.empty((0, 16))
         proposal, refinement, output = self.thresholds
         rows = self._loaded_engine().detect_faces(
@@ -164,6 +172,37 @@ class Detector:
             return self._engine
 
 
+class _ProposalStage:
+    """mtcnn's first stage, spared the levels of the image pyramid that are too small for it.
+
+    Met with such a level, the network fails, and mtcnn takes that for "no face in the picture".
+    """
+
+    def __init__(self, stage: Callable[..., npt.NDArray[np.float64]]) -> None:
+        self._stage = stage
+
+    def __call__(
+        self,
+        *,
+        images_oshapes: npt.NDArray[np.int64],
+        min_face_size: float,
+        scale_factor: float,
+        **arguments: Any,
+    ) -> npt.NDArray[np.float64]:
+        side = int(images_oshapes[0, :2].min())
+        usable = _usable_levels(side, min_face_size, scale_factor)
+        # The stage uses the shape for one thing: the number of levels follows from it.
+        if usable < _planned_levels(side, scale_factor):
+            side_of_so_many = _WINDOW / scale_factor ** (usable + 1)
+            images_oshapes = np.array([[side_of_so_many, side_of_so_many, 3]])
+        return self._stage(
+            images_oshapes=images_oshapes,
+            min_face_size=min_face_size,
+            scale_factor=scale_factor,
+            **arguments,
+        )
+
+
 def _load_engine() -> MTCNN:
     from mtcnn import MTCNN
     from mtcnn.stages import StageONet, StagePNet, StageRNet
@@ -171,16 +210,21 @@ def _load_engine() -> MTCNN:
     # Given a bare name, mtcnn unpickles a file of that name from the working directory first,
     # whoever put it there; the full path of the installed file leaves no such choice.
     folder = importlib.resources.files("mtcnn.assets.weights")
-    stages = (StagePNet, StageRNet, StageONet)
-    return MTCNN(
-        stages=[
-            stage(weights=str(folder / name)) for stage, name in zip(stages, _NETWORKS, strict=True)
-        ]
+    proposal, refinement, output = (
+        stage(weights=str(folder / name))
+        for stage, name in zip((StagePNet, StageRNet, StageONet), _NETWORKS, strict=True)
     )
+    return MTCNN(stages=[_ProposalStage(proposal), refinement, output])
 
 
-def _pyramid_levels(side: int, scale_factor: float) -> int:
-    return round(-(math.log(side / 12) / math.log(scale_factor) + 1))
+def _planned_levels(side: int, scale_factor: float) -> int:
+    return round(-(math.log(side / _WINDOW) / math.log(scale_factor) + 1))
+
+
+def _usable_levels(side: int, min_face_size: float, scale_factor: float) -> int:
+    planned = max(_planned_levels(side, scale_factor), 0)
+    levels = side * _WINDOW / min_face_size * scale_factor ** np.arange(planned)
+    return int(np.count_nonzero(np.floor(levels) >= _SMALLEST_LEVEL))
 
 
 def _has_area(row: npt.NDArray[np.float64]) -> bool:

@@ -20,7 +20,8 @@ class BlockBuilder:
 
     Layers are named after the TensorFlow originals (``Block35_1_Branch_0_Conv2d_1x1``), so that
     published weights load by name. A folded graph holds no batch normalisation and no residual
-    scale: both are linear and live in the kernels and biases of the convolutions before them.
+    scale: both are linear and live in the kernels and biases of the convolutions before them. All
+    kernels are zero, to be filled: :func:`facekit.embedding.build_network` draws random ones.
 
     Args:
         width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
@@ -30,8 +31,9 @@ class BlockBuilder:
     def __init__(self, width: float, *, folded: bool) -> None:
         self.width = width
         self.folded = folded
-        # A folded graph is made to be filled; drawing random kernels for it would be wasted time.
-        self._initializer = "zeros" if folded else "glorot_uniform"
+        # Every kernel is filled afterwards, at random by build_network or from a file. Keras' own
+        # initialisers would cost time for nothing and draw their seeds from Python's generator.
+        self._initializer = "zeros"
 
     def filters(self, full: int) -> int:
         """Returns how many filters a layer has that has ``full`` of them at width 1."""

@@ -21,6 +21,7 @@ from facekit.embedding.network import Architecture, build_network
 from facekit.embedding.published import read_published
 from facekit.embedding.weights import (
     DEFAULT_WEIGHTS,
+    REGISTRY,
     WeightsRecord,
     identify,
     locate,
@@ -171,7 +172,7 @@ class Embedder:
 
     @property
     def traces(self) -> int:
-        """How often the network has been traced: once, whatever is embedded."""
+        """How often the network has been traced, which is once, whatever is embedded."""
         return self._compiled.traces
 
     def aligner(self) -> Aligner:
@@ -282,7 +283,8 @@ def _read_path(path: Path) -> tuple[WeightsRecord, LayerWeights]:
 
 
 def _is_published_name(path: Path) -> bool:
-    return path.suffix == ".safetensors" or path.name in ("weights.npz", "weights.h5")
+    published = {file.name for record in REGISTRY.values() for file in record.files}
+    return path.suffix == ".safetensors" or path.name in published
 
 
 def _random(architecture: Architecture, seed: int) -> tuple[WeightsRecord, LayerWeights]:

@@ -81,11 +81,19 @@ def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeigh
 
     Returns:
         The weights of the folded network, by the names of the layers that remain.
+
+    Raises:
+        WeightsError: If a layer is neither a convolution nor dense nor a batch normalisation.
     """
     folded: LayerWeights = {}
     for name, arrays in weights.items():
         if name.endswith(BATCH_NORMALIZATION_SUFFIX):
             continue
+        if "kernel" not in arrays:
+            raise WeightsError(
+                f"the layer {name!r} holds {', '.join(arrays)} and no kernel; it belongs to "
+                "another kind of network"
+            )
         kernel = arrays["kernel"].astype(np.float64)
         bias = arrays.get("bias", np.zeros(kernel.shape[-1])).astype(np.float64)
         normalization = weights.get(name + BATCH_NORMALIZATION_SUFFIX)

@@ -18,6 +18,7 @@ def triplet_head(
     dropout: float = 0.0,
     batch_normalization: bool = False,
     folded: bool = False,
+    seed: int = 0,
 ) -> Tensor:
     """Adds global average pooling, dropout, a dense layer and L2 normalisation.
 
@@ -28,6 +29,7 @@ def triplet_head(
         batch_normalization: Whether the dense layer's output is batch-normalised, as the published
             FaceNet weights have it. The dense layer then has no bias of its own.
         folded: Whether to build the graph without batch normalisation and dropout, for inference.
+        seed: Decides the random kernel and which features are dropped.
 
     Returns:
         Embeddings, ``(batch, d)``, of unit L2 norm.
@@ -36,11 +38,18 @@ def triplet_head(
         Schroff, Kalenichenko and Philbin, "FaceNet" (CVPR 2015), figure 2: the constraint
         ‖f(x)‖₂ = 1.
     """
+    # Without a seed Keras would draw one from the user's generator; it takes 32 bits.
+    seed = int(seed) % 2**32
     x = keras.layers.GlobalAveragePooling2D(name="AvgPool")(features)
     if dropout and not folded:
-        x = keras.layers.Dropout(dropout, name="Dropout")(x)
+        x = keras.layers.Dropout(dropout, seed=seed, name="Dropout")(x)
     separate = batch_normalization and not folded
-    x = keras.layers.Dense(embedding_size, use_bias=not separate, name="Bottleneck")(x)
+    x = keras.layers.Dense(
+        embedding_size,
+        use_bias=not separate,
+        kernel_initializer="zeros" if folded else keras.initializers.GlorotUniform(seed),
+        name="Bottleneck",
+    )(x)
     if separate:
         x = keras.layers.BatchNormalization(
             scale=False,

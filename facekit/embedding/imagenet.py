@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from facekit.embedding.blocks import BATCH_NORMALIZATION_SUFFIX
 from facekit.embedding.network import Architecture, build_network
 from facekit.errors import InvalidArgumentError, WeightsNotFoundError
 
-_HEAD_LAYERS = ("Bottleneck",)
+_HEAD_LAYERS = ("Bottleneck", "Bottleneck" + BATCH_NORMALIZATION_SUFFIX)
+_FILE_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
+    "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+# How Keras words a download that failed or arrived damaged; it has no exception of its own for it.
+_FETCH_FAILURES = ("fetch failure", "corrupted file")
 
 
 def build_imagenet_network(
@@ -28,6 +35,7 @@ def build_imagenet_network(
         A ``keras.Model``, as :func:`facekit.embedding.build_network` makes it.
 
     Raises:
+        InvalidArgumentError: If an argument lies outside its range.
         WeightsNotFoundError: If Keras cannot fetch the weights.
 
     Example:
@@ -36,22 +44,24 @@ def build_imagenet_network(
     """
     import keras
 
+    architecture = Architecture(
+        input_size=input_size, embedding_size=embedding_size, dropout=dropout
+    )
     try:
         source = keras.applications.InceptionResNetV2(
             include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3)
         )
-    except (OSError, ValueError) as error:
-        message = str(error)
-        if "fetch" not in message.lower() and not isinstance(error, OSError):
+    except Exception as error:
+        # Keras raises a bare Exception if the address does not answer.
+        failed = any(words in str(error) for words in _FETCH_FAILURES)
+        if not failed and not isinstance(error, OSError):
             raise
+        reason = str(error).partition("\n")[0]
         raise WeightsNotFoundError(
-            f"Keras could not fetch its ImageNet weights ({message.splitlines()[0]}); "
-            "download the file named there into ~/.keras/models yourself"
+            f"Keras could not fetch its ImageNet weights ({reason}); "
+            f"download {_FILE_URL} into ~/.keras/models yourself"
         ) from error
-    network = build_network(
-        Architecture(input_size=input_size, embedding_size=embedding_size, dropout=dropout),
-        seed=seed,
-    )
+    network = build_network(architecture, seed=seed)
     copy_backbone_weights(source, network)
     return network
 

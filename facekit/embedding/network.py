@@ -91,8 +91,8 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
     Args:
         architecture: What to build.
         folded: Whether to build the graph without batch normalisation, for inference.
-        seed: Decides the random weights: Glorot-uniform kernels, the same on every Keras backend.
-            A folded graph is made to be filled, and its weights are zero.
+        seed: Decides the random weights: Glorot-uniform kernels, the same on every Keras backend;
+            and what dropout drops. A folded graph is made to be filled, and its weights are zero.
 
     Returns:
         A ``keras.Model`` from pictures, ``(batch, S, S, 3)`` with values 0 to 255, to embeddings,
@@ -124,6 +124,7 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
         dropout=architecture.dropout,
         batch_normalization=architecture.head_batch_normalization,
         folded=folded,
+        seed=seed,
     )
     network = keras.Model(pictures, embeddings, name=architecture.backbone)
     if not folded:

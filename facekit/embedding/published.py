@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,15 @@ _NPZ_SUFFIXES = {
     "_Conv2D_bias": "bias",
 }
 
+# What NumPy, zipfile and zlib raise for a damaged archive; a TypeError if the file is a single
+# array, a RuntimeError if a flag of the archive claims encryption or an unknown version.
+_NPZ_DAMAGE = (
+    OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+# What h5py raises: a KeyError where an object of the file cannot be opened, a TypeError where the
+# kind of its numbers is damaged, an AttributeError where a group should be and an array is.
+_H5_DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
+
 
 def read_published(path: Path, layout: FileLayout, architecture: Architecture) -> LayerWeights:
     """Reads a published file and returns the weights of the folded network.
@@ -36,15 +46,18 @@ def read_published(path: Path, layout: FileLayout, architecture: Architecture) -
         architecture: The network that they belong to.
 
     Returns:
-        Kernel and bias by layer name.
+        Kernel and bias by layer name. Whether those of a folded file fit the architecture turns
+        out when they are assigned to the folded network.
 
     Raises:
-        WeightsError: If the file is damaged or does not fit the architecture.
+        WeightsError: If the file is damaged, or one that needs folding does not fit the
+            architecture.
     """
     if layout == "facenet_folded_npz":
         return _read_folded_npz(path)
+    weights = _read_keras_h5(path)
     separate = build_network(architecture)
-    assign(separate, _read_keras_h5(path))
+    assign(separate, weights)
     return fold(layer_weights(separate), residual_scales(separate))
 
 
@@ -55,7 +68,7 @@ def _read_folded_npz(path: Path) -> LayerWeights:
             for name in archive.files:
                 layer, weight = _split_npz_name(name, path)
                 weights.setdefault(layer, {})[weight] = archive[name].astype(np.float32)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _NPZ_DAMAGE as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{path}: is truncated or damaged ({error})") from error
@@ -83,7 +96,7 @@ def _read_keras_h5(path: Path) -> LayerWeights:
     try:
         with h5py.File(path, "r") as file:
             file.get("model_weights", file).visititems(collect)
-    except (OSError, ValueError, RuntimeError) as error:
+    except _H5_DAMAGE as error:
         raise WeightsError(f"{path}: is truncated or no HDF5 file ({error})") from error
     for layer in weights:
         if layer.endswith(BATCH_NORMALIZATION_SUFFIX):

@@ -68,7 +68,7 @@ class WeightsRecord:
 
     @property
     def identity(self) -> str:
-        """Names these weights: embeddings can be compared if their identities are equal."""
+        """Name and version; embeddings can be compared if their identities are equal."""
         return f"{self.name}@{self.version}"
 
     def threshold(self, false_accept_rate: float = 0.001) -> float:
@@ -92,7 +92,7 @@ class WeightsRecord:
             "version": self.version,
             "architecture": self.architecture.to_dict(),
             "alignment": dict(self.alignment),
-            "thresholds": {f"{rate:g}": value for rate, value in self.thresholds.items()},
+            "thresholds": {str(float(rate)): value for rate, value in self.thresholds.items()},
             "training_data": self.training_data,
             "licence": self.licence,
             "source": self.source,
@@ -101,14 +101,23 @@ class WeightsRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WeightsRecord:
-        """Makes a record from :meth:`to_dict`'s values."""
-        return cls(
-            **{
-                **values,
-                "architecture": Architecture.from_dict(values["architecture"]),
-                "thresholds": {float(r): float(v) for r, v in values["thresholds"].items()},
-            }
-        )
+        """Makes a record from :meth:`to_dict`'s values.
+
+        Raises:
+            InvalidArgumentError: If a part is missing or unknown, or a value cannot be used.
+        """
+        try:
+            return cls(
+                **{
+                    **values,
+                    "architecture": Architecture.from_dict(values["architecture"]),
+                    "thresholds": {float(r): float(v) for r, v in values["thresholds"].items()},
+                }
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidArgumentError(
+                f"no weights record can be made of {sorted(values)} ({error})"
+            ) from error
 
 
 _FACENET_VGGFACE2 = WeightsRecord(

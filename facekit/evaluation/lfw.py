@@ -183,6 +183,9 @@ def _pair(path: Path, number: int, line: str, *, fold: int, same: bool) -> Pair:
 
 
 def _photo(name: str, number: str) -> str:
+    # int alone would take "-1" and "1_0", too.
+    if not (name and number.strip().isdecimal()):
+        raise ValueError
     return f"{name}/{name}_{int(number):04d}.jpg"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import RocCurve
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     Returns:
         The axes drawn on.
 
+    Raises:
+        InvalidArgumentError: If there are no curves.
+
     Example:
         >>> from facekit.evaluation.plots import plot_roc
         >>> from facekit.evaluation.verification import roc
@@ -28,6 +32,8 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         >>> ax.get_xlabel()
         'False-accept rate'
     """
+    if not curves:
+        raise InvalidArgumentError("curves must hold at least one curve, got none")
     if ax is None:
         from matplotlib.figure import Figure
 

@@ -113,6 +113,10 @@ def evaluate_verification(
     accuracies, thresholds = [], []
     for fold in np.unique(folds):
         held_out = folds == fold
+        if same[held_out].all() or not same[held_out].any():
+            raise InvalidArgumentError(
+                f"fold {fold} must hold pairs of one person and pairs of two"
+            )
         threshold = best_threshold(distances[~held_out], same[~held_out])
         thresholds.append(threshold)
         accuracies.append(accuracy_at(distances[held_out], same[held_out], threshold))
@@ -195,7 +199,9 @@ def best_threshold(distances: FloatArray, same: BoolArray) -> float:
     cut = int(best[len(best) // 2])
     below = ordered[cut - 1] if cut > 0 else ordered[0] - 1.0
     above = ordered[cut] if cut < len(ordered) else ordered[-1] + 1.0
-    return float(round((below + above) / 2, 9))
+    middle = (below + above) / 2
+    # Between two neighbouring floating-point numbers there is no third; the mean rounds to either.
+    return float(middle if middle < above else below)
 
 
 def accuracy_at(distances: FloatArray, same: BoolArray, threshold: float) -> float:

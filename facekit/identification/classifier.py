@@ -12,7 +12,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.svm import LinearSVC
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from facekit.errors import InvalidArgumentError
 
@@ -24,6 +29,7 @@ _SVM_TEMPERATURE = 0.25
 _NEAREST_TEMPERATURE = 0.20
 
 _UNIT_NORM_TOLERANCE = 1e-2
+_CANCELLATION_DISTANCE = 1e-4
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -99,8 +105,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             The classifier itself.
 
         Raises:
-            InvalidArgumentError: If a parameter lies outside its range, or an embedding is not of
-                unit norm while a threshold is set.
+            InvalidArgumentError: If a parameter lies outside its range, a name is ``None``, or an
+                embedding is not of unit norm while a threshold is set.
             ValueError: If X or y cannot be used, as scikit-learn's estimators say it.
         """
         self._check_parameters()
@@ -225,12 +231,18 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns:
             The accuracy, 0 to 1. A stranger counts as right if the prediction is ``None``.
+
+        Raises:
+            ValueError: If there are not as many names as embeddings.
         """
-        right = np.equal(self.predict(X), np.asarray(y)).astype(np.float64)
+        predicted, truth = self.predict(X), column_or_1d(y, dtype=object)
+        check_consistent_length(predicted, truth, sample_weight)
+        right = np.equal(predicted, truth).astype(np.float64)
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         return float(np.average(right, weights=weights))
 
     def _remember(self, X: npt.ArrayLike, y: npt.ArrayLike) -> None:
+        _check_names(y)
         embeddings, names = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(names)
         self._check_unit_norm(embeddings)
@@ -256,6 +268,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(X) == 0:
             return np.empty((0, len(self.classes_)))
         to_each = euclidean_distances(X, self.embeddings_)
+        # The fast formula cancels where two embeddings nearly coincide: an embedding would lie
+        # 1e-8 away from itself, and no longer within a threshold of 0.
+        rows, columns = np.nonzero(to_each < _CANCELLATION_DISTANCE)
+        to_each[rows, columns] = np.linalg.norm(X[rows] - self.embeddings_[columns], axis=1)
         starts = np.searchsorted(self.labels_, np.arange(len(self.classes_)))
         nearest: FloatArray = np.minimum.reduceat(to_each, starts, axis=1)
         return nearest
@@ -285,7 +301,21 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InvalidArgumentError(
                 f'strategy must be "svm" or "nearest", got {self.strategy!r}'
             )
-        if self.threshold is not None and not 0.0 <= self.threshold <= 2.0:
+        if self.threshold is not None and not (
+            isinstance(self.threshold, int | float | np.integer | np.floating)
+            and 0.0 <= self.threshold <= 2.0
+        ):
             raise InvalidArgumentError(
                 f"threshold must be a distance from 0 to 2, or None, got {self.threshold!r}"
             )
+
+
+def _check_names(y: npt.ArrayLike) -> None:
+    names = np.asarray(y, dtype=object)
+    nameless = [row for row, name in enumerate(names.ravel()) if name is None]
+    # No y at all is left to scikit-learn, which has words of its own for it.
+    if nameless and names.ndim:
+        raise InvalidArgumentError(
+            f"y must name a person for each embedding, row {nameless[0]} is None; strangers need "
+            "no enrolment: they are whoever is not enrolled"
+        )

@@ -1,0 +1,68 @@
+"""Counts how many strangers a recogniser takes for one of the people it knows.
+
+    python benchmarks/strangers.py known/ strangers/
+
+fits on a folder with one folder of photos a person, and recognises every photo in another such
+folder, whose people are not enrolled. Printed is the share of strangers' faces that get a name, for
+each strategy and each threshold of the weights' record. People of the same name in both folders
+(underscores and case do not count) are left out of the strangers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from facekit import EnrolmentWarning, FaceRecognizer, IdentityClassifier, load_image
+from facekit.imaging import list_images
+from facekit.progress import track
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("known", type=Path)
+    parser.add_argument("strangers", type=Path)
+    options = parser.parse_args()
+    recognizer = FaceRecognizer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EnrolmentWarning)
+        recognizer.fit(options.known)
+    known = {_plain(name) for name in recognizer.people}
+    photos = [
+        photo
+        for folder in sorted(options.strangers.iterdir())
+        if folder.is_dir() and _plain(folder.name) not in known
+        for photo in list_images(folder)
+    ]
+    embeddings = _embeddings(recognizer, photos)
+    print(f"{recognizer}, {len(photos):,} photos of strangers, {len(embeddings):,} faces")
+    gallery = recognizer.gallery
+    thresholds = recognizer.embedder.record.thresholds
+    for strategy in ("svm", "nearest"):
+        classifier = IdentityClassifier(strategy).fit(gallery.embeddings, np.array(gallery.names))
+        distances = classifier.identify(embeddings).distance
+        for rate, threshold in sorted(thresholds.items()):
+            named = distances <= threshold
+            print(
+                f"{strategy:8} threshold {threshold:.3f} (one pair in {1 / rate:,.0f}): "
+                f"{named.sum()} named, {named.mean():.2%}"
+            )
+
+
+def _embeddings(recognizer: FaceRecognizer, photos: list[Path]) -> np.ndarray:
+    aligned = []
+    for photo in track(photos, "Finding faces", total=len(photos), shown=True):
+        pixels = load_image(photo)
+        aligned.append(recognizer.aligner.align(pixels, recognizer.detector.detect(pixels)))
+    return recognizer.embedder.embed(np.concatenate(aligned), progress=True)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ").casefold()
+
+
+if __name__ == "__main__":
+    main()

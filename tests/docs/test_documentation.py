@@ -1,0 +1,162 @@
+"""The examples of the documentation and of the docstrings run, and print what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import functools
+import importlib
+import io
+import pkgutil
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+
+import facekit
+from facekit import Embedder, WeightsNotFoundError
+
+PROJECT = Path(__file__).resolve().parents[2]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("**/*.md"))]
+# Importing it runs the command.
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(facekit.__path__, "facekit.")
+    if module.name != "facekit.__main__"
+]
+
+# An example may show a warning, as it would to its reader.
+pytestmark = pytest.mark.filterwarnings("default::facekit.errors.FacekitWarning")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A fenced block of Python, and the block of text right after it: what it prints."""
+
+    line: int
+    code: str
+    output: str | None
+
+
+def fences(page: Path) -> Iterator[tuple[int, int, str, str]]:
+    """Yields the fenced blocks of a page: first and last line number, info string, content."""
+    start, info, content = 0, "", []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if not start and line.startswith("```"):
+            start, info, content = number, line.removeprefix("```").strip(), []
+        elif start and line.strip() == "```":
+            yield start, number, info, "\n".join(content)
+            start = 0
+        elif start:
+            content.append(line)
+
+
+def examples(page: Path) -> list[Example]:
+    blocks = list(fences(page))
+    lines = page.read_text(encoding="utf-8").splitlines()
+    found = []
+    for index, (start, end, info, code) in enumerate(blocks):
+        if info != "python":
+            continue
+        output = None
+        if index + 1 < len(blocks):
+            next_start, _, next_info, text = blocks[index + 1]
+            between = "".join(lines[end : next_start - 1]).strip()
+            if next_info == "text" and not between:
+                output = text
+        found.append(Example(start, code, output))
+    return found
+
+
+def weights_are_there(data_folder: Path) -> bool:
+    from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
+
+    folder = data_folder / "weights" / DEFAULT_WEIGHTS
+    return any((folder / file.name).is_file() for file in REGISTRY[DEFAULT_WEIGHTS].files)
+
+
+@functools.cache
+def shared_embedder(weights: str) -> Embedder:
+    """An embedder changes nothing of its own, so that all pages can use one."""
+    return Embedder(weights)
+
+
+@pytest.fixture
+def folder_of_photos(
+    tmp_path: Path, hopper: Path, astronaut: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A working directory with the photos that the pages speak of."""
+    for name, portrait in (("Grace Hopper", hopper), ("Eileen Collins", astronaut)):
+        folder = tmp_path / "photos" / "known" / name
+        folder.mkdir(parents=True)
+        shutil.copy(portrait, folder / f"1{portrait.suffix}")
+    with Image.open(hopper) as left, Image.open(astronaut) as right:
+        party = Image.new("RGB", (left.width + right.width, max(left.height, right.height)))
+        party.paste(left, (0, 0))
+        party.paste(right, (left.width, 0))
+        party.save(tmp_path / "photos" / "party.jpg", quality=95)
+        # A third photo for the README; whom it shows does not matter there.
+        ImageOps.mirror(right.convert("RGB")).save(tmp_path / "photos" / "ada.jpg", quality=95)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACEKIT_OFFLINE", "1")
+    monkeypatch.setattr("facekit.recognizer.Embedder", shared_embedder)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda p: p.stem)
+def test_the_examples_of_a_page_run(
+    page: Path, folder_of_photos: Path, request: pytest.FixtureRequest
+) -> None:
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for example in examples(page):
+        # Blank lines put the lines of the example where they are in the page.
+        source = "\n" * example.line + example.code
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):
+                exec(compile(source, str(page), "exec"), namespace)
+        except WeightsNotFoundError:
+            if weights_are_there(request.getfixturevalue("data_folder")):
+                raise
+            pytest.skip("the FaceNet weights are not in the folder that FACEKIT_DATA names")
+        if example.output is not None:
+            assert printed.getvalue().strip() == example.output.strip(), (
+                f"{page.name}, line {example.line}"
+            )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_a_block_that_is_not_run_says_why(page: Path) -> None:
+    for start, _, info, code in fences(page):
+        if info.startswith("python") and info != "python":
+            assert info == "python no-run", f"{page.name}, line {start}"
+            assert code.startswith("# Not run"), f"{page.name}, line {start}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.failed == 0, capsys.readouterr().out
+
+
+def test_the_reference_lists_every_public_name() -> None:
+    reference = (PROJECT / "docs" / "reference" / "index.md").read_text(encoding="utf-8")
+    words = set(reference.split())
+    modules = {
+        "": facekit.__all__,
+        **{
+            f"{name}.": importlib.import_module(f"facekit.{name}").__all__
+            for name in ("embedding", "evaluation")
+        },
+    }
+    missing = [
+        prefix + name
+        for prefix, names in modules.items()
+        for name in names
+        # Some names of a part are names of the package as well, and listed as such.
+        if prefix + name not in words and name not in words
+    ]
+    assert not missing

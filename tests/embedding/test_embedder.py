@@ -1,0 +1,450 @@
+"""The embedder: what it promises of its embeddings, and the files it reads and writes."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+from small_networks import (
+    SIDE,
+    SMALL_V1,
+    SMALL_V2,
+    predict,
+    random_pictures,
+    randomise_normalisations,
+)
+
+from facekit import (
+    Aligner,
+    Embedder,
+    FacekitError,
+    FileFormatError,
+    InvalidArgumentError,
+    RandomWeightsWarning,
+    WeightsError,
+    WeightsNotFoundError,
+    load_image,
+)
+from facekit.embedding import build_network
+from facekit.embedding.folding import fold, layer_weights, residual_scales
+from facekit.embedding.weights import REGISTRY, WeightsFile, WeightsRecord
+
+PICTURES = random_pictures(12)
+PUBLISHED = "facenet-20180402-vggface2"
+
+
+def random_embedder(**arguments: Any) -> Embedder:
+    with pytest.warns(RandomWeightsWarning):
+        return Embedder(weights=None, **{"architecture": SMALL_V2, **arguments})
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    """A small network as after a training."""
+    network = build_network(SMALL_V2)
+    randomise_normalisations(network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def embedder(network: Any) -> Embedder:
+    return Embedder.from_network(network, SMALL_V2, name="small", batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def saved(embedder: Embedder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the small embedder; not to be changed."""
+    path = tmp_path_factory.mktemp("saved") / "small.safetensors"
+    embedder.save(path)
+    return path
+
+
+# What the embeddings promise.
+
+
+def test_embeddings_are_unit_vectors_in_single_precision(embedder: Embedder) -> None:
+    embeddings = embedder.embed(PICTURES)
+    assert embeddings.shape == (12, 64)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("picture", [0, 255], ids=["black", "white"])
+def test_a_picture_of_nothing_has_an_embedding(embedder: Embedder, picture: int) -> None:
+    blank = np.full((1, SIDE, SIDE, 3), picture, dtype=np.uint8)
+    assert np.linalg.norm(embedder.embed(blank)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_embeddings_are_those_of_the_network(embedder: Embedder, network: Any) -> None:
+    np.testing.assert_allclose(embedder.embed(PICTURES), predict(network, PICTURES), atol=1e-4)
+
+
+@settings(max_examples=20)
+@given(chosen=st.lists(st.integers(0, len(PICTURES) - 1), min_size=1, max_size=9))
+def test_an_embedding_does_not_depend_on_its_neighbours(
+    embedder: Embedder, chosen: list[int]
+) -> None:
+    expected = embedder.embed(PICTURES)
+    np.testing.assert_allclose(embedder.embed(PICTURES[chosen]), expected[chosen], atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 12, 100])
+def test_embeddings_do_not_depend_on_the_batch_size(
+    embedder: Embedder, network: Any, batch_size: int
+) -> None:
+    other = Embedder.from_network(network, SMALL_V2, name="other", batch_size=batch_size)
+    np.testing.assert_allclose(other.embed(PICTURES), embedder.embed(PICTURES), atol=1e-5)
+
+
+def test_embedding_twice_gives_the_same_to_the_bit(embedder: Embedder) -> None:
+    np.testing.assert_array_equal(embedder.embed(PICTURES), embedder.embed(PICTURES))
+
+
+def test_the_pictures_are_not_changed(embedder: Embedder) -> None:
+    pictures = PICTURES.copy()
+    embedder.embed(pictures)
+    np.testing.assert_array_equal(pictures, PICTURES)
+
+
+def test_a_list_does_the_same_as_an_array(embedder: Embedder) -> None:
+    np.testing.assert_array_equal(embedder.embed(list(PICTURES)), embedder.embed(PICTURES))
+
+
+@pytest.mark.parametrize("nothing", [[], np.empty((0, SIDE, SIDE, 3), dtype=np.uint8)])
+def test_no_faces_give_no_embeddings(embedder: Embedder, nothing: Any) -> None:
+    embeddings = embedder.embed(nothing)
+    assert embeddings.shape == (0, 64)
+    assert embeddings.dtype == np.float32
+
+
+def test_the_network_is_traced_once() -> None:
+    embedder = random_embedder(batch_size=5)
+    for count in (0, 1, 3, 5, 7, 12):
+        embedder.embed(PICTURES[:count])
+    assert embedder.traces == 1
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [
+        PICTURES[0],
+        PICTURES[:, :-1],
+        PICTURES[..., :1],
+        PICTURES[..., 0],
+        PICTURES.astype(np.float32),
+        PICTURES.astype(np.int64),
+        PICTURES / 255.0,
+        random_pictures(2, side=160),
+        [PICTURES[0], PICTURES[1, :-1]],
+        ["photo.jpg"],
+    ],
+    ids=[
+        "one picture",
+        "not square",
+        "one channel",
+        "grey",
+        "float",
+        "int",
+        "zero to one",
+        "other size",
+        "mixed sizes",
+        "path",
+    ],
+)
+def test_faces_of_another_form_are_refused(embedder: Embedder, faces: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"faces must .*80.*align"):
+        embedder.embed(faces)
+
+
+# How an embedder is made.
+
+
+def test_random_weights_warn() -> None:
+    with pytest.warns(RandomWeightsWarning, match="recognises nobody"):
+        Embedder(weights=None, architecture=SMALL_V2)
+
+
+def test_random_weights_follow_the_seed() -> None:
+    first, again, other = (random_embedder(seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.embed(PICTURES), again.embed(PICTURES))
+    assert first.record == again.record
+    assert first.record.identity != other.record.identity
+    assert not np.allclose(first.embed(PICTURES), other.embed(PICTURES), atol=1e-3)
+
+
+def test_random_weights_have_no_thresholds() -> None:
+    with pytest.raises(InvalidArgumentError, match="known: none"):
+        random_embedder().record.threshold()
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, None, "32"])
+def test_an_invalid_batch_size_is_refused(batch_size: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="batch_size"):
+        Embedder(weights=None, architecture=SMALL_V2, batch_size=batch_size)
+
+
+def test_an_architecture_does_not_go_with_weights(saved: Path) -> None:
+    for weights in (saved, PUBLISHED):
+        with pytest.raises(InvalidArgumentError, match="architecture"):
+            Embedder(weights, architecture=SMALL_V2)
+
+
+def test_an_embedder_of_a_network_has_its_name_and_size(network: Any) -> None:
+    embedder = Embedder.from_network(network, SMALL_V2, name="mine", thresholds={0.001: 0.8})
+    assert embedder.record.name == "mine"
+    assert embedder.record.threshold() == 0.8
+    assert (embedder.input_size, embedder.embedding_size) == (SIDE, 64)
+    assert "mine" in repr(embedder)
+
+
+def test_the_version_of_an_embedder_follows_its_weights(network: Any) -> None:
+    first, again = (Embedder.from_network(network, SMALL_V2, name="n") for _ in range(2))
+    other = Embedder.from_network(build_network(SMALL_V2, seed=9), SMALL_V2, name="n")
+    assert first.record.identity == again.record.identity
+    assert first.record.identity != other.record.identity
+
+
+def test_an_embedder_keeps_the_alignment_of_its_training(network: Any) -> None:
+    aligner = Aligner(SIDE, mode="crop", margin=0.1)
+    embedder = Embedder.from_network(network, SMALL_V2, name="n", alignment=aligner)
+    assert embedder.aligner().to_dict() == aligner.to_dict()
+
+
+def test_an_alignment_to_another_size_is_refused(network: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"side 160.*reads\s80"):
+        Embedder.from_network(network, SMALL_V2, name="n", alignment=Aligner(160))
+
+
+def test_a_network_of_another_architecture_is_refused(network: Any) -> None:
+    with pytest.raises(WeightsError, match="do not fit"):
+        Embedder.from_network(network, SMALL_V1, name="n")
+
+
+def test_a_network_of_another_kind_is_refused() -> None:
+    other = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization(name="norm")])
+    with pytest.raises(WeightsError, match="norm"):
+        Embedder.from_network(other, SMALL_V2, name="n")
+
+
+# Saving and loading.
+
+
+def test_a_saved_embedder_comes_back_to_the_bit(embedder: Embedder, saved: Path) -> None:
+    loaded = Embedder(saved, batch_size=4)
+    assert loaded.record == embedder.record
+    np.testing.assert_array_equal(loaded.embed(PICTURES), embedder.embed(PICTURES))
+
+
+def test_a_saved_embedder_keeps_its_record(network: Any, tmp_path: Path) -> None:
+    aligner = Aligner(SIDE, mode="crop", margin=0.3)
+    embedder = Embedder.from_network(
+        network, SMALL_V2, name="Zoë", alignment=aligner, thresholds={0.01: 1.0, 1e-7: 0.123456789}
+    )
+    embedder.save(tmp_path / "weights.safetensors")
+    loaded = Embedder(str(tmp_path / "weights.safetensors"))
+    assert loaded.record == embedder.record
+    assert loaded.aligner().to_dict() == aligner.to_dict()
+
+
+def test_an_embedder_is_loaded_by_its_folder(saved: Path) -> None:
+    assert Embedder(saved.parent).record == Embedder(saved).record
+
+
+def test_the_name_of_a_saved_file_ends_in_safetensors(embedder: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"\.safetensors"):
+        embedder.save(tmp_path / "weights.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_into_a_missing_folder_is_refused(embedder: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="missing"):
+        embedder.save(tmp_path / "missing" / "weights.safetensors")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.9999])
+def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path, share: float) -> None:
+    content = saved.read_bytes()
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FileFormatError, match=r"weights\.safetensors: is truncated"):
+        Embedder(path)
+
+
+@settings(max_examples=25)
+@given(position=st.integers(0), change=st.integers(1, 255))
+def test_an_altered_array_is_noticed(saved: Path, position: int, change: int) -> None:
+    content = bytearray(saved.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    content[header + position % (len(content) - header)] ^= change
+    path = saved.parent.parent / "altered.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match="checksum"):
+        Embedder(path)
+
+
+@settings(max_examples=25)
+@given(position=st.integers(0), bit=st.integers(0, 7))
+def test_an_altered_header_is_noticed(saved: Path, position: int, bit: int) -> None:
+    content = bytearray(saved.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    content[position % header] ^= 1 << bit
+    path = saved.parent.parent / "altered.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(FacekitError):
+        Embedder(path)
+
+
+def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
+    save_file({"kernel": np.zeros(3, dtype=np.float32)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(FileFormatError, match=r"foreign\.safetensors: is a foreign file"):
+        Embedder(tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize("name", ["weights.pkl", "weights.pt", "weights.keras", "weights"])
+def test_a_file_with_another_ending_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"weights")
+    with pytest.raises(WeightsError, match=r"\.safetensors, \.npz, \.h5"):
+        Embedder(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "weights.h5"])
+def test_an_unknown_file_of_others_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"weights")
+    with pytest.raises(WeightsError, match="none of the published weights"):
+        Embedder(tmp_path / name)
+
+
+@pytest.mark.parametrize("weights", ["missing.npz", "missing/weights", "./missing"])
+def test_a_missing_file_is_refused(weights: str) -> None:
+    with pytest.raises(WeightsNotFoundError, match="no such file"):
+        Embedder(weights)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsNotFoundError, match="no weights file"):
+        Embedder(tmp_path)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(WeightsNotFoundError, match=PUBLISHED):
+        Embedder("facenet")
+
+
+@pytest.mark.parametrize("file", REGISTRY[PUBLISHED].files, ids=lambda file: file.name)
+def test_a_folder_is_searched_for_each_published_file(tmp_path: Path, file: WeightsFile) -> None:
+    (tmp_path / file.name).write_bytes(b"altered")
+    with pytest.raises(WeightsError, match="none of the published weights"):
+        Embedder(tmp_path)
+
+
+# Weights of others, known by name.
+
+
+@pytest.fixture
+def small_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[WeightsRecord, Path, npt.NDArray[np.float32]]:
+    """A record of small weights, their file in FACEKIT_HOME, and the embeddings to expect."""
+    network = build_network(SMALL_V1)
+    randomise_normalisations(network)
+    arrays = {}
+    for layer, weights in fold(layer_weights(network), residual_scales(network)).items():
+        arrays[f"{layer}_kernel"] = weights["kernel"]
+        arrays[f"{layer}_Conv2D_bias"] = weights["bias"]
+    path = tmp_path / "weights" / "small" / "weights.npz"
+    path.parent.mkdir(parents=True)
+    np.savez(path, **arrays)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = WeightsRecord(
+        name="small",
+        version="1",
+        architecture=SMALL_V1,
+        alignment={"size": SIDE},
+        files=(WeightsFile("weights.npz", "facenet_folded_npz", sha256),),
+    )
+    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
+    monkeypatch.setattr("facekit.embedding.weights.REGISTRY", {"small": record})
+    return record, path, predict(network, PICTURES)
+
+
+def test_weights_are_loaded_by_name_by_file_and_by_folder(
+    small_record: tuple[WeightsRecord, Path, npt.NDArray[np.float32]],
+) -> None:
+    record, path, expected = small_record
+    for weights in ("small", path, str(path), path.parent):
+        embedder = Embedder(weights)
+        assert embedder.record is record
+        np.testing.assert_allclose(embedder.embed(PICTURES), expected, atol=1e-4)
+
+
+def test_published_weights_survive_saving(
+    small_record: tuple[WeightsRecord, Path, npt.NDArray[np.float32]], tmp_path: Path
+) -> None:
+    embedder = Embedder("small")
+    embedder.save(tmp_path / "copy.safetensors")
+    loaded = Embedder(tmp_path / "copy.safetensors")
+    assert loaded.record == replace(embedder.record, files=())
+    assert loaded.record.identity == embedder.record.identity
+    np.testing.assert_array_equal(loaded.embed(PICTURES), embedder.embed(PICTURES))
+
+
+# The real weights.
+
+
+@pytest.fixture(scope="module")
+def facenet(data_folder: Path) -> Embedder:
+    return Embedder(PUBLISHED)
+
+
+@pytest.fixture(scope="module")
+def facenet_folder(data_folder: Path) -> Path:
+    return data_folder / "weights" / PUBLISHED
+
+
+def test_facenet_gives_the_reference_embeddings(facenet: Embedder, facenet_folder: Path) -> None:
+    with np.load(facenet_folder / "reference.npz", allow_pickle=False) as reference:
+        embeddings = facenet.embed(reference["inputs"])
+        np.testing.assert_allclose(embeddings, reference["embeddings"], atol=1e-3)
+
+
+def test_facenet_is_loaded_by_file_and_by_folder(
+    facenet: Embedder, facenet_folder: Path, astronaut: Path
+) -> None:
+    face = load_image(astronaut)[None, 20:180, 140:300]
+    for path in (facenet_folder / "weights.npz", facenet_folder):
+        embedder = Embedder(path)
+        assert embedder.record is facenet.record
+        np.testing.assert_array_equal(embedder.embed(face), facenet.embed(face))
+
+
+def test_an_altered_copy_of_facenet_is_refused(facenet_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "weights.npz"
+    shutil.copyfile(facenet_folder / "weights.npz", path)
+    with path.open("r+b") as stream:
+        stream.seek(path.stat().st_size // 2)
+        byte = stream.read(1)[0]
+        stream.seek(-1, 1)
+        stream.write(bytes([byte ^ 1]))
+    with pytest.raises(WeightsError, match="altered, truncated"):
+        Embedder(path)
+
+
+def test_a_truncated_copy_of_facenet_is_refused(
+    facenet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights" / PUBLISHED / "weights.npz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes((facenet_folder / "weights.npz").read_bytes()[:-1000])
+    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match="truncated or was altered"):
+        Embedder(PUBLISHED)

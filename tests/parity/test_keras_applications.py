@@ -1,0 +1,30 @@
+"""The full backbone computes what ``keras.applications.InceptionResNetV2`` computes."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from small_networks import (
+    full_network,
+    network_of_keras,
+    predict,
+    random_pictures,
+    randomise_normalisations,
+)
+
+from facekit.embedding.imagenet import copy_backbone_weights
+
+
+def test_the_feature_maps_equal_those_of_keras() -> None:
+    reference, network = network_of_keras(), full_network()
+    randomise_normalisations(reference)
+    copy_backbone_weights(reference, network)
+    backbone = keras.Model(network.input, network.get_layer("Conv2d_7b_1x1_Relu").output)
+    pictures = random_pictures(2, side=160)
+    # Keras' model reads values from -1 to 1; ours standardises by itself.
+    expected = np.asarray(reference(pictures.astype(np.float32) / 127.5 - 1.0, training=False))
+    found = predict(backbone, pictures)
+    assert found.shape == expected.shape == (2, 3, 3, 1536)
+    assert expected.std() > 0.1, "the statistics left nothing to compare"
+    assert np.abs(expected[0] - expected[1]).max() > 0.01, "the pictures made no difference"
+    np.testing.assert_allclose(found, expected, atol=1e-4)
