@@ -186,8 +186,11 @@ def _of_person(name: str, images: Any) -> Iterator[Candidate]:
     if isinstance(images, str | os.PathLike) and Path(images).is_dir():
         yield from _in_person_folder(name, Path(images))
     elif isinstance(images, list | tuple | set | frozenset | Iterator):
+        number = 0
         for number, image in enumerate(images, start=1):
             yield Candidate(name, describe_source(image, f"photo {number} of {name}"), image)
+        if number == 0:
+            yield Candidate(name, f"photos of {name}", None, "the list is empty")
     else:
         yield Candidate(name, describe_source(images, f"photo 1 of {name}"), images)
 

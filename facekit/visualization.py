@@ -120,7 +120,7 @@ def contact_sheet(
         >>> from facekit.visualization import Tile, contact_sheet
         >>> tile = Tile(np.zeros((60, 80, 3), dtype=np.uint8), "nobody")
         >>> contact_sheet([tile] * 3, columns=2, side=100).shape
-        (290, 230, 3)
+        (254, 230, 3)
     """
     if not tiles or columns < 1 or side < 1:
         raise InvalidArgumentError(
@@ -138,7 +138,8 @@ def contact_sheet(
     )
     canvas = ImageDraw.Draw(sheet)
     if title:
-        canvas.text((_PADDING, _PADDING), _one_line(title), fill=_INK, font=label_font(caption_height))
+        font = label_font(caption_height)
+        canvas.text((_PADDING, _PADDING), _one_line(title), fill=_INK, font=font)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         left = _PADDING + column * cell_width

@@ -545,6 +545,7 @@ def test_damaged_file_gives_a_picture_or_our_error(name: str, data: st.DataObjec
     assert picture.ndim == 3
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", DAMAGED)
 @given(data=st.data())
 def test_truncated_file_gives_all_pixels_or_our_error(name: str, data: st.DataObject) -> None:

@@ -235,12 +235,11 @@ def test_an_unmarked_tile_has_no_colour() -> None:
     assert not shows(sheet, WRONG_COLOR)
 
 
-@pytest.mark.parametrize("text", ["two\nlines", "a\x1eb", "\u2029", "\r\n\t"])
+@pytest.mark.parametrize("text", ["two\nlines", "two\r\nlines", "two\x1elines", "two\u2029lines"])
 def test_line_breaks_are_drawn_as_spaces(text: str) -> None:
-    assert np.array_equal(
-        contact_sheet([Tile(grey_picture(), text)], title=text),
-        contact_sheet([Tile(grey_picture(), " ".join(text.split()))], title=" ".join(text.split())),
-    )
+    broken = contact_sheet([Tile(grey_picture(), text)], title=text)
+    spaced = contact_sheet([Tile(grey_picture(), "two lines")], title="two lines")
+    np.testing.assert_array_equal(broken, spaced)
 
 
 @given(caption=st.text(max_size=60), right=st.sampled_from([True, False, None]))

@@ -89,7 +89,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     except (OSError, UnicodeDecodeError) as error:
         raise ProtocolError(f"{path}: cannot be read as a file of pairs ({error})") from error
     try:
-        header = [int(field) for field in lines[0].split()]
+        header = [_positive(field) for field in lines[0].split()]
         folds, per_kind = (1, header[0]) if len(header) == 1 else header
     except (IndexError, ValueError) as error:
         raise ProtocolError(
@@ -183,10 +183,16 @@ def _pair(path: Path, number: int, line: str, *, fold: int, same: bool) -> Pair:
 
 
 def _photo(name: str, number: str) -> str:
-    # int alone would take "-1" and "1_0", too.
-    if not (name and number.strip().isdecimal()):
-        raise ValueError
-    return f"{name}/{name}_{int(number):04d}.jpg"
+    if not name:
+        raise ValueError("the name is empty")
+    return f"{name}/{name}_{_positive(number):04d}.jpg"
+
+
+def _positive(number: str) -> int:
+    # int alone would take "-1", "0" and "1_0", too.
+    if not number.strip().isdecimal() or int(number) < 1:
+        raise ValueError(f"{number!r} is no positive whole number")
+    return int(number)
 
 
 def _nearest_to_middle(faces: Sequence[Face], pixels: RGBImage) -> Face:

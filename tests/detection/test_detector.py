@@ -98,7 +98,7 @@ def test_most_confident_comes_first(detector: Detector, crowd: UInt8) -> None:
     assert confidences == sorted(confidences, reverse=True)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(left=st.integers(0, 240), top=st.integers(0, 390), height=st.integers(40, 200))
 def test_boxes_have_an_area_and_lie_inside_the_picture(
     detector: Detector, crowd: UInt8, left: int, top: int, height: int
@@ -126,7 +126,7 @@ def test_box_of_a_face_at_the_border_is_clipped(
 # Pictures without faces
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40).flatmap(
         lambda side: hnp.arrays(np.uint8, (*side, 3))
@@ -206,13 +206,13 @@ def test_picture_is_not_changed(detector: Detector, portrait: UInt8) -> None:
 # Arguments
 
 
-@pytest.mark.parametrize("min_face_size", [10, 26, 40, 60, 80])
+@pytest.mark.parametrize("min_face_size", [10, 26, 60])
 def test_face_larger_than_the_smallest_is_found(portrait: UInt8, min_face_size: int) -> None:
     (face,) = Detector(min_face_size=min_face_size).detect(portrait)
     assert max(face.box[2:]) > 40
 
 
-@pytest.mark.parametrize("scale_factor", [0.6, 0.8, 0.9])
+@pytest.mark.parametrize("scale_factor", [0.6, 0.85])
 def test_face_is_found_in_every_pyramid(portrait: UInt8, scale_factor: float) -> None:
     assert len(Detector(scale_factor=scale_factor).detect(portrait)) == 1
 

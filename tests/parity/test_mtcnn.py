@@ -84,17 +84,17 @@ def test_picture_without_a_face(detector: Detector, mtcnn: MTCNN) -> None:
 
 def test_photos_of_crowds(detector: Detector, mtcnn: MTCNN, data_folder: Path) -> None:
     faces = 0
-    for photo in photos(data_folder / "wider_face", "images/**/*.jpg", 4):
+    for photo in photos(data_folder / "wider_face", "images/**/*.jpg", 3):
         expected = mtcnn.detect_faces(load_image(photo))
         assert detector.detect_faces(photo) == expected, photo
         faces += len(expected)
-    assert faces > 4
+    assert faces > 3
 
 
 def test_photos_of_people(detector: Detector, mtcnn: MTCNN, data_folder: Path) -> None:
     faces = 0
-    for photo in photos(data_folder / "lfw", "*/*.jpg", 12):
+    for photo in photos(data_folder / "lfw", "*/*.jpg", 8):
         expected = mtcnn.detect_faces(load_image(photo))
         assert detector.detect_faces(photo) == expected, photo
         faces += len(expected)
-    assert faces >= 12
+    assert faces >= 8

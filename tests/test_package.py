@@ -1,0 +1,127 @@
+"""Laws of the package as a whole: what it exports, and what importing it costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import facekit
+from facekit import errors
+
+HEAVY = {"cv2", "keras", "matplotlib", "mtcnn", "rich", "safetensors", "sklearn", "tensorflow"}
+
+LIST_MODULES = "import sys; print(*(name for name in sys.modules if '.' not in name))"
+
+
+def modules_after(statement: str) -> set[str]:
+    """Returns the top-level modules that a fresh Python has loaded after a statement."""
+    script = f"{statement}; {LIST_MODULES}"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.split())
+
+
+def public_errors() -> list[type]:
+    return [value for name, value in vars(errors).items() if inspect.isclass(value)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import facekit",
+        "from facekit import Face, load_image, FacekitError",
+        "from facekit import Detector; Detector()",
+        "from facekit import Aligner; Aligner()",
+        "from facekit import EnrolmentReport",
+        "import facekit.storage, facekit.progress",
+    ],
+)
+def test_import_loads_nothing_heavy(statement: str) -> None:
+    loaded = modules_after(statement)
+    assert "facekit" in loaded
+    assert not loaded & HEAVY
+
+
+def test_import_of_the_package_alone_loads_not_even_numpy() -> None:
+    assert not modules_after("import facekit") & {"numpy", "PIL"}
+
+
+@pytest.mark.parametrize("name", facekit.__all__)
+def test_every_public_name_can_be_imported(name: str) -> None:
+    assert getattr(facekit, name) is not None
+
+
+@pytest.mark.parametrize("name", sorted(set(facekit.__all__) - {"__version__"}))
+def test_every_public_name_has_its_own_name_and_a_docstring(name: str) -> None:
+    value = getattr(facekit, name)
+    assert value.__name__ == name
+    assert inspect.getdoc(value)
+
+
+def test_public_names_are_listed_once() -> None:
+    assert len(set(facekit.__all__)) == len(facekit.__all__)
+
+
+def test_dir_lists_every_public_name() -> None:
+    assert set(facekit.__all__) <= set(dir(facekit))
+
+
+def test_star_import_gives_every_public_name() -> None:
+    namespace: dict[str, object] = {}
+    exec("from facekit import *", namespace)
+    assert set(facekit.__all__) <= set(namespace)
+
+
+def test_every_error_and_warning_is_public() -> None:
+    assert {error.__name__ for error in public_errors()} <= set(facekit.__all__)
+
+
+@pytest.mark.parametrize("error", public_errors())
+def test_every_error_is_in_the_tree(error: type) -> None:
+    assert issubclass(error, facekit.FacekitError | facekit.FacekitWarning)
+
+
+def test_unknown_attribute_is_named() -> None:
+    with pytest.raises(AttributeError, match=r"'facekit'.*'FaceRecogniser'"):
+        _ = facekit.FaceRecogniser
+
+
+def test_unknown_name_cannot_be_imported() -> None:
+    with pytest.raises(ImportError, match="Nobody"):
+        exec("from facekit import Nobody")
+
+
+def test_type_checkers_see_every_public_name() -> None:
+    tree = ast.parse(Path(facekit.__file__).read_text(encoding="utf-8"))
+    blocks = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    ]
+    seen = {
+        alias.asname: node.module
+        for block in blocks
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == facekit._HOMES
+
+
+def test_package_is_marked_as_typed() -> None:
+    assert (Path(facekit.__file__).parent / "py.typed").is_file()
+
+
+def test_version_is_that_of_the_installed_distribution() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", facekit.__version__)
+    assert importlib.metadata.version("facekit-recognition") == facekit.__version__
