@@ -185,7 +185,9 @@ def _in_person_folder(name: str, folder: Path) -> Iterator[Candidate]:
 def _of_person(name: str, images: Any) -> Iterator[Candidate]:
     if isinstance(images, str | os.PathLike) and Path(images).is_dir():
         yield from _in_person_folder(name, Path(images))
-    elif isinstance(images, list | tuple | set | frozenset | Iterator):
+    elif isinstance(images, list | tuple | set | frozenset | Iterator) and not hasattr(
+        images, "read"
+    ):  # an open file iterates over its lines, but is one photo
         number = 0
         for number, image in enumerate(images, start=1):
             yield Candidate(name, describe_source(image, f"photo {number} of {name}"), image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from facekit.errors import ImageError
+from facekit.errors import ImageError, InvalidArgumentError
 
 RGBImage: TypeAlias = npt.NDArray[np.uint8]
 """A picture as facekit passes it around, RGB, uint8, ``(height, width, 3)``."""
@@ -93,6 +94,25 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> RGBImage
     )
 
 
+def check_several(images: object, *, instead: str) -> None:
+    """Checks that what was given is several images and not one.
+
+    Args:
+        images: What was given.
+        instead: What to call with one image, for the message.
+
+    Raises:
+        InvalidArgumentError: If it is one image, or nothing that can be gone through.
+    """
+    is_one = isinstance(images, str | os.PathLike | bytes | bytearray | Image.Image) or (
+        isinstance(images, np.ndarray) and images.ndim != 4
+    )
+    if is_one or hasattr(images, "read") or not isinstance(images, Iterable):
+        raise InvalidArgumentError(
+            f"images must be several images, got {type(images).__name__}; for one use {instead}"
+        )
+
+
 def describe_source(source: object, fallback: str = "image") -> str:
     """Returns what to call an image in a report: its path if it has one, else ``fallback``."""
     if isinstance(source, str | os.PathLike):
@@ -138,7 +158,10 @@ def _from_stream(stream: IO[bytes], name: str, max_pixels: int) -> RGBImage:
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: {_why_unidentified(stream)}") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name}: has too many pixels to be read ({error})") from error
+        raise ImageError(
+            f"{name}: has more pixels than Pillow decodes ({error}); make it smaller, or, if you "
+            "trust it, raise PIL.Image.MAX_IMAGE_PIXELS and max_pixels"
+        ) from error
     except ImageError:
         raise
     except Exception as error:
@@ -201,7 +224,7 @@ def _from_array(array: npt.NDArray[Any], max_pixels: int) -> RGBImage:
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         hint = (
             "; move the channels last with numpy.moveaxis(image, 0, -1)"
-            if array.ndim == 3 and shape[0] in (1, 3, 4)
+            if array.ndim == 3 and shape[0] in (1, 3, 4) and min(shape[1:]) > 4
             else "; pass the images of a batch one by one"
             if array.ndim == 4
             else ""

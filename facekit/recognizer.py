@@ -35,7 +35,7 @@ from facekit.errors import (
 from facekit.faces import Face, RecognizedFace, Verification
 from facekit.identification import Gallery, IdentityClassifier
 from facekit.identification.gallery import check_name
-from facekit.imaging import ImageSource, describe_source, load_image
+from facekit.imaging import ImageSource, check_several, describe_source, load_image
 from facekit.progress import track
 
 _FILE_KIND = "facekit.recognizer"
@@ -95,11 +95,7 @@ class FaceRecognizer:
         self.classifier = classifier or IdentityClassifier(
             threshold=self.embedder.record.threshold()
         )
-        if self.classifier.threshold is None:
-            raise InvalidArgumentError(
-                "classifier needs a threshold: without one every stranger gets somebody's name"
-            )
-        self._threshold = float(self.classifier.threshold)
+        _threshold_of(self.classifier)
         self.gallery = self._empty_gallery()
         self.report_: EnrolmentReport | None = None
         self._fitted: IdentityClassifier | None = None
@@ -118,7 +114,7 @@ class FaceRecognizer:
     @property
     def threshold(self) -> float:
         """The largest Euclidean distance at which two faces count as one person."""
-        return self._threshold
+        return _threshold_of(self.classifier)
 
     def fit(self, photos: EnrolmentSource, *, progress: bool = True) -> FaceRecognizer:
         """Enrols the people of some photos, in place of whoever was enrolled before.
@@ -222,8 +218,7 @@ class FaceRecognizer:
             NotFittedError: If nobody is enrolled.
         """
         classifier = self._fitted_classifier()
-        if isinstance(images, str | bytes | np.ndarray):
-            raise InvalidArgumentError("images must be several images; for one use recognize")
+        check_several(images, instead="recognize")
         total = len(images) if isinstance(images, Sequence) else 0
         pictures = track(images, "Recognising", total=total, shown=progress and total > 1)
         return [
@@ -270,7 +265,8 @@ class FaceRecognizer:
         """Writes the recogniser to one file: the enrolled embeddings, the classifier, the settings.
 
         The weights of the embedder are not in it, only their name; neither are the photos. The
-        file is biometric data of the people enrolled: keep it as such.
+        file is biometric data of the people enrolled: keep it as such. A new one is readable by
+        its owner alone.
 
         Args:
             path: Where to write. An existing file is replaced in one step.
@@ -300,6 +296,7 @@ class FaceRecognizer:
                 "sources": list(self.gallery.sources),
             },
             arrays={"embeddings": self.gallery.embeddings, **classifier.learnt()},
+            private=True,
         )
 
     @classmethod
@@ -436,6 +433,14 @@ class FaceRecognizer:
             threshold=self.threshold,
             probability=float(probability),
         )
+
+
+def _threshold_of(classifier: IdentityClassifier) -> float:
+    if classifier.threshold is None:
+        raise InvalidArgumentError(
+            "classifier needs a threshold: without one every stranger gets somebody's name"
+        )
+    return float(classifier.threshold)
 
 
 def _largest(faces: Sequence[Face]) -> Face:

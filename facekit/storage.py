@@ -31,6 +31,7 @@ def write(
     version: int,
     header: Mapping[str, Any],
     arrays: Mapping[str, npt.NDArray[Any]],
+    private: bool = False,
 ) -> None:
     """Writes a file so that at every moment either the old or the whole new one is there.
 
@@ -38,8 +39,10 @@ def write(
         path: Where to write; its folder must exist.
         kind: The kind of file, e.g. ``"facekit.recognizer"``.
         version: The version of that kind's format.
-        header: Values for JSON.
+        header: Values for JSON; NumPy's numbers are written as Python's.
         arrays: Named arrays.
+        private: Whether a new file is readable and writable by its owner alone. A file that is
+            replaced keeps its permissions.
 
     Raises:
         FileFormatError: If the folder does not exist or the file cannot be written there.
@@ -51,12 +54,12 @@ def write(
     metadata = {
         "format": kind,
         "version": str(version),
-        "header": json.dumps(header, sort_keys=True),
+        "header": json.dumps(header, sort_keys=True, default=_as_python),
     }
     metadata["sha256"] = _checksum(metadata, stored)
     path = Path(path)
     try:
-        _replace_atomically(path, save(stored, metadata=metadata))
+        _replace_atomically(path, save(stored, metadata=metadata), private=private)
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be written ({error})") from error
 
@@ -81,7 +84,7 @@ def read(
 
     path = Path(path)
     if not path.is_file():
-        raise FileFormatError(f"{path}: no such file")
+        raise FileFormatError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
@@ -131,14 +134,21 @@ def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, npt.NDArray[Any]
     return digest.hexdigest()
 
 
-def _replace_atomically(path: Path, content: bytes) -> None:
+def _as_python(value: object) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _replace_atomically(path: Path, content: bytes, *, private: bool) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        mode = path.stat().st_mode if path.exists() else 0o666 & ~_umask()
+        new_mode = 0o600 if private else 0o666 & ~_umask()
+        mode = path.stat().st_mode if path.exists() else new_mode
         Path(temporary).chmod(mode & 0o777)
         Path(temporary).replace(path)
     except BaseException:

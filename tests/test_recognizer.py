@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import subprocess
 import sys
@@ -188,6 +190,36 @@ def test_enroll_adds_and_remove_forgets(
     np.testing.assert_array_equal(recognizer.gallery.embeddings, before)
 
 
+def test_an_open_file_is_one_photo(recognizer: FaceRecognizer, hopper: Path) -> None:
+    with hopper.open("rb") as stream:
+        report = recognizer.enroll("Grace", stream, progress=False)
+    assert [outcome.source for outcome in report.enrolled] == [str(hopper)]
+    recognizer.enroll("Grace", io.BytesIO(hopper.read_bytes()), progress=False)
+    assert recognizer.people == {"Grace": 2}
+
+
+def test_the_threshold_of_the_classifier_counts(
+    fitted: FaceRecognizer, embedder: Embedder, astronaut: Path, tmp_path: Path
+) -> None:
+    mirrored = np.ascontiguousarray(load_image(astronaut)[:, ::-1])
+    assert names(fitted, mirrored) == [None]
+    fitted.classifier.threshold = np.float32(2.0)
+    assert fitted.recognize(mirrored)[0].name is not None
+    fitted.save(tmp_path / "people.facekit")
+    loaded = FaceRecognizer.load(tmp_path / "people.facekit", embedder=embedder)
+    assert loaded.recognize(mirrored) == fitted.recognize(mirrored)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the file system has no such permissions")
+def test_a_new_file_is_its_owners_alone(fitted: FaceRecognizer, tmp_path: Path) -> None:
+    path = tmp_path / "people.facekit"
+    fitted.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o640)
+    fitted.save(path)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_removing_the_last_person_leaves_nobody_to_recognise(
     recognizer: FaceRecognizer, hopper: Path
 ) -> None:
@@ -307,6 +339,8 @@ def test_a_damaged_file_is_an_error(
             FaceRecognizer.load(path, embedder=embedder)
     with pytest.raises(FileFormatError, match="no such file"):
         FaceRecognizer.load(tmp_path / "missing.facekit", embedder=embedder)
+    with pytest.raises(FileFormatError, match="is a folder"):
+        FaceRecognizer.load(tmp_path, embedder=embedder)
 
 
 def test_other_weights_are_an_error_that_names_both(fitted: FaceRecognizer, tmp_path: Path) -> None:

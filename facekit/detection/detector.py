@@ -6,6 +6,7 @@ import importlib.resources
 import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, Keypoints
-from facekit.imaging import ImageSource, RGBImage, load_image
+from facekit.imaging import ImageSource, RGBImage, check_several, load_image
 
 if TYPE_CHECKING:
     from mtcnn import MTCNN
@@ -66,15 +67,19 @@ class Detector:
         scale_factor: float = 0.709,
         thresholds: Sequence[float] = (0.6, 0.7, 0.8),
     ) -> None:
-        if not (math.isfinite(min_face_size) and min_face_size >= 6):
+        if not (_is_number(min_face_size) and math.isfinite(min_face_size) and min_face_size >= 6):
             raise InvalidArgumentError(
                 f"min_face_size must be at least 6 pixels, got {min_face_size!r}"
             )
-        if not 0.1 <= scale_factor <= 0.95:
+        if not (_is_number(scale_factor) and 0.1 <= scale_factor <= 0.95):
             raise InvalidArgumentError(
                 f"scale_factor must be between 0.1 and 0.95, got {scale_factor!r}"
             )
-        if len(thresholds) != 3 or not all(0.0 <= value <= 1.0 for value in thresholds):
+        if (
+            not isinstance(thresholds, Sequence | np.ndarray)
+            or len(thresholds) != 3
+            or not all(_is_number(value) and 0.0 <= value <= 1.0 for value in thresholds)
+        ):
             raise InvalidArgumentError(
                 f"thresholds must be three numbers in [0, 1], one for each network, "
                 f"got {thresholds!r}"
@@ -120,7 +125,9 @@ class Detector:
 
         Raises:
             ImageError: If one of the images cannot be read.
+            InvalidArgumentError: If one image is given instead of several.
         """
+        check_several(images, instead="detect")
         return [self.detect(image) for image in images]
 
     def detect_faces(self, image: ImageSource | list[Any]) -> Any:
@@ -170,6 +177,10 @@ class Detector:
             if self._engine is None:
                 self._engine = _load_engine()
             return self._engine
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class _ProposalStage:

@@ -51,7 +51,11 @@ class CompiledNetwork:
             return network(tf.cast(pictures, tf.float32), training=False)
 
         signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)]
-        function = tf.function(run, input_signature=signature, autograph=False)
+        # The concrete function, not the tf.function: TensorFlow counts the traces of all that share
+        # one body, and would warn of retracing from the fifth embedder of a process on.
+        function = tf.function(
+            run, input_signature=signature, autograph=False
+        ).get_concrete_function()
 
         def predict(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
             return np.asarray(function(tf.constant(pictures)).numpy(), dtype=np.float32)

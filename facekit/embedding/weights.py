@@ -81,7 +81,7 @@ class WeightsRecord:
             raise InvalidArgumentError(
                 f"the weights {self.name!r} have no threshold for a false-accept rate of "
                 f"{false_accept_rate:g} (known: {sorted(self.thresholds) or 'none'}); "
-                "pass threshold= yourself"
+                "give the classifier one: IdentityClassifier(threshold=...)"
             )
         return self.thresholds[false_accept_rate]
 

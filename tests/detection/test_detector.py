@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import pickle
@@ -255,6 +256,29 @@ def test_scale_factor_is_checked(value: float) -> None:
 def test_thresholds_are_checked(value: tuple[float, ...]) -> None:
     with pytest.raises(InvalidArgumentError, match="thresholds"):
         Detector(thresholds=value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"min_face_size": "20"},
+        {"min_face_size": None},
+        {"scale_factor": True},
+        {"thresholds": 0.5},
+        {"thresholds": ("a", "b", "c")},
+    ],
+)
+def test_arguments_of_a_wrong_type_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
+        Detector(**arguments)
+
+
+@pytest.mark.parametrize(
+    "images", ["x.jpg", Path("x.jpg"), b"x", 3, np.zeros((9, 9, 3), dtype=np.uint8), io.BytesIO()]
+)
+def test_one_image_is_no_batch(detector: Detector, images: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="for one use detect"):
+        detector.detect_batch(images)
 
 
 def test_bounds_are_accepted() -> None:
