@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -20,7 +21,8 @@ def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -
     Yields:
         The items, unchanged and in order.
     """
-    if not shown:
+    # Not rich's is_terminal: FORCE_COLOR makes that true in a pipe, too.
+    if not (shown and sys.stderr.isatty()):
         yield from items
         return
     from rich.console import Console
@@ -32,17 +34,14 @@ def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=Console(stderr=True),
         transient=True,
-        # Not console.is_terminal: FORCE_COLOR makes that true in a pipe, too.
-        disable=not console.file.isatty(),
         # What is printed meanwhile is drawn above the bar, but must not miss a pipe or a file.
-        redirect_stdout=Console().file.isatty(),
+        redirect_stdout=sys.stdout.isatty(),
     ) as progress:
         yield from progress.track(items, total=total, description=description)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,3 +60,12 @@ def detector() -> Detector:
     from facekit import Detector
 
     return Detector()
+
+
+@pytest.fixture
+def known(tmp_path: Path, hopper: Path, astronaut: Path) -> Path:
+    """A folder of two people with a portrait each."""
+    for name, photo in (("Grace", hopper), ("Eileen", astronaut)):
+        (tmp_path / "known" / name).mkdir(parents=True)
+        shutil.copy(photo, tmp_path / "known" / name)
+    return tmp_path / "known"

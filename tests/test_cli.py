@@ -31,14 +31,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def known(tmp_path: Path, hopper: Path, astronaut: Path) -> Path:
-    for name, photo in (("Grace", hopper), ("Eileen", astronaut)):
-        (tmp_path / "known" / name).mkdir(parents=True)
-        shutil.copy(photo, tmp_path / "known" / name)
-    return tmp_path / "known"
-
-
-@pytest.fixture
 def model(tmp_path: Path, known: Path, weights: str, capsys: pytest.CaptureFixture[str]) -> Path:
     path = tmp_path / "people.facekit"
     assert main(["fit", str(known), "--model", str(path), "--weights", weights]) == DONE

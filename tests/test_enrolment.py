@@ -114,11 +114,14 @@ def test_folder_without_people_is_named(tmp_path: Path, content: list[str]) -> N
 
 def test_dictionary_gives_each_image_with_its_person() -> None:
     array = np.zeros((4, 4), np.uint8)
-    assert read_candidates({"Ann": ["a.jpg", array], "Bob": Path("b.jpg")}) == [
-        Candidate("Ann", "a.jpg", "a.jpg"),
-        Candidate("Ann", "photo 2 of Ann", array),
-        Candidate("Bob", "b.jpg", Path("b.jpg")),
+    candidates = read_candidates({"Ann": ["a.jpg", array], "Bob": Path("b.jpg")})
+    assert [(c.person, c.label) for c in candidates] == [
+        ("Ann", "a.jpg"),
+        ("Ann", "photo 2 of Ann"),
+        ("Bob", "b.jpg"),
     ]
+    assert candidates[1].source is array
+    assert [candidates[0].source, candidates[2].source] == ["a.jpg", Path("b.jpg")]
 
 
 @pytest.mark.parametrize("kind", [list, tuple, iter, lambda photos: (photo for photo in photos)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import sys
 import warnings
@@ -56,14 +55,6 @@ def fitted(recognizer: FaceRecognizer, hopper: Path, astronaut: Path) -> FaceRec
 
 
 @pytest.fixture
-def folder(tmp_path: Path, hopper: Path, astronaut: Path) -> Path:
-    for name, photo in (("Grace", hopper), ("Eileen", astronaut)):
-        (tmp_path / "known" / name).mkdir(parents=True)
-        shutil.copy(photo, tmp_path / "known" / name)
-    return tmp_path / "known"
-
-
-@pytest.fixture
 def both(hopper: Path, astronaut: Path) -> np.ndarray:
     left, right = load_image(hopper), load_image(astronaut)
     height = min(len(left), len(right))
@@ -93,13 +84,13 @@ def test_a_stranger_is_none_and_shown_as_unknown(
 
 
 def test_a_folder_a_mapping_and_pairs_give_the_same(
-    recognizer: FaceRecognizer, folder: Path, hopper: Path, astronaut: Path
+    recognizer: FaceRecognizer, known: Path, hopper: Path, astronaut: Path
 ) -> None:
     galleries = []
     for photos in (
-        folder,
-        str(folder),
-        {"Eileen": [astronaut], "Grace": folder / "Grace"},
+        known,
+        str(known),
+        {"Eileen": [astronaut], "Grace": known / "Grace"},
         [("Eileen", astronaut), ("Grace", hopper)],
         iter([("Eileen", load_image(astronaut)), ("Grace", hopper.read_bytes())]),
     ):
@@ -111,18 +102,18 @@ def test_a_folder_a_mapping_and_pairs_give_the_same(
 
 
 def test_photos_left_out_are_named(
-    recognizer: FaceRecognizer, folder: Path, both: np.ndarray
+    recognizer: FaceRecognizer, known: Path, both: np.ndarray
 ) -> None:
-    (folder / "Grace" / "broken.jpg").write_bytes(b"no picture")
-    (folder / "Grace" / "notes.txt").write_text("no picture either")
-    (folder / "Eileen" / ".hidden.jpg").write_bytes(b"")
+    (known / "Grace" / "broken.jpg").write_bytes(b"no picture")
+    (known / "Grace" / "notes.txt").write_text("no picture either")
+    (known / "Eileen" / ".hidden.jpg").write_bytes(b"")
     from PIL import Image
 
-    Image.new("RGB", (200, 200)).save(folder / "Eileen" / "black.png")
-    Image.fromarray(both).save(folder / "Eileen" / "two.png")
-    Image.new("RGB", (200, 200)).save(folder / "stray.png")
+    Image.new("RGB", (200, 200)).save(known / "Eileen" / "black.png")
+    Image.fromarray(both).save(known / "Eileen" / "two.png")
+    Image.new("RGB", (200, 200)).save(known / "stray.png")
     with pytest.warns(EnrolmentWarning) as caught:
-        recognizer.fit(folder, progress=False)
+        recognizer.fit(known, progress=False)
     report = recognizer.report_
     assert report is not None
     statuses = {Path(o.source).name: o.status for o in report.left_out}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.resources
 import math
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,17 +217,22 @@ class _ProposalStage:
 
 
 def _load_engine() -> MTCNN:
+    import lz4.frame
     from mtcnn import MTCNN
     from mtcnn.stages import StageONet, StagePNet, StageRNet
 
     # Given a bare name, mtcnn unpickles a file of that name from the working directory first,
-    # whoever put it there; the full path of the installed file leaves no such choice.
-    folder = importlib.resources.files("mtcnn.assets.weights")
-    proposal, refinement, output = (
-        stage(weights=str(folder / name))
-        for stage, name in zip((StagePNet, StageRNet, StageONet), _NETWORKS, strict=True)
-    )
-    return MTCNN(stages=[_ProposalStage(proposal), refinement, output])
+    # whoever put it there; a full path leaves no such choice. The installed files are unpacked
+    # first, because joblib, which reads them, leaves lz4 a closed file to flush: Python 3.13 prints
+    # an error for each.
+    installed = importlib.resources.files("mtcnn.assets.weights")
+    with tempfile.TemporaryDirectory() as folder:
+        stages = []
+        for stage, name in zip((StagePNet, StageRNet, StageONet), _NETWORKS, strict=True):
+            unpacked = Path(folder, name).with_suffix("")
+            unpacked.write_bytes(lz4.frame.decompress((installed / name).read_bytes()))
+            stages.append(stage(weights=str(unpacked)))
+    return MTCNN(stages=[_ProposalStage(stages[0]), *stages[1:]])
 
 
 def _planned_levels(side: int, scale_factor: float) -> int:

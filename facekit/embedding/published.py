@@ -64,7 +64,10 @@ def read_published(path: Path, layout: FileLayout, architecture: Architecture) -
 def _read_folded_npz(path: Path) -> LayerWeights:
     weights: LayerWeights = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        opened = np.load(path, allow_pickle=False)
+        if not isinstance(opened, np.lib.npyio.NpzFile):
+            raise WeightsError(f"{path}: is truncated or of another kind (a single array)")
+        with opened as archive:
             for name in archive.files:
                 layer, weight = _split_npz_name(name, path)
                 weights.setdefault(layer, {})[weight] = archive[name].astype(np.float32)
