@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from facekit import Detector
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Tests fetch no weights, even if a change should make one of them try.
+os.environ["FACEKIT_OFFLINE"] = "1"
 
 # Absolute, so that a test may change the working directory and still find the data.
 _PROJECT = Path(__file__).resolve().parent.parent
