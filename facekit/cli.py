@@ -203,7 +203,7 @@ def _detect(options: argparse.Namespace) -> int:
     from facekit.detection import Detector
 
     detector = Detector(min_face_size=options.min_face_size)
-    return _for_each_photo(options, detector.detect, lambda face: f"{_place(face)}")
+    return _for_each_photo(options, detector.detect, _place)
 
 
 def _recognize(options: argparse.Namespace) -> int:
@@ -269,8 +269,6 @@ def _fit(options: argparse.Namespace) -> int:
         recognizer.fit(options.folder)
     recognizer.save(options.model)
     report = recognizer.report_
-    if report is None:
-        raise AssertionError("fit leaves a report")
     if options.json:
         left_out = [{"image": o.source, "reason": o.detail} for o in report.left_out]
         several = [{"image": o.source, "reason": o.detail} for o in report.several_faces]

@@ -83,8 +83,7 @@ def _name_people(embedder: Embedder, photos: Path, output: Path, console: Consol
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnrolmentWarning)
         recognizer.fit(photos / "train")
-    if recognizer.report_ is not None:
-        console.print(recognizer.report_.summary(), markup=False, highlight=False, soft_wrap=True)
+    console.print(recognizer.report_.summary(), markup=False, highlight=False, soft_wrap=True)
     paths = sorted(
         path for path in (photos / "val").glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES
     )

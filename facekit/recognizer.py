@@ -63,7 +63,7 @@ class FaceRecognizer:
     Attributes:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`.
         report_: What became of the photos of the last :meth:`fit` or :meth:`enroll`, an
-            :class:`facekit.EnrolmentReport`.
+            :class:`facekit.EnrolmentReport`; empty before, and after :meth:`load`.
 
     Example:
         >>> from facekit import FaceRecognizer
@@ -97,7 +97,7 @@ class FaceRecognizer:
         )
         _threshold_of(self.classifier)
         self.gallery = self._empty_gallery()
-        self.report_: EnrolmentReport | None = None
+        self.report_ = EnrolmentReport(())
         self._fitted: IdentityClassifier | None = None
 
     def __repr__(self) -> str:
@@ -180,9 +180,8 @@ class FaceRecognizer:
         gallery = self.gallery.copy()
         removed = gallery.remove(name)
         self._adopt(gallery)
-        if self.report_ is not None:
-            kept = tuple(o for o in self.report_.outcomes if o.person != name)
-            self.report_ = EnrolmentReport(kept)
+        kept = tuple(o for o in self.report_.outcomes if o.person != name)
+        self.report_ = EnrolmentReport(kept)
         return removed
 
     def recognize(self, image: ImageSource) -> list[RecognizedFace]:
@@ -215,6 +214,7 @@ class FaceRecognizer:
 
         Raises:
             ImageError: If one of the images cannot be read.
+            InvalidArgumentError: If one image is given instead of several.
             NotFittedError: If nobody is enrolled.
         """
         classifier = self._fitted_classifier()

@@ -6,7 +6,6 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from facekit.progress import track
 
 _FILE_KIND = "facekit.embedder"
 _FILE_VERSION = 1
+_READABLE_SUFFIXES = (".safetensors", ".npz", ".h5")
 
 
 class Embedder:
@@ -256,9 +256,6 @@ def _looks_like_path(weights: str) -> bool:
     return os.sep in weights or "/" in weights or Path(weights).suffix in _READABLE_SUFFIXES
 
 
-_READABLE_SUFFIXES = (".safetensors", ".npz", ".h5")
-
-
 def _read_path(path: Path) -> tuple[WeightsRecord, LayerWeights]:
     if path.is_dir():
         inside = [file for file in sorted(path.iterdir()) if _is_published_name(file)]
@@ -295,14 +292,13 @@ def _random(architecture: Architecture, seed: int) -> tuple[WeightsRecord, Layer
     )
     network = build_network(architecture, seed=seed)
     arrays = fold(layer_weights(network), residual_scales(network))
-    aligner = Aligner(architecture.input_size)
     record = WeightsRecord(
         name="random",
-        version=f"seed-{seed}",
+        version=f"seed-{seed}-{_digest(arrays)}",
         architecture=architecture,
-        alignment=aligner.to_dict(),
+        alignment=Aligner(architecture.input_size).to_dict(),
     )
-    return replace(record, version=f"seed-{seed}-{_digest(arrays)}"), arrays
+    return record, arrays
 
 
 def _digest(arrays: LayerWeights) -> str:

@@ -13,7 +13,7 @@ MINIMUM_INPUT_SIZE = 75
 def inception_resnet_v1(
     x: Tensor, *, width: float = 1.0, blocks: float = 1.0, folded: bool = False
 ) -> Tensor:
-    """Adds Inception-ResNet-v1 to a graph.
+    """Adds Inception-ResNet-v1 to a graph, its kernels zero, to be filled.
 
     Args:
         x: Standardised pictures, ``(batch, S, S, 3)``, S at least 75.

@@ -13,7 +13,7 @@ MINIMUM_INPUT_SIZE = 75
 def inception_resnet_v2(
     x: Tensor, *, width: float = 1.0, blocks: float = 1.0, folded: bool = False
 ) -> Tensor:
-    """Adds Inception-ResNet-v2 to a graph.
+    """Adds Inception-ResNet-v2 to a graph, its kernels zero, to be filled.
 
     With both multipliers at 1 it is the network of ``keras.applications.InceptionResNetV2``
     without its top: the same layers in the same order, so that its weights fit.
