@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from facekit import Architecture, Embedder, __version__, load_image
-from facekit.cli import DONE, FAILED, INTERRUPTED, NEGATIVE, main
+from facekit.cli import main
+from facekit.cli.common import DONE, FAILED, INTERRUPTED, NEGATIVE
 from facekit.embedding import build_network
 
 SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)

@@ -1,0 +1,182 @@
+"""What the commands share: arguments, exit codes, and going through photos one by one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.errors import FacekitError, InvalidArgumentError
+from facekit.progress import track
+
+if TYPE_CHECKING:
+    from facekit.embedding import Embedder
+    from facekit.faces import Face, RecognizedFace
+
+DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help_text: str,
+    *,
+    tensorflow: bool = True,
+) -> argparse.ArgumentParser:
+    """Adds a command; its help text becomes its description, too.
+
+    Args:
+        commands: The parser's commands.
+        name: What to type.
+        run: Does the work and returns the exit code.
+        help_text: What it does, in lower case and without a full stop.
+        tensorflow: Whether the command needs TensorFlow, which is then started quietly first.
+
+    Returns:
+        The command's parser.
+    """
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
+    )
+    command.set_defaults(run=run, tensorflow=tensorflow)
+    return command
+
+
+def add_json(command: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``--json``, which prints what the words say."""
+    command.add_argument("--json", action="store_true", help=f"print JSON: {what}")
+
+
+def add_weights(command: argparse.ArgumentParser) -> None:
+    """Adds ``--weights``, which chooses the embedder's weights."""
+    command.add_argument(
+        "--weights", metavar="NAME", help="the embedder's weights: a name or the path of a file"
+    )
+
+
+def add_photos(command: argparse.ArgumentParser) -> None:
+    """Adds the photos to work on and ``--output`` for annotated copies."""
+    command.add_argument(
+        "photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos"
+    )
+    command.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="write annotated copies into this folder"
+    )
+
+
+def for_each_photo(
+    options: argparse.Namespace,
+    answer: Callable[[Path], Sequence[Any]],
+    describe: Callable[[Any], str],
+) -> int:
+    """Works through the photos; one that cannot be used is reported and the rest goes on.
+
+    Args:
+        options: With ``photos``, ``output`` and ``json``.
+        answer: Returns the results of one photo.
+        describe: Puts one result into words.
+
+    Returns:
+        The exit code.
+    """
+    photos = _expanded(options.photos)
+    names = _output_names(photos)
+    failures = 0
+    # A bar and lines of text on one terminal would tear each other apart.
+    shown = not sys.stdout.isatty()
+    for photo in track(photos, "Photos", total=len(photos), shown=shown):
+        try:
+            results = answer(photo)
+            if options.output is not None:
+                _write_annotated(options.output / names[photo], photo, results)
+        except FacekitError as error:
+            failures += 1
+            if options.json:
+                print(json.dumps({"image": str(photo), "error": str(error)}), flush=True)
+            else:
+                print(f"facekit: {error}", file=sys.stderr)
+            continue
+        if options.json:
+            faces = [result.to_dict() for result in results]
+            print(json.dumps({"image": str(photo), "faces": faces}), flush=True)
+        else:
+            print(f"{photo}: {count(len(results), 'face')}")
+            for result in results:
+                print(f"  {describe(result)}", flush=True)
+    if failures:
+        print(f"facekit: {failures} of {len(photos)} photos could not be used", file=sys.stderr)
+    return FAILED if failures else DONE
+
+
+def _expanded(photos: Sequence[Path]) -> list[Path]:
+    from facekit.imaging import list_images
+
+    # A folder without pictures stays in the list, to be reported like any other bad photo.
+    return list(
+        dict.fromkeys(
+            photo for path in photos for photo in ((path.is_dir() and list_images(path)) or [path])
+        )
+    )
+
+
+def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
+    # Photos of one name from different folders must not overwrite each other.
+    taken: set[str] = set()
+    names = {}
+    for photo in photos:
+        name, number = f"{photo.stem}.png", 1
+        while name in taken:
+            number += 1
+            name = f"{photo.stem}-{number}.png"
+        taken.add(name)
+        names[photo] = name
+    return names
+
+
+def _write_annotated(path: Path, photo: Path, results: Sequence[Face | RecognizedFace]) -> None:
+    from facekit.visualization import draw_faces, save_image
+
+    if path.exists() and path.samefile(photo):
+        raise InvalidArgumentError(f"{photo}: --output would overwrite the photo itself")
+    save_image(path, draw_faces(photo, results))
+
+
+def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
+    """Returns the embedder of ``--weights``, or ``None`` without that option."""
+    if options.weights is None:
+        return None
+    from facekit.embedding import Embedder
+
+    return Embedder(options.weights)
+
+
+def default_embedder() -> Embedder:
+    """Returns the embedder with the default weights."""
+    from facekit.embedding import Embedder
+
+    return Embedder()
+
+
+def data_folder(given: Path | None) -> Path | None:
+    """Returns the folder given, or else the one that ``FACEKIT_DATA`` names, if any."""
+    if given is not None:
+        if not given.is_dir():
+            raise InvalidArgumentError(f"--data {given}: no such folder")
+        return given
+    return Path(os.environ["FACEKIT_DATA"]) if os.environ.get("FACEKIT_DATA") else None
+
+
+def place(face: Face) -> str:
+    """Puts into words where a face is."""
+    x, y, width, height = (round(value) for value in face.box)
+    return f"{width} × {height} at ({x}, {y}), confidence {face.confidence:.3f}"
+
+
+def count(number: int, noun: str) -> str:
+    """Returns the number with its noun: "no faces", "1 face", "2 faces"."""
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

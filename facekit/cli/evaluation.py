@@ -1,0 +1,144 @@
+"""The command that measures accuracy: evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import (
+    DONE,
+    add_command,
+    add_json,
+    add_weights,
+    chosen_embedder,
+    data_folder,
+    default_embedder,
+)
+from facekit.errors import InvalidArgumentError, ProtocolError
+
+if TYPE_CHECKING:
+    from facekit.embedding import Embedder
+    from facekit.evaluation import LFWResult
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the command to the parser's."""
+    command = add_command(commands, "evaluate", _evaluate_lfw, "measure accuracy on a benchmark")
+    command.add_argument("benchmark", choices=("lfw",), help="lfw: View 2, ten folds or a part")
+    command.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="the photos; default: $FACEKIT_DATA/lfw"
+    )
+    command.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="default: pairs*.txt in the folder"
+    )
+    command.add_argument(
+        "--alignment", choices=("similarity", "crop", "both"), default="both", help="default: both"
+    )
+    command.add_argument("--output", type=Path, metavar="PNG", help="draw the ROC curves here")
+    add_weights(command)
+    add_json(command, "one object")
+
+
+def _evaluate_lfw(options: argparse.Namespace) -> int:
+    from facekit.alignment import Aligner, AlignmentMode
+    from facekit.detection import Detector
+    from facekit.evaluation import evaluate_lfw, read_pairs
+
+    folder = options.data or (data_folder(None) or Path()) / "lfw"
+    pairs_file = options.pairs or _only_pairs_file(folder)
+    pairs = read_pairs(pairs_file)
+    embedder = chosen_embedder(options) or default_embedder()
+    both: tuple[AlignmentMode, ...] = ("similarity", "crop")
+    modes = [mode for mode in both if options.alignment in (mode, "both")]
+    own = embedder.aligner()
+    results = evaluate_lfw(
+        folder,
+        pairs,
+        detector=Detector(),
+        embedder=embedder,
+        aligners={
+            mode: own if mode == own.mode else Aligner(embedder.input_size, mode) for mode in modes
+        },
+    )
+    if options.output is not None:
+        _write_roc(options.output, results)
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "weights": embedder.record.identity,
+                    "pairs_file": str(pairs_file),
+                    "results": {name: result.report.to_dict() for name, result in results.items()},
+                    "without_face": list(next(iter(results.values())).without_face),
+                }
+            )
+        )
+    else:
+        _print_lfw(results, pairs_file, embedder)
+    return DONE
+
+
+def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedder) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    first = next(iter(results.values()))
+    folds = len(first.report.fold_accuracies)
+    table = Table(
+        title=f"LFW View 2, {folds} folds, {first.report.pairs:,} pairs",
+        caption=f"Weights {embedder.record.name}, trained with the alignment "
+        f"{embedder.record.alignment['mode']}",
+    )
+    table.add_column("alignment")
+    for name in results:
+        table.add_column(name, justify="right")
+    reports = [result.report for result in results.values()]
+    lines: list[tuple[str, list[str]]] = [
+        ("accuracy", [f"{r.accuracy:.2%} ± {r.standard_error:.2%}" for r in reports]),
+        ("of each fold", [", ".join(f"{a:.2%}" for a in r.fold_accuracies) for r in reports]),
+        ("threshold (mean)", [f"{sum(r.fold_thresholds) / folds:.3f}" for r in reports]),
+        ("area under ROC", [f"{r.auc:.4f}" for r in reports]),
+        ("equal error rate", [f"{r.eer:.2%}" for r in reports]),
+    ]
+    lines += [
+        (f"TAR at FAR {rate * 100:g} %", [f"{r.tar_at_far[rate]:.2%}" for r in reports])
+        for rate in first.report.tar_at_far
+    ]
+    for label, values in lines:
+        table.add_row(label, *values)
+    console = Console()
+    console.print(table)
+    console.print(f"Pairs: {pairs_file}", highlight=False, soft_wrap=True)
+    if first.without_face:
+        console.print(
+            f"No face found in {', '.join(first.without_face)}: the middle was used.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _write_roc(path: Path, results: dict[str, LFWResult]) -> None:
+    from matplotlib.figure import Figure
+
+    from facekit.evaluation.plots import plot_roc
+    from facekit.evaluation.verification import roc
+
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    curves = {name: roc(result.distances, result.same) for name, result in results.items()}
+    plot_roc(curves, ax=figure.subplots())
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(f"--output {path}: cannot be written ({error})") from error
+
+
+def _only_pairs_file(folder: Path) -> Path:
+    found = sorted(folder.glob("pairs*.txt"))
+    if len(found) != 1:
+        raise ProtocolError(
+            f"{folder}: {'holds several files' if found else 'holds no file'} of pairs; "
+            "give the folder of LFW's photos with --data and its pairs.txt with --pairs"
+        )
+    return found[0]

@@ -1,0 +1,158 @@
+"""The commands that find and name people: detect, fit, recognize, verify, demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import (
+    DONE,
+    NEGATIVE,
+    add_command,
+    add_json,
+    add_photos,
+    add_weights,
+    chosen_embedder,
+    data_folder,
+    default_embedder,
+    for_each_photo,
+    place,
+)
+from facekit.errors import EnrolmentWarning, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from facekit.faces import RecognizedFace
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the commands to the parser's."""
+    _add_detect(commands)
+    _add_fit(commands)
+    _add_recognize(commands)
+    _add_verify(commands)
+    _add_demo(commands)
+
+
+def _add_detect(commands: Any) -> None:
+    command = add_command(commands, "detect", _detect, "find the faces in photos")
+    add_photos(command)
+    command.add_argument(
+        "--min-face-size", type=float, default=20, metavar="PIXELS", help="default: %(default)s"
+    )
+    add_json(command, "one object a photo, one a line")
+
+
+def _add_fit(commands: Any) -> None:
+    command = add_command(
+        commands, "fit", _fit, "learn people from a folder with one folder of photos a person"
+    )
+    command.add_argument("folder", type=Path, help="holds a folder for each person")
+    command.add_argument(
+        "--model", type=Path, required=True, metavar="FILE", help="write the recogniser here"
+    )
+    command.add_argument("--strategy", choices=("svm", "nearest"), default="svm")
+    command.add_argument(
+        "--threshold",
+        type=float,
+        metavar="DISTANCE",
+        help="largest distance that counts as known; default: one stranger in a thousand passes",
+    )
+    add_weights(command)
+    add_json(command, "one object")
+
+
+def _add_recognize(commands: Any) -> None:
+    command = add_command(commands, "recognize", _recognize, "name the people in photos")
+    command.add_argument("model", type=Path, help="a file that 'facekit fit' wrote")
+    add_photos(command)
+    add_weights(command)
+    add_json(command, "one object a photo, one a line")
+
+
+def _add_verify(commands: Any) -> None:
+    command = add_command(
+        commands, "verify", _verify, "say whether two photos show the same person"
+    )
+    command.add_argument("first", type=Path)
+    command.add_argument("second", type=Path)
+    add_weights(command)
+    add_json(command, "one object")
+
+
+def _add_demo(commands: Any) -> None:
+    command = add_command(
+        commands, "demo", _demo, "learn five people, name them, and draw a contact sheet"
+    )
+    command.add_argument("--data", type=Path, metavar="FOLDER", help="default: $FACEKIT_DATA")
+    command.add_argument("--output", type=Path, default=Path("output"), metavar="FOLDER")
+
+
+def _detect(options: argparse.Namespace) -> int:
+    from facekit.detection import Detector
+
+    detector = Detector(min_face_size=options.min_face_size)
+    return for_each_photo(options, detector.detect, place)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from facekit.identification import IdentityClassifier
+    from facekit.recognizer import FaceRecognizer
+
+    if not options.model.resolve().parent.is_dir():
+        raise InvalidArgumentError(f"--model {options.model}: its folder does not exist")
+    embedder = chosen_embedder(options) or default_embedder()
+    threshold = options.threshold
+    classifier = IdentityClassifier(
+        options.strategy,
+        threshold=embedder.record.threshold() if threshold is None else threshold,
+    )
+    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EnrolmentWarning)
+        recognizer.fit(options.folder)
+    recognizer.save(options.model)
+    report = recognizer.report_
+    if options.json:
+        left_out = [{"image": o.source, "reason": o.detail} for o in report.left_out]
+        several = [{"image": o.source, "reason": o.detail} for o in report.several_faces]
+        people = recognizer.people
+        print(json.dumps({"people": people, "left_out": left_out, "several_faces": several}))
+    else:
+        print(report.summary())
+        print(f"Wrote {options.model}")
+    return DONE
+
+
+def _recognize(options: argparse.Namespace) -> int:
+    from facekit.recognizer import FaceRecognizer
+
+    recognizer = FaceRecognizer.load(options.model, embedder=chosen_embedder(options))
+
+    def describe(result: RecognizedFace) -> str:
+        return f"{result.label}, distance {result.distance:.2f}, {place(result.face)}"
+
+    return for_each_photo(options, recognizer.recognize, describe)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from facekit.recognizer import FaceRecognizer
+
+    recognizer = FaceRecognizer(embedder=chosen_embedder(options))
+    result = recognizer.verify(options.first, options.second)
+    if options.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        answer = "the same person" if result.same else "different persons"
+        print(f"{answer}: distance {result.distance:.3f}, threshold {result.threshold:.3f}")
+    return DONE if result.same else NEGATIVE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from facekit.demo import run_demo
+
+    return DONE if run_demo(data_folder(options.data), options.output, Console()) else NEGATIVE
