@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Aligner": "facekit.alignment",
     "Architecture": "facekit.embedding",
+    "CollapseError": "facekit.errors",
     "Detector": "facekit.detection",
     "Embedder": "facekit.embedding",
     "EnrolmentError": "facekit.errors",
@@ -39,6 +40,7 @@ _HOMES = {
     "ProtocolError": "facekit.errors",
     "RandomWeightsWarning": "facekit.errors",
     "RecognizedFace": "facekit.faces",
+    "TrainingError": "facekit.errors",
     "Verification": "facekit.faces",
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder
     from facekit.enrolment import EnrolmentReport as EnrolmentReport
+    from facekit.errors import CollapseError as CollapseError
     from facekit.errors import EnrolmentError as EnrolmentError
     from facekit.errors import EnrolmentWarning as EnrolmentWarning
     from facekit.errors import FacekitError as FacekitError
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from facekit.errors import NotFittedError as NotFittedError
     from facekit.errors import ProtocolError as ProtocolError
     from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
+    from facekit.errors import TrainingError as TrainingError
     from facekit.errors import WeightsError as WeightsError
     from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
     from facekit.faces import Face as Face

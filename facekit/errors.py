@@ -55,6 +55,14 @@ class ProtocolError(FacekitError, ValueError):
     """An evaluation protocol's file is malformed, or names photos that are not there."""
 
 
+class TrainingError(FacekitError, RuntimeError):
+    """Training stopped, because going on would spoil what it has learnt; the message says why."""
+
+
+class CollapseError(TrainingError):
+    """Training stopped, because all embeddings run together in one point."""
+
+
 class FacekitWarning(UserWarning):
     """Base of every warning that facekit issues."""
 

@@ -1,0 +1,53 @@
+"""What a triplet training minimises and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from facekit.errors import InvalidArgumentError
+from facekit.training.backends import Tensor
+from facekit.training.losses import (
+    triplet_batch_all_loss,
+    triplet_hard_loss,
+    triplet_semihard_loss,
+)
+from facekit.training.mining import triplet_statistics
+
+_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "batch-all": triplet_batch_all_loss,
+    "semihard": triplet_semihard_loss,
+    "hard": triplet_hard_loss,
+}
+
+MINING = tuple(_LOSSES)
+"""The ways of choosing triplets in a batch, the gentlest first."""
+
+
+class TripletObjective:
+    """A triplet loss and the statistics of its triplets.
+
+    Args:
+        mining: One of :data:`MINING`.
+        margin: By how much a negative has to be farther than a positive.
+        distance_metric: As the losses take it.
+
+    Raises:
+        InvalidArgumentError: If there is no such mining.
+    """
+
+    def __init__(
+        self, mining: str, *, margin: float, distance_metric: str | Callable[[Tensor], Tensor]
+    ) -> None:
+        if mining not in MINING:
+            raise InvalidArgumentError(f"mining must be one of {MINING}, got {mining!r}")
+        self._loss = _LOSSES[mining]
+        self._arguments: dict[str, Any] = {"margin": margin, "distance_metric": distance_metric}
+
+    def loss(self, y: Tensor, embeddings: Tensor) -> Tensor:
+        """Returns the loss of a batch."""
+        return self._loss(y, embeddings, **self._arguments)
+
+    def statistics(self, y: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
+        """Returns the shares of the triplets, mean distances and spread."""
+        return triplet_statistics(y, embeddings, **self._arguments)
