@@ -39,6 +39,7 @@ _HOMES = {
     "ProtocolError": "facekit.errors",
     "RandomWeightsWarning": "facekit.errors",
     "RecognizedFace": "facekit.faces",
+    "TrainingDataError": "facekit.errors",
     "Verification": "facekit.faces",
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from facekit.errors import NotFittedError as NotFittedError
     from facekit.errors import ProtocolError as ProtocolError
     from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
+    from facekit.errors import TrainingDataError as TrainingDataError
     from facekit.errors import WeightsError as WeightsError
     from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
     from facekit.faces import Face as Face
