@@ -41,6 +41,7 @@ _HOMES = {
     "RandomWeightsWarning": "facekit.errors",
     "RecognizedFace": "facekit.faces",
     "TrainingError": "facekit.errors",
+    "TrainingDataError": "facekit.errors",
     "Verification": "facekit.faces",
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from facekit.errors import ProtocolError as ProtocolError
     from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
     from facekit.errors import TrainingError as TrainingError
+    from facekit.errors import TrainingDataError as TrainingDataError
     from facekit.errors import WeightsError as WeightsError
     from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
     from facekit.faces import Face as Face

@@ -51,6 +51,10 @@ class NotFittedError(FacekitError, ValueError, AttributeError):
     """A recogniser was asked for names before anybody was enrolled."""
 
 
+class TrainingDataError(FacekitError, ValueError):
+    """The faces given cannot be trained on: none are there, or too few of too few people."""
+
+
 class ProtocolError(FacekitError, ValueError):
     """An evaluation protocol's file is malformed, or names photos that are not there."""
 

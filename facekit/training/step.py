@@ -100,7 +100,8 @@ class TrainingStep:
         self.model = TrainingModel(network, objective if micro_batch is None else _Given(parts))
         self.model.compile(optimizer=optimizer)
         if micro_batch is not None:
-            self._forward = compiled(_forward(self.model))
+            self._network = network
+            self._forward = compiled(_forward(network))
             self._gradient = with_gradient(
                 lambda y, embeddings: (
                     objective.loss(y, embeddings),
@@ -120,8 +121,8 @@ class TrainingStep:
         self, x: npt.NDArray[Any], y: npt.NDArray[Any], size: int
     ) -> dict[str, npt.NDArray[Any]]:
         parts = [slice(start, start + size) for start in range(0, len(x), size)]
-        trainable = [variable.value for variable in self.model.trainable_variables]
-        state = [variable.value for variable in self.model.non_trainable_variables]
+        trainable = [variable.value for variable in self._network.trainable_variables]
+        state = [variable.value for variable in self._network.non_trainable_variables]
         embeddings = []
         for part in parts:
             # The state goes on from part to part, as it will when the parts are trained on.
@@ -151,11 +152,12 @@ class _Given:
         return {}
 
 
-def _forward(model: TrainingModel) -> Callable[..., tuple[Tensor, list[Tensor]]]:
+def _forward(network: Any) -> Callable[..., tuple[Tensor, list[Tensor]]]:
     def run(
         trainable: list[Tensor], state: list[Tensor], x: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        embeddings, state = model.stateless_call(trainable, state, x, training=True)
+        x = keras.ops.cast(x, "float32")
+        embeddings, state = network.stateless_call(trainable, state, x, training=True)
         return embeddings, state
 
     return run
