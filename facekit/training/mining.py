@@ -96,11 +96,17 @@ def semihard_negatives(labels: Tensor, distances: Tensor) -> SemihardNegatives:
     number = _sum_into(number, rows.columns, size)
     given = ops.minimum(number + 1, last)
 
+    # Without negatives only number 0 is there. It stands for the row's smallest distance.
+    smallest = ops.min(distances, axis=1, keepdims=True)
+    receives = ops.where(last > 0, pair_masks(labels)[1], distances == smallest)
+    copies = ops.where(
+        last > 0, copies, ops.sum(ops.cast(receives, copies.dtype), axis=1, keepdims=True)
+    )
+
     def share(amounts: Tensor) -> Tensor:
         received = _sum_into(amounts, given, size + 1) / ops.maximum(copies, 1.0)
-        return ops.where(pair_masks(labels)[1], _pick(received, number), 0.0)
+        return ops.where(receives, _pick(received, number), 0.0)
 
-    smallest = ops.min(distances, axis=1, keepdims=True)
     return SemihardNegatives(
         ops.where(last > 0, _pick(values, given), smallest), number < last, share
     )

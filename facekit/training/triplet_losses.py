@@ -117,13 +117,10 @@ def triplet_hard_loss(
     """
     labels, distances = _prepare(y_true, y_pred, margin, distance_metric)
     positive, negative = pair_masks(labels)
-    has_positive, has_negative = (
-        ops.any(mask, axis=1, keepdims=True) for mask in (positive, negative)
-    )
-    negative = ops.logical_or(negative, ops.logical_not(has_negative))
     fixed = ops.stop_gradient(distances)
+    positive = _or_where_none(positive, fixed == ops.min(fixed, axis=1, keepdims=True))
+    negative = _or_where_none(negative, fixed == ops.max(fixed, axis=1, keepdims=True))
     farthest = ops.max(ops.where(positive, fixed, -math.inf), axis=1, keepdims=True)
-    farthest = ops.where(has_positive, farthest, ops.min(fixed, axis=1, keepdims=True))
     nearest = ops.min(ops.where(negative, fixed, math.inf), axis=1, keepdims=True)
     difference = farthest - nearest
     if soft:
@@ -231,6 +228,11 @@ def _prepare(
     check_margin(margin)
     distances = pairwise_distances(y_pred, distance_metric)
     return checked_labels(y_true, distances), distances
+
+
+def _or_where_none(mask: Tensor, other: Tensor) -> Tensor:
+    """Returns a mask, with the rows of another in place of those that it leaves empty."""
+    return ops.where(ops.any(mask, axis=1, keepdims=True), mask, other)
 
 
 def _equal_shares(candidates: Tensor, distances: Tensor, extreme: Tensor) -> Tensor:
