@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError, TrainingDataError
 from facekit.training.augmentation import Augmentation
-from facekit.training.dataset import FaceDataset, check_whole
+from facekit.training.checks import check_whole
+from facekit.training.dataset import FaceDataset
 from facekit.training.plans import balanced_plan, count_batches, count_groups, shuffled_plan
 
 Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
@@ -104,7 +105,12 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
                     future.cancel()
 
     def on_epoch_end(self) -> None:
-        """Goes on to the next epoch; Keras calls it."""
+        """Goes on to the next epoch.
+
+        Keras's ``fit`` calls it at the end of each epoch, and once before the first if it has to
+        build the model, so that it may begin with epoch 1. Set ``epoch`` in a callback's
+        ``on_epoch_begin`` where the number matters.
+        """
         self.epoch += 1
 
     @abstractmethod

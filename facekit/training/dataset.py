@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,8 @@ from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.enrolment import Candidate
 from facekit.errors import InvalidArgumentError, TrainingDataError
-from facekit.training.collection import Photo, collect, default_cache_folder
+from facekit.training.checks import check_whole
+from facekit.training.collection import Gathered, default_cache_folder, gather
 from facekit.training.face_cache import FaceCache
 from facekit.training.photos import folder_candidates, manifest_candidates, read_photos
 from facekit.training.pool import read_pool
@@ -133,9 +134,7 @@ class FaceDataset:
         """Returns the data set without the faces of unknown people."""
         return self.subset(np.flatnonzero(self.labels >= 0))
 
-    def split(
-        self, validation: float | int = 0.1, *, seed: int = 0
-    ) -> tuple[FaceDataset, FaceDataset]:
+    def split(self, validation: float = 0.1, *, seed: int = 0) -> tuple[FaceDataset, FaceDataset]:
         """Splits the data set so that nobody is in both parts.
 
         The people are drawn at random, in equal shares from those with one face and from those
@@ -151,18 +150,15 @@ class FaceDataset:
             The part to train with and the part to validate with.
 
         Raises:
-            InvalidArgumentError: If ``validation`` leaves nobody in one of the parts.
+            InvalidArgumentError: If ``validation`` is no such number.
+            TrainingDataError: If the data set has fewer than two people.
         """
         people = len(self.identities)
-        wanted = round(validation * people) if isinstance(validation, float) else validation
-        # A share, however small, is at least one person.
-        number = min(max(wanted, 1), people - 1) if isinstance(validation, float) else wanted
-        is_share = isinstance(validation, float) and 0.0 < validation < 1.0
-        if not 1 <= number < people or not (is_share or isinstance(validation, int)):
-            raise InvalidArgumentError(
-                "validation must be a share between 0 and 1, or a number of people smaller than "
-                f"that of the data set, {people}; got {validation!r}"
+        if people < 2:
+            raise TrainingDataError(
+                f"a split needs at least two people, the data set has {people}; add people"
             )
+        number = _number_held_out(validation, people)
         rng = np.random.default_rng(check_whole(seed, "seed", 0))
         counts = np.bincount(self.labels[self.labels >= 0], minlength=people)
         several, single = (rng.permutation(np.flatnonzero(o)) for o in (counts > 1, counts == 1))
@@ -279,17 +275,16 @@ class FaceDataset:
         if not 0.0 <= min_score <= 1.0:
             raise InvalidArgumentError(f"min_score must be in [0, 1], got {min_score!r}")
         aligner = _checked_aligner(aligner, input_size)
+        settings = {"source": "pool", "aligner": aligner.to_dict()}
+        faces = _cache(cache, settings, input_size)
         with ExitStack() as archives:
             items = read_pool(
                 Path(folder), archives, aligner, labelled_only=labelled_only, min_score=min_score
             )
-            return cls._gather(
-                items,
-                _cache(cache, {"source": "pool", "aligner": aligner.to_dict()}, input_size),
-                threads=_THREADS,
-                at_a_time=_CUTS_AT_A_TIME,
-                progress=progress,
+            gathered = gather(
+                items, faces, threads=_THREADS, at_a_time=_CUTS_AT_A_TIME, progress=progress
             )
+        return cls._of(gathered, faces)
 
     @classmethod
     def from_arrays(
@@ -346,50 +341,25 @@ class FaceDataset:
         aligner = _checked_aligner(aligner, input_size)
         detector = detector or Detector()
         settings = {"source": "photos", "aligner": aligner.to_dict(), "detector": repr(detector)}
-        return cls._gather(
-            read_photos(candidates, detector, aligner),
-            _cache(cache, settings, input_size),
+        faces = _cache(cache, settings, input_size)
+        gathered = gather(
+            read_photos(candidates, detector, aligner, progress=progress),
+            faces,
             threads=1,  # the detector itself uses every core
             at_a_time=_PHOTOS_AT_A_TIME,
             progress=progress,
         )
+        return cls._of(gathered, faces)
 
     @classmethod
-    def _gather(
-        cls,
-        items: Iterable[Photo | FaceOutcome],
-        cache: FaceCache,
-        *,
-        threads: int,
-        at_a_time: int,
-        progress: bool,
-    ) -> FaceDataset:
-        items = list(items)
-        photos = [item for item in items if isinstance(item, Photo)]
-        cached = iter(
-            collect(photos, cache, threads=threads, at_a_time=at_a_time, progress=progress)
-        )
-        outcomes, used, rows = [], [], []
-        for item in items:
-            if isinstance(item, Photo):
-                found = next(cached)
-                outcome = FaceOutcome(item.person, item.source, found.status, found.detail)
-                if found.face is not None:
-                    used.append(outcome)
-                    rows.append(found.face)
-            else:
-                outcome = item
-            outcomes.append(outcome)
-        report = DatasetReport(tuple(outcomes))
-        if not used:
-            raise TrainingDataError(f"no face can be used\n{report.summary()}")
+    def _of(cls, gathered: Gathered, cache: FaceCache) -> FaceDataset:
         return cls(
             cache,
-            np.array(rows, dtype=np.int64),
-            [outcome.person for outcome in used],
-            [outcome.source for outcome in used],
+            gathered.rows,
+            [outcome.person for outcome in gathered.used],
+            [outcome.source for outcome in gathered.used],
             input_size=cache.size,
-            report=report,
+            report=gathered.report,
         )
 
     def _checked(
@@ -417,13 +387,19 @@ class _InMemory:
         return self._images[faces]
 
 
-def check_whole(value: int, name: str, least: int) -> int:
-    """Returns a whole number that is at least ``least``, or says which argument is none."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+def _number_held_out(validation: object, people: int) -> int:
+    number = 0
+    if isinstance(validation, int | np.integer) and not isinstance(validation, bool):
+        number = int(validation)
+    elif isinstance(validation, float | np.floating) and 0.0 < validation < 1.0:
+        # A share, however small or large, leaves at least one person on each side.
+        number = min(max(round(float(validation) * people), 1), people - 1)
+    if not 1 <= number < people:
         raise InvalidArgumentError(
-            f"{name} must be a whole number of at least {least}, got {value!r}"
+            "validation must be a share between 0 and 1, or a number of people from 1 to "
+            f"{people - 1}, got {validation!r}"
         )
-    return int(value)
+    return number
 
 
 def _checked_aligner(aligner: Aligner | None, input_size: int) -> Aligner:

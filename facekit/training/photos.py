@@ -11,6 +11,7 @@ from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.enrolment import Candidate, find_face, read_candidates
 from facekit.errors import EnrolmentError, TrainingDataError
+from facekit.progress import track
 from facekit.training.collection import AlignedFace, Photo
 from facekit.training.report import FaceOutcome
 
@@ -66,7 +67,7 @@ def _manifest_candidate(
 
 
 def read_photos(
-    candidates: list[Candidate], detector: Detector, aligner: Aligner
+    candidates: list[Candidate], detector: Detector, aligner: Aligner, *, progress: bool
 ) -> Iterator[Photo | FaceOutcome]:
     """Reads the content of each photo, or says why that cannot be done.
 
@@ -74,11 +75,12 @@ def read_photos(
         candidates: The photos; each source a path or ``None``.
         detector: Finds the faces.
         aligner: Cuts them out.
+        progress: Whether to show a progress bar.
 
     Yields:
         In order, a photo, or what became of one that cannot be used.
     """
-    for candidate in candidates:
+    for candidate in track(candidates, "Reading photos", total=len(candidates), shown=progress):
         person, source = candidate.person, candidate.label
         if candidate.source is None:
             yield FaceOutcome(person, source, "not a photo", candidate.problem)

@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 FaceStatus: TypeAlias = Literal[
-    "used", "several faces", "no face", "unreadable", "not a photo", "uncertain", "unknown person"
+    "used",
+    "several faces",
+    "no face",
+    "unreadable",
+    "not a photo",
+    "duplicate",
+    "uncertain",
+    "unknown person",
 ]
 
 _MEANINGS: dict[FaceStatus, str] = {
     "no face": "no face was found",
     "unreadable": "cannot be read",
     "not a photo": "no photo of a person",
+    "duplicate": "the same picture again",
     "uncertain": "the detector was not certain enough",
     "unknown person": "the person is not known",
     "several faces": "used, with the largest of several faces",
@@ -28,8 +36,9 @@ class FaceOutcome:
         person: Whose photo it is, empty where that is not known.
         source: What the photo is called.
         status: ``"used"``; ``"several faces"`` (used, with the largest face); ``"no face"``,
-            ``"unreadable"``, ``"not a photo"``, ``"uncertain"`` (the detector's confidence is too
-            low) or ``"unknown person"`` (left out).
+            ``"unreadable"``, ``"not a photo"``, ``"duplicate"`` (the same file was used before),
+            ``"uncertain"`` (the detector's confidence is too low) or ``"unknown person"`` (left
+            out).
         detail: One sentence more.
     """
 
