@@ -24,7 +24,7 @@ class CollapseGuard:
     Args:
         margin: The margin of the triplet loss; ``None`` for a training without one.
         patience: How many suspicious steps in a row are a collapse.
-        smallest_spread: A spread (mean squared distance to the mean embedding, 0 for one point
+        smallest_spread: A spread (mean distance to the mean embedding, 0 for one point
             and up to 1) below this is suspicious.
 
     Example:
@@ -39,7 +39,7 @@ class CollapseGuard:
     """
 
     def __init__(
-        self, margin: float | None, *, patience: int = 50, smallest_spread: float = 1e-4
+        self, margin: float | None, *, patience: int = 50, smallest_spread: float = 1e-2
     ) -> None:
         self.margin = margin
         self.patience = patience

@@ -8,6 +8,7 @@ from typing import Any
 from facekit.errors import InvalidArgumentError
 from facekit.training.backends import Tensor
 from facekit.training.losses import (
+    facenet_loss,
     triplet_batch_all_loss,
     triplet_hard_loss,
     triplet_semihard_loss,
@@ -20,8 +21,9 @@ _LOSSES: dict[str, Callable[..., Tensor]] = {
     "hard": triplet_hard_loss,
 }
 
-MINING = tuple(_LOSSES)
-"""The ways of choosing triplets in a batch, the gentlest first."""
+FACENET = "facenet"
+MINING = (*_LOSSES, FACENET)
+"""The ways of choosing triplets in a batch."""
 
 
 class TripletObjective:
@@ -41,12 +43,19 @@ class TripletObjective:
     ) -> None:
         if mining not in MINING:
             raise InvalidArgumentError(f"mining must be one of {MINING}, got {mining!r}")
-        self._loss = _LOSSES[mining]
+        if mining == FACENET and distance_metric != "squared-L2":
+            raise InvalidArgumentError(
+                f'mining="{FACENET}" is defined with distance_metric="squared-L2", got '
+                f"{distance_metric!r}"
+            )
+        self._mining = mining
         self._arguments: dict[str, Any] = {"margin": margin, "distance_metric": distance_metric}
 
     def loss(self, y: Tensor, embeddings: Tensor) -> Tensor:
         """Returns the loss of a batch."""
-        return self._loss(y, embeddings, **self._arguments)
+        if self._mining == FACENET:
+            return facenet_loss(y, embeddings, self._arguments["margin"])
+        return _LOSSES[self._mining](y, embeddings, **self._arguments)
 
     def statistics(self, y: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
         """Returns the shares of the triplets, mean distances and spread."""
