@@ -4,6 +4,7 @@ from facekit.training.augmentation import Augmentation
 from facekit.training.batches import BalancedBatches, ShuffledBatches
 from facekit.training.dataset import FaceDataset
 from facekit.training.distances import pairwise_distances
+from facekit.training.distillation import Distiller
 from facekit.training.history import History
 from facekit.training.losses import (
     FaceNetLoss,
@@ -23,6 +24,7 @@ __all__ = [
     "Augmentation",
     "BalancedBatches",
     "DatasetReport",
+    "Distiller",
     "FaceDataset",
     "FaceNetLoss",
     "FaceOutcome",

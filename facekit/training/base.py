@@ -17,8 +17,9 @@ from facekit.embedding.folding import assign, layer_weights
 from facekit.errors import InvalidArgumentError, NotFittedError
 from facekit.training.augmentation import Augmentation
 from facekit.training.batches import SeededBatches
+from facekit.training.checks import check_whole
 from facekit.training.collapse import CollapseGuard
-from facekit.training.dataset import FaceDataset, check_whole
+from facekit.training.dataset import FaceDataset
 from facekit.training.features import features_of, split_head
 from facekit.training.freezing import ALL, HEAD
 from facekit.training.history import History
@@ -40,7 +41,7 @@ EpochCallback: TypeAlias = Callable[[Mapping[str, float]], None]
 """Called after every epoch with its row of the history."""
 
 # What may change between a training and its resumption without changing what it computes.
-_FREE_SETTINGS = {"start", "network", "folder", "checkpoint_interval", "tensorboard", "workers"}
+_FREE_SETTINGS = {"network", "folder", "checkpoint_interval", "tensorboard", "workers"}
 
 
 class FitArguments(NamedTuple):
@@ -119,7 +120,7 @@ class Trainer:
         """
         if not hasattr(self, "network_"):
             raise NotFittedError("this trainer has not trained yet; call fit first")
-        validation: ValidationResult | None = self.validation_
+        validation = self.validation_
         return Embedder.from_network(
             self.network_,
             self.architecture_,
@@ -127,6 +128,11 @@ class Trainer:
             alignment=self._aligner(),
             thresholds=validation.thresholds if validation else None,
         )
+
+    @property
+    def validation_(self) -> ValidationResult | None:
+        """The result of the last validation, or ``None`` without one."""
+        return self._plan.validation if hasattr(self, "_plan") else None
 
     def _aligner(self) -> Aligner:
         if self.aligner is not None:
@@ -148,21 +154,19 @@ class Trainer:
         parts: int = 1,
     ) -> History:
         """Trains on batches; what differs between the trainers is given."""
+        self._make_folder()
         folder = Path(self.folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidArgumentError(f"folder {folder}: cannot be made ({error})") from error
         settings = self._settings(batches.dataset)
         self.network_, self.architecture_ = self._build()
-        trained, held_out = self.network_, validation
+        trained: Any = self.network_
+        held_out: Any = validation
         trainable = by_epoch("trainable", self.trainable)
         if set(trainable.values()) == {HEAD} and self.augmentation is None:
             backbone, trained = split_head(self.network_)
-            batches.dataset, held_out = (
-                faces and features_of(backbone, faces, folder, progress=run.progress)
-                for faces in (batches.dataset, validation)
-            )
+            features: Any = features_of(backbone, batches.dataset, folder, progress=run.progress)
+            batches.dataset = features
+            if validation is not None:
+                held_out = features_of(backbone, validation, folder, progress=run.progress)
         plan = Plan(
             network=self.network_,
             trained=trained,
@@ -188,17 +192,24 @@ class Trainer:
             checkpoint_interval=self.checkpoint_interval,
             tensorboard=self.tensorboard,
         )
-        try:
-            self.history_ = loop.run(
-                run.epochs,
-                resume=run.resume,
-                progress=run.progress,
-                on_epoch_end=run.on_epoch_end,
-            )
-        finally:
-            self.validation_ = plan.validation
+        self._plan = plan
+        self.history_ = loop.run(
+            run.epochs,
+            resume=run.resume,
+            progress=run.progress,
+            on_epoch_end=run.on_epoch_end,
+        )
+        if plan.validation is None:
+            # Resumed at its end, a training has not validated; the thresholds come from there.
+            plan.validate()
         self.embedder().save(folder / EMBEDDER_NAME)
         return self.history_
+
+    def _make_folder(self) -> None:
+        try:
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidArgumentError(f"folder {self.folder}: cannot be made ({error})") from error
 
     def _build(self) -> tuple[Any, Architecture]:
         with computing_in(self.precision):
@@ -219,20 +230,20 @@ class Trainer:
             if entry.name not in _FREE_SETTINGS
         }
         values["optimizer"] = optimizer_config(self.optimizer)
-        values["aligner"] = self._aligner().to_dict()
-        values["augmentation"] = self.augmentation and asdict(self.augmentation)
-        values["start"] = (
-            self.start.record.identity
-            if isinstance(self.start, Embedder)
-            else self.start.to_dict()
-        )
+        values["aligner"] = self._aligner()
         digest = hashlib.sha256("\0".join(faces.keys).encode())
         digest.update(faces.labels.tobytes())
         values["faces"] = f"{len(faces)} faces, {digest.hexdigest()[:16]}"
-        settings: dict[str, Any] = json.loads(json.dumps(values, default=_name))
+        settings: dict[str, Any] = json.loads(json.dumps(values, default=_plain))
         return settings
 
 
-def _name(value: object) -> str:
+def _plain(value: Any) -> Any:
+    if isinstance(value, Embedder):
+        return value.record.identity
+    if isinstance(value, Architecture | Aligner):
+        return value.to_dict()
+    if isinstance(value, Augmentation):
+        return asdict(value)
     # A distance given as a function is known by its name; its address changes from run to run.
     return getattr(value, "__qualname__", None) or str(value)

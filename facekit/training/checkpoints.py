@@ -113,9 +113,7 @@ class Checkpoint:
     def _restore(self, part: str, variables: Sequence[Any]) -> None:
         expected = {name: tuple(array.shape) for name, array in _named(part, variables).items()}
         stored = {
-            name: array.shape
-            for name, array in self._stored.items()
-            if name.startswith(f"{part}/")
+            name: array.shape for name, array in self._stored.items() if name.startswith(f"{part}/")
         }
         if stored != expected:
             raise FileFormatError(

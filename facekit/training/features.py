@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class FeatureSet:
 
     def images(self, indices: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Returns the features of some faces, where :class:`FaceDataset` has their pictures."""
-        return self._features[np.asarray(indices)]
+        chosen: npt.NDArray[np.float32] = self._features[np.asarray(indices)]
+        return chosen
 
 
 def split_head(network: Any) -> tuple[Any, Any]:
@@ -76,19 +78,50 @@ def features_of(
     Returns:
         The faces with their features.
     """
-    path = Path(folder) / f"features-{_digest(backbone, faces)}.safetensors"
-    if path.is_file():
-        try:
-            _, arrays = storage.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)
-            return FeatureSet(arrays["features"], faces)
-        except FileFormatError:
-            # Damaged, for instance by a full disk: it is only a cache, and computed again.
-            path.unlink()
-    features = run_network(backbone, faces, batch_size=_BATCH, progress=progress)
-    storage.write(
-        path, kind=_FILE_KIND, version=_FILE_VERSION, header={}, arrays={"features": features}
+    weights = layer_weights(backbone)
+    digest = hashlib.sha256()
+    for layer in sorted(weights):
+        for name in sorted(weights[layer]):
+            digest.update(f"{layer}/{name}".encode())
+            digest.update(weights[layer][name].data)
+    features = cached_array(
+        Path(folder),
+        "features",
+        (digest.hexdigest(), *faces.keys),
+        lambda: run_network(backbone, faces, batch_size=_BATCH, progress=progress),
     )
     return FeatureSet(features, faces)
+
+
+def cached_array(
+    folder: Path,
+    name: str,
+    key: Iterable[str],
+    compute: Callable[[], npt.NDArray[np.float32]],
+) -> npt.NDArray[np.float32]:
+    """Returns an array from its file, or computes it and keeps it there.
+
+    Args:
+        folder: Where the file is.
+        name: How its name begins.
+        key: All that the array depends on; the rest of the file's name.
+        compute: Computes it.
+
+    Raises:
+        FileFormatError: If the file cannot be written.
+    """
+    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
+    path = folder / f"{name}-{digest}.safetensors"
+    if path.is_file():
+        try:
+            return storage.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)[1][name]
+        except FileFormatError:
+            # Damaged, for instance by a failing disk. It is only a cache: computed and written
+            # again.
+            path.unlink()
+    array = compute()
+    storage.write(path, kind=_FILE_KIND, version=_FILE_VERSION, header={}, arrays={name: array})
+    return array
 
 
 def run_network(
@@ -113,13 +146,3 @@ def run_network(
         computed = network.predict_on_batch(faces.images(indices).astype(np.float32))
         outputs[start : start + batch_size] = computed[: len(faces) - start]
     return outputs
-
-
-def _digest(backbone: Any, faces: Any) -> str:
-    digest = hashlib.sha256()
-    for layer, weights in sorted(layer_weights(backbone).items()):
-        for name, array in sorted(weights.items()):
-            digest.update(f"{layer}/{name}".encode())
-            digest.update(array.data)
-    digest.update("\0".join(faces.keys).encode())
-    return digest.hexdigest()[:16]

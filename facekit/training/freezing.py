@@ -56,9 +56,7 @@ def _first_trainable(network: Any, what: str) -> int:
         return names.index(HEAD_LAYER)
     block = _LAST_REDUCTION if what == LAST_BLOCKS else what
     of_block = [
-        index
-        for index, name in enumerate(names)
-        if name == block or name.startswith(f"{block}_")
+        index for index, name in enumerate(names) if name == block or name.startswith(f"{block}_")
     ]
     if not of_block:
         blocks = [name.removesuffix("_Add") for name in names if name.endswith("_Add")]

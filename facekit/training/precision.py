@@ -75,4 +75,6 @@ def optimizer_config(optimizer: Any) -> dict[str, Any]:
         raise InvalidArgumentError(
             f"optimizer must be a name that Keras knows or a Keras optimizer, got {optimizer!r}"
         ) from error
+    # Keras numbers the names of optimisers in a process; they mean nothing.
+    config["config"].pop("name", None)
     return config

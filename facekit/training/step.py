@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import keras
-import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
@@ -153,9 +152,7 @@ class _Given:
 
 
 def _forward(network: Any) -> Callable[..., tuple[Tensor, list[Tensor]]]:
-    def run(
-        trainable: list[Tensor], state: list[Tensor], x: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
+    def run(trainable: list[Tensor], state: list[Tensor], x: Tensor) -> tuple[Tensor, list[Tensor]]:
         x = keras.ops.cast(x, "float32")
         embeddings, state = network.stateless_call(trainable, state, x, training=True)
         return embeddings, state

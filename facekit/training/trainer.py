@@ -171,6 +171,4 @@ class TripletTrainer(Trainer):
         )
 
     def _objective(self, mining: str) -> TripletObjective:
-        return TripletObjective(
-            mining, margin=self.margin, distance_metric=self.distance_metric
-        )
+        return TripletObjective(mining, margin=self.margin, distance_metric=self.distance_metric)
