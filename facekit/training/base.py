@@ -154,6 +154,7 @@ class Trainer:
         parts: int = 1,
     ) -> History:
         """Trains on batches; what differs between the trainers is given."""
+        check_whole(run.epochs, "epochs", 1)
         self._make_folder()
         folder = Path(self.folder)
         settings = self._settings(batches.dataset)
