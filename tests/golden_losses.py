@@ -1,6 +1,6 @@
 """What tensorflow-addons 0.23.0 answered, committed, so that any backend is held to it.
 
-``FACEKIT_ADDONS_PYTHON=.venv-addons/bin/python python tests/golden_losses.py`` writes the file anew.
+``FACEKIT_ADDONS_PYTHON=.venv-addons/bin/python python tests/golden_losses.py`` writes the file.
 """
 
 from __future__ import annotations

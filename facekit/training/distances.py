@@ -25,15 +25,15 @@ _SMALLEST_SQUARED_NORM = 1e-12
 def pairwise_distances(embeddings: Tensor, metric: DistanceMetric = "L2") -> Tensor:
     """Computes the distance of every embedding of a batch to every other.
 
-    The gradient is exact, and it is finite everywhere: between equal embeddings, where the
-    Euclidean distance has none, it is zero; and so it is for the direction of an embedding of zeros.
+    The gradient is exact, and it is finite everywhere: it is zero where there is none, for the
+    Euclidean distance between equal embeddings and the angle of an embedding of zeros.
 
     Args:
         embeddings: ``(n, d)``, of any floating-point dtype. float16 and bfloat16 are computed in
             float32.
         metric: ``"L2"`` is the Euclidean distance; ``"squared-L2"`` its square; ``"angular"``
-            1 − cos of the angle, from 0 to 2, and 1 to an embedding of zeros. A function is called with the embeddings and
-            returns the matrix.
+            1 − cos of the angle, from 0 to 2, and 1 to an embedding of zeros. A function is called
+            with the embeddings and returns the matrix.
 
     Returns:
         The distances, ``(n, n)``; row a holds those from a. float32, or float64 for float64.

@@ -52,8 +52,8 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
     """Counts the cases, and prints at the end how they came out."""
     counts: Counter[str] = Counter()
     yield counts
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    reporter.write_line(f"\n{counts.total()} cases: {dict(counts.most_common())}")
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{counts.total()} cases: {dict(counts.most_common())}")
 
 
 @pytest.mark.parametrize("metric", METRICS)
