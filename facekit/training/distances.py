@@ -18,22 +18,22 @@ DistanceMetric: TypeAlias = Literal["L2", "squared-L2", "angular"] | Callable[[T
 METRICS = ("L2", "squared-L2", "angular")
 """The distances that have a name."""
 
-# What tensorflow-addons adds to a squared norm before it divides: a vector of zeros stays one.
+# Below this squared norm an embedding has no direction; the same bound as in tensorflow-addons.
 _SMALLEST_SQUARED_NORM = 1e-12
 
 
 def pairwise_distances(embeddings: Tensor, metric: DistanceMetric = "L2") -> Tensor:
     """Computes the distance of every embedding of a batch to every other.
 
-    The gradient is exact, and it is finite everywhere: between equal embeddings, where the
-    Euclidean distance has none, it is zero.
+    The gradient is exact, and it is finite everywhere: it is zero where there is none, for the
+    Euclidean distance between equal embeddings and the angle of an embedding of zeros.
 
     Args:
         embeddings: ``(n, d)``, of any floating-point dtype. float16 and bfloat16 are computed in
             float32.
         metric: ``"L2"`` is the Euclidean distance; ``"squared-L2"`` its square; ``"angular"``
-            1 − cos of the angle, from 0 to 2. A function is called with the embeddings and
-            returns the matrix.
+            1 − cos of the angle, from 0 to 2, and 1 to an embedding of zeros. A function is called
+            with the embeddings and returns the matrix.
 
     Returns:
         The distances, ``(n, n)``; row a holds those from a. float32, or float64 for float64.
@@ -97,7 +97,8 @@ def _euclidean(embeddings: Tensor, *, squared: bool) -> Tensor:
 
 def _angular(embeddings: Tensor) -> Tensor:
     norms = ops.sum(ops.square(embeddings), axis=1, keepdims=True)
-    units = embeddings * ops.rsqrt(ops.maximum(norms, _SMALLEST_SQUARED_NORM))
+    none = norms < _SMALLEST_SQUARED_NORM
+    units = ops.where(none, 0.0, embeddings * ops.rsqrt(ops.where(none, 1.0, norms)))
     return ops.maximum(1.0 - ops.matmul(units, ops.transpose(units)), 0.0)
 
 

@@ -130,7 +130,8 @@ def triplet_hard_loss(
         # At exactly 0 the anchor still counts in the gradient, as in tensorflow-addons.
         slope = ops.cast(difference + margin >= 0.0, distances.dtype)
     weights = _equal_shares(positive, fixed, farthest) - _equal_shares(negative, fixed, nearest)
-    return _loss(ops.mean(each), slope * weights / ops.shape(fixed)[0], distances, y_pred)
+    anchors = ops.cast(ops.shape(fixed)[0], distances.dtype)
+    return _loss(ops.mean(each), slope * weights / anchors, distances, y_pred)
 
 
 def triplet_batch_all_loss(
