@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -18,16 +19,17 @@ from facekit.training.checks import check_whole
 from facekit.training.dataset import FaceDataset
 from facekit.training.plans import balanced_plan, count_batches, count_groups, shuffled_plan
 
-Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
+Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
 """Faces, uint8 ``(n, S, S, 3)``, and whose they are, int32 ``(n,)``."""
 
-Rows = npt.NDArray[np.int64]
+Rows: TypeAlias = npt.NDArray[np.int64]
 
 
 class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """What both kinds of batches share: a batch is a pure function of seed, epoch and index.
 
-    So nothing but these three numbers is needed to go on in the middle of an epoch, threads may
+    Made as :class:`facekit.training.BalancedBatches` or :class:`facekit.training.ShuffledBatches`.
+    Nothing but these three numbers is needed to go on in the middle of an epoch, threads may
     make batches in any order, and a batch can be looked at again.
 
     Attributes:
@@ -75,7 +77,7 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
             images = self.augmentation(images, np.random.default_rng((self.seed, epoch, index)))
         return images, self.dataset.labels[rows]
 
-    def rows(self, epoch: int, index: int) -> Rows:
+    def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
         """Returns which faces of the data set make up a batch, int64 ``(n,)``."""
         if not 0 <= index < len(self):
             raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
@@ -141,7 +143,7 @@ class BalancedBatches(SeededBatches):
         seed: Draws everything.
         epoch: The epoch to begin with, from 0.
         augmentation: Alters the faces; ``None`` leaves them as they are.
-        workers: How many threads make batches, in :meth:`read` and in Keras's ``fit``.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
         max_queue_size: How many batches are made ahead.
 
     Attributes:
@@ -240,7 +242,7 @@ class ShuffledBatches(SeededBatches):
         seed: Draws everything.
         epoch: The epoch to begin with, from 0.
         augmentation: Alters the faces; ``None`` leaves them as they are.
-        workers: How many threads make batches, in :meth:`read` and in Keras's ``fit``.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
         max_queue_size: How many batches are made ahead.
 
     Raises:
