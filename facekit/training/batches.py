@@ -74,7 +74,9 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         rows = self.rows(epoch, index)
         images = self.dataset.images(rows)
         if self.augmentation is not None:
-            images = self.augmentation(images, np.random.default_rng((self.seed, epoch, index)))
+            # From 1, because a 0 at the end makes no other seed: that is the one of the plan.
+            rng = np.random.default_rng((self.seed, epoch, index + 1))
+            images = self.augmentation(images, rng)
         return images, self.dataset.labels[rows]
 
     def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
@@ -94,7 +96,7 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         """
         epoch = self.epoch
         ahead: deque[Future[Batch]] = deque()
-        with ThreadPoolExecutor(max(self.workers, 1)) as executor:
+        with ThreadPoolExecutor(self.workers) as executor:
             try:
                 for index in range(start, len(self)):
                     ahead.append(executor.submit(self.batch, epoch, index))
@@ -224,9 +226,9 @@ class BalancedBatches(SeededBatches):
         )
         unknown = int(np.count_nonzero(self.dataset.labels < 0))
         if self.left_out:
-            text += f"; left out for want of a second photo: {len(self.left_out):,} people"
+            text += f"; people left out for want of a second photo: {len(self.left_out):,}"
         if unknown:
-            text += f"; left out, because the person is not known: {unknown:,} photos"
+            text += f"; photos left out, because the person is not known: {unknown:,}"
         return text
 
     def _draw(self, rng: np.random.Generator) -> list[Rows]:
