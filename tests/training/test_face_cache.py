@@ -22,7 +22,7 @@ from facekit.training.face_cache import CachedPhoto, FaceCache
 
 SETTINGS = {"aligner": {"size": SIDE}}
 FACES = numbered_faces(40)
-# Content that is found in a file at one place alone.
+# Content that nothing else in a file looks like.
 FACES[:, 1] = np.random.default_rng(0).integers(0, 256, FACES[:, 1].shape, dtype=np.uint8)
 
 
@@ -143,10 +143,10 @@ def test_file_that_is_no_cache_of_this_version_is_named(
 
 def test_altered_face_is_noticed_when_it_is_read(cache: FaceCache) -> None:
     rows = fill(cache)
-    content = bytearray(cache.path.read_bytes())
-    place = content.index(FACES[7, 1].tobytes())
-    content[place + 5] ^= 1
-    cache.path.write_bytes(content)
+    line = FACES[7, 1].tobytes()
+    altered = line[:5] + bytes([line[5] ^ 1]) + line[6:]
+    # Everywhere: SQLite may leave a stale copy in the free space of a page.
+    cache.path.write_bytes(cache.path.read_bytes().replace(line, altered))
     intact = np.delete(np.arange(40), 7)
     assert np.array_equal(cache.read(rows[intact]), FACES[intact])
     with pytest.raises(FileFormatError, match=f"face {rows[7]} is missing or altered"):
