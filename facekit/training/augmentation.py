@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
+from facekit.training.checks import check_faces
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 
@@ -67,7 +68,8 @@ class Augmentation:
         for field in fields(self):
             low, high = _RANGES[field.name]
             value = getattr(self, field.name)
-            if not low <= value <= high:
+            numbers = (int, np.integer) if field.name == "jpeg_quality" else (int, float, np.number)
+            if not isinstance(value, numbers) or not low <= value <= high:
                 raise InvalidArgumentError(
                     f"{field.name} must be from {low} to {high}, got {value!r}"
                 )
@@ -85,11 +87,7 @@ class Augmentation:
         Raises:
             InvalidArgumentError: If the images have another form.
         """
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-            raise InvalidArgumentError(
-                f"images must be uint8 (n, S, S, 3), got {images.dtype} {images.shape}"
-            )
-        number, side = images.shape[:2]
+        number, side = check_faces(images).shape[:2]
         geometry = self._geometry(rng, number, side)
         colour = self._colour(rng, number)
         sigma = _sometimes(rng, number, self.blur) * rng.uniform(0, self.blur_sigma * side, number)

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -18,16 +19,17 @@ from facekit.training.checks import check_whole
 from facekit.training.dataset import FaceDataset
 from facekit.training.plans import balanced_plan, count_batches, count_groups, shuffled_plan
 
-Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
+Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
 """Faces, uint8 ``(n, S, S, 3)``, and whose they are, int32 ``(n,)``."""
 
-Rows = npt.NDArray[np.int64]
+Rows: TypeAlias = npt.NDArray[np.int64]
 
 
 class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """What both kinds of batches share: a batch is a pure function of seed, epoch and index.
 
-    So nothing but these three numbers is needed to go on in the middle of an epoch, threads may
+    Made as :class:`facekit.training.BalancedBatches` or :class:`facekit.training.ShuffledBatches`.
+    Nothing but these three numbers is needed to go on in the middle of an epoch, threads may
     make batches in any order, and a batch can be looked at again.
 
     Attributes:
@@ -72,10 +74,12 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         rows = self.rows(epoch, index)
         images = self.dataset.images(rows)
         if self.augmentation is not None:
-            images = self.augmentation(images, np.random.default_rng((self.seed, epoch, index)))
+            # From 1, because a 0 at the end makes no other seed: that is the one of the plan.
+            rng = np.random.default_rng((self.seed, epoch, index + 1))
+            images = self.augmentation(images, rng)
         return images, self.dataset.labels[rows]
 
-    def rows(self, epoch: int, index: int) -> Rows:
+    def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
         """Returns which faces of the data set make up a batch, int64 ``(n,)``."""
         if not 0 <= index < len(self):
             raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
@@ -92,7 +96,7 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         """
         epoch = self.epoch
         ahead: deque[Future[Batch]] = deque()
-        with ThreadPoolExecutor(max(self.workers, 1)) as executor:
+        with ThreadPoolExecutor(self.workers) as executor:
             try:
                 for index in range(start, len(self)):
                     ahead.append(executor.submit(self.batch, epoch, index))
@@ -141,7 +145,7 @@ class BalancedBatches(SeededBatches):
         seed: Draws everything.
         epoch: The epoch to begin with, from 0.
         augmentation: Alters the faces; ``None`` leaves them as they are.
-        workers: How many threads make batches, in :meth:`read` and in Keras's ``fit``.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
         max_queue_size: How many batches are made ahead.
 
     Attributes:
@@ -222,9 +226,9 @@ class BalancedBatches(SeededBatches):
         )
         unknown = int(np.count_nonzero(self.dataset.labels < 0))
         if self.left_out:
-            text += f"; left out for want of a second photo: {len(self.left_out):,} people"
+            text += f"; people left out for want of a second photo: {len(self.left_out):,}"
         if unknown:
-            text += f"; left out, because the person is not known: {unknown:,} photos"
+            text += f"; photos left out, because the person is not known: {unknown:,}"
         return text
 
     def _draw(self, rng: np.random.Generator) -> list[Rows]:
@@ -240,7 +244,7 @@ class ShuffledBatches(SeededBatches):
         seed: Draws everything.
         epoch: The epoch to begin with, from 0.
         augmentation: Alters the faces; ``None`` leaves them as they are.
-        workers: How many threads make batches, in :meth:`read` and in Keras's ``fit``.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
         max_queue_size: How many batches are made ahead.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -35,13 +34,6 @@ class Photo:
     source: str
     digest: str
     align: Callable[[], AlignedFace]
-
-
-def default_cache_folder() -> Path:
-    """Returns the folder for aligned faces: ``faces`` in ``FACEKIT_HOME`` or the user's cache."""
-    from facekit.embedding.weights import home
-
-    return home() / "faces"
 
 
 @dataclass(frozen=True)

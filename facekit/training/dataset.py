@@ -16,8 +16,9 @@ from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.enrolment import Candidate
 from facekit.errors import InvalidArgumentError, TrainingDataError
-from facekit.training.checks import check_whole
-from facekit.training.collection import Gathered, default_cache_folder, gather
+from facekit.storage import home
+from facekit.training.checks import check_faces, check_whole
+from facekit.training.collection import Gathered, gather
 from facekit.training.face_cache import FaceCache
 from facekit.training.photos import folder_candidates, manifest_candidates, read_photos
 from facekit.training.pool import read_pool
@@ -304,15 +305,7 @@ class FaceDataset:
         Raises:
             InvalidArgumentError: If the shapes or types do not fit.
         """
-        if (
-            not isinstance(images, np.ndarray)
-            or images.dtype != np.uint8
-            or images.ndim != 4
-            or images.shape[1] != images.shape[2]
-            or images.shape[3] != 3
-        ):
-            found = getattr(images, "shape", type(images).__name__)
-            raise InvalidArgumentError(f"images must be uint8 (n, S, S, 3), got {found}")
+        images = check_faces(images)
         people = [person or "" for person in identities]
         keys = [str(number) for number in range(len(images))] if keys is None else keys
         if not len(images) == len(people) == len(keys):
@@ -414,5 +407,5 @@ def _checked_aligner(aligner: Aligner | None, input_size: int) -> Aligner:
 
 
 def _cache(folder: str | os.PathLike[str] | None, settings: dict[str, Any], size: int) -> FaceCache:
-    path = default_cache_folder() if folder is None else Path(folder)
+    path = home() / "faces" if folder is None else Path(folder)
     return FaceCache(path, size=size, settings=settings)
