@@ -262,6 +262,7 @@ class _WithTargets:
     def __init__(self, faces: Any, targets: npt.NDArray[np.float32]) -> None:
         self._faces = faces
         self.labels = targets
+        self.identities: tuple[str, ...] = faces.identities
         self.keys: Sequence[str] = faces.keys
         self.images = faces.images
 
