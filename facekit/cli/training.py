@@ -83,7 +83,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--optimizer", metavar="NAME", help="a Keras optimiser (default: adam)")
     command.add_argument(
-        "--learning-rate", metavar="RATE", help="by epoch: 0:0.001,5:0.0001 (default: 0.001)"
+        "--learning-rate",
+        metavar="RATE",
+        help="by epoch: 0:0.001,5:0.0001 (default: the optimiser's)",
     )
     command.add_argument("--schedule", choices=("cosine", "constant"), help="default: cosine")
     command.add_argument(

@@ -66,7 +66,7 @@ class Trainer:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     trainable: str | Mapping[int, str] = ALL
     optimizer: Any = "adam"
-    learning_rate: float | Mapping[int, float] | None = 1e-3
+    learning_rate: float | Mapping[int, float] | None = None
     schedule: Schedule = "cosine"
     warm_up_steps: int = 0
     precision: Precision = "float32"
@@ -176,7 +176,7 @@ class Trainer:
             make_objective=make_objective,
             freeze_batch_normalization=isinstance(self.start, Embedder),
             optimizer=self.optimizer,
-            learning_rates=by_epoch("learning_rate", self.learning_rate),
+            learning_rates=self._learning_rates(),
             schedule=self.schedule,
             warm_up_steps=self.warm_up_steps,
             precision=self.precision,
@@ -222,6 +222,13 @@ class Trainer:
         if self.network is not None:
             assign(network, layer_weights(self.network))
         return network, self.start
+
+    def _learning_rates(self) -> dict[int, float | None]:
+        """Returns the rates by epoch; ``None`` where the optimiser has a schedule of its own."""
+        if self.learning_rate is not None:
+            return {**by_epoch("learning_rate", self.learning_rate)}
+        own = optimizer_config(self.optimizer)["config"]["learning_rate"]
+        return {0: own if isinstance(own, float) else None}
 
     def _settings(self, faces: FaceDataset) -> dict[str, Any]:
         """Returns what must be the same for a training to go on, as JSON gives it back."""

@@ -25,10 +25,10 @@ _PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-class History(Sequence[Mapping[str, float]]):
+class History:
     """What each epoch of a training measured.
 
-    It is a sequence with a mapping for every epoch. The first has the epoch 0 and holds what was
+    It holds a mapping for every epoch, in order. The first has the epoch 0 and holds what was
     validated before the first step, if there is a validation set. The others hold the mean of what
     the steps of the epoch measured, and what was validated after it.
 
@@ -52,7 +52,7 @@ class History(Sequence[Mapping[str, float]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    def __getitem__(self, index: int) -> Mapping[str, float]:
         return self._rows[index]
 
     def __iter__(self) -> Iterator[Mapping[str, float]]:

@@ -56,9 +56,9 @@ class TripletTrainer(Trainer):
             are kept in the folder. Batch normalisations of a frozen layer, and all of an
             embedder's, stay in inference mode.
         optimizer: The name of a Keras optimiser, or one.
-        learning_rate: The learning rate, by epoch; ``None`` leaves it to the optimiser.
+        learning_rate: The learning rate, by epoch; ``None`` for the optimiser's own.
         schedule: How the learning rate goes on: ``"cosine"``, down to zero at the end of the last
-            epoch, or ``"constant"``.
+            epoch, or ``"constant"``. An optimiser that has a Keras schedule keeps to that.
         warm_up_steps: Over how many steps the learning rate rises first.
         micro_batch: How many faces go through the network at a time, where memory does not
             suffice for all P·K; the triplets are those of the whole batch all the same.
