@@ -37,36 +37,39 @@ class Progress:
     rows: list[dict[str, float]] = field(default_factory=list)
 
 
-def save_checkpoint(
-    path: str | os.PathLike[str],
-    progress: Progress,
-    settings: dict[str, Any],
-    *,
-    network: Any,
-    optimizer: Any,
-) -> None:
-    """Writes a checkpoint; the one before is there until the new one is whole.
+class Snapshot:
+    """A training at one moment, ready to be written as a checkpoint.
 
     Args:
-        path: The file.
         progress: How far the training is.
         settings: What must be the same where it goes on.
         network: The network; its random state (dropout) is among its variables.
         optimizer: The optimiser, with its moments, averages and number of steps.
-
-    Raises:
-        FileFormatError: If it cannot be written.
     """
-    storage.write(
-        path,
-        kind=_FILE_KIND,
-        version=_FILE_VERSION,
-        header={"progress": asdict(progress), "settings": settings},
-        arrays={
+
+    def __init__(
+        self, progress: Progress, settings: dict[str, Any], *, network: Any, optimizer: Any
+    ) -> None:
+        # asdict copies: the training goes on before the snapshot is written.
+        self._header = {"progress": asdict(progress), "settings": settings}
+        self._arrays = {
             **_arrays("network", network.variables),
             **_arrays("optimizer", optimizer.variables),
-        },
-    )
+        }
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes the checkpoint; the one before is there until the new one is whole.
+
+        Raises:
+            FileFormatError: If it cannot be written.
+        """
+        storage.write(
+            path,
+            kind=_FILE_KIND,
+            version=_FILE_VERSION,
+            header=self._header,
+            arrays=self._arrays,
+        )
 
 
 class Checkpoint:
@@ -131,6 +134,6 @@ def _arrays(part: str, variables: Sequence[Any]) -> storage.Arrays:
     import keras
 
     return {
-        name: np.asarray(keras.ops.convert_to_numpy(variable.value))
+        name: np.array(keras.ops.convert_to_numpy(variable.value))
         for name, variable in _named(part, variables).items()
     }

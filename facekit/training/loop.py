@@ -10,7 +10,7 @@ from typing import Any
 from facekit.errors import InvalidArgumentError, TrainingError
 from facekit.progress import track
 from facekit.training.batches import SeededBatches
-from facekit.training.checkpoints import Checkpoint, Progress, save_checkpoint
+from facekit.training.checkpoints import Checkpoint, Progress, Snapshot
 from facekit.training.collapse import CollapseGuard
 from facekit.training.history import History
 from facekit.training.plan import Phase, Plan
@@ -53,7 +53,8 @@ class TrainingLoop:
         self._checkpoint_interval = checkpoint_interval
         self._events = EventWriter(folder / "tensorboard") if tensorboard else None
         self._path = folder / CHECKPOINT_NAME
-        self._saved_at = 0.0
+        self._unconfirmed: Snapshot | None = None
+        self._snapshot_at = 0.0
 
     def run(
         self,
@@ -87,6 +88,7 @@ class TrainingLoop:
             while state.epoch < epochs:
                 self._train_epoch(state, epochs, progress=progress)
                 self._finish_epoch(state, epochs, on_epoch_end)
+            self._confirm()
         except TrainingError as error:
             kept = Checkpoint(self._path)
             kept.restore_network(self._plan.trained)
@@ -111,7 +113,8 @@ class TrainingLoop:
             measured = self._plan.validate()
             if measured:
                 self._add_row(state, {"epoch": 0, **measured})
-            self._save(state)
+            self._take_snapshot(state)
+            self._confirm()
             return state
         checkpoint = Checkpoint(self._path)
         self._check_settings(checkpoint.settings)
@@ -147,7 +150,7 @@ class TrainingLoop:
         state.trained_epoch = state.epoch
         self._batches.epoch = state.epoch
         count = len(self._batches)
-        self._saved_at = time.monotonic()
+        self._snapshot_at = time.monotonic()
         title = f"Epoch {state.epoch + 1}/{epochs}"
         remaining = self._batches.read(state.batch)
         for x, y in track(remaining, title, total=count - state.batch, shown=progress):
@@ -158,11 +161,12 @@ class TrainingLoop:
             state.step += 1
             state.batch += 1
             self._guard.check(measured, f"epoch {state.epoch + 1}, step {state.step}")
+            self._confirm()
             for name, value in measured.items():
                 state.sums[name] = state.sums.get(name, 0.0) + value
-            due = time.monotonic() - self._saved_at >= self._checkpoint_interval
+            due = time.monotonic() - self._snapshot_at >= self._checkpoint_interval
             if due and state.batch < count:
-                self._save(state)
+                self._take_snapshot(state)
 
     def _finish_epoch(
         self,
@@ -181,7 +185,7 @@ class TrainingLoop:
         }
         state.epoch, state.batch, state.sums = state.epoch + 1, 0, {}
         self._add_row(state, row)
-        self._save(state)
+        self._take_snapshot(state)
         if on_epoch_end is not None:
             on_epoch_end(row)
 
@@ -193,15 +197,18 @@ class TrainingLoop:
         if self._events is not None:
             self._events.write(row)
 
-    def _save(self, state: Progress) -> None:
-        # A training that may just be collapsing must not replace the last good checkpoint.
-        if self._guard.suspicious:
-            return
-        save_checkpoint(
-            self._path,
-            state,
-            self._settings,
-            network=self._plan.trained,
-            optimizer=self._optimizer,
+    def _take_snapshot(self, state: Progress) -> None:
+        self._unconfirmed = Snapshot(
+            state, self._settings, network=self._plan.trained, optimizer=self._optimizer
         )
-        self._saved_at = time.monotonic()
+        self._snapshot_at = time.monotonic()
+
+    def _confirm(self) -> None:
+        """Writes the last snapshot, if what was seen since gives no ground for suspicion.
+
+        What a step measures is how the network was before it. One bad step can ruin everything, and
+        only the next one shows it. So a snapshot replaces the last good checkpoint a step later.
+        """
+        if self._unconfirmed is not None and not self._guard.suspicious:
+            self._unconfirmed.write(self._path)
+        self._unconfirmed = None

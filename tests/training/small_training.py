@@ -70,7 +70,12 @@ def train(folder: Path, *, pause: float = 0.0, **changes: Any) -> list[Any]:
     )
     plan = Plan(**{**arguments, **changes})
     loop = TrainingLoop(
-        batches, plan, CollapseGuard(0.2), folder=folder, settings={}, checkpoint_interval=0.0
+        batches,
+        plan,
+        CollapseGuard(0.2, patience=10),
+        folder=folder,
+        settings={},
+        checkpoint_interval=0.0,
     )
     loop.run(EPOCHS, resume=True, on_epoch_end=lambda _: time.sleep(pause))
     return [np.asarray(variable) for variable in trained.variables]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from facekit import FileFormatError
-from facekit.training.checkpoints import Checkpoint, Progress, save_checkpoint
+from facekit.training.checkpoints import Checkpoint, Progress, Snapshot
 from tests.training import small_training
 
 WORKER = Path(small_training.__file__)
@@ -35,7 +35,7 @@ def network_and_optimizer(units: int = 3) -> tuple[Any, Any]:
 def write(path: Path, units: int = 3) -> tuple[Any, Any]:
     network, optimizer = network_and_optimizer(units)
     progress = Progress(epoch=2, batch=1, step=9, sums={"loss": 0.1}, rows=[{"epoch": 1}])
-    save_checkpoint(path, progress, {"seed": 0}, network=network, optimizer=optimizer)
+    Snapshot(progress, {"seed": 0}, network=network, optimizer=optimizer).write(path)
     return network, optimizer
 
 
