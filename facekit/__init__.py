@@ -6,7 +6,7 @@ nothing and loads neither TensorFlow nor OpenCV.
 Example:
     >>> import facekit
     >>> sorted(facekit.__all__)[:3]
-    ['Aligner', 'Architecture', 'Detector']
+    ['Aligner', 'Architecture', 'BatchError']
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Aligner": "facekit.alignment",
     "Architecture": "facekit.embedding",
+    "BatchError": "facekit.errors",
+    "DetectedImage": "facekit.detection",
     "Detector": "facekit.detection",
     "Embedder": "facekit.embedding",
     "EnrolmentError": "facekit.errors",
@@ -49,10 +51,12 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner as Aligner
+    from facekit.detection import DetectedImage as DetectedImage
     from facekit.detection import Detector as Detector
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder
     from facekit.enrolment import EnrolmentReport as EnrolmentReport
+    from facekit.errors import BatchError as BatchError
     from facekit.errors import EnrolmentError as EnrolmentError
     from facekit.errors import EnrolmentWarning as EnrolmentWarning
     from facekit.errors import FacekitError as FacekitError
