@@ -32,18 +32,7 @@ def overlap(first: Boxes, second: Boxes, measure: OverlapMeasure = "union") -> B
         >>> overlap(np.array([[0.0, 0.0, 2.0, 2.0]]), np.array([[1.0, 0.0, 3.0, 2.0]])).round(2)
         array([[0.33]])
     """
-    width = np.minimum(first[:, None, 2], second[None, :, 2])
-    width -= np.maximum(first[:, None, 0], second[None, :, 0])
-    height = np.minimum(first[:, None, 3], second[None, :, 3])
-    height -= np.maximum(first[:, None, 1], second[None, :, 1])
-    intersection = np.maximum(width, 0.0, out=width)
-    intersection *= np.maximum(height, 0.0, out=height)
-    areas = _areas(first)[:, None], _areas(second)[None, :]
-    if measure == "min":
-        base = np.minimum(*areas)
-    else:
-        base = areas[0] + areas[1]
-        base -= intersection
+    intersection, base = _shared(first, second, measure)
     shares: Boxes = np.divide(
         intersection, base, out=np.zeros_like(intersection), where=base != 0.0
     )
@@ -86,7 +75,8 @@ def suppress_non_maxima(
     for start in range(0, len(ranked), _ROWS):
         block = ranked[start : start + _ROWS]
         better = ranked[: start + len(block)]
-        suppressed = overlap(block, better, measure) > threshold
+        intersection, base = _shared(block, better, measure)
+        suppressed = intersection > threshold * base
         rank = np.arange(len(block))[:, None] + start
         stays[start : start + len(block)] = ~(suppressed & (np.arange(len(better)) < rank)).any(1)
     return order[stays]
@@ -136,6 +126,22 @@ def clipped(boxes: Boxes, height: int, width: int) -> Boxes:
     """
     last = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float64)
     return np.clip(boxes, 0.0, last)
+
+
+def _shared(first: Boxes, second: Boxes, measure: OverlapMeasure) -> tuple[Boxes, Boxes]:
+    """Returns the areas that pairs of boxes share, and those that they are to be divided by."""
+    width = np.minimum(first[:, None, 2], second[None, :, 2])
+    width -= np.maximum(first[:, None, 0], second[None, :, 0])
+    height = np.minimum(first[:, None, 3], second[None, :, 3])
+    height -= np.maximum(first[:, None, 1], second[None, :, 1])
+    intersection = np.maximum(width, 0.0, out=width)
+    intersection *= np.maximum(height, 0.0, out=height)
+    areas = _areas(first)[:, None], _areas(second)[None, :]
+    if measure == "min":
+        return intersection, np.minimum(*areas)
+    base = areas[0] + areas[1]
+    base -= intersection
+    return intersection, base
 
 
 def _areas(boxes: Boxes) -> npt.NDArray[np.float64]:

@@ -32,7 +32,7 @@ from facekit.detection.networks import (
     refinement_network,
 )
 from facekit.detection.patches import cut_patches, packed
-from facekit.detection.pyramid import WINDOW, Level, plan_pyramid, resized
+from facekit.detection.pyramid import WINDOW, AreaResizer, Level, plan_pyramid
 from facekit.imaging import RGBImage
 
 Item = TypeVar("Item")
@@ -41,7 +41,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 Packed: TypeAlias = npt.NDArray[np.uint32]
 
 # How many windows R-Net and O-Net take at once: enough to be quick, few enough to share the work.
-_REFINED_AT_ONCE, _OUTPUT_AT_ONCE = 16, 8
+_REFINED_AT_ONCE, _OUTPUT_AT_ONCE = 32, 4
 _REFINED_SIDE, _OUTPUT_SIDE = 24, 48
 
 # The overlaps above which the weaker of two windows goes, as in mtcnn 1.0.0: within a level,
@@ -126,22 +126,28 @@ class Cascade:
             )
             for picture in pictures
         ]
-        exact = self._each(lambda picture: picture.astype(np.float32), pictures)
+        resizers = self._each(
+            lambda job: AreaResizer(*job), list(zip(pictures, plans, strict=True))
+        )
         jobs = [
-            (picture, level) for picture, plan in zip(exact, plans, strict=True) for level in plan
+            (resizer, level)
+            for resizer, plan in zip(resizers, plans, strict=True)
+            for level in plan
         ]
-        drawn = self._each(lambda job: resized(*job), jobs)
-        del exact
+        levels = [level for _, level in jobs]
+        drawn = self._each(lambda job: job[0](job[1]), jobs)
+        del resizers, jobs
         least = _log_odds(settings.thresholds[0])
-        tiles = plan_mosaic([level for _, level in jobs])
-        found = self._each(lambda tile: self._search(tile, drawn, least), tiles)
-        windows = by_level(found, len(jobs))
+        found = self._each(lambda tile: self._search(tile, drawn, least), plan_mosaic(levels))
+        proposals = self._each(
+            lambda job: _proposals(*job),
+            list(zip(levels, by_level(found, len(levels)), strict=True)),
+        )
         ends = np.cumsum([len(plan) for plan in plans])
-        of_pictures = [
-            list(zip(plan, windows[end - len(plan) : end], strict=True))
-            for plan, end in zip(plans, ends, strict=True)
-        ]
-        return self._each(_proposals, of_pictures)
+        return self._each(
+            _merged,
+            [proposals[end - len(plan) : end] for plan, end in zip(plans, ends, strict=True)],
+        )
 
     def _search(self, tile: Tile, drawn: Sequence[FloatArray], least: float) -> Windows:
         # The buffers of a thread are drawn over: nothing of a tile is read twice.
@@ -253,20 +259,22 @@ def _built(process: int, threads: int) -> Cascade:
     return Cascade(threads)
 
 
-def _proposals(levels: Sequence[tuple[Level, Windows]]) -> Boxes:
-    """Turns the windows found in a picture's pyramid into boxes in the picture."""
-    boxes, scores = [np.empty((0, 4))], [np.empty(0, dtype=np.float32)]
-    for level, windows in levels:
-        corner = np.stack([windows.left, windows.top], axis=1).astype(np.float64)
-        # From the window's second to its thirteenth pixel, as mtcnn counts.
-        cell = np.concatenate([corner + 1, corner + WINDOW], axis=1)
-        found: Boxes = (cell + windows.offsets.astype(np.float64) * (WINDOW - 1)) / level.scale
-        probabilities = _probabilities(windows.scores)
-        kept = suppress_non_maxima(found, probabilities, _WITHIN_LEVEL)
-        boxes.append(found[kept])
-        scores.append(probabilities[kept])
-    together, score = np.concatenate(boxes), np.concatenate(scores)
-    return squared(together[suppress_non_maxima(together, score, _BETWEEN_LEVELS)])
+def _proposals(level: Level, windows: Windows) -> tuple[Boxes, FloatArray]:
+    """Turns the windows found on a level into boxes in the picture, and their probabilities."""
+    corner = np.stack([windows.left, windows.top], axis=1).astype(np.float64)
+    # From the window's second to its thirteenth pixel, as mtcnn counts.
+    cell = np.concatenate([corner + 1, corner + WINDOW], axis=1)
+    boxes: Boxes = (cell + windows.offsets.astype(np.float64) * (WINDOW - 1)) / level.scale
+    probabilities = _probabilities(windows.scores)
+    kept = suppress_non_maxima(boxes, probabilities, _WITHIN_LEVEL)
+    return boxes[kept], probabilities[kept]
+
+
+def _merged(proposals: Sequence[tuple[Boxes, FloatArray]]) -> Boxes:
+    """Turns the proposals of all levels of a picture into squares for R-Net."""
+    boxes = np.concatenate([np.empty((0, 4)), *(boxes for boxes, _ in proposals)])
+    scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in proposals)])
+    return squared(boxes[suppress_non_maxima(boxes, scores, _BETWEEN_LEVELS)])
 
 
 def _placed(points: FloatArray, windows: Boxes) -> npt.NDArray[np.float64]:

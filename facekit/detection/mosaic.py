@@ -17,7 +17,7 @@ from facekit.detection.networks import HIDDEN
 from facekit.detection.pyramid import Level
 
 # A tile's size in pixels, even. Larger ones waste less on overlap, smaller ones on empty space.
-TILE_HEIGHT, TILE_WIDTH = 128, 256
+TILE_HEIGHT, TILE_WIDTH = 160, 192
 
 _STEP = 2  # the windows of P-Net lie two pixels apart
 _MARGIN = 10  # by which a window is longer than the step
