@@ -37,7 +37,9 @@ def main() -> None:
         for photo in track(photos, folder.name, total=len(photos), shown=True):
             picture = load_image(photo)
             answers = {
-                "mtcnn": [exact_face(row) for row in theirs.detect_faces(picture, output_type="numpy")],
+                "mtcnn": [
+                    exact_face(row) for row in theirs.detect_faces(picture, output_type="numpy")
+                ],
                 "facekit": ours.detect(picture),
             }
             for side, other in (("mtcnn", "facekit"), ("facekit", "mtcnn")):
@@ -62,7 +64,9 @@ def main() -> None:
 def exact_face(row: np.ndarray) -> Face:
     x, y, width, height, confidence = row[1:6].tolist()
     names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-    keypoints = dict(zip(names, zip(row[6:11].tolist(), row[11:16].tolist(), strict=True), strict=True))
+    keypoints = dict(
+        zip(names, zip(row[6:11].tolist(), row[11:16].tolist(), strict=True), strict=True)
+    )
     return Face.from_dict(
         {"box": [x, y, width, height], "confidence": min(confidence, 1.0), "keypoints": keypoints}
     )
