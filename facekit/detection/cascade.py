@@ -32,7 +32,14 @@ from facekit.detection.networks import (
     refinement_network,
 )
 from facekit.detection.patches import cut_patches, packed
-from facekit.detection.pyramid import WINDOW, AreaResizer, Level, plan_pyramid
+from facekit.detection.pyramid import (
+    SMALL_SCALE,
+    WINDOW,
+    Level,
+    draw_level,
+    draw_small_levels,
+    plan_pyramid,
+)
 from facekit.imaging import RGBImage
 
 Item = TypeVar("Item")
@@ -41,7 +48,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 Packed: TypeAlias = npt.NDArray[np.uint32]
 
 # How many windows R-Net and O-Net take at once: enough to be quick, few enough to share the work.
-_REFINED_AT_ONCE, _OUTPUT_AT_ONCE = 32, 4
+_REFINED_AT_ONCE, _OUTPUT_AT_ONCE = 16, 2
 _REFINED_SIDE, _OUTPUT_SIDE = 24, 48
 
 # The overlaps above which the weaker of two windows goes, as in mtcnn 1.0.0: within a level,
@@ -126,28 +133,42 @@ class Cascade:
             )
             for picture in pictures
         ]
-        resizers = self._each(
-            lambda job: AreaResizer(*job), list(zip(pictures, plans, strict=True))
-        )
-        jobs = [
-            (resizer, level)
-            for resizer, plan in zip(resizers, plans, strict=True)
-            for level in plan
-        ]
-        levels = [level for _, level in jobs]
-        drawn = self._each(lambda job: job[0](job[1]), jobs)
-        del resizers, jobs
+        levels = [level for plan in plans for level in plan]
+        drawn = self._draw(pictures, plans)
         least = _log_odds(settings.thresholds[0])
         found = self._each(lambda tile: self._search(tile, drawn, least), plan_mosaic(levels))
-        proposals = self._each(
-            lambda job: _proposals(*job),
-            list(zip(levels, by_level(found, len(levels)), strict=True)),
-        )
+        proposals = [
+            _proposals(level, windows)
+            for level, windows in zip(levels, by_level(found, len(levels)), strict=True)
+        ]
         ends = np.cumsum([len(plan) for plan in plans])
-        return self._each(
-            _merged,
-            [proposals[end - len(plan) : end] for plan, end in zip(plans, ends, strict=True)],
-        )
+        return [
+            _merged(proposals[end - len(plan) : end]) for plan, end in zip(plans, ends, strict=True)
+        ]
+
+    def _draw(
+        self, pictures: Sequence[RGBImage], plans: Sequence[Sequence[Level]]
+    ) -> list[FloatArray]:
+        """Draws the levels of all pictures, picture by picture, the large ones first."""
+        jobs: list[Callable[[], list[FloatArray]]] = []
+        for picture, plan in zip(pictures, plans, strict=True):
+            pixels = picture.astype(np.float32)
+            small = [level for level in plan if level.scale <= SMALL_SCALE]
+            # What takes longest comes first, so that no core is left with it at the end.
+            jobs.append(functools.partial(draw_small_levels, picture, small) if small else list)
+            jobs += [
+                functools.partial(_drawn_alone, pixels, level)
+                for level in plan
+                if level.scale > SMALL_SCALE
+            ]
+        drawn = iter(self._each(lambda job: job(), jobs))
+        levels: list[FloatArray] = []
+        for plan in plans:
+            small_ones = next(drawn)
+            for _ in range(len(plan) - len(small_ones)):
+                levels += next(drawn)
+            levels += small_ones
+        return levels
 
     def _search(self, tile: Tile, drawn: Sequence[FloatArray], least: float) -> Windows:
         # The buffers of a thread are drawn over: nothing of a tile is read twice.
@@ -257,6 +278,10 @@ def _cascade(process: int, threads: int) -> Cascade:
 @functools.cache
 def _built(process: int, threads: int) -> Cascade:
     return Cascade(threads)
+
+
+def _drawn_alone(pixels: FloatArray, level: Level) -> list[FloatArray]:
+    return [draw_level(pixels, level)]
 
 
 def _proposals(level: Level, windows: Windows) -> tuple[Boxes, FloatArray]:

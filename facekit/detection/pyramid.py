@@ -14,8 +14,8 @@ from facekit.imaging import RGBImage
 
 Number = TypeVar("Number", np.int32, np.float32)
 
-# The largest level that is faster by sums, by measurement.
-_LARGEST_SCALE_BY_SUMS = 0.2
+# The scale up to which a level is a small one: drawn faster by sums, by measurement.
+SMALL_SCALE = 0.2
 
 # The side of the window in which the proposal network looks for a face, and that of the smallest
 # picture to which it has an answer, in pixels.
@@ -76,50 +76,47 @@ def plan_pyramid(
     return [level for level in levels if min(level.height, level.width) >= SMALLEST_LEVEL]
 
 
-class AreaResizer:
-    """Makes a picture smaller, each pixel the mean of the area it covers, to any fraction.
+def draw_level(pixels: npt.NDArray[np.float32], level: Level) -> npt.NDArray[np.float32]:
+    """Draws a picture at the size of a level: each pixel is the mean of the area it covers.
 
-    That is what ``tf.image.resize`` with its method ``AREA`` does, and so ``mtcnn``. OpenCV's does
-    the same and looks at every pixel of the picture for each level. For the many small levels it
-    is faster to add up all pixels once: the sum over any rectangle follows from its four corners.
+    That is what ``tf.image.resize`` with its method ``AREA`` does, and so ``mtcnn``.
+
+    Args:
+        pixels: float32 ``(height, width, 3)``.
+        level: The size.
+
+    Returns:
+        float32 ``(level.height, level.width, 3)``.
+    """
+    height, width = pixels.shape[:2]
+    if level.height > height or level.width > width:
+        # Asked to enlarge, OpenCV interpolates between pixels instead of averaging over areas.
+        rows, columns = _area_weights(height, level.height), _area_weights(width, level.width)
+        enlarged = np.einsum("ah,hwc,bw->abc", rows, pixels, columns, optimize=True)
+        return np.asarray(enlarged, dtype=np.float32)
+    size = (level.width, level.height)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def draw_small_levels(picture: RGBImage, levels: Iterable[Level]) -> list[npt.NDArray[np.float32]]:
+    """Does what :func:`draw_level` does, faster for several small levels.
+
+    Each level takes a look at every pixel of the picture, unless all pixels are added up once: the
+    sum over any rectangle follows from its four corners.
 
     Args:
         picture: uint8 ``(height, width, 3)``.
-        levels: The sizes that it will be asked for.
+        levels: Sizes smaller than the picture.
+
+    Returns:
+        For each level float32 ``(level.height, level.width, 3)``.
 
     References:
         F. Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984.
     """
-
-    def __init__(self, picture: RGBImage, levels: Iterable[Level]) -> None:
-        smallest = min((level.scale for level in levels), default=1.0)
-        self._pixels = picture.astype(np.float32)
-        self._sums: npt.NDArray[np.int32] | None = None
-        if smallest <= _LARGEST_SCALE_BY_SUMS:
-            # These may overflow, which does no harm: only differences are used.
-            self._sums = np.asarray(cv2.integral(picture, sdepth=cv2.CV_32S), dtype=np.int32)
-
-    def __call__(self, level: Level) -> npt.NDArray[np.float32]:
-        """Returns the picture at the size of a level.
-
-        Args:
-            level: The size.
-
-        Returns:
-            float32 ``(level.height, level.width, 3)``, values from 0 to 255.
-        """
-        height, width = self._pixels.shape[:2]
-        if level.height > height or level.width > width:
-            # Asked to enlarge, OpenCV interpolates between pixels instead of averaging over areas.
-            rows = _area_weights(height, level.height)
-            columns = _area_weights(width, level.width)
-            enlarged = np.einsum("ah,hwc,bw->abc", rows, self._pixels, columns, optimize=True)
-            return np.asarray(enlarged, dtype=np.float32)
-        if self._sums is not None and level.scale <= _LARGEST_SCALE_BY_SUMS:
-            return _means_of_areas(self._sums, level.height, level.width)
-        size = (level.width, level.height)
-        reduced = cv2.resize(self._pixels, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(reduced, dtype=np.float32)
+    # The sums may overflow, which does no harm: only differences are used.
+    sums = np.asarray(cv2.integral(picture, sdepth=cv2.CV_32S), dtype=np.int32)
+    return [_means_of_areas(sums, level.height, level.width) for level in levels]
 
 
 def _means_of_areas(
