@@ -50,6 +50,7 @@ Packed: TypeAlias = npt.NDArray[np.uint32]
 # How many windows R-Net and O-Net take at once: enough to be quick, few enough to share the work.
 _REFINED_AT_ONCE, _OUTPUT_AT_ONCE = 16, 2
 _REFINED_SIDE, _OUTPUT_SIDE = 24, 48
+_MOST_PATCHES = 256
 
 # The overlaps above which the weaker of two windows goes, as in mtcnn 1.0.0: within a level,
 # between levels, after R-Net and, relative to the smaller one, after O-Net.
@@ -99,7 +100,7 @@ class Cascade:
         self._refinement = Network(refinement_network(_REFINED_AT_ONCE), threads)
         self._output = Network(output_network(_OUTPUT_AT_ONCE), threads)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="facekit-detection")
-        self._buffers = threading.local()
+        self._threads = threads
 
     def submit(self, function: Callable[[], Result]) -> Future[Result]:
         """Starts other work, such as reading a picture, on the same threads."""
@@ -171,15 +172,9 @@ class Cascade:
         return levels
 
     def _search(self, tile: Tile, drawn: Sequence[FloatArray], least: float) -> Windows:
-        # The buffers of a thread are drawn over: nothing of a tile is read twice.
-        if not hasattr(self._buffers, "pixels"):
-            self._buffers.pixels = np.zeros((1, TILE_HEIGHT, TILE_WIDTH, 3), dtype=np.float32)
-            self._buffers.hidden = np.zeros(
-                (1, 1, TILE_HEIGHT - 2, TILE_WIDTH - 2), dtype=np.float32
-            )
-        pixels, hidden = self._buffers.pixels, self._buffers.hidden
+        pixels, hidden = self._proposal.inputs()
         draw_tile(tile, drawn, pixels, hidden)
-        (answer,) = self._proposal(pixels, hidden)
+        (answer,) = self._proposal.run()
         return read_tile(tile, answer, least)
 
     def _refine(
@@ -221,18 +216,28 @@ class Cascade:
         owners = np.repeat(np.arange(len(boxes)), counts)
         windows = np.concatenate(boxes)
 
-        def answer(start: int) -> list[FloatArray]:
-            batch = slice(start, start + at_once)
-            patches = np.zeros((at_once, side, side, 3), dtype=np.float32)
-            for owner in np.unique(owners[batch]):
-                mine = np.flatnonzero(owners[batch] == owner)
-                patches[mine] = cut_patches(sources[owner], windows[batch][mine], side)
-            outputs = network(patches)
-            return [output[: len(windows[batch])].copy() for output in outputs]
+        # As few parts as there are cores, unless they would take much memory; whole batches, since
+        # the network takes nothing else.
+        part = min(-(-len(windows) // self._threads), _MOST_PATCHES)
+        part = max(-(-part // at_once), 1) * at_once
 
-        # One batch at least, of nothing, says what the outputs look like.
-        batches = self._each(answer, range(0, max(len(windows), 1), at_once))
-        outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        def answer(start: int) -> list[FloatArray]:
+            chosen = slice(start, start + part)
+            patches = np.empty((len(windows[chosen]), side, side, 3), dtype=np.float32)
+            for owner in np.unique(owners[chosen]):
+                mine = owners[chosen] == owner
+                patches[mine] = cut_patches(sources[owner], windows[chosen][mine], side)
+            (pixels,) = network.inputs()
+            batches = []
+            for first in range(0, max(len(patches), 1), at_once):
+                batch = patches[first : first + at_once]
+                pixels[: len(batch)] = batch
+                batches.append([output[: len(batch)].copy() for output in network.run()])
+            return [np.concatenate(outputs) for outputs in zip(*batches, strict=True)]
+
+        # One part at least, of nothing, says what the outputs look like.
+        parts = self._each(answer, range(0, max(len(windows), 1), part))
+        outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
         ends = np.cumsum(counts)
         return [
             [output[end - count : end] for output in outputs]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,20 +50,28 @@ class Network:
         )
         self._requests = threading.local()
 
-    def __call__(self, *inputs: npt.NDArray[Any]) -> list[FloatArray]:
-        """Runs the network.
+    def inputs(self) -> list[FloatArray]:
+        """Returns the arrays that :meth:`run` reads: those of the calling thread, to be filled."""
+        request = self._request()
+        return [request.get_input_tensor(i).data for i in range(len(self._compiled.inputs))]
 
-        Args:
-            inputs: float32 arrays of the shapes that the network was built for.
+    def run(self) -> list[FloatArray]:
+        """Runs the network on what :meth:`inputs` holds.
 
         Returns:
-            Its outputs. They are overwritten by the same thread's next call.
+            Its outputs. They are overwritten by the same thread's next run.
         """
-        if not hasattr(self._requests, "request"):
-            self._requests.request = self._compiled.create_infer_request()
-        request = self._requests.request
-        request.infer(list(inputs), share_inputs=True)
+        request = self._request()
+        request.infer()
         return [request.get_output_tensor(i).data for i in range(len(self._compiled.outputs))]
+
+    def _request(self) -> ov.InferRequest:
+        if not hasattr(self._requests, "request"):
+            request = self._requests.request = self._compiled.create_infer_request()
+            # What nobody fills would be whatever the memory held, and not always finite.
+            for i in range(len(self._compiled.inputs)):
+                request.get_input_tensor(i).data.fill(0)
+        return self._requests.request
 
 
 def proposal_network(height: int, width: int) -> ov.Model:

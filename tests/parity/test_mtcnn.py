@@ -134,7 +134,9 @@ def test_networks_compute_the_same(mtcnn: MTCNN) -> None:
     for stage, (build, side) in zip(mtcnn.stages[1:], stages, strict=True):
         pixels = random.integers(0, 256, (4, side, side, 3)).astype(np.float32)
         expected = stage.model((pixels - 127.5) / 128)
-        for ours, theirs in zip(Network(build(4), 1)(pixels), expected, strict=True):
+        network = Network(build(4), 1)
+        network.inputs()[0][:] = pixels
+        for ours, theirs in zip(network.run(), expected, strict=True):
             assert ours == pytest.approx(theirs.numpy(), abs=1e-5)
 
 
@@ -155,10 +157,10 @@ def test_proposal_network_answers_on_a_mosaic_as_on_the_picture(
     tiles = mosaic.plan_mosaic([Level(1.0, height, width)])
     parts = []
     for tile in tiles:
-        pixels = np.full((1, mosaic.TILE_HEIGHT, mosaic.TILE_WIDTH, 3), 255, np.float32)
-        hidden = np.ones((1, 1, mosaic.TILE_HEIGHT - 2, mosaic.TILE_WIDTH - 2), np.float32)
+        pixels, hidden = proposal_engine().inputs()
+        pixels.fill(255)  # what lies beside the pieces does not matter
         mosaic.draw_tile(tile, [picture], pixels, hidden)
-        parts.append(mosaic.read_tile(tile, proposal_engine()(pixels, hidden)[0], -np.inf))
+        parts.append(mosaic.read_tile(tile, proposal_engine().run()[0], -np.inf))
     (windows,) = mosaic.by_level(parts, 1)
     assert len(windows.scores) == probabilities[..., 0].size
     assert windows.offsets == pytest.approx(offsets.reshape(-1, 4), abs=1e-4)
