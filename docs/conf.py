@@ -61,6 +61,9 @@ nitpick_ignore_regex = [
     (r"py:class", r"PIL\.Image\.Image"),
     # Up to Sphinx 8.1 an annotation does not find these, which are data.
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
+    (r"py:class", r"facekit\.detection\.detector\.BoxFormat"),
+    (r"py:class", r"facekit\.detection\.stream\.StreamSource"),
+    (r"py:class", r"facekit\.detection\.view\.Region"),
     (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
     (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
 ]
@@ -81,6 +84,9 @@ if os.environ.get("FACEKIT_DOCS_INTERSPHINX"):
 _QUALIFIED = {
     **{name: f"facekit.{name}" for name in facekit.__all__},
     "AlignmentMode": "facekit.alignment.AlignmentMode",
+    "BoxFormat": "facekit.detection.detector.BoxFormat",
+    "Region": "facekit.detection.view.Region",
+    "StreamSource": "facekit.detection.stream.StreamSource",
     "Axes": "matplotlib.axes.Axes",
     "EnrolmentSource": "facekit.enrolment.EnrolmentSource",
     "Identification": "facekit.identification.classifier.Identification",

@@ -102,6 +102,20 @@ class Detector:
             f"thresholds={self.thresholds}{extra})"
         )
 
+    def get_params(self) -> dict[str, Any]:
+        """Returns the arguments that make an equal detector, ready for ``json.dumps``.
+
+        Without ``threads``: how many cores there are is for each machine to say.
+        """
+        return {
+            "min_face_size": self.min_face_size,
+            "scale_factor": self.scale_factor,
+            "thresholds": list(self.thresholds),
+            "max_image_side": self.max_image_side,
+            "max_faces": self.max_faces,
+            "complete_pyramid": self.complete_pyramid,
+        }
+
     def detect(self, image: ImageSource, *, region: Region | None = None) -> list[Face]:
         """Finds the faces of one picture.
 

@@ -16,7 +16,7 @@ from facekit.faces import Face, Keypoints
 from facekit.imaging import RGBImage
 
 Region: TypeAlias = tuple[float, float, float, float]
-"""A rectangle of a picture: x and y of its top left corner, width and height, in pixels."""
+"""A rectangle of a picture, in pixels. It is ``(x, y, width, height)`` from the top left corner."""
 
 
 @dataclass(frozen=True)

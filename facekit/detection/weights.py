@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import io
 import pickle
+import struct
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -83,7 +84,10 @@ def read_arrays(content: bytes) -> list[npt.NDArray[np.float32]]:
     """
     try:
         arrays = _ArrayUnpickler(io.BytesIO(content)).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
+    except (
+        pickle.UnpicklingError, struct.error, EOFError, ValueError, TypeError, LookupError,
+        AttributeError,
+    ) as error:  # fmt: skip
         raise WeightsError(f"not a list of arrays as joblib writes it: {error}") from error
     if not (isinstance(arrays, list) and all(isinstance(item, np.ndarray) for item in arrays)):
         raise WeightsError("not a list of arrays as joblib writes it")

@@ -448,6 +448,12 @@ def test_pickled_and_copied_detectors_find_the_same(portrait: UInt8) -> None:
         assert other.detect(portrait) == original.detect(portrait)
 
 
+def test_parameters_make_an_equal_detector() -> None:
+    original = Detector(min_face_size=30, max_faces=1, max_image_side=800, complete_pyramid=True)
+    copied = Detector(**json.loads(json.dumps(original.get_params())))
+    assert repr(copied) == repr(original)
+
+
 def test_detector_works_in_another_process(detector: Detector, portrait: UInt8) -> None:
     expected = detector.detect(portrait)  # so that the networks are loaded before the fork
     for method in multiprocessing.get_all_start_methods():
