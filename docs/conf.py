@@ -53,8 +53,9 @@ nitpicky = True
 # misspelt reference to one of facekit's own is still reported.
 nitpick_ignore_regex = [
     (r"py:class", r"collections\.abc\.(Iterable|Iterator|Mapping|Sequence)"),
+    (r"py:class", r"keras\.utils\.PyDataset"),
     (r"py:class", r"matplotlib\.axes\.Axes"),
-    (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|ndarray|uint8)"),
+    (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|int32|int64|integer|ndarray|uint8)"),
     (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
     (r"py:class", r"os\.PathLike"),
     (r"py:class", r"pathlib\.Path"),
@@ -65,6 +66,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"facekit\.detection\.stream\.StreamSource"),
     (r"py:class", r"facekit\.detection\.view\.Region"),
     (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
+    (r"py:class", r"facekit\.training\.(batches\.Batch|report\.FaceStatus)"),
     (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
 ]
 

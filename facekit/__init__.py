@@ -20,6 +20,7 @@ _HOMES = {
     "Aligner": "facekit.alignment",
     "Architecture": "facekit.embedding",
     "BatchError": "facekit.errors",
+    "CollapseError": "facekit.errors",
     "DetectedImage": "facekit.detection",
     "Detector": "facekit.detection",
     "Embedder": "facekit.embedding",
@@ -41,6 +42,8 @@ _HOMES = {
     "ProtocolError": "facekit.errors",
     "RandomWeightsWarning": "facekit.errors",
     "RecognizedFace": "facekit.faces",
+    "TrainingError": "facekit.errors",
+    "TrainingDataError": "facekit.errors",
     "Verification": "facekit.faces",
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from facekit.embedding import Embedder as Embedder
     from facekit.enrolment import EnrolmentReport as EnrolmentReport
     from facekit.errors import BatchError as BatchError
+    from facekit.errors import CollapseError as CollapseError
     from facekit.errors import EnrolmentError as EnrolmentError
     from facekit.errors import EnrolmentWarning as EnrolmentWarning
     from facekit.errors import FacekitError as FacekitError
@@ -68,6 +72,8 @@ if TYPE_CHECKING:
     from facekit.errors import NotFittedError as NotFittedError
     from facekit.errors import ProtocolError as ProtocolError
     from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
+    from facekit.errors import TrainingDataError as TrainingDataError
+    from facekit.errors import TrainingError as TrainingError
     from facekit.errors import WeightsError as WeightsError
     from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
     from facekit.faces import Face as Face

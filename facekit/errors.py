@@ -73,8 +73,20 @@ class NotFittedError(FacekitError, ValueError, AttributeError):
     """A recogniser was asked for names before anybody was enrolled."""
 
 
+class TrainingDataError(FacekitError, ValueError):
+    """The faces given cannot be trained on: none are there, or too few of too few people."""
+
+
 class ProtocolError(FacekitError, ValueError):
     """An evaluation protocol's file is malformed, or names photos that are not there."""
+
+
+class TrainingError(FacekitError, RuntimeError):
+    """Training stopped, because going on would spoil what it has learnt; the message says why."""
+
+
+class CollapseError(TrainingError):
+    """Training stopped, because all embeddings run together in one point."""
 
 
 class FacekitWarning(UserWarning):

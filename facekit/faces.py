@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -152,6 +152,15 @@ class Face:
                 f"{list(Keypoints._fields)}, got {dictionary!r}"
             ) from error
         return cls(box=(x, y, width, height), confidence=confidence, keypoints=keypoints)
+
+
+def largest_face(faces: Sequence[Face]) -> Face:
+    """Returns the face with the largest box, the first of equal ones.
+
+    Args:
+        faces: At least one face.
+    """
+    return max(faces, key=lambda face: face.area)
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,18 @@ from facekit.enrolment import (
     EnrolmentReport,
     EnrolmentSource,
     PhotoOutcome,
+    find_face,
     read_candidates,
 )
 from facekit.errors import (
     EnrolmentError,
     EnrolmentWarning,
     FileFormatError,
-    ImageError,
     InvalidArgumentError,
     NoFaceError,
     NotFittedError,
 )
-from facekit.faces import Face, RecognizedFace, Verification
+from facekit.faces import Face, RecognizedFace, Verification, largest_face
 from facekit.identification import Gallery, IdentityClassifier
 from facekit.identification.gallery import check_name
 from facekit.imaging import ImageSource, check_several, describe_source, load_image
@@ -250,7 +250,7 @@ class FaceRecognizer:
                     f"{describe_source(image, fallback)}: no face found; a larger or sharper "
                     "photo, or a lower min_face_size or thresholds of the Detector, may help"
                 )
-            faces.append(_largest(found))
+            faces.append(largest_face(found))
             aligned.append(self.aligner.align(pixels, faces[-1:]))
         one, other = self.embedder.embed(np.concatenate(aligned)).astype(np.float64)
         distance = float(np.linalg.norm(one - other))
@@ -361,7 +361,7 @@ class FaceRecognizer:
         aligned: list[npt.NDArray[np.uint8]] = []
         tracked = track(candidates, "Finding faces", total=len(candidates), shown=progress)
         for candidate in tracked:
-            outcome, face = self._prepare(candidate)
+            outcome, face = find_face(candidate, self.detector, self.aligner)
             outcomes.append(outcome)
             if face is not None:
                 usable.append(candidate)
@@ -380,23 +380,6 @@ class FaceRecognizer:
         if report.left_out or report.several_faces:
             warnings.warn(report.summary(), EnrolmentWarning, stacklevel=3)
         return report
-
-    def _prepare(self, candidate: Candidate) -> tuple[PhotoOutcome, npt.NDArray[np.uint8] | None]:
-        person, label = candidate.person, candidate.label
-        if candidate.source is None:
-            return PhotoOutcome(person, label, "not a photo", candidate.problem), None
-        try:
-            pixels = load_image(candidate.source)
-        except ImageError as error:
-            return PhotoOutcome(person, label, "unreadable", str(error)), None
-        faces = self.detector.detect(pixels)
-        if not faces:
-            return PhotoOutcome(person, label, "no face", "no face found"), None
-        aligned = self.aligner.align(pixels, [_largest(faces)])
-        if len(faces) == 1:
-            return PhotoOutcome(person, label, "enrolled"), aligned
-        detail = f"{len(faces)} faces found, the largest was taken"
-        return PhotoOutcome(person, label, "several faces", detail), aligned
 
     def _adopt(self, gallery: Gallery) -> None:
         fitted = None
@@ -437,10 +420,6 @@ def _threshold_of(classifier: IdentityClassifier) -> float:
             "classifier needs a threshold: without one every stranger gets somebody's name"
         )
     return float(classifier.threshold)
-
-
-def _largest(faces: Sequence[Face]) -> Face:
-    return max(faces, key=lambda face: face.area)
 
 
 def _chunks(items: Iterator[ImageSource], size: int) -> Iterator[list[ImageSource]]:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from facekit.embedding.network import Architecture
 from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
+from facekit.storage import home
 
 _LOGGER = logging.getLogger("facekit")
 
@@ -180,13 +181,6 @@ def record_for(name: str) -> WeightsRecord:
             "For a file of your own, give its path"
         )
     return REGISTRY[name]
-
-
-def home() -> Path:
-    """Returns the folder for downloaded weights: ``FACEKIT_HOME``, or the user's cache folder."""
-    import pooch
-
-    return Path(os.environ.get("FACEKIT_HOME") or pooch.os_cache("facekit"))
 
 
 def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
