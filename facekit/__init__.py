@@ -21,7 +21,7 @@ _HOMES = {
     "Architecture": "facekit.embedding",
     "BatchError": "facekit.errors",
     "CollapseError": "facekit.errors",
-    "DetectedImage": "facekit.detection",
+    "DetectedImage": "facekit.faces",
     "Detector": "facekit.detection",
     "Embedder": "facekit.embedding",
     "EnrolmentError": "facekit.errors",
@@ -54,7 +54,6 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner as Aligner
-    from facekit.detection import DetectedImage as DetectedImage
     from facekit.detection import Detector as Detector
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
     from facekit.errors import TrainingError as TrainingError
     from facekit.errors import WeightsError as WeightsError
     from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
+    from facekit.faces import DetectedImage as DetectedImage
     from facekit.faces import Face as Face
     from facekit.faces import Keypoints as Keypoints
     from facekit.faces import RecognizedFace as RecognizedFace

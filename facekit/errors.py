@@ -7,7 +7,10 @@ existing ``except`` clauses keep working.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class FacekitError(Exception):

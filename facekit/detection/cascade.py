@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -40,6 +39,7 @@ from facekit.detection.pyramid import (
     draw_small_levels,
     plan_pyramid,
 )
+from facekit.detection.settings import Settings
 from facekit.imaging import RGBImage
 
 Item = TypeVar("Item")
@@ -55,23 +55,6 @@ _MOST_PATCHES = 256
 # The overlaps above which the weaker of two windows goes, as in mtcnn 1.0.0: within a level,
 # between levels, after R-Net and, relative to the smaller one, after O-Net.
 _WITHIN_LEVEL, _BETWEEN_LEVELS, _REFINED, _OUTPUT = 0.5, 0.7, 0.7, 0.7
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to look for.
-
-    Args:
-        min_face_size: The side of the smallest face, in pixels.
-        scale_factor: The ratio between neighbouring levels of the pyramid.
-        thresholds: The confidence that a window needs to pass each of the three networks.
-        complete_pyramid: Whether the pyramid reaches faces as large as the picture.
-    """
-
-    min_face_size: float
-    scale_factor: float
-    thresholds: tuple[float, float, float]
-    complete_pyramid: bool
 
 
 class Detections(NamedTuple):

@@ -5,22 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from facekit.detection.cascade import Settings, shared_cascade
-from facekit.detection.stream import (
-    DetectedImage,
-    ImageJob,
-    StreamSource,
-    image_jobs,
-    read_ahead,
-)
-from facekit.detection.view import Region, View
+from facekit.detection.settings import Settings
 from facekit.errors import BatchError, InvalidArgumentError
-from facekit.faces import Face
+from facekit.faces import DetectedImage, Face
 from facekit.imaging import ImageSource, check_several, describe_source, load_image
+
+if TYPE_CHECKING:
+    from facekit.detection.stream import ImageJob, StreamSource
+    from facekit.detection.view import Region, View
 
 BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
 
@@ -201,6 +197,8 @@ class Detector:
             no_such_photo.jpg no_such_photo.jpg: no such file; relative paths start at the working directory
         """  # noqa: E501
         region, every = _checked_region(region), _checked_count("every", every) or 1
+        from facekit.detection.stream import image_jobs
+
         # A camera's frames are searched as they come, not when there are enough of them.
         live = isinstance(source, int)
         return self._stream(image_jobs(source, every), region, live=live)
@@ -272,12 +270,18 @@ class Detector:
         return answers if isinstance(image, list) else answers[0]
 
     def _view(self, image: ImageSource, region: Region | None) -> View:
+        from facekit.detection.view import View
+
         name = describe_source(image, fallback="the image")
         return View.of(load_image(image), region, self.max_image_side, name)
 
     def _stream(
         self, jobs: Iterator[ImageJob], region: Region | None, *, live: bool
     ) -> Iterator[DetectedImage]:
+        from facekit.detection.cascade import shared_cascade
+        from facekit.detection.stream import read_ahead
+        from facekit.detection.view import View
+
         def prepare(job: ImageJob) -> View:
             return View.of(job.load(), region, self.max_image_side, job.source)
 
@@ -299,6 +303,9 @@ class Detector:
         fit_boxes: bool = True,
         fit_keypoints: bool = False,
     ) -> list[list[Face]]:
+        # The engine is imported when it is first used: a detector can be made at no cost.
+        from facekit.detection.cascade import shared_cascade
+
         pictures = [view.pixels for view in views]
         detections = shared_cascade(self.threads).detect(pictures, settings or self._settings)
         results = []

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from facekit.detection.view import View
 from facekit.errors import ImageError
-from facekit.faces import Face
 from facekit.imaging import (
     IMAGE_SUFFIXES,
     ImageSource,
@@ -33,25 +32,6 @@ StreamSource: TypeAlias = str | os.PathLike[str] | int | Iterable[ImageSource]
 # How many pixels are searched together. More do not make it faster, but take memory.
 _GROUP_PIXELS = 1_500_000
 _MOST_AHEAD = 64
-
-
-@dataclass(frozen=True)
-class DetectedImage:
-    """One image of many, with its faces, or why it could not be read.
-
-    Args:
-        source: What to call it: its path, or its place in the list or the video.
-        index: Its place, from 0; in a video the number of the frame.
-        faces: The faces, as :meth:`facekit.Detector.detect` returns them.
-        image: The picture itself, uint8 ``(height, width, 3)``; ``None`` if it could not be read.
-        error: Why it could not be read, or ``None``.
-    """
-
-    source: str
-    index: int
-    faces: list[Face]
-    image: RGBImage | None = field(repr=False)
-    error: ImageError | None = None
 
 
 @dataclass(frozen=True)
