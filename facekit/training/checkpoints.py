@@ -26,7 +26,6 @@ class Progress:
         step: How many steps were made in all.
         trained_epoch: The epoch of the last step, to which the optimiser's state belongs.
         sums: Of each value that steps measured, the sum over the epoch so far.
-        suspicious_steps: What :class:`facekit.training.collapse.CollapseGuard` has counted.
         rows: The history so far.
     """
 
@@ -35,7 +34,6 @@ class Progress:
     step: int = 0
     trained_epoch: int = 0
     sums: dict[str, float] = field(default_factory=dict)
-    suspicious_steps: int = 0
     rows: list[dict[str, float]] = field(default_factory=list)
 
 

@@ -119,7 +119,6 @@ class TrainingLoop:
         self._begin_phase(self._plan.phase(state.trained_epoch))
         checkpoint.restore_network(self._plan.trained)
         checkpoint.restore_optimizer(self._optimizer)
-        self._guard.suspicious_steps = state.suspicious_steps
         return state
 
     def _check_settings(self, found: Mapping[str, Any]) -> None:
@@ -198,7 +197,6 @@ class TrainingLoop:
         # A training that may just be collapsing must not replace the last good checkpoint.
         if self._guard.suspicious:
             return
-        state.suspicious_steps = self._guard.suspicious_steps
         save_checkpoint(
             self._path,
             state,

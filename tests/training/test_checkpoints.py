@@ -42,7 +42,7 @@ def write(path: Path, units: int = 3) -> tuple[Any, Any]:
 def test_everything_comes_back(tmp_path: Path) -> None:
     network, optimizer = write(tmp_path / "c.safetensors")
     found = Checkpoint(tmp_path / "c.safetensors")
-    assert found.progress == Progress(2, 1, 9, 0, {"loss": 0.1}, 0, [{"epoch": 1}])
+    assert found.progress == Progress(2, 1, 9, 0, {"loss": 0.1}, [{"epoch": 1}])
     assert found.settings == {"seed": 0}
     other, other_optimizer = network_and_optimizer()
     found.restore_network(other)
