@@ -63,8 +63,9 @@ class History:
 
     @property
     def names(self) -> list[str]:
-        """The names of the values, in the order in which they first appear."""
-        return list(dict.fromkeys(name for row in self._rows for name in row))
+        """The names of the values: the epoch, then the others by name."""
+        names = {name for row in self._rows for name in row}
+        return sorted(names, key=lambda name: (name != "epoch", name))
 
     def column(self, name: str) -> list[float]:
         """Returns a value of all epochs that have it.

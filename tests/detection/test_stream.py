@@ -93,7 +93,7 @@ def test_single_picture_is_a_stream_of_one(detector: Detector, folder: Path) -> 
     assert len(result.faces) == 1
 
 
-def test_frames_of_a_video(detector: Detector, video: Path) -> None:
+def test_frames_of_a_video(detector: Detector, video: Path, small: np.ndarray) -> None:
     results = list(detector.detect_stream(video))
     assert [result.index for result in results] == list(range(6))
     assert results[2].source == f"{video}, frame 2"

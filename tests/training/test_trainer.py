@@ -19,6 +19,7 @@ from facekit import (
     Embedder,
     FaceRecognizer,
     FileFormatError,
+    IdentityClassifier,
     InvalidArgumentError,
     NotFittedError,
     RandomWeightsWarning,
@@ -97,7 +98,8 @@ def test_a_recogniser_uses_the_trained_file(
 ) -> None:
     _, folder = trained
     embedder = Embedder(folder / "embedder.safetensors")
-    recognizer = FaceRecognizer(embedder=embedder, threshold=1e-3).fit(known)
+    classifier = IdentityClassifier(threshold=1e-3)
+    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier).fit(known)
     (face,) = recognizer.recognize(hopper)
     assert face.name == "Grace"
 
