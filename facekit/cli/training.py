@@ -142,9 +142,11 @@ def _train(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     start = _start(settings)
-    train, validation = _faces(settings, _aligner(start, settings), labelled_only=True)
-    print(f"{_describe(train)} to train with", file=sys.stderr)
+    aligner = _aligner(start, settings)
+    # Before the faces are prepared, which takes hours for many photos: it checks the settings.
     trainer = _made(TripletTrainer, start, settings)
+    train, validation = _faces(settings, aligner, labelled_only=True)
+    print(f"{_describe(train)} to train with", file=sys.stderr)
     trainer.fit(train, validation, **_fit_arguments(options, settings))
     return _done(options, settings)
 
@@ -157,11 +159,12 @@ def _distill(options: argparse.Namespace) -> int:
     teacher_weights = settings.pop("teacher", None)
     start = _start(settings)
     teacher = Embedder(teacher_weights) if teacher_weights else Embedder()
-    train, validation = _faces(settings, _aligner(start, settings), labelled_only=False)
+    aligner = _aligner(start, settings)
+    distiller = _made(Distiller, start, settings, teacher=teacher)
+    train, validation = _faces(settings, aligner, labelled_only=False)
     # The same faces in the teacher's own alignment; with the same seed the split is the same.
     teacher_faces, _ = _faces(settings, teacher.aligner(), labelled_only=False)
     print(f"{_describe(train)} to train with", file=sys.stderr)
-    distiller = _made(Distiller, start, settings, teacher=teacher)
     distiller.fit(
         train, validation, teacher_faces=teacher_faces, **_fit_arguments(options, settings)
     )
