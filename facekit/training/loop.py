@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from facekit.errors import InvalidArgumentError, TrainingError
+from facekit.errors import FileFormatError, InvalidArgumentError, TrainingError
 from facekit.progress import track
 from facekit.training.batches import SeededBatches
 from facekit.training.checkpoints import Checkpoint, Progress, save_checkpoint
@@ -17,6 +18,8 @@ from facekit.training.plan import Phase, Plan
 from facekit.training.tensorboard import EventWriter
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
+# The one before, for a step shows only at the next whether it ruined the network.
+PREVIOUS_NAME = "previous.safetensors"
 HISTORY_NAME = "history.csv"
 PLOT_NAME = "history.png"
 
@@ -88,7 +91,7 @@ class TrainingLoop:
                 self._train_epoch(state, epochs, progress=progress)
                 self._finish_epoch(state, epochs, on_epoch_end)
         except TrainingError as error:
-            kept = Checkpoint(self._path)
+            kept = self._last_good(state.step)
             kept.restore_network(self._plan.trained)
             at = f"epoch {kept.progress.epoch + 1}, step {kept.progress.step}"
             raise type(error)(
@@ -98,6 +101,17 @@ class TrainingLoop:
             if self._events is not None:
                 self._events.close()
         return History(state.rows)
+
+    def _last_good(self, step: int) -> Checkpoint:
+        """Returns the last checkpoint that a good step followed; from it the training can go on."""
+        kept, previous = Checkpoint(self._path), self._folder / PREVIOUS_NAME
+        first_bad = step - max(self._guard.suspicious_steps, 1) + 1
+        # What a step measures comes before it changes the network: the checkpoint made right before
+        # the first bad step holds the network that was measured there.
+        if kept.progress.step >= first_bad - 1 and previous.exists():
+            previous.replace(self._path)
+            return Checkpoint(self._path)
+        return kept
 
     def _start(self, resume: bool) -> Progress:
         if self._path.exists() and not resume:
@@ -197,6 +211,14 @@ class TrainingLoop:
         # A training that may just be collapsing must not replace the last good checkpoint.
         if self._guard.suspicious:
             return
+        if self._path.exists():
+            # A copy and not a move: the training can be resumed at any moment.
+            partial = self._folder / f"{PREVIOUS_NAME}.partial"
+            try:
+                shutil.copyfile(self._path, partial)
+                partial.replace(self._folder / PREVIOUS_NAME)
+            except OSError as error:
+                raise FileFormatError(f"{partial}: cannot be written ({error.strerror})") from error
         save_checkpoint(
             self._path,
             state,

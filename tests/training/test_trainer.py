@@ -81,7 +81,7 @@ def test_the_folder_holds_all_that_was_learnt(trained: tuple[TripletTrainer, Pat
     names = {file.name.split("-")[0] for file in folder.iterdir()}
     assert names == {
         "checkpoint.safetensors", "embedder.safetensors", "history.csv", "history.png",
-        "features", "tensorboard",
+        "features", "previous.safetensors", "tensorboard",
     }  # fmt: skip
     embedder = Embedder(folder / "embedder.safetensors")
     assert embedder.record.name == "mine"
@@ -175,7 +175,8 @@ def test_collapse_stops_with_the_last_good_checkpoint(tmp_path: Path) -> None:
             learning_rates={0: 1.0},
             schedule="constant",
             warm_up_steps=0,
-            optimizer=_Crush(),
+            optimizer=Crush(),
+            patience=3,
         )
     path = tmp_path / "run" / "checkpoint.safetensors"
     assert str(path) in str(caught.value)
@@ -189,7 +190,7 @@ def test_collapse_stops_with_the_last_good_checkpoint(tmp_path: Path) -> None:
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class _Crush(keras.optimizers.SGD):  # type: ignore[misc]
+class Crush(keras.optimizers.SGD):  # type: ignore[misc]
     """An optimiser that brings kernels to zero from the third step on: all faces in one point."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
