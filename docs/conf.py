@@ -52,9 +52,9 @@ nitpicky = True
 # Objects of other packages, which only intersphinx could resolve: each by its name, so that a
 # misspelt reference to one of facekit's own is still reported.
 nitpick_ignore_regex = [
-    (r"py:class", r"collections\.abc\.(Iterable|Iterator|Mapping|Sequence)"),
-    (r"py:class", r"keras\.utils\.PyDataset"),
-    (r"py:class", r"matplotlib\.axes\.Axes"),
+    (r"py:class", r"collections\.abc\.(Callable|Iterable|Iterator|Mapping|Sequence)"),
+    (r"py:class", r"keras\.(KerasTensor|utils\.PyDataset)"),
+    (r"py:class", r"matplotlib\.(axes\.Axes|figure\.Figure)"),
     (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|int32|int64|integer|ndarray|uint8)"),
     (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
     (r"py:class", r"os\.PathLike"),
@@ -62,6 +62,9 @@ nitpick_ignore_regex = [
     (r"py:class", r"PIL\.Image\.Image"),
     # Up to Sphinx 8.1 an annotation does not find these, which are data.
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
+    (r"py:class", r"facekit\.detection\.detector\.BoxFormat"),
+    (r"py:class", r"facekit\.detection\.stream\.StreamSource"),
+    (r"py:class", r"facekit\.detection\.view\.Region"),
     (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
     (r"py:class", r"facekit\.training\.(batches\.Batch|report\.FaceStatus)"),
     (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
@@ -83,7 +86,13 @@ if os.environ.get("FACEKIT_DOCS_INTERSPHINX"):
 _QUALIFIED = {
     **{name: f"facekit.{name}" for name in facekit.__all__},
     "AlignmentMode": "facekit.alignment.AlignmentMode",
+    "BoxFormat": "facekit.detection.detector.BoxFormat",
+    "Region": "facekit.detection.view.Region",
+    "StreamSource": "facekit.detection.stream.StreamSource",
     "Axes": "matplotlib.axes.Axes",
+    "Callable": "collections.abc.Callable",
+    "Figure": "matplotlib.figure.Figure",
+    "Tensor": "keras.KerasTensor",
     "EnrolmentSource": "facekit.enrolment.EnrolmentSource",
     "Identification": "facekit.identification.classifier.Identification",
     "ImageSource": "facekit.imaging.ImageSource",

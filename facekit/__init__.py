@@ -6,7 +6,7 @@ nothing and loads neither TensorFlow nor OpenCV.
 Example:
     >>> import facekit
     >>> sorted(facekit.__all__)[:3]
-    ['Aligner', 'Architecture', 'Detector']
+    ['Aligner', 'Architecture', 'BatchError']
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Aligner": "facekit.alignment",
     "Architecture": "facekit.embedding",
+    "BatchError": "facekit.errors",
     "CollapseError": "facekit.errors",
+    "DetectedImage": "facekit.faces",
     "Detector": "facekit.detection",
     "Embedder": "facekit.embedding",
     "EnrolmentError": "facekit.errors",
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder
     from facekit.enrolment import EnrolmentReport as EnrolmentReport
+    from facekit.errors import BatchError as BatchError
     from facekit.errors import CollapseError as CollapseError
     from facekit.errors import EnrolmentError as EnrolmentError
     from facekit.errors import EnrolmentWarning as EnrolmentWarning
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from facekit.errors import TrainingError as TrainingError
     from facekit.errors import WeightsError as WeightsError
     from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
+    from facekit.faces import DetectedImage as DetectedImage
     from facekit.faces import Face as Face
     from facekit.faces import Keypoints as Keypoints
     from facekit.faces import RecognizedFace as RecognizedFace

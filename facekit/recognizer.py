@@ -285,11 +285,7 @@ class FaceRecognizer:
                     "name": self.embedder.record.name,
                     "identity": self.embedder.record.identity,
                 },
-                "detector": {
-                    "min_face_size": self.detector.min_face_size,
-                    "scale_factor": self.detector.scale_factor,
-                    "thresholds": list(self.detector.thresholds),
-                },
+                "detector": self.detector.get_params(),
                 "aligner": self.aligner.to_dict(),
                 "classifier": self.classifier.get_params(),
                 "names": list(self.gallery.names),

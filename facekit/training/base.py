@@ -55,7 +55,7 @@ class FitArguments(NamedTuple):
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """The base of the trainers; :class:`TripletTrainer` documents the arguments."""
+    """The base of the trainers. The arguments are those of the trainer that is used."""
 
     start: Architecture | Embedder = field(kw_only=False)
     folder: str | os.PathLike[str]

@@ -64,10 +64,7 @@ class CollapseGuard:
             CollapseError: If the embeddings have collapsed.
         """
         if not (math.isfinite(step["loss"]) and math.isfinite(step["spread"])):
-            raise TrainingError(
-                f"the loss or the embeddings became NaN or infinite at {where}; {_LOWER_THE_RATE}, "
-                'limit the gradient (an optimizer with clipnorm=1.0), or use precision="float32"'
-            )
+            raise not_finite(where)
         signs = self._signs(step)
         self.suspicious_steps = self.suspicious_steps + 1 if signs else 0
         if self.suspicious_steps >= self.patience:
@@ -88,3 +85,11 @@ class CollapseGuard:
             if stuck and apart <= 1e-2 * self.margin:
                 signs.append(f"the loss equalled the margin of {self.margin:g}")
         return signs
+
+
+def not_finite(where: str) -> TrainingError:
+    """Returns the error for a network that computes NaN or infinite values."""
+    return TrainingError(
+        f"the loss or the embeddings became NaN or infinite at {where}; {_LOWER_THE_RATE}, "
+        'limit the gradient (an optimizer with clipnorm=1.0), or use precision="float32"'
+    )

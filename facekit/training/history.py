@@ -63,9 +63,9 @@ class History:
 
     @property
     def names(self) -> list[str]:
-        """The names of the values: the epoch, and the others in alphabetical order."""
-        found = {name for row in self._rows for name in row}
-        return sorted(found, key=lambda name: (name != "epoch", name))
+        """The names of the values: the epoch, then the others by name."""
+        names = {name for row in self._rows for name in row}
+        return sorted(names, key=lambda name: (name != "epoch", name))
 
     def column(self, name: str) -> list[float]:
         """Returns a value of all epochs that have it.

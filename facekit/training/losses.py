@@ -101,7 +101,9 @@ class _MetricLoss(_TripletLoss):
 
 @keras.saving.register_keras_serializable(package="facekit")
 class TripletSemiHardLoss(_MetricLoss):
-    """Computes the triplet loss with semi-hard negative mining: :func:`triplet_semihard_loss`.
+    """Computes the triplet loss with semi-hard negative mining.
+
+    As a function: :func:`~facekit.training.triplet_semihard_loss`.
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
@@ -138,7 +140,9 @@ class TripletSemiHardLoss(_MetricLoss):
 
 @keras.saving.register_keras_serializable(package="facekit")
 class TripletHardLoss(_MetricLoss):
-    """Computes the triplet loss with hard mining: :func:`triplet_hard_loss`.
+    """Computes the triplet loss with hard mining.
+
+    As a function: :func:`~facekit.training.triplet_hard_loss`.
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
@@ -179,7 +183,9 @@ class TripletHardLoss(_MetricLoss):
 
 @keras.saving.register_keras_serializable(package="facekit")
 class TripletBatchAllLoss(_MetricLoss):
-    """Computes the triplet loss over all active triplets: :func:`triplet_batch_all_loss`.
+    """Computes the triplet loss over all active triplets.
+
+    As a function: :func:`~facekit.training.triplet_batch_all_loss`.
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
@@ -213,7 +219,9 @@ class TripletBatchAllLoss(_MetricLoss):
 
 @keras.saving.register_keras_serializable(package="facekit")
 class FaceNetLoss(_TripletLoss):
-    """Computes the triplet loss as the FaceNet paper writes it: :func:`facenet_loss`.
+    """Computes the triplet loss as the FaceNet paper writes it.
+
+    As a function: :func:`~facekit.training.facenet_loss`.
 
     Args:
         margin: The paper's α.

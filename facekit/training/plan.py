@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from facekit.training.collapse import not_finite
 from facekit.training.features import FeatureSet, run_network
 from facekit.training.freezing import set_trainable
 from facekit.training.precision import Precision, fresh_optimizer
@@ -107,11 +110,17 @@ class Plan:
         )
 
     def validate(self) -> dict[str, float]:
-        """Validates the network as it is; without faces to validate on it returns nothing."""
+        """Validates the network as it is; without faces to validate on it returns nothing.
+
+        Raises:
+            TrainingError: If its embeddings are not finite.
+        """
         if self.held_out is None:
             return {}
         embeddings = run_network(
             self.trained, self.held_out, batch_size=self.micro_batch or _VALIDATION_BATCH
         )
+        if not np.isfinite(embeddings).all():
+            raise not_finite("the validation")
         self.validation = validate(embeddings, self.held_out.labels)
         return self.validation.to_row()

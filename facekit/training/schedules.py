@@ -11,7 +11,7 @@ from facekit.errors import InvalidArgumentError
 Value = TypeVar("Value")
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
-"""How the learning rate goes on after its warm-up: as it is, or falling to zero."""
+"""How the learning rate goes on after its warm-up. It stays as it is, or falls to zero."""
 
 
 def by_epoch(name: str, value: Value | Mapping[int, Value]) -> dict[int, Value]:

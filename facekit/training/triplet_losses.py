@@ -1,9 +1,9 @@
 """Triplet losses with online mining, on any backend of Keras, in memory of O(B²).
 
-:func:`triplet_semihard_loss` and :func:`triplet_hard_loss` take the arguments of those in
-``tensorflow_addons.losses`` and give their numbers. There is one difference on purpose: a batch
-without two embeddings of one label, for which ``tensorflow_addons`` returns NaN, has the loss 0 and
-no gradient.
+:func:`~facekit.training.triplet_semihard_loss` and :func:`~facekit.training.triplet_hard_loss`
+take the arguments of those in ``tensorflow_addons.losses`` and give their numbers. There is one
+difference on purpose: a batch without two embeddings of one label, for which
+``tensorflow_addons`` returns NaN, has the loss 0 and no gradient.
 
 Each loss is a sum of distances with whole or shared weights, which mining determines. So that the
 gradient is exact for every way of mining, it is taken of that weighted sum alone.
@@ -180,8 +180,8 @@ def facenet_loss(y_true: Tensor, y_pred: Tensor, margin: float = 0.2) -> Tensor:
     The sum of ‖a − p‖² − ‖a − n‖² + margin over all pairs of an anchor and a positive, each with
     the nearest negative among the semi-hard ones: those with
     ‖a − p‖² < ‖a − n‖² < ‖a − p‖² + margin. A pair without such a negative adds nothing, where
-    :func:`triplet_semihard_loss` falls back on another negative; and the paper's loss is a sum
-    where that one is a mean.
+    :func:`~facekit.training.triplet_semihard_loss` falls back on another negative; and the paper's
+    loss is a sum where that one is a mean.
 
     Args:
         y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.

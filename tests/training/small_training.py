@@ -45,7 +45,7 @@ def faces() -> FaceDataset:
     return FaceDataset.from_arrays(pictures.astype(np.uint8), [f"{label}" for label in labels])
 
 
-def train(folder: Path, *, pause: float = 0.0, **changes: Any) -> list[Any]:
+def train(folder: Path, *, pause: float = 0.0, patience: int = 50, **changes: Any) -> list[Any]:
     """Trains, from the folder's checkpoint if there is one, and returns the final weights."""
     folder.mkdir(exist_ok=True)
     trained = network()
@@ -72,7 +72,7 @@ def train(folder: Path, *, pause: float = 0.0, **changes: Any) -> list[Any]:
     loop = TrainingLoop(
         batches,
         plan,
-        CollapseGuard(0.2, patience=10),
+        CollapseGuard(0.2, patience=patience),
         folder=folder,
         settings={},
         checkpoint_interval=0.0,

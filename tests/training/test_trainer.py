@@ -98,10 +98,8 @@ def test_a_recogniser_uses_the_trained_file(
 ) -> None:
     _, folder = trained
     embedder = Embedder(folder / "embedder.safetensors")
-    # The threshold is tight, because embeddings of a random backbone crowd together.
-    recognizer = FaceRecognizer(
-        embedder=embedder, classifier=IdentityClassifier(threshold=1e-3)
-    ).fit(known)
+    classifier = IdentityClassifier(threshold=1e-3)
+    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier).fit(known)
     (face,) = recognizer.recognize(hopper)
     assert face.name == "Grace"
 
@@ -178,6 +176,7 @@ def test_collapse_stops_with_the_last_good_checkpoint(tmp_path: Path) -> None:
             schedule="constant",
             warm_up_steps=0,
             optimizer=Crush(),
+            patience=3,
         )
     path = tmp_path / "run" / "checkpoint.safetensors"
     assert str(path) in str(caught.value)
