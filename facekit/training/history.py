@@ -63,7 +63,7 @@ class History:
 
     @property
     def names(self) -> list[str]:
-        """The names of the values: the epoch, then the others by name."""
+        """The names of the values, first the epoch, then the others in alphabetical order."""
         names = {name for row in self._rows for name in row}
         return sorted(names, key=lambda name: (name != "epoch", name))
 
