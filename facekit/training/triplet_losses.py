@@ -244,9 +244,9 @@ def _equal_shares(candidates: Tensor, distances: Tensor, extreme: Tensor) -> Ten
 
 def _loss(value: Tensor, weights: Tensor, distances: Tensor, y_pred: Tensor) -> Tensor:
     """Gives a loss its gradient: that of the distances, each with its weight."""
-    # The second term is exactly 0, and NaN if a distance is NaN.
-    change = distances - ops.stop_gradient(distances)
-    value = ops.stop_gradient(value) + ops.sum(ops.stop_gradient(weights) * change)
+    weighted = ops.sum(ops.stop_gradient(weights) * distances)
+    # What is added is exactly 0, and NaN if a distance is NaN.
+    value = ops.stop_gradient(value) + (weighted - ops.stop_gradient(weighted))
     dtype = keras.backend.standardize_dtype(ops.convert_to_tensor(y_pred).dtype)
     return ops.cast(value, dtype) if dtype in ("float16", "bfloat16") else value
 
