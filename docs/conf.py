@@ -52,7 +52,8 @@ nitpicky = True
 # Objects of other packages, which only intersphinx could resolve: each by its name, so that a
 # misspelt reference to one of facekit's own is still reported.
 nitpick_ignore_regex = [
-    (r"py:class", r"collections\.abc\.(Iterable|Iterator|Mapping|Sequence)"),
+    (r"py:class", r"collections\.abc\.(Callable|Iterable|Iterator|Mapping|Sequence)"),
+    (r"py:class", r"keras\.(KerasTensor|losses\.Loss|src\.losses\.loss\.Loss)"),
     (r"py:class", r"matplotlib\.axes\.Axes"),
     (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|ndarray|uint8)"),
     (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
@@ -63,6 +64,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
     (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
     (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
+    (r"py:class", r"facekit\.training\.distances\.DistanceMetric"),
 ]
 
 # Links to other projects need the network, and every build fetches their inventories; without the
@@ -82,6 +84,8 @@ _QUALIFIED = {
     **{name: f"facekit.{name}" for name in facekit.__all__},
     "AlignmentMode": "facekit.alignment.AlignmentMode",
     "Axes": "matplotlib.axes.Axes",
+    "Callable": "collections.abc.Callable",
+    "DistanceMetric": "facekit.training.distances.DistanceMetric",
     "EnrolmentSource": "facekit.enrolment.EnrolmentSource",
     "Identification": "facekit.identification.classifier.Identification",
     "ImageSource": "facekit.imaging.ImageSource",
@@ -94,6 +98,7 @@ _QUALIFIED = {
     "RGBImage": "facekit.imaging.RGBImage",
     "RocCurve": "facekit.evaluation.verification.RocCurve",
     "Sequence": "collections.abc.Sequence",
+    "Tensor": "keras.KerasTensor",
     "Tile": "facekit.visualization.Tile",
     "VerificationReport": "facekit.evaluation.VerificationReport",
     "WeightsFile": "facekit.embedding.weights.WeightsFile",

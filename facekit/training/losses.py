@@ -101,7 +101,9 @@ class _MetricLoss(_TripletLoss):
 
 @keras.saving.register_keras_serializable(package="facekit")
 class TripletSemiHardLoss(_MetricLoss):
-    """Computes the triplet loss with semi-hard negative mining: :func:`triplet_semihard_loss`.
+    """Computes the triplet loss with semi-hard negative mining.
+
+    See :func:`~facekit.training.triplet_semihard_loss`.
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
@@ -138,14 +140,16 @@ class TripletSemiHardLoss(_MetricLoss):
 
 @keras.saving.register_keras_serializable(package="facekit")
 class TripletHardLoss(_MetricLoss):
-    """Computes the triplet loss with hard mining: :func:`triplet_hard_loss`.
+    """Computes the triplet loss with hard mining.
+
+    See :func:`~facekit.training.triplet_hard_loss`.
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
-        distance_metric: As of :class:`TripletSemiHardLoss`.
+        distance_metric: As of :class:`~facekit.training.TripletSemiHardLoss`.
         name: The loss's name.
-        **kwargs: As of :class:`TripletSemiHardLoss`.
+        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
 
     Raises:
         InvalidArgumentError: If the margin or the metric cannot work.
@@ -179,13 +183,15 @@ class TripletHardLoss(_MetricLoss):
 
 @keras.saving.register_keras_serializable(package="facekit")
 class TripletBatchAllLoss(_MetricLoss):
-    """Computes the triplet loss over all active triplets: :func:`triplet_batch_all_loss`.
+    """Computes the triplet loss over all active triplets.
+
+    See :func:`~facekit.training.triplet_batch_all_loss`.
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: As of :class:`TripletSemiHardLoss`.
+        distance_metric: As of :class:`~facekit.training.TripletSemiHardLoss`.
         name: The loss's name.
-        **kwargs: As of :class:`TripletSemiHardLoss`.
+        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
 
     Raises:
         InvalidArgumentError: If the margin or the metric cannot work.
@@ -213,12 +219,14 @@ class TripletBatchAllLoss(_MetricLoss):
 
 @keras.saving.register_keras_serializable(package="facekit")
 class FaceNetLoss(_TripletLoss):
-    """Computes the triplet loss as the FaceNet paper writes it: :func:`facenet_loss`.
+    """Computes the triplet loss as the FaceNet paper writes it.
+
+    See :func:`~facekit.training.facenet_loss`.
 
     Args:
         margin: The paper's α.
         name: The loss's name.
-        **kwargs: As of :class:`TripletSemiHardLoss`.
+        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
 
     Raises:
         InvalidArgumentError: If the margin cannot work.

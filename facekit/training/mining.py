@@ -156,10 +156,10 @@ def triplet_statistics(
         embeddings: ``(B, d)``.
         margin: By how much a negative should be farther from the anchor than a positive.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`pairwise_distances`.
+            :func:`~facekit.training.pairwise_distances`.
 
     Returns:
-        Scalars of float32 (float64 for float64), exact up to rounding:
+        Scalars by name, float32 or for float64 that, exact up to rounding.
 
         - ``"triplets"``: how many triplets of anchor, positive and negative the batch holds;
         - ``"easy"``, ``"semihard"``, ``"hard"``: their shares of all triplets, which add up to 1;

@@ -1,6 +1,6 @@
 """Triplet losses with online mining, on any backend of Keras, in memory of O(B²).
 
-:func:`triplet_semihard_loss` and :func:`triplet_hard_loss` take the arguments of those in
+``triplet_semihard_loss`` and ``triplet_hard_loss`` take the arguments of those in
 ``tensorflow_addons.losses`` and give their numbers. There is one difference on purpose: a batch
 without two embeddings of one label, for which ``tensorflow_addons`` returns NaN, has the loss 0 and
 no gradient.
@@ -49,7 +49,7 @@ def triplet_semihard_loss(
             in float32.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`pairwise_distances`.
+            :func:`~facekit.training.pairwise_distances`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 where no two embeddings have one label.
@@ -98,7 +98,7 @@ def triplet_hard_loss(
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`pairwise_distances`.
+            :func:`~facekit.training.pairwise_distances`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``.
@@ -151,7 +151,7 @@ def triplet_batch_all_loss(
             in float32.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`pairwise_distances`.
+            :func:`~facekit.training.pairwise_distances`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 where no triplet is active.
@@ -180,8 +180,8 @@ def facenet_loss(y_true: Tensor, y_pred: Tensor, margin: float = 0.2) -> Tensor:
     The sum of ‖a − p‖² − ‖a − n‖² + margin over all pairs of an anchor and a positive, each with
     the nearest negative among the semi-hard ones: those with
     ‖a − p‖² < ‖a − n‖² < ‖a − p‖² + margin. A pair without such a negative adds nothing, where
-    :func:`triplet_semihard_loss` falls back on another negative; and the paper's loss is a sum
-    where that one is a mean.
+    :func:`~facekit.training.triplet_semihard_loss` falls back on another negative; and the paper's
+    loss is a sum where that one is a mean.
 
     Args:
         y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
