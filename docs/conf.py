@@ -53,7 +53,7 @@ nitpicky = True
 # misspelt reference to one of facekit's own is still reported.
 nitpick_ignore_regex = [
     (r"py:class", r"collections\.abc\.(Callable|Iterable|Iterator|Mapping|Sequence)"),
-    (r"py:class", r"keras\.(KerasTensor|utils\.PyDataset)"),
+    (r"py:class", r"keras\.(KerasTensor|losses\.Loss|src\.losses\.loss\.Loss|utils\.PyDataset)"),
     (r"py:class", r"matplotlib\.(axes\.Axes|figure\.Figure)"),
     (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|int32|int64|integer|ndarray|uint8)"),
     (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
@@ -68,6 +68,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
     (r"py:class", r"facekit\.training\.(batches\.Batch|report\.FaceStatus)"),
     (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
+    (r"py:class", r"facekit\.training\.distances\.DistanceMetric"),
 ]
 
 # Links to other projects need the network, and every build fetches their inventories; without the
@@ -91,6 +92,7 @@ _QUALIFIED = {
     "StreamSource": "facekit.detection.stream.StreamSource",
     "Axes": "matplotlib.axes.Axes",
     "Callable": "collections.abc.Callable",
+    "DistanceMetric": "facekit.training.distances.DistanceMetric",
     "Figure": "matplotlib.figure.Figure",
     "Tensor": "keras.KerasTensor",
     "EnrolmentSource": "facekit.enrolment.EnrolmentSource",
@@ -105,6 +107,7 @@ _QUALIFIED = {
     "RGBImage": "facekit.imaging.RGBImage",
     "RocCurve": "facekit.evaluation.verification.RocCurve",
     "Sequence": "collections.abc.Sequence",
+    "Tensor": "keras.KerasTensor",
     "Tile": "facekit.visualization.Tile",
     "VerificationReport": "facekit.evaluation.VerificationReport",
     "WeightsFile": "facekit.embedding.weights.WeightsFile",

@@ -82,11 +82,11 @@ def precise(embeddings: Tensor) -> Tensor:
 
 
 def _euclidean(embeddings: Tensor, *, squared: bool) -> Tensor:
-    products = ops.matmul(embeddings, ops.transpose(embeddings))
     # The squared norms come from the same product as the rest, so that they are rounded alike and
     # equal embeddings have the distance zero.
-    norms = ops.diagonal(products)
-    distances = norms[:, None] + norms[None, :] - 2.0 * products
+    distances = ops.matmul(-2.0 * embeddings, ops.transpose(embeddings))
+    norms = -0.5 * ops.diagonal(distances)
+    distances = distances + norms[:, None] + norms[None, :]
     # A NaN is not equal to anything, so that it stays in the matrix and is noticed.
     equal = ops.logical_or(distances <= 0.0, _diagonal(embeddings))
     if not squared:

@@ -147,9 +147,9 @@ class TripletHardLoss(_MetricLoss):
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
-        distance_metric: As of :class:`TripletSemiHardLoss`.
+        distance_metric: As of :class:`~facekit.training.TripletSemiHardLoss`.
         name: The loss's name.
-        **kwargs: As of :class:`TripletSemiHardLoss`.
+        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
 
     Raises:
         InvalidArgumentError: If the margin or the metric cannot work.
@@ -189,9 +189,9 @@ class TripletBatchAllLoss(_MetricLoss):
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: As of :class:`TripletSemiHardLoss`.
+        distance_metric: As of :class:`~facekit.training.TripletSemiHardLoss`.
         name: The loss's name.
-        **kwargs: As of :class:`TripletSemiHardLoss`.
+        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
 
     Raises:
         InvalidArgumentError: If the margin or the metric cannot work.
@@ -226,7 +226,7 @@ class FaceNetLoss(_TripletLoss):
     Args:
         margin: The paper's α.
         name: The loss's name.
-        **kwargs: As of :class:`TripletSemiHardLoss`.
+        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
 
     Raises:
         InvalidArgumentError: If the margin cannot work.

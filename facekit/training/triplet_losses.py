@@ -49,7 +49,7 @@ def triplet_semihard_loss(
             in float32.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`pairwise_distances`.
+            :func:`~facekit.training.pairwise_distances`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 where no two embeddings have one label.
@@ -98,7 +98,7 @@ def triplet_hard_loss(
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`pairwise_distances`.
+            :func:`~facekit.training.pairwise_distances`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``.
@@ -151,7 +151,7 @@ def triplet_batch_all_loss(
             in float32.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`pairwise_distances`.
+            :func:`~facekit.training.pairwise_distances`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 where no triplet is active.
@@ -244,9 +244,9 @@ def _equal_shares(candidates: Tensor, distances: Tensor, extreme: Tensor) -> Ten
 
 def _loss(value: Tensor, weights: Tensor, distances: Tensor, y_pred: Tensor) -> Tensor:
     """Gives a loss its gradient: that of the distances, each with its weight."""
-    # The second term is exactly 0, and NaN if a distance is NaN.
-    change = distances - ops.stop_gradient(distances)
-    value = ops.stop_gradient(value) + ops.sum(ops.stop_gradient(weights) * change)
+    weighted = ops.sum(ops.stop_gradient(weights) * distances)
+    # What is added is exactly 0, and NaN if a distance is NaN.
+    value = ops.stop_gradient(value) + (weighted - ops.stop_gradient(weighted))
     dtype = keras.backend.standardize_dtype(ops.convert_to_tensor(y_pred).dtype)
     return ops.cast(value, dtype) if dtype in ("float16", "bfloat16") else value
 
