@@ -94,7 +94,6 @@ _QUALIFIED = {
     "Callable": "collections.abc.Callable",
     "DistanceMetric": "facekit.training.distances.DistanceMetric",
     "Figure": "matplotlib.figure.Figure",
-    "Tensor": "keras.KerasTensor",
     "EnrolmentSource": "facekit.enrolment.EnrolmentSource",
     "Identification": "facekit.identification.classifier.Identification",
     "ImageSource": "facekit.imaging.ImageSource",
