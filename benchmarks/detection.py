@@ -20,12 +20,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import psutil
 
-from facekit import Detector, load_image
+from facekit import Detector, Face, load_image
 from facekit.detection.boxes import overlap
 from facekit.detection.pyramid import plan_pyramid
 
@@ -62,7 +63,9 @@ def main() -> None:
     }
     detectors = available_detectors()
     medians = compare_speed(sets, detectors)
-    compare_recall(wider, read_boxes(options.wider_face / "wider_face_train_bbx_gt.txt"), detectors)
+    boxes = read_boxes(options.wider_face / "wider_face_train_bbx_gt.txt")
+    compare_recall(wider, boxes, detectors)
+    measure_arguments(wider, boxes)
     measure_throughput(photos, options.wider_face)
     measure_memory(crowd)
     if options.plot is not None:
@@ -76,8 +79,7 @@ def available_detectors() -> dict[str, Find]:
 
     def facekit(picture: np.ndarray) -> tuple[Corners, np.ndarray]:
         faces = ours.detect(picture)
-        boxes = np.array([face.box for face in faces]).reshape(-1, 4)
-        return as_corners(boxes), np.array([face.confidence for face in faces])
+        return corners_of(faces), np.array([face.confidence for face in faces])
 
     def mtcnn(picture: np.ndarray) -> tuple[Corners, np.ndarray]:
         faces = theirs.detect_faces(picture)
@@ -97,6 +99,10 @@ def available_detectors() -> dict[str, Find]:
         return (np.empty((0, 4)), np.empty(0)) if boxes is None else (boxes, confidences)
 
     return {**found, "facenet-pytorch": facenet_pytorch}
+
+
+def corners_of(faces: Sequence[Face]) -> Corners:
+    return as_corners(np.array([face.box for face in faces]).reshape(-1, 4))
 
 
 def as_corners(boxes: np.ndarray) -> Corners:
@@ -197,6 +203,37 @@ def matched(truth: Corners, found: Corners) -> int:
         shares[row], shares[:, column] = 0.0, 0.0
         hits += 1
     return hits
+
+
+def measure_arguments(pictures: dict[str, np.ndarray], truth: dict[str, Corners]) -> None:
+    total = sum(len(truth[name]) for name in pictures)
+    choices: list[dict[str, Any]] = [
+        {},
+        {"min_face_size": 15},
+        {"min_face_size": 40},
+        {"max_image_side": 512},
+        {"scale_factor": 0.6},
+        {"scale_factor": 0.8},
+        {"thresholds": (0.5, 0.6, 0.7)},
+        {"thresholds": (0.7, 0.8, 0.9)},
+    ]
+    print("\nArguments, all WIDER pictures one by one: time, faces found, recall")
+    plain = 0.0
+    for arguments in choices:
+        detector = Detector(**arguments)
+        seconds = []
+        for _ in range(REPEATS):
+            start = time.perf_counter()
+            answers = {name: detector.detect(picture) for name, picture in pictures.items()}
+            seconds.append(time.perf_counter() - start)
+        median = statistics.median(seconds)
+        plain = plain or median
+        hits = sum(matched(truth[name], corners_of(faces)) for name, faces in answers.items())
+        named = ", ".join(f"{name}={value}" for name, value in arguments.items()) or "defaults"
+        print(
+            f"  {named:30} {median / plain:5.2f} x, {sum(map(len, answers.values())):4} faces, "
+            f"recall {hits / total:.1%}"
+        )
 
 
 def measure_throughput(lfw: Sequence[Path], wider_face: Path) -> None:

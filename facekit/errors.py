@@ -51,6 +51,10 @@ class BatchError(ImageError):
             "the others is in this error's results"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception goes from process to process as its class and the message alone.
+        return (type(self), (self.results, self.errors))
+
 
 class WeightsError(FacekitError, ValueError):
     """A weights file is damaged, altered, or does not fit the network it should fill."""

@@ -31,6 +31,15 @@ def home() -> Path:
     return Path(os.environ.get("FACEKIT_HOME") or pooch.os_cache("facekit"))
 
 
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def write(
     path: str | os.PathLike[str],
     *,

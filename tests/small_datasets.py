@@ -66,8 +66,8 @@ class CountingDetector:
         self.faces = list(faces) or [face_at(5, 5, 30)]
         self.seen = 0
 
-    def __repr__(self) -> str:
-        return "CountingDetector()"
+    def get_params(self) -> dict[str, object]:
+        return {"stands in": True}
 
     def detect(self, image: npt.NDArray[np.uint8]) -> list[Face]:
         self.seen += 1

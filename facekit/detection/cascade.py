@@ -244,7 +244,9 @@ def shared_cascade(threads: int | None = None) -> Cascade:
         The same cascade for the same number of threads, and another one in each process: after a
         fork, the threads of the parent's are not there.
     """
-    return _cascade(os.getpid(), threads or available_cores())
+    # Without the lock, threads that come at once would each build one.
+    with _building:
+        return _built(os.getpid(), threads or available_cores())
 
 
 def available_cores() -> int:
@@ -257,10 +259,14 @@ def available_cores() -> int:
 _building = threading.Lock()
 
 
-def _cascade(process: int, threads: int) -> Cascade:
-    # Without the lock, threads that come at once would each build one.
-    with _building:
-        return _built(process, threads)
+def _renew_lock() -> None:
+    # A thread that was building during a fork is not there to let go of the child's lock.
+    global _building
+    _building = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @functools.cache

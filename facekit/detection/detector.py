@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from facekit.detection.settings import Settings
-from facekit.errors import BatchError, InvalidArgumentError
+from facekit.errors import BatchError, ImageError, InvalidArgumentError
 from facekit.faces import DetectedImage, Face
 from facekit.imaging import ImageSource, check_several, describe_source, load_image
 
 if TYPE_CHECKING:
     from facekit.detection.stream import ImageJob, StreamSource
     from facekit.detection.view import Region, View
+
+Answer = TypeVar("Answer")
 
 BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
 
@@ -130,9 +133,7 @@ class Detector:
             ImageError: If the image cannot be read, or the region lies outside it.
             InvalidArgumentError: If the region is no rectangle.
         """
-        region = _checked_region(region)
-        view = self._view(image, region)
-        (faces,) = self._search([view])
+        (faces,) = self._search([self._view(image, _checked_region(region))])
         return faces
 
     def detect_batch(
@@ -140,9 +141,9 @@ class Detector:
     ) -> list[list[Face]]:
         """Finds the faces of several pictures.
 
-        The pictures are read in the background while others are searched, and those of similar
-        place in the order are searched together, which is faster than one by one. Of pictures in
-        files, few are in memory at a time.
+        The pictures are read in the background while others are searched, and several small ones
+        are searched together, which is faster than one by one. Of pictures in files, few are in
+        memory at a time.
 
         Args:
             images: Pictures of any sizes.
@@ -157,12 +158,7 @@ class Detector:
             InvalidArgumentError: If one image is given instead of several.
         """
         check_several(images, instead="detect")
-        detected = list(self.detect_stream(images, region=region))
-        errors = {result.index: result.error for result in detected if result.error is not None}
-        if errors:
-            results = [None if result.error else result.faces for result in detected]
-            raise BatchError(results, errors)
-        return [result.faces for result in detected]
+        return _collected(self.detect_stream(images, region=region), list)
 
     def detect_stream(
         self, source: StreamSource, *, region: Region | None = None, every: int = 1
@@ -196,12 +192,12 @@ class Detector:
             image 0 []
             no_such_photo.jpg no_such_photo.jpg: no such file; relative paths start at the working directory
         """  # noqa: E501
-        region, every = _checked_region(region), _checked_count("every", every) or 1
         from facekit.detection.stream import image_jobs
 
+        region, every = _checked_region(region), _checked_count("every", every) or 1
         # A camera's frames are searched as they come, not when there are enough of them.
         live = isinstance(source, int)
-        return self._stream(image_jobs(source, every), region, live=live)
+        return self._stream(image_jobs(source, every), region, live=live, search=self._search)
 
     def detect_faces(
         self,
@@ -236,7 +232,7 @@ class Detector:
             plain Python ones, so that ``json.dumps`` works.
 
         Raises:
-            ImageError: If an image cannot be read.
+            ImageError: If an image cannot be read; of a list as in :meth:`detect_batch`.
             InvalidArgumentError: If an argument lies outside its range.
 
         Example:
@@ -257,17 +253,23 @@ class Detector:
             ],
             self.complete_pyramid,
         )
-        several = image if isinstance(image, list) else [image]
-        answers = []
-        for one in several:
-            (faces,) = self._search(
-                [self._view(one, None)],
-                settings,
-                fit_boxes=fit_to_image,
-                fit_keypoints=limit_boundaries_landmarks,
-            )
-            answers.append([_dictionary(face, box_format) for face in faces])
-        return answers if isinstance(image, list) else answers[0]
+        search = functools.partial(
+            self._search,
+            settings=settings,
+            fit_boxes=fit_to_image,
+            fit_keypoints=limit_boundaries_landmarks,
+        )
+
+        def dictionaries(faces: list[Face]) -> list[dict[str, Any]]:
+            return [_dictionary(face, box_format) for face in faces]
+
+        if not isinstance(image, list):
+            (faces,) = search([self._view(image, None)])
+            return dictionaries(faces)
+        from facekit.detection.stream import image_jobs
+
+        stream = self._stream(image_jobs(image, every=1), None, live=False, search=search)
+        return _collected(stream, dictionaries)
 
     def _view(self, image: ImageSource, region: Region | None) -> View:
         from facekit.detection.view import View
@@ -276,7 +278,12 @@ class Detector:
         return View.of(load_image(image), region, self.max_image_side, name)
 
     def _stream(
-        self, jobs: Iterator[ImageJob], region: Region | None, *, live: bool
+        self,
+        jobs: Iterator[ImageJob],
+        region: Region | None,
+        *,
+        live: bool,
+        search: Callable[[list[View]], list[list[Face]]],
     ) -> Iterator[DetectedImage]:
         from facekit.detection.cascade import shared_cascade
         from facekit.detection.stream import read_ahead
@@ -287,7 +294,7 @@ class Detector:
 
         submit = shared_cascade(self.threads).submit
         for group in read_ahead(jobs, prepare, submit, live=live):
-            found = iter(self._search([loaded.view for loaded in group if loaded.view]))
+            found = iter(search([loaded.view for loaded in group if loaded.view]))
             for loaded in group:
                 faces = next(found) if loaded.view else []
                 picture = loaded.view.picture if loaded.view else None
@@ -314,6 +321,22 @@ class Detector:
             largest = sorted(faces, key=lambda face: -face.area)[: self.max_faces]
             results.append(sorted(largest, key=lambda face: (-face.confidence, face.box)))
         return results
+
+
+def _collected(
+    stream: Iterable[DetectedImage], convert: Callable[[list[Face]], list[Answer]]
+) -> list[list[Answer]]:
+    """Returns what was found in each image of a stream, once all have been searched."""
+    answers: list[list[Answer] | None] = []
+    errors: dict[int, ImageError] = {}
+    # The results hold the pictures, too, and are not kept.
+    for result in stream:
+        if result.error is not None:
+            errors[result.index] = result.error
+        answers.append(None if result.error else convert(result.faces))
+    if errors:
+        raise BatchError(answers, errors)
+    return [answer for answer in answers if answer is not None]
 
 
 def _dictionary(face: Face, box_format: BoxFormat) -> dict[str, Any]:

@@ -333,7 +333,11 @@ class FaceDataset:
     ) -> FaceDataset:
         aligner = _checked_aligner(aligner, input_size)
         detector = detector or Detector()
-        settings = {"source": "photos", "aligner": aligner.to_dict(), "detector": repr(detector)}
+        settings = {
+            "source": "photos",
+            "aligner": aligner.to_dict(),
+            "detector": detector.get_params(),
+        }
         faces = _cache(cache, settings, input_size)
         gathered = gather(
             read_photos(candidates, detector, aligner, progress=progress),

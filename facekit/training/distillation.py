@@ -76,7 +76,7 @@ class DistillationObjective:
 
 
 def _cosine_term(teacher: Tensor, student: Tensor) -> Tensor:
-    return 1.0 - ops.mean(ops.sum(teacher * student, axis=1))
+    return 1.0 - ops.mean(ops.sum(ops.multiply(teacher, student), axis=1))
 
 
 def _distance_term(teacher: Tensor, student: Tensor) -> Tensor:

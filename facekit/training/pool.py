@@ -14,6 +14,7 @@ from pathlib import Path
 from facekit.alignment import Aligner
 from facekit.errors import ImageError, InvalidArgumentError, TrainingDataError
 from facekit.faces import Face, Keypoints
+from facekit.storage import sha256
 from facekit.training.collection import AlignedFace, Photo
 from facekit.training.report import FaceOutcome
 
@@ -37,7 +38,7 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         try:
-            self.digest = _sha256(path)
+            self.digest = sha256(path)
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
             raise TrainingDataError(
@@ -133,11 +134,3 @@ def _face(row: Mapping[str, str]) -> Face:
     left, top, right, bottom = (float(row[name]) for name in _BOX)
     points = Keypoints(*((float(row[x]), float(row[y])) for x, y in _POINTS))
     return Face((left, top, right - left, bottom - top), float(row["score"]), points)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -81,6 +83,45 @@ def test_one_corrupt_file_among_a_hundred_loses_nothing(
     assert list(error.errors) == [41]
     assert error.results[41] is None
     assert error.results[:41] + error.results[42:] == [detector.detect(small)] * 99
+
+
+def test_list_of_mtcnns_way_loses_nothing_either(
+    detector: Detector, folder: Path, small: np.ndarray
+) -> None:
+    with pytest.raises(BatchError, match=r"1 of 3 images.*1a\.jpg") as caught:
+        detector.detect_faces([small, folder / "1a.jpg", small])
+    expected = detector.detect_faces(small)
+    assert caught.value.results == [expected, None, expected]
+
+
+def test_error_of_a_batch_goes_from_process_to_process(
+    detector: Detector, folder: Path, small: np.ndarray
+) -> None:
+    with pytest.raises(BatchError) as caught:
+        detector.detect_batch([small, folder / "1a.jpg"])
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert str(error) == str(caught.value)
+    assert error.results == caught.value.results
+    assert list(error.errors) == [1]
+
+
+def test_batch_keeps_the_faces_and_not_the_pictures(detector: Detector) -> None:
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    class Picture(np.ndarray):  # unlike a plain array it can be referred to weakly
+        pass
+
+    def pictures() -> Iterator[np.ndarray]:
+        nonlocal most
+        for _ in range(40):
+            picture = np.zeros((1100, 1100, 3), np.uint8).view(Picture)
+            alive.add(picture)
+            most = max(most, len(alive))
+            yield picture
+
+    assert detector.detect_batch(pictures()) == [[]] * 40
+    assert most < 10
 
 
 def test_every_other_picture(detector: Detector, folder: Path) -> None:
