@@ -106,7 +106,7 @@ def test_error_of_a_batch_goes_from_process_to_process(
 
 
 def test_batch_keeps_the_faces_and_not_the_pictures(detector: Detector) -> None:
-    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    seen: list[weakref.ref[np.ndarray]] = []
     most = 0
 
     class Picture(np.ndarray):  # unlike a plain array it can be referred to weakly
@@ -116,8 +116,8 @@ def test_batch_keeps_the_faces_and_not_the_pictures(detector: Detector) -> None:
         nonlocal most
         for _ in range(40):
             picture = np.zeros((1100, 1100, 3), np.uint8).view(Picture)
-            alive.add(picture)
-            most = max(most, len(alive))
+            seen.append(weakref.ref(picture))
+            most = max(most, sum(reference() is not None for reference in seen))
             yield picture
 
     assert detector.detect_batch(pictures()) == [[]] * 40
