@@ -52,7 +52,6 @@ def main() -> None:
             options.repeat,
         )
         _report(f"embedding, a face, batch {batch}", ours / batch, "Keras predict", theirs / batch)
-    print(f"traces of the embedder: {embedder.traces}")
 
 
 def _alternately(

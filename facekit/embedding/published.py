@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from facekit.embedding.blocks import BATCH_NORMALIZATION_SUFFIX
 from facekit.embedding.folding import LayerWeights, assign, fold, layer_weights, residual_scales
+from facekit.embedding.names import BATCH_NORMALIZATION_SUFFIX
 from facekit.embedding.network import Architecture, build_network
 from facekit.embedding.weights import FileLayout
 from facekit.errors import WeightsError

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pickle
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -35,7 +40,8 @@ from facekit import (
     WeightsNotFoundError,
     load_image,
 )
-from facekit.embedding import build_network
+from facekit.embedding import Architecture, build_network
+from facekit.embedding.engines import Engine
 from facekit.embedding.folding import fold, layer_weights, residual_scales
 from facekit.embedding.weights import REGISTRY, WeightsFile, WeightsRecord
 
@@ -127,11 +133,76 @@ def test_no_faces_give_no_embeddings(embedder: Embedder, nothing: Any) -> None:
     assert embeddings.dtype == np.float32
 
 
-def test_the_network_is_traced_once() -> None:
-    embedder = random_embedder(batch_size=5)
-    for count in (0, 1, 3, 5, 7, 12):
-        embedder.embed(PICTURES[:count])
-    assert embedder.traces == 1
+@pytest.mark.parametrize("architecture", [SMALL_V1, SMALL_V2], ids=lambda a: a.backbone)
+def test_both_engines_give_the_same_embeddings(architecture: Architecture) -> None:
+    network = build_network(architecture)
+    randomise_normalisations(network)
+    quick, slow = (
+        Embedder.from_network(network, architecture, name="both", batch_size=5, engine=engine)
+        for engine in get_args(Engine)
+    )
+    for count in (1, 3, 5, 7, 12):
+        expected = predict(network, PICTURES[:count])
+        np.testing.assert_allclose(quick.embed(PICTURES[:count]), expected, atol=1e-4)
+        np.testing.assert_allclose(slow.embed(PICTURES[:count]), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", get_args(Engine))
+def test_a_pickled_embedder_embeds_alike(network: Any, engine: Engine) -> None:
+    embedder = Embedder.from_network(network, SMALL_V2, name="pickled", engine=engine)
+    copy = pickle.loads(pickle.dumps(embedder))
+    assert copy.record == embedder.record
+    np.testing.assert_allclose(copy.embed(PICTURES), embedder.embed(PICTURES), atol=1e-6)
+
+
+def test_threads_embed_at_once_what_one_does_alone(embedder: Embedder) -> None:
+    expected = embedder.embed(PICTURES)
+    batches = [np.roll(PICTURES, shift, axis=0) for shift in range(12)] * 4
+    with ThreadPoolExecutor(8) as pool:
+        for shift, found in enumerate(pool.map(embedder.embed, batches)):
+            np.testing.assert_allclose(np.roll(found, -shift, axis=0), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_embeds_alike(tmp_path: Path, embedder: Embedder) -> None:
+    # TensorFlow, which these tests have loaded, does not survive a fork; an embedder does.
+    embedder.save(tmp_path / "e.safetensors")
+    np.save(tmp_path / "pictures.npy", PICTURES)
+    program = (
+        "import gc, os, sys, threading, numpy as np; from facekit import Embedder\n"
+        "embedder, idle = Embedder('e.safetensors'), Embedder('e.safetensors')\n"
+        "pictures = np.load('pictures.npy'); expected = embedder.embed(pictures)\n"
+        "done, waiting = threading.Event(), threading.Event()\n"
+        "other = lambda: (embedder.embed(pictures), waiting.set(), done.wait())\n"
+        "threading.Thread(target=other, daemon=True).start(); waiting.wait()\n"
+        "if os.fork() == 0:\n"
+        "    del idle; gc.collect()\n"
+        "    os._exit(0 if np.allclose(embedder.embed(pictures), expected, atol=1e-5) else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=120, check=False)
+    assert run.returncode == 0
+
+
+def test_embedding_loads_neither_keras_nor_tensorflow(tmp_path: Path, embedder: Embedder) -> None:
+    embedder.save(tmp_path / "e.safetensors")
+    program = (
+        "import sys, numpy as np; from facekit import Embedder\n"
+        "e = Embedder('e.safetensors')\n"
+        "e.embed(np.zeros((2, e.input_size, e.input_size, 3), np.uint8)); e.save('f.safetensors')\n"
+        "sys.exit(len({'keras', 'tensorflow'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=120, check=False)
+    assert run.returncode == 0
+    assert Embedder(tmp_path / "f.safetensors").record == embedder.record
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"threads": 0}, {"threads": True}, {"batch_size": 0}, {"engine": "caffe"}]
+)
+def test_arguments_out_of_range(network: Any, arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
+        Embedder.from_network(network, SMALL_V2, name="wrong", **arguments)
 
 
 @pytest.mark.parametrize(
