@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facekit.progress import byte_bar
-from facekit.storage import sha256
+from facekit.storage import public_mode, sha256
 
 _LOGGER = logging.getLogger("facekit")
 _RETRIES = 3
@@ -75,3 +75,5 @@ def _deliver(url: str, target: str, fetcher: Any) -> None:
             if 400 <= status < 500 and status not in (408, 429):
                 raise _Refusal(str(error)) from error
             raise
+    # The temporary file is its owner's alone; others may use FACEKIT_HOME, too.
+    Path(target).chmod(public_mode())

@@ -60,7 +60,7 @@ def read_published(path: Path, layout: FileLayout, architecture: Architecture) -
     """
     folded = layout == "facenet_folded_npz"
     shapes, scales = weight_shapes(architecture, folded=folded)
-    weights = _read_folded_npz(path) if folded else read_keras_h5(path)
+    weights = read_folded_npz(path) if folded else read_keras_h5(path)
     if layout == "deepface_h5":
         weights = {_DEEPFACE_BRANCH.sub(r"\1_Branch_1_", name): w for name, w in weights.items()}
     check_fit(weights, shapes, architecture.backbone, source=str(path))
@@ -72,7 +72,18 @@ def read_published(path: Path, layout: FileLayout, architecture: Architecture) -
     return weights if folded else fold(weights, scales)
 
 
-def _read_folded_npz(path: Path) -> LayerWeights:
+def read_folded_npz(path: Path) -> LayerWeights:
+    """Reads an npz file of a folded graph.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Weights by layer and weight name.
+
+    Raises:
+        WeightsError: If the file is damaged, of another kind, or holds an array of unknown name.
+    """
     weights: LayerWeights = {}
     try:
         opened = np.load(path, allow_pickle=False)
