@@ -219,6 +219,7 @@ REGISTRY: Mapping[str, WeightsRecord] = MappingProxyType(
 """The weights that :class:`facekit.Embedder` knows by name."""
 
 DEFAULT_WEIGHTS = _FACENET_VGGFACE2.name
+"""The name of the weights that are used if none are named."""
 
 
 def record_for(name: str) -> WeightsRecord:

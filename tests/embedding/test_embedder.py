@@ -256,7 +256,7 @@ def test_random_weights_follow_the_seed() -> None:
 
 
 def test_random_weights_have_no_thresholds() -> None:
-    with pytest.raises(InvalidArgumentError, match="known: none"):
+    with pytest.raises(InvalidArgumentError, match="none was measured"):
         random_embedder().record.threshold()
 
 

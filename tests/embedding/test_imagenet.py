@@ -149,9 +149,9 @@ def write_keras_file(path: Path, network: Any, *, change: Any = None) -> list[st
                 arrays = change(name, arrays)
             for weight, array in arrays.items():
                 group[weight] = array
-            group.attrs["weight_names"] = [weight.encode() for weight in arrays]
+            group.attrs["weight_names"] = np.array(list(arrays), dtype="S")
             names.append(name)
-        file.attrs["layer_names"] = [name.encode() for name in names]
+        file.attrs["layer_names"] = np.array(names, dtype="S")
     return names
 
 
@@ -208,9 +208,11 @@ def test_a_file_of_keras_with_other_blocks_is_refused(small: Any, tmp_path: Path
         group = file["block17_9_conv"]
         for kind in ("kernel", "bias"):
             group.move(f"block35_1_conv/{kind}:0", f"block17_9_conv/{kind}:0")
-        group.attrs["weight_names"] = [b"block17_9_conv/kernel:0", b"block17_9_conv/bias:0"]
+        group.attrs["weight_names"] = np.array(
+            ["block17_9_conv/kernel:0", "block17_9_conv/bias:0"], dtype="S"
+        )
         names[at] = b"block17_9_conv"
-        file.attrs["layer_names"] = names
+        file.attrs["layer_names"] = np.array(names, dtype="S")
     with pytest.raises(WeightsError, match="block17_9_conv holds"):
         build_imagenet_network(weights=tmp_path / "notop.h5")
 
