@@ -146,6 +146,24 @@ def test_pull_downloads_and_mends(
     assert path.read_bytes() == content
 
 
+def test_pull_takes_what_is_here(
+    record: WeightsRecord,
+    content: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+) -> None:
+    monkeypatch.setenv("FACEKIT_DATA", str(tmp_path / "data"))
+    path = tmp_path / "data" / "weights" / "tiny" / "tiny.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert main(["weights", "pull", "tiny"]) == DONE
+    assert capsys.readouterr().out == f"{path}\n"
+    path.write_bytes(content[:-1])
+    assert main(["weights", "pull", "tiny"]) == FAILED
+    assert "Delete it" in capsys.readouterr().err
+
+
 def test_pull_offline_says_what_to_do(record: WeightsRecord, capsys: Captured) -> None:
     assert main(["weights", "pull", "tiny"]) == FAILED
     assert "download https://weights.invalid/tiny.safetensors yourself" in capsys.readouterr().err

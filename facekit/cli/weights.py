@@ -92,17 +92,21 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _pull(options: argparse.Namespace) -> int:
-    from facekit.embedding.retrieval import BUNDLED, check, fetch, find
+    from facekit.embedding.retrieval import check, fetch, find
     from facekit.embedding.weights import record_for
+    from facekit.storage import home
 
     record = record_for(options.name)
     found = find(record)
-    # What cannot be downloaded, or need not be, is checked where it lies.
-    here = found is not None and (
-        found[0].parent == BUNDLED or all(f.url is None or f.sha256 is None for f in record.files)
-    )
-    path, file = found if found is not None and here else fetch(record)
-    check(path, file)
+    if found is not None:
+        path, file = found
+        downloadable = file.url is not None and file.sha256 is not None
+        if downloadable and path.parent == home() / "weights" / record.name:
+            # A file that an earlier download put there: a damaged one is replaced.
+            path, file = fetch(record)
+        check(path, file)
+    else:
+        path, _ = fetch(record)
     _print_path(options, record, path)
     return DONE
 
