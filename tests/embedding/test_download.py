@@ -239,3 +239,31 @@ def test_a_killed_download_leaves_no_half_file_under_its_name(tmp_path: Path) ->
         process.communicate(timeout=60)
         done.set()
     assert not place(tmp_path).exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    with serving(good) as (address, _):
+        result = subprocess.run(
+            [sys.executable, "-c", PROCESS, f"{address}/tiny.h5", str(place(tmp_path)), SHA256],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+            check=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "TERM": "xterm",
+                "COLUMNS": "120",
+            },
+        )
+    os.write(theirs, b"end")
+    written = b""
+    while not written.endswith(b"end"):
+        written += os.read(ours, 10_000)
+    os.close(ours)
+    os.close(theirs)
+    assert result.stdout.strip() == str(len(CONTENT))
+    assert b"Downloading tiny.h5" in written
+    assert b"512.0/512.0 kB" in written
