@@ -89,7 +89,8 @@ def image_jobs(source: StreamSource, every: int) -> Iterator[ImageJob]:
         if path.suffix.lower() in IMAGE_SUFFIXES or not path.exists():
             return _listed([path], every)
         return _frames(_opened(str(path), path), every)
-    if isinstance(source, int):
+    # True and False are whole numbers in Python, but nobody means a camera by them.
+    if isinstance(source, int) and not isinstance(source, bool):
         return _frames(_opened(source, f"camera {source}"), every)
     check_several(source, instead="detect")
     return _listed(source, every)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from facekit import storage
 from facekit.embedding.folding import LayerWeights
@@ -17,7 +18,11 @@ _VERSION = 1
 
 
 def write_embedder(
-    path: str | os.PathLike[str], record: WeightsRecord, arrays: LayerWeights
+    path: str | os.PathLike[str],
+    record: WeightsRecord,
+    arrays: LayerWeights,
+    *,
+    half_precision: bool = False,
 ) -> None:
     """Writes weights and their record to one safetensors file.
 
@@ -25,26 +30,24 @@ def write_embedder(
         path: Where to write, ending in ``.safetensors``.
         record: What is known about the weights.
         arrays: The weights of the folded network.
+        half_precision: Whether to round the weights to float16.
 
     Raises:
-        InvalidArgumentError: If the path ends otherwise.
+        InvalidArgumentError: If the path ends otherwise, or a weight is too large for float16.
         FileFormatError: If the file cannot be written.
     """
     if Path(path).suffix != ".safetensors":
         raise InvalidArgumentError(
             f"the file of an embedder ends in .safetensors, got {os.fspath(path)!r}"
         )
-    storage.write(
-        path,
-        kind=_KIND,
-        version=_VERSION,
-        header=record.to_dict(),
-        arrays={
-            f"{layer}/{name}": array
-            for layer, weights in arrays.items()
-            for name, array in weights.items()
-        },
-    )
+    flat: storage.Arrays = {
+        f"{layer}/{name}": array
+        for layer, weights in arrays.items()
+        for name, array in weights.items()
+    }
+    if half_precision:
+        flat = {name: _halved(array, name) for name, array in flat.items()}
+    storage.write(path, kind=_KIND, version=_VERSION, header=record.to_dict(), arrays=flat)
 
 
 def read_embedder(path: Path) -> tuple[WeightsRecord, LayerWeights]:
@@ -71,3 +74,11 @@ def read_embedder(path: Path) -> tuple[WeightsRecord, LayerWeights]:
             f"{path}: describes weights that this facekit does not understand ({error}); it was "
             "written by another version. Upgrade facekit, or make the file again"
         ) from error
+
+
+def _halved(array: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float16]:
+    if np.abs(array).max(initial=0.0) > np.finfo(np.float16).max:
+        raise InvalidArgumentError(
+            f"half_precision: {name} holds {np.abs(array).max():g}, too large for float16"
+        )
+    return array.astype(np.float16)

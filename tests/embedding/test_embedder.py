@@ -149,6 +149,31 @@ def test_both_engines_give_the_same_embeddings(architecture: Architecture) -> No
         np.testing.assert_allclose(slow.embed(PICTURES[:count]), expected, atol=1e-4)
 
 
+def test_half_precision_halves_the_file_and_hardly_changes_an_embedding(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    embedder.save(tmp_path / "single.safetensors")
+    embedder.save(tmp_path / "half.safetensors", half_precision=True)
+    half = Embedder(tmp_path / "half.safetensors")
+    assert half.record == embedder.record
+    np.testing.assert_allclose(half.embed(PICTURES), embedder.embed(PICTURES), atol=2e-3)
+    single_size, half_size = (
+        (tmp_path / name).stat().st_size for name in ("single.safetensors", "half.safetensors")
+    )
+    assert half_size < 0.6 * single_size
+
+
+def test_half_precision_refuses_what_it_cannot_hold(tmp_path: Path, network: Any) -> None:
+    large = keras.models.clone_model(network)
+    large.set_weights(network.get_weights())
+    kernel = large.get_layer("Bottleneck").weights[0]
+    kernel.assign(kernel * 1e9)
+    embedder = Embedder.from_network(large, SMALL_V2, name="large")
+    with pytest.raises(InvalidArgumentError, match="Bottleneck/kernel"):
+        embedder.save(tmp_path / "half.safetensors", half_precision=True)
+    assert not (tmp_path / "half.safetensors").exists()
+
+
 @pytest.mark.parametrize("engine", get_args(Engine))
 def test_a_pickled_embedder_embeds_alike(network: Any, engine: Engine) -> None:
     embedder = Embedder.from_network(network, SMALL_V2, name="pickled", engine=engine)
