@@ -7,15 +7,14 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from facekit import storage
 from facekit.alignment import Aligner
 from facekit.embedding.engines import Engine, KerasNetwork, OpenVinoNetwork
+from facekit.embedding.files import write_embedder
 from facekit.embedding.folding import (
     LayerWeights,
     assign,
@@ -26,26 +25,10 @@ from facekit.embedding.folding import (
 )
 from facekit.embedding.names import HEAD_LAYER
 from facekit.embedding.network import Architecture, build_network
-from facekit.embedding.published import read_published
-from facekit.embedding.weights import (
-    DEFAULT_WEIGHTS,
-    REGISTRY,
-    WeightsRecord,
-    identify,
-    locate,
-    record_for,
-)
-from facekit.errors import (
-    InvalidArgumentError,
-    RandomWeightsWarning,
-    WeightsError,
-    WeightsNotFoundError,
-)
+from facekit.embedding.reading import read_weights
+from facekit.embedding.weights import DEFAULT_WEIGHTS, WeightsRecord
+from facekit.errors import InvalidArgumentError, RandomWeightsWarning
 from facekit.progress import track
-
-_FILE_KIND = "facekit.embedder"
-_FILE_VERSION = 1
-_READABLE_SUFFIXES = (".safetensors", ".npz", ".h5")
 
 
 class Embedder:
@@ -71,6 +54,7 @@ class Embedder:
     Raises:
         WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
         WeightsError: If the file is damaged or altered or does not fit.
+        FileFormatError: If a file that :meth:`save` wrote is damaged, altered, or too new.
         InvalidArgumentError: If an argument lies outside its range.
 
     Warns:
@@ -109,12 +93,8 @@ class Embedder:
             )
         if weights is None:
             record, arrays = _random(architecture or Architecture(), seed)
-        elif isinstance(weights, str) and not _looks_like_path(weights):
-            record = record_for(weights)
-            path, file = locate(record)
-            arrays = read_published(path, file.layout, record.architecture)
         else:
-            record, arrays = _read_path(Path(weights))
+            record, arrays = read_weights(weights)
         self._start(record, arrays, batch_size, threads, engine)
 
     @classmethod
@@ -284,24 +264,7 @@ class Embedder:
             InvalidArgumentError: If the path ends otherwise, or a weight is too large for float16.
             FileFormatError: If the file cannot be written.
         """
-        if Path(path).suffix != ".safetensors":
-            raise InvalidArgumentError(
-                f"the file of an embedder ends in .safetensors, got {os.fspath(path)!r}"
-            )
-        arrays = {
-            f"{layer}/{name}": array
-            for layer, arrays in self._arrays.items()
-            for name, array in arrays.items()
-        }
-        if half_precision:
-            arrays = {name: _halved(array, name) for name, array in arrays.items()}
-        storage.write(
-            path,
-            kind=_FILE_KIND,
-            version=_FILE_VERSION,
-            header=self.record.to_dict(),
-            arrays=arrays,
-        )
+        write_embedder(path, self.record, self._arrays, half_precision=half_precision)
 
     def _checked(
         self, faces: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
@@ -329,46 +292,6 @@ def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None
             raise InvalidArgumentError(f"{name} must be a positive whole number, got {count!r}")
     if engine not in get_args(Engine):
         raise InvalidArgumentError(f"engine must be one of {get_args(Engine)}, got {engine!r}")
-
-
-def _halved(array: npt.NDArray[np.float32], name: str) -> npt.NDArray[Any]:
-    if np.abs(array).max(initial=0.0) > np.finfo(np.float16).max:
-        raise InvalidArgumentError(
-            f"half_precision: {name} holds {np.abs(array).max():g}, too large for float16"
-        )
-    return array.astype(np.float16)
-
-
-def _looks_like_path(weights: str) -> bool:
-    return os.sep in weights or "/" in weights or Path(weights).suffix in _READABLE_SUFFIXES
-
-
-def _read_path(path: Path) -> tuple[WeightsRecord, LayerWeights]:
-    if path.is_dir():
-        inside = [file for file in sorted(path.iterdir()) if _is_published_name(file)]
-        if not inside:
-            raise WeightsNotFoundError(f"{path}: the folder holds no weights file")
-        path = inside[0]
-    if not path.is_file():
-        raise WeightsNotFoundError(f"{path}: no such file; give a path, a name, or None")
-    if path.suffix == ".safetensors":
-        header, flat = storage.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)
-        arrays: LayerWeights = {}
-        for key, array in flat.items():
-            layer, _, name = key.rpartition("/")
-            arrays.setdefault(layer, {})[name] = array.astype(np.float32, copy=False)
-        return WeightsRecord.from_dict(header), arrays
-    if path.suffix in _READABLE_SUFFIXES:
-        record, file = identify(path)
-        return record, read_published(path, file.layout, record.architecture)
-    raise WeightsError(
-        f"{path}: files of weights end in {', '.join(_READABLE_SUFFIXES)}; nothing else is read"
-    )
-
-
-def _is_published_name(path: Path) -> bool:
-    published = {file.name for record in REGISTRY.values() for file in record.files}
-    return path.suffix == ".safetensors" or path.name in published
 
 
 def _random(architecture: Architecture, seed: int) -> tuple[WeightsRecord, LayerWeights]:

@@ -55,7 +55,11 @@ def assign(network: Any, weights: LayerWeights) -> None:
 
 
 def check_fit(
-    weights: LayerWeights, shapes: Mapping[tuple[str, str], tuple[int, ...]], network: str
+    weights: LayerWeights,
+    shapes: Mapping[tuple[str, str], tuple[int, ...]],
+    network: str,
+    *,
+    source: str = "",
 ) -> None:
     """Checks that weights fit a network by name and shape: nothing missing, nothing left over.
 
@@ -63,11 +67,13 @@ def check_fit(
         weights: Weights by layer and weight name.
         shapes: The shapes that the network needs, by layer and weight name.
         network: What to call the network.
+        source: Where the weights come from; the message begins with it.
 
     Raises:
         WeightsError: If names or shapes differ, or a weight is not finite; the message names the
             first few.
     """
+    origin = f"{source}: " if source else ""
     sources = {
         (layer, name): array for layer, arrays in weights.items() for name, array in arrays.items()
     }
@@ -81,12 +87,14 @@ def check_fit(
     if problems:
         shown = "; ".join(sorted(problems)[:3])
         raise WeightsError(
-            f"the weights do not fit the network {network}: {shown}"
+            f"{origin}the weights do not fit the network {network}: {shown}"
             + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
         )
     for key, array in sources.items():
         if not np.isfinite(array).all():
-            raise WeightsError(f"the weights hold NaN or infinite values in {'/'.join(key)}")
+            raise WeightsError(
+                f"{origin}the weights hold NaN or infinite values in {'/'.join(key)}"
+            )
 
 
 def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeights:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import h5py
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,7 @@ from facekit import (
     WeightsError,
     WeightsNotFoundError,
     load_image,
+    storage,
 )
 from facekit.embedding import Architecture, build_network
 from facekit.embedding.engines import Engine
@@ -279,7 +281,7 @@ def test_random_weights_follow_the_seed() -> None:
 
 
 def test_random_weights_have_no_thresholds() -> None:
-    with pytest.raises(InvalidArgumentError, match="known: none"):
+    with pytest.raises(InvalidArgumentError, match="none was measured"):
         random_embedder().record.threshold()
 
 
@@ -492,6 +494,137 @@ def test_published_weights_survive_saving(
     assert loaded.record == replace(embedder.record, files=())
     assert loaded.record.identity == embedder.record.identity
     np.testing.assert_array_equal(loaded.embed(PICTURES), embedder.embed(PICTURES))
+
+
+@pytest.fixture
+def bundled_record(
+    saved: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[WeightsRecord, Path]:
+    """A record of weights in facekit's own format, and their file in the package's folder."""
+    path = tmp_path / "bundled" / "small.safetensors"
+    path.parent.mkdir()
+    shutil.copyfile(saved, path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = replace(
+        embedder.record, files=(WeightsFile(path.name, "facekit", sha256),), licence="of the record"
+    )
+    monkeypatch.setattr("facekit.embedding.retrieval.BUNDLED", path.parent)
+    monkeypatch.setattr("facekit.embedding.weights.REGISTRY", {"small": record})
+    return record, path
+
+
+def test_bundled_weights_are_loaded_by_name(
+    bundled_record: tuple[WeightsRecord, Path], embedder: Embedder
+) -> None:
+    loaded = Embedder("small")
+    assert loaded.record is bundled_record[0]
+    np.testing.assert_array_equal(loaded.embed(PICTURES), embedder.embed(PICTURES))
+
+
+def test_an_altered_bundled_file_is_refused(bundled_record: tuple[WeightsRecord, Path]) -> None:
+    path = bundled_record[1]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"small\.safetensors: has SHA-256 .*fetch it again"):
+        Embedder("small")
+
+
+@pytest.mark.parametrize("change", [{"version": "2"}, {"architecture": SMALL_V1}])
+def test_a_bundled_file_of_other_weights_is_refused(
+    bundled_record: tuple[WeightsRecord, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+) -> None:
+    other = replace(bundled_record[0], **change)
+    monkeypatch.setattr("facekit.embedding.weights.REGISTRY", {"small": other})
+    with pytest.raises(WeightsError, match=r"small\.safetensors: holds the weights small@"):
+        Embedder("small")
+
+
+# A file of facekit's own whose content cannot be used, though nobody altered it.
+
+
+def write_own(path: Path, embedder: Embedder, **change: Any) -> Path:
+    """Writes a file as another version or another program might."""
+    parts: dict[str, Any] = {
+        "kind": "facekit.embedder",
+        "version": 1,
+        "header": embedder.record.to_dict(),
+        "arrays": {
+            f"{layer}/{name}": array
+            for layer, arrays in embedder._arrays.items()
+            for name, array in arrays.items()
+        },
+    }
+    storage.write(path, **{**parts, **change})
+    return path
+
+
+def test_a_file_in_half_precision_is_read(embedder: Embedder, saved: Path, tmp_path: Path) -> None:
+    halves = {
+        f"{layer}/{name}": array.astype(np.float16)
+        for layer, arrays in embedder._arrays.items()
+        for name, array in arrays.items()
+    }
+    path = write_own(tmp_path / "half.safetensors", embedder, arrays=halves)
+    assert path.stat().st_size < 0.6 * saved.stat().st_size
+    np.testing.assert_allclose(Embedder(path).embed(PICTURES), embedder.embed(PICTURES), atol=5e-3)
+
+
+def test_a_file_from_a_newer_facekit_is_refused(embedder: Embedder, tmp_path: Path) -> None:
+    path = write_own(tmp_path / "new.safetensors", embedder, version=2)
+    with pytest.raises(FileFormatError, match=r"new\.safetensors: has format version 2.*upgrade"):
+        Embedder(path)
+
+
+def test_a_record_with_a_part_of_the_future_is_refused(embedder: Embedder, tmp_path: Path) -> None:
+    header = {**embedder.record.to_dict(), "mood": "cheerful"}
+    path = write_own(tmp_path / "new.safetensors", embedder, header=header)
+    with pytest.raises(FileFormatError, match=r"new\.safetensors: .*mood.*Upgrade facekit"):
+        Embedder(path)
+
+
+@pytest.mark.parametrize("engine", get_args(Engine))
+def test_weights_of_another_backbone_are_refused(
+    embedder: Embedder, tmp_path: Path, engine: Engine
+) -> None:
+    header = {**embedder.record.to_dict(), "architecture": SMALL_V1.to_dict()}
+    path = write_own(tmp_path / "other.safetensors", embedder, header=header)
+    with pytest.raises(
+        WeightsError, match=r"other\.safetensors: .*do not fit the network inception_resnet_v1"
+    ):
+        Embedder(path, engine=engine)
+
+
+def test_weights_of_another_shape_are_refused(embedder: Embedder, tmp_path: Path) -> None:
+    wider = replace(SMALL_V2, embedding_size=65)
+    header = {**embedder.record.to_dict(), "architecture": wider.to_dict()}
+    path = write_own(tmp_path / "wide.safetensors", embedder, header=header)
+    with pytest.raises(WeightsError, match=r"wide\.safetensors: .*Bottleneck/bias has shape"):
+        Embedder(path)
+
+
+def test_a_missing_array_is_noticed(embedder: Embedder, tmp_path: Path) -> None:
+    arrays = {"Bottleneck/kernel": embedder._arrays["Bottleneck"]["kernel"]}
+    path = write_own(tmp_path / "few.safetensors", embedder, arrays=arrays)
+    with pytest.raises(WeightsError, match=r"few\.safetensors: .*is missing"):
+        Embedder(path)
+
+
+@pytest.mark.parametrize("name", ["deepface-facenet", "deepface-facenet512"])
+def test_a_file_of_deepface_under_its_name_must_fit(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = REGISTRY[name].files[0]
+    path = tmp_path / "weights" / name / file.name
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as content:
+        content["Conv2d_1a_3x3/Conv2d_1a_3x3/kernel:0"] = np.zeros((3, 3, 3, 32), np.float32)
+    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
+    for weights in (name, path):
+        with pytest.raises(WeightsError, match=rf"{file.name}: .*is missing"):
+            Embedder(weights)
 
 
 # The real weights.
