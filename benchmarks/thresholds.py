@@ -1,26 +1,25 @@
 """Measures the distances between strangers, from which the thresholds of a set of weights follow.
 
     python benchmarks/thresholds.py pool/
+    python benchmarks/thresholds.py pool/ --held-out 0.05
 
 reads the folder of a face pool: ``index.csv`` (with the columns ``archive, name, label``, the box,
 the keypoints and ``score``) and the archives of pictures that it names. Two faces of each of many
 people are aligned and embedded, and every pair of faces of different people is compared. Printed
 are the quantiles of these distances (the thresholds) and the share of pairs of one person within
-them.
+them. For weights that were trained on the pool, ``--held-out`` takes all faces of the people that a
+configuration with ``validation`` of that share kept out of the training.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import random
-import zipfile
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from facekit import Embedder, Face, Keypoints
+from facekit import Embedder
+from facekit.training import FaceDataset
 
 RATES = (0.01, 0.001, 0.0001)
 
@@ -30,23 +29,25 @@ def main() -> None:
     parser.add_argument("pool", type=Path)
     parser.add_argument("--people", type=int, default=1500)
     parser.add_argument("--archives", default="celeba", help="only archives of this beginning")
+    parser.add_argument("--held-out", type=float, metavar="SHARE")
     parser.add_argument("--weights", default=None)
     options = parser.parse_args()
     embedder = Embedder(options.weights) if options.weights else Embedder()
-    rows = _two_of_each(options.pool, options.archives, options.people)
     aligner = embedder.aligner()
-    archives = {name: zipfile.ZipFile(options.pool / name) for name in {r["archive"] for r in rows}}
-    pictures = [
-        aligner.align(archives[row["archive"]].read(row["name"]), [_face(row)])[0] for row in rows
-    ]
-    embeddings = embedder.embed(pictures, progress=True).astype(np.float64)
-    labels = np.array([row["label"] for row in rows])
-    upper = np.triu_indices(len(rows), 1)
-    distances = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * embeddings @ embeddings.T))[upper]
-    same = (labels[:, None] == labels)[upper]
-    print(
-        f"{len(rows):,} faces of {len(set(labels)):,} people, {embedder.record.identity}, {aligner}"
+    faces = FaceDataset.from_pool(
+        options.pool, input_size=aligner.size, aligner=aligner, labelled_only=False
     )
+    if options.held_out:
+        faces = faces.split(options.held_out, seed=0)[1]
+        faces = faces.subset(np.flatnonzero(faces.labels >= 0))
+    else:
+        faces = faces.subset(two_of_each(faces, options.archives, options.people))
+    embeddings = embed(embedder, faces).astype(np.float64)
+    upper = np.triu_indices(len(faces), 1)
+    distances = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * embeddings @ embeddings.T))[upper]
+    same = (faces.labels[:, None] == faces.labels)[upper]
+    people = len(set(faces.labels))
+    print(f"{len(faces):,} faces of {people:,} people, {embedder.record.identity}, {aligner}")
     print(f"{(~same).sum():,} pairs of strangers, {same.sum():,} of one person")
     for rate in RATES:
         threshold = float(np.quantile(distances[~same], rate))
@@ -57,25 +58,22 @@ def main() -> None:
         )
 
 
-def _two_of_each(pool: Path, archives: str, people: int) -> list[dict[str, str]]:
-    with (pool / "index.csv").open(newline="") as stream:
-        rows = [
-            row
-            for row in csv.DictReader(stream)
-            if row["label"] and float(row["score"]) > 0.99 and row["archive"].startswith(archives)
-        ]
-    random.Random(0).shuffle(rows)
-    by_person: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for row in rows:
-        by_person[row["label"]].append(row)
-    chosen = [photos[:2] for photos in by_person.values() if len(photos) >= 2][:people]
-    return [row for photos in chosen for row in photos]
+def two_of_each(faces: FaceDataset, archives: str, people: int) -> list[int]:
+    """Returns the places of two faces each of so many people, drawn at random."""
+    photos: dict[int, list[int]] = {}
+    for place in np.random.default_rng(0).permutation(len(faces)):
+        if faces.labels[place] >= 0 and faces.keys[place].startswith(archives):
+            photos.setdefault(int(faces.labels[place]), []).append(int(place))
+    chosen = [places[:2] for places in photos.values() if len(places) >= 2][:people]
+    return [place for places in chosen for place in places]
 
 
-def _face(row: dict[str, str]) -> Face:
-    x1, y1, x2, y2 = (float(row[f"box_{corner}"]) for corner in ("x1", "y1", "x2", "y2"))
-    points = ((float(row[f"{p}_x"]), float(row[f"{p}_y"])) for p in Keypoints._fields)
-    return Face((x1, y1, x2 - x1, y2 - y1), float(row["score"]), Keypoints(*points))
+def embed(embedder: Embedder, faces: FaceDataset) -> np.ndarray:
+    parts = [
+        embedder.embed(faces.images(np.arange(start, min(start + 256, len(faces)))))
+        for start in range(0, len(faces), 256)
+    ]
+    return np.concatenate(parts)
 
 
 if __name__ == "__main__":
