@@ -19,8 +19,9 @@ entries = st.lists(st.tuples(names, st.integers(1, 4)), max_size=6)
 
 
 def embeddings_of(count: int, first: int = 0) -> npt.NDArray[np.float32]:
-    """Returns vectors that can be told apart."""
-    return np.arange(first, first + SIZE * count, dtype=np.float32).reshape(count, SIZE)
+    """Returns unit vectors that can be told apart."""
+    rows = np.arange(first, first + count)[:, None] ** np.arange(SIZE) + np.eye(SIZE)[0]
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def gallery_of(people: list[tuple[str, int]]) -> Gallery:
@@ -121,7 +122,7 @@ def test_a_gallery_does_not_follow_changes_of_what_was_added() -> None:
 
 def test_other_numbers_become_single_precision() -> None:
     gallery = Gallery("example@1", SIZE)
-    gallery.add("Ada", np.ones((1, SIZE)), ["ada.jpg"])  # type: ignore[arg-type]
+    gallery.add("Ada", np.eye(1, SIZE), ["ada.jpg"])  # type: ignore[arg-type]
     assert gallery.embeddings.dtype == np.float32
 
 

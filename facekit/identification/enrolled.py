@@ -1,0 +1,193 @@
+"""The enrolled embeddings with their people, as they were at one moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.identification.index import FloatArray, Index, IntArray, Neighbours, build_index
+
+# How many nearest photos are looked at to find those of other people, beyond a person's own.
+_OTHERS = 16
+_MOST_LOOKED_AT = 1024
+
+
+class Enrolled:
+    """Embeddings and people that never change, so that any number of threads may read them.
+
+    Args:
+        embeddings: ``(n, d)``. Rows of erased photos hold zeros.
+        labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
+        classes: The people, sorted, ``(k,)``.
+        index: What searches the embeddings; made when it is first needed by default.
+
+    Attributes:
+        embeddings: As given.
+        labels: As given.
+        classes: As given.
+        rows: The rows that are not erased.
+    """
+
+    def __init__(
+        self,
+        embeddings: npt.NDArray[Any],
+        labels: npt.NDArray[Any],
+        classes: npt.NDArray[Any],
+        index: Index | None = None,
+    ) -> None:
+        self.embeddings, self.labels, self.classes = embeddings, labels, classes
+        self._index = index
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: npt.NDArray[Any],
+        people: Sequence[tuple[int, str]],
+        owners: IntArray,
+    ) -> Enrolled:
+        """Puts together what a catalogue says.
+
+        Args:
+            embeddings: All rows, ``(n, d)``.
+            people: Number and name of everybody, by name.
+            owners: Number and person of every photo, ``(m, 2)``; photos count from 1.
+        """
+        numbers = np.array([number for number, _ in people], dtype=np.int64)
+        by_number = np.argsort(numbers)
+        labels = np.full(len(embeddings), -1, dtype=np.int32)
+        if len(owners):
+            labels[owners[:, 0] - 1] = by_number[np.searchsorted(numbers[by_number], owners[:, 1])]
+        return cls(embeddings, labels, np.array([name for _, name in people], dtype=object))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def rows(self) -> IntArray:
+        """The rows that are not erased."""
+        return np.flatnonzero(self.labels >= 0)
+
+    @property
+    def index(self) -> Index:
+        """What searches the embeddings."""
+        with self._lock:
+            if self._index is None:
+                self._index = build_index(self.embeddings, self._erased())
+            return self._index
+
+    def extended(self, embeddings: npt.NDArray[Any], names: Sequence[str]) -> Enrolled:
+        """Returns what there is after more photos were enrolled.
+
+        Args:
+            embeddings: All rows, the new ones last.
+            names: The people of the new ones.
+        """
+        new = np.array(sorted(set(names) - set(self._present(names))), dtype=object)
+        places = np.searchsorted(self.classes, new)
+        classes = np.insert(self.classes, places, new)
+        # Each label moves up by the number of new names before its own.
+        moved = np.arange(len(self.classes)) + np.searchsorted(
+            places, np.arange(len(self.classes)), side="right"
+        )
+        labels = self.labels
+        if len(new):
+            labels = np.where(labels >= 0, moved[labels] if len(moved) else -1, -1)
+        added = np.searchsorted(classes, np.array(names, dtype=object))
+        labels = np.concatenate([labels, added]).astype(np.int32)
+        return Enrolled(embeddings, labels, classes).with_index_of(self)
+
+    def with_index_of(self, before: Enrolled) -> Enrolled:
+        """Returns the same, with the index of an earlier state brought up to date."""
+        if before._index is None:
+            return self
+        index = before._index.updated(self.embeddings, self._erased())
+        return Enrolled(self.embeddings, self.labels, self.classes, index)
+
+    def search(self, probes: npt.NDArray[Any], count: int) -> Neighbours:
+        """Returns the nearest enrolled photos of each probe, at most ``count``."""
+        found = self.index.search(probes, count)
+        # An index that grows may know rows that are not enrolled in this state.
+        unknown = (found.rows >= len(self.labels)) | (found.rows < 0)
+        unknown |= self.labels[np.where(unknown, 0, found.rows)] < 0 if len(self.labels) else True
+        rows = np.where(unknown, -1, found.rows)
+        distances = np.where(unknown, np.inf, found.distances)
+        order = np.argsort(distances, axis=1, kind="stable")
+        return Neighbours(
+            np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        )
+
+    def near_people(self, threshold: float) -> list[tuple[str, str, float]]:
+        """Returns pairs of people at most that far apart, the nearest first."""
+        pairs = {
+            (min(own, other), max(own, other))
+            for _, own, other, distance in self._nearest_others()
+            if distance <= threshold
+        }
+        found = []
+        for first, second in pairs:
+            distances = _distances(self._photos(first), self._photos(second))
+            if distances.shape[0] > distances.shape[1]:
+                distances = distances.T
+            apart = float(np.median(distances.min(axis=1)))
+            if apart <= threshold:
+                found.append((str(self.classes[first]), str(self.classes[second]), apart))
+        return sorted(found, key=lambda pair: (pair[2], pair[:2]))
+
+    def odd_photos(self, threshold: float) -> list[tuple[int, float, int | None]]:
+        """Returns row, distance to its own person and nearer person of photos that stand out."""
+        nearest_other = {row: (other, far) for row, _, other, far in self._nearest_others()}
+        rows_of: dict[int, list[int]] = defaultdict(list)
+        for row in self.rows:
+            rows_of[int(self.labels[row])].append(int(row))
+        found: list[tuple[int, float, int | None]] = []
+        for rows in rows_of.values():
+            if len(rows) < 3:
+                continue
+            distances = _distances(self.embeddings[rows], self.embeddings[rows])
+            np.fill_diagonal(distances, np.inf)
+            for row, own in zip(rows, distances.min(axis=1), strict=True):
+                other, far = nearest_other.get(row, (None, np.inf))
+                confused = far <= threshold and far < own
+                if own > threshold or confused:
+                    found.append((row, float(own), other if far < own else None))
+        return sorted(found, key=lambda photo: (-photo[1], photo[0]))
+
+    def _nearest_others(self) -> Iterator[tuple[int, int, int, float]]:
+        # Row, person, the person of the nearest photo of somebody else, and its distance.
+        rows = self.rows
+        if len(rows) == 0:
+            return
+        most = int(np.bincount(self.labels[rows]).max())
+        found = self.search(self.embeddings[rows], min(most + _OTHERS, _MOST_LOOKED_AT))
+        for row, neighbours, distances in zip(rows, found.rows, found.distances, strict=True):
+            own = int(self.labels[row])
+            people = np.where(neighbours >= 0, self.labels[neighbours], own)
+            others = np.flatnonzero(people != own)
+            if len(others):
+                yield int(row), own, int(people[others[0]]), float(distances[others[0]])
+
+    def _photos(self, person: int) -> npt.NDArray[Any]:
+        return self.embeddings[self.labels == person]
+
+    def _present(self, names: Sequence[str]) -> list[str]:
+        places = np.searchsorted(self.classes, np.array(names, dtype=object))
+        return [
+            name
+            for name, place in zip(names, places, strict=True)
+            if place < len(self.classes) and self.classes[place] == name
+        ]
+
+    def _erased(self) -> IntArray:
+        return np.flatnonzero(self.labels < 0)
+
+
+def _distances(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> FloatArray:
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    squared: FloatArray = np.maximum(0.0, 2.0 - 2.0 * one @ other.T)
+    return np.sqrt(squared)
