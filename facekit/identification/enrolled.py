@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from facekit.identification.index import FloatArray, Index, IntArray, Neighbours, build_index
+
+UNIT_NORM_TOLERANCE = 1e-2
+"""By how much the norm of an embedding may differ from 1."""
 
 # How many nearest photos are looked at to find those of other people, beyond a person's own.
 _OTHERS = 16
@@ -30,7 +33,6 @@ class Enrolled:
         embeddings: As given.
         labels: As given.
         classes: As given.
-        rows: The rows that are not erased.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Enrolled:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
+    @cached_property
     def rows(self) -> IntArray:
         """The rows that are not erased."""
         return np.flatnonzero(self.labels >= 0)
@@ -80,6 +82,28 @@ class Enrolled:
             if self._index is None:
                 self._index = build_index(self.embeddings, self._erased())
             return self._index
+
+    @cached_property
+    def by_person(self) -> tuple[IntArray, IntArray]:
+        """The rows sorted by person, and where each person's begin, ``(k + 1,)``."""
+        order = np.argsort(self.labels, kind="stable")
+        return order, np.searchsorted(self.labels[order], np.arange(len(self.classes) + 1))
+
+    @cached_property
+    def centroids(self) -> npt.NDArray[Any]:
+        """The mean of each person's embeddings, scaled to unit norm, ``(k, d)``."""
+        order, starts = self.by_person
+        rows = order[starts[0] :]
+        sums = np.add.reduceat(self.embeddings[rows].astype(np.float64), starts[:-1] - starts[0])
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        # Opposite embeddings have no mean direction; any will do.
+        centroids: npt.NDArray[Any] = sums / np.where(norms > 0, norms, 1.0)
+        return centroids.astype(self.embeddings.dtype)
+
+    def photos_of(self, person: int) -> IntArray:
+        """Returns the rows of a person, by the index in :attr:`classes`."""
+        order, starts = self.by_person
+        return order[starts[person] : starts[person + 1]]
 
     def extended(self, embeddings: npt.NDArray[Any], names: Sequence[str]) -> Enrolled:
         """Returns what there is after more photos were enrolled.
@@ -131,7 +155,9 @@ class Enrolled:
         }
         found = []
         for first, second in pairs:
-            distances = _distances(self._photos(first), self._photos(second))
+            distances = _distances(
+                self.embeddings[self.photos_of(first)], self.embeddings[self.photos_of(second)]
+            )
             if distances.shape[0] > distances.shape[1]:
                 distances = distances.T
             apart = float(np.median(distances.min(axis=1)))
@@ -142,20 +168,18 @@ class Enrolled:
     def odd_photos(self, threshold: float) -> list[tuple[int, float, int | None]]:
         """Returns row, distance to its own person and nearer person of photos that stand out."""
         nearest_other = {row: (other, far) for row, _, other, far in self._nearest_others()}
-        rows_of: dict[int, list[int]] = defaultdict(list)
-        for row in self.rows:
-            rows_of[int(self.labels[row])].append(int(row))
         found: list[tuple[int, float, int | None]] = []
-        for rows in rows_of.values():
+        for person in range(len(self.classes)):
+            rows = self.photos_of(person)
             if len(rows) < 3:
                 continue
             distances = _distances(self.embeddings[rows], self.embeddings[rows])
             np.fill_diagonal(distances, np.inf)
             for row, own in zip(rows, distances.min(axis=1), strict=True):
-                other, far = nearest_other.get(row, (None, np.inf))
+                other, far = nearest_other.get(int(row), (None, np.inf))
                 confused = far <= threshold and far < own
                 if own > threshold or confused:
-                    found.append((row, float(own), other if far < own else None))
+                    found.append((int(row), float(own), other if far < own else None))
         return sorted(found, key=lambda photo: (-photo[1], photo[0]))
 
     def _nearest_others(self) -> Iterator[tuple[int, int, int, float]]:
@@ -171,9 +195,6 @@ class Enrolled:
             others = np.flatnonzero(people != own)
             if len(others):
                 yield int(row), own, int(people[others[0]]), float(distances[others[0]])
-
-    def _photos(self, person: int) -> npt.NDArray[Any]:
-        return self.embeddings[self.labels == person]
 
     def _present(self, names: Sequence[str]) -> list[str]:
         places = np.searchsorted(self.classes, np.array(names, dtype=object))

@@ -17,15 +17,12 @@ import numpy.typing as npt
 
 from facekit.errors import EnrolmentError, FileFormatError, InvalidArgumentError
 from facekit.identification.catalogue import Catalogue, EnrolledPhoto, PhotoSource
-from facekit.identification.enrolled import Enrolled
+from facekit.identification.enrolled import UNIT_NORM_TOLERANCE, Enrolled
 from facekit.identification.vectors import FileVectors, MemoryVectors, VectorStore
 
 CHECKED_AT_OPENING = 20_000
 """Up to this many photos, :meth:`facekit.Gallery.open` checks every byte; see
 :meth:`facekit.Gallery.check`."""
-
-UNIT_NORM_TOLERANCE = 1e-2
-"""By how much the norm of an embedding may differ from 1."""
 
 _CATALOGUE = "gallery.sqlite"
 

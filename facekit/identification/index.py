@@ -118,9 +118,16 @@ class FaissIndex:
         coarse = max(count, _COARSE_CANDIDATES)
         with self._lock:
             embeddings = self._embeddings
-            _, rows = self._bits.search(_signs(probes), coarse)
-        nearest = _ordered(probes, embeddings, rows)
-        return Neighbours(nearest.rows[:, :count], nearest.distances[:, :count])
+            _, coarse_rows = self._bits.search(_signs(probes), coarse)
+        rows = np.full((len(probes), count), -1, dtype=np.int64)
+        for index, (probe, candidates) in enumerate(zip(probes, coarse_rows, strict=True)):
+            candidates = candidates[candidates >= 0]
+            vectors = embeddings[candidates]
+            similarity = vectors @ probe.astype(vectors.dtype)
+            similarity[~vectors.any(axis=1)] = -2.0  # erased rows
+            nearest = np.argsort(-similarity, kind="stable")[:count]
+            rows[index, : len(nearest)] = candidates[nearest]
+        return _ordered(probes, embeddings, rows)
 
     def updated(self, embeddings: npt.NDArray[Any], erased: IntArray) -> FaissIndex:
         """Returns an index of all rows, the new ones among them: itself."""
@@ -163,7 +170,7 @@ def _signs(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def _ordered(
     probes: npt.NDArray[Any], embeddings: npt.NDArray[Any], rows: IntArray
 ) -> Neighbours:
-    # The matrix product cancels where two embeddings nearly coincide, so that the distances of
+    # A product of vectors cancels where two embeddings nearly coincide, so that the distances of
     # those found are computed from the differences.
     distances = np.full(rows.shape, np.inf)
     for index, (probe, found) in enumerate(zip(probes, rows, strict=True)):
