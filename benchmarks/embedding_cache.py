@@ -72,9 +72,7 @@ def embed_folder(folder: Path, embedder: Embedder, cache: Path | None) -> Embedd
             sources.append(f"{photo.parent.name}/{photo.name}")
             central.append(index == nearest)
     embeddings = embedder.embed(np.concatenate(aligned), progress=True)
-    faces_found = EmbeddedFaces(
-        embeddings, np.array(people), np.array(sources), np.array(central)
-    )
+    faces_found = EmbeddedFaces(embeddings, np.array(people), np.array(sources), np.array(central))
     return _written(faces_found, embedder, cache)
 
 

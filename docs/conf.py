@@ -106,7 +106,10 @@ _SPELT_OUT = {
     "FloatArray": "~numpy.typing.NDArray[~numpy.float64]",
     "OutcomeStatus": 'Literal["enrolled", "several faces", "no face", "unreadable", "not a photo"]',
     "Point": "tuple[float, float]",
-    "Strategy": 'Literal["svm", "nearest"]',
+    "Strategy": 'Literal["svm", "nearest", "centroid"]',
+    "Measure": 'Literal["nearest", "centroid"]',
+    "Threshold": 'float | Literal["auto"] | None',
+    "IntArray": "~numpy.typing.NDArray[~numpy.int64]",
     "_Matrix": "~numpy.typing.NDArray[~numpy.float64]",
 }
 

@@ -184,7 +184,9 @@ class DistanceTable:
         return {
             "photos": list(self.photos),
             "rates": list(self.rates),
-            "strangers": {name: [list(row) for row in rows] for name, rows in self.strangers.items()},
+            "strangers": {
+                name: [list(row) for row in rows] for name, rows in self.strangers.items()
+            },
             "same": {name: [list(row) for row in rows] for name, rows in self.same.items()},
             "source": self.source,
         }

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from facekit.distances import DistanceTable
+from facekit.embedding.distance_tables import FACENET_VGGFACE2
 from facekit.embedding.network import Architecture
 from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
 
@@ -141,6 +142,7 @@ _FACENET_VGGFACE2 = WeightsRecord(
     ),
     alignment=MappingProxyType({"size": 160, "mode": "crop", "margin": 0.25}),
     thresholds=MappingProxyType({0.01: 1.097, 0.001: 0.971, 0.0001: 0.867}),
+    distances=FACENET_VGGFACE2,
     files=(
         WeightsFile(
             "weights.npz",

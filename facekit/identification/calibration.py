@@ -125,13 +125,14 @@ def distances_between_people(
     if measure == "centroid":
         similarity = probes @ enrolled.centroids.T
         similarity[np.arange(len(rows)), own] = -1.0
-        nearest: FloatArray = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * similarity.max(axis=1)))
-        return nearest.astype(np.float64)
+        nearest = similarity.max(axis=1).astype(np.float64)
+        to_centroids: FloatArray = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * nearest))
+        return to_centroids
     most_photos = int(np.bincount(enrolled.labels[enrolled.rows]).max())
     found = enrolled.search(probes, min(most_photos + 1, len(enrolled.labels)))
     people = np.where(found.rows >= 0, enrolled.labels[found.rows], own[:, None])
-    distances = np.where(people == own[:, None], np.inf, found.distances).min(axis=1)
-    return distances[np.isfinite(distances)]
+    others: FloatArray = np.where(people == own[:, None], np.inf, found.distances).min(axis=1)
+    return others[np.isfinite(others)]
 
 
 def _expected(

@@ -83,7 +83,7 @@ class Catalogue:
 
     def __init__(self, path: Path | None, timeout: float = 10.0) -> None:
         self._shown = "the gallery" if path is None else str(path)
-        self._timeout = timeout
+        self._path, self._timeout = path, timeout
         with self._errors_explained():
             self._database = sqlite3.connect(
                 ":memory:" if path is None else f"{path.absolute().as_uri()}?mode=rw",
@@ -116,6 +116,13 @@ class Catalogue:
             FileFormatError: If it is not.
         """
         (kind,) = self._query("PRAGMA application_id")[0]
+        # SQLite itself notices only when it reads a page that is missing.
+        pages = self._query("PRAGMA page_count")[0][0] * self._query("PRAGMA page_size")[0][0]
+        if self._path is not None and self._path.stat().st_size != pages:
+            raise FileFormatError(
+                f"{self._shown}: is truncated or damaged, it has {self._path.stat().st_size:,} "
+                f"bytes and should have {pages:,}; restore the gallery from a copy"
+            )
         (version,) = self._query("PRAGMA user_version")[0]
         if kind != _APPLICATION_ID:
             raise FileFormatError(f"{self._shown}: is no facekit gallery, or is damaged")
@@ -231,9 +238,7 @@ class Catalogue:
         for offset, (person, photo, vector) in enumerate(zip(people, photos, vectors, strict=True)):
             box = None if photo.box is None else json.dumps([float(value) for value in photo.box])
             checksum = _checksum(person, photo.source, photo.sha256, box, vector=vector)
-            rows.append(
-                (first + offset, person, _bytes(photo.source), photo.sha256, box, checksum)
-            )
+            rows.append((first + offset, person, _bytes(photo.source), photo.sha256, box, checksum))
         self._database.executemany(
             "INSERT INTO photos VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?)", rows
         )
@@ -334,9 +339,7 @@ class Catalogue:
                     f"{self._shown}: another process has been changing the gallery for "
                     f"{self._timeout:g} seconds; nothing was changed, try again"
                 ) from error
-            raise FileFormatError(
-                f"{self._shown}: cannot be read or written ({error})"
-            ) from error
+            raise FileFormatError(f"{self._shown}: cannot be read or written ({error})") from error
         except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise FileFormatError(
                 f"{self._shown}: is damaged or no gallery ({error}); restore it from a copy"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -113,9 +112,9 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         strategy: ``"svm"``: a linear support vector machine, one person against the rest; of more
-            than 32 people only the eight nearest are told apart, for each face. ``"nearest"``: the person
-            of the nearest enrolled embedding. ``"centroid"``: the person with the nearest mean of
-            embeddings; the threshold applies to the distance to that mean.
+            than 32 people only the eight nearest are told apart for each face. ``"nearest"``: the
+            person of the nearest enrolled embedding. ``"centroid"``: the person with the nearest mean
+            of embeddings; the threshold applies to the distance to that mean.
         unknown: The false-accept rate to aim at: the share of the faces of strangers that get a
             name although they should not, in (0, 1).
         threshold: ``"auto"``: what ``unknown`` asks for. A number: this Euclidean distance between
@@ -131,8 +130,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: The names of the enrolled people, sorted, ``(k,)``.
         threshold_: The largest distance at which a name is given, or ``None``.
-        calibration_: Where it comes from, a :class:`facekit.identification.calibration.Calibration`,
-            or ``None`` without a threshold.
+        calibration_: Where it comes from, a
+            :class:`facekit.identification.calibration.Calibration`; ``None`` without a threshold.
         coef_: For ``"svm"`` with two to 32 people: the weights of the decision functions.
         intercept_: Likewise, their constants.
 
@@ -185,7 +184,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 calibrated.
             ValueError: If X or y cannot be used, as scikit-learn's estimators say it.
         """
-        return self.restore(X, y, {})
+        return self._fit(X, y, None)
 
     def restore(
         self, X: npt.ArrayLike, y: npt.ArrayLike, learnt: Mapping[str, npt.NDArray[Any]]
@@ -203,6 +202,11 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             InvalidArgumentError: If ``learnt`` does not fit the people.
         """
+        return self._fit(X, y, learnt)
+
+    def _fit(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, learnt: Mapping[str, npt.NDArray[Any]] | None
+    ) -> IdentityClassifier:
         self._check_parameters()
         _check_names(y)
         embeddings, names = validate_data(self, X, y, dtype=[np.float64, np.float32])
@@ -239,7 +243,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         self.n_features_in_ = enrolled.embeddings.shape[1]
-        return self._adopt(enrolled, shift, learnt or {})
+        return self._adopt(enrolled, shift, learnt)
 
     @property
     def embeddings_(self) -> npt.NDArray[Any]:
@@ -327,7 +331,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns:
             float64 ``(n, k)``: the SVM's decision values, or the negated squared distances to each
             person. Of more than 32 people, those who are not among the nearest eight have a score
-            below all others. For two people ``(n,)``, positive for the second, as scikit-learn has it.
+            below all others. For two people ``(n,)``, positive for the second, as scikit-learn has
+            it.
         """
         X = self._validated(X)
         scores = np.zeros((len(X), len(self.classes_)))
@@ -401,7 +406,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         enrolled: Enrolled,
         shift: tuple[float, int] | None = None,
-        learnt: Mapping[str, npt.NDArray[Any]] = MappingProxyType({}),
+        learnt: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> IdentityClassifier:
         calibration: Calibration | None = None
         if self.threshold is not None:
@@ -421,7 +426,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name in ("coef_", "intercept_"):
             self.__dict__.pop(name, None)
         if self.strategy == "svm" and 2 <= len(self.classes_) <= SHORTLIST:
-            machine = self._restored(learnt) if learnt else self._trained(self._everybody())
+            machine = self._trained(self._everybody()) if learnt is None else self._restored(learnt)
             self.coef_, self.intercept_ = machine
         return self
 

@@ -67,6 +67,10 @@ class Enrolled:
             labels[owners[:, 0] - 1] = by_number[np.searchsorted(numbers[by_number], owners[:, 1])]
         return cls(embeddings, labels, np.array([name for _, name in people], dtype=object))
 
+    def __reduce__(self) -> tuple[type[Enrolled], tuple[Any, ...]]:
+        # A copy searches with an index of its own.
+        return Enrolled, (self.embeddings, self.labels, self.classes)
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -109,9 +109,7 @@ class Gallery:
         self._start(catalogue, MemoryVectors(embedding_size), None)
 
     @classmethod
-    def create(
-        cls, path: str | os.PathLike[str], weights: str, embedding_size: int
-    ) -> Gallery:
+    def create(cls, path: str | os.PathLike[str], weights: str, embedding_size: int) -> Gallery:
         """Makes an empty gallery in a folder.
 
         Args:
@@ -184,7 +182,7 @@ class Gallery:
             except (KeyError, TypeError) as error:
                 raise FileFormatError(f"{path}: the gallery is damaged ({error})") from error
             if weights is not None and weights != gallery.weights:
-                raise InvalidArgumentError(
+                raise InvalidArgumentError(  # noqa: TRY301
                     f"{path}: was made with the weights {gallery.weights}, the embedder has "
                     f"{weights}; their embeddings cannot be compared"
                 )
@@ -365,6 +363,15 @@ class Gallery:
         """
         return self._add(list(names), embeddings, list(sources), {})
 
+    def replace(
+        self,
+        names: Sequence[str],
+        embeddings: npt.ArrayLike,
+        sources: Sequence[str | PhotoSource],
+    ) -> list[int]:
+        """Erases everybody and enrols these photos instead, in one step; see :meth:`extend`."""
+        return self._add(list(names), embeddings, list(sources), {}, anew=True)
+
     def remove(self, name: str) -> int:
         """Erases a person: name, metadata, embeddings and where the photos came from.
 
@@ -412,12 +419,9 @@ class Gallery:
     def clear(self) -> int:
         """Erases everybody and returns how many photos were enrolled."""
         with self._changing():
-            ids = [photo.id for photo in self._catalogue.photos()]
-            people = [person for person, _ in self._catalogue.people()]
-            self._catalogue.delete_photos(ids)
-            self._catalogue.delete_people_without_photos(people)
+            removed = self._delete_everybody()
         self._erase_and_forget()
-        return len(ids)
+        return removed
 
     def rename(self, name: str, new: str) -> None:
         """Gives a person another name.
@@ -599,9 +603,7 @@ class Gallery:
             if self.path is None:
                 fresh: VectorStore = MemoryVectors(self.embedding_size)
             else:
-                fresh = FileVectors.create(
-                    self.path / name, self.embedding_size, meta["gallery"]
-                )
+                fresh = FileVectors.create(self.path / name, self.embedding_size, meta["gallery"])
                 _sync(self.path)
             fresh.append(0, self._vectors.view(meta["count"])[kept])
             self._catalogue.set_meta({"count": len(kept), "vectors": name})
@@ -631,6 +633,8 @@ class Gallery:
         embeddings: npt.ArrayLike,
         photos: Sequence[str | PhotoSource],
         metadata: Mapping[str, Mapping[str, Any]],
+        *,
+        anew: bool = False,
     ) -> list[int]:
         for name in names:
             check_name(name)
@@ -641,13 +645,14 @@ class Gallery:
                 f"{len(photos)} sources and {len(rows)} embeddings"
             )
         described = [
-            photo if isinstance(photo, PhotoSource) else PhotoSource(str(photo))
-            for photo in photos
+            photo if isinstance(photo, PhotoSource) else PhotoSource(str(photo)) for photo in photos
         ]
         about = {name: _checked_metadata(values) for name, values in metadata.items()}
         if not names:
             return []
         with self._changing():
+            if anew:
+                self._delete_everybody()
             before = self._enrolled
             people = {}
             for name in dict.fromkeys(names):
@@ -660,10 +665,11 @@ class Gallery:
                     people[name] = found[0]
             count = self._catalogue.meta()["count"]
             self._vectors.append(count, rows)
-            self._catalogue.add_photos(
-                count + 1, [people[name] for name in names], described, rows
-            )
+            self._catalogue.add_photos(count + 1, [people[name] for name in names], described, rows)
             self._catalogue.set_meta({"count": count + len(rows)})
+        if anew:
+            self._erase_and_forget()
+            return list(range(count + 1, count + len(rows) + 1))
         with self._lock:
             # What was known before is only extended, unless somebody else changed it meanwhile.
             if before is not None and before is self._enrolled and len(before.labels) == count:
@@ -677,6 +683,13 @@ class Gallery:
         with self._lock, self._catalogue.transaction():
             self._follow_others()
             yield
+
+    def _delete_everybody(self) -> int:
+        ids = [photo.id for photo in self._catalogue.photos()]
+        people = [person for person, _ in self._catalogue.people()]
+        self._catalogue.delete_photos(ids)
+        self._catalogue.delete_people_without_photos(people)
+        return len(ids)
 
     def _follow_others(self) -> None:
         seen = self._catalogue.changed_elsewhere()

@@ -24,6 +24,9 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
 
+_NONE: IntArray = np.empty(0, dtype=np.int64)
+
+
 class Neighbours(NamedTuple):
     """The nearest enrolled photos of n probes, the nearest first.
 
@@ -59,9 +62,7 @@ class ExactIndex:
         erased: The rows among them that hold no embedding any more, but zeros.
     """
 
-    def __init__(
-        self, embeddings: npt.NDArray[Any], erased: IntArray = np.empty(0, dtype=np.int64)
-    ) -> None:
+    def __init__(self, embeddings: npt.NDArray[Any], erased: IntArray = _NONE) -> None:
         self._embeddings, self._erased = embeddings, erased
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbours:
@@ -141,9 +142,7 @@ class FaissIndex:
             self._embeddings = embeddings
 
 
-def build_index(
-    embeddings: npt.NDArray[Any], erased: IntArray = np.empty(0, dtype=np.int64)
-) -> Index:
+def build_index(embeddings: npt.NDArray[Any], erased: IntArray = _NONE) -> Index:
     """Returns the index that suits the number of enrolled photos.
 
     Args:
@@ -167,9 +166,7 @@ def _signs(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.packbits(np.asarray(vectors) > 0, axis=1)
 
 
-def _ordered(
-    probes: npt.NDArray[Any], embeddings: npt.NDArray[Any], rows: IntArray
-) -> Neighbours:
+def _ordered(probes: npt.NDArray[Any], embeddings: npt.NDArray[Any], rows: IntArray) -> Neighbours:
     # A product of vectors cancels where two embeddings nearly coincide, so that the distances of
     # those found are computed from the differences.
     distances = np.full(rows.shape, np.inf)
