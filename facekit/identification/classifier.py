@@ -113,8 +113,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         strategy: ``"svm"``: a linear support vector machine, one person against the rest; of more
             than 32 people only the eight nearest are told apart for each face. ``"nearest"``: the
-            person of the nearest enrolled embedding. ``"centroid"``: the person with the nearest mean
-            of embeddings; the threshold applies to the distance to that mean.
+            person of the nearest enrolled embedding. ``"centroid"``: the person with the nearest
+            mean of embeddings; the threshold applies to the distance to that mean.
         unknown: The false-accept rate to aim at: the share of the faces of strangers that get a
             name although they should not, in (0, 1).
         threshold: ``"auto"``: what ``unknown`` asks for. A number: this Euclidean distance between
