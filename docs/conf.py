@@ -54,13 +54,14 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:class", r"collections\.abc\.(Iterable|Iterator|Mapping|Sequence)"),
     (r"py:class", r"matplotlib\.axes\.Axes"),
-    (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|ndarray|uint8)"),
+    (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|int64|ndarray|uint8)"),
     (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
     (r"py:class", r"os\.PathLike"),
     (r"py:class", r"pathlib\.Path"),
     (r"py:class", r"PIL\.Image\.Image"),
     # Up to Sphinx 8.1 an annotation does not find these, which are data.
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
+    (r"py:class", r"(facekit\.identification\.index\.)?Index"),
     (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
     (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
 ]

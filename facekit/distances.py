@@ -100,7 +100,7 @@ class DistanceTable:
     def quantiles(
         self, kind: Literal["strangers", "same"], measure: Measure, photos: float
     ) -> FloatArray:
-        """Returns the distance within which each of :attr:`rates` lies.
+        """Returns the distance within which each of the rates lies.
 
         Args:
             kind: Of strangers, or of the person.
