@@ -61,7 +61,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"PIL\.Image\.Image"),
     # Up to Sphinx 8.1 an annotation does not find these, which are data.
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
-    (r"py:class", r"(facekit\.identification\.index\.)?Index"),
+    (r"py:class", r"(facekit\.identification\.index\.)?(Index|Neighbours)"),
     (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
     (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
 ]

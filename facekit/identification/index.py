@@ -12,7 +12,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 
 EXACT_LIMIT = 50_000
-"""Up to this many enrolled photos a search compares with every one; see :func:`build_index`."""
+"""Up to this many enrolled photos a search compares with every one."""
 
 _PROBES_AT_A_TIME = 64
 # How many photos the coarse search of FAISS passes on to the exact comparison. An embedding at
