@@ -1,10 +1,10 @@
-"""Measures each part of the pipeline, beside the package that it stands in for.
+"""Measures the parts of the pipeline after detection.
 
     python benchmarks/pipeline.py photo.jpg [photo.jpg ...]
 
-times detection beside ``mtcnn.MTCNN``, alignment, and embedding at several batch sizes beside
-``keras.Model.predict`` of the network that is not folded. Both sides of a comparison run
-alternately in one process; medians and ratios are printed.
+times alignment, and embedding at several batch sizes beside ``keras.Model.predict`` of the network
+that is not folded. Both sides of a comparison run alternately in one process; medians and ratios
+are printed. Detection is measured by ``benchmarks/detection.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from mtcnn import MTCNN
 
 from facekit import Detector, Embedder, load_image
 from facekit.embedding import build_network
@@ -28,17 +27,10 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     pictures = [load_image(photo) for photo in options.photos]
-    detector, reference, embedder = Detector(), MTCNN(), Embedder()
+    detector, embedder = Detector(), Embedder()
     aligner = embedder.aligner()
     faces = detector.detect_batch(pictures)
     print(f"{len(pictures)} photos, {sum(map(len, faces))} faces, {embedder.record.identity}")
-
-    ours, theirs = _alternately(
-        lambda: [detector.detect_faces(picture) for picture in pictures],
-        lambda: [reference.detect_faces(picture) for picture in pictures],
-        options.repeat,
-    )
-    _report("detection, a photo", ours / len(pictures), "mtcnn", theirs / len(pictures))
 
     together = list(zip(pictures, faces, strict=True))
     alignment, _ = _alternately(

@@ -52,9 +52,10 @@ nitpicky = True
 # Objects of other packages, which only intersphinx could resolve: each by its name, so that a
 # misspelt reference to one of facekit's own is still reported.
 nitpick_ignore_regex = [
-    (r"py:class", r"collections\.abc\.(Iterable|Iterator|Mapping|Sequence)"),
-    (r"py:class", r"matplotlib\.axes\.Axes"),
-    (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|int64|ndarray|uint8)"),
+    (r"py:class", r"collections\.abc\.(Callable|Iterable|Iterator|Mapping|Sequence)"),
+    (r"py:class", r"keras\.(KerasTensor|losses\.Loss|src\.losses\.loss\.Loss|utils\.PyDataset)"),
+    (r"py:class", r"matplotlib\.(axes\.Axes|figure\.Figure)"),
+    (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|int32|int64|integer|ndarray|uint8)"),
     (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
     (r"py:class", r"os\.PathLike"),
     (r"py:class", r"pathlib\.Path"),
@@ -62,8 +63,13 @@ nitpick_ignore_regex = [
     # Up to Sphinx 8.1 an annotation does not find these, which are data.
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
     (r"py:class", r"(facekit\.identification\.index\.)?(Index|Neighbours)"),
+    (r"py:class", r"facekit\.detection\.detector\.BoxFormat"),
+    (r"py:class", r"facekit\.detection\.stream\.StreamSource"),
+    (r"py:class", r"facekit\.detection\.view\.Region"),
     (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
+    (r"py:class", r"facekit\.training\.(batches\.Batch|report\.FaceStatus)"),
     (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
+    (r"py:class", r"facekit\.training\.distances\.DistanceMetric"),
 ]
 
 # Links to other projects need the network, and every build fetches their inventories; without the
@@ -82,7 +88,13 @@ if os.environ.get("FACEKIT_DOCS_INTERSPHINX"):
 _QUALIFIED = {
     **{name: f"facekit.{name}" for name in facekit.__all__},
     "AlignmentMode": "facekit.alignment.AlignmentMode",
+    "BoxFormat": "facekit.detection.detector.BoxFormat",
+    "Region": "facekit.detection.view.Region",
+    "StreamSource": "facekit.detection.stream.StreamSource",
     "Axes": "matplotlib.axes.Axes",
+    "Callable": "collections.abc.Callable",
+    "DistanceMetric": "facekit.training.distances.DistanceMetric",
+    "Figure": "matplotlib.figure.Figure",
     "EnrolmentSource": "facekit.enrolment.EnrolmentSource",
     "Identification": "facekit.identification.classifier.Identification",
     "ImageSource": "facekit.imaging.ImageSource",
@@ -95,6 +107,7 @@ _QUALIFIED = {
     "RGBImage": "facekit.imaging.RGBImage",
     "RocCurve": "facekit.evaluation.verification.RocCurve",
     "Sequence": "collections.abc.Sequence",
+    "Tensor": "keras.KerasTensor",
     "Tile": "facekit.visualization.Tile",
     "VerificationReport": "facekit.evaluation.VerificationReport",
     "WeightsFile": "facekit.embedding.weights.WeightsFile",

@@ -6,7 +6,7 @@ nothing and loads neither TensorFlow nor OpenCV.
 Example:
     >>> import facekit
     >>> sorted(facekit.__all__)[:3]
-    ['Aligner', 'Architecture', 'Detector']
+    ['Aligner', 'Architecture', 'BatchError']
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Aligner": "facekit.alignment",
     "Architecture": "facekit.embedding",
+    "BatchError": "facekit.errors",
+    "CollapseError": "facekit.errors",
+    "DetectedImage": "facekit.faces",
     "Detector": "facekit.detection",
     "Embedder": "facekit.embedding",
     "EnrolmentError": "facekit.errors",
@@ -40,6 +43,8 @@ _HOMES = {
     "ProtocolError": "facekit.errors",
     "RandomWeightsWarning": "facekit.errors",
     "RecognizedFace": "facekit.faces",
+    "TrainingError": "facekit.errors",
+    "TrainingDataError": "facekit.errors",
     "Verification": "facekit.faces",
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
@@ -54,6 +59,8 @@ if TYPE_CHECKING:
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder
     from facekit.enrolment import EnrolmentReport as EnrolmentReport
+    from facekit.errors import BatchError as BatchError
+    from facekit.errors import CollapseError as CollapseError
     from facekit.errors import EnrolmentError as EnrolmentError
     from facekit.errors import EnrolmentWarning as EnrolmentWarning
     from facekit.errors import FacekitError as FacekitError
@@ -66,8 +73,11 @@ if TYPE_CHECKING:
     from facekit.errors import NotFittedError as NotFittedError
     from facekit.errors import ProtocolError as ProtocolError
     from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
+    from facekit.errors import TrainingDataError as TrainingDataError
+    from facekit.errors import TrainingError as TrainingError
     from facekit.errors import WeightsError as WeightsError
     from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
+    from facekit.faces import DetectedImage as DetectedImage
     from facekit.faces import Face as Face
     from facekit.faces import Keypoints as Keypoints
     from facekit.faces import RecognizedFace as RecognizedFace

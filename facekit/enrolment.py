@@ -7,10 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from facekit.errors import EnrolmentError, InvalidArgumentError
-from facekit.imaging import IMAGE_SUFFIXES, ImageSource, describe_source, list_images
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import EnrolmentError, ImageError, InvalidArgumentError
+from facekit.faces import Face, largest_face
+from facekit.imaging import IMAGE_SUFFIXES, ImageSource, describe_source, list_images, load_image
+
+if TYPE_CHECKING:
+    from facekit.alignment import Aligner
+    from facekit.detection import Detector
 
 EnrolmentSource: TypeAlias = (
     str | os.PathLike[str] | Mapping[str, Any] | Iterable[tuple[str, ImageSource]]
@@ -115,6 +123,38 @@ class Candidate:
     label: str
     source: ImageSource | None
     problem: str = ""
+
+
+def find_face(
+    candidate: Candidate, detector: Detector, aligner: Aligner
+) -> tuple[PhotoOutcome, npt.NDArray[np.uint8] | None, Face | None]:
+    """Finds the face of a photo that should show one person.
+
+    Args:
+        candidate: The photo.
+        detector: Finds the faces; of several the largest is taken.
+        aligner: Cuts it out.
+
+    Returns:
+        What became of the photo, the aligned face, uint8 ``(1, S, S, 3)``, and where it is in the
+        photo; ``None`` and ``None`` if the photo has to be left out.
+    """
+    person, label = candidate.person, candidate.label
+    if candidate.source is None:
+        return PhotoOutcome(person, label, "not a photo", candidate.problem), None, None
+    try:
+        pixels = load_image(candidate.source)
+    except ImageError as error:
+        return PhotoOutcome(person, label, "unreadable", str(error)), None, None
+    faces = detector.detect(pixels)
+    if not faces:
+        return PhotoOutcome(person, label, "no face", "no face found"), None, None
+    face = largest_face(faces)
+    aligned = aligner.align(pixels, [face])
+    if len(faces) == 1:
+        return PhotoOutcome(person, label, "enrolled"), aligned, face
+    detail = f"{len(faces)} faces found, the largest was taken"
+    return PhotoOutcome(person, label, "several faces", detail), aligned, face
 
 
 def _count(number: int, one: str, many: str) -> str:

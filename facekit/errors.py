@@ -5,6 +5,13 @@ class for the same mistake (``ValueError``, ``FileNotFoundError``), from that on
 existing ``except`` clauses keep working.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class FacekitError(Exception):
     """Base of every error that facekit raises on purpose.
@@ -25,6 +32,28 @@ class InvalidArgumentError(FacekitError, ValueError):
 
 class ImageError(FacekitError, ValueError):
     """A picture cannot be read, or what was given is not a picture; the message names the file."""
+
+
+class BatchError(ImageError):
+    """Some pictures of a batch cannot be read; what was found in the others is not lost.
+
+    Args:
+        results: What was found in each picture, ``None`` for those that cannot be read.
+        errors: Why not, by place in the batch.
+    """
+
+    def __init__(self, results: list[Any], errors: dict[int, ImageError]) -> None:
+        self.results = results
+        self.errors = errors
+        reasons = "; ".join(str(error) for error in errors.values())
+        super().__init__(
+            f"{len(errors)} of {len(results)} images cannot be used: {reasons}. What was found in "
+            "the others is in this error's results"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception goes from process to process as its class and the message alone.
+        return (type(self), (self.results, self.errors))
 
 
 class WeightsError(FacekitError, ValueError):
@@ -55,8 +84,20 @@ class NotFittedError(FacekitError, ValueError, AttributeError):
     """A recogniser was asked for names before anybody was enrolled."""
 
 
+class TrainingDataError(FacekitError, ValueError):
+    """The faces given cannot be trained on: none are there, or too few of too few people."""
+
+
 class ProtocolError(FacekitError, ValueError):
     """An evaluation protocol's file is malformed, or names photos that are not there."""
+
+
+class TrainingError(FacekitError, RuntimeError):
+    """Training stopped, because going on would spoil what it has learnt; the message says why."""
+
+
+class CollapseError(TrainingError):
+    """Training stopped, because all embeddings run together in one point."""
 
 
 class FacekitWarning(UserWarning):

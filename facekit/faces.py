@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from facekit.errors import InvalidArgumentError
+from facekit.errors import ImageError, InvalidArgumentError
 
 Point = tuple[float, float]
 """A position in a picture: x to the right and y downwards, in pixels."""
@@ -152,6 +152,34 @@ class Face:
                 f"{list(Keypoints._fields)}, got {dictionary!r}"
             ) from error
         return cls(box=(x, y, width, height), confidence=confidence, keypoints=keypoints)
+
+
+def largest_face(faces: Sequence[Face]) -> Face:
+    """Returns the face with the largest box, the first of equal ones.
+
+    Args:
+        faces: At least one face.
+    """
+    return max(faces, key=lambda face: face.area)
+
+
+@dataclass(frozen=True)
+class DetectedImage:
+    """One image of many, with its faces, or why it could not be read.
+
+    Args:
+        source: What to call it: its path, or its place in the list or the video.
+        index: Its place, from 0; in a video the number of the frame.
+        faces: The faces, as :meth:`facekit.Detector.detect` returns them.
+        image: The picture itself, uint8 ``(height, width, 3)``; ``None`` if it could not be read.
+        error: Why it could not be read, or ``None``.
+    """
+
+    source: str
+    index: int
+    faces: list[Face]
+    image: npt.NDArray[np.uint8] | None = field(repr=False)
+    error: ImageError | None = None
 
 
 @dataclass(frozen=True)

@@ -26,18 +26,18 @@ from facekit.enrolment import (
     EnrolmentReport,
     EnrolmentSource,
     PhotoOutcome,
+    find_face,
     read_candidates,
 )
 from facekit.errors import (
     EnrolmentError,
     EnrolmentWarning,
     FileFormatError,
-    ImageError,
     InvalidArgumentError,
     NoFaceError,
     NotFittedError,
 )
-from facekit.faces import Face, RecognizedFace, Verification
+from facekit.faces import Face, RecognizedFace, Verification, largest_face
 from facekit.identification import Gallery, IdentityClassifier
 from facekit.identification.catalogue import PhotoSource
 from facekit.identification.classifier import Explanation, Neighbour
@@ -336,7 +336,7 @@ class FaceRecognizer:
                     f"{describe_source(image, fallback)}: no face found; a larger or sharper "
                     "photo, or a lower min_face_size or thresholds of the Detector, may help"
                 )
-            faces.append(_largest(found))
+            faces.append(largest_face(found))
             aligned.append(self.aligner.align(pixels, faces[-1:]))
         one, other = self.embedder.embed(np.concatenate(aligned)).astype(np.float64)
         distance = float(np.linalg.norm(one - other))
@@ -373,11 +373,7 @@ class FaceRecognizer:
                     "name": self.embedder.record.name,
                     "identity": self.embedder.record.identity,
                 },
-                "detector": {
-                    "min_face_size": self.detector.min_face_size,
-                    "scale_factor": self.detector.scale_factor,
-                    "thresholds": list(self.detector.thresholds),
-                },
+                "detector": self.detector.get_params(),
                 "aligner": self.aligner.to_dict(),
                 "classifier": _classifier_to_dict(self.classifier),
                 "shift": [calibration.shift, calibration.probes] if calibration else None,
@@ -493,12 +489,12 @@ class FaceRecognizer:
         aligned: list[npt.NDArray[np.uint8]] = []
         tracked = track(candidates, "Finding faces", total=len(candidates), shown=progress)
         for candidate in tracked:
-            outcome, face, box = self._prepare(candidate)
+            outcome, picture, face = find_face(candidate, self.detector, self.aligner)
             outcomes.append(outcome)
-            if face is not None:
+            if picture is not None and face is not None:
                 usable.append(candidate)
-                photos.append(PhotoSource(candidate.label, box=box))
-                aligned.append(face)
+                photos.append(PhotoSource(candidate.label, box=face.box))
+                aligned.append(picture)
         report = EnrolmentReport(tuple(outcomes))
         if not usable:
             raise EnrolmentError(f"none of the photos can be enrolled\n{report.summary()}")
@@ -515,26 +511,6 @@ class FaceRecognizer:
         if report.left_out or report.several_faces:
             warnings.warn(report.summary(), EnrolmentWarning, stacklevel=3)
         return report
-
-    def _prepare(
-        self, candidate: Candidate
-    ) -> tuple[PhotoOutcome, npt.NDArray[np.uint8] | None, Box | None]:
-        person, label = candidate.person, candidate.label
-        if candidate.source is None:
-            return PhotoOutcome(person, label, "not a photo", candidate.problem), None, None
-        try:
-            pixels = load_image(candidate.source)
-        except ImageError as error:
-            return PhotoOutcome(person, label, "unreadable", str(error)), None, None
-        faces = self.detector.detect(pixels)
-        if not faces:
-            return PhotoOutcome(person, label, "no face", "no face found"), None, None
-        face = _largest(faces)
-        aligned = self.aligner.align(pixels, [face])
-        if len(faces) == 1:
-            return PhotoOutcome(person, label, "enrolled"), aligned, face.box
-        detail = f"{len(faces)} faces found, the largest was taken"
-        return PhotoOutcome(person, label, "several faces", detail), aligned, face.box
 
     def _recognize_chunk(
         self, images: Sequence[ImageSource], fitted: _Fitted
@@ -576,10 +552,6 @@ def _classifier_from_dict(parameters: dict[str, Any]) -> IdentityClassifier:
     return IdentityClassifier(
         **{**parameters, "distances": None if table is None else DistanceTable.from_dict(table)}
     )
-
-
-def _largest(faces: Sequence[Face]) -> Face:
-    return max(faces, key=lambda face: face.area)
 
 
 def _chunks(items: Iterator[ImageSource], size: int) -> Iterator[list[ImageSource]]:

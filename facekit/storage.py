@@ -24,6 +24,22 @@ from facekit.errors import FileFormatError
 Arrays = dict[str, npt.NDArray[Any]]
 
 
+def home() -> Path:
+    """Returns the folder for what is downloaded or cached: ``FACEKIT_HOME``, or the user's own."""
+    import pooch
+
+    return Path(os.environ.get("FACEKIT_HOME") or pooch.os_cache("facekit"))
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def write(
     path: str | os.PathLike[str],
     *,
@@ -57,9 +73,23 @@ def write(
         "header": json.dumps(header, sort_keys=True, default=_as_python),
     }
     metadata["sha256"] = _checksum(metadata, stored)
+    write_bytes(path, save(stored, metadata=metadata), private=private)
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes, *, private: bool = False) -> None:
+    """Writes a file of any kind so that at every moment either the old or the new one is there.
+
+    Args:
+        path: Where to write; its folder must exist.
+        content: What to write.
+        private: As for :func:`write`.
+
+    Raises:
+        FileFormatError: If the folder does not exist or the file cannot be written there.
+    """
     path = Path(path)
     try:
-        _replace_atomically(path, save(stored, metadata=metadata), private=private)
+        _replace_atomically(path, content, private=private)
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be written ({error})") from error
 

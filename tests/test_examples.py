@@ -28,7 +28,7 @@ def test_detection_examples(script: str, tmp_path: Path) -> None:
     assert "left_eye" in answer.stdout
 
 
-@pytest.mark.parametrize("script", ["name_people.py", "verify.py"])
+@pytest.mark.parametrize("script", ["name_people.py", "train_triplet_head.py", "verify.py"])
 def test_usage_is_printed_without_arguments(script: str, tmp_path: Path) -> None:
     answer = run(script, folder=tmp_path)
     assert answer.returncode == 1

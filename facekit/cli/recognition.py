@@ -37,11 +37,18 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_detect(commands: Any) -> None:
-    command = add_command(commands, "detect", _detect, "find the faces in photos")
+    command = add_command(commands, "detect", _detect, "find the faces in photos", tensorflow=False)
     add_photos(command)
     command.add_argument(
         "--min-face-size", type=float, default=20, metavar="PIXELS", help="default: %(default)s"
     )
+    command.add_argument(
+        "--max-image-side",
+        type=int,
+        metavar="PIXELS",
+        help="search larger photos in a reduced copy",
+    )
+    command.add_argument("--max-faces", type=int, metavar="NUMBER", help="only the largest")
     add_json(command, "one object a photo, one a line")
 
 
@@ -93,7 +100,11 @@ def _add_demo(commands: Any) -> None:
 def _detect(options: argparse.Namespace) -> int:
     from facekit.detection import Detector
 
-    detector = Detector(min_face_size=options.min_face_size)
+    detector = Detector(
+        min_face_size=options.min_face_size,
+        max_image_side=options.max_image_side,
+        max_faces=options.max_faces,
+    )
     return for_each_photo(options, detector.detect, place)
 
 

@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
-import importlib.resources
+import functools
 import math
-import tempfile
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Real
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from facekit.errors import InvalidArgumentError
-from facekit.faces import Face, Keypoints
-from facekit.imaging import ImageSource, RGBImage, check_several, load_image
+from facekit.detection.settings import Settings
+from facekit.errors import BatchError, ImageError, InvalidArgumentError
+from facekit.faces import DetectedImage, Face
+from facekit.imaging import ImageSource, check_several, describe_source, load_image
 
 if TYPE_CHECKING:
-    from mtcnn import MTCNN
+    from facekit.detection.stream import ImageJob, StreamSource
+    from facekit.detection.view import Region, View
 
-_NETWORKS = ("pnet.lz4", "rnet.lz4", "onet.lz4")
+Answer = TypeVar("Answer")
 
-# The side of the window in which the proposal network looks for a face, and that of the smallest
-# picture to which it has an answer, in pixels.
-_WINDOW = 12
-_SMALLEST_LEVEL = 11
+BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
 
 
 class Detector:
     """Finds faces with MTCNN, a cascade of three small networks.
 
-    The networks and their weights are those of the ``mtcnn`` package, and the answers are its
-    answers: :meth:`detect_faces` can stand in for ``mtcnn.MTCNN().detect_faces``. Only where
-    ``mtcnn`` 1.0 finds nothing at all, because a larger ``min_face_size`` or ``scale_factor`` gives
-    its image pyramid levels smaller than a face, those levels are left out here. The networks are
-    loaded at the first detection.
+    The weights are those of the ``mtcnn`` package, and so are the answers: :meth:`detect_faces`
+    can stand in for ``mtcnn.MTCNN().detect_faces``. The networks are run by facekit's own engine,
+    several times faster, on pictures of any size, and without TensorFlow. They are loaded at the
+    first detection and shared by all detectors of the process. A detector may be used from several
+    threads at once, copied, pickled, and used in a forked process.
 
     Args:
         min_face_size: The side of the smallest face to find, in pixels, at least 6. The cost grows
             with the inverse square: 40 takes about a quarter of the time of 20.
-        scale_factor: The ratio between neighbouring levels of the image pyramid, 0.1 to 0.95.
+        scale_factor: The ratio between neighbouring levels of the image pyramid, 0.1 to 0.95. A
+            larger one looks for more sizes of face, and takes longer.
         thresholds: The confidence that a candidate needs to pass the proposal, the refinement and
             the output network, each in [0, 1]. Lower values find more faces and more non-faces.
+        max_image_side: A picture whose longer side exceeds this, in pixels, is searched in a copy
+            reduced to it. Boxes are in pixels of the picture all the same. ``min_face_size``
+            counts in the copy, so that faces are lost that are small in it. ``None``: never.
+        max_faces: At most so many faces a picture: the largest. ``None``: all.
+        complete_pyramid: Whether to search for faces of every size up to the picture's. ``mtcnn``
+            stops earlier for a ``min_face_size`` below about 17, and so does ``False``.
+        threads: How many cores to use; ``None`` for all that the process may use.
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
@@ -68,83 +71,169 @@ class Detector:
         min_face_size: float = 20,
         scale_factor: float = 0.709,
         thresholds: Sequence[float] = (0.6, 0.7, 0.8),
+        max_image_side: int | None = None,
+        max_faces: int | None = None,
+        complete_pyramid: bool = False,
+        threads: int | None = None,
     ) -> None:
-        if not (_is_number(min_face_size) and math.isfinite(min_face_size) and min_face_size >= 6):
-            raise InvalidArgumentError(
-                f"min_face_size must be at least 6 pixels, got {min_face_size!r}"
-            )
-        if not (_is_number(scale_factor) and 0.1 <= scale_factor <= 0.95):
-            raise InvalidArgumentError(
-                f"scale_factor must be between 0.1 and 0.95, got {scale_factor!r}"
-            )
-        if (
-            not isinstance(thresholds, Sequence | np.ndarray)
-            or len(thresholds) != 3
-            or not all(_is_number(value) and 0.0 <= value <= 1.0 for value in thresholds)
-        ):
-            raise InvalidArgumentError(
-                f"thresholds must be three numbers in [0, 1], one for each network, "
-                f"got {thresholds!r}"
-            )
+        self._settings = _checked_settings(
+            min_face_size, scale_factor, thresholds, complete_pyramid
+        )
         self.min_face_size = min_face_size
         self.scale_factor = scale_factor
-        self.thresholds = tuple(float(value) for value in thresholds)
-        self._engine: MTCNN | None = None
-        self._lock = threading.Lock()
+        self.thresholds = self._settings.thresholds
+        self.max_image_side = _checked_count("max_image_side", max_image_side)
+        self.max_faces = _checked_count("max_faces", max_faces)
+        self.complete_pyramid = complete_pyramid
+        self.threads = _checked_count("threads", threads)
 
     def __repr__(self) -> str:
+        # What is at its default is left out, as scikit-learn does.
+        optional = {
+            "max_image_side": self.max_image_side,
+            "max_faces": self.max_faces,
+            "complete_pyramid": self.complete_pyramid or None,
+            "threads": self.threads,
+        }
+        extra = "".join(f", {n}={v}" for n, v in optional.items() if v is not None)
         return (
             f"Detector(min_face_size={self.min_face_size}, scale_factor={self.scale_factor}, "
-            f"thresholds={self.thresholds})"
+            f"thresholds={self.thresholds}{extra})"
         )
 
-    def detect(self, image: ImageSource) -> list[Face]:
+    def get_params(self) -> dict[str, Any]:
+        """Returns the arguments that make an equal detector, ready for ``json.dumps``.
+
+        Without ``threads``: how many cores there are is for each machine to say.
+        """
+        return {
+            "min_face_size": self.min_face_size,
+            "scale_factor": self.scale_factor,
+            "thresholds": list(self.thresholds),
+            "max_image_side": self.max_image_side,
+            "max_faces": self.max_faces,
+            "complete_pyramid": self.complete_pyramid,
+        }
+
+    def detect(self, image: ImageSource, *, region: Region | None = None) -> list[Face]:
         """Finds the faces of one picture.
 
         Args:
             image: Anything that :func:`facekit.load_image` reads.
+            region: ``(x, y, width, height)`` in pixels: the part of the picture to search; all of
+                it by default. Boxes are in pixels of the picture. The cost is that of a picture
+                of the region's size.
 
         Returns:
             The faces, the most confident first; equal ones by position. Boxes are clipped to the
-            picture and have a positive area; keypoints may lie outside it. A picture without
-            faces, or too small to hold one, gives an empty list.
+            picture, or to the region, and have a positive area; keypoints may lie outside it. A
+            picture without faces, or too small to hold one, gives an empty list.
 
         Raises:
-            ImageError: If the image cannot be read.
+            ImageError: If the image cannot be read, or the region lies outside it.
+            InvalidArgumentError: If the region is no rectangle.
         """
-        pixels = load_image(image)
-        faces = [_face_from_row(row) for row in self._rows(pixels) if _has_area(row)]
-        return sorted(faces, key=lambda face: (-face.confidence, face.box))
+        (faces,) = self._search([self._view(image, _checked_region(region))])
+        return faces
 
-    def detect_batch(self, images: Iterable[ImageSource]) -> list[list[Face]]:
+    def detect_batch(
+        self, images: Iterable[ImageSource], *, region: Region | None = None
+    ) -> list[list[Face]]:
         """Finds the faces of several pictures.
+
+        The pictures are read in the background while others are searched, and several small ones
+        are searched together, which is faster than one by one. Of pictures in files, few are in
+        memory at a time.
 
         Args:
             images: Pictures of any sizes.
+            region: As for :meth:`detect`, the same for all.
 
         Returns:
             For each picture, in order, what :meth:`detect` returns for it.
 
         Raises:
-            ImageError: If one of the images cannot be read.
+            BatchError: If some of the images cannot be read; it is raised after the others have
+                been searched, holds their faces, and is an :class:`facekit.ImageError`.
             InvalidArgumentError: If one image is given instead of several.
         """
         check_several(images, instead="detect")
-        return [self.detect(image) for image in images]
+        return _collected(self.detect_stream(images, region=region), list)
 
-    def detect_faces(self, image: ImageSource | list[Any]) -> Any:
-        """Does what ``mtcnn.MTCNN.detect_faces`` does, with its dictionaries.
+    def detect_stream(
+        self, source: StreamSource, *, region: Region | None = None, every: int = 1
+    ) -> Iterator[DetectedImage]:
+        """Goes through many pictures, or a video, and yields the faces of each.
+
+        Pictures are read ahead in the background, results come in order, and the memory does not
+        grow with their number. One that cannot be read is reported in its place, and the rest goes
+        on.
+
+        Args:
+            source: A folder of pictures (by name, not those in folders inside it), a video file,
+                the number of a camera, or pictures as for :meth:`detect_batch`, such as a
+                generator.
+            region: As for :meth:`detect`, the same for all.
+            every: Of how many pictures or frames one is searched; the others are passed over.
+
+        Yields:
+            For each picture its name, place, pixels and faces, or the error in ``error``.
+
+        Raises:
+            ImageError: If the folder, the video or the camera cannot be opened.
+            InvalidArgumentError: If an argument cannot be used.
+
+        Example:
+            >>> import numpy as np
+            >>> from facekit import Detector
+            >>> black = np.zeros((40, 40, 3), dtype=np.uint8)
+            >>> for result in Detector().detect_stream([black, "no_such_photo.jpg"]):
+            ...     print(result.source, result.error or result.faces)
+            image 0 []
+            no_such_photo.jpg no_such_photo.jpg: no such file; relative paths start at the working directory
+        """  # noqa: E501
+        from facekit.detection.stream import image_jobs
+
+        region, every = _checked_region(region), _checked_count("every", every) or 1
+        # A camera's frames are searched as they come, not when there are enough of them.
+        live = isinstance(source, int)
+        return self._stream(image_jobs(source, every), region, live=live, search=self._search)
+
+    def detect_faces(
+        self,
+        image: ImageSource | list[Any],
+        *,
+        fit_to_image: bool = True,
+        limit_boundaries_landmarks: bool = False,
+        box_format: BoxFormat = "xywh",
+        min_face_size: float | None = None,
+        scale_factor: float | None = None,
+        threshold_pnet: float | None = None,
+        threshold_rnet: float | None = None,
+        threshold_onet: float | None = None,
+    ) -> Any:
+        """Does what ``mtcnn.MTCNN.detect_faces`` does, with its arguments and dictionaries.
 
         Args:
             image: A picture, or a list of pictures.
+            fit_to_image: Whether boxes are clipped to the picture.
+            limit_boundaries_landmarks: Whether keypoints are moved into it.
+            box_format: ``"xywh"``: ``[x, y, width, height]``; ``"xyxy"``: the corners ``[x1, y1,
+                x2, y2]``.
+            min_face_size: For this call, instead of the detector's; likewise the rest.
+            scale_factor: Likewise.
+            threshold_pnet: The first of ``thresholds``.
+            threshold_rnet: The second.
+            threshold_onet: The third.
 
         Returns:
-            A list of dictionaries with ``box`` (``[x, y, width, height]``, whole pixels),
-            ``confidence`` and ``keypoints`` (name to ``[x, y]``), or a list of such lists for a
-            list of pictures. The numbers are plain Python ones, so that ``json.dumps`` works.
+            A list of dictionaries with ``box`` (whole pixels), ``confidence`` and ``keypoints``
+            (name to ``[x, y]``), or a list of such lists for a list of pictures. The numbers are
+            plain Python ones, so that ``json.dumps`` works.
 
         Raises:
-            ImageError: If an image cannot be read.
+            ImageError: If an image cannot be read; of a list as in :meth:`detect_batch`.
+            InvalidArgumentError: If an argument lies outside its range.
 
         Example:
             >>> import numpy as np
@@ -152,110 +241,164 @@ class Detector:
             >>> Detector().detect_faces(np.zeros((8, 8, 3), dtype=np.uint8))
             []
         """
-        if isinstance(image, list):
-            return [[face.to_dict() for face in faces] for faces in self.detect_batch(image)]
-        return [face.to_dict() for face in self.detect(image)]
-
-    def _rows(self, pixels: RGBImage) -> npt.NDArray[np.float64]:
-        # Without a single level, mtcnn fails instead of saying that there is no face.
-        side = min(pixels.shape[:2])
-        if _usable_levels(side, self.min_face_size, self.scale_factor) < 1:
-            return np.empty((0, 16))
-        proposal, refinement, output = self.thresholds
-        rows = self._loaded_engine().detect_faces(
-            pixels,
-            output_type="numpy",
-            box_format="xywh",
-            min_face_size=self.min_face_size,
-            scale_factor=self.scale_factor,
-            threshold_pnet=proposal,
-            threshold_rnet=refinement,
-            threshold_onet=output,
+        if box_format not in ("xywh", "xyxy"):
+            raise InvalidArgumentError(f'box_format must be "xywh" or "xyxy", got {box_format!r}')
+        given = (threshold_pnet, threshold_rnet, threshold_onet)
+        settings = _checked_settings(
+            self.min_face_size if min_face_size is None else min_face_size,
+            self.scale_factor if scale_factor is None else scale_factor,
+            [
+                own if other is None else other
+                for own, other in zip(self.thresholds, given, strict=True)
+            ],
+            self.complete_pyramid,
         )
-        return np.asarray(rows, dtype=np.float64)
+        search = functools.partial(
+            self._search,
+            settings=settings,
+            fit_boxes=fit_to_image,
+            fit_keypoints=limit_boundaries_landmarks,
+        )
 
-    def _loaded_engine(self) -> MTCNN:
-        with self._lock:
-            if self._engine is None:
-                self._engine = _load_engine()
-            return self._engine
+        def dictionaries(faces: list[Face]) -> list[dict[str, Any]]:
+            return [_dictionary(face, box_format) for face in faces]
+
+        if not isinstance(image, list):
+            (faces,) = search([self._view(image, None)])
+            return dictionaries(faces)
+        from facekit.detection.stream import image_jobs
+
+        stream = self._stream(image_jobs(image, every=1), None, live=False, search=search)
+        return _collected(stream, dictionaries)
+
+    def _view(self, image: ImageSource, region: Region | None) -> View:
+        from facekit.detection.view import View
+
+        name = describe_source(image, fallback="the image")
+        return View.of(load_image(image), region, self.max_image_side, name)
+
+    def _stream(
+        self,
+        jobs: Iterator[ImageJob],
+        region: Region | None,
+        *,
+        live: bool,
+        search: Callable[[list[View]], list[list[Face]]],
+    ) -> Iterator[DetectedImage]:
+        from facekit.detection.cascade import shared_cascade
+        from facekit.detection.stream import read_ahead
+        from facekit.detection.view import View
+
+        def prepare(job: ImageJob) -> View:
+            return View.of(job.load(), region, self.max_image_side, job.source)
+
+        submit = shared_cascade(self.threads).submit
+        for group in read_ahead(jobs, prepare, submit, live=live):
+            found = iter(search([loaded.view for loaded in group if loaded.view]))
+            for loaded in group:
+                faces = next(found) if loaded.view else []
+                picture = loaded.view.picture if loaded.view else None
+                yield DetectedImage(
+                    loaded.job.source, loaded.job.index, faces, picture, loaded.error
+                )
+
+    def _search(
+        self,
+        views: Sequence[View],
+        settings: Settings | None = None,
+        *,
+        fit_boxes: bool = True,
+        fit_keypoints: bool = False,
+    ) -> list[list[Face]]:
+        # The engine is imported when it is first used: a detector can be made at no cost.
+        from facekit.detection.cascade import shared_cascade
+
+        pictures = [view.pixels for view in views]
+        detections = shared_cascade(self.threads).detect(pictures, settings or self._settings)
+        results = []
+        for view, found in zip(views, detections, strict=True):
+            faces = view.faces(found, fit_boxes=fit_boxes, fit_keypoints=fit_keypoints)
+            largest = sorted(faces, key=lambda face: -face.area)[: self.max_faces]
+            results.append(sorted(largest, key=lambda face: (-face.confidence, face.box)))
+        return results
+
+
+def _collected(
+    stream: Iterable[DetectedImage], convert: Callable[[list[Face]], list[Answer]]
+) -> list[list[Answer]]:
+    """Returns what was found in each image of a stream, once all have been searched."""
+    answers: list[list[Answer] | None] = []
+    errors: dict[int, ImageError] = {}
+    # The results hold the pictures, too, and are not kept.
+    for result in stream:
+        if result.error is not None:
+            errors[result.index] = result.error
+        answers.append(None if result.error else convert(result.faces))
+    if errors:
+        raise BatchError(answers, errors)
+    return [answer for answer in answers if answer is not None]
+
+
+def _dictionary(face: Face, box_format: BoxFormat) -> dict[str, Any]:
+    dictionary = face.to_dict()
+    if box_format == "xyxy":
+        x, y, width, height = face.box
+        dictionary["box"] = [round(value) for value in (x, y, x + width, y + height)]
+    return dictionary
+
+
+def _checked_settings(
+    min_face_size: float, scale_factor: float, thresholds: Sequence[float], complete_pyramid: bool
+) -> Settings:
+    if not (_is_number(min_face_size) and math.isfinite(min_face_size) and min_face_size >= 6):
+        raise InvalidArgumentError(
+            f"min_face_size must be at least 6 pixels, got {min_face_size!r}"
+        )
+    if not (_is_number(scale_factor) and 0.1 <= scale_factor <= 0.95):
+        raise InvalidArgumentError(
+            f"scale_factor must be between 0.1 and 0.95, got {scale_factor!r}"
+        )
+    if (
+        not isinstance(thresholds, Sequence | np.ndarray)
+        or len(thresholds) != 3
+        or not all(_is_number(value) and 0.0 <= value <= 1.0 for value in thresholds)
+    ):
+        raise InvalidArgumentError(
+            f"thresholds must be three numbers in [0, 1], one for each network, got {thresholds!r}"
+        )
+    proposal, refinement, output = (float(value) for value in thresholds)
+    return Settings(
+        float(min_face_size),
+        float(scale_factor),
+        (proposal, refinement, output),
+        bool(complete_pyramid),
+    )
+
+
+def _checked_count(name: str, value: int | None) -> int | None:
+    if value is not None and not (
+        isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+    ):
+        raise InvalidArgumentError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return None if value is None else int(value)
+
+
+def _checked_region(region: Region | None) -> Region | None:
+    if region is None:
+        return None
+    if (
+        not isinstance(region, Sequence | np.ndarray)
+        or len(region) != 4
+        or not all(_is_number(value) and math.isfinite(value) for value in region)
+        or region[2] <= 0
+        or region[3] <= 0
+    ):
+        raise InvalidArgumentError(
+            f"region must be (x, y, width, height) in pixels with a positive size, got {region!r}"
+        )
+    x, y, width, height = (float(value) for value in region)
+    return (x, y, width, height)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
-
-
-class _ProposalStage:
-    """mtcnn's first stage, spared the levels of the image pyramid that are too small for it.
-
-    Met with such a level, the network fails, and mtcnn takes that for "no face in the picture".
-    """
-
-    def __init__(self, stage: Callable[..., npt.NDArray[np.float64]]) -> None:
-        self._stage = stage
-
-    def __call__(
-        self,
-        *,
-        images_oshapes: npt.NDArray[np.int64],
-        min_face_size: float,
-        scale_factor: float,
-        **arguments: Any,
-    ) -> npt.NDArray[np.float64]:
-        side = int(images_oshapes[0, :2].min())
-        usable = _usable_levels(side, min_face_size, scale_factor)
-        # The stage uses the shape for one thing: the number of levels follows from it.
-        if usable < _planned_levels(side, scale_factor):
-            side_of_so_many = _WINDOW / scale_factor ** (usable + 1)
-            images_oshapes = np.array([[side_of_so_many, side_of_so_many, 3]])
-        return self._stage(
-            images_oshapes=images_oshapes,
-            min_face_size=min_face_size,
-            scale_factor=scale_factor,
-            **arguments,
-        )
-
-
-def _load_engine() -> MTCNN:
-    import lz4.frame
-    from mtcnn import MTCNN
-    from mtcnn.stages import StageONet, StagePNet, StageRNet
-
-    # Given a bare name, mtcnn unpickles a file of that name from the working directory first,
-    # whoever put it there; a full path leaves no such choice. The installed files are unpacked
-    # first, because joblib, which reads them, leaves lz4 a closed file to flush: Python 3.13 prints
-    # an error for each.
-    installed = importlib.resources.files("mtcnn.assets.weights")
-    with tempfile.TemporaryDirectory() as folder:
-        stages = []
-        for stage, name in zip((StagePNet, StageRNet, StageONet), _NETWORKS, strict=True):
-            unpacked = Path(folder, name).with_suffix("")
-            unpacked.write_bytes(lz4.frame.decompress((installed / name).read_bytes()))
-            stages.append(stage(weights=str(unpacked)))
-    return MTCNN(stages=[_ProposalStage(stages[0]), *stages[1:]])
-
-
-def _planned_levels(side: int, scale_factor: float) -> int:
-    return round(-(math.log(side / _WINDOW) / math.log(scale_factor) + 1))
-
-
-def _usable_levels(side: int, min_face_size: float, scale_factor: float) -> int:
-    planned = max(_planned_levels(side, scale_factor), 0)
-    levels = side * _WINDOW / min_face_size * scale_factor ** np.arange(planned)
-    return int(np.count_nonzero(np.floor(levels) >= _SMALLEST_LEVEL))
-
-
-def _has_area(row: npt.NDArray[np.float64]) -> bool:
-    return bool(row[3] > 0 and row[4] > 0)
-
-
-def _face_from_row(row: npt.NDArray[np.float64]) -> Face:
-    x, y, width, height, confidence = (float(value) for value in row[1:6])
-    points = [
-        (float(px), float(py)) for px, py in zip(row[6:11], row[11:16], strict=True)
-    ]  # mtcnn keeps the five x first, then the five y
-    return Face(
-        box=(x, y, width, height),
-        confidence=min(max(confidence, 0.0), 1.0),
-        keypoints=Keypoints(*points),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import warnings
@@ -14,7 +15,15 @@ import numpy.typing as npt
 
 from facekit import storage
 from facekit.alignment import Aligner
-from facekit.embedding.folding import LayerWeights, assign, fold, layer_weights, residual_scales
+from facekit.embedding.folding import (
+    LayerWeights,
+    assign,
+    fold,
+    layer_weights,
+    residual_scales,
+    unfold,
+)
+from facekit.embedding.head import HEAD_LAYER
 from facekit.embedding.inference import CompiledNetwork
 from facekit.embedding.network import Architecture, build_network
 from facekit.embedding.published import read_published
@@ -148,6 +157,48 @@ class Embedder:
         embedder = cls.__new__(cls)
         embedder._start(record, arrays, batch_size)
         return embedder
+
+    def to_network(
+        self, *, embedding_size: int | None = None, dropout: float | None = None, seed: int = 0
+    ) -> tuple[Any, Architecture]:
+        """Makes a network that can be trained on from these weights: :meth:`from_network` undone.
+
+        Its batch normalisations have no statistics, because these are folded into the kernels.
+        They must stay in inference mode (``layer.trainable = False``), as
+        :class:`facekit.training.TripletTrainer` keeps them.
+
+        Args:
+            embedding_size: The number of components of a new, random head; ``None`` keeps the head.
+            dropout: The share of pooled features that training drops; ``None`` leaves it as it was.
+            seed: Decides the new head and what is dropped.
+
+        Returns:
+            A ``keras.Model`` of :func:`facekit.embedding.build_network` with these weights, and its
+            architecture.
+
+        Example:
+            >>> import warnings
+            >>> from facekit import Architecture, Embedder
+            >>> small = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
+            >>> with warnings.catch_warnings():
+            ...     warnings.simplefilter("ignore")
+            ...     embedder = Embedder(weights=None, architecture=small)
+            >>> network, architecture = embedder.to_network(embedding_size=32)
+            >>> network.output_shape, architecture.embedding_size
+            ((None, 32), 32)
+        """
+        architecture = self.record.architecture
+        folded = layer_weights(self._network)
+        if embedding_size is not None:
+            architecture = dataclasses.replace(
+                architecture, embedding_size=embedding_size, head_batch_normalization=False
+            )
+            del folded[HEAD_LAYER]
+        if dropout is not None:
+            architecture = dataclasses.replace(architecture, dropout=dropout)
+        network = build_network(architecture, seed=seed)
+        assign(network, unfold(folded, network))
+        return network, architecture
 
     def _start(self, record: WeightsRecord, arrays: LayerWeights, batch_size: int) -> None:
         self.record = record

@@ -111,6 +111,37 @@ def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeigh
     return folded
 
 
+def unfold(folded: LayerWeights, network: Any) -> LayerWeights:
+    """Returns weights of a network as it is trained that compute the same as folded ones.
+
+    The statistics that a batch normalisation had are gone. It gets mean 0 and variance 1 - ε, which
+    leave in inference what the kernel computes, and the folded bias as its beta. So the network
+    computes the same as long as its batch normalisations stay in inference mode.
+
+    Args:
+        folded: The weights of a folded network.
+        network: The network to be filled, not folded, of the same architecture. Layers of which
+            ``folded`` holds nothing keep their weights.
+
+    Returns:
+        The weights for :func:`assign`.
+    """
+    weights = layer_weights(network)
+    scales = residual_scales(network)
+    for name, arrays in folded.items():
+        scale = scales.get(name, 1.0)
+        weights[name]["kernel"] = arrays["kernel"] / np.float32(scale)
+        bias = arrays["bias"] / np.float32(scale)
+        normalization = weights.get(name + BATCH_NORMALIZATION_SUFFIX)
+        if normalization is None:
+            weights[name]["bias"] = bias
+            continue
+        normalization["beta"] = bias
+        normalization["moving_mean"] = np.zeros_like(bias)
+        normalization["moving_variance"] = np.full_like(bias, 1.0 - BATCH_NORMALIZATION_EPSILON)
+    return weights
+
+
 def residual_scales(network: Any) -> dict[str, float]:
     """Returns the scale of each residual projection of a network as it is trained."""
     return {

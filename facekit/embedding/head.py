@@ -10,6 +10,11 @@ from facekit.embedding.blocks import (
     Tensor,
 )
 
+HEAD_LAYER = "Bottleneck"
+"""The name of the dense layer."""
+FEATURES_LAYER = "AvgPool"
+"""The name of the pooling whose output the head reads."""
+
 
 def triplet_head(
     features: Tensor,
@@ -40,7 +45,7 @@ def triplet_head(
     """
     # Without a seed Keras would draw one from the user's generator; it takes 32 bits.
     seed = int(seed) % 2**32
-    x = keras.layers.GlobalAveragePooling2D(name="AvgPool")(features)
+    x = keras.layers.GlobalAveragePooling2D(name=FEATURES_LAYER)(features)
     if dropout and not folded:
         x = keras.layers.Dropout(dropout, seed=seed, name="Dropout")(x)
     separate = batch_normalization and not folded
@@ -48,12 +53,12 @@ def triplet_head(
         embedding_size,
         use_bias=not separate,
         kernel_initializer="zeros" if folded else keras.initializers.GlorotUniform(seed),
-        name="Bottleneck",
+        name=HEAD_LAYER,
     )(x)
     if separate:
         x = keras.layers.BatchNormalization(
             scale=False,
             epsilon=BATCH_NORMALIZATION_EPSILON,
-            name="Bottleneck" + BATCH_NORMALIZATION_SUFFIX,
+            name=HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX,
         )(x)
     return keras.layers.UnitNormalization(axis=-1, dtype="float32", name="embedding")(x)

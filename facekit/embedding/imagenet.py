@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from facekit.embedding.blocks import BATCH_NORMALIZATION_SUFFIX
+from facekit.embedding.head import HEAD_LAYER
 from facekit.embedding.network import Architecture, build_network
 from facekit.errors import InvalidArgumentError, WeightsNotFoundError
 
-_HEAD_LAYERS = ("Bottleneck", "Bottleneck" + BATCH_NORMALIZATION_SUFFIX)
+_HEAD_LAYERS = (HEAD_LAYER, HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX)
 _FILE_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"

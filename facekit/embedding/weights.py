@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from facekit.distances import DistanceTable
 from facekit.embedding.distance_tables import FACENET_VGGFACE2
 from facekit.embedding.network import Architecture
 from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
+from facekit.storage import home, sha256
 
 _LOGGER = logging.getLogger("facekit")
 
@@ -191,13 +191,6 @@ def record_for(name: str) -> WeightsRecord:
     return REGISTRY[name]
 
 
-def home() -> Path:
-    """Returns the folder for downloaded weights: ``FACEKIT_HOME``, or the user's cache folder."""
-    import pooch
-
-    return Path(os.environ.get("FACEKIT_HOME") or pooch.os_cache("facekit"))
-
-
 def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
     """Finds a file of the weights on this machine, or fetches it, and checks it.
 
@@ -228,7 +221,7 @@ def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
     Raises:
         WeightsError: If it holds none of them.
     """
-    checksum = _sha256(path)
+    checksum = sha256(path)
     for record in REGISTRY.values():
         for file in record.files:
             if file.sha256 == checksum:
@@ -245,7 +238,7 @@ def check(path: Path, file: WeightsFile) -> None:
     Raises:
         WeightsError: If it differs from the published one.
     """
-    checksum = _sha256(path)
+    checksum = sha256(path)
     if checksum != file.sha256:
         raise WeightsError(
             f"{path}: has SHA-256 {checksum}, expected {file.sha256}; the file is truncated or was "
@@ -292,11 +285,3 @@ def _download(record: WeightsRecord) -> tuple[Path, WeightsFile]:
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

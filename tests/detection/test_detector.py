@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
+import multiprocessing
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -286,9 +291,226 @@ def test_bounds_are_accepted() -> None:
     assert detector.thresholds == (0.0, 1.0, 0.5)
 
 
+# Less to search
+
+
+def test_region_finds_what_lies_in_it(detector: Detector, crowd: UInt8) -> None:
+    everything = detector.detect(crowd)
+    for column in range(2):
+        found = detector.detect(crowd, region=(150 * column, 0, 150, 450))
+        expected = [face for face in everything if face.center[0] // 150 == column]
+        assert len(found) == len(expected) == 3
+        for face in found:
+            assert_lies_inside(face, crowd)
+            nearest = min(math.dist(face.center, other.center) for other in expected)
+            assert nearest < 0.1 * face.box[3]
+
+
+@settings(max_examples=10)
+@given(left=st.integers(0, 150), top=st.integers(0, 250))
+def test_region_is_the_cut_out_part(detector: Detector, crowd: UInt8, left: int, top: int) -> None:
+    part = detector.detect(crowd[top : top + 190, left : left + 150])
+    found = detector.detect(crowd, region=(left, top, 150, 190))
+    assert len(found) == len(part)
+    for face, moved in zip(part, found, strict=True):
+        x, y, width, height = face.box
+        assert moved.box == pytest.approx((x + left, y + top, width, height))
+        assert moved.keypoints.to_array() == pytest.approx(
+            face.keypoints.to_array() + np.array([left, top])
+        )
+
+
+def test_region_beyond_the_border_is_cut_off(detector: Detector, portrait: UInt8) -> None:
+    height, width = portrait.shape[:2]
+    region = (-50.5, -50.5, width + 200, height + 200)
+    assert detector.detect(portrait, region=region) == detector.detect(portrait)
+
+
+def test_region_outside_the_picture_is_an_error(
+    detector: Detector, portrait: UInt8, hopper: Path
+) -> None:
+    with pytest.raises(ImageError, match="lies outside"):
+        detector.detect(portrait, region=(10_000, 0, 10, 10))
+    with pytest.raises(ImageError, match=r"grace_hopper\.jpg.*lies outside"):
+        detector.detect(hopper, region=(-100, 0, 10, 10))
+
+
+@pytest.mark.parametrize(
+    "region", [(0, 0, 10), (0, 0, 0, 10), (0, 0, 10, -1), (0, math.nan, 1, 1), "abcd", 7]
+)
+def test_region_is_checked(detector: Detector, portrait: UInt8, region: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="region"):
+        detector.detect(portrait, region=region)
+
+
+@pytest.mark.parametrize("side", [100, 150, 299])
+def test_boxes_of_a_reduced_copy_are_in_pixels_of_the_picture(
+    detector: Detector, portrait: UInt8, side: int
+) -> None:
+    (face,) = detector.detect(portrait)
+    (found,) = Detector(max_image_side=side).detect(portrait)
+    assert_lies_inside(found, portrait)
+    assert found.box == pytest.approx(face.box, abs=0.15 * max(face.box[2:]))
+    difference = found.keypoints.to_array() - face.keypoints.to_array()
+    assert np.abs(difference).max() < 0.15 * max(face.box[2:])
+
+
+def test_picture_within_the_side_is_not_reduced(detector: Detector, portrait: UInt8) -> None:
+    assert Detector(max_image_side=4000).detect(portrait) == detector.detect(portrait)
+
+
+@pytest.mark.parametrize("most", [1, 2, 4, 100])
+def test_at_most_so_many_faces_the_largest(detector: Detector, crowd: UInt8, most: int) -> None:
+    everything = detector.detect(crowd)
+    found = Detector(max_faces=most).detect(crowd)
+    assert len(found) == min(most, len(everything))
+    areas = sorted((face.area for face in everything), reverse=True)
+    assert sorted((face.area for face in found), reverse=True) == areas[: len(found)]
+    assert [face for face in everything if face in found] == found
+
+
+def test_complete_pyramid_finds_a_face_as_large_as_the_picture(hopper: Path) -> None:
+    # mtcnn's pyramid ends at faces of half this picture's height.
+    with Image.open(hopper) as image:
+        close = load_image(image.crop((150, 60, 390, 350)))
+    assert Detector(min_face_size=7).detect(close) == []
+    (face,) = Detector(min_face_size=7, complete_pyramid=True).detect(close)
+    assert face.box[3] > 0.6 * close.shape[0]
+
+
+@pytest.mark.parametrize("name", ["max_image_side", "max_faces", "threads"])
+@pytest.mark.parametrize("value", [0, -3, 1.5, "2", True])
+def test_counts_are_checked(name: str, value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{name}.*{value}"):
+        Detector(**{name: value})
+
+
+# mtcnn's arguments of the call
+
+
+@settings(max_examples=10)
+@given(cut=st.integers(40, 100), side=st.sampled_from(["left", "right"]))
+def test_fit_to_image_clips_boxes_and_limits_keypoints(
+    detector: Detector, hopper: Path, cut: int, side: str
+) -> None:
+    with Image.open(hopper) as image:
+        picture = load_image(image.reduce(2))
+    # The face spans from about 89 to 176.
+    part = picture[:, cut + 50 :] if side == "left" else picture[:, : 220 - cut]
+    height, width = part.shape[:2]
+    for face in detector.detect_faces(part, box_format="xyxy", limit_boundaries_landmarks=True):
+        x1, y1, x2, y2 = face["box"]
+        assert 0 <= x1 < x2 <= width - 1
+        assert 0 <= y1 < y2 <= height - 1
+        for x, y in face["keypoints"].values():
+            assert 0 <= x <= width - 1
+            assert 0 <= y <= height - 1
+    loose = detector.detect_faces(part, fit_to_image=False)
+    assert len(loose) == len(detector.detect_faces(part))
+
+
+def test_arguments_of_the_call_are_those_of_the_detector(crowd: UInt8) -> None:
+    answer = Detector().detect_faces(
+        crowd,
+        min_face_size=30,
+        scale_factor=0.6,
+        threshold_pnet=0.5,
+        threshold_rnet=0.6,
+        threshold_onet=0.4,
+    )
+    other = Detector(min_face_size=30, scale_factor=0.6, thresholds=(0.5, 0.6, 0.4))
+    assert answer == other.detect_faces(crowd)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"box_format": "yxyx"}, {"min_face_size": 2}, {"scale_factor": 2}, {"threshold_onet": 3}],
+)
+def test_arguments_of_the_call_are_checked(
+    detector: Detector, portrait: UInt8, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgumentError):
+        detector.detect_faces(portrait, **arguments)
+
+
+# One set of networks for all
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_number_of_threads_changes_nothing(detector: Detector, crowd: UInt8, threads: int) -> None:
+    assert Detector(threads=threads).detect(crowd) == detector.detect(crowd)
+
+
+def test_pickled_and_copied_detectors_find_the_same(portrait: UInt8) -> None:
+    original = Detector(min_face_size=30, max_faces=1)
+    for other in (pickle.loads(pickle.dumps(original)), copy.deepcopy(original)):
+        assert repr(other) == repr(original)
+        assert other.detect(portrait) == original.detect(portrait)
+
+
+def test_parameters_make_an_equal_detector() -> None:
+    original = Detector(min_face_size=30, max_faces=1, max_image_side=800, complete_pyramid=True)
+    copied = Detector(**json.loads(json.dumps(original.get_params())))
+    assert repr(copied) == repr(original)
+
+
+def test_detector_works_in_another_process(detector: Detector, portrait: UInt8) -> None:
+    expected = detector.detect(portrait)  # so that the networks are loaded before the fork
+    for method in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context(method)
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            assert pool.submit(detector.detect, portrait).result(timeout=120) == expected
+
+
+def test_detection_imports_no_tensorflow(hopper: Path) -> None:
+    program = (
+        "import sys; from facekit import Detector\n"
+        f"print(len(Detector().detect({str(hopper)!r})))\n"
+        "print(sorted({'tensorflow', 'keras', 'mtcnn', 'joblib', 'sklearn'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split("\n")[:2] == ["1", "[]"]
+    assert answer.stderr == ""
+
+
+def growth_over_many_sizes(picture: UInt8) -> int:
+    """Returns by how many bytes a process grows that searches pictures of many sizes."""
+    detector, random = Detector(), np.random.default_rng(0)
+
+    def look(count: int) -> None:
+        for _ in range(count):
+            height, width = random.integers(20, 300, 2)
+            detector.detect(picture[:height, :width])
+
+    look(10)
+    before = psutil.Process().memory_info().rss
+    look(250)
+    return psutil.Process().memory_info().rss - before
+
+
+def test_pictures_of_many_sizes_take_no_more_memory(crowd: UInt8) -> None:
+    # In a process of its own: elsewhere, growth vanishes in memory that other tests have freed.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(growth_over_many_sizes, crowd).result(timeout=200) < 50e6
+
+
+def test_strip_of_twenty_by_twenty_thousand(detector: Detector) -> None:
+    assert detector.detect(np.full((20, 20_000, 3), 90, np.uint8)) == []
+
+
+def test_floating_point_picture_with_nan_is_refused(detector: Detector) -> None:
+    with pytest.raises(ImageError, match="NaN"):
+        detector.detect(np.full((40, 40, 3), np.nan))
+
+
 def test_representation_makes_an_equal_detector() -> None:
-    text = "Detector(min_face_size=40, scale_factor=0.8, thresholds=(0.5, 0.6, 0.7))"
-    assert repr(eval(text)) == text
+    plain = "Detector(min_face_size=40, scale_factor=0.8, thresholds=(0.5, 0.6, 0.7)"
+    extra = ", max_image_side=900, max_faces=2, complete_pyramid=True, threads=1"
+    for text in (f"{plain})", f"{plain}{extra})"):
+        assert repr(eval(text)) == text
 
 
 def test_unreadable_picture_is_named(detector: Detector, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from facekit.embedding.weights import (
     REGISTRY,
     WeightsFile,
     check,
-    home,
     identify,
     locate,
     record_for,
@@ -154,18 +153,6 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         record_for("facenet-1999")
     assert "facenet-1999" in str(caught.value)
     assert all(name in str(caught.value) for name in REGISTRY)
-
-
-def test_home_is_the_folder_of_the_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
-    assert home() == tmp_path
-
-
-def test_home_is_the_cache_folder_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACEKIT_HOME", "")
-    assert home() == Path(pooch.os_cache("facekit"))
 
 
 def test_home_is_searched_before_the_data(roots: tuple[Path, Path]) -> None:

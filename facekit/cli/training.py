@@ -1,0 +1,328 @@
+"""The commands that train an embedder: train and distill."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import DONE, add_command, add_json, count
+from facekit.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from facekit.alignment import Aligner
+    from facekit.embedding import Architecture, Embedder
+    from facekit.training import FaceDataset
+
+_NETWORK = ("backbone", "width", "blocks", "input_size", "head_batch_normalization")
+_DEFAULTS: dict[str, Any] = {"epochs": 10, "validation": 0.1, "seed": 0}
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the commands to the parser's."""
+    train = add_command(
+        commands, "train", _train, "train an embedder with triplets of faces of known people"
+    )
+    _add_common(train)
+    train.add_argument(
+        "--mining",
+        metavar="WHICH",
+        help="batch-all, semihard, hard or facenet; by epoch: 0:batch-all,2:semihard "
+        "(default: semihard)",
+    )
+    _add_numbers(
+        train,
+        ("--margin", float, "how much farther a negative has to be (default: 0.2)"),
+        ("--identities", int, "people in a batch (default: 32)"),
+        ("--photos", int, "photos of each in a batch (default: 4)"),
+        ("--micro-batch", int, "faces that go through the network at a time (default: all)"),
+    )
+    distill = add_command(
+        commands, "distill", _distill, "train a small embedder to follow a large one"
+    )
+    _add_common(distill)
+    distill.add_argument(
+        "--teacher", metavar="NAME", help="the large one's weights (default: the default weights)"
+    )
+    _add_numbers(
+        distill,
+        ("--batch-size", int, "faces in a batch (default: 128)"),
+        ("--cosine-weight", float, "weight of the directions (default: 1)"),
+        ("--distance-weight", float, "weight of the distances of pairs (default: 1)"),
+        ("--angle-weight", float, "weight of the angles of triplets (default: 0)"),
+    )
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "config",
+        nargs="?",
+        type=Path,
+        metavar="CONFIG",
+        help="a TOML file with any of the options, named as here with _ for -; options given here "
+        "count more",
+    )
+    command.add_argument(
+        "--data",
+        metavar="FACES",
+        help="a folder with one folder of photos a person, a CSV file of photos and people, or a "
+        "pool with an index.csv",
+    )
+    command.add_argument("--folder", metavar="FOLDER", help="where the training is kept")
+    command.add_argument(
+        "--weights", metavar="NAME", help="weights to start from (default: random ones)"
+    )
+    command.add_argument(
+        "--trainable",
+        metavar="WHAT",
+        help="all, last-blocks, head or a block; by epoch: 0:head,3:all (default: all)",
+    )
+    command.add_argument("--optimizer", metavar="NAME", help="a Keras optimiser (default: adam)")
+    command.add_argument(
+        "--learning-rate",
+        metavar="RATE",
+        help="by epoch: 0:0.001,5:0.0001 (default: the optimiser's)",
+    )
+    command.add_argument("--schedule", choices=("cosine", "constant"), help="default: cosine")
+    command.add_argument(
+        "--precision",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+        help="default: float32",
+    )
+    command.add_argument(
+        "--backbone", choices=("inception_resnet_v1", "inception_resnet_v2"), help="default: v2"
+    )
+    command.add_argument(
+        "--alignment", choices=("similarity", "crop"), help="default: as the weights, or similarity"
+    )
+    _add_numbers(
+        command,
+        ("--epochs", int, "epochs in all (default: 10)"),
+        ("--validation", float, "share of the people to validate with, 0 for none (default: 0.1)"),
+        ("--warm-up-steps", int, "steps over which the learning rate rises (default: 0)"),
+        ("--width", float, "multiplies the backbone's filters (default: 1)"),
+        ("--blocks", float, "multiplies the backbone's blocks (default: 1)"),
+        ("--input-size", int, "side of the faces in pixels (default: 160)"),
+        ("--embedding-size", int, "components of an embedding (default: 128, or the weights')"),
+        ("--dropout", float, "share of features that training drops (default: 0)"),
+        ("--patience", int, "suspicious steps in a row that are a collapse (default: 50)"),
+        ("--checkpoint-interval", float, "seconds between checkpoints (default: 60)"),
+        ("--workers", int, "threads that make batches (default: 2)"),
+        ("--seed", int, "decides everything random (default: 0)"),
+    )
+    # No default: a value in the configuration file must not be overruled by an option not given.
+    command.add_argument(
+        "--augmentation",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="alter the faces in every batch (default: yes)",
+    )
+    command.add_argument(
+        "--tensorboard", action="store_true", default=None, help="write events for TensorBoard"
+    )
+    command.add_argument(
+        "--resume", action="store_true", default=None, help="go on where the folder's training is"
+    )
+    add_json(command, "one object for each epoch, on a line of its own")
+
+
+def _add_numbers(
+    command: argparse.ArgumentParser, *options: tuple[str, type[int] | type[float], str]
+) -> None:
+    for name, kind, help_text in options:
+        command.add_argument(name, type=kind, metavar="N", help=help_text)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from facekit.training import TripletTrainer
+
+    settings = _settings(options)
+    start = _start(settings)
+    aligner = _aligner(start, settings)
+    # Before the faces are prepared, which takes hours for many photos: it checks the settings.
+    trainer = _made(TripletTrainer, start, settings)
+    train, validation = _faces(settings, aligner, labelled_only=True)
+    print(f"{_describe(train)} to train with", file=sys.stderr)
+    trainer.fit(train, validation, **_fit_arguments(options, settings))
+    return _done(options, settings)
+
+
+def _distill(options: argparse.Namespace) -> int:
+    from facekit.embedding import Embedder
+    from facekit.training import Distiller
+
+    settings = _settings(options)
+    teacher_weights = settings.pop("teacher", None)
+    start = _start(settings)
+    teacher = Embedder(teacher_weights) if teacher_weights else Embedder()
+    aligner = _aligner(start, settings)
+    distiller = _made(Distiller, start, settings, teacher=teacher)
+    train, validation = _faces(settings, aligner, labelled_only=False)
+    # The same faces in the teacher's own alignment; with the same seed the split is the same.
+    teacher_faces, _ = _faces(settings, teacher.aligner(), labelled_only=False)
+    print(f"{_describe(train)} to train with", file=sys.stderr)
+    distiller.fit(
+        train, validation, teacher_faces=teacher_faces, **_fit_arguments(options, settings)
+    )
+    return _done(options, settings)
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the file's settings with those of the command line over them."""
+    given = vars(options)
+    known = set(given) - {"config", "json", "run", "tensorflow", "verbose"}
+    read = _read_toml(options.config) if options.config is not None else {}
+    unknown = sorted(set(read) - known)
+    if unknown:
+        raise InvalidArgumentError(
+            f"{options.config}: unknown setting {unknown[0]!r}; known are "
+            f"{', '.join(sorted(known))}"
+        )
+    overruling = {name: given[name] for name in known if given[name] is not None}
+    settings = {**_DEFAULTS, **read, **overruling}
+    for name in ("data", "folder"):
+        if name not in settings:
+            raise InvalidArgumentError(
+                f"--{name} is missing; give it, or {name} in the configuration file"
+            )
+    for name, kind in (("mining", str), ("trainable", str), ("learning_rate", float)):
+        if name in settings:
+            settings[name] = _by_epoch(name, settings[name], kind)
+    return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidArgumentError(f"{path}: cannot be read as TOML ({error})") from error
+
+
+def _by_epoch(name: str, value: Any, kind: type[str] | type[float]) -> Any:
+    """Returns "a", or {0: "a", 2: "b"} of "0:a,2:b" or of a table with such keys."""
+    try:
+        if isinstance(value, Mapping):
+            return {int(epoch): kind(held) for epoch, held in value.items()}
+        if isinstance(value, str) and ":" in value:
+            pairs = [pair.split(":") for pair in value.split(",")]
+            return {int(epoch): kind(held.strip()) for epoch, held in pairs}
+        return kind(value)
+    except (ValueError, TypeError) as error:
+        option = name.replace("_", "-")
+        raise InvalidArgumentError(
+            f"--{option} must be a value, or values by epoch such as 0:…,2:…, got {value!r}"
+        ) from error
+
+
+def _start(settings: dict[str, Any]) -> Architecture | Embedder:
+    from facekit.embedding import Architecture, Embedder
+
+    weights = settings.pop("weights", None)
+    network = {name: settings.pop(name) for name in _NETWORK if name in settings}
+    if weights is None:
+        for name in ("embedding_size", "dropout"):
+            if name in settings:
+                network[name] = settings.pop(name)
+        return Architecture.from_dict(network)
+    if network:
+        raise InvalidArgumentError(
+            f"--{next(iter(network)).replace('_', '-')} does not go with --weights, which fix the "
+            "network"
+        )
+    return Embedder(weights)
+
+
+def _aligner(start: Architecture | Embedder, settings: dict[str, Any]) -> Aligner:
+    from facekit.alignment import Aligner
+    from facekit.embedding import Embedder
+
+    own = start.aligner() if isinstance(start, Embedder) else Aligner(start.input_size)
+    mode = settings.pop("alignment", own.mode)
+    aligner = own if mode == own.mode else Aligner(own.size, mode)
+    settings["aligner"] = aligner
+    return aligner
+
+
+def _faces(
+    settings: Mapping[str, Any], aligner: Aligner, *, labelled_only: bool
+) -> tuple[FaceDataset, FaceDataset | None]:
+    from facekit.training import FaceDataset
+
+    source = Path(settings["data"])
+    arguments: dict[str, Any] = {"input_size": aligner.size, "aligner": aligner}
+    if (source / "index.csv").is_file():
+        faces = FaceDataset.from_pool(source, labelled_only=labelled_only, **arguments)
+    elif source.suffix == ".csv":
+        faces = FaceDataset.from_csv(source, **arguments)
+    else:
+        faces = FaceDataset.from_folder(source, **arguments)
+    if not settings["validation"]:
+        return faces, None
+    return faces.split(settings["validation"], seed=settings["seed"])
+
+
+def _describe(faces: FaceDataset) -> str:
+    return f"{count(len(faces), 'face')} of {len(faces.identities):,} people"
+
+
+def _made(
+    trainer: type[Any], start: Architecture | Embedder, settings: Mapping[str, Any], **others: Any
+) -> Any:
+    """Makes a trainer of those settings that it takes; the others are for faces and ``fit``."""
+    from facekit.training import Augmentation
+
+    taken = {entry.name for entry in fields(trainer)} - {"start", "augmentation"}
+    arguments = {name: value for name, value in settings.items() if name in taken}
+    chosen = settings.get("augmentation", True)
+    try:
+        if isinstance(chosen, Mapping):
+            augmentation: Augmentation | None = Augmentation(**chosen)
+        else:
+            augmentation = Augmentation() if chosen else None
+        return trainer(start, augmentation=augmentation, **arguments, **others)
+    except TypeError as error:
+        # A value of another type, or a name that the augmentation does not have.
+        raise InvalidArgumentError(f"a setting cannot be used: {error}") from error
+
+
+def _fit_arguments(options: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "epochs": settings["epochs"],
+        "resume": bool(settings.get("resume")),
+        "on_epoch_end": _print_json if options.json else _print_row,
+    }
+
+
+def _print_json(row: Mapping[str, float]) -> None:
+    print(json.dumps(dict(row)), flush=True)
+
+
+def _print_row(row: Mapping[str, float]) -> None:
+    words = [f"loss {row['loss']:.4f}"]
+    words += [
+        f"{label} {row[name]:.2%}"
+        for name, label in (
+            ("active", "active triplets"),
+            ("cosine_similarity", "cosine similarity"),
+            ("validation_tar", "TAR at FAR 1 %"),
+            ("validation_eer", "EER"),
+            ("validation_recall", "recall@1"),
+        )
+        if name in row
+    ]
+    print(f"Epoch {row['epoch']}: {', '.join(words)}", flush=True)
+
+
+def _done(options: argparse.Namespace, settings: Mapping[str, Any]) -> int:
+    if not options.json:
+        print(f"Wrote {Path(settings['folder']) / 'embedder.safetensors'}")
+    return DONE

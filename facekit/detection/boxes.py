@@ -1,0 +1,149 @@
+"""Arithmetic of boxes: arrays float64 ``(n, 4)`` of the corners x1, y1, x2, y2 in pixels."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Boxes: TypeAlias = npt.NDArray[np.float64]
+OverlapMeasure: TypeAlias = Literal["union", "min"]
+
+# How many boxes are compared with all better ones at a time, which bounds the memory.
+_ROWS = 256
+
+
+def overlap(first: Boxes, second: Boxes, measure: OverlapMeasure = "union") -> Boxes:
+    """Measures how much boxes overlap.
+
+    Args:
+        first: Boxes ``(n, 4)``.
+        second: Boxes ``(m, 4)``.
+        measure: ``"union"`` for the intersection over the union (IoU), ``"min"`` for the
+            intersection over the smaller of the two boxes.
+
+    Returns:
+        float64 ``(n, m)``, from 0 for boxes that do not meet; 0 where both have no area.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.detection.boxes import overlap
+        >>> overlap(np.array([[0.0, 0.0, 2.0, 2.0]]), np.array([[1.0, 0.0, 3.0, 2.0]])).round(2)
+        array([[0.33]])
+    """
+    intersection, base = _shared(first, second, measure)
+    shares: Boxes = np.divide(
+        intersection, base, out=np.zeros_like(intersection), where=base != 0.0
+    )
+    return shares
+
+
+def suppress_non_maxima(
+    boxes: Boxes,
+    scores: npt.NDArray[np.floating[Any]],
+    threshold: float,
+    measure: OverlapMeasure = "union",
+) -> npt.NDArray[np.intp]:
+    """Keeps the boxes that no better box overlaps by more than a threshold.
+
+    A box also gives way to a better one that has itself given way, as in ``mtcnn`` 1.0. The usual
+    greedy suppression would keep it.
+
+    Args:
+        boxes: ``(n, 4)``.
+        scores: ``(n,)``. Which of equal ones counts as better is for NumPy's sorting to say, as in
+            ``mtcnn``.
+        threshold: The overlap up to which both boxes stay.
+        measure: As for :func:`overlap`.
+
+    Returns:
+        The indices of the boxes that stay, the best first.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.detection.boxes import suppress_non_maxima
+        >>> boxes = np.array([[0.0, 0.0, 9.0, 9.0], [0.0, 0.0, 9.0, 8.0], [20.0, 0.0, 29.0, 9.0]])
+        >>> suppress_non_maxima(boxes, np.array([0.8, 0.9, 0.7]), 0.5)
+        array([1, 2])
+    """
+    # Many scores of P-Net are the same number just below 1. To settle them as mtcnn does, they are
+    # sorted as it sorts them: in double precision, and by NumPy's default method.
+    order = np.argsort(scores.astype(np.float64))[::-1]
+    ranked = boxes[order]
+    stays = np.ones(len(ranked), dtype=bool)
+    for start in range(0, len(ranked), _ROWS):
+        block = ranked[start : start + _ROWS]
+        better = ranked[: start + len(block)]
+        intersection, base = _shared(block, better, measure)
+        suppressed = intersection > threshold * base
+        rank = np.arange(len(block))[:, None] + start
+        stays[start : start + len(block)] = ~(suppressed & (np.arange(len(better)) < rank)).any(1)
+    return order[stays]
+
+
+def squared(boxes: Boxes) -> Boxes:
+    """Returns the smallest squares around the middles of boxes that cover them.
+
+    Args:
+        boxes: ``(n, 4)``.
+
+    Returns:
+        ``(n, 4)``, each as wide as high.
+    """
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    side = np.maximum(width, height)
+    corner = boxes[:, :2] + 0.5 * np.stack([width - side, height - side], axis=1)
+    return np.concatenate([corner, corner + side[:, None]], axis=1)
+
+
+def moved(boxes: Boxes, offsets: npt.NDArray[np.floating[Any]]) -> Boxes:
+    """Returns boxes with their corners moved by what a network says.
+
+    Args:
+        boxes: ``(n, 4)``.
+        offsets: ``(n, 4)``, of each coordinate in widths or heights of its box, a pixel more than
+            the difference of the corners, as in ``mtcnn``.
+
+    Returns:
+        ``(n, 4)``.
+    """
+    sizes = boxes[:, 2:] - boxes[:, :2] + 1.0
+    corners: Boxes = boxes + offsets * np.tile(sizes, 2)
+    return corners
+
+
+def clipped(boxes: Boxes, height: int, width: int) -> Boxes:
+    """Returns what lies inside a picture, between its first and its last pixel.
+
+    Args:
+        boxes: ``(n, 4)``.
+        height: The picture's height in pixels.
+        width: Its width.
+
+    Returns:
+        ``(n, 4)``, x in [0, width - 1] and y in [0, height - 1].
+    """
+    last = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float64)
+    return np.clip(boxes, 0.0, last)
+
+
+def _shared(first: Boxes, second: Boxes, measure: OverlapMeasure) -> tuple[Boxes, Boxes]:
+    """Returns the areas that pairs of boxes share, and those that they are to be divided by."""
+    width = np.minimum(first[:, None, 2], second[None, :, 2])
+    width -= np.maximum(first[:, None, 0], second[None, :, 0])
+    height = np.minimum(first[:, None, 3], second[None, :, 3])
+    height -= np.maximum(first[:, None, 1], second[None, :, 1])
+    intersection = np.maximum(width, 0.0, out=width)
+    intersection *= np.maximum(height, 0.0, out=height)
+    areas = _areas(first)[:, None], _areas(second)[None, :]
+    if measure == "min":
+        return intersection, np.minimum(*areas)
+    base = areas[0] + areas[1]
+    base -= intersection
+    return intersection, base
+
+
+def _areas(boxes: Boxes) -> npt.NDArray[np.float64]:
+    areas: npt.NDArray[np.float64] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return areas

@@ -1,0 +1,197 @@
+"""MTCNN's three networks as OpenVINO graphs, with the published weights.
+
+Every network is compiled once, for one shape of input. A graph for any shape would be translated
+anew for each: a few milliseconds and half a megabyte for every new size of picture.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino import opset13 as ops
+
+from facekit.detection.weights import read_weights
+
+FloatArray = npt.NDArray[np.float32]
+
+# The networks were trained on (pixel - 127.5) / 128. They are built to take pixels as they are:
+# that step is part of the first convolution.
+MEAN_PIXEL = 127.5
+_PIXEL_SCALE = 128.0
+
+# Added to where the max-pooling of a part of a picture must not look.
+HIDDEN = np.float32(-1e30)
+
+
+class Network:
+    """A compiled network that any thread may run.
+
+    Args:
+        model: The graph.
+        threads: How many threads may run it at once, each on a core of its own.
+    """
+
+    def __init__(self, model: ov.Model, threads: int) -> None:
+        self._compiled = ov.Core().compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": threads,
+                # Some processors would otherwise compute in half precision.
+                "INFERENCE_PRECISION_HINT": "f32",
+                # The threads share the cores with those of the user's program.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+        self._requests = threading.local()
+
+    def inputs(self) -> list[FloatArray]:
+        """Returns the arrays that :meth:`run` reads: those of the calling thread, to be filled."""
+        request = self._request()
+        return [request.get_input_tensor(i).data for i in range(len(self._compiled.inputs))]
+
+    def run(self) -> list[FloatArray]:
+        """Runs the network on what :meth:`inputs` holds.
+
+        Returns:
+            Its outputs. They are overwritten by the same thread's next run.
+        """
+        request = self._request()
+        request.infer()
+        return [request.get_output_tensor(i).data for i in range(len(self._compiled.outputs))]
+
+    def _request(self) -> ov.InferRequest:
+        if not hasattr(self._requests, "request"):
+            request = self._requests.request = self._compiled.create_infer_request()
+            # What nobody fills would be whatever the memory held, and not always finite.
+            for i in range(len(self._compiled.inputs)):
+                request.get_input_tensor(i).data.fill(0)
+        return self._requests.request
+
+
+def proposal_network(height: int, width: int) -> ov.Model:
+    """Builds P-Net, the fully convolutional network that proposes windows.
+
+    Args:
+        height: The height of its input in pixels, even.
+        width: The width, even.
+
+    Returns:
+        A graph from pixels ``(1, height, width, 3)`` and a term ``(1, 1, height - 2, width - 2)``
+        that is added to the first layer's output to ``(1, 5, (height - 10) / 2,
+        (width - 10) / 2)``: four offsets, and by how much the score of "face" exceeds that of
+        "no face" before the softmax.
+    """
+    weights = _Reader(read_weights("pnet"))
+    pixels = ops.parameter([1, height, width, 3], np.float32)
+    hidden = ops.parameter([1, 1, height - 2, width - 2], np.float32)
+    x = weights.prelu(weights.first_convolution(_channels_first(pixels)))
+    x = _max_pool(ops.add(x, hidden), 2, padding=0)
+    x = weights.prelu(weights.convolution(x))
+    x = weights.prelu(weights.convolution(x))
+    offset_kernel, offset_bias, score_kernel, score_bias = (weights.next() for _ in range(4))
+    # The softmax of two scores follows from their difference, which can be compared with a
+    # threshold as well.
+    kernel = np.concatenate([offset_kernel, score_kernel[..., 1:] - score_kernel[..., :1]], axis=3)
+    bias = np.concatenate([offset_bias, score_bias[1:] - score_bias[:1]])
+    return ov.Model([_convolution(x, kernel, bias)], [pixels, hidden], "pnet")
+
+
+def refinement_network(windows: int) -> ov.Model:
+    """Builds R-Net, which tells faces from other windows and moves the windows.
+
+    Args:
+        windows: How many windows it takes at once.
+
+    Returns:
+        A graph from pixels ``(windows, 24, 24, 3)`` to offsets ``(windows, 4)`` and
+        probabilities ``(windows, 2)`` of "no face" and "face".
+    """
+    weights = _Reader(read_weights("rnet"))
+    pixels = ops.parameter([windows, 24, 24, 3], np.float32)
+    x = weights.prelu(weights.first_convolution(_channels_first(pixels)))
+    x = _max_pool(x, 3, padding=1)
+    x = weights.prelu(weights.convolution(x))
+    x = _max_pool(x, 3, padding=0)
+    x = weights.prelu(weights.convolution(x))
+    x = weights.prelu(weights.dense(_flattened(x)))
+    offsets, scores = weights.dense(x), weights.dense(x)
+    return ov.Model([offsets, ops.softmax(scores, 1)], [pixels], "rnet")
+
+
+def output_network(windows: int) -> ov.Model:
+    """Builds O-Net, which does what R-Net does more carefully, and finds the five keypoints.
+
+    Args:
+        windows: How many windows it takes at once.
+
+    Returns:
+        A graph from pixels ``(windows, 48, 48, 3)`` to offsets ``(windows, 4)``, keypoints
+        ``(windows, 10)`` and probabilities ``(windows, 2)``.
+    """
+    weights = _Reader(read_weights("onet"))
+    pixels = ops.parameter([windows, 48, 48, 3], np.float32)
+    x = weights.prelu(weights.first_convolution(_channels_first(pixels)))
+    x = _max_pool(x, 3, padding=1)
+    x = weights.prelu(weights.convolution(x))
+    x = _max_pool(x, 3, padding=0)
+    x = weights.prelu(weights.convolution(x))
+    x = _max_pool(x, 2, padding=0)
+    x = weights.prelu(weights.convolution(x))
+    x = weights.prelu(weights.dense(_flattened(x)))
+    offsets, keypoints, scores = (weights.dense(x) for _ in range(3))
+    return ov.Model([offsets, keypoints, ops.softmax(scores, 1)], [pixels], "onet")
+
+
+class _Reader:
+    """Hands out the arrays of a network one after the other, as layers of a graph."""
+
+    def __init__(self, arrays: Sequence[FloatArray]) -> None:
+        self._arrays = iter(arrays)
+
+    def next(self) -> FloatArray:
+        return next(self._arrays)
+
+    def first_convolution(self, x: ov.Node) -> ov.Node:
+        kernel, bias = self.next(), self.next()
+        scaled = kernel / _PIXEL_SCALE
+        return _convolution(x, scaled, bias - MEAN_PIXEL * scaled.sum(axis=(0, 1, 2)))
+
+    def convolution(self, x: ov.Node) -> ov.Node:
+        return _convolution(x, self.next(), self.next())
+
+    def dense(self, x: ov.Node) -> ov.Node:
+        product = ops.matmul(x, ops.constant(self.next()), False, False)
+        return ops.add(product, ops.constant(self.next()))
+
+    def prelu(self, x: ov.Node) -> ov.Node:
+        return ops.prelu(x, ops.constant(self.next().ravel()))
+
+
+def _channels_first(pixels: ov.Node) -> ov.Node:
+    return ops.transpose(pixels, ops.constant(np.array([0, 3, 1, 2])))
+
+
+def _convolution(x: ov.Node, kernel: FloatArray, bias: FloatArray) -> ov.Node:
+    channels_first = ops.constant(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
+    convolved = ops.convolution(x, channels_first, [1, 1], [0, 0], [0, 0], [1, 1])
+    return ops.add(convolved, ops.constant(bias.reshape(1, -1, 1, 1)))
+
+
+def _max_pool(x: ov.Node, side: int, *, padding: int) -> ov.Node:
+    # Where padding is needed, TensorFlow's "same" pads the end alone, with nothing at the start.
+    pooled = ops.max_pool(
+        x, [2, 2], [1, 1], [0, 0], [padding, padding], [side, side], rounding_type="floor"
+    )
+    return pooled.output(0)
+
+
+def _flattened(x: ov.Node) -> ov.Node:
+    # The networks come from Caffe for MATLAB, whose images lie column by column.
+    columns_first = ops.transpose(x, ops.constant(np.array([0, 3, 2, 1])))
+    return ops.reshape(columns_first, ops.constant(np.array([0, -1])), True)

@@ -1,0 +1,22 @@
+"""What the cascade looks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to look for.
+
+    Args:
+        min_face_size: The side of the smallest face, in pixels.
+        scale_factor: The ratio between neighbouring levels of the pyramid.
+        thresholds: The confidence that a window needs to pass each of the three networks.
+        complete_pyramid: Whether the pyramid reaches faces as large as the picture.
+    """
+
+    min_face_size: float
+    scale_factor: float
+    thresholds: tuple[float, float, float]
+    complete_pyramid: bool

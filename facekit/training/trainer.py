@@ -1,0 +1,174 @@
+"""The trainer: an embedder learns to tell people apart by triplets of faces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from facekit.errors import InvalidArgumentError
+from facekit.training.base import EpochCallback, FitArguments, Trainer
+from facekit.training.batches import BalancedBatches
+from facekit.training.dataset import FaceDataset
+from facekit.training.history import History
+from facekit.training.objectives import TripletObjective
+from facekit.training.precision import check_precision
+from facekit.training.schedules import by_epoch
+from facekit.training.step import parts_of
+
+
+@dataclass(kw_only=True, eq=False)
+class TripletTrainer(Trainer):
+    """Trains an embedder with a triplet loss and online mining, as FaceNet was trained.
+
+    In every step the triplets are chosen among the faces of one batch of P people with K photos
+    each, by the distances that the network gives them at that moment.
+
+    Some arguments can change while the training goes on: instead of a value they take a mapping
+    with the values by the number of the epoch, from 0, that they begin with. So
+    ``mining={0: "batch-all", 2: "semihard"}`` warms up with all triplets, and ``trainable={0:
+    "head", 3: "last-blocks", 6: "all"}`` thaws a network from its end.
+
+    After ``fit`` the folder holds ``embedder.safetensors``, which ``Embedder(path)`` reads,
+    ``checkpoint.safetensors``, with which a training goes on, ``history.csv`` and ``history.png``.
+
+    Args:
+        start: Where to start: an architecture, for random weights, or an embedder.
+        folder: Where everything is kept, a folder of this training's own.
+        network: Weights to start an architecture from, a network such as that of
+            :func:`facekit.embedding.build_imagenet_network`; random ones by default.
+        embedding_size: Replaces an embedder's head by a random one of that size.
+        dropout: Of an embedder: the share of pooled features that training drops.
+        aligner: How the faces were aligned, which is kept with the weights; by default as the
+            embedder's faces are, or a similarity.
+        mining: Which triplets count, by epoch: ``"batch-all"``, ``"semihard"``, ``"hard"``, or
+            ``"facenet"``.
+        margin: By how much a negative has to be farther than a positive.
+        distance_metric: ``"squared-L2"`` as in the paper, ``"L2"``, ``"angular"``, or a function
+            from embeddings ``(batch, d)`` to distances ``(batch, batch)``.
+        identities: P, how many people a batch has.
+        photos: K, how many photos each of them has in it.
+        augmentation: How faces are altered in every batch; ``None`` for not at all.
+        trainable: Which layers learn, by epoch: ``"all"``, ``"last-blocks"`` (after the last
+            reduction), ``"head"``, or the name of the first block that does. With ``"head"`` alone
+            and without augmentation the frozen backbone runs once for each face, and its features
+            are kept in the folder. Batch normalisations of a frozen layer, and all of an
+            embedder's, stay in inference mode.
+        optimizer: The name of a Keras optimiser, or one.
+        learning_rate: The learning rate, by epoch; ``None`` for the optimiser's own.
+        schedule: How the learning rate goes on: ``"cosine"``, down to zero at the end of the last
+            epoch, or ``"constant"``. An optimiser that has a Keras schedule keeps to that.
+        warm_up_steps: Over how many steps the learning rate rises first.
+        micro_batch: How many faces go through the network at a time, where memory does not
+            suffice for all P·K; the triplets are those of the whole batch all the same.
+        precision: ``"float32"``, ``"mixed_float16"`` or ``"mixed_bfloat16"``: in what the network
+            computes. Embeddings and loss are float32 always.
+        patience: After how many steps in a row without any spread of the embeddings, or with a
+            loss that equals the margin, the training has collapsed.
+        checkpoint_interval: Seconds between checkpoints. One is also kept after every epoch.
+        tensorboard: Whether to write events for TensorBoard into the folder, too.
+        workers: How many threads make batches.
+        seed: Decides the random weights, the batches, the augmentation and the dropout.
+
+    Attributes:
+        network_: The trained ``keras.Model``.
+        architecture_: Its architecture.
+        history_: What each epoch measured, a :class:`History`.
+        validation_: The result of the last validation, or ``None``.
+
+    Raises:
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from facekit import Architecture
+        >>> from facekit.training import FaceDataset, TripletTrainer
+        >>> faces = np.random.default_rng(0).integers(0, 256, (8, 75, 75, 3), dtype=np.uint8)
+        >>> train = FaceDataset.from_arrays(faces, ["Ann", "Bob"] * 4)
+        >>> small = Architecture(width=0.25, blocks=0.1, input_size=75, embedding_size=16)
+        >>> trainer = TripletTrainer(
+        ...     small, folder=tempfile.mkdtemp(), identities=2, photos=4, augmentation=None)
+        >>> history = trainer.fit(train, epochs=1)
+        >>> len(history), trainer.embedder("mine").embed(faces).shape
+        (1, (8, 16))
+
+    References:
+        F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet: A Unified Embedding for Face
+        Recognition and Clustering", CVPR 2015, section 3.
+        A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss for Person
+        Re-Identification", 2017, section 2.
+    """
+
+    mining: str | Mapping[int, str] = "semihard"
+    margin: float = 0.2
+    distance_metric: str | Callable[[Any], Any] = "squared-L2"
+    identities: int = 32
+    photos: int = 4
+    micro_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.margin) and self.margin > 0):
+            raise InvalidArgumentError(f"margin must be a positive number, got {self.margin!r}")
+        for mining in by_epoch("mining", self.mining).values():
+            self._objective(mining)
+        check_precision(self.precision, self.micro_batch)
+        parts_of(self.identities * self.photos, self.micro_batch)
+
+    def fit(
+        self,
+        train: FaceDataset,
+        validation: FaceDataset | None = None,
+        *,
+        epochs: int = 10,
+        resume: bool = False,
+        progress: bool = True,
+        on_epoch_end: EpochCallback | None = None,
+    ) -> History:
+        """Trains on faces of known people.
+
+        Args:
+            train: The faces.
+            validation: Faces of other people, on which every epoch is validated; the thresholds of
+                the embedder come from them.
+            epochs: How many epochs there are in all, those before a resumption included.
+            resume: Whether to go on from the folder's checkpoint as if nothing had happened. If
+                there is none, the training begins. Only ``epochs`` may differ from before.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+            on_epoch_end: Called after every epoch with its row of the history.
+
+        Returns:
+            What each epoch measured.
+
+        Raises:
+            TrainingDataError: If the faces give no triplets.
+            InvalidArgumentError: If an argument lies outside its range, or the folder holds
+                another training.
+            TrainingError: If the loss becomes NaN. The last good checkpoint is kept, and the
+                trainer has its weights.
+            CollapseError: If all embeddings run together in one point. Likewise.
+            FileFormatError: If something cannot be written, or the checkpoint is damaged.
+        """
+        batches = BalancedBatches(
+            train,
+            identities=self.identities,
+            photos=self.photos,
+            seed=self.seed,
+            augmentation=self.augmentation,
+            workers=self.workers,
+        )
+        return self._run(
+            batches,
+            validation,
+            FitArguments(epochs, resume, progress, on_epoch_end),
+            objectives=by_epoch("mining", self.mining),
+            make_objective=self._objective,
+            margin=self.margin,
+            micro_batch=self.micro_batch,
+            parts=parts_of(self.identities * self.photos, self.micro_batch),
+        )
+
+    def _objective(self, mining: str) -> TripletObjective:
+        return TripletObjective(mining, margin=self.margin, distance_metric=self.distance_metric)

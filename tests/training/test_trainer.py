@@ -1,0 +1,294 @@
+"""The trainers on small networks: what they leave behind, how they stop, how they go on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from facekit import (
+    Architecture,
+    CollapseError,
+    Embedder,
+    FaceRecognizer,
+    FileFormatError,
+    IdentityClassifier,
+    InvalidArgumentError,
+    NotFittedError,
+    RandomWeightsWarning,
+    TrainingDataError,
+    TrainingError,
+)
+from facekit.training import Distiller, FaceDataset, TripletTrainer
+from tests.small_networks import SMALL_V1, predict, random_pictures
+from tests.training import small_training
+
+HEAD_ONLY: dict[str, Any] = {
+    "embedding_size": 16,
+    "trainable": "head",
+    "augmentation": None,
+    "identities": 4,
+    "photos": 3,
+    "learning_rate": 0.01,
+}
+
+
+@lru_cache(maxsize=1)
+def backbone() -> Embedder:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RandomWeightsWarning)
+        return Embedder(weights=None, architecture=SMALL_V1, batch_size=8)
+
+
+@lru_cache(maxsize=1)
+def faces() -> FaceDataset:
+    return FaceDataset.from_arrays(random_pictures(24), [f"p{i % 6}" for i in range(24)])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TripletTrainer, Path]:
+    folder = tmp_path_factory.mktemp("run") / "mine"
+    trainer = TripletTrainer(backbone(), folder=folder, tensorboard=True, **HEAD_ONLY)
+    trainer.fit(faces(), faces(), epochs=3)
+    return trainer, folder
+
+
+def test_a_trained_head_separates_what_it_was_shown(
+    trained: tuple[TripletTrainer, Path],
+) -> None:
+    trainer, _ = trained
+    before, *_, after = trainer.history_
+    assert before["epoch"] == 0
+    assert after["epoch"] == 3
+    assert after["validation_auc"] > before["validation_auc"]
+    assert after["loss"] < trainer.history_[1]["loss"]
+    expected = {
+        "loss", "active", "semihard", "positive_distance", "negative_distance", "spread",
+        "validation_auc", "validation_eer", "validation_tar", "validation_recall", "learning_rate",
+    }  # fmt: skip
+    assert expected <= set(after)
+
+
+def test_the_folder_holds_all_that_was_learnt(trained: tuple[TripletTrainer, Path]) -> None:
+    trainer, folder = trained
+    names = {file.name.split("-")[0] for file in folder.iterdir()}
+    assert names == {
+        "checkpoint.safetensors", "embedder.safetensors", "history.csv", "history.png",
+        "features", "tensorboard",
+    }  # fmt: skip
+    embedder = Embedder(folder / "embedder.safetensors")
+    assert embedder.record.name == "mine"
+    assert embedder.record.alignment == backbone().record.alignment
+    pictures = random_pictures(5, seed=3)
+    np.testing.assert_allclose(
+        embedder.embed(pictures), predict(trainer.network_, pictures), atol=2e-4
+    )
+    np.testing.assert_array_equal(embedder.embed(pictures), trainer.embedder().embed(pictures))
+
+
+def test_a_recogniser_uses_the_trained_file(
+    trained: tuple[TripletTrainer, Path], known: Path, hopper: Path
+) -> None:
+    _, folder = trained
+    embedder = Embedder(folder / "embedder.safetensors")
+    classifier = IdentityClassifier(threshold=1e-3)
+    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier).fit(known)
+    (face,) = recognizer.recognize(hopper)
+    assert face.name == "Grace"
+
+
+def test_a_frozen_backbone_stays_what_it_was(trained: tuple[TripletTrainer, Path]) -> None:
+    trainer, _ = trained
+    network, _ = backbone().to_network(embedding_size=16)
+    for layer in network.layers:
+        same = [
+            np.array_equal(np.asarray(one), np.asarray(two))
+            for one, two in zip(
+                layer.weights, trainer.network_.get_layer(layer.name).weights, strict=True
+            )
+        ]
+        assert all(same) == (layer.name != "Bottleneck"), layer.name
+
+
+def test_a_finished_training_is_not_repeated_and_can_be_extended(
+    trained: tuple[TripletTrainer, Path],
+) -> None:
+    _, folder = trained
+    again = TripletTrainer(backbone(), folder=folder, workers=1, **HEAD_ONLY)
+    history = again.fit(faces(), faces(), epochs=3, resume=True)
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+    assert again.fit(faces(), faces(), epochs=4, resume=True)[-1]["epoch"] == 4
+
+
+def test_a_training_is_neither_overwritten_nor_mixed_with_another(
+    trained: tuple[TripletTrainer, Path],
+) -> None:
+    _, folder = trained
+    before = (folder / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(InvalidArgumentError, match="holds a training already"):
+        TripletTrainer(backbone(), folder=folder, **HEAD_ONLY).fit(faces(), epochs=3)
+    with pytest.raises(InvalidArgumentError, match=r"other settings.*margin=0.2, now 0.5"):
+        TripletTrainer(backbone(), folder=folder, margin=0.5, **HEAD_ONLY).fit(
+            faces(), epochs=3, resume=True
+        )
+    with pytest.raises(InvalidArgumentError, match=r"other settings.*faces"):
+        TripletTrainer(backbone(), folder=folder, **HEAD_ONLY).fit(
+            faces().subset(range(18)), epochs=3, resume=True
+        )
+    assert (folder / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_network_trains_as_a_whole_in_parts_and_in_half_precision(tmp_path: Path) -> None:
+    architecture = Architecture(width=0.25, blocks=0.1, input_size=75, embedding_size=16)
+    train = FaceDataset.from_arrays(random_pictures(8, side=75), [f"p{i % 2}" for i in range(8)])
+    trainer = TripletTrainer(
+        architecture,
+        folder=tmp_path / "run",
+        identities=2,
+        photos=4,
+        micro_batch=4,
+        precision="mixed_bfloat16",
+        mining={0: "batch-all", 1: "hard"},
+    )
+    history = trainer.fit(train, epochs=2)
+    assert all(np.isfinite(history.column("loss")))
+    assert keras.config.dtype_policy().name == "float32"
+    assert trainer.embedder().embed(train.images([0])).shape == (1, 16)
+    assert trainer.validation_ is None
+
+
+# What can go wrong, on the small network of small_training.
+
+
+def test_collapse_stops_with_the_last_good_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(CollapseError, match="lower learning rate") as caught:
+        small_training.train(
+            tmp_path / "run",
+            objectives={0: "hard"},
+            learning_rates={0: 1.0},
+            schedule="constant",
+            warm_up_steps=0,
+            optimizer=Crush(),
+            patience=3,
+        )
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    assert str(path) in str(caught.value)
+    from facekit.training.checkpoints import Checkpoint
+
+    kept = Checkpoint(path)
+    network = small_training.network()
+    kept.restore_network(network)
+    embeddings = np.asarray(network(small_training.faces().images(range(16)).astype(np.float32)))
+    assert np.linalg.norm(embeddings - embeddings.mean(axis=0), axis=1).mean() > 0.01
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Crush(keras.optimizers.SGD):  # type: ignore[misc]
+    """An optimiser that brings kernels to zero from the third step on: all faces in one point."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if len(variable.shape) > 1:
+            factor = keras.ops.cast(self.iterations < 2, variable.dtype)
+            self.assign(variable, variable * factor)
+        else:
+            self.assign(variable, keras.ops.ones_like(variable))
+
+
+def test_nan_stops_at_once(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"NaN or infinite.*last good checkpoint is kept"):
+        small_training.train(
+            tmp_path / "run", learning_rates={0: 1e38}, schedule="constant", warm_up_steps=0
+        )
+
+
+def test_a_full_disk_stops_and_freeing_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = small_training.train(tmp_path / "whole")
+    real, calls = os.fsync, []
+
+    def filling(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) > 30:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", filling)
+        with pytest.raises(FileFormatError, match="No space left"):
+            small_training.train(tmp_path / "run")
+    for expected, weights in zip(whole, small_training.train(tmp_path / "run"), strict=True):
+        np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "people", [["Ann"] * 6, ["a", "b", "c", "d", "e", "f"]], ids=["one person", "one photo each"]
+)
+def test_faces_without_triplets_are_refused_before_anything_is_written(
+    tmp_path: Path, people: list[str]
+) -> None:
+    train = FaceDataset.from_arrays(random_pictures(6), people)
+    trainer = TripletTrainer(SMALL_V1, folder=tmp_path / "run", identities=2)
+    with pytest.raises(TrainingDataError, match="two photos"):
+        trainer.fit(train)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(NotFittedError, match="call fit first"):
+        trainer.embedder()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"start": "facenet"}, "start must be an Architecture or an Embedder"),
+        ({"network": object(), "start": None}, "network goes with an Architecture"),
+        ({"embedding_size": 64}, "embedding_size and dropout go with an Embedder"),
+        ({"margin": 0.0}, "margin"),
+        ({"mining": "random"}, "mining must be one of"),
+        ({"mining": {1: "hard"}}, "begin with epoch 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be positive"),
+        ({"optimizer": "magic"}, "optimizer must be"),
+        ({"schedule": "linear"}, "schedule must be one of"),
+        ({"precision": "float8"}, "precision must be one of"),
+        ({"precision": "mixed_float16", "micro_batch": 32}, "mixed_bfloat16"),
+        ({"micro_batch": 7}, "must divide the batch of 128 faces"),
+        ({"patience": 0}, "patience"),
+        ({"checkpoint_interval": -1}, "checkpoint_interval"),
+    ],
+)
+def test_arguments_that_cannot_work(
+    tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    given = {"start": SMALL_V1, "folder": tmp_path, **arguments}
+    if given["start"] is None:
+        given["start"] = backbone()
+    with pytest.raises(InvalidArgumentError, match=message):
+        TripletTrainer(given.pop("start"), **given)
+
+
+def test_a_student_follows_its_teacher(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {
+        **{name: HEAD_ONLY[name] for name in ("trainable", "augmentation", "learning_rate")},
+        "teacher": backbone(),
+        "embedding_size": 16,
+        "batch_size": 8,
+        "angle_weight": 1.0,
+    }
+    unnamed = FaceDataset.from_arrays(random_pictures(24), [None] * 24)
+    distiller = Distiller(backbone(), folder=tmp_path / "run", **arguments)
+    history = distiller.fit(unnamed, faces(), epochs=8)
+    similarity = history.column("cosine_similarity")
+    assert similarity[-1] > similarity[0]
+    assert (tmp_path / "run" / "embedder.safetensors").is_file()
+    with pytest.raises(InvalidArgumentError, match="in the same order"):
+        distiller.fit(unnamed, teacher_faces=faces().subset(range(5)), resume=True)
+    with pytest.raises(InvalidArgumentError, match="at most the teacher's, 64, got 128"):
+        Distiller(Architecture(), teacher=backbone(), folder=tmp_path)
+    with pytest.raises(InvalidArgumentError, match="one of them positive"):
+        Distiller(SMALL_V1, teacher=backbone(), folder=tmp_path, cosine_weight=0, distance_weight=0)
