@@ -40,9 +40,9 @@ from facekit.errors import (
 from facekit.faces import Face, RecognizedFace, Verification, largest_face
 from facekit.identification import Gallery, IdentityClassifier
 from facekit.identification.catalogue import PhotoSource
+from facekit.identification.checks import check_name
 from facekit.identification.classifier import Explanation, Neighbour
 from facekit.identification.enrolled import Enrolled
-from facekit.identification.gallery import check_name
 from facekit.imaging import ImageSource, check_several, describe_source, load_image
 from facekit.progress import track
 

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facekit.errors import FileFormatError, GalleryBusyError
+from facekit.errors import FileFormatError, GalleryBusyError, InvalidArgumentError
 
 _APPLICATION_ID = 0x66616365  # "face"
 _VERSION = 1
 
 _SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE people (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
@@ -98,6 +100,8 @@ class Catalogue:
             self._database.execute("PRAGMA secure_delete = ON")
             self._database.execute("PRAGMA journal_mode = TRUNCATE")
             self._database.execute("PRAGMA synchronous = FULL")
+            # Nobody's name goes into a temporary file in another folder.
+            self._database.execute("PRAGMA temp_store = MEMORY")
             self._database.execute("PRAGMA foreign_keys = ON")
 
     def create(self, values: dict[str, Any]) -> None:
@@ -110,7 +114,7 @@ class Catalogue:
             self.set_meta(values)
 
     def check_format(self) -> None:
-        """Checks that the file is a catalogue of a version that can be read.
+        """Checks that the file is a catalogue of a version that can be read, in a transaction.
 
         Raises:
             FileFormatError: If it is not.
@@ -181,14 +185,24 @@ class Catalogue:
                 raise
 
     def meta(self) -> dict[str, Any]:
-        """Returns the values that belong to the gallery as a whole."""
-        return {key: json.loads(value) for key, value in self._query("SELECT * FROM meta")}
+        """Returns the values that belong to the gallery as a whole.
+
+        Raises:
+            FileFormatError: If one was damaged or altered.
+        """
+        found = {}
+        for key, value, checksum in self._query("SELECT * FROM meta"):
+            if _checksum(key, value) != checksum:
+                raise self.damage(f"the value {key!r:.40}")
+            found[key] = json.loads(value)
+        return found
 
     def set_meta(self, values: dict[str, Any]) -> None:
         """Sets such values."""
+        texts = [(key, json.dumps(value)) for key, value in values.items()]
         self._database.executemany(
-            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-            [(key, json.dumps(value)) for key, value in values.items()],
+            "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)",
+            [(key, text, _checksum(key, text)) for key, text in texts],
         )
 
     def person(self, name: str) -> tuple[int, dict[str, Any]] | None:
@@ -297,8 +311,18 @@ class Catalogue:
             )
 
     def pending_erasures(self) -> npt.NDArray[np.int64]:
-        """Returns the numbers of deleted photos whose vectors may still be there."""
-        return np.array(self._query("SELECT id FROM erasures"), dtype=np.int64).ravel()
+        """Returns the numbers of deleted photos whose vectors may still be there.
+
+        Raises:
+            FileFormatError: If one of them is the number of a photo, whose vector is needed.
+        """
+        pending = self._query(
+            "SELECT id, EXISTS (SELECT * FROM photos WHERE id = e.id) FROM erasures e"
+        )
+        for id_, enrolled in pending:
+            if enrolled or not 1 <= id_ <= self.meta()["count"]:
+                raise self.damage(f"erasure {id_}")
+        return np.array([id_ for id_, _ in pending], dtype=np.int64)
 
     def erased(self, ids: npt.NDArray[np.int64]) -> None:
         """Notes that vectors are erased."""
@@ -306,9 +330,16 @@ class Catalogue:
             "DELETE FROM erasures WHERE id = ?", [(int(id_),) for id_ in ids]
         )
 
+    def delete_everything(self) -> None:
+        """Deletes all people and photos; their vectors are in a file that goes as a whole."""
+        for table in ("photos", "people", "erasures"):
+            self._database.execute(f"DELETE FROM {table}")
+
     def renumber(self) -> npt.NDArray[np.int64]:
         """Numbers the photos from 1 without gaps and returns their numbers before, in order."""
         before = np.array(self._query("SELECT id FROM photos ORDER BY id"), np.int64).ravel()
+        # What waits for erasure has no place in the new numbering, where others have its number.
+        self._database.execute("DELETE FROM erasures")
         # A new number is never larger than the old one, so none is taken twice on the way.
         self._database.executemany(
             "UPDATE photos SET id = ? WHERE id = ?",
@@ -333,6 +364,8 @@ class Catalogue:
     def _errors_explained(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.ProgrammingError as error:
+            raise InvalidArgumentError(f"{self._shown}: is closed; open it again") from error
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
                 raise GalleryBusyError(

@@ -20,7 +20,8 @@ from sklearn.utils.validation import (
 from facekit.distances import DistanceTable
 from facekit.errors import InvalidArgumentError
 from facekit.identification.calibration import Calibration, calibrate
-from facekit.identification.enrolled import UNIT_NORM_TOLERANCE, Enrolled
+from facekit.identification.checks import UNIT_NORM_TOLERANCE, check_positive
+from facekit.identification.enrolled import Enrolled
 from facekit.identification.index import FloatArray, IntArray
 from facekit.identification.strategies import (
     Machine,
@@ -357,11 +358,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             InvalidArgumentError: If ``count`` is no positive whole number.
         """
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-            raise InvalidArgumentError(f"count must be a positive whole number, got {count!r}")
+        count = check_positive(count, "count")
         X = self._validated(X)
         found = self.identify(X)
-        nearest = self._enrolled_.search(X, int(count))
+        nearest = self._enrolled_.search(X, count)
         return [
             Explanation(
                 name,

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facekit.identification.index import FloatArray, Index, IntArray, Neighbours, build_index
-
-UNIT_NORM_TOLERANCE = 1e-2
-"""By how much the norm of an embedding may differ from 1."""
-
-# How many nearest photos are looked at to find those of other people, beyond a person's own.
-_OTHERS = 16
-_MOST_LOOKED_AT = 1024
+from facekit.identification.index import Index, IntArray, Neighbours, build_index
 
 
 class Enrolled:
@@ -130,6 +123,20 @@ class Enrolled:
         labels = np.concatenate([labels, added]).astype(np.int32)
         return Enrolled(embeddings, labels, classes).with_index_of(self)
 
+    def without(self, rows: IntArray) -> Enrolled:
+        """Returns what there is after photos were erased.
+
+        Args:
+            rows: Their rows, which stay and hold zeros.
+        """
+        labels = self.labels.copy()
+        labels[rows] = -1
+        left = np.zeros(len(self.classes), dtype=bool)
+        left[labels[labels >= 0]] = True
+        moved = np.cumsum(left, dtype=labels.dtype) - 1
+        labels = np.where(labels >= 0, moved[labels], -1).astype(np.int32)
+        return Enrolled(self.embeddings, labels, self.classes[left]).with_index_of(self)
+
     def with_index_of(self, before: Enrolled) -> Enrolled:
         """Returns the same, with the index of an earlier state brought up to date."""
         if before._index is None:
@@ -150,56 +157,6 @@ class Enrolled:
             np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
         )
 
-    def near_people(self, threshold: float) -> list[tuple[str, str, float]]:
-        """Returns pairs of people at most that far apart, the nearest first."""
-        pairs = {
-            (min(own, other), max(own, other))
-            for _, own, other, distance in self._nearest_others()
-            if distance <= threshold
-        }
-        found = []
-        for first, second in pairs:
-            distances = _distances(
-                self.embeddings[self.photos_of(first)], self.embeddings[self.photos_of(second)]
-            )
-            if distances.shape[0] > distances.shape[1]:
-                distances = distances.T
-            apart = float(np.median(distances.min(axis=1)))
-            if apart <= threshold:
-                found.append((str(self.classes[first]), str(self.classes[second]), apart))
-        return sorted(found, key=lambda pair: (pair[2], pair[:2]))
-
-    def odd_photos(self, threshold: float) -> list[tuple[int, float, int | None]]:
-        """Returns row, distance to its own person and nearer person of photos that stand out."""
-        nearest_other = {row: (other, far) for row, _, other, far in self._nearest_others()}
-        found: list[tuple[int, float, int | None]] = []
-        for person in range(len(self.classes)):
-            rows = self.photos_of(person)
-            if len(rows) < 3:
-                continue
-            distances = _distances(self.embeddings[rows], self.embeddings[rows])
-            np.fill_diagonal(distances, np.inf)
-            for row, own in zip(rows, distances.min(axis=1), strict=True):
-                other, far = nearest_other.get(int(row), (None, np.inf))
-                confused = far <= threshold and far < own
-                if own > threshold or confused:
-                    found.append((int(row), float(own), other if far < own else None))
-        return sorted(found, key=lambda photo: (-photo[1], photo[0]))
-
-    def _nearest_others(self) -> Iterator[tuple[int, int, int, float]]:
-        # Row, person, the person of the nearest photo of somebody else, and its distance.
-        rows = self.rows
-        if len(rows) == 0:
-            return
-        most = int(np.bincount(self.labels[rows]).max())
-        found = self.search(self.embeddings[rows], min(most + _OTHERS, _MOST_LOOKED_AT))
-        for row, neighbours, distances in zip(rows, found.rows, found.distances, strict=True):
-            own = int(self.labels[row])
-            people = np.where(neighbours >= 0, self.labels[neighbours], own)
-            others = np.flatnonzero(people != own)
-            if len(others):
-                yield int(row), own, int(people[others[0]]), float(distances[others[0]])
-
     def _present(self, names: Sequence[str]) -> list[str]:
         places = np.searchsorted(self.classes, np.array(names, dtype=object))
         return [
@@ -210,9 +167,3 @@ class Enrolled:
 
     def _erased(self) -> IntArray:
         return np.flatnonzero(self.labels < 0)
-
-
-def _distances(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> FloatArray:
-    one, other = first.astype(np.float64), second.astype(np.float64)
-    squared: FloatArray = np.maximum(0.0, 2.0 - 2.0 * one @ other.T)
-    return np.sqrt(squared)

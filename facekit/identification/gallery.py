@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -15,16 +12,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facekit.errors import EnrolmentError, FileFormatError, InvalidArgumentError
+from facekit.errors import EnrolmentError, InvalidArgumentError
 from facekit.identification.catalogue import Catalogue, EnrolledPhoto, PhotoSource
-from facekit.identification.enrolled import UNIT_NORM_TOLERANCE, Enrolled
-from facekit.identification.vectors import FileVectors, MemoryVectors, VectorStore
-
-CHECKED_AT_OPENING = 20_000
-"""Up to this many photos, :meth:`facekit.Gallery.open` checks every byte; see
-:meth:`facekit.Gallery.check`."""
-
-_CATALOGUE = "gallery.sqlite"
+from facekit.identification.checks import (
+    check_name,
+    check_positive,
+    checked_embeddings,
+    checked_sources,
+    checked_values,
+)
+from facekit.identification.enrolled import Enrolled
+from facekit.identification.review import Duplicate, Outlier, near_people, odd_photos
+from facekit.identification.store import Store
 
 
 class Match(NamedTuple):
@@ -39,35 +38,6 @@ class Match(NamedTuple):
     person: str
     distance: float
     photo: int
-
-
-class Duplicate(NamedTuple):
-    """Two names that may stand for one person.
-
-    Attributes:
-        first: One name.
-        second: The other.
-        distance: The median distance from the photos of the one with fewer to the nearest photo of
-            the other.
-    """
-
-    first: str
-    second: str
-    distance: float
-
-
-class Outlier(NamedTuple):
-    """A photo that may show somebody else than its name says.
-
-    Attributes:
-        photo: The photo.
-        distance: From it to the nearest other photo of its name.
-        resembles: The person of the nearest photo under another name, if that is nearer.
-    """
-
-    photo: EnrolledPhoto
-    distance: float
-    resembles: str | None
 
 
 class Gallery:
@@ -104,9 +74,7 @@ class Gallery:
     """
 
     def __init__(self, weights: str, embedding_size: int) -> None:
-        catalogue = Catalogue(None)
-        catalogue.create(_first_values(weights, embedding_size))
-        self._start(catalogue, MemoryVectors(embedding_size), None)
+        self._start(Store.in_memory(weights, check_positive(embedding_size, "embedding_size")))
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], weights: str, embedding_size: int) -> Gallery:
@@ -123,37 +91,14 @@ class Gallery:
         Raises:
             FileFormatError: If something is there already or cannot be written.
         """
-        path = Path(path)
-        values = _first_values(weights, embedding_size)
-        # Made beside its place and renamed, so that no half of a gallery is ever there.
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            temporary.mkdir(mode=0o700)
-            (temporary / _CATALOGUE).touch(mode=0o600)
-            catalogue = Catalogue(temporary / _CATALOGUE)
-            catalogue.create(values)
-            catalogue.close()
-            FileVectors.create(
-                temporary / values["vectors"], embedding_size, values["gallery"]
-            ).close()
-            _sync(temporary)
-            if path.exists():
-                raise FileExistsError("something of that name is there already")
-            temporary.rename(path)
-            _sync(path.parent)
-        except OSError as error:
-            for leftover in temporary.glob("*"):
-                leftover.unlink()
-            if temporary.is_dir():
-                temporary.rmdir()
-            raise FileFormatError(f"{path}: no gallery can be made there ({error})") from error
+        Store.create(Path(path), weights, check_positive(embedding_size, "embedding_size"))
         return cls.open(path, weights=weights)
 
     @classmethod
     def open(
         cls, path: str | os.PathLike[str], *, weights: str | None = None, timeout: float = 10.0
     ) -> Gallery:
-        """Opens the gallery in a folder.
+        """Opens the gallery in a folder, and finishes what a killed process left undone.
 
         Args:
             path: The folder that :meth:`create` made.
@@ -166,45 +111,18 @@ class Gallery:
 
         Raises:
             FileFormatError: If it is missing, truncated, damaged, altered, or of another version.
+            GalleryBusyError: If another process keeps the gallery locked.
             InvalidArgumentError: If it belongs to other weights.
         """
-        path = Path(path)
-        if not (path / _CATALOGUE).is_file():
-            what = "is no gallery" if path.exists() else "no such gallery"
-            raise FileFormatError(f"{path}: {what}; make one with Gallery.create")
-        catalogue = Catalogue(path / _CATALOGUE, timeout)
-        try:
-            catalogue.check_format()
-            gallery = cls.__new__(cls)
-            try:
-                meta = catalogue.meta()
-                gallery._start(catalogue, _vectors_of(path, meta), path)
-            except (KeyError, TypeError) as error:
-                raise FileFormatError(f"{path}: the gallery is damaged ({error})") from error
-            if weights is not None and weights != gallery.weights:
-                raise InvalidArgumentError(  # noqa: TRY301
-                    f"{path}: was made with the weights {gallery.weights}, the embedder has "
-                    f"{weights}; their embeddings cannot be compared"
-                )
-            gallery._finish_erasures()
-            if meta["count"] <= CHECKED_AT_OPENING:
-                gallery.check()
-            else:
-                gallery._vectors.view(meta["count"])
-        except BaseException:
-            catalogue.close()
-            raise
+        gallery = cls.__new__(cls)
+        gallery._start(Store.open(Path(path), weights, timeout))
         return gallery
 
-    def _start(self, catalogue: Catalogue, vectors: VectorStore, path: Path | None) -> None:
-        meta = catalogue.meta()
-        self.weights: str = meta["weights"]
-        self.embedding_size: int = meta["embedding_size"]
-        self.path = path
-        self._catalogue, self._vectors, self._vectors_name = catalogue, vectors, meta["vectors"]
+    def _start(self, store: Store) -> None:
+        self._store = store
         self._lock = threading.RLock()
-        self._enrolled: Enrolled | None = None
-        self._seen = catalogue.changed_elsewhere()
+        self.weights, self.embedding_size = store.weights, store.embedding_size
+        self.path = store.path
 
     def __len__(self) -> int:
         return len(self.enrolled())
@@ -230,8 +148,7 @@ class Gallery:
     def close(self) -> None:
         """Closes the files. Nothing needs to be saved: every change is on the disk already."""
         with self._lock:
-            self._catalogue.close()
-            self._vectors.close()
+            self._store.close()
 
     # What is enrolled.
 
@@ -292,13 +209,18 @@ class Gallery:
             return self._person(name)[1]
 
     def enrolled(self) -> Enrolled:
-        """Returns the embeddings with their people as they are now, which never change again."""
+        """Returns the embeddings with their people as they are now.
+
+        It does not change when others are enrolled, so that any number of threads may read it. Of
+        those who are removed, it holds zeros.
+        """
         with self._lock:
-            seen = self._catalogue.changed_elsewhere()
-            if self._enrolled is None or seen != self._seen:
-                self._seen = seen
-                self._enrolled = self._load()
-            return self._enrolled
+            return self._store.enrolled()
+
+    def content(self) -> tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]:
+        """Returns all photos with a copy of their embeddings, as they were at one moment."""
+        with self._lock, self._store.changing():
+            return self._content()
 
     # Changes.
 
@@ -327,18 +249,11 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
         """
-        photos = list(photos)
-        return self._add([name] * len(photos), embeddings, photos, {name: metadata or {}})
-
-    def add(self, name: str, embeddings: npt.ArrayLike, sources: Sequence[str]) -> None:
-        """Does what :meth:`enroll` does.
-
-        Args:
-            name: Who it is; not empty.
-            embeddings: float32 ``(n, d)``, of unit L2 norm.
-            sources: What the photo of each is called, n of them.
-        """
-        self.enroll(name, embeddings, sources)
+        names = [name] * len(photos)
+        about = {name: checked_values(metadata or {})}
+        rows, described = self._checked(names, embeddings, photos)
+        with self._lock:
+            return self._store.add(names, rows, described, about) if names else []
 
     def extend(
         self,
@@ -361,7 +276,9 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
         """
-        return self._add(list(names), embeddings, list(sources), {})
+        rows, photos = self._checked(names, embeddings, sources)
+        with self._lock:
+            return self._store.add(names, rows, photos, {}) if names else []
 
     def replace(
         self,
@@ -370,7 +287,10 @@ class Gallery:
         sources: Sequence[str | PhotoSource],
     ) -> list[int]:
         """Erases everybody and enrols these photos instead, in one step; see :meth:`extend`."""
-        return self._add(list(names), embeddings, list(sources), {}, anew=True)
+        rows, photos = self._checked(names, embeddings, sources)
+        with self._lock:
+            self._store.replace(names, rows, photos)
+        return list(range(1, len(rows) + 1))
 
     def remove(self, name: str) -> int:
         """Erases a person: name, metadata, embeddings and where the photos came from.
@@ -387,13 +307,13 @@ class Gallery:
             EnrolmentError: If nobody of that name is enrolled.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        with self._changing():
-            person, _ = self._person(name)
-            ids = [photo.id for photo in self._catalogue.photos(person=person)]
-            self._catalogue.delete_photos(ids)
-            self._catalogue.delete_people_without_photos([person])
-        self._erase_and_forget()
-        return len(ids)
+        with self._lock:
+            with self._store.changing():
+                person, _ = self._person(name)
+                numbers = [photo.id for photo in self._catalogue.photos(person=person)]
+                self._store.remove([person], numbers)
+            self._store.erase(numbers)
+        return len(numbers)
 
     def remove_photos(self, numbers: Sequence[int]) -> int:
         """Erases photos; a person left without any is erased, too.
@@ -409,18 +329,18 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
         """
         numbers = list(dict.fromkeys(int(number) for number in numbers))
-        with self._changing():
-            people = {self._person(self.photo(number).person)[0] for number in numbers}
-            self._catalogue.delete_photos(numbers)
-            self._catalogue.delete_people_without_photos(people)
-        self._erase_and_forget()
+        with self._lock:
+            with self._store.changing():
+                people = {self._person(self.photo(number).person)[0] for number in numbers}
+                self._store.remove(sorted(people), numbers)
+            self._store.erase(numbers)
         return len(numbers)
 
     def clear(self) -> int:
         """Erases everybody and returns how many photos were enrolled."""
-        with self._changing():
-            removed = self._delete_everybody()
-        self._erase_and_forget()
+        with self._lock:
+            removed = len(self)
+            self._store.replace([], np.zeros((0, self.embedding_size), np.float32), [])
         return removed
 
     def rename(self, name: str, new: str) -> None:
@@ -436,14 +356,14 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
         """
         check_name(new)
-        with self._changing():
+        with self._lock, self._store.changing():
             person, metadata = self._person(name)
             if new != name and self._catalogue.person(new) is not None:
                 raise EnrolmentError(
                     f"{new!r} is enrolled already; if both are one person, use merge"
                 )
             self._catalogue.set_person(person, new, metadata)
-        self._forget()
+            self._store.forget()
 
     def merge(self, name: str, into: str) -> int:
         """Gives all photos of one name to another: the two were one person.
@@ -463,15 +383,14 @@ class Gallery:
         """
         if name == into:
             raise InvalidArgumentError(f"name and into must differ, both are {name!r}")
-        with self._changing():
+        with self._lock, self._store.changing():
             (person, metadata), (other, kept) = self._person(name), self._person(into)
-            ids = [photo.id for photo in self._catalogue.photos(person=person)]
-            vectors = self._vectors.view(self._catalogue.meta()["count"])
-            self._catalogue.reassign(ids, other, vectors)
+            numbers = [photo.id for photo in self._catalogue.photos(person=person)]
+            self._store.reassign(numbers, other)
             self._catalogue.delete_people_without_photos([person])
             self._catalogue.set_person(other, into, {**metadata, **kept})
-        self._forget()
-        return len(ids)
+            self._store.forget()
+        return len(numbers)
 
     def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> None:
         """Replaces what is noted about a person.
@@ -485,8 +404,8 @@ class Gallery:
             InvalidArgumentError: If a value is none for JSON.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        checked = _checked_metadata(metadata)
-        with self._changing():
+        checked = checked_values(metadata)
+        with self._lock, self._store.changing():
             person, _ = self._person(name)
             self._catalogue.set_person(person, name, checked)
 
@@ -504,8 +423,8 @@ class Gallery:
             InvalidArgumentError: If a value is none for JSON.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        checked = _checked_metadata(settings)
-        with self._changing():
+        checked = checked_values(settings)
+        with self._lock, self._store.changing():
             self._catalogue.set_meta({"settings": checked})
 
     # Questions.
@@ -526,11 +445,10 @@ class Gallery:
         Raises:
             InvalidArgumentError: If the probes do not fit.
         """
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-            raise InvalidArgumentError(f"count must be a positive whole number, got {count!r}")
-        checked = self._checked(probes, "probes")
+        count = check_positive(count, "count")
+        checked = checked_embeddings(probes, self.embedding_size, "probes")
         enrolled = self.enrolled()
-        found = enrolled.search(checked, int(count))
+        found = enrolled.search(checked, count)
         return [
             [
                 Match(str(enrolled.classes[enrolled.labels[row]]), float(distance), int(row) + 1)
@@ -551,7 +469,7 @@ class Gallery:
         Returns:
             The pairs of names, the nearest first.
         """
-        return [Duplicate(*pair) for pair in self.enrolled().near_people(threshold)]
+        return near_people(self.enrolled(), threshold)
 
     def outliers(self, threshold: float) -> list[Outlier]:
         """Finds photos that may show somebody else than their name says.
@@ -566,14 +484,9 @@ class Gallery:
         Returns:
             The photos, the one farthest from its name first.
         """
-        enrolled = self.enrolled()
         return [
-            Outlier(
-                self.photo(row + 1),
-                distance,
-                None if other is None else str(enrolled.classes[other]),
-            )
-            for row, distance, other in enrolled.odd_photos(threshold)
+            Outlier(self.photo(row + 1), distance, resembles)
+            for row, distance, resembles in odd_photos(self.enrolled(), threshold)
         ]
 
     # Care.
@@ -586,8 +499,8 @@ class Gallery:
         Raises:
             FileFormatError: If something was damaged or altered.
         """
-        with self._lock, self._catalogue.transaction():
-            self._catalogue.check(self._vectors.view(self._catalogue.meta()["count"]))
+        with self._lock:
+            self._store.check()
 
     def compact(self) -> None:
         """Gives the space of removed photos back; the numbers of photos change.
@@ -595,138 +508,44 @@ class Gallery:
         Raises:
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        with self._changing():
-            meta = self._catalogue.meta()
-            kept = self._catalogue.renumber() - 1
-            # Written into a new file: other processes may still be reading the old one.
-            name = _vectors_name()
-            if self.path is None:
-                fresh: VectorStore = MemoryVectors(self.embedding_size)
-            else:
-                fresh = FileVectors.create(self.path / name, self.embedding_size, meta["gallery"])
-                _sync(self.path)
-            fresh.append(0, self._vectors.view(meta["count"])[kept])
-            self._catalogue.set_meta({"count": len(kept), "vectors": name})
         with self._lock:
-            old = self._vectors_name
-            self._vectors.close()
-            self._vectors, self._vectors_name, self._enrolled = fresh, name, None
-            if self.path is not None:
-                (self.path / old).unlink(missing_ok=True)
-            self._catalogue.vacuum()
+            self._store.compact()
 
-    def copy(self) -> Gallery:
-        """Returns a gallery in memory with the same content, which changes on its own."""
-        other = Gallery(self.weights, self.embedding_size)
-        with self._lock:
-            photos = self._catalogue.photos()
-            about = {name: self._person(name)[1] for name in self._catalogue.counts()}
-            embeddings = self.embeddings
-        other._add([photo.person for photo in photos], embeddings, list(photos), about)
+    def copy(self, path: str | os.PathLike[str] | None = None) -> Gallery:
+        """Makes a gallery with the same content, which changes on its own: a backup.
+
+        Args:
+            path: The folder to make for it; in memory by default.
+
+        Returns:
+            The other gallery. Its photos are numbered without gaps.
+
+        Raises:
+            FileFormatError: If something is there already or cannot be written.
+        """
+        with self._lock, self._store.changing():
+            photos, embeddings = self._content()
+            about = {name: self.metadata(name) for name in self.people}
+            settings = self.settings
+        if path is None:
+            other = Gallery(self.weights, self.embedding_size)
+        else:
+            other = Gallery.create(path, self.weights, self.embedding_size)
+        if photos:
+            other._store.add([photo.person for photo in photos], embeddings, photos, about)
+        other.set_settings(settings)
         return other
 
     # Inside.
 
-    def _add(
-        self,
-        names: list[str],
-        embeddings: npt.ArrayLike,
-        photos: Sequence[str | PhotoSource],
-        metadata: Mapping[str, Mapping[str, Any]],
-        *,
-        anew: bool = False,
-    ) -> list[int]:
-        for name in names:
-            check_name(name)
-        rows = self._checked(embeddings, "embeddings")
-        if not len(names) == len(photos) == len(rows):
-            raise InvalidArgumentError(
-                f"there must be as many names and sources as embeddings, got {len(names)} names, "
-                f"{len(photos)} sources and {len(rows)} embeddings"
-            )
-        described = [
-            photo if isinstance(photo, PhotoSource) else PhotoSource(str(photo)) for photo in photos
-        ]
-        about = {name: _checked_metadata(values) for name, values in metadata.items()}
-        if not names:
-            return []
-        with self._changing():
-            if anew:
-                self._delete_everybody()
-            before = self._enrolled
-            people = {}
-            for name in dict.fromkeys(names):
-                found = self._catalogue.person(name)
-                new = about.get(name, {})
-                if found is None or new:
-                    number, kept = found or (None, {})
-                    people[name] = self._catalogue.set_person(number, name, {**kept, **new})
-                else:
-                    people[name] = found[0]
-            count = self._catalogue.meta()["count"]
-            self._vectors.append(count, rows)
-            self._catalogue.add_photos(count + 1, [people[name] for name in names], described, rows)
-            self._catalogue.set_meta({"count": count + len(rows)})
-        if anew:
-            self._erase_and_forget()
-            return list(range(count + 1, count + len(rows) + 1))
-        with self._lock:
-            # What was known before is only extended, unless somebody else changed it meanwhile.
-            if before is not None and before is self._enrolled and len(before.labels) == count:
-                self._enrolled = before.extended(self._vectors.view(count + len(rows)), names)
-            else:
-                self._enrolled = None
-        return list(range(count + 1, count + len(rows) + 1))
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._store.catalogue
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self._lock, self._catalogue.transaction():
-            self._follow_others()
-            yield
-
-    def _delete_everybody(self) -> int:
-        ids = [photo.id for photo in self._catalogue.photos()]
-        people = [person for person, _ in self._catalogue.people()]
-        self._catalogue.delete_photos(ids)
-        self._catalogue.delete_people_without_photos(people)
-        return len(ids)
-
-    def _follow_others(self) -> None:
-        seen = self._catalogue.changed_elsewhere()
-        if seen != self._seen:
-            self._seen, self._enrolled = seen, None
-        meta = self._catalogue.meta()
-        if meta["vectors"] != self._vectors_name:  # another process has made it compact
-            assert self.path is not None
-            self._vectors.close()
-            self._vectors, self._vectors_name = _vectors_of(self.path, meta), meta["vectors"]
-
-    def _load(self) -> Enrolled:
-        with self._catalogue.transaction():
-            self._follow_others()
-            people = self._catalogue.people()
-            owners = self._catalogue.owners()
-            count = self._catalogue.meta()["count"]
-        return Enrolled.of(self._vectors.view(count), people, owners)
-
-    def _forget(self) -> None:
-        with self._lock:
-            self._enrolled = None
-
-    def _erase_and_forget(self) -> None:
-        with self._lock:
-            before, self._enrolled = self._enrolled, None
-            self._finish_erasures()
-            if before is not None:
-                self._enrolled = self._load().with_index_of(before)
-
-    def _finish_erasures(self) -> None:
-        # Also what a killed process left undone.
-        if len(self._catalogue.pending_erasures()):
-            with self._changing():
-                pending = self._catalogue.pending_erasures()
-                self._vectors.erase(pending - 1)
-                self._catalogue.erased(pending)
+    def _content(self) -> tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]:
+        photos = self._catalogue.photos()
+        rows = np.array([photo.id - 1 for photo in photos], dtype=np.int64)
+        return photos, self._store.vectors()[rows]
 
     def _person(self, name: str) -> tuple[int, dict[str, Any]]:
         check_name(name)
@@ -739,75 +558,18 @@ class Gallery:
             )
         return found
 
-    def _checked(self, embeddings: npt.ArrayLike, what: str) -> npt.NDArray[np.float32]:
-        rows = np.asarray(embeddings, dtype=np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self.embedding_size:
+    def _checked(
+        self,
+        names: Sequence[str],
+        embeddings: npt.ArrayLike,
+        photos: Sequence[str | PhotoSource],
+    ) -> tuple[npt.NDArray[np.float32], list[PhotoSource]]:
+        for name in names:
+            check_name(name)
+        rows = checked_embeddings(embeddings, self.embedding_size, "embeddings")
+        if not len(names) == len(photos) == len(rows):
             raise InvalidArgumentError(
-                f"{what} must be (n, {self.embedding_size}), got {rows.shape}"
+                f"there must be as many names and sources as embeddings, got {len(names)} names, "
+                f"{len(photos)} sources and {len(rows)} embeddings"
             )
-        norms = np.linalg.norm(rows, axis=1)
-        wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_NORM_TOLERANCE))
-        if len(wrong):
-            raise InvalidArgumentError(
-                f"{what} must be of unit L2 norm, row {wrong[0]} has {norms[wrong[0]]:.4g}; use "
-                "sklearn.preprocessing.normalize"
-            )
-        return rows
-
-
-def check_name(name: object) -> None:
-    """Checks that a person's name is a text that is not empty.
-
-    Raises:
-        InvalidArgumentError: If it is not.
-    """
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidArgumentError(
-            f"a person's name must be a text that is not empty, got {name!r}"
-        )
-
-
-def _checked_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        checked: dict[str, Any] = json.loads(json.dumps(dict(metadata), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(
-            f"metadata must be values for JSON, got {metadata!r:.200} ({error})"
-        ) from error
-    return checked
-
-
-def _first_values(weights: str, embedding_size: int) -> dict[str, Any]:
-    if (
-        isinstance(embedding_size, bool)
-        or not isinstance(embedding_size, int | np.integer)
-        or embedding_size < 1
-    ):
-        raise InvalidArgumentError(
-            f"embedding_size must be a positive whole number, got {embedding_size!r}"
-        )
-    return {
-        "gallery": uuid.uuid4().hex,
-        "weights": weights,
-        "embedding_size": int(embedding_size),
-        "count": 0,
-        "vectors": _vectors_name(),
-        "settings": {},
-    }
-
-
-def _vectors_name() -> str:
-    return f"vectors-{uuid.uuid4().hex[:8]}.safetensors"
-
-
-def _vectors_of(path: Path, meta: Mapping[str, Any]) -> FileVectors:
-    return FileVectors(path / meta["vectors"], meta["embedding_size"], meta["gallery"])
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        return rows, checked_sources(photos)

@@ -14,7 +14,10 @@ from facekit.errors import InvalidArgumentError
 EXACT_LIMIT = 50_000
 """Up to this many enrolled photos a search compares with every one."""
 
-_PROBES_AT_A_TIME = 64
+# How many similarities are held in memory at a time.
+_MOST_SIMILARITIES = 1 << 23
+# A row whose norm is less is erased, or is being erased by another thread at this moment.
+_LEAST_NORM = 0.98
 # How many photos the coarse search of FAISS passes on to the exact comparison. An embedding at
 # distance 1.1 of 512 components shares so many signs with the probe that it is nearly always among
 # the first thousand of a million; a nearer one all the more.
@@ -70,8 +73,9 @@ class ExactIndex:
         rows = np.full((len(probes), count), -1, dtype=np.int64)
         taken = min(count, len(self._embeddings))
         if taken:
-            for start in range(0, len(probes), _PROBES_AT_A_TIME):
-                block = slice(start, start + _PROBES_AT_A_TIME)
+            step = max(1, min(64, _MOST_SIMILARITIES // len(self._embeddings)))
+            for start in range(0, len(probes), step):
+                block = slice(start, start + step)
                 similarity = probes[block].astype(self._embeddings.dtype) @ self._embeddings.T
                 similarity[:, self._erased] = -2.0
                 rows[block, :taken] = np.argpartition(-similarity, taken - 1, axis=1)[:, :taken]
@@ -125,7 +129,7 @@ class FaissIndex:
             candidates = candidates[candidates >= 0]
             vectors = embeddings[candidates]
             similarity = vectors @ probe.astype(vectors.dtype)
-            similarity[~vectors.any(axis=1)] = -2.0  # erased rows
+            similarity[is_erased(vectors)] = -2.0
             nearest = np.argsort(-similarity, kind="stable")[:count]
             rows[index, : len(nearest)] = candidates[nearest]
         return _ordered(probes, embeddings, rows)
@@ -162,6 +166,12 @@ def faiss_is_installed() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
+def is_erased(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Returns which rows are no embeddings any more, because their photos were removed."""
+    erased: npt.NDArray[np.bool_] = np.linalg.norm(vectors, axis=1) < _LEAST_NORM
+    return erased
+
+
 def _signs(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.packbits(np.asarray(vectors) > 0, axis=1)
 
@@ -174,7 +184,7 @@ def _ordered(probes: npt.NDArray[Any], embeddings: npt.NDArray[Any], rows: IntAr
         there = found >= 0
         enrolled = embeddings[found[there]].astype(np.float64)
         distance = np.linalg.norm(enrolled - probe, axis=1)
-        distance[~enrolled.any(axis=1)] = np.inf  # an erased row
+        distance[is_erased(enrolled)] = np.inf
         distances[index, there] = distance
     order = np.argsort(distances, axis=1, kind="stable")
     rows = np.take_along_axis(np.where(np.isinf(distances), -1, rows), order, axis=1)

@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 
 from facekit.distances import Measure
 from facekit.errors import InvalidArgumentError
-from facekit.identification.index import FloatArray, IntArray
+from facekit.identification.index import FloatArray, IntArray, is_erased
 
 Strategy: TypeAlias = Literal["svm", "nearest", "centroid"]
 """How the candidate among the enrolled people is chosen."""
@@ -23,6 +23,9 @@ _SVM_TEMPERATURE = 0.10
 _DISTANCE_TEMPERATURE = 0.10
 
 _CANCELLATION_DISTANCE = 1e-4
+
+# From whom was removed while the question was asked: beyond every threshold.
+_GONE = 4.0
 
 
 class Resemblance(NamedTuple):
@@ -97,12 +100,16 @@ def resemblance(
         starts: Where each person's begin, ``(k,)``.
         machine: For ``"svm"`` with two or more people: what was trained on them.
     """
+    erased = is_erased(embeddings)
     if strategy == "centroid":
         sums = np.add.reduceat(embeddings.astype(np.float64), starts)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
         distances = _distances(X, sums / np.where(norms > 0, norms, 1.0))
+        distances[:, np.logical_and.reduceat(erased, starts)] = _GONE
     else:
-        distances = np.minimum.reduceat(_distances(X, embeddings), starts, axis=1)
+        to_each = _distances(X, embeddings)
+        to_each[:, erased] = _GONE
+        distances = np.minimum.reduceat(to_each, starts, axis=1)
     if machine is None:
         scores = -np.square(distances)
         return Resemblance(scores, distances, softmax(scores / _DISTANCE_TEMPERATURE, axis=1))

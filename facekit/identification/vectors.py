@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -26,6 +28,9 @@ class VectorStore(Protocol):
 
     def append(self, start: int, rows: Vectors) -> None:
         """Writes rows behind the first ``start`` ones, and to the disk, before it returns."""
+
+    def cut(self, count: int) -> None:
+        """Takes away what lies behind the first ``count`` rows."""
 
     def erase(self, rows: npt.NDArray[np.int64]) -> None:
         """Overwrites rows with zeros, on the disk, too, before it returns."""
@@ -56,6 +61,10 @@ class MemoryVectors:
             self._rows = grown
         self._rows[start:end] = rows
 
+    def cut(self, count: int) -> None:
+        """Takes away what lies behind the first ``count`` rows."""
+        self._rows[count:] = 0.0
+
     def erase(self, rows: npt.NDArray[np.int64]) -> None:
         """Overwrites rows with zeros."""
         self._rows[rows] = 0.0
@@ -83,7 +92,8 @@ class FileVectors:
     def __init__(self, path: Path, size: int, gallery: str) -> None:
         self.path, self._size, self._gallery = path, size, gallery
         try:
-            self._file = path.open("r+b")
+            # Unbuffered: what could not be written must not be written later, when it is wrong.
+            self._file = path.open("r+b", buffering=0)
         except OSError as error:
             raise FileFormatError(f"{path}: cannot be opened ({error})") from error
         try:
@@ -106,20 +116,27 @@ class FileVectors:
         """Writes rows behind the first ``start`` ones, and to the disk, before it returns."""
         # What a killed process left behind the rows that count is written over or cut off.
         end = start + len(rows)
-        self._file.seek(self._offset(start))
-        self._file.write(np.ascontiguousarray(rows, dtype="<f4").data)
-        self._file.truncate(self._offset(end))
-        self._file.seek(0)
-        self._file.write(_header(end, self._size, self._gallery))
-        self._flush()
+        with self._errors_explained():
+            self._write(self._offset(start), np.ascontiguousarray(rows, dtype="<f4").tobytes())
+            self._file.truncate(self._offset(end))
+            self._write(0, _header(end, self._size, self._gallery))
+            os.fsync(self._file.fileno())
+
+    def cut(self, count: int) -> None:
+        """Takes away what lies behind the first ``count`` rows: no view holds any of it."""
+        if os.fstat(self._file.fileno()).st_size > self._offset(count):
+            with self._errors_explained():
+                self._file.truncate(self._offset(count))
+                self._write(0, _header(count, self._size, self._gallery))
+                os.fsync(self._file.fileno())
 
     def erase(self, rows: npt.NDArray[np.int64]) -> None:
         """Overwrites rows with zeros, on the disk, too, before it returns."""
         zeros = bytes(4 * self._size)
-        for row in rows:
-            self._file.seek(self._offset(int(row)))
-            self._file.write(zeros)
-        self._flush()
+        with self._errors_explained():
+            for row in rows:
+                self._write(self._offset(int(row)), zeros)
+            os.fsync(self._file.fileno())
 
     def view(self, count: int) -> Vectors:
         """Returns the first rows, memory-mapped.
@@ -147,9 +164,18 @@ class FileVectors:
     def _offset(self, row: int) -> int:
         return _HEADER_SIZE + 4 * self._size * row
 
-    def _flush(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def _write(self, offset: int, content: bytes) -> None:
+        self._file.seek(offset)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FileFormatError(f"{self.path}: cannot be written ({error})") from error
 
     def _check_header(self) -> None:
         head = self._file.read(_HEADER_SIZE)
