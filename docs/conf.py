@@ -116,7 +116,8 @@ _QUALIFIED = {
 _MODULES = {"npt.": "numpy.typing.", "np.": "numpy."}
 _SPELT_OUT = {
     "Backbone": 'Literal["inception_resnet_v1", "inception_resnet_v2"]',
-    "FileLayout": 'Literal["facenet_folded_npz", "keras_facenet_h5"]',
+    "Engine": 'Literal["openvino", "keras"]',
+    "FileLayout": 'Literal["facekit", "facenet_folded_npz", "keras_facenet_h5", "deepface_h5"]',
     "FloatArray": "~numpy.typing.NDArray[~numpy.float64]",
     "OutcomeStatus": 'Literal["enrolled", "several faces", "no face", "unreadable", "not a photo"]',
     "Point": "tuple[float, float]",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 Item = TypeVar("Item")
 
@@ -45,3 +49,73 @@ def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -
         redirect_stdout=sys.stdout.isatty(),
     ) as progress:
         yield from progress.track(items, total=total, description=description)
+
+
+class ByteBar:
+    """A bar that counts bytes, with the methods that pooch calls.
+
+    Args:
+        progress: Rich's display.
+        description: What is being done, a few words.
+    """
+
+    def __init__(self, progress: Progress, description: str) -> None:
+        self._progress = progress
+        self._task: TaskID = progress.add_task(description, total=None)
+
+    @property
+    def total(self) -> float | None:
+        """How many bytes there are."""
+        return self._progress.tasks[self._task].total
+
+    @total.setter
+    def total(self, count: float) -> None:
+        self._progress.update(self._task, total=count)
+
+    def update(self, count: int) -> None:
+        """Counts bytes on."""
+        self._progress.advance(self._task, count)
+
+    def reset(self) -> None:
+        """Counts from the start again."""
+        self._progress.update(self._task, completed=0)
+
+    def close(self) -> None:
+        """Shows what was counted last."""
+        self._progress.refresh()
+
+
+@contextmanager
+def byte_bar(description: str) -> Iterator[ByteBar | None]:
+    """Shows a bar that counts bytes on standard error, if that is a terminal.
+
+    Args:
+        description: What is being done, a few words.
+
+    Yields:
+        The bar; ``None`` where standard error is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
+        yield ByteBar(progress, description)

@@ -177,7 +177,7 @@ def _replace_atomically(path: Path, content: bytes, *, private: bool) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        new_mode = 0o600 if private else 0o666 & ~_umask()
+        new_mode = 0o600 if private else public_mode()
         mode = path.stat().st_mode if path.exists() else new_mode
         Path(temporary).chmod(mode & 0o777)
         Path(temporary).replace(path)
@@ -186,7 +186,11 @@ def _replace_atomically(path: Path, content: bytes, *, private: bool) -> None:
         raise
 
 
-def _umask() -> int:
+def public_mode() -> int:
+    """Returns the permissions that the user's umask leaves to a new file.
+
+    What is made under a temporary name is its owner's alone until it gets these.
+    """
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from facekit import __version__
-from facekit.cli import evaluation, recognition, training
+from facekit.cli import evaluation, recognition, training, weights
 from facekit.cli.common import DONE, FAILED, INTERRUPTED
 from facekit.errors import FacekitError
 
 _EXIT_CODES = """\
-exit codes: 0 done (verify: same person; demo: all named rightly), 1 the answer is no (verify:
-different persons; demo: not all named rightly), 2 an error, or some of the photos could not be
-read, 130 interrupted
+exit codes: 0 done (verify: same person; demo: all named rightly; weights verify: unaltered), 1 the
+answer is no (verify: different persons; demo: not all named rightly; weights verify: a file is
+damaged), 2 an error, or some of the photos could not be read, 130 interrupted
 """
 
 
@@ -83,4 +83,5 @@ def _parser() -> argparse.ArgumentParser:
     recognition.add_commands(commands)
     evaluation.add_commands(commands)
     training.add_commands(commands)
+    weights.add_commands(commands)
     return parser

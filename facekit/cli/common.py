@@ -26,7 +26,7 @@ def add_command(
     run: Callable[[argparse.Namespace], int],
     help_text: str,
     *,
-    tensorflow: bool = True,
+    tensorflow: bool = False,
 ) -> argparse.ArgumentParser:
     """Adds a command; its help text becomes its description, too.
 

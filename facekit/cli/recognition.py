@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_detect(commands: Any) -> None:
-    command = add_command(commands, "detect", _detect, "find the faces in photos", tensorflow=False)
+    command = add_command(commands, "detect", _detect, "find the faces in photos")
     add_photos(command)
     command.add_argument(
         "--min-face-size", type=float, default=20, metavar="PIXELS", help="default: %(default)s"

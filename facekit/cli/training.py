@@ -25,7 +25,11 @@ _DEFAULTS: dict[str, Any] = {"epochs": 10, "validation": 0.1, "seed": 0}
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
     train = add_command(
-        commands, "train", _train, "train an embedder with triplets of faces of known people"
+        commands,
+        "train",
+        _train,
+        "train an embedder with triplets of faces of known people",
+        tensorflow=True,
     )
     _add_common(train)
     train.add_argument(
@@ -42,7 +46,11 @@ def add_commands(commands: Any) -> None:
         ("--micro-batch", int, "faces that go through the network at a time (default: all)"),
     )
     distill = add_command(
-        commands, "distill", _distill, "train a small embedder to follow a large one"
+        commands,
+        "distill",
+        _distill,
+        "train a small embedder to follow a large one",
+        tensorflow=True,
     )
     _add_common(distill)
     distill.add_argument(

@@ -41,6 +41,7 @@ from facekit.detection.pyramid import (
 )
 from facekit.detection.settings import Settings
 from facekit.imaging import RGBImage
+from facekit.inference import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -247,13 +248,6 @@ def shared_cascade(threads: int | None = None) -> Cascade:
     # Without the lock, threads that come at once would each build one.
     with _building:
         return _built(os.getpid(), threads or available_cores())
-
-
-def available_cores() -> int:
-    """Returns how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _building = threading.Lock()

@@ -15,6 +15,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from facekit.detection.weights import read_weights
+from facekit.inference import compile_graph
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -36,18 +37,7 @@ class Network:
     """
 
     def __init__(self, model: ov.Model, threads: int) -> None:
-        self._compiled = ov.Core().compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": threads,
-                # Some processors would otherwise compute in half precision.
-                "INFERENCE_PRECISION_HINT": "f32",
-                # The threads share the cores with those of the user's program.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
+        self._compiled = compile_graph(model, threads=threads, streams=threads)
         self._requests = threading.local()
 
     def inputs(self) -> list[FloatArray]:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from facekit.detection.view import View
-from facekit.errors import ImageError
+from facekit.errors import ImageError, InvalidArgumentError
 from facekit.imaging import (
     IMAGE_SUFFIXES,
     ImageSource,
@@ -89,6 +89,8 @@ def image_jobs(source: StreamSource, every: int) -> Iterator[ImageJob]:
         if path.suffix.lower() in IMAGE_SUFFIXES or not path.exists():
             return _listed([path], every)
         return _frames(_opened(str(path), path), every)
+    if isinstance(source, bool):  # a whole number in Python, but nobody means a camera by it
+        raise InvalidArgumentError(f"source must be a path, a camera or images, got {source}")
     if isinstance(source, int):
         return _frames(_opened(source, f"camera {source}"), every)
     check_several(source, instead="detect")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facekit.embedding.blocks import (
+from facekit.embedding.names import (
     BATCH_NORMALIZATION_EPSILON,
     BATCH_NORMALIZATION_SUFFIX,
     RESIDUAL_SCALE_SUFFIX,
@@ -47,26 +48,53 @@ def assign(network: Any, weights: LayerWeights) -> None:
         for weight in layer.weights
         if weight.name != "seed_generator_state"
     }
+    shapes = {key: tuple(weight.shape) for key, weight in targets.items()}
+    check_fit(weights, shapes, network.name)
+    for (layer, name), weight in targets.items():
+        weight.assign(keras.ops.convert_to_tensor(weights[layer][name], dtype=weight.dtype))
+
+
+def check_fit(
+    weights: LayerWeights,
+    shapes: Mapping[tuple[str, str], tuple[int, ...]],
+    network: str,
+    *,
+    source: str = "",
+) -> None:
+    """Checks that weights fit a network by name and shape: nothing missing, nothing left over.
+
+    Args:
+        weights: Weights by layer and weight name.
+        shapes: The shapes that the network needs, by layer and weight name.
+        network: What to call the network.
+        source: Where the weights come from; the message begins with it.
+
+    Raises:
+        WeightsError: If names or shapes differ, or a weight is not finite; the message names the
+            first few.
+    """
+    origin = f"{source}: " if source else ""
     sources = {
         (layer, name): array for layer, arrays in weights.items() for name, array in arrays.items()
     }
-    problems = [f"{'/'.join(key)} is missing" for key in targets.keys() - sources.keys()]
-    problems += [f"{'/'.join(key)} has no place" for key in sources.keys() - targets.keys()]
+    problems = [f"{'/'.join(key)} is missing" for key in shapes.keys() - sources.keys()]
+    problems += [f"{'/'.join(key)} has no place" for key in sources.keys() - shapes.keys()]
     problems += [
-        f"{'/'.join(key)} has shape {sources[key].shape}, the network needs {tuple(weight.shape)}"
-        for key, weight in targets.items()
-        if key in sources and tuple(weight.shape) != sources[key].shape
+        f"{'/'.join(key)} has shape {sources[key].shape}, the network needs {shape}"
+        for key, shape in shapes.items()
+        if key in sources and sources[key].shape != shape
     ]
     if problems:
         shown = "; ".join(sorted(problems)[:3])
         raise WeightsError(
-            f"the weights do not fit the network {network.name}: {shown}"
+            f"{origin}the weights do not fit the network {network}: {shown}"
             + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
         )
-    for key, weight in targets.items():
-        if not np.isfinite(sources[key]).all():
-            raise WeightsError(f"the weights hold NaN or infinite values in {'/'.join(key)}")
-        weight.assign(keras.ops.convert_to_tensor(sources[key], dtype=weight.dtype))
+    for key, array in sources.items():
+        if not np.isfinite(array).all():
+            raise WeightsError(
+                f"{origin}the weights hold NaN or infinite values in {'/'.join(key)}"
+            )
 
 
 def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeights:

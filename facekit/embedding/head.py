@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import keras
 
-from facekit.embedding.blocks import (
+from facekit.embedding.blocks import Tensor
+from facekit.embedding.names import (
     BATCH_NORMALIZATION_EPSILON,
     BATCH_NORMALIZATION_SUFFIX,
-    Tensor,
+    FEATURES_LAYER,
+    HEAD_LAYER,
 )
-
-HEAD_LAYER = "Bottleneck"
-"""The name of the dense layer."""
-FEATURES_LAYER = "AvgPool"
-"""The name of the pooling whose output the head reads."""
 
 
 def triplet_head(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
-from facekit.embedding.blocks import BATCH_NORMALIZATION_SUFFIX
-from facekit.embedding.head import HEAD_LAYER
+from facekit.embedding.folding import LayerWeights
+from facekit.embedding.names import BATCH_NORMALIZATION_SUFFIX, HEAD_LAYER
 from facekit.embedding.network import Architecture, build_network
-from facekit.errors import InvalidArgumentError, WeightsNotFoundError
+from facekit.embedding.published import read_ordered_h5
+from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
 
 _HEAD_LAYERS = (HEAD_LAYER, HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX)
 _FILE_URL = (
@@ -19,25 +23,33 @@ _FETCH_FAILURES = ("fetch failure", "corrupted file")
 
 
 def build_imagenet_network(
-    embedding_size: int = 128, *, input_size: int = 160, dropout: float = 0.0, seed: int = 0
+    embedding_size: int = 128,
+    *,
+    input_size: int = 160,
+    dropout: float = 0.0,
+    seed: int = 0,
+    weights: str | os.PathLike[str] | None = None,
 ) -> Any:
     """Builds the full network with Keras' ImageNet weights in its backbone.
 
     The head stays random: the result is where a training starts from, not an embedder of faces.
-    Keras downloads the weights (219 MB) at the first call and keeps them.
+    Without a file of them, Keras downloads the weights (219 MB) at the first call and keeps them.
 
     Args:
         embedding_size: The number of components of an embedding.
         input_size: The side of the pictures, in pixels.
         dropout: The share of pooled features that training drops.
         seed: Decides the random weights of the head.
+        weights: Keras' file of them, without the top, if it is on this machine:
+            ``inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5``.
 
     Returns:
         A ``keras.Model``, as :func:`facekit.embedding.build_network` makes it.
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
-        WeightsNotFoundError: If Keras cannot fetch the weights.
+        WeightsNotFoundError: If Keras cannot fetch the weights, or there is no file of that path.
+        WeightsError: If the file is damaged or holds the weights of another network.
 
     Example:
         >>> from facekit.embedding import build_imagenet_network
@@ -48,6 +60,13 @@ def build_imagenet_network(
     architecture = Architecture(
         input_size=input_size, embedding_size=embedding_size, dropout=dropout
     )
+    if weights is not None:
+        path = Path(weights)
+        if not path.is_file():
+            raise WeightsNotFoundError(f"{path}: no such file; download {_FILE_URL}")
+        network = build_network(architecture, seed=seed)
+        fill_backbone(network, read_ordered_h5(path), source=str(path))
+        return network
     try:
         source = keras.applications.InceptionResNetV2(
             include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3)
@@ -91,3 +110,40 @@ def copy_backbone_weights(source: Any, network: Any) -> None:
         )
     for target, layer in zip(targets, sources, strict=True):
         target.set_weights(layer.get_weights())
+
+
+def fill_backbone(network: Any, weights: LayerWeights, *, source: str) -> None:
+    """Fills a backbone with weights in the order in which Keras builds the layers.
+
+    Keras numbers most layers as they come (``conv2d_17``), so the order tells which is which. The
+    kinds and shapes of the weights must agree one by one, and the layers that Keras names after
+    their block must meet that block.
+
+    Args:
+        network: A network with an ``inception_resnet_v2`` backbone, not folded.
+        weights: Weights by layer, in the order of the file.
+        source: Where they come from; an error names it.
+
+    Raises:
+        WeightsError: If they do not fit.
+    """
+    targets = [
+        layer for layer in network.layers if layer.weights and layer.name not in _HEAD_LAYERS
+    ]
+    if len(targets) != len(weights):
+        raise WeightsError(
+            f"{source}: holds {len(weights)} layers with weights, the backbone of {network.name} "
+            f"has {len(targets)}; it belongs to another network. Download {_FILE_URL}"
+        )
+    for target, (name, arrays) in zip(targets, weights.items(), strict=True):
+        needed = {weight.name: tuple(weight.shape) for weight in target.weights}
+        found = {weight: array.shape for weight, array in arrays.items()}
+        block = re.fullmatch(r"(block\d+_\d+)_conv", name)
+        named_otherwise = block and target.name != f"{block[1].capitalize()}_Conv2d_1x1"
+        if found != needed or named_otherwise:
+            raise WeightsError(
+                f"{source}: {name} holds {found}, the backbone has {target.name} with {needed} "
+                f"there; it belongs to another network. Download {_FILE_URL}"
+            )
+    for target, arrays in zip(targets, weights.values(), strict=True):
+        target.set_weights([arrays[weight.name] for weight in target.weights])

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import keras
-
-from facekit.embedding.blocks import BlockBuilder, Tensor, block_counts
+from facekit.embedding.blocks import GraphBuilder, Tensor, block_counts
 
 FULL_BLOCKS = (5, 10, 6)
 MINIMUM_INPUT_SIZE = 75
 
 
-def inception_resnet_v1(
-    x: Tensor, *, width: float = 1.0, blocks: float = 1.0, folded: bool = False
-) -> Tensor:
-    """Adds Inception-ResNet-v1 to a graph, its kernels zero, to be filled.
+def inception_resnet_v1(build: GraphBuilder, x: Tensor, *, blocks: float = 1.0) -> Tensor:
+    """Adds Inception-ResNet-v1 to a graph.
 
     Args:
+        build: Adds the layers, at its width.
         x: Standardised pictures, ``(batch, S, S, 3)``, S at least 75.
-        width: Multiplies the number of filters of every layer.
         blocks: Multiplies how often the A, B and C blocks repeat: 5, 10 and 6 times at 1.
-        folded: Whether to build the graph without batch normalisation, for inference.
 
     Returns:
         The feature map, ``(batch, s, s, 1792 · width)``; s is 3 at S = 160.
@@ -29,7 +24,6 @@ def inception_resnet_v1(
         Impact of Residual Connections on Learning", AAAI 2017, figures 10 to 14, with the changes
         of David Sandberg's FaceNet implementation (no average pooling branch in the stem).
     """
-    build = BlockBuilder(width, folded=folded)
     count_a, count_b, count_c = block_counts(FULL_BLOCKS, blocks)
     x = _stem(build, x)
     for index in range(1, count_a + 1):
@@ -43,17 +37,17 @@ def inception_resnet_v1(
     return x
 
 
-def _stem(build: BlockBuilder, x: Tensor) -> Tensor:
+def _stem(build: GraphBuilder, x: Tensor) -> Tensor:
     x = build.convolution(x, 32, 3, "Conv2d_1a_3x3", strides=2, padding="valid")
     x = build.convolution(x, 32, 3, "Conv2d_2a_3x3", padding="valid")
     x = build.convolution(x, 64, 3, "Conv2d_2b_3x3")
-    x = keras.layers.MaxPooling2D(3, strides=2, name="MaxPool_3a_3x3")(x)
+    x = build.max_pooling(x, "MaxPool_3a_3x3")
     x = build.convolution(x, 80, 1, "Conv2d_3b_1x1", padding="valid")
     x = build.convolution(x, 192, 3, "Conv2d_4a_3x3", padding="valid")
     return build.convolution(x, 256, 3, "Conv2d_4b_3x3", strides=2, padding="valid")
 
 
-def _block_a(build: BlockBuilder, x: Tensor, name: str) -> Tensor:
+def _block_a(build: GraphBuilder, x: Tensor, name: str) -> Tensor:
     branches = [
         build.chain(x, f"{name}_Branch_0", ("Conv2d_1x1", 32, 1)),
         build.chain(x, f"{name}_Branch_1", ("Conv2d_0a_1x1", 32, 1), ("Conv2d_0b_3x3", 32, 3)),
@@ -68,7 +62,7 @@ def _block_a(build: BlockBuilder, x: Tensor, name: str) -> Tensor:
     return build.residual(x, branches, 0.17, name)
 
 
-def _reduction_a(build: BlockBuilder, x: Tensor) -> Tensor:
+def _reduction_a(build: GraphBuilder, x: Tensor) -> Tensor:
     name = "Mixed_6a"
     large = build.convolution(
         x, 384, 3, f"{name}_Branch_0_Conv2d_1a_3x3", strides=2, padding="valid"
@@ -77,11 +71,11 @@ def _reduction_a(build: BlockBuilder, x: Tensor) -> Tensor:
     deep = build.convolution(
         deep, 256, 3, f"{name}_Branch_1_Conv2d_1a_3x3", strides=2, padding="valid"
     )
-    pooled = keras.layers.MaxPooling2D(3, strides=2, name=f"{name}_Branch_2_MaxPool_1a_3x3")(x)
-    return keras.layers.Concatenate(name=name)([large, deep, pooled])
+    pooled = build.max_pooling(x, f"{name}_Branch_2_MaxPool_1a_3x3")
+    return build.concatenation([large, deep, pooled], name)
 
 
-def _block_b(build: BlockBuilder, x: Tensor, name: str) -> Tensor:
+def _block_b(build: GraphBuilder, x: Tensor, name: str) -> Tensor:
     branches = [
         build.chain(x, f"{name}_Branch_0", ("Conv2d_1x1", 128, 1)),
         build.chain(
@@ -95,7 +89,7 @@ def _block_b(build: BlockBuilder, x: Tensor, name: str) -> Tensor:
     return build.residual(x, branches, 0.10, name)
 
 
-def _reduction_b(build: BlockBuilder, x: Tensor) -> Tensor:
+def _reduction_b(build: GraphBuilder, x: Tensor) -> Tensor:
     name = "Mixed_7a"
     branches = [
         build.chain(x, f"{name}_Branch_0", ("Conv2d_0a_1x1", 256, 1)),
@@ -113,11 +107,11 @@ def _reduction_b(build: BlockBuilder, x: Tensor) -> Tensor:
         )
         for index, (branch, filters) in enumerate(zip(branches, (384, 256, 256), strict=True))
     ]
-    pooled = keras.layers.MaxPooling2D(3, strides=2, name=f"{name}_Branch_3_MaxPool_1a_3x3")(x)
-    return keras.layers.Concatenate(name=name)([*reduced, pooled])
+    pooled = build.max_pooling(x, f"{name}_Branch_3_MaxPool_1a_3x3")
+    return build.concatenation([*reduced, pooled], name)
 
 
-def _block_c(build: BlockBuilder, x: Tensor, name: str, *, last: bool) -> Tensor:
+def _block_c(build: GraphBuilder, x: Tensor, name: str, *, last: bool) -> Tensor:
     branches = [
         build.chain(x, f"{name}_Branch_0", ("Conv2d_1x1", 192, 1)),
         build.chain(

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import keras
-
-from facekit.embedding.blocks import BlockBuilder, Tensor, block_counts
+from facekit.embedding.blocks import GraphBuilder, Tensor, block_counts
 
 FULL_BLOCKS = (10, 20, 10)
 MINIMUM_INPUT_SIZE = 75
 
 
-def inception_resnet_v2(
-    x: Tensor, *, width: float = 1.0, blocks: float = 1.0, folded: bool = False
-) -> Tensor:
-    """Adds Inception-ResNet-v2 to a graph, its kernels zero, to be filled.
+def inception_resnet_v2(build: GraphBuilder, x: Tensor, *, blocks: float = 1.0) -> Tensor:
+    """Adds Inception-ResNet-v2 to a graph.
 
     With both multipliers at 1 it is the network of ``keras.applications.InceptionResNetV2``
     without its top: the same layers in the same order, so that its weights fit.
 
     Args:
+        build: Adds the layers, at its width.
         x: Standardised pictures, ``(batch, S, S, 3)``, S at least 75.
-        width: Multiplies the number of filters of every layer.
         blocks: Multiplies how often the A, B and C blocks repeat: 10, 20 and 10 times at 1.
-        folded: Whether to build the graph without batch normalisation, for inference.
 
     Returns:
         The feature map, ``(batch, s, s, 1536 · width)``; s is 3 at S = 160.
@@ -32,7 +27,6 @@ def inception_resnet_v2(
         Impact of Residual Connections on Learning", AAAI 2017, in the form of
         ``keras.applications.InceptionResNetV2``.
     """
-    build = BlockBuilder(width, folded=folded)
     count_a, count_b, count_c = block_counts(FULL_BLOCKS, blocks)
     x = _mixed_5b(build, _stem(build, x))
     for index in range(1, count_a + 1):
@@ -46,17 +40,17 @@ def inception_resnet_v2(
     return build.convolution(x, 1536, 1, "Conv2d_7b_1x1")
 
 
-def _stem(build: BlockBuilder, x: Tensor) -> Tensor:
+def _stem(build: GraphBuilder, x: Tensor) -> Tensor:
     x = build.convolution(x, 32, 3, "Conv2d_1a_3x3", strides=2, padding="valid")
     x = build.convolution(x, 32, 3, "Conv2d_2a_3x3", padding="valid")
     x = build.convolution(x, 64, 3, "Conv2d_2b_3x3")
-    x = keras.layers.MaxPooling2D(3, strides=2, name="MaxPool_3a_3x3")(x)
+    x = build.max_pooling(x, "MaxPool_3a_3x3")
     x = build.convolution(x, 80, 1, "Conv2d_3b_1x1", padding="valid")
     x = build.convolution(x, 192, 3, "Conv2d_4a_3x3", padding="valid")
-    return keras.layers.MaxPooling2D(3, strides=2, name="MaxPool_5a_3x3")(x)
+    return build.max_pooling(x, "MaxPool_5a_3x3")
 
 
-def _mixed_5b(build: BlockBuilder, x: Tensor) -> Tensor:
+def _mixed_5b(build: GraphBuilder, x: Tensor) -> Tensor:
     name = "Mixed_5b"
     branches = [
         build.chain(x, f"{name}_Branch_0", ("Conv2d_1x1", 96, 1)),
@@ -69,14 +63,12 @@ def _mixed_5b(build: BlockBuilder, x: Tensor) -> Tensor:
             ("Conv2d_0c_3x3", 96, 3),
         ),
     ]
-    pooled = keras.layers.AveragePooling2D(
-        3, strides=1, padding="same", name=f"{name}_Branch_3_AvgPool_0a_3x3"
-    )(x)
+    pooled = build.average_pooling(x, f"{name}_Branch_3_AvgPool_0a_3x3")
     branches.append(build.chain(pooled, f"{name}_Branch_3", ("Conv2d_0b_1x1", 64, 1)))
-    return keras.layers.Concatenate(name=name)(branches)
+    return build.concatenation(branches, name)
 
 
-def _block_a(build: BlockBuilder, x: Tensor, name: str) -> Tensor:
+def _block_a(build: GraphBuilder, x: Tensor, name: str) -> Tensor:
     branches = [
         build.chain(x, f"{name}_Branch_0", ("Conv2d_1x1", 32, 1)),
         build.chain(x, f"{name}_Branch_1", ("Conv2d_0a_1x1", 32, 1), ("Conv2d_0b_3x3", 32, 3)),
@@ -91,7 +83,7 @@ def _block_a(build: BlockBuilder, x: Tensor, name: str) -> Tensor:
     return build.residual(x, branches, 0.17, name)
 
 
-def _reduction_a(build: BlockBuilder, x: Tensor) -> Tensor:
+def _reduction_a(build: GraphBuilder, x: Tensor) -> Tensor:
     name = "Mixed_6a"
     large = build.convolution(
         x, 384, 3, f"{name}_Branch_0_Conv2d_1a_3x3", strides=2, padding="valid"
@@ -100,11 +92,11 @@ def _reduction_a(build: BlockBuilder, x: Tensor) -> Tensor:
     deep = build.convolution(
         deep, 384, 3, f"{name}_Branch_1_Conv2d_1a_3x3", strides=2, padding="valid"
     )
-    pooled = keras.layers.MaxPooling2D(3, strides=2, name=f"{name}_Branch_2_MaxPool_1a_3x3")(x)
-    return keras.layers.Concatenate(name=name)([large, deep, pooled])
+    pooled = build.max_pooling(x, f"{name}_Branch_2_MaxPool_1a_3x3")
+    return build.concatenation([large, deep, pooled], name)
 
 
-def _block_b(build: BlockBuilder, x: Tensor, name: str) -> Tensor:
+def _block_b(build: GraphBuilder, x: Tensor, name: str) -> Tensor:
     branches = [
         build.chain(x, f"{name}_Branch_0", ("Conv2d_1x1", 192, 1)),
         build.chain(
@@ -118,7 +110,7 @@ def _block_b(build: BlockBuilder, x: Tensor, name: str) -> Tensor:
     return build.residual(x, branches, 0.10, name)
 
 
-def _reduction_b(build: BlockBuilder, x: Tensor) -> Tensor:
+def _reduction_b(build: GraphBuilder, x: Tensor) -> Tensor:
     name = "Mixed_7a"
     reduced = []
     for index, filters in enumerate((384, 288, 320)):
@@ -135,11 +127,11 @@ def _reduction_b(build: BlockBuilder, x: Tensor) -> Tensor:
                 padding="valid",
             )
         )
-    pooled = keras.layers.MaxPooling2D(3, strides=2, name=f"{name}_Branch_3_MaxPool_1a_3x3")(x)
-    return keras.layers.Concatenate(name=name)([*reduced, pooled])
+    pooled = build.max_pooling(x, f"{name}_Branch_3_MaxPool_1a_3x3")
+    return build.concatenation([*reduced, pooled], name)
 
 
-def _block_c(build: BlockBuilder, x: Tensor, name: str, *, last: bool) -> Tensor:
+def _block_c(build: GraphBuilder, x: Tensor, name: str, *, last: bool) -> Tensor:
     branches = [
         build.chain(x, f"{name}_Branch_0", ("Conv2d_1x1", 192, 1)),
         build.chain(

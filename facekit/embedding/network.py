@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from facekit.embedding.backbones import BACKBONES
 from facekit.errors import InvalidArgumentError
 
 Backbone: TypeAlias = Literal["inception_resnet_v1", "inception_resnet_v2"]
@@ -107,6 +108,7 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
     import keras
 
     from facekit.embedding.head import triplet_head
+    from facekit.embedding.keras_graph import KerasBuilder
 
     side = architecture.input_size
     pictures = keras.Input((side, side, 3), name="pictures")
@@ -115,9 +117,8 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
         offset=-architecture.input_mean / architecture.input_scale,
         name="standardisation",
     )(pictures)
-    features = _backbone(architecture.backbone)(
-        x, width=architecture.width, blocks=architecture.blocks, folded=folded
-    )
+    build = KerasBuilder(architecture.width, folded=folded)
+    features = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
     embeddings = triplet_head(
         features,
         architecture.embedding_size,
@@ -130,16 +131,6 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
     if not folded:
         _initialize(network, seed)
     return network
-
-
-def _backbone(name: Backbone) -> Callable[..., Any]:
-    if name == "inception_resnet_v1":
-        from facekit.embedding.inception_resnet_v1 import inception_resnet_v1
-
-        return inception_resnet_v1
-    from facekit.embedding.inception_resnet_v2 import inception_resnet_v2
-
-    return inception_resnet_v2
 
 
 def _initialize(network: Any, seed: int) -> None:

@@ -1,25 +1,19 @@
-"""The weights that facekit knows by name: one record each, and the way to their files."""
+"""The weights that facekit knows by name: one record each."""
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from facekit.distances import DistanceTable
 from facekit.embedding.distance_tables import FACENET_VGGFACE2
 from facekit.embedding.network import Architecture
-from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
-from facekit.storage import home, sha256
+from facekit.errors import InvalidArgumentError, WeightsNotFoundError
 
-_LOGGER = logging.getLogger("facekit")
-
-FileLayout: TypeAlias = Literal["facenet_folded_npz", "keras_facenet_h5"]
-"""How a weights file of others is laid out; see :mod:`facekit.embedding.published`."""
+FileLayout: TypeAlias = Literal["facekit", "facenet_folded_npz", "keras_facenet_h5", "deepface_h5"]
+"""How a weights file is laid out: ``"facekit"`` for :meth:`facekit.Embedder.save`'s own files."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +23,15 @@ class WeightsFile:
     Args:
         name: Its file name.
         layout: How it is laid out.
-        sha256: The checksum that it must have.
+        sha256: The checksum that it must have, or ``None`` if its author published none. Such a
+            file is never downloaded: nothing would tell that it arrived as it was published. The
+            user fetches it, and it is known by its file name alone.
         url: Where it is published, or ``None``.
     """
 
     name: str
     layout: FileLayout
-    sha256: str
+    sha256: str | None
     url: str | None = None
 
 
@@ -83,9 +79,10 @@ class WeightsRecord:
             InvalidArgumentError: If the record has no threshold for that rate.
         """
         if false_accept_rate not in self.thresholds:
+            known = f"known: {sorted(self.thresholds)}" if self.thresholds else "none was measured"
             raise InvalidArgumentError(
                 f"the weights {self.name!r} have no threshold for a false-accept rate of "
-                f"{false_accept_rate:g} (known: {sorted(self.thresholds) or 'none'}); "
+                f"{false_accept_rate:g} ({known}); "
                 "give the classifier one: IdentityClassifier(threshold=...)"
             )
         return self.thresholds[false_accept_rate]
@@ -169,12 +166,69 @@ _FACENET_VGGFACE2 = WeightsRecord(
     ),
 )
 
+_FACENET_CASIA = WeightsRecord(
+    name="facenet-20180408-casia-webface",
+    version="1",
+    architecture=_FACENET_VGGFACE2.architecture,
+    alignment=_FACENET_VGGFACE2.alignment,
+    files=(
+        WeightsFile(
+            "20180408-102900-weights.h5",
+            "keras_facenet_h5",
+            "af526097bd89ff84dda94dc071ff39c4cf39922cf0a9d9dea652853cda9616be",
+            "https://github.com/faustomorales/keras-facenet/releases/download/v0.3.1/"
+            "20180408-102900-weights.h5",
+        ),
+    ),
+    training_data="CASIA-WebFace (453,453 photos of 10,575 people); non-commercial research use",
+    licence="MIT (code and published weights); the training data's terms are non-commercial",
+    source="David Sandberg's facenet, model 20180408-102900",
+    accuracy=MappingProxyType({"LFW View 2, ten folds, as published": 0.9905}),
+)
+
+
+def _deepface_record(name: str, file_name: str, embedding_size: int) -> WeightsRecord:
+    return WeightsRecord(
+        name=name,
+        version="1",
+        architecture=replace(
+            _FACENET_VGGFACE2.architecture,
+            embedding_size=embedding_size,
+            # What deepface feeds its networks unless it is told otherwise: values from 0 to 1.
+            input_mean=0.0,
+            input_scale=255.0,
+        ),
+        # deepface cuts out the detector's box without a margin.
+        alignment=MappingProxyType({"size": 160, "mode": "crop", "margin": 0.0}),
+        files=(
+            WeightsFile(
+                file_name,
+                "deepface_h5",
+                None,
+                f"https://github.com/serengil/deepface_models/releases/download/v1.0/{file_name}",
+            ),
+        ),
+        training_data="not stated where the file is published",
+        licence="MIT (deepface's code); of the weights and the training data nothing is stated",
+        source=f"deepface's {file_name}, converted from David Sandberg's facenet",
+    )
+
+
 REGISTRY: Mapping[str, WeightsRecord] = MappingProxyType(
-    {_FACENET_VGGFACE2.name: _FACENET_VGGFACE2}
+    {
+        record.name: record
+        for record in (
+            _FACENET_VGGFACE2,
+            _FACENET_CASIA,
+            _deepface_record("deepface-facenet", "facenet_weights.h5", 128),
+            _deepface_record("deepface-facenet512", "facenet512_weights.h5", 512),
+        )
+    }
 )
 """The weights that :class:`facekit.Embedder` knows by name."""
 
 DEFAULT_WEIGHTS = _FACENET_VGGFACE2.name
+"""The name of the weights that are used if none are named."""
 
 
 def record_for(name: str) -> WeightsRecord:
@@ -189,99 +243,3 @@ def record_for(name: str) -> WeightsRecord:
             "For a file of your own, give its path"
         )
     return REGISTRY[name]
-
-
-def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
-    """Finds a file of the weights on this machine, or fetches it, and checks it.
-
-    The folders ``weights/<name>`` under ``FACEKIT_HOME`` and under ``FACEKIT_DATA`` are searched
-    first. Only if neither holds a file, and ``FACEKIT_OFFLINE`` is not set, it is downloaded.
-
-    Args:
-        record: Which weights.
-
-    Returns:
-        The path, and which of the record's files it is.
-
-    Raises:
-        WeightsError: If the file found is not the published one, bit for bit.
-        WeightsNotFoundError: If there is none and it cannot be fetched.
-    """
-    for folder in _folders(record):
-        for file in record.files:
-            if (folder / file.name).is_file():
-                check(folder / file.name, file)
-                return folder / file.name, file
-    return _download(record)
-
-
-def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
-    """Returns which published weights a file holds, by its checksum.
-
-    Raises:
-        WeightsError: If it holds none of them.
-    """
-    checksum = sha256(path)
-    for record in REGISTRY.values():
-        for file in record.files:
-            if file.sha256 == checksum:
-                return record, file
-    raise WeightsError(
-        f"{path}: is none of the published weights that facekit knows (SHA-256 {checksum}); it was "
-        "altered, truncated, or is of another kind. facekit reads those and its own .safetensors"
-    )
-
-
-def check(path: Path, file: WeightsFile) -> None:
-    """Checks a file's checksum.
-
-    Raises:
-        WeightsError: If it differs from the published one.
-    """
-    checksum = sha256(path)
-    if checksum != file.sha256:
-        raise WeightsError(
-            f"{path}: has SHA-256 {checksum}, expected {file.sha256}; the file is truncated or was "
-            "altered. Delete it and fetch it again"
-        )
-
-
-def _folders(record: WeightsRecord) -> list[Path]:
-    roots = [home()]
-    if os.environ.get("FACEKIT_DATA"):
-        roots.append(Path(os.environ["FACEKIT_DATA"]))
-    return [root / "weights" / record.name for root in roots]
-
-
-def _download(record: WeightsRecord) -> tuple[Path, WeightsFile]:
-    import pooch
-
-    folder = home() / "weights" / record.name
-    for file in record.files:
-        if file.url is None:
-            continue
-        by_hand = f"download {file.url} yourself and put it at {folder / file.name}"
-        if os.environ.get("FACEKIT_OFFLINE"):
-            raise WeightsNotFoundError(
-                f"the weights {record.name!r} are not on this machine and FACEKIT_OFFLINE is set; "
-                f"{by_hand}"
-            )
-        _LOGGER.warning("Downloading the weights %s from %s", record.name, file.url)
-        try:
-            path = pooch.retrieve(
-                file.url, known_hash=f"sha256:{file.sha256}", fname=file.name, path=folder
-            )
-        except (OSError, ValueError) as error:
-            raise WeightsNotFoundError(
-                f"the weights {record.name!r} are not on this machine and could not be fetched "
-                f"({_first_line(error)}); {by_hand}"
-            ) from error
-        return Path(path), file
-    raise WeightsNotFoundError(
-        f"the weights {record.name!r} are not on this machine and are published nowhere"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

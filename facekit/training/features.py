@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from facekit import storage
 from facekit.embedding.folding import layer_weights
-from facekit.embedding.head import FEATURES_LAYER
+from facekit.embedding.names import FEATURES_LAYER
 from facekit.errors import FileFormatError
 from facekit.progress import track
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from facekit.embedding.blocks import BATCH_NORMALIZATION_SUFFIX
-from facekit.embedding.head import HEAD_LAYER
+from facekit.embedding.names import BATCH_NORMALIZATION_SUFFIX, HEAD_LAYER
 from facekit.errors import InvalidArgumentError
 
 HEAD = "head"

@@ -183,7 +183,7 @@ def test_stream_that_is_left_early_reads_no_further(detector: Detector, small: n
     assert read == so_far
 
 
-@pytest.mark.parametrize("source", [b"x", 3.5, np.zeros((9, 9, 3), dtype=np.uint8)])
+@pytest.mark.parametrize("source", [b"x", 3.5, True, np.zeros((9, 9, 3), dtype=np.uint8)])
 def test_other_sources_are_refused(detector: Detector, source: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         detector.detect_stream(source)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pickle
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import h5py
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +40,10 @@ from facekit import (
     WeightsError,
     WeightsNotFoundError,
     load_image,
+    storage,
 )
-from facekit.embedding import build_network
+from facekit.embedding import Architecture, build_network
+from facekit.embedding.engines import Engine
 from facekit.embedding.folding import fold, layer_weights, residual_scales
 from facekit.embedding.weights import REGISTRY, WeightsFile, WeightsRecord
 
@@ -127,11 +135,101 @@ def test_no_faces_give_no_embeddings(embedder: Embedder, nothing: Any) -> None:
     assert embeddings.dtype == np.float32
 
 
-def test_the_network_is_traced_once() -> None:
-    embedder = random_embedder(batch_size=5)
-    for count in (0, 1, 3, 5, 7, 12):
-        embedder.embed(PICTURES[:count])
-    assert embedder.traces == 1
+@pytest.mark.parametrize("architecture", [SMALL_V1, SMALL_V2], ids=lambda a: a.backbone)
+def test_both_engines_give_the_same_embeddings(architecture: Architecture) -> None:
+    network = build_network(architecture)
+    randomise_normalisations(network)
+    quick, slow = (
+        Embedder.from_network(network, architecture, name="both", batch_size=5, engine=engine)
+        for engine in get_args(Engine)
+    )
+    for count in (1, 3, 5, 7, 12):
+        expected = predict(network, PICTURES[:count])
+        np.testing.assert_allclose(quick.embed(PICTURES[:count]), expected, atol=1e-4)
+        np.testing.assert_allclose(slow.embed(PICTURES[:count]), expected, atol=1e-4)
+
+
+def test_half_precision_halves_the_file_and_hardly_changes_an_embedding(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    embedder.save(tmp_path / "single.safetensors")
+    embedder.save(tmp_path / "half.safetensors", half_precision=True)
+    half = Embedder(tmp_path / "half.safetensors")
+    assert half.record == embedder.record
+    np.testing.assert_allclose(half.embed(PICTURES), embedder.embed(PICTURES), atol=2e-3)
+    single_size, half_size = (
+        (tmp_path / name).stat().st_size for name in ("single.safetensors", "half.safetensors")
+    )
+    assert half_size < 0.6 * single_size
+
+
+def test_half_precision_refuses_what_it_cannot_hold(tmp_path: Path, network: Any) -> None:
+    large = keras.models.clone_model(network)
+    large.set_weights(network.get_weights())
+    kernel = large.get_layer("Bottleneck").weights[0]
+    kernel.assign(kernel * 1e9)
+    embedder = Embedder.from_network(large, SMALL_V2, name="large")
+    with pytest.raises(InvalidArgumentError, match="Bottleneck/kernel"):
+        embedder.save(tmp_path / "half.safetensors", half_precision=True)
+    assert not (tmp_path / "half.safetensors").exists()
+
+
+@pytest.mark.parametrize("engine", get_args(Engine))
+def test_a_pickled_embedder_embeds_alike(network: Any, engine: Engine) -> None:
+    embedder = Embedder.from_network(network, SMALL_V2, name="pickled", engine=engine)
+    copy = pickle.loads(pickle.dumps(embedder))
+    assert copy.record == embedder.record
+    np.testing.assert_allclose(copy.embed(PICTURES), embedder.embed(PICTURES), atol=1e-6)
+
+
+def test_threads_embed_at_once_what_one_does_alone(embedder: Embedder) -> None:
+    expected = embedder.embed(PICTURES)
+    batches = [np.roll(PICTURES, shift, axis=0) for shift in range(12)] * 4
+    with ThreadPoolExecutor(8) as pool:
+        for shift, found in enumerate(pool.map(embedder.embed, batches)):
+            np.testing.assert_allclose(np.roll(found, -shift, axis=0), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_embeds_alike(tmp_path: Path, embedder: Embedder) -> None:
+    # TensorFlow, which these tests have loaded, does not survive a fork; an embedder does.
+    embedder.save(tmp_path / "e.safetensors")
+    np.save(tmp_path / "pictures.npy", PICTURES)
+    program = (
+        "import gc, os, sys, threading, numpy as np; from facekit import Embedder\n"
+        "embedder, idle = Embedder('e.safetensors'), Embedder('e.safetensors')\n"
+        "pictures = np.load('pictures.npy'); expected = embedder.embed(pictures)\n"
+        "done, waiting = threading.Event(), threading.Event()\n"
+        "other = lambda: (embedder.embed(pictures), waiting.set(), done.wait())\n"
+        "threading.Thread(target=other, daemon=True).start(); waiting.wait()\n"
+        "if os.fork() == 0:\n"
+        "    del idle; gc.collect()\n"
+        "    os._exit(0 if np.allclose(embedder.embed(pictures), expected, atol=1e-5) else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=120, check=False)
+    assert run.returncode == 0
+
+
+def test_embedding_loads_neither_keras_nor_tensorflow(tmp_path: Path, embedder: Embedder) -> None:
+    embedder.save(tmp_path / "e.safetensors")
+    program = (
+        "import sys, numpy as np; from facekit import Embedder\n"
+        "e = Embedder('e.safetensors')\n"
+        "e.embed(np.zeros((2, e.input_size, e.input_size, 3), np.uint8)); e.save('f.safetensors')\n"
+        "sys.exit(len({'keras', 'tensorflow'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=120, check=False)
+    assert run.returncode == 0
+    assert Embedder(tmp_path / "f.safetensors").record == embedder.record
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"threads": 0}, {"threads": True}, {"batch_size": 0}, {"engine": "caffe"}]
+)
+def test_arguments_out_of_range(network: Any, arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
+        Embedder.from_network(network, SMALL_V2, name="wrong", **arguments)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +281,7 @@ def test_random_weights_follow_the_seed() -> None:
 
 
 def test_random_weights_have_no_thresholds() -> None:
-    with pytest.raises(InvalidArgumentError, match="known: none"):
+    with pytest.raises(InvalidArgumentError, match="none was measured"):
         random_embedder().record.threshold()
 
 
@@ -396,6 +494,137 @@ def test_published_weights_survive_saving(
     assert loaded.record == replace(embedder.record, files=())
     assert loaded.record.identity == embedder.record.identity
     np.testing.assert_array_equal(loaded.embed(PICTURES), embedder.embed(PICTURES))
+
+
+@pytest.fixture
+def bundled_record(
+    saved: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[WeightsRecord, Path]:
+    """A record of weights in facekit's own format, and their file in the package's folder."""
+    path = tmp_path / "bundled" / "small.safetensors"
+    path.parent.mkdir()
+    shutil.copyfile(saved, path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = replace(
+        embedder.record, files=(WeightsFile(path.name, "facekit", sha256),), licence="of the record"
+    )
+    monkeypatch.setattr("facekit.embedding.retrieval.BUNDLED", path.parent)
+    monkeypatch.setattr("facekit.embedding.weights.REGISTRY", {"small": record})
+    return record, path
+
+
+def test_bundled_weights_are_loaded_by_name(
+    bundled_record: tuple[WeightsRecord, Path], embedder: Embedder
+) -> None:
+    loaded = Embedder("small")
+    assert loaded.record is bundled_record[0]
+    np.testing.assert_array_equal(loaded.embed(PICTURES), embedder.embed(PICTURES))
+
+
+def test_an_altered_bundled_file_is_refused(bundled_record: tuple[WeightsRecord, Path]) -> None:
+    path = bundled_record[1]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"small\.safetensors: has SHA-256 .*fetch it again"):
+        Embedder("small")
+
+
+@pytest.mark.parametrize("change", [{"version": "2"}, {"architecture": SMALL_V1}])
+def test_a_bundled_file_of_other_weights_is_refused(
+    bundled_record: tuple[WeightsRecord, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+) -> None:
+    other = replace(bundled_record[0], **change)
+    monkeypatch.setattr("facekit.embedding.weights.REGISTRY", {"small": other})
+    with pytest.raises(WeightsError, match=r"small\.safetensors: holds the weights small@"):
+        Embedder("small")
+
+
+# A file of facekit's own whose content cannot be used, though nobody altered it.
+
+
+def write_own(path: Path, embedder: Embedder, **change: Any) -> Path:
+    """Writes a file as another version or another program might."""
+    parts: dict[str, Any] = {
+        "kind": "facekit.embedder",
+        "version": 1,
+        "header": embedder.record.to_dict(),
+        "arrays": {
+            f"{layer}/{name}": array
+            for layer, arrays in embedder._arrays.items()
+            for name, array in arrays.items()
+        },
+    }
+    storage.write(path, **{**parts, **change})
+    return path
+
+
+def test_a_file_in_half_precision_is_read(embedder: Embedder, saved: Path, tmp_path: Path) -> None:
+    halves = {
+        f"{layer}/{name}": array.astype(np.float16)
+        for layer, arrays in embedder._arrays.items()
+        for name, array in arrays.items()
+    }
+    path = write_own(tmp_path / "half.safetensors", embedder, arrays=halves)
+    assert path.stat().st_size < 0.6 * saved.stat().st_size
+    np.testing.assert_allclose(Embedder(path).embed(PICTURES), embedder.embed(PICTURES), atol=5e-3)
+
+
+def test_a_file_from_a_newer_facekit_is_refused(embedder: Embedder, tmp_path: Path) -> None:
+    path = write_own(tmp_path / "new.safetensors", embedder, version=2)
+    with pytest.raises(FileFormatError, match=r"new\.safetensors: has format version 2.*upgrade"):
+        Embedder(path)
+
+
+def test_a_record_with_a_part_of_the_future_is_refused(embedder: Embedder, tmp_path: Path) -> None:
+    header = {**embedder.record.to_dict(), "mood": "cheerful"}
+    path = write_own(tmp_path / "new.safetensors", embedder, header=header)
+    with pytest.raises(FileFormatError, match=r"new\.safetensors: .*mood.*Upgrade facekit"):
+        Embedder(path)
+
+
+@pytest.mark.parametrize("engine", get_args(Engine))
+def test_weights_of_another_backbone_are_refused(
+    embedder: Embedder, tmp_path: Path, engine: Engine
+) -> None:
+    header = {**embedder.record.to_dict(), "architecture": SMALL_V1.to_dict()}
+    path = write_own(tmp_path / "other.safetensors", embedder, header=header)
+    with pytest.raises(
+        WeightsError, match=r"other\.safetensors: .*do not fit the network inception_resnet_v1"
+    ):
+        Embedder(path, engine=engine)
+
+
+def test_weights_of_another_shape_are_refused(embedder: Embedder, tmp_path: Path) -> None:
+    wider = replace(SMALL_V2, embedding_size=65)
+    header = {**embedder.record.to_dict(), "architecture": wider.to_dict()}
+    path = write_own(tmp_path / "wide.safetensors", embedder, header=header)
+    with pytest.raises(WeightsError, match=r"wide\.safetensors: .*Bottleneck/bias has shape"):
+        Embedder(path)
+
+
+def test_a_missing_array_is_noticed(embedder: Embedder, tmp_path: Path) -> None:
+    arrays = {"Bottleneck/kernel": embedder._arrays["Bottleneck"]["kernel"]}
+    path = write_own(tmp_path / "few.safetensors", embedder, arrays=arrays)
+    with pytest.raises(WeightsError, match=r"few\.safetensors: .*is missing"):
+        Embedder(path)
+
+
+@pytest.mark.parametrize("name", ["deepface-facenet", "deepface-facenet512"])
+def test_a_file_of_deepface_under_its_name_must_fit(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = REGISTRY[name].files[0]
+    path = tmp_path / "weights" / name / file.name
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as content:
+        content["Conv2d_1a_3x3/Conv2d_1a_3x3/kernel:0"] = np.zeros((3, 3, 3, 32), np.float32)
+    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
+    for weights in (name, path):
+        with pytest.raises(WeightsError, match=rf"{file.name}: .*is missing"):
+            Embedder(weights)
 
 
 # The real weights.

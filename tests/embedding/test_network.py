@@ -22,7 +22,8 @@ from small_networks import (
 
 from facekit import InvalidArgumentError
 from facekit.embedding import Architecture, build_network
-from facekit.embedding.blocks import BlockBuilder, block_counts
+from facekit.embedding.blocks import block_counts
+from facekit.embedding.keras_graph import KerasBuilder
 
 ARCHITECTURES = pytest.mark.parametrize(
     "architecture", [SMALL_V1, SMALL_V2], ids=lambda architecture: architecture.backbone
@@ -68,7 +69,7 @@ def test_width_changes_the_number_of_filters(backbone: Any) -> None:
 
 @given(full=st.integers(1, 256).map(lambda eighth: 8 * eighth), width=st.floats(0.01, 4.0))
 def test_filters_are_the_nearest_multiple_of_eight(full: int, width: float) -> None:
-    filters = BlockBuilder(width, folded=False).filters(full)
+    filters = KerasBuilder(width, folded=False).filters(full)
     assert filters % 8 == 0
     assert filters >= 8
     assert abs(filters - full * width) <= 4 + 1e-6 or (filters == 8 and full * width < 8)
@@ -76,7 +77,7 @@ def test_filters_are_the_nearest_multiple_of_eight(full: int, width: float) -> N
 
 @given(full=st.integers(1, 256).map(lambda eighth: 8 * eighth))
 def test_width_one_keeps_the_filters(full: int) -> None:
-    assert BlockBuilder(1.0, folded=False).filters(full) == full
+    assert KerasBuilder(1.0, folded=False).filters(full) == full
 
 
 @pytest.mark.parametrize(

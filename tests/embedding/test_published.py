@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,12 @@ from facekit.embedding.folding import (
     layer_weights,
     residual_scales,
 )
-from facekit.embedding.published import read_published
+from facekit.embedding.published import (
+    read_folded_npz,
+    read_keras_h5,
+    read_ordered_h5,
+    read_published,
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +99,67 @@ def test_the_file_of_keras_2_gives_the_same_embeddings(
     np.testing.assert_allclose(predict(folded, pictures), predict(network, pictures), atol=1e-4)
 
 
+def deepface_name(layer: str) -> str:
+    """Numbers the second branch of a block like the block, as deepface does."""
+    return re.sub(r"^(Block(?:17|8)_(\d+))_Branch_1_", r"\1_Branch_\2_", layer)
+
+
+@pytest.mark.parametrize("blocks", [0.1, 0.4])
+@pytest.mark.parametrize("group", ["", "model_weights/"], ids=["weights", "whole model"])
+def test_the_file_of_deepface_gives_the_embeddings_of_bgr_pictures(
+    tmp_path: Path, blocks: float, group: str
+) -> None:
+    architecture = replace(SMALL_V1, blocks=blocks, input_mean=0.0, input_scale=255.0)
+    network = build_network(architecture)
+    randomise_normalisations(network)
+    weights = {deepface_name(layer): arrays for layer, arrays in layer_weights(network).items()}
+    assert (blocks == 0.4) == ("Block17_4_Branch_4_Conv2d_0a_1x1" in weights)
+    write_h5(tmp_path / "weights.h5", weights, gamma=None, group=group)
+    folded = build_network(architecture, folded=True)
+    assign(folded, read_published(tmp_path / "weights.h5", "deepface_h5", architecture))
+    pictures = random_pictures(3)
+    expected = predict(network, pictures[..., ::-1])
+    np.testing.assert_allclose(predict(folded, pictures), expected, atol=1e-4)
+    assert np.abs(predict(network, pictures) - expected).max() > 1e-3
+
+
+def test_the_file_of_deepface_may_have_the_regular_names(network: Any, tmp_path: Path) -> None:
+    write_h5(tmp_path / "weights.h5", layer_weights(network), gamma=None, group="")
+    read = read_published(tmp_path / "weights.h5", "deepface_h5", SMALL_V1)
+    regular = read_published(tmp_path / "weights.h5", "keras_facenet_h5", SMALL_V1)
+    assert read.keys() == regular.keys()
+
+
+READ_WITHOUT_KERAS = """
+import sys
+from pathlib import Path
+from facekit import Architecture
+from facekit.embedding.published import read_published
+architecture = Architecture.from_dict({architecture})
+print(len(read_published(Path(sys.argv[1]), "keras_facenet_h5", architecture)))
+print(sorted({{"keras", "tensorflow"}} & set(sys.modules)))
+"""
+
+
+def test_a_file_of_keras_is_folded_without_keras(network: Any, tmp_path: Path) -> None:
+    weights = layer_weights(network)
+    write_h5(tmp_path / "weights.h5", weights, gamma=None, group="")
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            READ_WITHOUT_KERAS.format(architecture=SMALL_V1.to_dict()),
+            str(tmp_path / "weights.h5"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    layers = sum(not name.endswith("_BatchNorm") for name in weights)
+    assert answer.stdout.split("\n")[:2] == [str(layers), "[]"]
+
+
 def test_a_factor_that_the_network_lacks_is_refused(network: Any, tmp_path: Path) -> None:
     write_h5(tmp_path / "weights.h5", layer_weights(network), gamma=1.5, group="")
     with pytest.raises(WeightsError, match="_BatchNorm has a scale"):
@@ -100,16 +171,15 @@ def test_the_file_of_keras_2_for_another_architecture_is_refused(
 ) -> None:
     write_h5(tmp_path / "weights.h5", layer_weights(network), gamma=None, group="")
     wider = Architecture.from_dict({**SMALL_V1.to_dict(), "embedding_size": 65})
-    with pytest.raises(WeightsError, match="Bottleneck"):
+    with pytest.raises(WeightsError, match=r"weights\.h5: .*Bottleneck"):
         read_published(tmp_path / "weights.h5", "keras_facenet_h5", wider)
 
 
 def test_the_folded_file_for_another_architecture_is_refused(network: Any, tmp_path: Path) -> None:
     write_npz(tmp_path / "weights.npz", fold(layer_weights(network), residual_scales(network)))
     wider = Architecture.from_dict({**SMALL_V1.to_dict(), "embedding_size": 65})
-    read = read_published(tmp_path / "weights.npz", "facenet_folded_npz", wider)
-    with pytest.raises(WeightsError, match="Bottleneck"):
-        assign(build_network(wider, folded=True), read)
+    with pytest.raises(WeightsError, match=r"weights\.npz: .*Bottleneck"):
+        read_published(tmp_path / "weights.npz", "facenet_folded_npz", wider)
 
 
 class Trap:
@@ -197,7 +267,7 @@ def test_a_folded_file_with_an_altered_byte_gives_no_wrong_number(
     content[position] ^= data.draw(st.integers(1, 255), label="change")
     path.write_bytes(content)
     try:
-        read = read_published(path, "facenet_folded_npz", SMALL_V1)
+        read = read_folded_npz(path)
     except WeightsError:
         return
     # What is left are fields that say nothing of the content, such as the time of writing, or
@@ -224,3 +294,25 @@ def test_a_damaged_file_of_keras_2_raises_nothing_but_weights_errors(
     # HDF5 checks no sums: a file may be read all the same, but never fits this architecture.
     with pytest.raises(WeightsError):
         read_published(path, "keras_facenet_h5", SMALL_V1)
+    with pytest.raises(WeightsError):
+        read_ordered_h5(path)
+
+
+def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
+    write_h5(
+        tmp_path / "vgg.h5",
+        {"block1_conv1": {"kernel": np.ones((3, 3, 3, 64), np.float32)}},
+        gamma=None,
+        group="",
+    )
+    with pytest.raises(WeightsError, match=r"vgg\.h5: .*do not fit the network inception_resnet"):
+        read_published(tmp_path / "vgg.h5", "keras_facenet_h5", SMALL_V1)
+    assert list(read_keras_h5(tmp_path / "vgg.h5")) == ["block1_conv1"]
+
+
+def test_a_weight_that_is_no_number_is_refused(network: Any, tmp_path: Path) -> None:
+    weights = layer_weights(network)
+    weights["Bottleneck"]["kernel"][0, 0] = np.nan
+    write_h5(tmp_path / "weights.h5", weights, gamma=None, group="")
+    with pytest.raises(WeightsError, match=r"weights\.h5: .*NaN.*Bottleneck/kernel"):
+        read_published(tmp_path / "weights.h5", "keras_facenet_h5", SMALL_V1)

@@ -1,0 +1,157 @@
+"""Measures embedders beside other ways of running the same networks.
+
+    python benchmarks/embedding.py photos/known photo.jpg
+
+times faces per second at batches of 1, 8, 32 and 128 for the default weights, ``facenet`` and the
+full Inception-ResNet-v2 (random weights), each in facekit's two engines, beside
+``keras.Model.predict`` of the network that is not folded, a frozen TensorFlow graph of it, and
+``facenet-pytorch`` if it is installed. All run in one process, taking turns; medians are printed,
+and the share of what the processor can do, measured by a product of two matrices. At last comes
+the time from the start of a process to the first name of ``facekit recognize``, after one that is
+not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facekit import Architecture, Embedder, RandomWeightsWarning
+
+BATCHES = (1, 8, 32, 128)
+Run = Callable[[np.ndarray], Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("known", type=Path, nargs="?", help="a folder with one folder a person")
+    parser.add_argument("photo", type=Path, nargs="?", help="a photo of one of them")
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    limit = matrix_product()
+    print(f"matrix product: {limit / 1e9:.0f} GFLOP/s; faces per second, share of that")
+    warnings.simplefilter("ignore", RandomWeightsWarning)
+    embedders = {
+        "default": Embedder(),
+        "facenet": Embedder("facenet-20180402-vggface2"),
+        "full Inception-ResNet-v2": Embedder(None, architecture=Architecture()),
+    }
+    for name, embedder in embedders.items():
+        network, _ = embedder.to_network()
+        flops = operations(network)
+        print(f"{name}: {embedder.record.name}, {flops / 1e9:.2f} GFLOP a face")
+        runs = {"facekit": embedder.embed, **others(embedder, network)}
+        if name == "facenet":
+            runs.update(facenet_pytorch())
+        for batch in BATCHES:
+            side = embedder.input_size
+            faces = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
+            for way, seconds in alternately(runs, faces, options.repeat).items():
+                share = flops * batch / seconds / limit
+                print(
+                    f"  batch {batch:3}  {way:24} {batch / seconds:7.1f}/s  "
+                    f"{1e3 * seconds / batch:6.1f} ms  {share:4.0%}"
+                )
+    if options.photo is not None:
+        first_name(options.known, options.photo)
+
+
+def operations(network: Any) -> int:
+    """Returns the multiplications and additions of the convolutions for a face."""
+    convolutions = [layer for layer in network.layers if layer.__class__.__name__ == "Conv2D"]
+    return sum(
+        2 * int(np.prod(layer.output.shape[1:])) * int(np.prod(layer.kernel.shape[:-1]))
+        for layer in convolutions
+    )
+
+
+def others(embedder: Embedder, network: Any) -> Mapping[str, Run]:
+    """Returns other ways to run an embedder's network."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    with tempfile.TemporaryDirectory() as folder:
+        embedder.save(Path(folder) / "same.safetensors")
+        in_keras = Embedder(Path(folder) / "same.safetensors", engine="keras")
+    shape = (None, *network.input_shape[1:])
+    function = tf.function(lambda x: network(x, training=False)).get_concrete_function(
+        tf.TensorSpec(shape, tf.float32)
+    )
+    frozen = convert_variables_to_constants_v2(function)
+    return {
+        "facekit, engine keras": in_keras.embed,
+        "Keras predict": lambda faces: network.predict(faces, batch_size=32, verbose=0),
+        "frozen TensorFlow graph": lambda faces: frozen(tf.constant(faces, tf.float32)),
+    }
+
+
+def facenet_pytorch() -> Mapping[str, Run]:
+    """Returns the network of ``facenet-pytorch``, or nothing if it is not installed."""
+    try:
+        import torch
+        from facenet_pytorch import InceptionResnetV1
+    except ImportError:
+        print("  facenet-pytorch: not installed")
+        return {}
+    network = InceptionResnetV1().eval()
+
+    def run(faces: np.ndarray) -> Any:
+        with torch.no_grad():
+            return network(torch.from_numpy(faces).permute(0, 3, 1, 2).float())
+
+    return {"facenet-pytorch": run}
+
+
+def alternately(runs: Mapping[str, Run], faces: np.ndarray, repeat: int) -> dict[str, float]:
+    """Returns the median seconds of each, all taking turns."""
+    seconds: dict[str, list[float]] = {way: [] for way in runs}
+    for turn in range(repeat + 1):
+        for way, run in runs.items():
+            start = time.perf_counter()
+            run(faces)
+            if turn:
+                seconds[way].append(time.perf_counter() - start)
+    return {way: statistics.median(times) for way, times in seconds.items()}
+
+
+def matrix_product() -> float:
+    """Returns how many floating-point operations a second a matrix product reaches."""
+    first = np.random.default_rng(0).random((2048, 2048), np.float32)
+    best = min(_timed(lambda: first @ first) for _ in range(5))
+    return 2 * 2048**3 / best
+
+
+def first_name(known: Path, photo: Path) -> None:
+    """Prints the time from the start of a process to the first name that it prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "people.facekit"
+        command = [sys.executable, "-m", "facekit"]
+        subprocess.run([*command, "fit", known, "--model", model], check=True, capture_output=True)
+        recognize = [*command, "recognize", model, photo]
+        seconds = [
+            _timed(lambda: subprocess.run(recognize, check=True, capture_output=True))
+            for _ in range(4)
+        ]
+    print(f"facekit recognize, start to end: {statistics.median(seconds[1:]):.2f} s")
+
+
+def _timed(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

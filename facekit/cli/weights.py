@@ -1,0 +1,173 @@
+"""The commands about weights: list, show, pull, verify and path."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import DONE, NEGATIVE, add_command, add_json
+from facekit.errors import FacekitError, WeightsNotFoundError
+
+if TYPE_CHECKING:
+    from facekit.embedding.weights import WeightsRecord
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the command with its own commands to the parser's."""
+    group = add_command(commands, "weights", _list, "list, show, fetch and check weights")
+    inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_json(add_command(inner, "list", _list, "list the weights known by name"), "one array")
+    show = add_command(inner, "show", _show, "show what is known about a set of weights")
+    pull = add_command(inner, "pull", _pull, "download weights, unless they are here already")
+    path = add_command(inner, "path", _path, "print where the file of weights lies")
+    for command in (show, pull, path):
+        command.add_argument("name", metavar="NAME", help="as `facekit weights list` names it")
+        add_json(command, "one object")
+    verify = add_command(inner, "verify", _verify, "check that files of weights are unaltered")
+    verify.add_argument(
+        "weights",
+        nargs="?",
+        metavar="NAME|FILE",
+        help="a name or the path of a file; default: all weights that are on this machine",
+    )
+    add_json(verify, "one array")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from facekit.embedding.retrieval import find
+    from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
+
+    rows: list[dict[str, Any]] = []
+    for record in REGISTRY.values():
+        found = find(record)
+        rows.append(
+            {
+                "name": record.name,
+                "version": record.version,
+                "default": record.name == DEFAULT_WEIGHTS,
+                "input_size": record.architecture.input_size,
+                "embedding_size": record.architecture.embedding_size,
+                "path": None if found is None else str(found[0]),
+            }
+        )
+    if options.json:
+        print(json.dumps(rows))
+        return DONE
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        notes = "on this machine" if row["path"] else "not on this machine"
+        print(
+            f"{row['name']:{width}}  {row['input_size']} px, {row['embedding_size']}-D, {notes}"
+            + (", the default" if row["default"] else "")
+        )
+    return DONE
+
+
+def _show(options: argparse.Namespace) -> int:
+    from facekit.embedding.weights import record_for
+
+    record = record_for(options.name)
+    values = {**record.to_dict(), "files": [_file_to_dict(file) for file in record.files]}
+    if options.json:
+        print(json.dumps(values))
+        return DONE
+    for key, value in values.items():
+        title = key.replace("_", " ")
+        if isinstance(value, dict):
+            print(f"{title}:" if value else f"{title}: none measured")
+            for name, item in value.items():
+                print(f"  {name}: {item}")
+        elif isinstance(value, list):
+            print(f"{title}:")
+            for file in value:
+                print(f"  {file['name']}")
+                print(f"    from: {file['url'] or 'nowhere'}")
+                print(f"    SHA-256: {file['sha256'] or 'none published'}")
+        else:
+            print(f"{title}: {value}")
+    return DONE
+
+
+def _pull(options: argparse.Namespace) -> int:
+    from facekit.embedding.retrieval import check, fetch, find
+    from facekit.embedding.weights import record_for
+    from facekit.storage import home
+
+    record = record_for(options.name)
+    found = find(record)
+    if found is not None:
+        path, file = found
+        downloadable = file.url is not None and file.sha256 is not None
+        if downloadable and path.parent == home() / "weights" / record.name:
+            # A file that an earlier download put there: a damaged one is replaced.
+            path, file = fetch(record)
+        check(path, file)
+    else:
+        path, _ = fetch(record)
+    _print_path(options, record, path)
+    return DONE
+
+
+def _path(options: argparse.Namespace) -> int:
+    from facekit.embedding.retrieval import find, folders
+    from facekit.embedding.weights import record_for
+
+    record = record_for(options.name)
+    found = find(record)
+    if found is None:
+        raise WeightsNotFoundError(
+            f"the weights {record.name!r} are not on this machine; looked in "
+            f"{', '.join(map(str, folders(record)))}. `facekit weights pull {record.name}` "
+            "downloads them"
+        )
+    _print_path(options, record, found[0])
+    return DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from facekit.embedding.reading import looks_like_path
+    from facekit.embedding.retrieval import find, locate
+    from facekit.embedding.weights import REGISTRY, record_for
+
+    names = [name for name, record in REGISTRY.items() if find(record) is not None]
+    if options.weights is not None:
+        names = [options.weights]
+        if not looks_like_path(options.weights) and find(record_for(options.weights)) is None:
+            locate(record_for(options.weights))
+    results = [_verified(name) for name in names]
+    if options.json:
+        print(json.dumps(results))
+    else:
+        for result in results:
+            if result["error"] is None:
+                print(f"{result['weights']}: {result['answer']}")
+            else:
+                print(f"facekit: {result['error']}", file=sys.stderr)
+        if not results:
+            print("No weights are on this machine.")
+    return NEGATIVE if any(result["error"] for result in results) else DONE
+
+
+def _verified(weights: str) -> dict[str, str | None]:
+    from facekit.embedding.reading import read_weights
+
+    try:
+        record, _ = read_weights(weights)
+    except WeightsNotFoundError:
+        raise
+    except FacekitError as error:
+        return {"weights": weights, "identity": None, "answer": None, "error": str(error)}
+    unpublished = any(file.sha256 is None for file in record.files)
+    answer = "whole, fits its network; no checksum is published" if unpublished else "unaltered"
+    return {"weights": weights, "identity": record.identity, "answer": answer, "error": None}
+
+
+def _print_path(options: argparse.Namespace, record: WeightsRecord, path: Path) -> None:
+    print(json.dumps({"name": record.name, "path": str(path)}) if options.json else path)
+
+
+def _file_to_dict(file: Any) -> dict[str, str | None]:
+    return {"name": file.name, "url": file.url, "sha256": file.sha256}

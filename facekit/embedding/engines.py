@@ -1,0 +1,153 @@
+"""Running a folded network on any number of pictures."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.embedding.folding import LayerWeights, assign
+from facekit.embedding.network import Architecture, build_network
+
+Engine: TypeAlias = Literal["openvino", "keras"]
+"""What runs an embedder's network."""
+Predict: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+
+
+class OpenVinoNetwork:
+    """A network that OpenVINO runs, compiled once for batches of every size.
+
+    It can be called from several threads at once, copied, pickled, and used in a forked process.
+
+    Args:
+        architecture: What to build.
+        weights: The weights of the folded network.
+        threads: How many cores it uses; ``None`` for all that the process may use.
+
+    Raises:
+        WeightsError: If the weights do not fit the architecture.
+    """
+
+    def __init__(
+        self, architecture: Architecture, weights: LayerWeights, threads: int | None
+    ) -> None:
+        self._arguments = (architecture, weights, threads)
+        self.after_fork()
+        self._compile()
+        _ALIVE.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
+
+    def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Runs the network on uint8 ``(n, S, S, 3)``."""
+        with self._lock:
+            if self.compiled is None:
+                self._compile()
+        if not hasattr(self._requests, "request"):
+            self._requests.request = self.compiled.create_infer_request()
+        request = self._requests.request
+        # Without sharing, a request cannot take a larger batch than its first one.
+        request.infer({0: np.ascontiguousarray(pictures)}, share_inputs=True)
+        return np.array(request.get_output_tensor(0).data)
+
+    def after_fork(self) -> None:
+        """Forgets what was compiled: the threads that ran it stayed in the parent process."""
+        self.compiled: Any = None
+        self._requests = threading.local()
+        self._lock = threading.Lock()
+
+    def _compile(self) -> None:
+        from facekit.embedding.openvino_graph import openvino_network
+        from facekit.inference import available_cores, compile_graph
+
+        architecture, weights, threads = self._arguments
+        self.compiled = compile_graph(
+            openvino_network(architecture, weights), threads=threads or available_cores(), streams=1
+        )
+
+
+_ALIVE: weakref.WeakSet[OpenVinoNetwork] = weakref.WeakSet()
+# What was compiled before a fork must not be destroyed in the child, where the threads are not that
+# its destructor waits for.
+_OF_THE_PARENT: list[Any] = []
+
+
+def _renew_networks() -> None:
+    for network in _ALIVE:
+        _OF_THE_PARENT.append(network.compiled)
+        network.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_networks)
+
+
+class KerasNetwork:
+    """A network that Keras' backend runs: on a graphics card, if the backend has one.
+
+    Args:
+        architecture: What to build.
+        weights: The weights of the folded network.
+        batch_size: The largest batch that it will be given.
+
+    Raises:
+        WeightsError: If the weights do not fit the architecture.
+    """
+
+    def __init__(self, architecture: Architecture, weights: LayerWeights, batch_size: int) -> None:
+        import keras
+
+        self._arguments = (architecture, weights, batch_size)
+        self._batch_size = batch_size
+        self._network = build_network(architecture, folded=True)
+        assign(self._network, weights)
+        self._predict: Predict = (
+            self._tensorflow_fast_path()
+            if keras.backend.backend() == "tensorflow"
+            else self._padded_prediction
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
+
+    def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Runs the network on uint8 ``(n, S, S, 3)``, n at most the batch size."""
+        return self._predict(pictures)
+
+    def _tensorflow_fast_path(self) -> Predict:
+        # The one place where facekit's own networks touch TensorFlow itself: a graph with an open
+        # batch dimension, traced once, which Keras' own predict does not promise. Freezing the
+        # weights to constants as well runs no faster in batches and costs seconds at the start.
+        import tensorflow as tf
+
+        network = self._network
+
+        def run(pictures: Any) -> Any:
+            return network(tf.cast(pictures, tf.float32), training=False)
+
+        signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)]
+        # The concrete function, not the tf.function: TensorFlow counts the traces of all that share
+        # one body, and would warn of retracing from the fifth embedder of a process on.
+        function = tf.function(
+            run, input_signature=signature, autograph=False
+        ).get_concrete_function()
+
+        def predict(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            return np.asarray(function(tf.constant(pictures)).numpy(), dtype=np.float32)
+
+        return predict
+
+    def _padded_prediction(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        # JAX compiles for one shape: a batch that is always full is compiled once.
+        import keras
+
+        padded = np.zeros((self._batch_size, *pictures.shape[1:]), dtype=np.float32)
+        padded[: len(pictures)] = pictures
+        embeddings = keras.ops.convert_to_numpy(self._network.predict_on_batch(padded))
+        return np.asarray(embeddings[: len(pictures)], dtype=np.float32)
