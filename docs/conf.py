@@ -62,6 +62,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"PIL\.Image\.Image"),
     # Up to Sphinx 8.1 an annotation does not find these, which are data.
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
+    (r"py:class", r"(facekit\.identification\.index\.)?(Index|Neighbours)"),
     (r"py:class", r"facekit\.detection\.detector\.BoxFormat"),
     (r"py:class", r"facekit\.detection\.stream\.StreamSource"),
     (r"py:class", r"facekit\.detection\.view\.Region"),
@@ -120,7 +121,10 @@ _SPELT_OUT = {
     "FloatArray": "~numpy.typing.NDArray[~numpy.float64]",
     "OutcomeStatus": 'Literal["enrolled", "several faces", "no face", "unreadable", "not a photo"]',
     "Point": "tuple[float, float]",
-    "Strategy": 'Literal["svm", "nearest"]',
+    "Strategy": 'Literal["svm", "nearest", "centroid"]',
+    "Measure": 'Literal["nearest", "centroid"]',
+    "Threshold": 'float | Literal["auto"] | None',
+    "IntArray": "~numpy.typing.NDArray[~numpy.int64]",
     "_Matrix": "~numpy.typing.NDArray[~numpy.float64]",
 }
 

@@ -33,6 +33,7 @@ _HOMES = {
     "FacekitWarning": "facekit.errors",
     "FileFormatError": "facekit.errors",
     "Gallery": "facekit.identification",
+    "GalleryBusyError": "facekit.errors",
     "IdentityClassifier": "facekit.identification",
     "ImageError": "facekit.errors",
     "InvalidArgumentError": "facekit.errors",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from facekit.errors import FacekitError as FacekitError
     from facekit.errors import FacekitWarning as FacekitWarning
     from facekit.errors import FileFormatError as FileFormatError
+    from facekit.errors import GalleryBusyError as GalleryBusyError
     from facekit.errors import ImageError as ImageError
     from facekit.errors import InvalidArgumentError as InvalidArgumentError
     from facekit.errors import NoFaceError as NoFaceError

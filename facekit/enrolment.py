@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import EnrolmentError, ImageError, InvalidArgumentError
-from facekit.faces import largest_face
+from facekit.faces import Face, largest_face
 from facekit.imaging import IMAGE_SUFFIXES, ImageSource, describe_source, list_images, load_image
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Candidate:
 
 def find_face(
     candidate: Candidate, detector: Detector, aligner: Aligner
-) -> tuple[PhotoOutcome, npt.NDArray[np.uint8] | None]:
+) -> tuple[PhotoOutcome, npt.NDArray[np.uint8] | None, Face | None]:
     """Finds the face of a photo that should show one person.
 
     Args:
@@ -136,24 +136,25 @@ def find_face(
         aligner: Cuts it out.
 
     Returns:
-        What became of the photo, and the aligned face, uint8 ``(1, S, S, 3)``, or ``None`` if the
-        photo has to be left out.
+        What became of the photo, the aligned face, uint8 ``(1, S, S, 3)``, and where it is in the
+        photo; ``None`` and ``None`` if the photo has to be left out.
     """
     person, label = candidate.person, candidate.label
     if candidate.source is None:
-        return PhotoOutcome(person, label, "not a photo", candidate.problem), None
+        return PhotoOutcome(person, label, "not a photo", candidate.problem), None, None
     try:
         pixels = load_image(candidate.source)
     except ImageError as error:
-        return PhotoOutcome(person, label, "unreadable", str(error)), None
+        return PhotoOutcome(person, label, "unreadable", str(error)), None, None
     faces = detector.detect(pixels)
     if not faces:
-        return PhotoOutcome(person, label, "no face", "no face found"), None
-    aligned = aligner.align(pixels, [largest_face(faces)])
+        return PhotoOutcome(person, label, "no face", "no face found"), None, None
+    face = largest_face(faces)
+    aligned = aligner.align(pixels, [face])
     if len(faces) == 1:
-        return PhotoOutcome(person, label, "enrolled"), aligned
+        return PhotoOutcome(person, label, "enrolled"), aligned, face
     detail = f"{len(faces)} faces found, the largest was taken"
-    return PhotoOutcome(person, label, "several faces", detail), aligned
+    return PhotoOutcome(person, label, "several faces", detail), aligned, face
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -72,6 +72,10 @@ class EnrolmentError(FacekitError, ValueError):
     """No photo of those given can be enrolled, or a person is not enrolled."""
 
 
+class GalleryBusyError(FacekitError, TimeoutError):
+    """Another process kept a gallery locked for too long; nothing was changed."""
+
+
 class NoFaceError(FacekitError, ValueError):
     """A photo that should show a face shows none that the detector finds."""
 

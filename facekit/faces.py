@@ -194,9 +194,10 @@ class RecognizedFace:
         distance: Euclidean distance between unit embeddings, from this face to the nearest
             enrolled photo of ``candidate``: 0 is the same picture, 1.41 is unrelated.
         threshold: The largest distance at which ``name`` is given.
-        probability: The classifier's share for ``candidate`` among the enrolled people, in (0, 1].
-            It says how clearly this person beats the other enrolled ones, not whether it is any of
-            them: that is what ``distance`` is for. It is not calibrated.
+        probability: The probability that it is ``candidate``, if half of all faces belong to
+            enrolled people; see :meth:`facekit.IdentityClassifier.predict_proba`. For weights
+            without a table of distances it is only the share of ``candidate`` among the enrolled
+            people, and says nothing about strangers.
     """
 
     face: Face

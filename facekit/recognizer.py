@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +18,7 @@ from sklearn.base import clone
 from facekit import storage
 from facekit.alignment import Aligner
 from facekit.detection import Detector
+from facekit.distances import DistanceTable
 from facekit.embedding import Embedder
 from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
 from facekit.enrolment import (
@@ -34,15 +39,29 @@ from facekit.errors import (
 )
 from facekit.faces import Face, RecognizedFace, Verification, largest_face
 from facekit.identification import Gallery, IdentityClassifier
-from facekit.identification.gallery import check_name
+from facekit.identification.catalogue import PhotoSource
+from facekit.identification.checks import check_name
+from facekit.identification.classifier import Explanation, Neighbour
+from facekit.identification.enrolled import Enrolled
 from facekit.imaging import ImageSource, check_several, describe_source, load_image
 from facekit.progress import track
 
 _FILE_KIND = "facekit.recognizer"
-_FILE_VERSION = 1
+_FILE_VERSION = 2
 
 # How many pictures recognize_batch keeps in memory at a time: they fill the embedder's batches.
 _PICTURES_AT_A_TIME = 32
+
+Box: TypeAlias = tuple[float, float, float, float]
+
+# Up to this many photos every change of the gallery refines the calibration anew; beyond that it is
+# kept until calibrate or fit is called.
+_CALIBRATED_AT_ONCE = 2000
+
+
+class _Fitted(NamedTuple):
+    classifier: IdentityClassifier
+    enrolled: Enrolled
 
 
 class FaceRecognizer:
@@ -59,9 +78,14 @@ class FaceRecognizer:
         embedder: Embeds them.
         classifier: Names them; it is cloned, not changed. By default a linear SVM with a threshold
             at which the weights accept one pair of strangers in a thousand.
+            ``IdentityClassifier("centroid", unknown=0.001)`` aims at one face of a stranger in a
+            thousand instead, whoever is enrolled.
+        gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the folder of one,
+            which is made if it is not there. By default an empty one in memory.
 
     Attributes:
-        gallery: The enrolled embeddings, a :class:`facekit.Gallery`.
+        gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a folder, every change is
+            on the disk when the method that makes it returns.
         report_: What became of the photos of the last :meth:`fit` or :meth:`enroll`, an
             :class:`facekit.EnrolmentReport`; empty before, and after :meth:`load`.
 
@@ -81,6 +105,7 @@ class FaceRecognizer:
         aligner: Aligner | None = None,
         embedder: Embedder | None = None,
         classifier: IdentityClassifier | None = None,
+        gallery: Gallery | str | os.PathLike[str] | None = None,
     ) -> None:
         if weights is not None and embedder is not None:
             raise InvalidArgumentError("give either weights or embedder, not both")
@@ -95,10 +120,15 @@ class FaceRecognizer:
         self.classifier = classifier or IdentityClassifier(
             threshold=self.embedder.record.threshold()
         )
-        _threshold_of(self.classifier)
-        self.gallery = self._empty_gallery()
+        if self.classifier.threshold is None:
+            raise InvalidArgumentError(
+                "classifier needs a threshold: without one every stranger gets somebody's name"
+            )
+        self.gallery = self._opened(gallery)
         self.report_ = EnrolmentReport(())
-        self._fitted: IdentityClassifier | None = None
+        self._fitted: _Fitted | None = None
+        self._shift: tuple[float, int] | None = None
+        self._fitting = threading.Lock()
 
     def __repr__(self) -> str:
         return (
@@ -113,8 +143,24 @@ class FaceRecognizer:
 
     @property
     def threshold(self) -> float:
-        """The largest Euclidean distance at which two faces count as one person."""
-        return _threshold_of(self.classifier)
+        """The largest Euclidean distance at which a face is named.
+
+        It follows from who is enrolled, unless the classifier has a threshold of its own.
+
+        Raises:
+            NotFittedError: If it follows from who is enrolled, and nobody is.
+        """
+        return self._threshold_of(None)
+
+    @property
+    def verification_threshold(self) -> float:
+        """The largest Euclidean distance at which two photos count as one person's.
+
+        The one that the classifier was given, or else that at which the weights accept one pair of
+        strangers in a thousand.
+        """
+        given = self.classifier.threshold
+        return self.embedder.record.threshold() if isinstance(given, str) else float(given or 0.0)
 
     def fit(self, photos: EnrolmentSource, *, progress: bool = True) -> FaceRecognizer:
         """Enrols the people of some photos, in place of whoever was enrolled before.
@@ -137,7 +183,7 @@ class FaceRecognizer:
         Warns:
             EnrolmentWarning: If photos were left out or show several faces.
         """
-        self._enrol(self._empty_gallery(), read_candidates(photos), progress=progress)
+        self._enrol(read_candidates(photos), anew=True, progress=progress)
         return self
 
     def enroll(
@@ -161,12 +207,13 @@ class FaceRecognizer:
             EnrolmentWarning: If photos were left out or show several faces.
         """
         check_name(name)
-        return self._enrol(self.gallery.copy(), read_candidates({name: photos}), progress=progress)
+        return self._enrol(read_candidates({name: photos}), anew=False, progress=progress)
 
     def remove(self, name: str) -> int:
         """Forgets a person: embeddings, sources and what the classifier learnt of them.
 
-        Files saved before still hold the person: save again over them, or delete them.
+        From a gallery in a folder the person is erased. Files saved before still hold the person:
+        save again over them, or delete them.
 
         Args:
             name: Who it is.
@@ -177,9 +224,7 @@ class FaceRecognizer:
         Raises:
             EnrolmentError: If nobody of that name is enrolled.
         """
-        gallery = self.gallery.copy()
-        removed = gallery.remove(name)
-        self._adopt(gallery)
+        removed = self.gallery.remove(name)
         kept = tuple(o for o in self.report_.outcomes if o.person != name)
         self.report_ = EnrolmentReport(kept)
         return removed
@@ -217,15 +262,56 @@ class FaceRecognizer:
             InvalidArgumentError: If one image is given instead of several.
             NotFittedError: If nobody is enrolled.
         """
-        classifier = self._fitted_classifier()
+        fitted = self._current()
         check_several(images, instead="recognize")
         total = len(images) if isinstance(images, Sequence) else 0
         pictures = track(images, "Recognising", total=total, shown=progress and total > 1)
         return [
             result
             for chunk in _chunks(pictures, _PICTURES_AT_A_TIME)
-            for result in self._recognize_chunk(chunk, classifier)
+            for result in self._recognize_chunk(chunk, fitted)
         ]
+
+    def explain(self, image: ImageSource, count: int = 5) -> list[Explanation]:
+        """Says why each face of a photo gets its name, or none.
+
+        Args:
+            image: Anything that :func:`facekit.load_image` reads.
+            count: How many of the nearest enrolled photos to list, at most.
+
+        Returns:
+            One explanation for each face, in the order of :meth:`recognize` and with its names.
+
+        Raises:
+            ImageError: If the image cannot be read.
+            NotFittedError: If nobody is enrolled.
+        """
+        fitted = self._current()
+        pixels = load_image(image)
+        faces = self.detector.detect(pixels)
+        embeddings = self.embedder.embed(self.aligner.align(pixels, faces))
+        threshold = self._threshold_of(fitted)
+        return [
+            replace(
+                found,
+                name=found.candidate if found.distance <= threshold else None,
+                threshold=threshold,
+                nearest=tuple(self._with_source(neighbour) for neighbour in found.nearest),
+            )
+            for found in fitted.classifier.explain(embeddings, count)
+        ]
+
+    def calibrate(self) -> float:
+        """Refines the calibration with all photos of the gallery, and returns the threshold.
+
+        Up to 2,000 photos this happens by itself whenever the gallery changes.
+
+        Raises:
+            NotFittedError: If nobody is enrolled.
+        """
+        with self._fitting:
+            self._fitted = self._shift = None
+        return self._threshold_of(self._current())
 
     def verify(self, first: ImageSource, second: ImageSource) -> Verification:
         """Says whether two photos show the same person; nobody needs to be enrolled.
@@ -255,9 +341,9 @@ class FaceRecognizer:
         one, other = self.embedder.embed(np.concatenate(aligned)).astype(np.float64)
         distance = float(np.linalg.norm(one - other))
         return Verification(
-            same=distance <= self.threshold,
+            same=distance <= self.verification_threshold,
             distance=distance,
-            threshold=self.threshold,
+            threshold=self.verification_threshold,
             faces=(faces[0], faces[1]),
         )
 
@@ -275,7 +361,9 @@ class FaceRecognizer:
             FileFormatError: If the file cannot be written.
             NotFittedError: If nobody is enrolled.
         """
-        classifier = self._fitted_classifier()
+        classifier = self._current().classifier
+        photos = self.gallery.photos()
+        calibration = classifier.calibration_
         storage.write(
             path,
             kind=_FILE_KIND,
@@ -287,9 +375,10 @@ class FaceRecognizer:
                 },
                 "detector": self.detector.get_params(),
                 "aligner": self.aligner.to_dict(),
-                "classifier": self.classifier.get_params(),
-                "names": list(self.gallery.names),
-                "sources": list(self.gallery.sources),
+                "classifier": _classifier_to_dict(self.classifier),
+                "shift": [calibration.shift, calibration.probes] if calibration else None,
+                "names": [photo.person for photo in photos],
+                "sources": [photo.source for photo in photos],
             },
             arrays={"embeddings": self.gallery.embeddings, **classifier.learnt()},
             private=True,
@@ -326,69 +415,105 @@ class FaceRecognizer:
                 detector=Detector(**header["detector"]),
                 aligner=Aligner(**header["aligner"]),
                 embedder=embedder,
-                classifier=IdentityClassifier(**header["classifier"]),
+                classifier=_classifier_from_dict(header["classifier"]),
             )
-            gallery = recognizer._empty_gallery()
-            gallery.extend(header["names"], arrays.pop("embeddings"), header["sources"])
-            fitted = clone(recognizer.classifier).restore(
-                gallery.embeddings, np.array(gallery.names), arrays
-            )
+            recognizer.gallery.extend(header["names"], arrays.pop("embeddings"), header["sources"])
+            if header.get("shift"):  # files of version 1 know none
+                recognizer._shift = (float(header["shift"][0]), int(header["shift"][1]))
+            if len(recognizer.gallery):
+                recognizer._fitted = recognizer._fit(recognizer.gallery.enrolled(), arrays)
         except (KeyError, TypeError) as error:
             raise FileFormatError(
                 f"{os.fspath(path)}: misses a part of a recogniser ({error})"
             ) from error
-        recognizer.gallery, recognizer._fitted = gallery, fitted
         return recognizer
 
-    def _empty_gallery(self) -> Gallery:
-        return Gallery(self.embedder.record.identity, self.embedder.embedding_size)
+    def _opened(self, gallery: Gallery | str | os.PathLike[str] | None) -> Gallery:
+        identity, size = self.embedder.record.identity, self.embedder.embedding_size
+        if gallery is None:
+            return Gallery(identity, size)
+        if not isinstance(gallery, Gallery):
+            if Path(gallery).exists():
+                return Gallery.open(gallery, weights=identity)
+            return Gallery.create(gallery, identity, size)
+        if gallery.weights != identity:
+            raise InvalidArgumentError(
+                f"gallery was made with the weights {gallery.weights}, the embedder has "
+                f"{identity}; their embeddings cannot be compared"
+            )
+        return gallery
 
-    def _fitted_classifier(self) -> IdentityClassifier:
-        if self._fitted is None:
+    def _current(self) -> _Fitted:
+        enrolled = self.gallery.enrolled()
+        if len(enrolled) == 0:
             raise NotFittedError(
                 "nobody is enrolled; call fit with photos of the people, enroll, or load a file"
             )
-        return self._fitted
+        fitted = self._fitted
+        if fitted is None or fitted.enrolled is not enrolled:
+            with self._fitting:
+                fitted = self._fitted = self._fit(enrolled, None)
+        return fitted
+
+    def _fit(self, enrolled: Enrolled, learnt: dict[str, npt.NDArray[Any]] | None) -> _Fitted:
+        classifier = clone(self.classifier)
+        if classifier.distances is None:
+            classifier.set_params(distances=self.embedder.record.distances)
+        kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE or learnt is not None else None
+        classifier.fit_enrolled(enrolled, shift=kept, learnt=learnt)
+        found = classifier.calibration_
+        self._shift = (found.shift, found.probes) if found is not None else None
+        return _Fitted(classifier, enrolled)
+
+    def _threshold_of(self, fitted: _Fitted | None) -> float:
+        given = self.classifier.threshold
+        if isinstance(given, str):
+            return float((fitted or self._current()).classifier.threshold_ or 0.0)
+        return float(given or 0.0)
+
+    def _with_source(self, neighbour: Neighbour) -> Neighbour:
+        try:
+            return replace(neighbour, source=self.gallery.photo(neighbour.row + 1).source)
+        except EnrolmentError:  # removed meanwhile
+            return neighbour
 
     def _enrol(
-        self, gallery: Gallery, candidates: Sequence[Candidate], *, progress: bool
+        self, candidates: Sequence[Candidate], *, anew: bool, progress: bool
     ) -> EnrolmentReport:
         for candidate in candidates:
             if candidate.source is not None:
                 check_name(candidate.person)
         outcomes: list[PhotoOutcome] = []
         usable: list[Candidate] = []
+        photos: list[PhotoSource] = []
         aligned: list[npt.NDArray[np.uint8]] = []
         tracked = track(candidates, "Finding faces", total=len(candidates), shown=progress)
         for candidate in tracked:
-            outcome, face = find_face(candidate, self.detector, self.aligner)
+            outcome, picture, face = find_face(candidate, self.detector, self.aligner)
             outcomes.append(outcome)
-            if face is not None:
+            if picture is not None and face is not None:
                 usable.append(candidate)
-                aligned.append(face)
+                photos.append(PhotoSource(candidate.label, box=face.box))
+                aligned.append(picture)
         report = EnrolmentReport(tuple(outcomes))
         if not usable:
             raise EnrolmentError(f"none of the photos can be enrolled\n{report.summary()}")
         embeddings = self.embedder.embed(np.concatenate(aligned), progress=progress)
-        gallery.extend(
-            [candidate.person for candidate in usable],
-            embeddings,
-            [candidate.label for candidate in usable],
-        )
-        self._adopt(gallery)
+        names = [candidate.person for candidate in usable]
+        if anew:
+            self.gallery.replace(names, embeddings, photos)
+            self._shift = None
+        else:
+            self.gallery.extend(names, embeddings, photos)
+        # Whoever cannot be calibrated for hears of it now, not at the first photo.
+        self._current()
         self.report_ = report
         if report.left_out or report.several_faces:
             warnings.warn(report.summary(), EnrolmentWarning, stacklevel=3)
         return report
 
-    def _adopt(self, gallery: Gallery) -> None:
-        fitted = None
-        if len(gallery):
-            fitted = clone(self.classifier).fit(gallery.embeddings, np.array(gallery.names))
-        self.gallery, self._fitted = gallery, fitted
-
     def _recognize_chunk(
-        self, images: Sequence[ImageSource], classifier: IdentityClassifier
+        self, images: Sequence[ImageSource], fitted: _Fitted
     ) -> list[list[RecognizedFace]]:
         faces: list[list[Face]] = []
         aligned: list[npt.NDArray[np.uint8]] = []
@@ -397,29 +522,36 @@ class FaceRecognizer:
             faces.append(self.detector.detect(pixels))
             aligned.append(self.aligner.align(pixels, faces[-1]))
         embeddings = self.embedder.embed(np.concatenate(aligned))
-        found = classifier.identify(embeddings)
+        found = fitted.classifier.identify(embeddings)
+        threshold = self._threshold_of(fitted)
         rows = iter(zip(found.candidate, found.distance, found.probability, strict=True))
-        return [[self._named(face, *next(rows)) for face in of_image] for of_image in faces]
-
-    def _named(
-        self, face: Face, candidate: str, distance: float, probability: float
-    ) -> RecognizedFace:
-        return RecognizedFace(
-            face=face,
-            name=str(candidate) if distance <= self.threshold else None,
-            candidate=str(candidate),
-            distance=float(distance),
-            threshold=self.threshold,
-            probability=float(probability),
-        )
+        return [[_named(face, threshold, *next(rows)) for face in of_image] for of_image in faces]
 
 
-def _threshold_of(classifier: IdentityClassifier) -> float:
-    if classifier.threshold is None:
-        raise InvalidArgumentError(
-            "classifier needs a threshold: without one every stranger gets somebody's name"
-        )
-    return float(classifier.threshold)
+def _named(
+    face: Face, threshold: float, candidate: str, distance: float, probability: float
+) -> RecognizedFace:
+    return RecognizedFace(
+        face=face,
+        name=str(candidate) if distance <= threshold else None,
+        candidate=str(candidate),
+        distance=float(distance),
+        threshold=threshold,
+        probability=float(probability),
+    )
+
+
+def _classifier_to_dict(classifier: IdentityClassifier) -> dict[str, Any]:
+    parameters: dict[str, Any] = classifier.get_params()
+    table = parameters["distances"]
+    return {**parameters, "distances": None if table is None else table.to_dict()}
+
+
+def _classifier_from_dict(parameters: dict[str, Any]) -> IdentityClassifier:
+    table = parameters.get("distances")
+    return IdentityClassifier(
+        **{**parameters, "distances": None if table is None else DistanceTable.from_dict(table)}
+    )
 
 
 def _chunks(items: Iterator[ImageSource], size: int) -> Iterator[list[ImageSource]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from facekit.distances import DistanceTable
+from facekit.embedding.distance_tables import FACENET_VGGFACE2
 from facekit.embedding.network import Architecture
 from facekit.errors import InvalidArgumentError, WeightsNotFoundError
 
@@ -44,6 +46,8 @@ class WeightsRecord:
         alignment: The arguments of the :class:`facekit.Aligner` that it was trained with.
         thresholds: Euclidean distance between unit embeddings up to which two faces count as one
             person, by the share of pairs of strangers that lie within it (false-accept rate).
+        distances: How far faces lie from enrolled people, from which
+            :class:`facekit.IdentityClassifier` calibrates its threshold.
         files: Files that hold the weights, the preferred one first.
         training_data: What it was trained on.
         licence: Under which terms it may be used.
@@ -56,6 +60,7 @@ class WeightsRecord:
     architecture: Architecture
     alignment: Mapping[str, Any]
     thresholds: Mapping[float, float] = field(default_factory=dict)
+    distances: DistanceTable | None = None
     files: tuple[WeightsFile, ...] = ()
     training_data: str = ""
     licence: str = ""
@@ -90,6 +95,7 @@ class WeightsRecord:
             "architecture": self.architecture.to_dict(),
             "alignment": dict(self.alignment),
             "thresholds": {str(float(rate)): value for rate, value in self.thresholds.items()},
+            "distances": None if self.distances is None else self.distances.to_dict(),
             "training_data": self.training_data,
             "licence": self.licence,
             "source": self.source,
@@ -104,9 +110,11 @@ class WeightsRecord:
             InvalidArgumentError: If a part is missing or unknown, or a value cannot be used.
         """
         try:
+            table = values.get("distances")
             return cls(
                 **{
                     **values,
+                    "distances": None if table is None else DistanceTable.from_dict(table),
                     "architecture": Architecture.from_dict(values["architecture"]),
                     "thresholds": {float(r): float(v) for r, v in values["thresholds"].items()},
                 }
@@ -131,6 +139,7 @@ _FACENET_VGGFACE2 = WeightsRecord(
     ),
     alignment=MappingProxyType({"size": 160, "mode": "crop", "margin": 0.25}),
     thresholds=MappingProxyType({0.01: 1.097, 0.001: 0.971, 0.0001: 0.867}),
+    distances=FACENET_VGGFACE2,
     files=(
         WeightsFile(
             "weights.npz",

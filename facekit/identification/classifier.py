@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.svm import LinearSVC
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -19,19 +17,31 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from facekit.distances import DistanceTable
 from facekit.errors import InvalidArgumentError
+from facekit.identification.calibration import Calibration, calibrate
+from facekit.identification.checks import UNIT_NORM_TOLERANCE, check_positive
+from facekit.identification.enrolled import Enrolled
+from facekit.identification.index import FloatArray, IntArray
+from facekit.identification.strategies import (
+    Machine,
+    Resemblance,
+    Strategy,
+    check_strategy,
+    measure_of,
+    resemblance,
+    train,
+)
 
-Strategy: TypeAlias = Literal["svm", "nearest"]
+Threshold: TypeAlias = float | Literal["auto"] | None
+"""The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
 
-# How sharply predict_proba turns scores into shares. A linear SVM's scores of the right and of a
-# wrong person lie about 2 apart, the squared distances of unit embeddings about 1 apart.
-_SVM_TEMPERATURE = 0.25
-_NEAREST_TEMPERATURE = 0.20
+SHORTLIST = 32
+"""Of more people than this, only the eight nearest are looked at closely for each face."""
 
-_UNIT_NORM_TOLERANCE = 1e-2
-_CANCELLATION_DISTANCE = 1e-4
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
+_NEAREST_PEOPLE = 8
+# They are looked for among the people of this many nearest photos.
+_NEAREST_PHOTOS = 128
 
 
 class Identification(NamedTuple):
@@ -39,8 +49,10 @@ class Identification(NamedTuple):
 
     Attributes:
         candidate: The person chosen for each, an array of n of the classes.
-        distance: Euclidean distance to that person's nearest enrolled embedding, float64 ``(n,)``.
-        probability: That person's share among the enrolled people, float64 ``(n,)``.
+        distance: Euclidean distance to that person, float64 ``(n,)``: to the nearest enrolled
+            embedding, or for the strategy ``"centroid"`` to the mean of all.
+        probability: The probability that it is that person, float64 ``(n,)``; see
+            :meth:`facekit.IdentityClassifier.predict_proba`.
     """
 
     candidate: npt.NDArray[Any]
@@ -48,30 +60,80 @@ class Identification(NamedTuple):
     probability: FloatArray
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """An enrolled embedding near to a face.
+
+    Args:
+        person: Who it shows.
+        distance: Euclidean distance between the unit embeddings.
+        row: Its row among those given to ``fit``, from 0.
+        source: What its photo is called, if that is known.
+    """
+
+    person: Any
+    distance: float
+    row: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a face got its name, or none.
+
+    Args:
+        name: The answer, ``None`` for a stranger.
+        candidate: The enrolled person that the face resembles most.
+        distance: The distance to the candidate, which decides.
+        threshold: The largest distance at which a name is given, or ``None`` without one.
+        probability: The probability that it is the candidate.
+        nearest: The nearest enrolled embeddings of anybody, the nearest first.
+    """
+
+    name: Any
+    candidate: Any
+    distance: float
+    threshold: float | None
+    probability: float
+    nearest: tuple[Neighbour, ...]
+
+
 class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Names the person of an embedding, or says that it is none of those enrolled.
 
-    The strategy chooses one of the enrolled people; the choice stands only if one of that person's
-    enrolled embeddings lies within ``threshold``. Anyone else is a stranger, ``None``. It is a
-    scikit-learn classifier: it clones, sits in pipelines and searches.
+    The strategy chooses one of the enrolled people; the choice stands only if that person lies
+    within a threshold of distance. Anyone else is a stranger, ``None``. It is a scikit-learn
+    classifier: it clones, sits in pipelines and searches.
+
+    Nobody can know a good distance by heart: it depends on the weights that made the embeddings,
+    and on how many people are enrolled, since each is another chance to be mistaken. So the
+    threshold follows from ``unknown``, the share of strangers' faces that may get a name.
 
     One person alone can be enrolled, and one embedding of each is enough.
 
     Args:
-        strategy: ``"svm"``: a linear support vector machine, one against the rest. ``"nearest"``:
-            the person of the nearest enrolled embedding.
-        threshold: The largest Euclidean distance, between unit embeddings, at which a person is
-            recognised, 0 to 2. It depends on the weights that made the embeddings: take it from
-            ``embedder.record.threshold(false_accept_rate)``. ``None`` switches the refusal of
-            strangers off: every embedding then gets the name of somebody.
+        strategy: ``"svm"``: a linear support vector machine, one person against the rest; of more
+            than 32 people only the eight nearest are told apart for each face. ``"nearest"``: the
+            person of the nearest enrolled embedding. ``"centroid"``: the person with the nearest
+            mean of embeddings; the threshold applies to the distance to that mean.
+        unknown: The false-accept rate to aim at: the share of the faces of strangers that get a
+            name although they should not, in (0, 1).
+        threshold: ``"auto"``: what ``unknown`` asks for. A number: this Euclidean distance between
+            unit embeddings, 0 to 2, whatever ``unknown`` says. ``None``: no refusal, every
+            embedding gets the name of somebody.
         C: For ``"svm"``: how strongly misclassified training samples count, as in
             ``sklearn.svm.LinearSVC``.
+        distances: The table of distances of the weights that made the embeddings,
+            ``embedder.record.distances``. Without it the enrolled embeddings must be many enough to
+            show the rate by themselves, and probabilities are not calibrated.
+        prior: The share of faces that belong to enrolled people, for the probabilities, in (0, 1).
 
     Attributes:
         classes_: The names of the enrolled people, sorted, ``(k,)``.
-        embeddings_: The enrolled embeddings, float64 ``(n, d)``.
-        labels_: The index in ``classes_`` of each of them, ``(n,)``.
-        coef_: For ``"svm"`` with two or more people: the weights of the decision functions.
+        threshold_: The largest distance at which a name is given, or ``None``.
+        calibration_: Where it comes from, a
+            :class:`facekit.identification.calibration.Calibration`; ``None`` without a threshold.
+        coef_: For ``"svm"`` with two to 32 people: the weights of the decision functions.
         intercept_: Likewise, their constants.
 
     Example:
@@ -83,39 +145,47 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ['Ada', None]
 
     References:
-        Schroff, Kalenichenko and Philbin, "FaceNet" (CVPR 2015): recognition becomes a
-        nearest-neighbour problem in the embedding space. ``sklearn.svm.LinearSVC`` for the SVM.
+        P. Phillips, P. Grother and R. Micheals, "Evaluation Methods in Face Recognition", Handbook
+        of Face Recognition, 2011 (open-set identification). H. Zhang, A. Berg, M. Maire and
+        J. Malik, "SVM-KNN", CVPR 2006, for ``"svm"`` with many people. J. Platt, "Probabilistic
+        Outputs for Support Vector Machines", 1999, for the probabilities.
+        ``sklearn.svm.LinearSVC``.
     """
 
     def __init__(
-        self, strategy: Strategy = "svm", *, threshold: float | None = 1.0, C: float = 1.0
+        self,
+        strategy: Strategy = "svm",
+        *,
+        unknown: float = 0.001,
+        threshold: Threshold = "auto",
+        C: float = 1.0,
+        distances: DistanceTable | None = None,
+        prior: float = 0.5,
     ) -> None:
         self.strategy = strategy
+        self.unknown = unknown
         self.threshold = threshold
         self.C = C
+        self.distances = distances
+        self.prior = prior
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> IdentityClassifier:
         """Learns the people.
 
         Args:
-            X: Embeddings, ``(n, d)``, of unit L2 norm if ``threshold`` is set.
+            X: Embeddings, ``(n, d)``, of unit L2 norm unless ``threshold`` is ``None``.
             y: The name of each, ``(n,)``.
 
         Returns:
             The classifier itself.
 
         Raises:
-            InvalidArgumentError: If a parameter lies outside its range, a name is ``None``, or an
-                embedding is not of unit norm while a threshold is set.
+            InvalidArgumentError: If a parameter lies outside its range, a name is ``None``, an
+                embedding is not of unit norm while there is a threshold, or the threshold cannot be
+                calibrated.
             ValueError: If X or y cannot be used, as scikit-learn's estimators say it.
         """
-        self._check_parameters()
-        self._remember(X, y)
-        if self.strategy == "svm" and len(self.classes_) > 1:
-            machine = LinearSVC(C=self.C, class_weight="balanced", random_state=0, max_iter=10_000)
-            machine.fit(self.embeddings_, self.labels_)
-            self.coef_, self.intercept_ = machine.coef_, machine.intercept_
-        return self
+        return self._fit(X, y, None)
 
     def restore(
         self, X: npt.ArrayLike, y: npt.ArrayLike, learnt: Mapping[str, npt.NDArray[Any]]
@@ -133,20 +203,60 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             InvalidArgumentError: If ``learnt`` does not fit the people.
         """
+        return self._fit(X, y, learnt)
+
+    def _fit(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, learnt: Mapping[str, npt.NDArray[Any]] | None
+    ) -> IdentityClassifier:
         self._check_parameters()
-        self._remember(X, y)
-        if self.strategy == "svm" and len(self.classes_) > 1:
-            machines = 1 if len(self.classes_) == 2 else len(self.classes_)
-            shapes = {"coef": (machines, self.n_features_in_), "intercept": (machines,)}
-            if {name: array.shape for name, array in learnt.items()} != shapes:
-                raise InvalidArgumentError(f"learnt must hold arrays of the shapes {shapes}")
-            self.coef_, self.intercept_ = learnt["coef"], learnt["intercept"]
-        return self
+        _check_names(y)
+        embeddings, names = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        check_classification_targets(names)
+        self._check_unit_norm(embeddings)
+        classes, labels = np.unique(names, return_inverse=True)
+        return self._adopt(Enrolled(embeddings, labels, classes), learnt=learnt)
 
     def learnt(self) -> dict[str, npt.NDArray[Any]]:
         """Returns what :meth:`fit` learnt beside the embeddings and names, for :meth:`restore`."""
         check_is_fitted(self)
         return {"coef": self.coef_, "intercept": self.intercept_} if hasattr(self, "coef_") else {}
+
+    def fit_enrolled(
+        self,
+        enrolled: Enrolled,
+        *,
+        shift: tuple[float, int] | None = None,
+        learnt: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> IdentityClassifier:
+        """Does what :meth:`fit` does, with what a gallery holds and without copying it.
+
+        Args:
+            enrolled: :meth:`facekit.Gallery.enrolled`.
+            shift: ``shift`` and ``probes`` of a calibration to keep instead of comparing all
+                enrolled photos with each other again.
+            learnt: As for :meth:`restore`.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            InvalidArgumentError: As :meth:`fit`.
+        """
+        self._check_parameters()
+        self.n_features_in_ = enrolled.embeddings.shape[1]
+        return self._adopt(enrolled, shift, learnt)
+
+    @property
+    def embeddings_(self) -> npt.NDArray[Any]:
+        """The enrolled embeddings, sorted by person, ``(n, d)``."""
+        order, starts = self._enrolled_.by_person
+        embeddings: npt.NDArray[Any] = self._enrolled_.embeddings[order[starts[0] :]]
+        return embeddings
+
+    @property
+    def labels_(self) -> IntArray:
+        """The index in ``classes_`` of each of :attr:`embeddings_`, ``(n,)``."""
+        return np.sort(self._enrolled_.labels[self._enrolled_.rows])
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Names the person of each embedding.
@@ -158,15 +268,18 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ``(n,)``: the names, with ``None`` for strangers (an object array); without a
             threshold an array of the type of ``classes_``.
         """
-        candidate, distance, _ = self.identify(X)
-        if self.threshold is None:
-            return candidate
-        names = candidate.astype(object)
-        names[distance > self.threshold] = None
+        return self.named(self.identify(X))
+
+    def named(self, found: Identification) -> npt.NDArray[Any]:
+        """Applies the threshold to an identification; see :meth:`predict`."""
+        if self.threshold_ is None:
+            return found.candidate
+        names = found.candidate.astype(object)
+        names[found.distance > self.threshold_] = None
         return names
 
     def identify(self, X: npt.ArrayLike) -> Identification:
-        """Says whom each embedding resembles most, how near it is and how clear the choice.
+        """Says whom each embedding resembles most, how near it is and how probable that is.
 
         Args:
             X: Embeddings, ``(n, d)``.
@@ -175,31 +288,40 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Candidate, distance and probability of each; the threshold is not applied.
         """
         X = self._validated(X)
-        distances = self._distances(X)
-        scores = self._scores(X, distances)
-        choice = scores.argmax(axis=1)
-        rows = np.arange(len(X))
-        shares = softmax(scores / self._temperature(), axis=1)
-        return Identification(self.classes_[choice], distances[rows, choice], shares[rows, choice])
+        chosen = np.zeros(len(X), dtype=np.int64)
+        distance, probability = np.zeros(len(X)), np.zeros(len(X))
+        for rows, people, found in self._resemblances(X):
+            best = found.scores.argmax(axis=1)
+            each = np.arange(len(best))
+            chosen[rows] = people[best]
+            distance[rows] = found.distances[each, best]
+            probability[rows] = self._probabilities(found)[each, best]
+        return Identification(self.classes_[chosen], distance, probability)
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
-        """Returns how the enrolled people share each embedding among them.
+        """Returns the probability that an embedding belongs to each of the people.
 
-        The shares say how clearly one enrolled person beats the others. They add up to one for a
-        stranger, too: whether it is anybody at all is decided by the distance, not here. They are
-        a softmax of the scores and are not calibrated.
+        With a table of ``distances``, a row adds up to the probability that the face belongs to
+        anybody enrolled at all; the rest is that of a stranger. So 0.87 for Ada means: of a hundred
+        faces with such an answer, 87 are Ada's, if ``prior`` is the share of faces that belong to
+        enrolled people. The probability of a stranger is a logistic function of the distance to the
+        candidate, fitted to the table; the people share the rest by their scores.
+
+        Without a table, or without a threshold, nothing is known about strangers, and a row adds
+        up to 1: the shares say how clearly one enrolled person beats the others, and are not
+        calibrated.
 
         Args:
             X: Embeddings, ``(n, d)``.
 
         Returns:
-            float64 ``(n, k)``, columns as ``classes_``, rows adding up to 1.
+            float64 ``(n, k)``, columns as ``classes_``.
         """
         X = self._validated(X)
-        shares: FloatArray = softmax(
-            self._scores(X, self._distances(X)) / self._temperature(), axis=1
-        )
-        return shares
+        probabilities = np.zeros((len(X), len(self.classes_)))
+        for rows, people, found in self._resemblances(X):
+            probabilities[np.ix_(rows, people)] = self._probabilities(found)
+        return probabilities
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
         """Returns the strategy's scores; the largest decides.
@@ -209,15 +331,54 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns:
             float64 ``(n, k)``: the SVM's decision values, or the negated squared distances to each
-            person's nearest embedding. For two people ``(n,)``, positive for the second, as
-            scikit-learn has it.
+            person. Of more than 32 people, those who are not among the nearest eight have a score
+            below all others. For two people ``(n,)``, positive for the second, as scikit-learn has
+            it.
         """
         X = self._validated(X)
-        scores = self._scores(X, self._distances(X))
+        scores = np.zeros((len(X), len(self.classes_)))
+        for rows, people, found in self._resemblances(X):
+            scores[rows] = found.scores.min(axis=1, keepdims=True) - 1.0
+            scores[np.ix_(rows, people)] = found.scores
         if len(self.classes_) == 2:
             halved: FloatArray = (scores[:, 1] - scores[:, 0]) / 2
             return halved
         return scores
+
+    def explain(self, X: npt.ArrayLike, count: int = 5) -> list[Explanation]:
+        """Says why each embedding gets its name, or none.
+
+        Args:
+            X: Embeddings, ``(n, d)``.
+            count: How many of the nearest enrolled embeddings to list, at most.
+
+        Returns:
+            One explanation for each; its ``name`` is what :meth:`predict` gives.
+
+        Raises:
+            InvalidArgumentError: If ``count`` is no positive whole number.
+        """
+        count = check_positive(count, "count")
+        X = self._validated(X)
+        found = self.identify(X)
+        nearest = self._enrolled_.search(X, count)
+        return [
+            Explanation(
+                name,
+                candidate,
+                float(distance),
+                self.threshold_,
+                float(probability),
+                tuple(
+                    Neighbour(self.classes_[self._enrolled_.labels[row]], float(far), int(row))
+                    for row, far in zip(rows, distances, strict=True)
+                    if row >= 0
+                ),
+            )
+            for name, candidate, distance, probability, rows, distances in zip(
+                self.named(found), *found, *nearest, strict=True
+            )
+        ]
 
     def score(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
@@ -241,40 +402,91 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         return float(np.average(right, weights=weights))
 
-    def _remember(self, X: npt.ArrayLike, y: npt.ArrayLike) -> None:
-        _check_names(y)
-        embeddings, names = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(names)
-        self._check_unit_norm(embeddings)
-        self.classes_, labels = np.unique(names, return_inverse=True)
-        # Kept in the order of the labels, so that one pass finds each person's nearest embedding.
-        order = np.argsort(labels, kind="stable")
-        self.embeddings_, self.labels_ = embeddings[order], labels[order]
+    def _adopt(
+        self,
+        enrolled: Enrolled,
+        shift: tuple[float, int] | None = None,
+        learnt: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> IdentityClassifier:
+        calibration: Calibration | None = None
+        if self.threshold is not None:
+            calibration = calibrate(
+                enrolled,
+                measure=measure_of(self.strategy),
+                unknown=self.unknown,
+                threshold=None if isinstance(self.threshold, str) else float(self.threshold),
+                table=self.distances,
+                prior=self.prior,
+                shift=shift,
+            )
+        self.classes_ = enrolled.classes
+        self.calibration_ = calibration
+        self.threshold_ = None if calibration is None else calibration.threshold
+        self._enrolled_ = enrolled
         for name in ("coef_", "intercept_"):
             self.__dict__.pop(name, None)
+        if self.strategy == "svm" and 2 <= len(self.classes_) <= SHORTLIST:
+            machine = self._trained(self._everybody()) if learnt is None else self._restored(learnt)
+            self.coef_, self.intercept_ = machine
+        return self
 
-    def _scores(self, X: FloatArray, distances: FloatArray) -> FloatArray:
-        if self.strategy == "nearest" or len(self.classes_) == 1:
-            nearness: FloatArray = -np.square(distances)
-            return nearness
-        values = X @ self.coef_.T + self.intercept_
-        scores: FloatArray = np.hstack([-values, values]) if len(self.classes_) == 2 else values
-        return scores
+    def _restored(self, learnt: Mapping[str, npt.NDArray[Any]]) -> Machine:
+        machines = 1 if len(self.classes_) == 2 else len(self.classes_)
+        shapes = {"coef": (machines, self.n_features_in_), "intercept": (machines,)}
+        if {name: array.shape for name, array in learnt.items()} != shapes:
+            raise InvalidArgumentError(f"learnt must hold arrays of the shapes {shapes}")
+        return Machine(learnt["coef"], learnt["intercept"])
 
-    def _temperature(self) -> float:
-        return _SVM_TEMPERATURE if self.strategy == "svm" else _NEAREST_TEMPERATURE
+    def _everybody(self) -> IntArray:
+        return np.arange(len(self.classes_))
 
-    def _distances(self, X: FloatArray) -> FloatArray:
+    def _resemblances(self, X: FloatArray) -> list[tuple[IntArray, IntArray, Resemblance]]:
+        # Rows of X, the people that they were compared with, and how they resemble them.
         if len(X) == 0:
-            return np.empty((0, len(self.classes_)))
-        to_each = euclidean_distances(X, self.embeddings_)
-        # The fast formula cancels where two embeddings nearly coincide: an embedding would lie
-        # 1e-8 away from itself, and no longer within a threshold of 0.
-        rows, columns = np.nonzero(to_each < _CANCELLATION_DISTANCE)
-        to_each[rows, columns] = np.linalg.norm(X[rows] - self.embeddings_[columns], axis=1)
-        starts = np.searchsorted(self.labels_, np.arange(len(self.classes_)))
-        nearest: FloatArray = np.minimum.reduceat(to_each, starts, axis=1)
-        return nearest
+            return []
+        if len(self.classes_) <= SHORTLIST:
+            groups = [(np.arange(len(X)), self._everybody())]
+        else:
+            found = self._enrolled_.search(X, min(_NEAREST_PHOTOS, len(self._enrolled_)))
+            groups = []
+            for row, photos in enumerate(found.rows):
+                labels = self._enrolled_.labels[photos[photos >= 0]]
+                _, first = np.unique(labels, return_index=True)
+                nearest = labels[np.sort(first)[:_NEAREST_PEOPLE]]
+                groups.append((np.array([row]), np.sort(nearest).astype(np.int64)))
+        answers = []
+        for rows, people in groups:
+            photos, starts = self._photos_of(people)
+            machine = self._machine(people)
+            embeddings = self._enrolled_.embeddings[photos]
+            answers.append(
+                (rows, people, resemblance(self.strategy, X[rows], embeddings, starts, machine))
+            )
+        return answers
+
+    def _photos_of(self, people: IntArray) -> tuple[IntArray, IntArray]:
+        photos = [self._enrolled_.photos_of(int(person)) for person in people]
+        starts = np.cumsum([0, *(len(rows) for rows in photos[:-1])])
+        return np.concatenate(photos), starts
+
+    def _machine(self, people: IntArray) -> Machine | None:
+        if self.strategy != "svm" or len(people) < 2:
+            return None
+        if hasattr(self, "coef_"):
+            return Machine(self.coef_, self.intercept_)
+        return self._trained(people)  # of more people every face has a shortlist of its own
+
+    def _trained(self, people: IntArray) -> Machine:
+        photos, _ = self._photos_of(people)
+        return train(self._enrolled_.embeddings[photos], self._enrolled_.labels[photos], self.C)
+
+    def _probabilities(self, found: Resemblance) -> FloatArray:
+        if self.calibration_ is None or self.distances is None:
+            return found.shares
+        best = found.scores.argmax(axis=1)
+        known = self.calibration_.known(found.distances[np.arange(len(best)), best])
+        probabilities: FloatArray = found.shares * known[:, None]
+        return probabilities
 
     def _validated(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
@@ -284,12 +496,12 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_unit_norm(validated)
         return validated
 
-    def _check_unit_norm(self, X: FloatArray) -> None:
+    def _check_unit_norm(self, X: npt.NDArray[Any]) -> None:
         if self.threshold is None or len(X) == 0:
             return
         norms = np.linalg.norm(X, axis=1)
         worst = int(np.abs(norms - 1.0).argmax())
-        if abs(norms[worst] - 1.0) > _UNIT_NORM_TOLERANCE:
+        if abs(norms[worst] - 1.0) > UNIT_NORM_TOLERANCE:
             raise InvalidArgumentError(
                 f"X must hold embeddings of unit L2 norm, because threshold is a distance between "
                 f"such; row {worst} has norm {norms[worst]:.4g}. Use sklearn.preprocessing."
@@ -297,17 +509,29 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _check_parameters(self) -> None:
-        if self.strategy not in get_args(Strategy):
-            raise InvalidArgumentError(
-                f'strategy must be "svm" or "nearest", got {self.strategy!r}'
-            )
-        if self.threshold is not None and not (
-            isinstance(self.threshold, int | float | np.integer | np.floating)
-            and 0.0 <= self.threshold <= 2.0
+        check_strategy(self.strategy)
+        for name in ("unknown", "prior"):
+            value = getattr(self, name)
+            if not (_is_number(value) and 0.0 < value < 1.0):
+                raise InvalidArgumentError(f"{name} must be between 0 and 1, got {value!r}")
+        automatic = isinstance(self.threshold, str) and self.threshold == "auto"
+        if (
+            not automatic
+            and self.threshold is not None
+            and not (_is_number(self.threshold) and 0.0 <= float(self.threshold) <= 2.0)
         ):
             raise InvalidArgumentError(
-                f"threshold must be a distance from 0 to 2, or None, got {self.threshold!r}"
+                f'threshold must be a distance from 0 to 2, "auto" or None, got {self.threshold!r}'
             )
+        if self.distances is not None and not isinstance(self.distances, DistanceTable):
+            raise InvalidArgumentError(
+                f"distances must be a DistanceTable such as embedder.record.distances, got "
+                f"{type(self.distances).__name__}"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
 
 
 def _check_names(y: npt.ArrayLike) -> None:

@@ -93,7 +93,7 @@ def read_photos(
         digest = hashlib.sha256(content).hexdigest()
 
         def align(candidate: Candidate = candidate) -> AlignedFace:
-            outcome, faces = find_face(candidate, detector, aligner)
+            outcome, faces, _ = find_face(candidate, detector, aligner)
             status = "used" if outcome.status == "enrolled" else outcome.status
             detail = outcome.detail.removeprefix(f"{candidate.label}: ")
             return status, detail, None if faces is None else faces[0]

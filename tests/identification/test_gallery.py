@@ -19,15 +19,16 @@ entries = st.lists(st.tuples(names, st.integers(1, 4)), max_size=6)
 
 
 def embeddings_of(count: int, first: int = 0) -> npt.NDArray[np.float32]:
-    """Returns vectors that can be told apart."""
-    return np.arange(first, first + SIZE * count, dtype=np.float32).reshape(count, SIZE)
+    """Returns unit vectors that can be told apart."""
+    rows = np.arange(first, first + count)[:, None] ** np.arange(SIZE) + np.eye(SIZE)[0]
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def gallery_of(people: list[tuple[str, int]]) -> Gallery:
     gallery = Gallery("example@1", SIZE)
     for name, count in people:
         sources = [f"{name}-{len(gallery) + index}.jpg" for index in range(count)]
-        gallery.add(name, embeddings_of(count, len(gallery)), sources)
+        gallery.enroll(name, embeddings_of(count, len(gallery)), sources)
     return gallery
 
 
@@ -69,7 +70,7 @@ def test_adding_and_removing_is_as_if_never(
 ) -> None:
     gallery = gallery_of([entry for entry in people if entry[0] != name])
     before = content(gallery)
-    gallery.add(name, embeddings_of(count), ["photo.jpg"] * count)
+    gallery.enroll(name, embeddings_of(count), ["photo.jpg"] * count)
     assert gallery.remove(name) == count
     assert content(gallery) == before
 
@@ -104,7 +105,7 @@ def test_a_copy_changes_on_its_own() -> None:
     before = content(gallery)
     other = gallery.copy()
     other.remove("Ada")
-    other.add("Mary", embeddings_of(1), ["mary.jpg"])
+    other.enroll("Mary", embeddings_of(1), ["mary.jpg"])
     assert content(gallery) == before
     assert other.people == {"Grace": 1, "Mary": 1}
     gallery.remove("Grace")
@@ -114,14 +115,14 @@ def test_a_copy_changes_on_its_own() -> None:
 def test_a_gallery_does_not_follow_changes_of_what_was_added() -> None:
     embeddings = embeddings_of(1)
     gallery = Gallery("example@1", SIZE)
-    gallery.add("Ada", embeddings, ["ada.jpg"])
+    gallery.enroll("Ada", embeddings, ["ada.jpg"])
     embeddings[:] = 99
     assert gallery.embeddings.tolist() == embeddings_of(1).tolist()
 
 
 def test_other_numbers_become_single_precision() -> None:
     gallery = Gallery("example@1", SIZE)
-    gallery.add("Ada", np.ones((1, SIZE)), ["ada.jpg"])  # type: ignore[arg-type]
+    gallery.enroll("Ada", np.eye(1, SIZE), ["ada.jpg"])  # type: ignore[arg-type]
     assert gallery.embeddings.dtype == np.float32
 
 
@@ -135,7 +136,7 @@ def test_a_gallery_says_what_it_holds() -> None:
 def test_a_name_must_be_a_text(name: Any) -> None:
     gallery = Gallery("example@1", SIZE)
     with pytest.raises(InvalidArgumentError, match="name must be a text"):
-        gallery.add(name, embeddings_of(1), ["photo.jpg"])
+        gallery.enroll(name, embeddings_of(1), ["photo.jpg"])
     assert len(gallery) == 0
 
 
@@ -147,7 +148,7 @@ def test_embeddings_of_another_size_are_refused(embeddings: Any) -> None:
     gallery = gallery_of([("Ada", 1)])
     before = content(gallery)
     with pytest.raises(InvalidArgumentError, match=r"embeddings must be \(n, 3\)"):
-        gallery.add("Grace", embeddings, ["photo.jpg"])
+        gallery.enroll("Grace", embeddings, ["photo.jpg"])
     assert content(gallery) == before
 
 

@@ -1,0 +1,51 @@
+"""Measures the table of distances of a set of weights, from which thresholds are calibrated.
+
+    python benchmarks/distances.py pool/ --cache cache/
+
+embeds the labelled faces of a pool (see ``thresholds.py``) and prints the table as
+:data:`facekit.embedding.weights.REGISTRY` holds it. People with photos nearer than
+``--wrong-label`` are taken for one person under two labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pprint
+from pathlib import Path
+
+import numpy as np
+from embedding_cache import embed_pool
+
+from facekit import Embedder
+from facekit.distances import DistanceTable
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("--archives", nargs="+", default=["celeba_wild", "celeba_small"])
+    parser.add_argument("--cache", type=Path, help="a folder for the embeddings")
+    parser.add_argument("--wrong-label", type=float, default=0.45, metavar="DISTANCE")
+    parser.add_argument("--weights", default=None)
+    options = parser.parse_args()
+    embedder = Embedder(options.weights) if options.weights else Embedder()
+    parts = [
+        embed_pool(
+            options.pool,
+            embedder,
+            None if options.cache is None else options.cache / f"pool_{archive}.npz",
+            archives=(archive,),
+        )
+        for archive in options.archives
+    ]
+    embeddings = np.concatenate([part.embeddings for part in parts])
+    labels = np.concatenate([part.people for part in parts])
+    source = f"{len(embeddings):,} faces of {len(set(labels)):,} people of CelebA"
+    table = DistanceTable.measure(
+        embeddings, labels, wrong_label=options.wrong_label, source=source
+    )
+    pprint.pprint(table.to_dict(), sort_dicts=False, width=98, compact=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The strategies: how much a face resembles each of a few people."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.svm import LinearSVC
+
+from facekit.distances import Measure
+from facekit.errors import InvalidArgumentError
+from facekit.identification.index import FloatArray, IntArray, is_erased
+
+Strategy: TypeAlias = Literal["svm", "nearest", "centroid"]
+"""How the candidate among the enrolled people is chosen."""
+
+# How sharply scores become shares. A linear SVM's scores of the right and of a wrong person lie up
+# to 2 apart, the squared distances of unit embeddings about 1 apart.
+_SVM_TEMPERATURE = 0.10
+_DISTANCE_TEMPERATURE = 0.10
+
+_CANCELLATION_DISTANCE = 1e-4
+
+# From whom was removed while the question was asked: beyond every threshold.
+_GONE = 4.0
+
+
+class Resemblance(NamedTuple):
+    """How n faces resemble k people.
+
+    Attributes:
+        scores: The larger, the more alike, float64 ``(n, k)``.
+        distances: The distance that is compared with the threshold, float64 ``(n, k)``.
+        shares: How clearly each person beats the others, float64 ``(n, k)``; rows add up to 1.
+    """
+
+    scores: FloatArray
+    distances: FloatArray
+    shares: FloatArray
+
+
+class Machine(NamedTuple):
+    """A trained linear support vector machine, one person against the rest.
+
+    Attributes:
+        coef: The weights of the decision functions; one row for two people.
+        intercept: Their constants.
+    """
+
+    coef: FloatArray
+    intercept: FloatArray
+
+
+def check_strategy(strategy: object) -> None:
+    """Checks the name of a strategy.
+
+    Raises:
+        InvalidArgumentError: If there is none of that name.
+    """
+    if strategy not in get_args(Strategy):
+        raise InvalidArgumentError(
+            f'strategy must be "svm", "nearest" or "centroid", got {strategy!r}'
+        )
+
+
+def measure_of(strategy: Strategy) -> Measure:
+    """Returns which distance a strategy compares with the threshold."""
+    return "centroid" if strategy == "centroid" else "nearest"
+
+
+def train(embeddings: npt.NDArray[Any], labels: IntArray, C: float) -> Machine:
+    """Trains a machine to tell the people of some embeddings apart.
+
+    Args:
+        embeddings: ``(n, d)``, sorted by person.
+        labels: The person of each, ``(n,)``; two or more people.
+        C: As in ``sklearn.svm.LinearSVC``.
+    """
+    machine = LinearSVC(C=C, class_weight="balanced", random_state=0, max_iter=10_000)
+    machine.fit(embeddings.astype(np.float64), labels)
+    return Machine(machine.coef_, machine.intercept_)
+
+
+def resemblance(
+    strategy: Strategy,
+    X: FloatArray,
+    embeddings: npt.NDArray[Any],
+    starts: IntArray,
+    machine: Machine | None,
+) -> Resemblance:
+    """Says how faces resemble people.
+
+    Args:
+        strategy: How to decide.
+        X: The faces' embeddings, float64 ``(n, d)``.
+        embeddings: The people's, sorted by person.
+        starts: Where each person's begin, ``(k,)``.
+        machine: For ``"svm"`` with two or more people: what was trained on them.
+    """
+    erased = is_erased(embeddings)
+    if strategy == "centroid":
+        sums = np.add.reduceat(embeddings.astype(np.float64), starts)
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        distances = _distances(X, sums / np.where(norms > 0, norms, 1.0))
+        distances[:, np.logical_and.reduceat(erased, starts)] = _GONE
+    else:
+        to_each = _distances(X, embeddings)
+        to_each[:, erased] = _GONE
+        distances = np.minimum.reduceat(to_each, starts, axis=1)
+    if machine is None:
+        scores = -np.square(distances)
+        return Resemblance(scores, distances, softmax(scores / _DISTANCE_TEMPERATURE, axis=1))
+    values = X @ machine.coef.T + machine.intercept
+    scores = np.hstack([-values, values]) if len(starts) == 2 else values
+    return Resemblance(scores, distances, softmax(scores / _SVM_TEMPERATURE, axis=1))
+
+
+def _distances(X: FloatArray, embeddings: npt.NDArray[Any]) -> FloatArray:
+    enrolled = embeddings.astype(np.float64)
+    distances: FloatArray = euclidean_distances(X, enrolled)
+    # The fast formula cancels where two embeddings nearly coincide: an embedding would lie
+    # 1e-8 away from itself, and no longer within a threshold of 0.
+    rows, columns = np.nonzero(distances < _CANCELLATION_DISTANCE)
+    distances[rows, columns] = np.linalg.norm(X[rows] - enrolled[columns], axis=1)
+    return distances
