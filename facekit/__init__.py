@@ -28,6 +28,7 @@ _HOMES = {
     "EnrolmentReport": "facekit.enrolment",
     "EnrolmentWarning": "facekit.errors",
     "Face": "facekit.faces",
+    "FaceQuality": "facekit.quality",
     "FaceRecognizer": "facekit.recognizer",
     "FacekitError": "facekit.errors",
     "FacekitWarning": "facekit.errors",
@@ -40,6 +41,7 @@ _HOMES = {
     "NoFaceError": "facekit.errors",
     "NotFittedError": "facekit.errors",
     "ProtocolError": "facekit.errors",
+    "QualityGate": "facekit.quality",
     "RandomWeightsWarning": "facekit.errors",
     "RecognizedFace": "facekit.faces",
     "TrainingError": "facekit.errors",
@@ -83,6 +85,8 @@ if TYPE_CHECKING:
     from facekit.identification import Gallery as Gallery
     from facekit.identification import IdentityClassifier as IdentityClassifier
     from facekit.imaging import load_image as load_image
+    from facekit.quality import FaceQuality as FaceQuality
+    from facekit.quality import QualityGate as QualityGate
     from facekit.recognizer import FaceRecognizer as FaceRecognizer
 
 
