@@ -49,6 +49,7 @@ _HOMES = {
     "Verification": "facekit.faces",
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
+    "cluster": "facekit.identification",
     "load_image": "facekit.imaging",
 }
 
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from facekit.faces import Verification as Verification
     from facekit.identification import Gallery as Gallery
     from facekit.identification import IdentityClassifier as IdentityClassifier
+    from facekit.identification import cluster as cluster
     from facekit.imaging import load_image as load_image
     from facekit.quality import FaceQuality as FaceQuality
     from facekit.quality import QualityGate as QualityGate
