@@ -50,6 +50,7 @@ _HOMES = {
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
     "cluster": "facekit.identification",
+    "cluster_photos": "facekit.archive",
     "load_image": "facekit.imaging",
 }
 
@@ -57,6 +58,7 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner as Aligner
+    from facekit.archive import cluster_photos as cluster_photos
     from facekit.detection import Detector as Detector
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder

@@ -159,7 +159,7 @@ def _group(vectors: npt.NDArray[np.float32], members: npt.NDArray[np.int64]) -> 
     own = vectors[members].astype(np.float64)
     mean = own.mean(axis=0)
     # Rounded, so that equal faces stay in their order.
-    order = np.argsort(-(own @ mean).round(9), kind="stable")
+    order = np.argsort(-(own @ mean).round(6), kind="stable")
     count = len(members)
     # The mean squared distance between two different members follows from the mean vector.
     within = max(0.0, 2.0 - 2.0 * float(mean @ mean)) * count / max(1, count - 1)

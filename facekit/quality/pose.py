@@ -66,8 +66,8 @@ def head_pose(keypoints: Keypoints) -> HeadPose:
         >>> frontal = Keypoints((30, 40), (70, 40), (50, 61), (32, 79), (68, 79))
         >>> abs(head_pose(frontal).yaw) < 1
         True
-        >>> to_the_right = frontal._replace(nose=(57, 61))
-        >>> 20 < head_pose(to_the_right).yaw < 50
+        >>> to_the_right = frontal._replace(nose=(60, 61))
+        >>> 20 < head_pose(to_the_right).yaw < 35
         True
 
     References:
