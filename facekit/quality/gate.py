@@ -80,12 +80,12 @@ class QualityGate:
     min_sharpness: float | None = 0.12
     min_brightness: float | None = 0.08
     min_contrast: float | None = 0.04
-    max_overexposed: float | None = 0.2
+    max_overexposed: float | None = 0.35
     max_yaw: float | None = 45.0
     max_pitch: float | None = 30.0
     max_roll: float | None = 40.0
     max_outside: float | None = 0.15
-    min_confidence: float | None = 0.9
+    min_confidence: float | None = 0.8
 
     def __post_init__(self) -> None:
         for limit in _LIMITS:
