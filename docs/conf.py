@@ -125,7 +125,10 @@ _SPELT_OUT = {
     "Backbone": 'Literal["inception_resnet_v1", "inception_resnet_v2"]',
     "FileLayout": 'Literal["facenet_folded_npz", "keras_facenet_h5"]',
     "FloatArray": "~numpy.typing.NDArray[~numpy.float64]",
-    "OutcomeStatus": 'Literal["enrolled", "several faces", "no face", "unreadable", "not a photo"]',
+    "OutcomeStatus": (
+        'Literal["enrolled", "several faces", "no face", "poor quality", "unreadable", '
+        '"not a photo"]'
+    ),
     "Point": "tuple[float, float]",
     "Strategy": 'Literal["svm", "nearest"]',
     "_Matrix": "~numpy.typing.NDArray[~numpy.float64]",

@@ -61,10 +61,12 @@ class PersonGroup:
     Args:
         faces: The faces, the most typical first.
         spread: The root of the mean squared distance between two of the faces.
+        weights: The identity of the weights that embedded the faces.
     """
 
     faces: tuple[FoundFace, ...]
     spread: float
+    weights: str
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -182,7 +184,8 @@ def cluster_photos(
     found = cluster(embeddings, threshold=threshold, min_faces=min_faces)
 
     def people(group: Group) -> PersonGroup:
-        return PersonGroup(tuple(good[place] for place in group.members), group.spread)
+        faces_of_group = tuple(good[place] for place in group.members)
+        return PersonGroup(faces_of_group, group.spread, embedder.record.identity)
 
     return ArchiveClustering(
         groups=tuple(people(group) for group in found.groups),

@@ -188,7 +188,7 @@ class RecognizedFace:
 
     Args:
         face: Where the face is.
-        name: Who it is, or ``None`` for a stranger.
+        name: Who it is, or ``None`` for a stranger and for a face that is too poor to tell.
         candidate: The enrolled person that it resembles most; equal to ``name`` unless that is
             ``None``.
         distance: Euclidean distance between unit embeddings, from this face to the nearest
@@ -197,6 +197,8 @@ class RecognizedFace:
         probability: The classifier's share for ``candidate`` among the enrolled people, in (0, 1].
             It says how clearly this person beats the other enrolled ones, not whether it is any of
             them: that is what ``distance`` is for. It is not calibrated.
+        problems: Why the picture of the face is too poor to be named, in words, as
+            :class:`facekit.QualityGate` gives them; then ``name`` is ``None``. Empty if it is not.
     """
 
     face: Face
@@ -205,6 +207,7 @@ class RecognizedFace:
     distance: float
     threshold: float
     probability: float
+    problems: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -227,6 +230,7 @@ class RecognizedFace:
             "distance": self.distance,
             "threshold": self.threshold,
             "probability": self.probability,
+            "problems": list(self.problems),
         }
 
 

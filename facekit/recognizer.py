@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.base import clone
 
 from facekit import storage
 from facekit.alignment import Aligner
+from facekit.archive import ArchiveClustering, PersonGroup, PhotoArchive, cluster_photos
 from facekit.detection import Detector
 from facekit.embedding import Embedder
 from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
@@ -35,8 +37,9 @@ from facekit.errors import (
 from facekit.faces import Face, RecognizedFace, Verification, largest_face
 from facekit.identification import Gallery, IdentityClassifier
 from facekit.identification.gallery import check_name
-from facekit.imaging import ImageSource, check_several, describe_source, load_image
+from facekit.imaging import ImageSource, RGBImage, check_several, describe_source, load_image
 from facekit.progress import track
+from facekit.quality import QualityGate
 
 _FILE_KIND = "facekit.recognizer"
 _FILE_VERSION = 1
@@ -59,6 +62,7 @@ class FaceRecognizer:
         embedder: Embeds them.
         classifier: Names them; it is cloned, not changed. By default a linear SVM with a threshold
             at which the weights accept one pair of strangers in a thousand.
+        quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
 
     Attributes:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`.
@@ -81,6 +85,7 @@ class FaceRecognizer:
         aligner: Aligner | None = None,
         embedder: Embedder | None = None,
         classifier: IdentityClassifier | None = None,
+        quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
     ) -> None:
         if weights is not None and embedder is not None:
             raise InvalidArgumentError("give either weights or embedder, not both")
@@ -96,6 +101,7 @@ class FaceRecognizer:
             threshold=self.embedder.record.threshold()
         )
         _threshold_of(self.classifier)
+        self.quality = quality
         self.gallery = self._empty_gallery()
         self.report_ = EnrolmentReport(())
         self._fitted: IdentityClassifier | None = None
@@ -183,6 +189,60 @@ class FaceRecognizer:
         kept = tuple(o for o in self.report_.outcomes if o.person != name)
         self.report_ = EnrolmentReport(kept)
         return removed
+
+    def cluster(
+        self,
+        photos: PhotoArchive,
+        *,
+        threshold: float | None = None,
+        min_faces: int = 2,
+        progress: bool = True,
+    ) -> ArchiveClustering:
+        """Groups the faces in photos into people; nobody needs to be enrolled.
+
+        Args:
+            photos: As :func:`facekit.cluster_photos` takes them; likewise the rest.
+            threshold: The Euclidean distance up to which two faces are linked.
+            min_faces: Smaller groups are left ungrouped.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            The groups; :meth:`enroll_group` enrols one.
+
+        Raises:
+            ImageError: If the folder is missing or holds no pictures.
+            InvalidArgumentError: If an argument cannot be used.
+        """
+        return cluster_photos(
+            photos,
+            embedder=self.embedder,
+            detector=self.detector,
+            aligner=self.aligner,
+            quality=self.quality,
+            threshold=threshold,
+            min_faces=min_faces,
+            progress=progress,
+        )
+
+    def enroll_group(self, name: str, group: PersonGroup) -> None:
+        """Enrols the faces of a group as one person, who may be enrolled already.
+
+        Args:
+            name: Who it is.
+            group: One of the groups that :meth:`cluster` found.
+
+        Raises:
+            InvalidArgumentError: If the name is empty, or the group was found with other weights.
+        """
+        identity = self.embedder.record.identity
+        if group.weights != identity:
+            raise InvalidArgumentError(
+                f"the group was found with the weights {group.weights}, the recogniser has "
+                f"{identity}; their embeddings cannot be compared"
+            )
+        gallery = self.gallery.copy()
+        gallery.add(name, group.embeddings, group.sources)
+        self._adopt(gallery)
 
     def recognize(self, image: ImageSource) -> list[RecognizedFace]:
         """Names the people in one photo.
@@ -287,6 +347,7 @@ class FaceRecognizer:
                 },
                 "detector": self.detector.get_params(),
                 "aligner": self.aligner.to_dict(),
+                "quality": None if self.quality is None else asdict(self.quality),
                 "classifier": self.classifier.get_params(),
                 "names": list(self.gallery.names),
                 "sources": list(self.gallery.sources),
@@ -322,11 +383,14 @@ class FaceRecognizer:
                     f"{os.fspath(path)}: was made with the weights {weights['identity']}, the "
                     f"embedder has {embedder.record.identity}; their embeddings cannot be compared"
                 )
+            # Files from before there was a gate say nothing of one, and had none.
+            quality = header.get("quality")
             recognizer = cls(
                 detector=Detector(**header["detector"]),
                 aligner=Aligner(**header["aligner"]),
                 embedder=embedder,
                 classifier=IdentityClassifier(**header["classifier"]),
+                quality=None if quality is None else QualityGate(**quality),
             )
             gallery = recognizer._empty_gallery()
             gallery.extend(header["names"], arrays.pop("embeddings"), header["sources"])
@@ -361,7 +425,7 @@ class FaceRecognizer:
         aligned: list[npt.NDArray[np.uint8]] = []
         tracked = track(candidates, "Finding faces", total=len(candidates), shown=progress)
         for candidate in tracked:
-            outcome, face = find_face(candidate, self.detector, self.aligner)
+            outcome, face = find_face(candidate, self.detector, self.aligner, self.quality)
             outcomes.append(outcome)
             if face is not None:
                 usable.append(candidate)
@@ -391,26 +455,38 @@ class FaceRecognizer:
         self, images: Sequence[ImageSource], classifier: IdentityClassifier
     ) -> list[list[RecognizedFace]]:
         faces: list[list[Face]] = []
+        problems: list[tuple[str, ...]] = []
         aligned: list[npt.NDArray[np.uint8]] = []
         for image in images:
             pixels = load_image(image)
             faces.append(self.detector.detect(pixels))
             aligned.append(self.aligner.align(pixels, faces[-1]))
+            problems += [self._problems(pixels, face) for face in faces[-1]]
         embeddings = self.embedder.embed(np.concatenate(aligned))
         found = classifier.identify(embeddings)
-        rows = iter(zip(found.candidate, found.distance, found.probability, strict=True))
+        answers = (found.candidate, found.distance, found.probability, problems)
+        rows = iter(zip(*answers, strict=True))
         return [[self._named(face, *next(rows)) for face in of_image] for of_image in faces]
 
+    def _problems(self, pixels: RGBImage, face: Face) -> tuple[str, ...]:
+        return () if self.quality is None else self.quality.assess(pixels, face).problems
+
     def _named(
-        self, face: Face, candidate: str, distance: float, probability: float
+        self,
+        face: Face,
+        candidate: str,
+        distance: float,
+        probability: float,
+        problems: tuple[str, ...],
     ) -> RecognizedFace:
         return RecognizedFace(
             face=face,
-            name=str(candidate) if distance <= self.threshold else None,
+            name=str(candidate) if distance <= self.threshold and not problems else None,
             candidate=str(candidate),
             distance=float(distance),
             threshold=self.threshold,
             probability=float(probability),
+            problems=problems,
         )
 
 
