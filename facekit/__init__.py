@@ -28,6 +28,7 @@ _HOMES = {
     "EnrolmentReport": "facekit.enrolment",
     "EnrolmentWarning": "facekit.errors",
     "Face": "facekit.faces",
+    "FaceQuality": "facekit.quality",
     "FaceRecognizer": "facekit.recognizer",
     "FacekitError": "facekit.errors",
     "FacekitWarning": "facekit.errors",
@@ -41,6 +42,7 @@ _HOMES = {
     "NoFaceError": "facekit.errors",
     "NotFittedError": "facekit.errors",
     "ProtocolError": "facekit.errors",
+    "QualityGate": "facekit.quality",
     "RandomWeightsWarning": "facekit.errors",
     "RecognizedFace": "facekit.faces",
     "TrainingError": "facekit.errors",
@@ -48,6 +50,8 @@ _HOMES = {
     "Verification": "facekit.faces",
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
+    "cluster": "facekit.identification",
+    "cluster_photos": "facekit.archive",
     "load_image": "facekit.imaging",
 }
 
@@ -55,6 +59,7 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner as Aligner
+    from facekit.archive import cluster_photos as cluster_photos
     from facekit.detection import Detector as Detector
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder
@@ -84,7 +89,10 @@ if TYPE_CHECKING:
     from facekit.faces import Verification as Verification
     from facekit.identification import Gallery as Gallery
     from facekit.identification import IdentityClassifier as IdentityClassifier
+    from facekit.identification import cluster as cluster
     from facekit.imaging import load_image as load_image
+    from facekit.quality import FaceQuality as FaceQuality
+    from facekit.quality import QualityGate as QualityGate
     from facekit.recognizer import FaceRecognizer as FaceRecognizer
 
 

@@ -19,6 +19,7 @@ from facekit.imaging import IMAGE_SUFFIXES, ImageSource, describe_source, list_i
 if TYPE_CHECKING:
     from facekit.alignment import Aligner
     from facekit.detection import Detector
+    from facekit.quality import QualityGate
 
 EnrolmentSource: TypeAlias = (
     str | os.PathLike[str] | Mapping[str, Any] | Iterable[tuple[str, ImageSource]]
@@ -26,7 +27,7 @@ EnrolmentSource: TypeAlias = (
 """A folder with one folder a person, ``{name: images}``, or pairs of name and image."""
 
 OutcomeStatus: TypeAlias = Literal[
-    "enrolled", "several faces", "no face", "unreadable", "not a photo"
+    "enrolled", "several faces", "no face", "poor quality", "unreadable", "not a photo"
 ]
 
 
@@ -38,7 +39,7 @@ class PhotoOutcome:
         person: Whose photo it is.
         source: What the photo is called.
         status: ``"enrolled"``; ``"several faces"`` (enrolled, with the largest face);
-            ``"no face"``, ``"unreadable"`` or ``"not a photo"`` (left out).
+            ``"no face"``, ``"poor quality"``, ``"unreadable"`` or ``"not a photo"`` (left out).
         detail: One sentence more.
     """
 
@@ -126,7 +127,10 @@ class Candidate:
 
 
 def find_face(
-    candidate: Candidate, detector: Detector, aligner: Aligner
+    candidate: Candidate,
+    detector: Detector,
+    aligner: Aligner,
+    quality: QualityGate | None = None,
 ) -> tuple[PhotoOutcome, npt.NDArray[np.uint8] | None, Face | None]:
     """Finds the face of a photo that should show one person.
 
@@ -134,6 +138,7 @@ def find_face(
         candidate: The photo.
         detector: Finds the faces; of several the largest is taken.
         aligner: Cuts it out.
+        quality: The gate that the face must pass, or ``None``.
 
     Returns:
         What became of the photo, the aligned face, uint8 ``(1, S, S, 3)``, and where it is in the
@@ -150,6 +155,9 @@ def find_face(
     if not faces:
         return PhotoOutcome(person, label, "no face", "no face found"), None, None
     face = largest_face(faces)
+    problems = () if quality is None else quality.assess(pixels, face).problems
+    if problems:
+        return PhotoOutcome(person, label, "poor quality", "; ".join(problems)), None, None
     aligned = aligner.align(pixels, [face])
     if len(faces) == 1:
         return PhotoOutcome(person, label, "enrolled"), aligned, face

@@ -188,7 +188,7 @@ class RecognizedFace:
 
     Args:
         face: Where the face is.
-        name: Who it is, or ``None`` for a stranger.
+        name: Who it is, or ``None`` for a stranger and for a face that is too poor to tell.
         candidate: The enrolled person that it resembles most; equal to ``name`` unless that is
             ``None``.
         distance: Euclidean distance between unit embeddings, from this face to the nearest
@@ -198,6 +198,8 @@ class RecognizedFace:
             enrolled people; see :meth:`facekit.IdentityClassifier.predict_proba`. For weights
             without a table of distances it is only the share of ``candidate`` among the enrolled
             people, and says nothing about strangers.
+        problems: Why the picture of the face is too poor to be named, in words, as
+            :class:`facekit.QualityGate` gives them; then ``name`` is ``None``. Empty if it is not.
     """
 
     face: Face
@@ -206,6 +208,7 @@ class RecognizedFace:
     distance: float
     threshold: float
     probability: float
+    problems: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -228,6 +231,7 @@ class RecognizedFace:
             "distance": self.distance,
             "threshold": self.threshold,
             "probability": self.probability,
+            "problems": list(self.problems),
         }
 
 

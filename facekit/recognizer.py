@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -17,6 +17,7 @@ from sklearn.base import clone
 
 from facekit import storage
 from facekit.alignment import Aligner
+from facekit.archive import ArchiveClustering, PersonGroup, PhotoArchive, cluster_photos
 from facekit.detection import Detector
 from facekit.distances import DistanceTable
 from facekit.embedding import Embedder
@@ -43,8 +44,9 @@ from facekit.identification.catalogue import PhotoSource
 from facekit.identification.checks import check_name
 from facekit.identification.classifier import Explanation, Neighbour
 from facekit.identification.enrolled import Enrolled
-from facekit.imaging import ImageSource, check_several, describe_source, load_image
+from facekit.imaging import ImageSource, RGBImage, check_several, describe_source, load_image
 from facekit.progress import track
+from facekit.quality import QualityGate
 
 _FILE_KIND = "facekit.recognizer"
 _FILE_VERSION = 2
@@ -80,6 +82,7 @@ class FaceRecognizer:
             at which the weights accept one pair of strangers in a thousand.
             ``IdentityClassifier("centroid", unknown=0.001)`` aims at one face of a stranger in a
             thousand instead, whoever is enrolled.
+        quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
         gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the folder of one,
             which is made if it is not there. By default an empty one in memory.
 
@@ -105,6 +108,7 @@ class FaceRecognizer:
         aligner: Aligner | None = None,
         embedder: Embedder | None = None,
         classifier: IdentityClassifier | None = None,
+        quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
         gallery: Gallery | str | os.PathLike[str] | None = None,
     ) -> None:
         if weights is not None and embedder is not None:
@@ -124,6 +128,7 @@ class FaceRecognizer:
             raise InvalidArgumentError(
                 "classifier needs a threshold: without one every stranger gets somebody's name"
             )
+        self.quality = quality
         self.gallery = self._opened(gallery)
         self.report_ = EnrolmentReport(())
         self._fitted: _Fitted | None = None
@@ -229,6 +234,60 @@ class FaceRecognizer:
         self.report_ = EnrolmentReport(kept)
         return removed
 
+    def cluster(
+        self,
+        photos: PhotoArchive,
+        *,
+        threshold: float | None = None,
+        min_faces: int = 2,
+        progress: bool = True,
+    ) -> ArchiveClustering:
+        """Groups the faces in photos into people; nobody needs to be enrolled.
+
+        Args:
+            photos: As :func:`facekit.cluster_photos` takes them; likewise the rest.
+            threshold: The Euclidean distance up to which two faces are linked.
+            min_faces: Smaller groups are left ungrouped.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            The groups; :meth:`enroll_group` enrols one.
+
+        Raises:
+            ImageError: If the folder is missing or holds no pictures.
+            InvalidArgumentError: If an argument cannot be used.
+        """
+        return cluster_photos(
+            photos,
+            embedder=self.embedder,
+            detector=self.detector,
+            aligner=self.aligner,
+            quality=self.quality,
+            threshold=threshold,
+            min_faces=min_faces,
+            progress=progress,
+        )
+
+    def enroll_group(self, name: str, group: PersonGroup) -> None:
+        """Enrols the faces of a group as one person, who may be enrolled already.
+
+        Args:
+            name: Who it is.
+            group: One of the groups that :meth:`cluster` found.
+
+        Raises:
+            InvalidArgumentError: If the name is empty, or the group was found with other weights.
+        """
+        identity = self.embedder.record.identity
+        if group.weights != identity:
+            raise InvalidArgumentError(
+                f"the group was found with the weights {group.weights}, the recogniser has "
+                f"{identity}; their embeddings cannot be compared"
+            )
+        photos = [PhotoSource(found.source, box=found.face.box) for found in group.faces]
+        check_name(name)
+        self.gallery.enroll(name, group.embeddings, photos)
+
     def recognize(self, image: ImageSource) -> list[RecognizedFace]:
         """Names the people in one photo.
 
@@ -291,14 +350,19 @@ class FaceRecognizer:
         faces = self.detector.detect(pixels)
         embeddings = self.embedder.embed(self.aligner.align(pixels, faces))
         threshold = self._threshold_of(fitted)
+        explanations = fitted.classifier.explain(embeddings, count)
         return [
             replace(
                 found,
-                name=found.candidate if found.distance <= threshold else None,
+                name=(
+                    found.candidate
+                    if found.distance <= threshold and not self._problems(pixels, face)
+                    else None
+                ),
                 threshold=threshold,
                 nearest=tuple(self._with_source(neighbour) for neighbour in found.nearest),
             )
-            for found in fitted.classifier.explain(embeddings, count)
+            for face, found in zip(faces, explanations, strict=True)
         ]
 
     def calibrate(self) -> float:
@@ -375,6 +439,7 @@ class FaceRecognizer:
                 },
                 "detector": self.detector.get_params(),
                 "aligner": self.aligner.to_dict(),
+                "quality": None if self.quality is None else asdict(self.quality),
                 "classifier": _classifier_to_dict(self.classifier),
                 "shift": [calibration.shift, calibration.probes] if calibration else None,
                 "names": [photo.person for photo in photos],
@@ -411,11 +476,14 @@ class FaceRecognizer:
                     f"{os.fspath(path)}: was made with the weights {weights['identity']}, the "
                     f"embedder has {embedder.record.identity}; their embeddings cannot be compared"
                 )
+            # Files from before there was a gate say nothing of one, and had none.
+            quality = header.get("quality")
             recognizer = cls(
                 detector=Detector(**header["detector"]),
                 aligner=Aligner(**header["aligner"]),
                 embedder=embedder,
                 classifier=_classifier_from_dict(header["classifier"]),
+                quality=None if quality is None else QualityGate(**quality),
             )
             recognizer.gallery.extend(header["names"], arrays.pop("embeddings"), header["sources"])
             if header.get("shift"):  # files of version 1 know none
@@ -489,7 +557,7 @@ class FaceRecognizer:
         aligned: list[npt.NDArray[np.uint8]] = []
         tracked = track(candidates, "Finding faces", total=len(candidates), shown=progress)
         for candidate in tracked:
-            outcome, picture, face = find_face(candidate, self.detector, self.aligner)
+            outcome, picture, face = find_face(candidate, self.detector, self.aligner, self.quality)
             outcomes.append(outcome)
             if picture is not None and face is not None:
                 usable.append(candidate)
@@ -516,28 +584,40 @@ class FaceRecognizer:
         self, images: Sequence[ImageSource], fitted: _Fitted
     ) -> list[list[RecognizedFace]]:
         faces: list[list[Face]] = []
+        problems: list[tuple[str, ...]] = []
         aligned: list[npt.NDArray[np.uint8]] = []
         for image in images:
             pixels = load_image(image)
             faces.append(self.detector.detect(pixels))
             aligned.append(self.aligner.align(pixels, faces[-1]))
+            problems += [self._problems(pixels, face) for face in faces[-1]]
         embeddings = self.embedder.embed(np.concatenate(aligned))
         found = fitted.classifier.identify(embeddings)
         threshold = self._threshold_of(fitted)
-        rows = iter(zip(found.candidate, found.distance, found.probability, strict=True))
+        answers = (found.candidate, found.distance, found.probability, problems)
+        rows = iter(zip(*answers, strict=True))
         return [[_named(face, threshold, *next(rows)) for face in of_image] for of_image in faces]
+
+    def _problems(self, pixels: RGBImage, face: Face) -> tuple[str, ...]:
+        return () if self.quality is None else self.quality.assess(pixels, face).problems
 
 
 def _named(
-    face: Face, threshold: float, candidate: str, distance: float, probability: float
+    face: Face,
+    threshold: float,
+    candidate: str,
+    distance: float,
+    probability: float,
+    problems: tuple[str, ...],
 ) -> RecognizedFace:
     return RecognizedFace(
         face=face,
-        name=str(candidate) if distance <= threshold else None,
+        name=str(candidate) if distance <= threshold and not problems else None,
         candidate=str(candidate),
         distance=float(distance),
         threshold=threshold,
         probability=float(probability),
+        problems=problems,
     )
 
 

@@ -67,6 +67,9 @@ def _add_fit(commands: Any) -> None:
         metavar="DISTANCE",
         help="largest distance that counts as known; default: one stranger in a thousand passes",
     )
+    command.add_argument(
+        "--any-quality", action="store_true", help="enrol and name poor pictures of faces as well"
+    )
     add_weights(command)
     add_json(command, "one object")
 
@@ -110,6 +113,7 @@ def _detect(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from facekit.identification import IdentityClassifier
+    from facekit.quality import QualityGate
     from facekit.recognizer import FaceRecognizer
 
     if not options.model.resolve().parent.is_dir():
@@ -120,7 +124,8 @@ def _fit(options: argparse.Namespace) -> int:
         options.strategy,
         threshold=embedder.record.threshold() if threshold is None else threshold,
     )
-    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier)
+    quality = None if options.any_quality else QualityGate()
+    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier, quality=quality)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnrolmentWarning)
         recognizer.fit(options.folder)
@@ -143,7 +148,8 @@ def _recognize(options: argparse.Namespace) -> int:
     recognizer = FaceRecognizer.load(options.model, embedder=chosen_embedder(options))
 
     def describe(result: RecognizedFace) -> str:
-        return f"{result.label}, distance {result.distance:.2f}, {place(result.face)}"
+        problems = "".join(f"; {problem}" for problem in result.problems)
+        return f"{result.label}, distance {result.distance:.2f}, {place(result.face)}{problems}"
 
     return for_each_photo(options, recognizer.recognize, describe)
 

@@ -10,6 +10,7 @@ FaceStatus: TypeAlias = Literal[
     "used",
     "several faces",
     "no face",
+    "poor quality",
     "unreadable",
     "not a photo",
     "duplicate",
@@ -19,6 +20,7 @@ FaceStatus: TypeAlias = Literal[
 
 _MEANINGS: dict[FaceStatus, str] = {
     "no face": "no face was found",
+    "poor quality": "the face is too poor",
     "unreadable": "cannot be read",
     "not a photo": "no photo of a person",
     "duplicate": "the same picture again",
@@ -36,9 +38,9 @@ class FaceOutcome:
         person: Whose photo it is, empty where that is not known.
         source: What the photo is called.
         status: ``"used"``; ``"several faces"`` (used, with the largest face); ``"no face"``,
-            ``"unreadable"``, ``"not a photo"``, ``"duplicate"`` (the same file was used before),
-            ``"uncertain"`` (the detector's confidence is too low) or ``"unknown person"`` (left
-            out).
+            ``"poor quality"``, ``"unreadable"``, ``"not a photo"``, ``"duplicate"`` (the same file
+            was used before), ``"uncertain"`` (the detector's confidence is too low) or ``"unknown
+            person"`` (left out).
         detail: One sentence more.
     """
 

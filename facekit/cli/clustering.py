@@ -1,0 +1,116 @@
+"""The command that groups unknown faces into people: cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    add_command,
+    add_json,
+    add_weights,
+    chosen_embedder,
+    count,
+    default_embedder,
+)
+
+if TYPE_CHECKING:
+    from facekit.archive import ArchiveClustering
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the command to the parser's."""
+    command = add_command(
+        commands, "cluster", _cluster, "group the unknown faces of photos into people"
+    )
+    command.add_argument(
+        "photos",
+        nargs="+",
+        type=Path,
+        metavar="PHOTO",
+        help="a photo, or a folder of photos and of such folders",
+    )
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write a folder of faces and a contact sheet for each group into this folder",
+    )
+    command.add_argument(
+        "--threshold",
+        type=float,
+        metavar="DISTANCE",
+        help="largest distance of linked faces; default: what suits the weights",
+    )
+    command.add_argument(
+        "--min-faces",
+        type=int,
+        default=2,
+        metavar="NUMBER",
+        help="of a group; default: %(default)s",
+    )
+    command.add_argument(
+        "--any-quality",
+        action="store_true",
+        help="group small, blurred, dark and turned faces as well",
+    )
+    add_weights(command)
+    add_json(command, "one object")
+
+
+def _cluster(options: argparse.Namespace) -> int:
+    from facekit.archive import cluster_photos, list_archive
+    from facekit.group_folders import check_output, write_groups
+    from facekit.quality import QualityGate
+
+    if options.output is not None:
+        check_output(options.output)
+    photos = dict.fromkeys(
+        photo
+        for path in options.photos
+        for photo in (list_archive(path) if path.is_dir() else [path])
+    )
+    found = cluster_photos(
+        list(photos),
+        embedder=chosen_embedder(options) or default_embedder(),
+        quality=None if options.any_quality else QualityGate(),
+        threshold=options.threshold,
+        min_faces=options.min_faces,
+    )
+    if options.output is not None:
+        write_groups(found, options.output)
+    if options.json:
+        print(json.dumps(found.to_dict()))
+    else:
+        _print(found, options.output)
+    for error in found.errors:
+        print(f"facekit: {error}", file=sys.stderr)
+    return FAILED if found.errors else DONE
+
+
+def _print(found: ArchiveClustering, output: Path | None) -> None:
+    from facekit.group_folders import group_name
+
+    grouped = sum(map(len, found.groups))
+    print(
+        f"{count(found.photos, 'photo')}: {count(len(found.groups), 'group')} of "
+        f"{count(grouped, 'face')}, {len(found.ungrouped)} not grouped, "
+        f"{len(found.poor)} of poor quality"
+    )
+    for number, group in enumerate(found.groups, start=1):
+        x, y, width, height = (round(value) for value in group.representative.face.box)
+        print(
+            f"  {group_name(number)}: {count(len(group), 'face')}, such as {width} × {height} at "
+            f"({x}, {y}) in {group.representative.source}"
+        )
+    if output is not None and found.groups:
+        print(f"Wrote {output / 'people'}, {output / 'sheets'} and {output / 'groups.json'}")
+        print(
+            f"To enrol: rename the folders in {output / 'people'} to the people's names, and run "
+            f"facekit fit {output / 'people'} --model FILE"
+        )

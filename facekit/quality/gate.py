@@ -1,0 +1,162 @@
+"""The quality gate: limits for the numbers of a face, and words for what breaks them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from numbers import Real
+from typing import NamedTuple
+
+from facekit.errors import InvalidArgumentError
+from facekit.faces import Face
+from facekit.imaging import ImageSource
+from facekit.quality.measures import FaceQuality, measure_quality
+
+
+class _Limit(NamedTuple):
+    name: str
+    number: str
+    problem: str
+    unit: str
+    factor: float
+    largest: float
+
+
+# The order of the problems of a face. Every message reads
+# "<problem>: <number><unit>, at least (at most) <limit> wanted".
+_LIMITS = (
+    _Limit("min_interocular", "interocular", "too small", " pixels between the eyes", 1, math.inf),
+    _Limit("min_side", "side", "too small", " pixels from side to side", 1, math.inf),
+    _Limit("min_sharpness", "sharpness", "blurred", " sharpness", 1, math.inf),
+    _Limit("min_brightness", "brightness", "too dark", " % brightness", 100, 1),
+    _Limit("min_contrast", "contrast", "too little contrast", " % contrast", 100, 0.5),
+    _Limit("max_overexposed", "overexposed", "overexposed", " % of the face white", 100, 1),
+    _Limit("max_yaw", "yaw", "turned to the side", " degrees", 1, 90),
+    _Limit("max_pitch", "pitch", "raised or lowered", " degrees", 1, 180),
+    _Limit("max_roll", "roll", "tilted", " degrees", 1, 180),
+    _Limit("max_outside", "outside", "cut by the border", " % of the face outside", 100, 1),
+    _Limit("min_confidence", "confidence", "hardly a face", " confidence", 1, 1),
+)
+
+
+@dataclass(frozen=True)
+class QualityGate:
+    """Flags faces that are too poor to be enrolled or named.
+
+    ``None`` turns a limit off. The defaults stand where recognition was measured to suffer, and
+    flag few faces that are recognised well; the page on quality has the figures.
+
+    Args:
+        min_interocular: Smallest distance between the eyes, in pixels.
+        min_side: Smallest length of the shorter side of the box, in pixels; off by default, for it
+            says little that the distance between the eyes does not.
+        min_sharpness: Smallest :attr:`FaceQuality.sharpness`.
+        min_brightness: Smallest mean luminance, 0 to 1.
+        min_contrast: Smallest standard deviation of the luminance, 0 to 0.5.
+        max_overexposed: Largest share of the face that is white, 0 to 1.
+        max_yaw: Furthest turn to either side, in degrees.
+        max_pitch: Furthest raise or nod, in degrees.
+        max_roll: Furthest tilt to either side, in degrees.
+        max_outside: Largest share of the face beyond the border of the photo, 0 to 1.
+        min_confidence: Smallest confidence of the detector, 0 to 1.
+
+    Raises:
+        InvalidArgumentError: If a limit is neither ``None`` nor a number in its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Face, Keypoints, QualityGate
+        >>> points = Keypoints((30, 40), (48, 40), (39, 51), (31, 59), (47, 59))
+        >>> face = Face(box=(20, 25, 38, 48), confidence=0.98, keypoints=points)
+        >>> photo = np.random.default_rng(0).integers(0, 256, (128, 96, 3), dtype=np.uint8)
+        >>> QualityGate(min_interocular=24).assess(photo, face).problems
+        ('too small: 18 pixels between the eyes, at least 24 wanted',)
+        >>> QualityGate(min_interocular=None).assess(photo, face).problems
+        ()
+    """
+
+    min_interocular: float | None = 14.0
+    min_side: float | None = None
+    min_sharpness: float | None = 0.12
+    min_brightness: float | None = 0.08
+    min_contrast: float | None = 0.04
+    max_overexposed: float | None = 0.35
+    max_yaw: float | None = 45.0
+    max_pitch: float | None = 30.0
+    max_roll: float | None = 40.0
+    max_outside: float | None = 0.15
+    min_confidence: float | None = 0.8
+
+    def __post_init__(self) -> None:
+        for limit in _LIMITS:
+            value = getattr(self, limit.name)
+            if value is None:
+                continue
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and math.isfinite(value) and 0 <= value <= limit.largest):
+                upper = "" if math.isinf(limit.largest) else f" to {limit.largest:g}"
+                raise InvalidArgumentError(
+                    f"{limit.name} must be None or a number from 0{upper}, got {value!r}"
+                )
+
+    @classmethod
+    def off(cls) -> QualityGate:
+        """Returns a gate without limits, to be given those that are wanted by ``replace``.
+
+        Example:
+            >>> from dataclasses import replace
+            >>> from facekit import QualityGate
+            >>> only_size = replace(QualityGate.off(), min_interocular=30)
+            >>> only_size.min_interocular, only_size.max_yaw
+            (30, None)
+        """
+        return cls(**{field.name: None for field in fields(cls)})
+
+    def assess(self, image: ImageSource, face: Face) -> FaceQuality:
+        """Measures a face and says what is not good enough.
+
+        Args:
+            image: The photo in which the face was found, as :func:`facekit.load_image` reads it.
+            face: The face; positions in pixels of that photo.
+
+        Returns:
+            The numbers, and the problems in words.
+
+        Raises:
+            ImageError: If the image cannot be read.
+        """
+        quality = measure_quality(image, face)
+        return replace(quality, problems=self.problems(quality))
+
+    def problems(self, quality: FaceQuality) -> tuple[str, ...]:
+        """Says which of some numbers lie beyond the limits.
+
+        Args:
+            quality: The numbers, as :func:`measure_quality` returns them.
+
+        Returns:
+            One line for each limit that is broken. What stands before the colon is the kind of the
+            problem, always in the same words.
+        """
+        return tuple(
+            _words(limit, value, wanted)
+            for limit in _LIMITS
+            if (wanted := getattr(self, limit.name)) is not None
+            and _broken(limit, value := abs(getattr(quality, limit.number)), wanted)
+        )
+
+
+def _broken(limit: _Limit, value: float, wanted: float) -> bool:
+    return value < wanted if limit.name.startswith("min_") else value > wanted
+
+
+def _words(limit: _Limit, value: float, wanted: float) -> str:
+    bound = "at least" if limit.name.startswith("min_") else "at most"
+    shown_limit = f"{wanted * limit.factor:.4g}"
+    # As few digits as tell the number from the limit.
+    for digits in range(2, 17):
+        shown = f"{float(f'{value * limit.factor:.{digits}g}'):.15g}"
+        if float(shown) != float(shown_limit):
+            break
+    unit = limit.unit if limit.unit == " degrees" else limit.unit[:2] * limit.unit.startswith(" %")
+    return f"{limit.problem}: {shown}{limit.unit}, {bound} {shown_limit}{unit} wanted"

@@ -1,0 +1,163 @@
+"""The numbers that say how good the picture of a face is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.alignment import DEFAULT_TEMPLATE, Aligner, similarity_transform
+from facekit.faces import Face
+from facekit.imaging import ImageSource, load_image
+from facekit.quality.pose import head_pose
+
+# Sharpness and light are measured on the aligned face at one small size, 20 pixels between the
+# eyes: a face of any usable size is shrunk to it, so that the size itself and the noise of the
+# camera hardly count.
+_SIDE = 64
+# The middle of the aligned face: forehead to mouth, without hair, neck and background.
+_MIDDLE = slice(round(0.15 * _SIDE), round(0.85 * _SIDE))
+# Added to the variance in grey levels squared, so that noise on an even surface is not sharp.
+_NOISE_VARIANCE = 25.0
+_WHITE = 250
+# The box of a face is this share of the side of the aligned picture, in its middle.
+_BOX = 0.8
+
+
+@dataclass(frozen=True)
+class FaceQuality:
+    """How good the picture of one face is.
+
+    Args:
+        interocular: The distance between the eyes, in pixels of the photo.
+        side: The shorter side of the box, in pixels of the photo.
+        sharpness: How strong the fine detail is against the coarse, in the direction in which it is
+            weakest: the standard deviation of the second differences of the luminance over that of
+            the luminance itself, with 20 pixels between the eyes. 0 is even or wholly blurred,
+            0.3 a usual photo.
+        brightness: The mean luminance of the face, 0 (black) to 1 (white).
+        contrast: The standard deviation of the luminance of the face, 0 to 0.5.
+        overexposed: The share of the face that is white and shows nothing any more, 0 to 1.
+        yaw: How far the head is turned to a side, in degrees; positive towards the right border.
+        pitch: How far it is lowered, in degrees; negative if it is raised.
+        roll: How far it is tilted in the plane of the picture, in degrees; positive clockwise.
+        outside: The share of the face that lies beyond the border of the photo, 0 to 1.
+        confidence: The detector's confidence that this is a face, 0 to 1.
+        problems: What is not good enough, in words; see :class:`QualityGate`. Empty if all is, and
+            as long as no gate has looked at it.
+
+    Example:
+        >>> from facekit.quality import FaceQuality
+        >>> quality = FaceQuality(
+        ...     interocular=42.0, side=90.0, sharpness=0.4, brightness=0.5, contrast=0.16,
+        ...     overexposed=0.0, yaw=-9.5, pitch=4.0, roll=1.0, outside=0.0, confidence=0.999)
+        >>> quality.good
+        True
+    """
+
+    interocular: float
+    side: float
+    sharpness: float
+    brightness: float
+    contrast: float
+    overexposed: float
+    yaw: float
+    pitch: float
+    roll: float
+    outside: float
+    confidence: float
+    problems: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether there are no problems."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the numbers and problems as plain Python values, ready for ``json.dumps``."""
+        return {**asdict(self), "problems": list(self.problems)}
+
+
+def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
+    """Measures how good the picture of a face is.
+
+    Args:
+        image: The photo in which the face was found, as :func:`facekit.load_image` reads it.
+        face: The face; positions in pixels of that photo.
+
+    Returns:
+        The numbers, without problems: a :class:`QualityGate` judges.
+
+    Raises:
+        ImageError: If the image cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Face, Keypoints
+        >>> from facekit.quality import measure_quality
+        >>> points = Keypoints((30, 40), (70, 40), (50, 64), (32, 81), (68, 81))
+        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> even_grey = np.full((128, 96, 3), 51, dtype=np.uint8)
+        >>> quality = measure_quality(even_grey, face)
+        >>> quality.interocular, quality.brightness, quality.sharpness
+        (40.0, 0.2, 0.0)
+    """
+    pixels = load_image(image)
+    luminance = _luminance(Aligner(_SIDE).align(pixels, [face])[0])
+    middle = luminance[_MIDDLE, _MIDDLE]
+    pose = head_pose(face.keypoints)
+    left, right = face.keypoints.left_eye, face.keypoints.right_eye
+    return FaceQuality(
+        interocular=math.hypot(right[0] - left[0], right[1] - left[1]),
+        side=float(min(face.box[2:])),
+        sharpness=_sharpness(luminance),
+        brightness=float(middle.mean() / 255.0),
+        contrast=float(middle.std() / 255.0),
+        overexposed=float((middle >= _WHITE).mean()),
+        yaw=pose.yaw,
+        pitch=pose.pitch,
+        roll=pose.roll,
+        outside=_share_outside(face, pixels.shape[1], pixels.shape[0]),
+        confidence=float(face.confidence),
+    )
+
+
+def _luminance(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    # The weights of ITU-R BT.601, those of JPEG files.
+    return np.asarray(pixels @ np.array([0.299, 0.587, 0.114]))
+
+
+def _sharpness(luminance: npt.NDArray[np.float64]) -> float:
+    # Of four directions the least sharp: a blur of motion takes away the detail in one only.
+    padded = np.pad(luminance, 1, mode="reflect")
+    detail = min(
+        ((_shifted(padded, x, y) + _shifted(padded, -x, -y) - 2.0 * luminance) / (x * x + y * y))[
+            _MIDDLE, _MIDDLE
+        ].var()
+        for x, y in ((1, 0), (0, 1), (1, 1), (1, -1))
+    )
+    return math.sqrt(detail / (luminance[_MIDDLE, _MIDDLE].var() + _NOISE_VARIANCE))
+
+
+def _shifted(padded: npt.NDArray[np.float64], x: int, y: int) -> npt.NDArray[np.float64]:
+    return padded[1 + y : 1 + y + _SIDE, 1 + x : 1 + x + _SIDE]
+
+
+def _share_outside(face: Face, width: int, height: int, steps: int = 32) -> float:
+    """Returns the share of a face that lies outside of a picture.
+
+    Not that of the box: a detector may have clipped it to the picture. The keypoints say where the
+    whole face would be.
+    """
+    cells = 0.5 + _BOX * ((np.arange(steps) + 0.5) / steps - 0.5)
+    grid = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 2)
+    to_square = similarity_transform(face.keypoints.to_array(), np.array(DEFAULT_TEMPLATE))
+    if to_square is None:  # the keypoints coincide; only the box is left
+        points = (grid - 0.5) / _BOX * face.box[2:] + face.center
+    else:
+        points = (grid - to_square[:, 2]) @ np.linalg.inv(to_square[:, :2]).T
+    inside = (points >= 0).all(axis=1) & (points <= (width, height)).all(axis=1)
+    return float(1.0 - inside.mean())
