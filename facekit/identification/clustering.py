@@ -76,7 +76,8 @@ def cluster(
         embeddings: float32 ``(n, d)`` of unit L2 norm; n may be 0.
         threshold: The Euclidean distance up to which two faces are linked. It belongs to the
             weights, and should be smaller than the one for verification, because each face is
-            compared with all others; see :func:`linking_threshold`.
+            compared with all others; see
+            :func:`facekit.identification.clustering.linking_threshold`.
         min_faces: Smaller groups are left ungrouped; at least 1.
 
     Returns:

@@ -50,7 +50,7 @@ class QualityGate:
         min_interocular: Smallest distance between the eyes, in pixels.
         min_side: Smallest length of the shorter side of the box, in pixels; off by default, for it
             says little that the distance between the eyes does not.
-        min_sharpness: Smallest :attr:`FaceQuality.sharpness`.
+        min_sharpness: Smallest ``sharpness`` of :class:`facekit.FaceQuality`.
         min_brightness: Smallest mean luminance, 0 to 1.
         min_contrast: Smallest standard deviation of the luminance, 0 to 0.5.
         max_overexposed: Largest share of the face that is white, 0 to 1.
@@ -132,7 +132,7 @@ class QualityGate:
         """Says which of some numbers lie beyond the limits.
 
         Args:
-            quality: The numbers, as :func:`measure_quality` returns them.
+            quality: The numbers, as :func:`facekit.quality.measure_quality` returns them.
 
         Returns:
             One line for each limit that is broken. What stands before the colon is the kind of the

@@ -46,8 +46,8 @@ class FaceQuality:
         roll: How far it is tilted in the plane of the picture, in degrees; positive clockwise.
         outside: The share of the face that lies beyond the border of the photo, 0 to 1.
         confidence: The detector's confidence that this is a face, 0 to 1.
-        problems: What is not good enough, in words; see :class:`QualityGate`. Empty if all is, and
-            as long as no gate has looked at it.
+        problems: What is not good enough, in words; see :class:`facekit.QualityGate`. Empty if all
+            is, and as long as no gate has looked at it.
 
     Example:
         >>> from facekit.quality import FaceQuality
@@ -89,7 +89,7 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
         face: The face; positions in pixels of that photo.
 
     Returns:
-        The numbers, without problems: a :class:`QualityGate` judges.
+        What was measured. There are no problems yet; a :class:`facekit.QualityGate` finds them.
 
     Raises:
         ImageError: If the image cannot be read.

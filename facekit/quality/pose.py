@@ -17,7 +17,7 @@ FACE_MODEL: tuple[tuple[float, float, float], ...] = (
     (-0.443, 1.013, 0.00),
     (0.443, 1.013, 0.00),
 )
-"""Where the five keypoints lie on a face: x to the right, y downwards, z away from the viewer.
+"""Where the five keypoints lie on a face, x to the right, y downwards, z away from the viewer.
 
 The unit is the distance between the eyes. The numbers are those of MTCNN's keypoints in 44,364
 photos: the median of the faces seen from the front, and for the nose the depth that explains how it
