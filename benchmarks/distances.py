@@ -2,8 +2,8 @@
 
     python benchmarks/distances.py pool/ --cache cache/
 
-embeds the labelled faces of a pool (see ``thresholds.py``) and prints the table as
-:data:`facekit.embedding.weights.REGISTRY` holds it. People with photos nearer than
+embeds the labelled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
+table as :data:`facekit.embedding.weights.REGISTRY` holds it. People with photos nearer than
 ``--wrong-label`` are taken for one person under two labels.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from embedding_cache import embed_pool
+from thresholds import embed, held_out_faces
 
 from facekit import Embedder
 from facekit.distances import DistanceTable
@@ -26,23 +27,31 @@ def main() -> None:
     parser.add_argument("--archives", nargs="+", default=["celeba_wild", "celeba_small"])
     parser.add_argument("--cache", type=Path, help="a folder for the embeddings")
     parser.add_argument("--wrong-label", type=float, default=0.45, metavar="DISTANCE")
+    parser.add_argument("--held-out", type=float, metavar="SHARE")
     parser.add_argument("--weights", default=None)
     options = parser.parse_args()
     embedder = Embedder(options.weights) if options.weights else Embedder()
-    parts = [
-        embed_pool(
-            options.pool,
-            embedder,
-            None if options.cache is None else options.cache / f"pool_{archive}.npz",
-            archives=(archive,),
-        )
-        for archive in options.archives
-    ]
-    embeddings = np.concatenate([part.embeddings for part in parts])
-    labels = np.concatenate([part.people for part in parts])
-    source = f"{len(embeddings):,} faces of {len(set(labels)):,} people of CelebA"
+    photos: tuple[int, ...] = (1, 2, 4, 8, 16)
+    if options.held_out:
+        faces = held_out_faces(options.pool, embedder.aligner(), options.held_out)
+        embeddings, labels = embed(embedder, faces), faces.labels
+        # Few people are held out, and few of them have more photos.
+        photos, source = (1, 2), f"{len(faces):,} faces of {len(set(labels)):,} people of the pool"
+    else:
+        parts = [
+            embed_pool(
+                options.pool,
+                embedder,
+                None if options.cache is None else options.cache / f"pool_{archive}.npz",
+                archives=(archive,),
+            )
+            for archive in options.archives
+        ]
+        embeddings = np.concatenate([part.embeddings for part in parts])
+        labels = np.concatenate([part.people for part in parts])
+        source = f"{len(embeddings):,} faces of {len(set(labels)):,} people of CelebA"
     table = DistanceTable.measure(
-        embeddings, labels, wrong_label=options.wrong_label, source=source
+        embeddings, labels, photos=photos, wrong_label=options.wrong_label, source=source
     )
     pprint.pprint(table.to_dict(), sort_dicts=False, width=98, compact=True)
 

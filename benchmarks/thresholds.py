@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facekit import Embedder
+from facekit import Aligner, Embedder
 from facekit.training import FaceDataset
 
 RATES = (0.01, 0.001, 0.0001)
@@ -34,13 +34,10 @@ def main() -> None:
     options = parser.parse_args()
     embedder = Embedder(options.weights) if options.weights else Embedder()
     aligner = embedder.aligner()
-    faces = FaceDataset.from_pool(
-        options.pool, input_size=aligner.size, aligner=aligner, labelled_only=False
-    )
     if options.held_out:
-        faces = faces.split(options.held_out, seed=0)[1]
-        faces = faces.subset(np.flatnonzero(faces.labels >= 0))
+        faces = held_out_faces(options.pool, aligner, options.held_out)
     else:
+        faces = FaceDataset.from_pool(options.pool, input_size=aligner.size, aligner=aligner)
         faces = faces.subset(two_of_each(faces, options.archives, options.people))
     embeddings = embed(embedder, faces).astype(np.float64)
     upper = np.triu_indices(len(faces), 1)
@@ -56,6 +53,14 @@ def main() -> None:
             f"false-accept rate {rate:g}: threshold {threshold:.3f}, "
             f"true-accept rate {accepted:.3f}"
         )
+
+
+def held_out_faces(pool: Path, aligner: Aligner, share: float) -> FaceDataset:
+    """Returns the faces of the people that a training on the whole pool leaves out."""
+    faces = FaceDataset.from_pool(
+        pool, input_size=aligner.size, aligner=aligner, labelled_only=False
+    )
+    return faces.split(share, seed=0)[1]
 
 
 def two_of_each(faces: FaceDataset, archives: str, people: int) -> list[int]:

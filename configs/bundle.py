@@ -1,9 +1,12 @@
-"""Makes the file of the default weights of the embedder that a training left.
+"""Makes the file of the weights that come with facekit, of the embedder that a training left.
 
+    python benchmarks/thresholds.py pool --held-out 0.05 --weights runs/default/embedder.safetensors
+    python benchmarks/distances.py pool --held-out 0.05 --weights runs/default/embedder.safetensors
     python configs/bundle.py runs/default/embedder.safetensors
 
-gives the embedder its name and its record, rounds it to half precision, writes it to
-``facekit/embedding/bundled/`` and prints the checksum for the registry.
+The first two print what goes into the registry. The last gives the embedder its name and the record
+of the registry, rounds it to half precision, writes it to ``facekit/embedding/bundled/`` and prints
+the checksum, which goes into the registry as well.
 """
 
 from __future__ import annotations
@@ -25,19 +28,16 @@ def main() -> None:
     parser.add_argument("embedder", type=Path)
     options = parser.parse_args()
     embedder = Embedder(options.embedder)
-    published = record_for(NAME)
-    embedder.record = dataclasses.replace(
-        published,
-        architecture=embedder.record.architecture,
-        alignment=embedder.record.alignment,
-        thresholds=embedder.record.thresholds,
-        files=(),
-    )
+    record = record_for(NAME)
+    for name in ("architecture", "alignment"):
+        found, expected = getattr(embedder.record, name), getattr(record, name)
+        if found != expected:
+            raise SystemExit(f"{options.embedder}: {name} is {found}, the registry has {expected}")
+    embedder.record = dataclasses.replace(record, files=())
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{NAME}.safetensors"
     embedder.save(path, half_precision=True)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(path)}")
-    print(f"thresholds: {embedder.record.thresholds}")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,15 @@ def find(record: WeightsRecord) -> tuple[Path, WeightsFile] | None:
     return None
 
 
+def bundled() -> list[str]:
+    """Returns the names of the weights that come with facekit."""
+    return [
+        record.name
+        for record in weights.REGISTRY.values()
+        if any((BUNDLED / file.name).is_file() for file in record.files)
+    ]
+
+
 def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
     """Downloads a file of the weights; one that is there already, unaltered, is kept.
 
@@ -73,7 +82,10 @@ def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
     for file in record.files:
         if file.url is None:
             continue
-        by_hand = f"download {file.url} yourself and put it at {folder / file.name}"
+        by_hand = (
+            f"download {file.url} yourself and put it at {folder / file.name}, or use weights that "
+            f"come with facekit ({', '.join(bundled())})"
+        )
         if file.sha256 is None:
             raise WeightsNotFoundError(
                 f"{missing}, and facekit does not fetch them, because no checksum is published "

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from facekit.alignment import Aligner
 from facekit.distances import DistanceTable
-from facekit.embedding.distance_tables import FACENET_VGGFACE2
+from facekit.embedding.distance_tables import FACEKIT_SMALL, FACENET_VGGFACE2
 from facekit.embedding.network import Architecture
 from facekit.errors import InvalidArgumentError, WeightsNotFoundError
 
@@ -125,6 +126,29 @@ class WeightsRecord:
             ) from error
 
 
+_SMALL = WeightsRecord(
+    name="facekit-small",
+    version="1",
+    architecture=Architecture(width=0.5, blocks=0.3, input_size=96, embedding_size=128),
+    alignment=MappingProxyType(Aligner(96).to_dict()),
+    thresholds=MappingProxyType({0.01: 1.015, 0.001: 0.843, 0.0001: 0.686}),
+    distances=FACEKIT_SMALL,
+    files=(
+        WeightsFile(
+            "facekit-small.safetensors",
+            "facekit",
+            "0f9fc8bd2c6b7d660037755f3730f1eef4f50206946dd36bea11bc652a68c16e",
+        ),
+    ),
+    training_data=(
+        "44,710 faces of CelebA, Families in the Wild, UTKFace and two small sets, none of LFW; "
+        "their terms are non-commercial research"
+    ),
+    licence="MIT (the file); the terms of the training data and of VGGFace2 are non-commercial",
+    source="trained by facekit to follow facenet-20180402-vggface2: configs/default.toml",
+    accuracy=MappingProxyType({"LFW View 2, folds 1 to 3, alignment similarity": 0.9394}),
+)
+
 _FACENET_VGGFACE2 = WeightsRecord(
     name="facenet-20180402-vggface2",
     version="1",
@@ -218,6 +242,7 @@ REGISTRY: Mapping[str, WeightsRecord] = MappingProxyType(
     {
         record.name: record
         for record in (
+            _SMALL,
             _FACENET_VGGFACE2,
             _FACENET_CASIA,
             _deepface_record("deepface-facenet", "facenet_weights.h5", 128),

@@ -459,9 +459,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             photos, starts = self._photos_of(people)
             machine = self._machine(people)
             embeddings = self._enrolled_.embeddings[photos]
-            answers.append(
-                (rows, people, resemblance(self.strategy, X[rows], embeddings, starts, machine))
+            alike = resemblance(
+                self.strategy, X[rows], embeddings, starts, machine, self._enrolled_.least_norm
             )
+            answers.append((rows, people, alike))
         return answers
 
     def _photos_of(self, people: IntArray) -> tuple[IntArray, IntArray]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facekit.identification.index import Index, IntArray, Neighbours, build_index
+from facekit.identification.index import LEAST_NORM, Index, IntArray, Neighbours, build_index
 
 
 class Enrolled:
@@ -21,11 +21,13 @@ class Enrolled:
         labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
         classes: The people, sorted, ``(k,)``.
         index: What searches the embeddings; made when it is first needed by default.
+        least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
 
     Attributes:
         embeddings: As given.
         labels: As given.
         classes: As given.
+        least_norm: As given.
     """
 
     def __init__(
@@ -34,7 +36,9 @@ class Enrolled:
         labels: npt.NDArray[Any],
         classes: npt.NDArray[Any],
         index: Index | None = None,
+        least_norm: float = 0.0,
     ) -> None:
+        self.least_norm = least_norm
         self.embeddings, self.labels, self.classes = embeddings, labels, classes
         self._index = index
         self._lock = threading.Lock()
@@ -58,11 +62,13 @@ class Enrolled:
         labels = np.full(len(embeddings), -1, dtype=np.int32)
         if len(owners):
             labels[owners[:, 0] - 1] = by_number[np.searchsorted(numbers[by_number], owners[:, 1])]
-        return cls(embeddings, labels, np.array([name for _, name in people], dtype=object))
+        names = np.array([name for _, name in people], dtype=object)
+        # A gallery's are of unit norm, and another thread may be erasing one at this moment.
+        return cls(embeddings, labels, names, least_norm=LEAST_NORM)
 
     def __reduce__(self) -> tuple[type[Enrolled], tuple[Any, ...]]:
         # A copy searches with an index of its own.
-        return Enrolled, (self.embeddings, self.labels, self.classes)
+        return Enrolled, (self.embeddings, self.labels, self.classes, None, self.least_norm)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,7 +83,7 @@ class Enrolled:
         """What searches the embeddings."""
         with self._lock:
             if self._index is None:
-                self._index = build_index(self.embeddings, self._erased())
+                self._index = build_index(self.embeddings, self._erased(), self.least_norm)
             return self._index
 
     @cached_property
@@ -121,7 +127,7 @@ class Enrolled:
             labels = np.where(labels >= 0, moved[labels] if len(moved) else -1, -1)
         added = np.searchsorted(classes, np.array(names, dtype=object))
         labels = np.concatenate([labels, added]).astype(np.int32)
-        return Enrolled(embeddings, labels, classes).with_index_of(self)
+        return self._changed(embeddings, labels, classes)
 
     def without(self, rows: IntArray) -> Enrolled:
         """Returns what there is after photos were erased.
@@ -135,14 +141,14 @@ class Enrolled:
         left[labels[labels >= 0]] = True
         moved = np.cumsum(left, dtype=labels.dtype) - 1
         labels = np.where(labels >= 0, moved[labels], -1).astype(np.int32)
-        return Enrolled(self.embeddings, labels, self.classes[left]).with_index_of(self)
+        return self._changed(self.embeddings, labels, self.classes[left])
 
     def with_index_of(self, before: Enrolled) -> Enrolled:
         """Returns the same, with the index of an earlier state brought up to date."""
         if before._index is None:
             return self
         index = before._index.updated(self.embeddings, self._erased())
-        return Enrolled(self.embeddings, self.labels, self.classes, index)
+        return Enrolled(self.embeddings, self.labels, self.classes, index, self.least_norm)
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbours:
         """Returns the nearest enrolled photos of each probe, at most ``count``."""
@@ -156,6 +162,12 @@ class Enrolled:
         return Neighbours(
             np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
         )
+
+    def _changed(
+        self, embeddings: npt.NDArray[Any], labels: npt.NDArray[Any], classes: npt.NDArray[Any]
+    ) -> Enrolled:
+        changed = Enrolled(embeddings, labels, classes, least_norm=self.least_norm)
+        return changed.with_index_of(self)
 
     def _present(self, names: Sequence[str]) -> list[str]:
         places = np.searchsorted(self.classes, np.array(names, dtype=object))

@@ -16,8 +16,9 @@ EXACT_LIMIT = 50_000
 
 # How many similarities are held in memory at a time.
 _MOST_SIMILARITIES = 1 << 23
-# A row whose norm is less is erased, or is being erased by another thread at this moment.
-_LEAST_NORM = 0.98
+LEAST_NORM = 0.98
+"""A gallery's row whose norm is less is erased, or is being erased by another thread just now."""
+
 # How many photos the coarse search of FAISS passes on to the exact comparison. An embedding at
 # distance 1.1 of 512 components shares so many signs with the probe that it is nearly always among
 # the first thousand of a million; a nearer one all the more.
@@ -61,12 +62,16 @@ class ExactIndex:
     """Compares with every enrolled photo, by matrix products.
 
     Args:
-        embeddings: ``(m, d)``, of unit L2 norm.
+        embeddings: ``(m, d)``.
         erased: The rows among them that hold no embedding any more, but zeros.
+        least_norm: A row of a smaller norm is passed over.
     """
 
-    def __init__(self, embeddings: npt.NDArray[Any], erased: IntArray = _NONE) -> None:
+    def __init__(
+        self, embeddings: npt.NDArray[Any], erased: IntArray = _NONE, least_norm: float = 0.0
+    ) -> None:
         self._embeddings, self._erased = embeddings, erased
+        self._least_norm = least_norm
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbours:
         """Returns the nearest enrolled photos of each probe, at most ``count``."""
@@ -79,11 +84,11 @@ class ExactIndex:
                 similarity = probes[block].astype(self._embeddings.dtype) @ self._embeddings.T
                 similarity[:, self._erased] = -2.0
                 rows[block, :taken] = np.argpartition(-similarity, taken - 1, axis=1)[:, :taken]
-        return _ordered(probes, self._embeddings, rows)
+        return _ordered(probes, self._embeddings, rows, self._least_norm)
 
     def updated(self, embeddings: npt.NDArray[Any], erased: IntArray) -> ExactIndex:
         """Returns an index of all rows, the new ones among them."""
-        return ExactIndex(embeddings, erased)
+        return ExactIndex(embeddings, erased, self._least_norm)
 
 
 class FaissIndex:
@@ -129,10 +134,10 @@ class FaissIndex:
             candidates = candidates[candidates >= 0]
             vectors = embeddings[candidates]
             similarity = vectors @ probe.astype(vectors.dtype)
-            similarity[is_erased(vectors)] = -2.0
+            similarity[is_erased(vectors, LEAST_NORM)] = -2.0
             nearest = np.argsort(-similarity, kind="stable")[:count]
             rows[index, : len(nearest)] = candidates[nearest]
-        return _ordered(probes, embeddings, rows)
+        return _ordered(probes, embeddings, rows, LEAST_NORM)
 
     def updated(self, embeddings: npt.NDArray[Any], erased: IntArray) -> FaissIndex:
         """Returns an index of all rows, the new ones among them: itself."""
@@ -146,19 +151,23 @@ class FaissIndex:
             self._embeddings = embeddings
 
 
-def build_index(embeddings: npt.NDArray[Any], erased: IntArray = _NONE) -> Index:
+def build_index(
+    embeddings: npt.NDArray[Any], erased: IntArray = _NONE, least_norm: float = 0.0
+) -> Index:
     """Returns the index that suits the number of enrolled photos.
 
     Args:
-        embeddings: ``(m, d)``, of unit L2 norm.
+        embeddings: ``(m, d)``; more than :data:`EXACT_LIMIT` of unit L2 norm.
         erased: The rows among them that hold no embedding any more, but zeros.
+        least_norm: A row of a smaller norm is passed over.
 
     Returns:
         An exact one up to :data:`EXACT_LIMIT` photos, or if FAISS is not installed.
     """
-    if len(embeddings) > EXACT_LIMIT and faiss_is_installed():
+    # FAISS compares directions; without a least norm the rows may have any length.
+    if len(embeddings) > EXACT_LIMIT and least_norm and faiss_is_installed():
         return FaissIndex(embeddings)
-    return ExactIndex(embeddings, erased)
+    return ExactIndex(embeddings, erased, least_norm)
 
 
 def faiss_is_installed() -> bool:
@@ -166,9 +175,9 @@ def faiss_is_installed() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
-def is_erased(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def is_erased(vectors: npt.NDArray[Any], least_norm: float) -> npt.NDArray[np.bool_]:
     """Returns which rows are no embeddings any more, because their photos were removed."""
-    erased: npt.NDArray[np.bool_] = np.linalg.norm(vectors, axis=1) < _LEAST_NORM
+    erased: npt.NDArray[np.bool_] = np.linalg.norm(vectors, axis=1) < least_norm
     return erased
 
 
@@ -176,7 +185,9 @@ def _signs(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.packbits(np.asarray(vectors) > 0, axis=1)
 
 
-def _ordered(probes: npt.NDArray[Any], embeddings: npt.NDArray[Any], rows: IntArray) -> Neighbours:
+def _ordered(
+    probes: npt.NDArray[Any], embeddings: npt.NDArray[Any], rows: IntArray, least_norm: float
+) -> Neighbours:
     # A product of vectors cancels where two embeddings nearly coincide, so that the distances of
     # those found are computed from the differences.
     distances = np.full(rows.shape, np.inf)
@@ -184,7 +195,7 @@ def _ordered(probes: npt.NDArray[Any], embeddings: npt.NDArray[Any], rows: IntAr
         there = found >= 0
         enrolled = embeddings[found[there]].astype(np.float64)
         distance = np.linalg.norm(enrolled - probe, axis=1)
-        distance[is_erased(enrolled)] = np.inf
+        distance[is_erased(enrolled, least_norm)] = np.inf
         distances[index, there] = distance
     order = np.argsort(distances, axis=1, kind="stable")
     rows = np.take_along_axis(np.where(np.isinf(distances), -1, rows), order, axis=1)

@@ -90,6 +90,7 @@ def resemblance(
     embeddings: npt.NDArray[Any],
     starts: IntArray,
     machine: Machine | None,
+    least_norm: float,
 ) -> Resemblance:
     """Says how faces resemble people.
 
@@ -99,8 +100,9 @@ def resemblance(
         embeddings: The people's, sorted by person.
         starts: Where each person's begin, ``(k,)``.
         machine: For ``"svm"`` with two or more people: what was trained on them.
+        least_norm: A row of the people's of a smaller norm was erased meanwhile.
     """
-    erased = is_erased(embeddings)
+    erased = is_erased(embeddings, least_norm)
     if strategy == "centroid":
         sums = np.add.reduceat(embeddings.astype(np.float64), starts)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)

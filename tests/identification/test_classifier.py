@@ -372,10 +372,13 @@ def test_embeddings_must_have_unit_norm_for_a_threshold(strategy: Any) -> None:
 
 
 @STRATEGIES
-def test_without_a_threshold_any_norm_will_do(strategy: Any) -> None:
+@pytest.mark.parametrize("norm", [0.1, 0.5, 10.0])
+def test_without_a_threshold_any_norm_will_do(strategy: Any, norm: float) -> None:
     embeddings, names = people()
-    classifier = IdentityClassifier(strategy, threshold=None).fit(10 * embeddings, names)
-    assert classifier.score(10 * embeddings, names) == 1.0
+    classifier = IdentityClassifier(strategy, threshold=None).fit(norm * embeddings, names)
+    assert classifier.score(norm * embeddings, names) == 1.0
+    (explanation,) = classifier.explain(norm * embeddings[:1], count=1)
+    assert explanation.nearest[0].row == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
