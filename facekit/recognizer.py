@@ -34,6 +34,7 @@ from facekit.errors import (
     EnrolmentError,
     EnrolmentWarning,
     FileFormatError,
+    ImageError,
     InvalidArgumentError,
     NoFaceError,
     NotFittedError,
@@ -425,9 +426,12 @@ class FaceRecognizer:
             FileFormatError: If the file cannot be written.
             NotFittedError: If nobody is enrolled.
         """
-        classifier = self._current().classifier
-        photos = self.gallery.photos()
-        calibration = classifier.calibration_
+        fitted = self._current()
+        photos, embeddings = self.gallery.content()
+        while self.gallery.enrolled() is not fitted.enrolled:  # changed by another thread
+            fitted = self._current()
+            photos, embeddings = self.gallery.content()
+        classifier, calibration = fitted.classifier, fitted.classifier.calibration_
         storage.write(
             path,
             kind=_FILE_KIND,
@@ -445,7 +449,7 @@ class FaceRecognizer:
                 "names": [photo.person for photo in photos],
                 "sources": [photo.source for photo in photos],
             },
-            arrays={"embeddings": self.gallery.embeddings, **classifier.learnt()},
+            arrays={"embeddings": embeddings, **classifier.learnt()},
             private=True,
         )
 
@@ -520,7 +524,9 @@ class FaceRecognizer:
         fitted = self._fitted
         if fitted is None or fitted.enrolled is not enrolled:
             with self._fitting:
-                fitted = self._fitted = self._fit(enrolled, None)
+                fitted = self._fitted
+                if fitted is None or fitted.enrolled is not enrolled:
+                    fitted = self._fitted = self._fit(enrolled, None)
         return fitted
 
     def _fit(self, enrolled: Enrolled, learnt: dict[str, npt.NDArray[Any]] | None) -> _Fitted:
@@ -573,11 +579,13 @@ class FaceRecognizer:
             self._shift = None
         else:
             self.gallery.extend(names, embeddings, photos)
-        # Whoever cannot be calibrated for hears of it now, not at the first photo.
-        self._current()
         self.report_ = report
         if report.left_out or report.several_faces:
             warnings.warn(report.summary(), EnrolmentWarning, stacklevel=3)
+        if anew:
+            # Whoever cannot be calibrated for hears of it now, not at the first photo. People who
+            # are enrolled one by one may become enough later.
+            self._current()
         return report
 
     def _recognize_chunk(
@@ -586,11 +594,12 @@ class FaceRecognizer:
         faces: list[list[Face]] = []
         problems: list[tuple[str, ...]] = []
         aligned: list[npt.NDArray[np.uint8]] = []
-        for image in images:
-            pixels = load_image(image)
-            faces.append(self.detector.detect(pixels))
-            aligned.append(self.aligner.align(pixels, faces[-1]))
-            problems += [self._problems(pixels, face) for face in faces[-1]]
+        for result in self.detector.detect_stream(images):
+            if result.error is not None or result.image is None:
+                raise result.error or ImageError(f"{result.source}: cannot be read")
+            faces.append(result.faces)
+            aligned.append(self.aligner.align(result.image, result.faces))
+            problems += [self._problems(result.image, face) for face in result.faces]
         embeddings = self.embedder.embed(np.concatenate(aligned))
         found = fitted.classifier.identify(embeddings)
         threshold = self._threshold_of(fitted)

@@ -211,7 +211,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_parameters()
         _check_names(y)
         embeddings, names = validate_data(self, X, y, dtype=[np.float64, np.float32])
-        check_classification_targets(names)
+        if names.dtype.kind not in "OUS":  # of names it would say that they may be measurements
+            check_classification_targets(names)
         self._check_unit_norm(embeddings)
         classes, labels = np.unique(names, return_inverse=True)
         return self._adopt(Enrolled(embeddings, labels, classes), learnt=learnt)
