@@ -3,9 +3,9 @@
     python benchmarks/training_backends.py pool --python jax=other/bin/python
 
 runs one and the same script, this one, with each Python in turn: ``tensorflow`` with this one, and
-others with that of an environment that has them. It prints the loss and the validation of every
-epoch side by side, and the largest difference of the loss. A narrow Inception-ResNet-v2 is trained
-for four epochs on 60 people of a pool of faces.
+others with that of an environment that has them and facekit. It prints the loss and the validation
+of every epoch side by side, and the largest difference of the loss. A narrow Inception-ResNet-v2 is
+trained for four epochs on 60 people of a pool of faces.
 """
 
 from __future__ import annotations

@@ -6,7 +6,10 @@
 
 The first two print what goes into the registry. The last gives the embedder its name and the record
 of the registry, rounds it to half precision, writes it to ``facekit/embedding/bundled/`` and prints
-the checksum, which goes into the registry as well.
+the checksum, which goes into the registry as well. It also writes the network of the checkpoint
+beside it, in half precision and without the optimiser, to ``configs/default.safetensors``: with
+``facekit distill configs/default.toml --network configs/default.safetensors`` a training goes on
+from there.
 """
 
 from __future__ import annotations
@@ -15,12 +18,15 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from facekit import Embedder
+import numpy as np
+
+from facekit import Embedder, storage
 from facekit.embedding.weights import record_for
 from facekit.storage import sha256
 
 NAME = "facekit-small"
 FOLDER = Path("facekit/embedding/bundled")
+KIND, VERSION = "facekit.training", 1
 
 
 def main() -> None:
@@ -37,7 +43,24 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{NAME}.safetensors"
     embedder.save(path, half_precision=True)
+    keep_network(options.embedder.with_name("checkpoint.safetensors"))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(path)}")
+
+
+def keep_network(checkpoint: Path) -> None:
+    header, arrays = storage.read(checkpoint, kind=KIND, newest_version=VERSION)
+    network = {
+        name: array.astype(np.float16) if array.dtype == np.float32 else array
+        for name, array in arrays.items()
+        if name.startswith("network/")
+    }
+    storage.write(
+        Path("configs/default.safetensors"),
+        kind=KIND,
+        version=VERSION,
+        header=header,
+        arrays=network,
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from facekit import Embedder, RandomWeightsWarning
 from facekit.cli import main
@@ -96,6 +97,28 @@ def test_distill(
     assert "cosine similarity" in capsys.readouterr().out
 
 
+def test_a_training_starts_with_the_network_of_another(
+    tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = [
+        "train", "--data", str(pool), "--width", "0.1", "--blocks", "0.1", "--identities", "3",
+        "--embedding-size", "8", "--photos", "2", "--no-augmentation", "--validation", "0",
+        "--trainable", "head", "--epochs", "1", "--json",
+    ]  # fmt: skip
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    assert main([*common, "--input-size", "75", "--trainable", "all", "--folder", first]) == DONE
+    checkpoint = str(Path(first) / "checkpoint.safetensors")
+    assert (
+        main([*common, "--input-size", "80", "--folder", second, "--network", checkpoint]) == DONE
+    )
+    ended, began = (load_file(Path(f) / "embedder.safetensors") for f in (first, second))
+    name = "Conv2d_1a_3x3/kernel"  # the head alone was trained on
+    np.testing.assert_array_equal(ended[name], began[name])
+    capsys.readouterr()
+    assert main([*common, "--folder", str(tmp_path / "third"), "--network", "nowhere"]) == FAILED
+    assert "nowhere" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -110,6 +133,10 @@ def test_distill(
         (
             ["--data", "{pool}", "--folder", "r", "--weights", "{weights}", "--width", "1"],
             "--width",
+        ),
+        (
+            ["--data", "{pool}", "--folder", "r", "--weights", "{weights}", "--network", "x"],
+            "--network does not go with --weights",
         ),
     ],
 )

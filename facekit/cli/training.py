@@ -85,6 +85,12 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         "--weights", metavar="NAME", help="weights to start from (default: random ones)"
     )
     command.add_argument(
+        "--network",
+        metavar="CHECKPOINT",
+        help="the checkpoint of another training, with whose network to start; --input-size may "
+        "differ (default: random weights)",
+    )
+    command.add_argument(
         "--trainable",
         metavar="WHAT",
         help="all, last-blocks, head or a block; by epoch: 0:head,3:all (default: all)",
@@ -150,6 +156,7 @@ def _train(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     start = _start(settings)
+    _read_network(start, settings)
     aligner = _aligner(start, settings)
     # Before the faces are prepared, which takes hours for many photos: it checks the settings.
     trainer = _made(TripletTrainer, start, settings)
@@ -166,6 +173,7 @@ def _distill(options: argparse.Namespace) -> int:
     settings = _settings(options)
     teacher_weights = settings.pop("teacher", None)
     start = _start(settings)
+    _read_network(start, settings)
     teacher = Embedder(teacher_weights) if teacher_weights else Embedder()
     aligner = _aligner(start, settings)
     distiller = _made(Distiller, start, settings, teacher=teacher)
@@ -247,6 +255,20 @@ def _start(settings: dict[str, Any]) -> Architecture | Embedder:
             "network"
         )
     return Embedder(weights)
+
+
+def _read_network(start: Architecture | Embedder, settings: dict[str, Any]) -> None:
+    """Puts a network in the place of the path of its checkpoint."""
+    from facekit.embedding import Architecture, build_network
+    from facekit.training.checkpoints import Checkpoint
+
+    if "network" not in settings:
+        return
+    if not isinstance(start, Architecture):
+        raise InvalidArgumentError("--network does not go with --weights; each is a start")
+    network = build_network(start)
+    Checkpoint(settings["network"]).restore_network(network)
+    settings["network"] = network
 
 
 def _aligner(start: Architecture | Embedder, settings: dict[str, Any]) -> Aligner:

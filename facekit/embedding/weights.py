@@ -137,7 +137,7 @@ _SMALL = WeightsRecord(
         WeightsFile(
             "facekit-small.safetensors",
             "facekit",
-            "0f9fc8bd2c6b7d660037755f3730f1eef4f50206946dd36bea11bc652a68c16e",
+            "2379a4843b92e69794ff19091ecbddd1eefd1d33bf38b1eefa2612bd55ee37e3",
         ),
     ),
     training_data=(
