@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from facekit import __version__
-from facekit.cli import clustering, evaluation, recognition, training, weights
+from facekit.cli import clustering, evaluation, gallery, recognition, training, weights
 from facekit.cli.common import DONE, FAILED, INTERRUPTED
 from facekit.errors import FacekitError
 
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     recognition.add_commands(commands)
+    gallery.add_commands(commands)
     clustering.add_commands(commands)
     evaluation.add_commands(commands)
     training.add_commands(commands)
