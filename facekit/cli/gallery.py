@@ -47,14 +47,16 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="also list names that may be one person, and photos that may show somebody else",
     )
-    remove = _add(commands, "remove", _remove, "erase a person from a gallery", weights=False)
-    remove.add_argument("name", metavar="NAME", help="who it is")
-    rename = _add(commands, "rename", _rename, "give a person another name", weights=False)
-    rename.add_argument("name", metavar="NAME", help="who it is")
-    rename.add_argument("new", metavar="NEW", help="the new name, which nobody may have")
-    merge = _add(commands, "merge", _merge, "join two names of one person", weights=False)
-    merge.add_argument("name", metavar="NAME", help="the name that disappears")
-    merge.add_argument("into", metavar="INTO", help="the name that stays")
+    for name, help_text, second in (
+        ("remove", "erase a person from a gallery", None),
+        ("rename", "give a person another name", ("new", "the new name, which nobody may have")),
+        ("merge", "join two names of one person", ("into", "the name that stays")),
+    ):
+        change = _add(commands, name, _change, help_text, weights=False)
+        change.set_defaults(change=name)
+        change.add_argument("name", metavar="NAME", help="who it is")
+        if second is not None:
+            change.add_argument(second[0], metavar=second[0].upper(), help=second[1])
     calibrate = _add(
         commands, "calibrate", _calibrate, "set how rarely a gallery may name a stranger"
     )
@@ -203,30 +205,23 @@ def _people(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _remove(options: argparse.Namespace) -> int:
+def _change(options: argparse.Namespace) -> int:
     from facekit.identification import Gallery
 
+    name = options.name
     with Gallery.open(options.gallery) as gallery:
-        photos = gallery.remove(options.name)
-    return _changed(options, photos, f"Erased {options.name}: {count(photos, 'photo')}")
-
-
-def _rename(options: argparse.Namespace) -> int:
-    from facekit.identification import Gallery
-
-    with Gallery.open(options.gallery) as gallery:
-        gallery.rename(options.name, options.new)
-        photos = len(gallery.photos(options.new))
-    return _changed(options, photos, f"{options.name} is now {options.new}")
-
-
-def _merge(options: argparse.Namespace) -> int:
-    from facekit.identification import Gallery
-
-    with Gallery.open(options.gallery) as gallery:
-        photos = gallery.merge(options.name, options.into)
-    moved = f"{count(photos, 'photo')} of {options.name} now under {options.into}"
-    return _changed(options, photos, moved)
+        if options.change == "remove":
+            photos = gallery.remove(name)
+            words = f"Erased {name}: {count(photos, 'photo')}"
+        elif options.change == "rename":
+            photos = len(gallery.photos(name))
+            gallery.rename(name, options.new)
+            words = f"{name} is now {options.new}"
+        else:
+            photos = gallery.merge(name, options.into)
+            words = f"{count(photos, 'photo')} of {name} now under {options.into}"
+    print(json.dumps({"name": name, "photos": photos}) if options.json else words)
+    return DONE
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -257,11 +252,6 @@ def _calibrate(options: argparse.Namespace) -> int:
     print(f"  for {count(photos, 'photo')} of {_persons(people)}, strategy {options.strategy}")
     print(f"  rests on {rests}")
     print(f"Kept with {options.gallery}: facekit recognize uses it, and follows later changes")
-    return DONE
-
-
-def _changed(options: argparse.Namespace, photos: int, words: str) -> int:
-    print(json.dumps({"name": options.name, "photos": photos}) if options.json else words)
     return DONE
 
 
