@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,3 +281,18 @@ def test_an_empty_gallery_says_so_once(
     photos = [str(hopper)] if command == "recognize" else []
     error = fails_with(capsys, command, str(gallery), *photos, "--weights", weights)
     assert "nobody is enrolled; facekit enroll adds people" in error
+
+
+def test_a_name_that_the_terminal_cannot_show_is_shown_escaped(gallery: Path) -> None:
+    with Gallery.open(gallery) as opened:
+        opened.rename("Grace", "Ren\udcff")
+    answer = subprocess.run(
+        [sys.executable, "-m", "facekit", "people", str(gallery)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert answer.returncode == DONE
+    assert "Ren\\udcff" in answer.stdout
+    assert answer.stderr == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.run is None:
         parser.print_help()
         return FAILED
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # The name of a folder may hold what the terminal cannot show; that must not end a command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if options.tensorflow and not options.verbose:
             _start_tensorflow_quietly()

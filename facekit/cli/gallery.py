@@ -10,18 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli.common import DONE, FAILED, add_command, add_json, add_weights, count, expanded
-from facekit.errors import (
-    EnrolmentWarning,
-    FileFormatError,
-    InvalidArgumentError,
-    NotFittedError,
-)
+from facekit.cli.opening import check_not_empty, weights_of
+from facekit.errors import EnrolmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from facekit.embedding.weights import WeightsRecord
     from facekit.enrolment import PhotoOutcome
-    from facekit.identification import Gallery, IdentityClassifier
-    from facekit.recognizer import FaceRecognizer
 
 
 def add_commands(commands: Any) -> None:
@@ -86,31 +79,6 @@ def _add(
     return command
 
 
-def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
-    """Returns a recogniser of the people in the gallery of a folder, calibrated as it says.
-
-    Args:
-        options: With ``weights``, which may be ``None``: then the gallery names them.
-        path: The folder.
-
-    Raises:
-        FacekitError: If the gallery cannot be used, has other weights, or holds nobody.
-    """
-    from facekit.embedding import Embedder
-    from facekit.identification import Gallery
-    from facekit.recognizer import FaceRecognizer
-
-    gallery = Gallery.open(path)
-    try:
-        weights, _ = _weights_of(gallery, options)
-        _check_not_empty(gallery)
-        classifier = _kept_classifier(gallery)
-        return FaceRecognizer(embedder=Embedder(weights), classifier=classifier, gallery=gallery)
-    except BaseException:
-        gallery.close()
-        raise
-
-
 def _enroll(options: argparse.Namespace) -> int:
     from facekit.embedding import Embedder
     from facekit.embedding.weights import DEFAULT_WEIGHTS
@@ -126,7 +94,7 @@ def _enroll(options: argparse.Namespace) -> int:
     weights = options.weights or DEFAULT_WEIGHTS
     if path.exists():
         with Gallery.open(path) as gallery:
-            weights, _ = _weights_of(gallery, options)
+            weights, _ = weights_of(gallery, options)
     elif not path.resolve().parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
     # In memory first: if no photo can be used, no gallery is made.
@@ -174,7 +142,7 @@ def _people(options: argparse.Namespace) -> int:
         people = gallery.people
         answer: dict[str, Any] = {"weights": gallery.weights, "people": people}
         if options.check:
-            threshold = _weights_of(gallery, options)[1].threshold()
+            threshold = weights_of(gallery, options)[1].threshold()
             answer["duplicates"] = [pair._asdict() for pair in gallery.duplicates(threshold)]
             answer["outliers"] = [
                 {
@@ -228,8 +196,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     from facekit.identification import Gallery, IdentityClassifier
 
     with Gallery.open(options.gallery) as gallery:
-        table = _weights_of(gallery, options)[1].distances
-        _check_not_empty(gallery)
+        table = weights_of(gallery, options)[1].distances
+        check_not_empty(gallery)
         classifier = IdentityClassifier(
             options.strategy, unknown=options.unknown, distances=table
         ).fit_enrolled(gallery.enrolled())
@@ -253,48 +221,6 @@ def _calibrate(options: argparse.Namespace) -> int:
     print(f"  rests on {rests}")
     print(f"Kept with {options.gallery}: facekit recognize uses it, and follows later changes")
     return DONE
-
-
-def _weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, WeightsRecord]:
-    """Returns what to call the gallery's weights, and what is known about them."""
-    from facekit.embedding.reading import read_weights
-    from facekit.embedding.weights import REGISTRY
-
-    name = options.weights or gallery.weights.rpartition("@")[0]
-    if name in REGISTRY:
-        record = REGISTRY[name]
-    elif options.weights:
-        record, _ = read_weights(name)
-    else:
-        raise InvalidArgumentError(
-            f"{gallery.path}: was made with the weights {gallery.weights}, which are not known by "
-            "name; give their file with --weights"
-        )
-    if record.identity != gallery.weights:
-        raise InvalidArgumentError(
-            f"{gallery.path}: was made with the weights {gallery.weights}, the embedder has "
-            f"{record.identity}; their embeddings cannot be compared"
-        )
-    return name, record
-
-
-def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
-    from facekit.identification import IdentityClassifier
-
-    kept = gallery.settings.get("calibration")
-    if kept is None:
-        return None
-    try:
-        return IdentityClassifier(kept["strategy"], unknown=kept["unknown"])
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(
-            f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"
-        ) from error
-
-
-def _check_not_empty(gallery: Gallery) -> None:
-    if not len(gallery):
-        raise NotFittedError(f"{gallery.path}: nobody is enrolled; facekit enroll adds people")
 
 
 def _line(outcome: PhotoOutcome) -> str:

@@ -21,7 +21,7 @@ from facekit.cli.common import (
     for_each_photo,
     place,
 )
-from facekit.cli.gallery import open_recognizer
+from facekit.cli.opening import open_recognizer
 from facekit.errors import EnrolmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
