@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
@@ -199,6 +200,20 @@ def test_a_calibration_is_kept_and_used(
     (face,) = json.loads(capsys.readouterr().out)["faces"]
     assert face["name"] == "Grace"
     assert face["threshold"] > first["threshold"]
+
+
+def test_many_people_refine_the_calibration(tmp_path: Path, capsys: Output) -> None:
+    path, record = tmp_path / "people", REGISTRY[DEFAULT_WEIGHTS]
+    size = record.architecture.embedding_size
+    embeddings = np.random.default_rng(0).normal(size=(40, size))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    names = [f"person {number}" for number in range(40)]
+    with Gallery.create(path, record.identity, size) as opened:
+        opened.extend(names, embeddings, names)
+    assert main(["calibrate", str(path)]) == DONE
+    printed = capsys.readouterr().out
+    assert "for 40 photos of 40 people, strategy centroid" in printed
+    assert "table of distances and 40 of the gallery's own photos, which shift it by +" in printed
 
 
 def test_a_damaged_calibration_is_said(
