@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from facekit import __version__
-from facekit.cli import clustering, evaluation, recognition, training, weights
+from facekit.cli import clustering, evaluation, gallery, recognition, training, weights
 from facekit.cli.common import DONE, FAILED, INTERRUPTED
 from facekit.errors import FacekitError
 
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.run is None:
         parser.print_help()
         return FAILED
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # The name of a folder may hold what the terminal cannot show; that must not end a command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if options.tensorflow and not options.verbose:
             _start_tensorflow_quietly()
@@ -81,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     recognition.add_commands(commands)
+    gallery.add_commands(commands)
     clustering.add_commands(commands)
     evaluation.add_commands(commands)
     training.add_commands(commands)

@@ -84,7 +84,7 @@ def for_each_photo(
     Returns:
         The exit code.
     """
-    photos = _expanded(options.photos)
+    photos = expanded(options.photos)
     names = _output_names(photos)
     failures = 0
     # A bar and lines of text on one terminal would tear each other apart.
@@ -113,7 +113,8 @@ def for_each_photo(
     return FAILED if failures else DONE
 
 
-def _expanded(photos: Sequence[Path]) -> list[Path]:
+def expanded(photos: Sequence[Path]) -> list[Path]:
+    """Returns the photos, with the pictures right inside a folder in place of the folder."""
     from facekit.imaging import list_images
 
     # A folder without pictures stays in the list, to be reported like any other bad photo.

@@ -21,6 +21,7 @@ from facekit.cli.common import (
     for_each_photo,
     place,
 )
+from facekit.cli.opening import open_recognizer
 from facekit.errors import EnrolmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -76,8 +77,16 @@ def _add_fit(commands: Any) -> None:
 
 def _add_recognize(commands: Any) -> None:
     command = add_command(commands, "recognize", _recognize, "name the people in photos")
-    command.add_argument("model", type=Path, help="a file that 'facekit fit' wrote")
+    command.add_argument(
+        "model",
+        type=Path,
+        metavar="GALLERY|FILE",
+        help="a gallery of 'facekit enroll', or a file that 'facekit fit' wrote",
+    )
     add_photos(command)
+    command.add_argument(
+        "--any-quality", action="store_true", help="name poor pictures of faces as well"
+    )
     add_weights(command)
     add_json(command, "one object a photo, one a line")
 
@@ -145,13 +154,19 @@ def _fit(options: argparse.Namespace) -> int:
 def _recognize(options: argparse.Namespace) -> int:
     from facekit.recognizer import FaceRecognizer
 
-    recognizer = FaceRecognizer.load(options.model, embedder=chosen_embedder(options))
+    if options.model.is_dir():
+        recognizer = open_recognizer(options, options.model)
+    else:
+        recognizer = FaceRecognizer.load(options.model, embedder=chosen_embedder(options))
+    if options.any_quality:
+        recognizer.quality = None
 
     def describe(result: RecognizedFace) -> str:
         problems = "".join(f"; {problem}" for problem in result.problems)
         return f"{result.label}, distance {result.distance:.2f}, {place(result.face)}{problems}"
 
-    return for_each_photo(options, recognizer.recognize, describe)
+    with recognizer.gallery:
+        return for_each_photo(options, recognizer.recognize, describe)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -92,7 +92,7 @@ class Store:
         """Opens the one in a folder; see :meth:`facekit.Gallery.open`."""
         if not (path / _CATALOGUE).is_file():
             what = "is no gallery" if path.exists() else "no such gallery"
-            raise FileFormatError(f"{path}: {what}; make one with Gallery.create")
+            raise FileFormatError(f"{path}: {what}; make one with Gallery.create or facekit enroll")
         catalogue = Catalogue(path / _CATALOGUE, timeout)
         try:
             # With the lock, so that no other process changes what is looked at.

@@ -1,0 +1,232 @@
+"""The commands about a gallery: enroll, people, remove, rename, merge and calibrate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import DONE, FAILED, add_command, add_json, add_weights, count, expanded
+from facekit.cli.opening import check_not_empty, weights_of
+from facekit.errors import EnrolmentWarning, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from facekit.enrolment import PhotoOutcome
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the commands to the parser's."""
+    enroll = _add(commands, "enroll", _enroll, "add people to a gallery, which is made if need be")
+    enroll.add_argument("name", nargs="?", metavar="NAME", help="whom the photos show")
+    enroll.add_argument(
+        "photos", nargs="*", type=Path, metavar="PHOTO", help="a photo, or a folder of photos"
+    )
+    enroll.add_argument(
+        "--from",
+        dest="folder",
+        type=Path,
+        metavar="FOLDER",
+        help="enrol the people of this folder, which holds a folder of photos for each",
+    )
+    enroll.add_argument(
+        "--any-quality", action="store_true", help="enrol poor pictures of faces as well"
+    )
+    people = _add(commands, "people", _people, "list who is enrolled in a gallery")
+    people.add_argument(
+        "--check",
+        action="store_true",
+        help="also list names that may be one person, and photos that may show somebody else",
+    )
+    for name, help_text, second in (
+        ("remove", "erase a person from a gallery", None),
+        ("rename", "give a person another name", ("new", "the new name, which nobody may have")),
+        ("merge", "join two names of one person", ("into", "the name that stays")),
+    ):
+        change = _add(commands, name, _change, help_text, weights=False)
+        change.set_defaults(change=name)
+        change.add_argument("name", metavar="NAME", help="who it is")
+        if second is not None:
+            change.add_argument(second[0], metavar=second[0].upper(), help=second[1])
+    calibrate = _add(
+        commands, "calibrate", _calibrate, "set how rarely a gallery may name a stranger"
+    )
+    calibrate.add_argument(
+        "--unknown",
+        type=float,
+        default=0.001,
+        metavar="RATE",
+        help="the share of strangers' faces that may get a name; default: %(default)s",
+    )
+    calibrate.add_argument(
+        "--strategy",
+        choices=("svm", "nearest", "centroid"),
+        default="centroid",
+        help="how a face is compared; default: %(default)s",
+    )
+
+
+def _add(
+    commands: Any, name: str, run: Any, help_text: str, *, weights: bool = True
+) -> argparse.ArgumentParser:
+    command = add_command(commands, name, run, help_text)
+    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the folder of the gallery")
+    if weights:
+        add_weights(command)
+    add_json(command, "one object")
+    return command
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    from facekit.embedding import Embedder
+    from facekit.embedding.weights import DEFAULT_WEIGHTS
+    from facekit.identification import Gallery, IdentityClassifier
+    from facekit.quality import QualityGate
+    from facekit.recognizer import FaceRecognizer
+
+    path: Path = options.gallery
+    if (options.folder is None) == (not options.photos):
+        raise InvalidArgumentError("give either NAME and at least one PHOTO, or --from FOLDER")
+    if options.folder is not None and options.name is not None:
+        raise InvalidArgumentError("with --from FOLDER the folders give the names, not NAME")
+    weights = options.weights or DEFAULT_WEIGHTS
+    if path.exists():
+        with Gallery.open(path) as gallery:
+            weights, _ = weights_of(gallery, options)
+    elif not path.resolve().parent.is_dir():
+        raise InvalidArgumentError(f"{path}: its folder does not exist")
+    # In memory first: if no photo can be used, no gallery is made.
+    found = FaceRecognizer(
+        embedder=Embedder(weights),
+        classifier=IdentityClassifier("nearest", threshold=2.0),
+        quality=None if options.any_quality else QualityGate(),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EnrolmentWarning)
+        found.fit(options.folder or {options.name: expanded(options.photos)})
+    photos, embeddings = found.gallery.content()
+    identity, size = found.embedder.record.identity, found.embedder.embedding_size
+    there = path.exists()
+    with (
+        Gallery.open(path, weights=identity) if there else Gallery.create(path, identity, size)
+    ) as gallery:
+        gallery.extend([photo.person for photo in photos], embeddings, photos)
+        enrolled = gallery.people
+    outcomes, people = found.report_.outcomes, found.report_.people
+    if options.json:
+        listed = [
+            {"image": o.source, "person": o.person, "status": o.status, "detail": o.detail}
+            for o in outcomes
+        ]
+        print(json.dumps({"gallery": str(path), "people": people, "photos": listed}))
+    else:
+        for outcome in outcomes:
+            print(_line(outcome))
+        print(
+            f"{count(len(photos), 'photo')} of {_persons(sum(map(bool, people.values())))} "
+            f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
+            f"{_persons(len(enrolled))}"
+        )
+    unreadable = sum(outcome.status == "unreadable" for outcome in outcomes)
+    if unreadable:
+        print(f"facekit: {unreadable} of {len(outcomes)} photos could not be read", file=sys.stderr)
+    return FAILED if unreadable else DONE
+
+
+def _people(options: argparse.Namespace) -> int:
+    from facekit.identification import Gallery
+
+    with Gallery.open(options.gallery) as gallery:
+        people = gallery.people
+        answer: dict[str, Any] = {"weights": gallery.weights, "people": people}
+        if options.check:
+            threshold = weights_of(gallery, options)[1].threshold()
+            answer["duplicates"] = [pair._asdict() for pair in gallery.duplicates(threshold)]
+            answer["outliers"] = [
+                {
+                    "person": odd.photo.person,
+                    "image": odd.photo.source,
+                    "distance": odd.distance,
+                    "resembles": odd.resembles,
+                }
+                for odd in gallery.outliers(threshold)
+            ]
+    if options.json:
+        print(json.dumps(answer))
+        return DONE
+    width = max(map(len, ["person", *people]))
+    print(f"{'person':{width}}  photos")
+    for name, number in people.items():
+        print(f"{name:{width}}  {number:6,}")
+    for pair in answer.get("duplicates", ()):
+        print(f"one person? {pair['first']} and {pair['second']}, distance {pair['distance']:.2f}")
+    for odd in answer.get("outliers", ()):
+        resembles = f", resembles {odd['resembles']}" if odd["resembles"] else ""
+        print(
+            f"somebody else? {odd['image']} ({odd['person']}), distance "
+            f"{odd['distance']:.2f}{resembles}"
+        )
+    if options.check and not answer["duplicates"] and not answer["outliers"]:
+        print("No name and no photo looks wrong.")
+    return DONE
+
+
+def _change(options: argparse.Namespace) -> int:
+    from facekit.identification import Gallery
+
+    name = options.name
+    with Gallery.open(options.gallery) as gallery:
+        if options.change == "remove":
+            photos = gallery.remove(name)
+            words = f"Erased {name}: {count(photos, 'photo')}"
+        elif options.change == "rename":
+            photos = len(gallery.photos(name))
+            gallery.rename(name, options.new)
+            words = f"{name} is now {options.new}"
+        else:
+            photos = gallery.merge(name, options.into)
+            words = f"{count(photos, 'photo')} of {name} now under {options.into}"
+    print(json.dumps({"name": name, "photos": photos}) if options.json else words)
+    return DONE
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from facekit.identification import Gallery, IdentityClassifier
+
+    with Gallery.open(options.gallery) as gallery:
+        table = weights_of(gallery, options)[1].distances
+        check_not_empty(gallery)
+        classifier = IdentityClassifier(
+            options.strategy, unknown=options.unknown, distances=table
+        ).fit_enrolled(gallery.enrolled())
+        found, people, photos = classifier.calibration_, len(gallery.people), len(gallery)
+        chosen = {"strategy": options.strategy, "unknown": options.unknown}
+        gallery.set_settings({**gallery.settings, "calibration": chosen})
+    assert found is not None
+    if options.json:
+        numbers = {"threshold": found.threshold, "shift": found.shift, "probes": found.probes}
+        print(json.dumps({**chosen, **numbers, "people": people, "photos": photos}))
+        return DONE
+    own = f"{found.probes:,} of the gallery's own photos"
+    if table is None:
+        rests = own
+    elif found.probes:
+        rests = f"the weights' table of distances and {own}, which shift it by {found.shift:+.3f}"
+    else:
+        rests = "the weights' table of distances; there are too few people to refine it"
+    print(f"threshold {found.threshold:.3f}: about {options.unknown:.2%} of strangers get a name")
+    print(f"  for {count(photos, 'photo')} of {_persons(people)}, strategy {options.strategy}")
+    print(f"  rests on {rests}")
+    print(f"Kept with {options.gallery}: facekit recognize uses it, and follows later changes")
+    return DONE
+
+
+def _line(outcome: PhotoOutcome) -> str:
+    detail = f"; {outcome.detail}" if outcome.detail else ""
+    return f"{outcome.source} ({outcome.person or 'nobody'}): {outcome.status}{detail}"
+
+
+def _persons(number: int) -> str:
+    return f"{number:,} {'person' if number == 1 else 'people'}"

@@ -1,0 +1,94 @@
+"""Opening a gallery for a command: with the weights and the calibration that it names."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facekit.errors import FileFormatError, InvalidArgumentError, NotFittedError
+
+if TYPE_CHECKING:
+    from facekit.embedding.weights import WeightsRecord
+    from facekit.identification import Gallery, IdentityClassifier
+    from facekit.recognizer import FaceRecognizer
+
+
+def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
+    """Returns a recogniser of the people in the gallery of a folder, calibrated as it says.
+
+    Args:
+        options: With ``weights``, which may be ``None``: then the gallery names them.
+        path: The folder.
+
+    Raises:
+        FacekitError: If the gallery cannot be used, has other weights, or holds nobody.
+    """
+    from facekit.embedding import Embedder
+    from facekit.identification import Gallery
+    from facekit.recognizer import FaceRecognizer
+
+    gallery = Gallery.open(path)
+    try:
+        weights, _ = weights_of(gallery, options)
+        check_not_empty(gallery)
+        classifier = _kept_classifier(gallery)
+        return FaceRecognizer(embedder=Embedder(weights), classifier=classifier, gallery=gallery)
+    except BaseException:
+        gallery.close()
+        raise
+
+
+def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, WeightsRecord]:
+    """Returns what to call the weights of a gallery, and what is known about them.
+
+    Args:
+        gallery: The gallery.
+        options: With ``weights``, which may be ``None``: then the gallery names them.
+
+    Raises:
+        InvalidArgumentError: If the gallery has other weights, or its own are not known by name.
+    """
+    from facekit.embedding.reading import read_weights
+    from facekit.embedding.weights import REGISTRY
+
+    name = options.weights or gallery.weights.rpartition("@")[0]
+    if name in REGISTRY:
+        record = REGISTRY[name]
+    elif options.weights:
+        record, _ = read_weights(name)
+    else:
+        raise InvalidArgumentError(
+            f"{gallery.path}: was made with the weights {gallery.weights}, which are not known by "
+            "name; give their file with --weights"
+        )
+    if record.identity != gallery.weights:
+        raise InvalidArgumentError(
+            f"{gallery.path}: was made with the weights {gallery.weights}, the embedder has "
+            f"{record.identity}; their embeddings cannot be compared"
+        )
+    return name, record
+
+
+def check_not_empty(gallery: Gallery) -> None:
+    """Raises an error if nobody is enrolled.
+
+    Raises:
+        NotFittedError: If so.
+    """
+    if not len(gallery):
+        raise NotFittedError(f"{gallery.path}: nobody is enrolled; facekit enroll adds people")
+
+
+def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
+    from facekit.identification import IdentityClassifier
+
+    kept = gallery.settings.get("calibration")
+    if kept is None:
+        return None
+    try:
+        return IdentityClassifier(kept["strategy"], unknown=kept["unknown"])
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(
+            f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"
+        ) from error
