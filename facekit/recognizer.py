@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import warnings
@@ -567,7 +568,8 @@ class FaceRecognizer:
             outcomes.append(outcome)
             if picture is not None and face is not None:
                 usable.append(candidate)
-                photos.append(PhotoSource(candidate.label, box=face.box))
+                digest = _digest(candidate.source)
+                photos.append(PhotoSource(candidate.label, sha256=digest, box=face.box))
                 aligned.append(picture)
         report = EnrolmentReport(tuple(outcomes))
         if not usable:
@@ -609,6 +611,13 @@ class FaceRecognizer:
 
     def _problems(self, pixels: RGBImage, face: Face) -> tuple[str, ...]:
         return () if self.quality is None else self.quality.assess(pixels, face).problems
+
+
+def _digest(source: ImageSource | None) -> str | None:
+    """Returns the SHA-256 of a photo's file; pictures that are no file have none."""
+    if isinstance(source, str | os.PathLike):
+        return storage.sha256(Path(source))
+    return hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else None
 
 
 def _named(

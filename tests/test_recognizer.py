@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import subprocess
@@ -403,3 +404,19 @@ def test_another_process_gives_the_same_answers_to_the_bit(
         check=True,
     )
     assert answer.stdout.strip() == repr(recognizer.recognize(photo))
+
+
+def test_the_gallery_knows_where_an_embedding_comes_from(
+    recognizer: FaceRecognizer, hopper: Path, astronaut: Path
+) -> None:
+    recognizer.fit(
+        {"Grace": hopper, "Eileen": [astronaut.read_bytes(), load_image(astronaut)]}, progress=False
+    )
+    (grace,) = recognizer.gallery.photos("Grace")
+    of_file, of_array = recognizer.gallery.photos("Eileen")
+    assert grace.source == str(hopper)
+    assert grace.sha256 == hashlib.sha256(hopper.read_bytes()).hexdigest()
+    assert of_file.sha256 == hashlib.sha256(astronaut.read_bytes()).hexdigest()
+    assert of_array.sha256 is None
+    (face,) = recognizer.detector.detect(hopper)
+    assert grace.box == pytest.approx(face.box)
