@@ -1,0 +1,170 @@
+"""Measures identification among strangers, on LFW and on five celebrities.
+
+    python benchmarks/identification.py lfw five_celebrities --cache embeddings/
+
+LFW: of each person with three or more photos two are enrolled; the rest are looked up, and so are
+all people who are not enrolled, the strangers. In each photo the face nearest to the middle counts.
+Five celebrities: ``train`` is enrolled, ``val`` is looked up, and every face in LFW is a stranger,
+except in photos of these five.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from embedding_cache import EmbeddedFaces, embed_folder
+from sklearn.svm import SVC
+
+from facekit import Embedder, IdentityClassifier
+
+STRATEGIES = ("svm", "nearest", "centroid")
+TARGETS = (0.01, 0.001)
+# How LFW spells those of the five that it holds; the other folder spells the first differently.
+CELEBRITIES = ("Ben_Affleck", "Elton_John", "Jerry_Seinfeld", "Madonna", "Mindy_Kaling")
+
+
+class Answers(NamedTuple):
+    """What a classifier says: scores are high if it is sure.
+
+    Attributes:
+        right: Whether the candidate is the person, for the people enrolled.
+        known: The scores of the people enrolled.
+        strangers: The scores of the strangers.
+    """
+
+    right: np.ndarray
+    known: np.ndarray
+    strangers: np.ndarray
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lfw", type=Path)
+    parser.add_argument("celebrities", type=Path)
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the embeddings here")
+    options = parser.parse_args()
+    embedder = Embedder()
+    lfw = _embedded(options.lfw, embedder, options.cache, "lfw")
+    train, val = (
+        _embedded(options.celebrities / part, embedder, options.cache, f"five_{part}")
+        for part in ("train", "val")
+    )
+    _five(train, val, lfw, embedder)
+    _lfw(lfw, embedder)
+
+
+def _embedded(folder: Path, embedder: Embedder, cache: Path | None, name: str) -> EmbeddedFaces:
+    return embed_folder(folder, embedder, None if cache is None else cache / f"{name}.npz")
+
+
+def _lfw(lfw: EmbeddedFaces, embedder: Embedder) -> None:
+    faces = lfw.only(lfw.central)
+    people, counts = np.unique(faces.people, return_counts=True)
+    chosen = np.isin(faces.people, people[counts >= 3])
+    # The faces are sorted by person: how many of the same person came before.
+    position = np.arange(len(chosen)) - np.searchsorted(faces.people, faces.people)
+    enrolled = faces.only(chosen & (position < 2))
+    known, strangers = faces.only(chosen & (position >= 2)), faces.only(~chosen)
+    print(
+        f"LFW: {len(np.unique(enrolled.people))} people enrolled with two photos each, "
+        f"{len(known.people)} more photos of them, {len(strangers.people):,} of strangers",
+        flush=True,
+    )
+    print("DIR: share of the enrolled people's photos that get the right name")
+    print("thresholds from the strangers themselves:", flush=True)
+    for strategy in STRATEGIES:
+        classifier = IdentityClassifier(strategy, threshold=None)
+        classifier.fit(enrolled.embeddings, enrolled.people)
+        _print_rates(strategy, _by_distance(classifier, known, strangers))
+    print("thresholds from the target:", flush=True)
+    for strategy in STRATEGIES:
+        for target in TARGETS:
+            classifier = IdentityClassifier(
+                strategy, unknown=target, distances=embedder.record.distances
+            ).fit(enrolled.embeddings, enrolled.people)
+            _print_accepted(f"{strategy}, target {target:.1%}", classifier, known, strangers)
+    print("nearest neighbour with a fixed distance, the record's for pairs:", flush=True)
+    for rate, threshold in sorted(embedder.record.thresholds.items()):
+        classifier = IdentityClassifier("nearest", threshold=threshold)
+        classifier.fit(enrolled.embeddings, enrolled.people)
+        _print_accepted(f"one pair in {1 / rate:,.0f}", classifier, known, strangers)
+    plain = SVC(kernel="linear", probability=True, random_state=0)
+    plain.fit(enrolled.embeddings, enrolled.people)
+    chances = plain.predict_proba(known.embeddings)
+    answers = Answers(
+        plain.predict(known.embeddings) == known.people,
+        chances.max(axis=1),
+        plain.predict_proba(strangers.embeddings).max(axis=1),
+    )
+    _print_rates("plain SVM, probability", answers)
+
+
+def _by_distance(
+    classifier: IdentityClassifier, known: EmbeddedFaces, strangers: EmbeddedFaces
+) -> Answers:
+    found = classifier.identify(known.embeddings)
+    return Answers(
+        found.candidate == known.people,
+        -found.distance,
+        -classifier.identify(strangers.embeddings).distance,
+    )
+
+
+def _print_rates(name: str, answers: Answers) -> None:
+    shown = []
+    for target in TARGETS:
+        # So many strangers may be accepted; those above the next one's score are.
+        allowed = int(target * len(answers.strangers))
+        threshold = np.sort(answers.strangers)[::-1][allowed]
+        named = answers.right & (answers.known > threshold)
+        shown.append(f"DIR {named.mean():.1%} at {target:.1%} ({allowed} strangers)")
+    print(f"  {name}: {answers.right.mean():.1%} without refusals, {', '.join(shown)}", flush=True)
+
+
+def _print_accepted(
+    name: str, classifier: IdentityClassifier, known: EmbeddedFaces, strangers: EmbeddedFaces
+) -> None:
+    answers = _by_distance(classifier, known, strangers)
+    accepted = answers.strangers >= -classifier.threshold_
+    named = answers.right & (answers.known >= -classifier.threshold_)
+    print(
+        f"  {name}: threshold {classifier.threshold_:.3f}, strangers accepted {accepted.sum()} "
+        f"of {len(accepted):,} ({accepted.mean():.2%}), DIR {named.mean():.1%}",
+        flush=True,
+    )
+
+
+def _five(train: EmbeddedFaces, val: EmbeddedFaces, lfw: EmbeddedFaces, embedder: Embedder) -> None:
+    train, val = train.only(train.central), val.only(val.central)
+    strangers = lfw.only(~np.isin(lfw.people, CELEBRITIES))
+    print(
+        f"five celebrities: {len(train.people)} photos enrolled, {len(val.people)} looked up, "
+        f"{len(strangers.people):,} faces of strangers",
+        flush=True,
+    )
+    record = embedder.record
+    default = IdentityClassifier(threshold=record.threshold(0.001), distances=record.distances)
+    classifiers = {"default of FaceRecognizer": default} | {
+        f"{strategy}, target {target:.1%}": IdentityClassifier(
+            strategy, unknown=target, distances=record.distances
+        )
+        for strategy in STRATEGIES
+        for target in TARGETS
+    }
+    for name, classifier in classifiers.items():
+        classifier.fit(train.embeddings, train.people)
+        answers = _by_distance(classifier, val, strangers)
+        named = answers.right & (answers.known >= -classifier.threshold_)
+        accepted = answers.strangers >= -classifier.threshold_
+        print(
+            f"  {name}: threshold {classifier.threshold_:.3f}, {named.sum()} right, strangers "
+            f"accepted {accepted.sum()} ({accepted.mean():.2%})",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
