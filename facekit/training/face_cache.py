@@ -167,18 +167,19 @@ class FaceCache:
             raise self._damaged(str(error)) from error
 
     def _create(self, connection: sqlite3.Connection, settings: str) -> None:
-        if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise FileFormatError(f"{self.path}: is another program's file, not a cache of faces")
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
         with connection:
             connection.execute("BEGIN IMMEDIATE")
+            # Asked again now that nobody else can write: another may have made it in the meantime.
+            if connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION:
+                return
+            if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                raise FileFormatError(
+                    f"{self.path}: is another program's file, not a cache of faces"
+                )
             for table in _TABLES:
                 connection.execute(table)
-            # Another process may have made the same file in the meantime.
-            connection.execute(
-                "INSERT INTO settings SELECT ? WHERE NOT EXISTS (SELECT 1 FROM settings)",
-                (settings,),
-            )
+            connection.execute("INSERT INTO settings VALUES (?)", (settings,))
             connection.execute(f"PRAGMA user_version = {_FORMAT_VERSION}")
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
