@@ -1,9 +1,7 @@
-"""What must hold of identification whoever is enrolled, and while others are being enrolled."""
+"""What must hold of identification whoever is enrolled."""
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,36 +100,3 @@ def test_enrolled_and_removed_is_as_if_never(seed: int) -> None:
     assert list(first.predict(probes)) == list(second.predict(probes))
     assert first.threshold_ == second.threshold_
     assert galleries[0].people == galleries[1].people
-
-
-def test_threads_identify_while_others_are_enrolled_and_removed(tmp_path: Path) -> None:
-    X, names, _ = people(3)
-    rng = np.random.default_rng(4)
-    others = unit(rng.normal(size=(40, SIZE)))
-    failures: list[BaseException] = []
-    done = threading.Event()
-    with Gallery.create(tmp_path / "people", "example@1", SIZE) as gallery:
-        gallery.extend(list(names), X, ["photo"] * len(X))
-
-        def identify() -> None:
-            try:
-                while not done.is_set():
-                    fitted = classifier("nearest").fit_enrolled(gallery.enrolled())
-                    assert list(fitted.predict(X)) == list(names)
-                    assert [near[0].person for near in gallery.search(X, 1)] == list(names)
-            except BaseException as error:  # noqa: BLE001 - a thread's failure is told below
-                failures.append(error)
-
-        threads = [threading.Thread(target=identify) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for number, row in enumerate(others):
-            gallery.enroll(f"passer-by {number}", row[None], ["photo"])
-            if number % 2:
-                gallery.remove(f"passer-by {number - 1}")
-        done.set()
-        for thread in threads:
-            thread.join()
-        assert not failures, failures[0]
-        gallery.check()
-        assert len(gallery) == len(X) + 20
