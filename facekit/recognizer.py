@@ -80,8 +80,9 @@ class FaceRecognizer:
         detector: Finds the faces.
         aligner: Cuts them out; by default the one that the weights were trained with.
         embedder: Embeds them.
-        classifier: Names them; it is cloned, not changed. By default a linear SVM with a threshold
-            at which the weights accept one pair of strangers in a thousand.
+        classifier: Names them; it is cloned, not changed. By default the one that ``facekit
+            calibrate`` chose for the gallery, or else a linear SVM with a threshold at which the
+            weights accept one pair of strangers in a thousand.
             ``IdentityClassifier("centroid", unknown=0.001)`` aims at one face of a stranger in a
             thousand instead, whoever is enrolled.
         quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
@@ -123,15 +124,17 @@ class FaceRecognizer:
                 f"aligner gives pictures of side {self.aligner.size}, the embedder reads "
                 f"{self.embedder.input_size}"
             )
-        self.classifier = classifier or IdentityClassifier(
-            threshold=self.embedder.record.threshold()
-        )
-        if self.classifier.threshold is None:
+        if classifier is not None and classifier.threshold is None:
             raise InvalidArgumentError(
                 "classifier needs a threshold: without one every stranger gets somebody's name"
             )
         self.quality = quality
         self.gallery = self._opened(gallery)
+        self.classifier = (
+            classifier
+            or _kept_classifier(self.gallery)
+            or IdentityClassifier(threshold=self.embedder.record.threshold())
+        )
         self.report_ = EnrolmentReport(())
         self._fitted: _Fitted | None = None
         self._shift: tuple[float, int] | None = None
@@ -611,6 +614,18 @@ class FaceRecognizer:
 
     def _problems(self, pixels: RGBImage, face: Face) -> tuple[str, ...]:
         return () if self.quality is None else self.quality.assess(pixels, face).problems
+
+
+def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
+    kept = gallery.settings.get("calibration")
+    if kept is None:
+        return None
+    try:
+        return IdentityClassifier(kept["strategy"], unknown=kept["unknown"])
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(
+            f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"
+        ) from error
 
 
 def _digest(source: ImageSource | None) -> str | None:

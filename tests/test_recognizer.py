@@ -22,6 +22,7 @@ from facekit import (
     EnrolmentWarning,
     FaceRecognizer,
     FileFormatError,
+    Gallery,
     IdentityClassifier,
     ImageError,
     InvalidArgumentError,
@@ -420,3 +421,13 @@ def test_the_gallery_knows_where_an_embedding_comes_from(
     assert of_array.sha256 is None
     (face,) = recognizer.detector.detect(hopper)
     assert grace.box == pytest.approx(face.box)
+
+
+def test_the_calibration_that_a_gallery_keeps_is_used(recognizer: FaceRecognizer) -> None:
+    gallery = Gallery(recognizer.embedder.record.identity, recognizer.embedder.embedding_size)
+    gallery.set_settings({"calibration": {"strategy": "centroid", "unknown": 0.02}})
+    kept = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery).classifier
+    assert (kept.strategy, kept.unknown, kept.threshold) == ("centroid", 0.02, "auto")
+    own = IdentityClassifier("nearest", threshold=0.5)
+    chosen = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery, classifier=own)
+    assert chosen.classifier.strategy == "nearest"

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facekit.errors import FileFormatError, InvalidArgumentError, NotFittedError
+from facekit.errors import InvalidArgumentError, NotFittedError
 
 if TYPE_CHECKING:
     from facekit.embedding.weights import WeightsRecord
-    from facekit.identification import Gallery, IdentityClassifier
+    from facekit.identification import Gallery
     from facekit.recognizer import FaceRecognizer
 
 
@@ -32,8 +32,7 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
     try:
         weights, _ = weights_of(gallery, options)
         check_not_empty(gallery)
-        classifier = _kept_classifier(gallery)
-        return FaceRecognizer(embedder=Embedder(weights), classifier=classifier, gallery=gallery)
+        return FaceRecognizer(embedder=Embedder(weights), gallery=gallery)
     except BaseException:
         gallery.close()
         raise
@@ -78,17 +77,3 @@ def check_not_empty(gallery: Gallery) -> None:
     """
     if not len(gallery):
         raise NotFittedError(f"{gallery.path}: nobody is enrolled; facekit enroll adds people")
-
-
-def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
-    from facekit.identification import IdentityClassifier
-
-    kept = gallery.settings.get("calibration")
-    if kept is None:
-        return None
-    try:
-        return IdentityClassifier(kept["strategy"], unknown=kept["unknown"])
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(
-            f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"
-        ) from error
