@@ -42,7 +42,7 @@ def main() -> None:
     gallery = recognizer.gallery
     thresholds = recognizer.embedder.record.thresholds
     for strategy in ("svm", "nearest"):
-        classifier = IdentityClassifier(strategy).fit(gallery.embeddings, np.array(gallery.names))
+        classifier = IdentityClassifier(strategy, threshold=2.0).fit_enrolled(gallery.enrolled())
         distances = classifier.identify(embeddings).distance
         for rate, threshold in sorted(thresholds.items()):
             named = distances <= threshold
