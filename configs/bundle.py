@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facekit import Embedder, storage
+from facekit import Aligner, Embedder, storage
 from facekit.embedding.weights import record_for
 from facekit.storage import sha256
 
@@ -35,10 +35,12 @@ def main() -> None:
     options = parser.parse_args()
     embedder = Embedder(options.embedder)
     record = record_for(NAME)
-    for name in ("architecture", "alignment"):
-        found, expected = getattr(embedder.record, name), getattr(record, name)
+    for found, expected in (
+        (embedder.record.architecture, record.architecture),
+        (embedder.aligner(), Aligner(**record.alignment)),
+    ):
         if found != expected:
-            raise SystemExit(f"{options.embedder}: {name} is {found}, the registry has {expected}")
+            raise SystemExit(f"{options.embedder}: has {found}, the registry {expected}")
     embedder.record = dataclasses.replace(record, files=())
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{NAME}.safetensors"

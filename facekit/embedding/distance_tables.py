@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from facekit.distances import DistanceTable
 
+_RATES = (3e-05, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
+
 FACENET_VGGFACE2 = DistanceTable(
     photos=(1, 2, 4, 8, 16),
-    rates=(3e-05, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99),
+    rates=_RATES,
     strangers={
         "nearest": (
             (
@@ -332,21 +334,7 @@ FACEKIT_SMALL = DistanceTable(
         1,
         2,
     ),
-    rates=(
-        3e-05,
-        0.0001,
-        0.0003,
-        0.001,
-        0.003,
-        0.01,
-        0.03,
-        0.1,
-        0.3,
-        0.5,
-        0.7,
-        0.9,
-        0.99,
-    ),
+    rates=_RATES,
     strangers={
         "nearest": (
             (

@@ -18,6 +18,7 @@ from facekit.embedding.files import write_embedder
 from facekit.embedding.folding import (
     LayerWeights,
     assign,
+    check_fit,
     fold,
     layer_weights,
     residual_scales,
@@ -26,6 +27,7 @@ from facekit.embedding.folding import (
 from facekit.embedding.names import HEAD_LAYER
 from facekit.embedding.network import Architecture, build_network
 from facekit.embedding.reading import read_weights
+from facekit.embedding.shapes import weight_shapes
 from facekit.embedding.weights import DEFAULT_WEIGHTS, WeightsRecord
 from facekit.errors import InvalidArgumentError, RandomWeightsWarning
 from facekit.progress import track
@@ -130,6 +132,7 @@ class Embedder:
         """
         _check_running(batch_size, threads, engine)
         arrays = fold(layer_weights(network), residual_scales(network))
+        check_fit(arrays, weight_shapes(architecture, folded=True)[0], architecture.backbone)
         aligner = alignment or Aligner(architecture.input_size)
         if aligner.size != architecture.input_size:
             raise InvalidArgumentError(

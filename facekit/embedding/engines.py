@@ -26,11 +26,8 @@ class OpenVinoNetwork:
 
     Args:
         architecture: What to build.
-        weights: The weights of the folded network.
+        weights: The weights of the folded network; that they fit has been checked.
         threads: How many cores it uses; ``None`` for all that the process may use.
-
-    Raises:
-        WeightsError: If the weights do not fit the architecture.
     """
 
     def __init__(

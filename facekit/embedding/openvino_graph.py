@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as ops
 
 from facekit.embedding.backbones import BACKBONES
 from facekit.embedding.blocks import GraphBuilder, Padding, Tensor
-from facekit.embedding.folding import LayerWeights, check_fit
+from facekit.embedding.folding import LayerWeights
 from facekit.embedding.names import HEAD_LAYER
 from facekit.embedding.network import Architecture
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def openvino_network(architecture: Architecture, weights: LayerWeights) -> ov.Model:
@@ -23,14 +20,11 @@ def openvino_network(architecture: Architecture, weights: LayerWeights) -> ov.Mo
 
     Args:
         architecture: What to build.
-        weights: The weights of the folded network.
+        weights: The weights of the folded network; that they fit has been checked.
 
     Returns:
         A graph from pictures, uint8 ``(n, S, S, 3)``, to embeddings, float32 ``(n, d)`` of unit L2
         norm.
-
-    Raises:
-        WeightsError: If the weights do not fit the architecture.
     """
     build = OpenVinoBuilder(architecture.width, weights)
     side = architecture.input_size
@@ -40,36 +34,24 @@ def openvino_network(architecture: Architecture, weights: LayerWeights) -> ov.Mo
     x = ops.subtract(x, ops.constant(np.float32(architecture.input_mean)))
     x = ops.multiply(x, ops.constant(np.float32(1.0 / architecture.input_scale)))
     x = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
-    x = build.dense(ops.reduce_mean(x, np.array([2, 3])), architecture.embedding_size, HEAD_LAYER)
+    x = build.dense(ops.reduce_mean(x, np.array([2, 3])), HEAD_LAYER)
     x = ops.normalize_l2(x, np.array([1]), 1e-24, "max")
-    build.finish(architecture.backbone)
     return ov.Model([x], [pictures], architecture.backbone)
 
 
 class OpenVinoBuilder(GraphBuilder):
     """Builds a folded graph of OpenVINO's operations, channels first, with its weights.
 
+    The shapes are those of the weights.
+
     Args:
         width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
-        weights: The weights of the folded network. Those that are missing or of another shape are
-            taken as zero until :meth:`finish` reports them.
+        weights: The weights of the folded network.
     """
 
     def __init__(self, width: float, weights: LayerWeights) -> None:
         super().__init__(width)
         self._weights = weights
-        self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
-
-    def finish(self, network: str) -> None:
-        """Checks that every weight had its place and every place its weight.
-
-        Args:
-            network: What to call the network.
-
-        Raises:
-            WeightsError: If not.
-        """
-        check_fit(self._weights, self._shapes, network)
 
     def convolution(
         self,
@@ -82,8 +64,7 @@ class OpenVinoBuilder(GraphBuilder):
         padding: Padding = "same",
     ) -> Tensor:
         """Adds convolution and ReLU."""
-        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-        return ops.relu(self._convolution(x, self.filters(filters), size, name, strides, padding))
+        return ops.relu(self._convolution(x, name, strides, padding))
 
     def residual(
         self,
@@ -97,8 +78,7 @@ class OpenVinoBuilder(GraphBuilder):
         """Joins branches, projects them to the depth of ``x`` and adds them to it."""
         mixed = self.concatenation(branches, f"{name}_Concat")
         # The weights of a folded network hold the scale.
-        update = self._convolution(mixed, _channels(x), (1, 1), f"{name}_Conv2d_1x1", 1, "valid")
-        x = ops.add(x, update)
+        x = ops.add(x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, "valid"))
         return x if linear else ops.relu(x)
 
     def max_pooling(self, x: Tensor, name: str) -> Tensor:
@@ -113,41 +93,16 @@ class OpenVinoBuilder(GraphBuilder):
         """Joins the channels of several tensors."""
         return ops.concat(list(branches), axis=1)
 
-    def dense(self, x: Tensor, size: int, name: str) -> Tensor:
+    def dense(self, x: Tensor, name: str) -> Tensor:
         """Adds a dense layer with a bias."""
-        kernel = self._weight(name, "kernel", (_channels(x), size))
-        product = ops.matmul(x, ops.constant(kernel), False, False)
-        return ops.add(product, ops.constant(self._weight(name, "bias", (size,))))
+        weights = self._weights[name]
+        product = ops.matmul(x, ops.constant(weights["kernel"]), False, False)
+        return ops.add(product, ops.constant(weights["bias"]))
 
-    def _convolution(
-        self,
-        x: Tensor,
-        filters: int,
-        size: tuple[int, int],
-        name: str,
-        strides: int,
-        padding: Padding,
-    ) -> Tensor:
-        kernel = self._weight(name, "kernel", (*size, _channels(x), filters))
-        bias = self._weight(name, "bias", (filters,))
+    def _convolution(self, x: Tensor, name: str, strides: int, padding: Padding) -> Tensor:
+        kernel, bias = self._weights[name]["kernel"], self._weights[name]["bias"]
         # Kernels have odd sides, and those of stride 2 no padding, so both sides get the same.
-        pad = [side // 2 for side in size] if padding == "same" else [0, 0]
+        pad = [side // 2 for side in kernel.shape[:2]] if padding == "same" else [0, 0]
         channels_first = ops.constant(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
         x = ops.convolution(x, channels_first, [strides, strides], pad, pad, [1, 1])
         return ops.add(x, ops.constant(bias.reshape(1, -1, 1, 1)))
-
-    def _weight(self, layer: str, name: str, shape: tuple[int, ...]) -> FloatArray:
-        self._shapes[layer, name] = shape
-        array = self._weights.get(layer, {}).get(name)
-        if array is None or array.shape != shape:
-            return np.zeros(shape, np.float32)
-        return array
-
-
-def _channels(x: Tensor) -> int:
-    length: int = (
-        x.get_output_partial_shape(0)[1].get_length()
-        if isinstance(x, ov.Node)
-        else x.get_partial_shape()[1].get_length()
-    )
-    return length

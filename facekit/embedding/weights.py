@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from facekit.alignment import Aligner
 from facekit.distances import DistanceTable
 from facekit.embedding.distance_tables import FACEKIT_SMALL, FACENET_VGGFACE2
 from facekit.embedding.network import Architecture
@@ -130,7 +129,7 @@ _SMALL = WeightsRecord(
     name="facekit-small",
     version="1",
     architecture=Architecture(width=0.5, blocks=0.3, input_size=96, embedding_size=128),
-    alignment=MappingProxyType(Aligner(96).to_dict()),
+    alignment=MappingProxyType({"size": 96, "mode": "similarity"}),
     thresholds=MappingProxyType({0.01: 1.015, 0.001: 0.843, 0.0001: 0.686}),
     distances=FACEKIT_SMALL,
     files=(
