@@ -22,6 +22,7 @@ version = release = facekit.__version__
 
 extensions = [
     "myst_parser",
+    "sphinx_design",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
@@ -34,7 +35,7 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"facekit {release}"
 
-myst_enable_extensions = ["deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 napoleon_google_docstring = True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import doctest
 import functools
 import importlib
 import io
 import pkgutil
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +108,35 @@ def folder_of_photos(
     return tmp_path
 
 
+def write_training_photos(folder: Path, data_folder: Path, *, people: int, photos: int) -> None:
+    """Writes cuts of people of the pool, one folder a person."""
+    pool = data_folder / "pool"
+    if not (pool / "index.csv").is_file():
+        pytest.skip(f"needs photos of many people: {pool / 'index.csv'} is not there")
+    with (pool / "index.csv").open(newline="", encoding="utf-8") as index:
+        rows = [row for row in csv.DictReader(index) if row["archive"].startswith("celeba_wild")]
+    of_person: dict[str, list[str]] = {}
+    for row in rows:
+        if row["label"]:
+            of_person.setdefault(row["label"], []).append(row["name"])
+    chosen = [names[:photos] for names in of_person.values() if len(names) >= photos][:people]
+    with zipfile.ZipFile(pool / rows[0]["archive"]) as archive:
+        for number, names in enumerate(chosen):
+            person = folder / f"person {number}"
+            person.mkdir(parents=True)
+            for name in names:
+                (person / Path(name).name).write_bytes(archive.read(name))
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda p: p.stem)
 def test_the_examples_of_a_page_run(
     page: Path, folder_of_photos: Path, request: pytest.FixtureRequest
 ) -> None:
+    if "photos/training" in page.read_text(encoding="utf-8"):
+        data_folder = request.getfixturevalue("data_folder")
+        write_training_photos(
+            folder_of_photos / "photos" / "training", data_folder, people=24, photos=4
+        )
     namespace: dict[str, object] = {"__name__": "__main__"}
     for example in examples(page):
         # Blank lines put the lines of the example where they are in the page.
