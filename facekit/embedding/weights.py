@@ -254,6 +254,9 @@ REGISTRY: Mapping[str, WeightsRecord] = MappingProxyType(
 DEFAULT_WEIGHTS = _FACENET_VGGFACE2.name
 """The name of the weights that are used if none are named."""
 
+BUNDLED_WEIGHTS = _SMALL.name
+"""The name of the weights that come with the package."""
+
 
 def record_for(name: str) -> WeightsRecord:
     """Returns the record of that name.
