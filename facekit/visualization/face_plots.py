@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIDE = 6.0
-_CELL = 1.1
-_CAPTION = 0.2
-_GAP = 0.08
+_CELL = 1.25
+_CAPTION = 0.18
+_GAP = 0.06
 _LETTERS = 8.0
 
 
@@ -64,11 +64,12 @@ def plot_faces(
     """
     from matplotlib.patches import Rectangle
 
-    for result in faces:
-        if not isinstance(result, Face | RecognizedFace):
-            raise InvalidArgumentError(
-                f"faces must hold Face or RecognizedFace objects, got {result!r}"
-            )
+    if not isinstance(faces, Sequence) or not all(
+        isinstance(result, Face | RecognizedFace) for result in faces
+    ):
+        raise InvalidArgumentError(
+            f"faces must be a sequence of Face or RecognizedFace objects, got {faces!r}"
+        )
     pixels = load_image(image)
     height, width = pixels.shape[:2]
     scale = _SIDE / max(width, height)
@@ -149,6 +150,7 @@ def plot_face_grid(
     across = 1 + _GAP
     down = 1 + _GAP + (0 if captions is None else _CAPTION)
     texts = None if captions is None else _checked_captions(captions, len(pixels))
+    given = ax is not None
     ax = axes_or_new(ax, columns * across * _CELL, rows * down * _CELL)
     for index, face in enumerate(pixels):
         row, column = divmod(index, columns)
@@ -157,7 +159,7 @@ def plot_face_grid(
     ax.set(xlim=(-_GAP, columns * across), ylim=(rows * down, -_GAP))
     ax.set_axis_off()
     if texts is not None:
-        width = _inches_of_unit(ax) * 72
+        width = 72 * (_inches_of_unit(ax) if given else _CELL)
         for index, text in enumerate(texts):
             row, column = divmod(index, columns)
             ax.text(
