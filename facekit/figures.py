@@ -27,7 +27,7 @@ GREY = "#767676"
 """The colour of what has no name."""
 
 # Their number has no divisor in common with that of the colours, so that pairs repeat late.
-MARKERS = ("o", "s", "^", "D", "v", "P", "<", "*", ">", "p", "h")
+MARKERS = ("o", "s", "^", "D", "v", "P", "<", "d", ">", "p", "h")
 """Markers that go with the colours, so that nothing hangs on the colour alone."""
 
 _DASHES = ("-", "--", "-.", ":")

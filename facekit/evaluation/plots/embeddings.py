@@ -37,7 +37,7 @@ def plot_embeddings(
     are neighbours; sizes of groups and distances between groups mean nothing.
 
     Each person has a colour and a marker, strangers are grey crosses. Of many people, the names are
-    written among their points instead of in a legend.
+    written above their points instead of in a legend.
 
     Args:
         embeddings: float ``(n, d)``, at least 3 of at least 2 dimensions.
@@ -96,10 +96,9 @@ def plot_embeddings(
         )
         if not with_legend:
             x, y = np.median(points, axis=0).tolist()
-            ax.text(
-                x, y, plain(name), size=7, ha="center", va="center", zorder=3,
-                bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
-            )  # fmt: skip
+            ax.annotate(
+                plain(name), (x, y), (0, 5), textcoords="offset points", size=7, ha="center"
+            )
     ax.set_xlabel(axis_labels[0])
     ax.set_ylabel(axis_labels[1])
     ax.set_aspect("equal", adjustable="datalim")
