@@ -76,7 +76,7 @@ def paint(canvas: Canvas) -> None:
 
 def _width(canvas: Canvas, formula: str, size: float) -> float:
     text = canvas.axes.text(0, 0, formula, fontsize=size * 0.75, math_fontfamily="cm")
-    box = text.get_window_extent(canvas.figure.canvas.get_renderer())
+    box = text.get_window_extent()
     text.remove()
     return box.width * 96 / canvas.figure.dpi
 
