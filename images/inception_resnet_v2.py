@@ -236,7 +236,7 @@ def branches(block: Sequence[Layer]) -> tuple[Layer, list[list[Layer]], Layer]:
         What the block reads, its branches from there on, and the layer that joins them.
     """
     joint = next(layer for layer in block if layer.kind == "concatenation")
-    inside = set(id(layer) for layer in block)
+    inside = {id(layer) for layer in block}
     chains = []
     for layer in joint.inputs:
         chain = [layer]
@@ -246,8 +246,10 @@ def branches(block: Sequence[Layer]) -> tuple[Layer, list[list[Layer]], Layer]:
     return chains[0][0].inputs[0], chains, joint
 
 
-BOX = (148, 44)
+BOX = (160, 44)
 ROW = 68
+STEP = BOX[0] + 24
+"""From the middle of one branch to that of the next."""
 
 
 def tone_of(canvas: Canvas, layer: Layer) -> Tone:
@@ -266,9 +268,9 @@ def words_of(layer: Layer) -> tuple[str, str]:
     """Returns what a layer's box says."""
     window = f"{layer.kernel[0]} × {layer.kernel[1]}"
     if layer.kind == "convolution":
-        first, second = f"{window} conv", [f"{layer.channels}"]
+        first, second = f"{window} conv", [f"{layer.channels} filters"]
     elif layer.kind == "projection":
-        first, second = f"{window} conv, linear", [f"{layer.channels}"]
+        first, second = f"{window} conv, linear", [f"{layer.channels} filters"]
     else:
         first, second = f"{window} {layer.kind.replace('pooling', 'pool')}", []
     if layer.strides > 1 or not second:
@@ -311,7 +313,7 @@ def draw_branches(
             below = y + ROW - BOX[1] / 2 if row < len(chain) - 1 else bottom
             canvas.arrow([(x, y + BOX[1] / 2), (x, below)])
     height = 28
-    words = f"concatenation, {joint.channels}"
+    words = f"concatenation, {joint.channels} channels"
     canvas.box(middle, bottom + height / 2, right - left, height, words, canvas.palette.grey)
     return middle, bottom + height
 
@@ -329,13 +331,13 @@ def input_of(canvas: Canvas, x: float, y: float, words: str, width: float = 190)
 def paint_reduction(canvas: Canvas, small: Stage, large: Stage) -> None:
     inside = [branches(stage.layers)[0] for stage in (small, large)]
     heading(canvas, small)
-    span = 172 * len(branches(small.layers)[1]) - 24
+    span = STEP * len(branches(small.layers)[1]) - 24
     left, right = (WIDTH - span) / 2, (WIDTH + span) / 2
     input_of(canvas, WIDTH / 2, 52, sizes(*inside))
     _, y = draw_branches(canvas, small.layers, 66, left, right)
     canvas.arrow([(WIDTH / 2, y), (WIDTH / 2, y + 24)])
     input_of(canvas, WIDTH / 2, y + 38, sizes(small.last, large.last))
-    footnote(canvas, y + 76)
+    footnote(canvas, y + 76, small.layers)
 
 
 def reduction_height(stage: Stage) -> float:
@@ -346,7 +348,7 @@ def paint_residual(canvas: Canvas, small: Stage, large: Stage) -> None:
     colors = canvas.palette
     inside = [branches(stage.layers)[0] for stage in (small, large)]
     heading(canvas, small)
-    span = 172 * len(branches(small.layers)[1]) - 24
+    span = STEP * len(branches(small.layers)[1]) - 24
     shortcut = 60.0
     left = (WIDTH - span + shortcut) / 2
     middle = left + span / 2
@@ -361,7 +363,10 @@ def paint_residual(canvas: Canvas, small: Stage, large: Stage) -> None:
     canvas.box(middle, y + 36, 74, 28, f"× {projection.scale:g}", colors.purple, radius=14)
     canvas.arrow([(middle, y + 50), (middle, y + 70)])
     y += 70
-    canvas.disc(middle, y + 13, 13, colors.yellow, "$+$")
+    canvas.disc(middle, y + 13, 13, colors.yellow)
+    for dx, dy in ((6, 0), (0, 6)):
+        ends = [(middle - dx, y + 13 - dy), (middle + dx, y + 13 + dy)]
+        canvas.line(ends, color=colors.ink, linewidth=1.2, zorder=4)
     canvas.arrow(
         [(middle - 95, 52), (around, 52), (around, y + 13), (middle - 13, y + 13)], radius=10
     )
@@ -373,12 +378,13 @@ def paint_residual(canvas: Canvas, small: Stage, large: Stage) -> None:
         y += 44
     canvas.arrow([(middle, y), (middle, y + 20)])
     input_of(canvas, middle, y + 34, sizes(small.last, large.last))
-    footnote(canvas, y + 72, exceptions(small))
+    footnote(canvas, y + 72, small.layers, exceptions(small))
 
 
 def residual_height(stage: Stage) -> float:
     relu = 0 if stage.others[0][1].linear else 44
-    return 66 + block_height(stage.layers) + 22 + BOX[1] + 70 + 26 + relu + 90
+    note = 20 if exceptions(stage) else 0
+    return 66 + block_height(stage.layers) + 22 + BOX[1] + 70 + 26 + relu + 90 + note
 
 
 def exceptions(stage: Stage) -> str:
@@ -388,7 +394,7 @@ def exceptions(stage: Stage) -> str:
     for name, (projection, total) in zip(stage.names, stage.others, strict=True):
         if (projection.scale, total.linear) != first:
             relu = "no ReLU" if total.linear else "with ReLU"
-            found.append(f"in {name}: × {projection.scale:g}, {relu}")
+            found.append(f"{name}: × {projection.scale:g}, {relu}")
     return "; ".join(found)
 
 
@@ -399,12 +405,17 @@ def heading(canvas: Canvas, stage: Stage) -> None:
     canvas.text(WIDTH - 16, 24, names, color=canvas.palette.muted, across="right")
 
 
-def footnote(canvas: Canvas, y: float, more: str = "") -> None:
-    words = f"Sizes at {SIDES[0]} px, in brackets at {SIDES[1]} px."
-    words += "  V: no padding."
-    if more:
-        words += f"  {more[0].upper()}{more[1:]}."
-    canvas.text(WIDTH / 2, y, words, size=SMALL, color=canvas.palette.muted)
+def footnote(canvas: Canvas, y: float, layers: Sequence[Layer], exception: str = "") -> None:
+    words = [
+        f"Sizes at {SIDES[0]} px, in brackets at {SIDES[1]} px",
+        "conv: with batch normalisation and ReLU, unless linear",
+    ]
+    if any(layer.padding == "valid" and layer.kernel != (1, 1) for layer in layers):
+        words.append("V: no padding")
+    colors = canvas.palette
+    canvas.text(WIDTH / 2, y, ";  ".join(words), size=SMALL, color=colors.muted)
+    if exception:
+        canvas.text(WIDTH / 2, y + 20, exception, size=SMALL, color=colors.muted)
 
 
 def paint_stem(canvas: Canvas, small: Sequence[Stage], large: Sequence[Stage]) -> None:
@@ -412,34 +423,34 @@ def paint_stem(canvas: Canvas, small: Sequence[Stage], large: Sequence[Stage]) -
     chain = list(zip(small[0].layers, large[0].layers, strict=True))
     middle = WIDTH / 2
     canvas.text(16, 24, "Stem", size=18, weight="bold", across="left")
-    pictures = [layers[0].inputs[0] for layers in chain[:1][0:1] and [(p,) for p in chain[0]]]
-    for x, side, across in ((middle - 110, 0, "right"), (middle + 110, 1, "left")):
+    chain.insert(0, tuple(layer.inputs[0] for layer in chain[0]))
+    for x, side, across in ((middle - 104, 0, "right"), (middle + 104, 1, "left")):
         canvas.text(x, 24, f"{SIDES[side]} px", size=SMALL, color=colors.muted, across=across)
     input_of(canvas, middle, 52, "pictures", BOX[0])
     y = 52.0
     row = 62
-    for index, pair in enumerate([tuple(pictures), *chain]):
+    for index, pair in enumerate(chain):
         for x, layer, across in (
-            (middle - 110, pair[0], "right"),
-            (middle + 110, pair[1], "left"),
+            (middle - 104, pair[0], "right"),
+            (middle + 104, pair[1], "left"),
         ):
             canvas.text(x, y, layer.size, size=SMALL, across=across)
         if index:
             draw_layer(canvas, pair[0], middle, y)
         below = y + (BOX[1] / 2 if index else 14)
-        if index < len(chain):
+        if index < len(chain) - 1:
             y = 66 + 18 + BOX[1] / 2 + index * row
             canvas.arrow([(middle, below), (middle, y - BOX[1] / 2)])
     y += BOX[1] / 2
     mixed = small[1]
-    span = 172 * len(branches(mixed.layers)[1]) - 24
+    span = STEP * len(branches(mixed.layers)[1]) - 24
     left, right = (WIDTH - span) / 2, (WIDTH + span) / 2
     canvas.text(16, y + 8, mixed.title, size=18, weight="bold", across="left")
     canvas.text(WIDTH - 16, y + 8, mixed.names[0], color=colors.muted, across="right")
     _, y = draw_branches(canvas, mixed.layers, y, left, right)
     canvas.arrow([(middle, y), (middle, y + 24)])
     input_of(canvas, middle, y + 38, sizes(mixed.last, large[1].last))
-    footnote(canvas, y + 76)
+    footnote(canvas, y + 76, [*small[0].layers, *mixed.layers])
 
 
 def stem_height(parts: Sequence[Stage]) -> float:

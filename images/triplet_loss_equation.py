@@ -97,9 +97,7 @@ def _brace(canvas: Canvas, left: float, right: float, y: float, tone: Tone) -> N
     curve = [Outline.CURVE3, Outline.CURVE3]
     codes = [Outline.MOVETO, *curve, Outline.LINETO, *curve, *curve, Outline.LINETO, *curve]
     outline = Outline(vertices, codes)
-    canvas.axes.add_patch(
-        PathPatch(outline, facecolor="none", edgecolor=tone.line, linewidth=1.1)
-    )
+    canvas.axes.add_patch(PathPatch(outline, facecolor="none", edgecolor=tone.line, linewidth=1.1))
 
 
 def main(folder: Path) -> None:
