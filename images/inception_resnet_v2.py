@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from style import SMALL, TEXT, WIDTH, Canvas, Tone, draw, output_folder
+from style import SMALL, WIDTH, Canvas, Tone, draw, output_folder
 
 from facekit.embedding import Architecture
 from facekit.embedding.backbones import BACKBONES
