@@ -43,23 +43,24 @@ def paint(canvas: Canvas) -> None:
     identities, photos = settings["identities"], settings["photos"]
     groups = (colors.blue, colors.green, colors.orange)
 
-    canvas.text(72, 62, "batch", weight="bold")
+    canvas.text(72, 66, "batch", weight="bold")
     _batch(canvas, 72, photos, groups)
     side = ARCHITECTURE.input_size
     _below(canvas, 72, f"{identities} people × {photos} photos", f"{side} × {side} × 3 each")
 
-    canvas.text(238, 62, "deep network", weight="bold")
+    canvas.text(238, 66, "deep network", weight="bold")
     corners = [(166, AXIS - 72), (310, AXIS - 34), (310, AXIS + 34), (166, AXIS + 72)]
     tone = colors.purple
     canvas.axes.add_patch(
         Polygon(corners, facecolor=tone.fill, edgecolor=tone.line, linewidth=0.9, joinstyle="round")
     )
-    canvas.text(236, AXIS - 11, "Inception-")
-    canvas.text(236, AXIS + 8, "ResNet-v2")
-    canvas.text(236, AXIS + 29, f"{parameters / 1e6:.1f} million", size=SMALL, color=colors.muted)
+    for down, words in ((-28, "Inception-"), (-9, "ResNet-v2")):
+        canvas.text(236, AXIS + down, words)
+    for down, words in ((14, f"{parameters / 1e6:.1f} million"), (31, "parameters")):
+        canvas.text(236, AXIS + down, words, size=SMALL, color=colors.muted)
     _below(canvas, 238, features.size, "features")
 
-    canvas.text(438, 62, "triplet head", weight="bold")
+    canvas.text(438, 66, "triplet head", weight="bold")
     canvas.box(438, AXIS, 216, 108, (), colors.grey, dashed=True, radius=8)
     canvas.box(374, AXIS, 68, 64, ("average", "pooling"), colors.orange, size=SMALL)
     canvas.box(446, AXIS, 52, 64, "dense", colors.blue, size=SMALL)
@@ -67,17 +68,23 @@ def paint(canvas: Canvas) -> None:
     for x, size in ((374, features.channels), (446, d), (514, d)):
         _below(canvas, x, f"{size}", "")
 
-    canvas.text(611, 62, "embeddings", weight="bold")
+    canvas.text(611, 66, "embeddings", weight="bold")
     _sphere(canvas, 611, photos, groups)
     _below(canvas, 611, rf"${identities * photos} \times {d}$", r"$\Vert f(x) \Vert = 1$")
 
     canvas.box(711, AXIS, 66, 64, ("triplet", "loss"), colors.green, size=SMALL)
-    _below(canvas, 711, f"{settings['mining']}", rf"$\alpha = {settings['margin']:g}$")
+    _below(
+        canvas,
+        711,
+        settings["mining"].replace("semihard", "semi-hard"),
+        rf"$\alpha = {settings['margin']:g}$",
+    )
 
     for left, right in ((130, 166), (310, 340), (408, 420), (472, 492), (536, 572), (650, 678)):
         canvas.arrow([(left, AXIS), (right, AXIS)])
     dashes = {"linestyle": (0, (4, 3)), "color": colors.green.line}
-    canvas.arrow([(711, AXIS - 32), (711, 30), (238, 30), (238, 46)], **dashes)
+    canvas.line([(711, AXIS - 32), (711, 30), (238, 30), (238, 42)], **dashes)
+    canvas.arrow([(238, 42), (238, 52)], color=colors.green.line)
     canvas.text(474, 18, "gradient", size=SMALL, color=colors.green.line)
 
 
