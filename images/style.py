@@ -264,7 +264,7 @@ def _tidied(svg: str, title: str) -> str:
         return re.sub(r"-?\d+\.\d+", lambda number: _short(number[0]), match[0])
 
     svg = re.sub(r'\bd="[^"]*"', shortened, svg)
-    svg = re.sub(r"data:image/png;base64,([^\"]+)", _as_jpeg, svg)
+    svg = re.sub(r"data:image/png;base64,([^\"]+)", _smaller, svg)
     svg = re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
     return re.sub(
         r"(<svg\b[^>]*)>",
@@ -274,12 +274,13 @@ def _tidied(svg: str, title: str) -> str:
     )
 
 
-def _as_jpeg(png: re.Match[str]) -> str:
-    """Returns a photo inside the picture as JPEG, which is a fifth of the size."""
+def _smaller(png: re.Match[str]) -> str:
+    """Returns pixels inside the picture as JPEG where that is smaller, as it is for photos."""
     photo = Image.open(io.BytesIO(base64.b64decode(png[1]))).convert("RGB")
     written = io.BytesIO()
     photo.save(written, "JPEG", quality=82, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
+    jpeg = base64.b64encode(written.getvalue()).decode()
+    return min(png[0], f"data:image/jpeg;base64,{jpeg}", key=len)
 
 
 def _short(number: str) -> str:
