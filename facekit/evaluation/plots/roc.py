@@ -1,4 +1,4 @@
-"""Plots of evaluations: matplotlib axes in, axes out."""
+"""A plot of ROC curves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import RocCurve
+from facekit.figures import add_legend, axes_or_new, line_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,12 +35,13 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     """
     if not curves:
         raise InvalidArgumentError("curves must hold at least one curve, got none")
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(5, 4), layout="constrained").subplots()
-    for name, curve in curves.items():
-        ax.step(curve.false_accept_rate, curve.true_accept_rate, where="post", label=name)
+    ax = axes_or_new(ax, 5, 4)
+    lines = [
+        ax.step(curve.false_accept_rate, curve.true_accept_rate, where="post", **line_style(index))[
+            0
+        ]
+        for index, curve in enumerate(curves.values())
+    ]
     ax.set_xscale("log")
     # A logarithmic axis starts at the smallest rate above zero: one wrong pair of all.
     rates = [curve.false_accept_rate for curve in curves.values()]
@@ -47,5 +49,5 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("False-accept rate")
     ax.set_ylabel("True-accept rate")
     ax.grid(alpha=0.3)
-    ax.legend(loc="lower right")
+    add_legend(ax, lines, list(curves), loc="lower right")
     return ax
