@@ -65,4 +65,4 @@ figure.tight_layout()
 
 quick = Detector(min_face_size=40, max_image_side=400)
 for photo in photos:
-    print(f"{Path(photo).name}: {len(quick.detect(photo))} faces of 40 pixels or more in a copy of 400")
+    print(f"{Path(photo).name}: {len(quick.detect(photo))} faces in a copy of 400 pixels")

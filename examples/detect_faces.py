@@ -16,10 +16,11 @@ from facekit.demo import portrait_paths
 photo = sys.argv[1] if len(sys.argv) > 1 else portrait_paths()["Grace Hopper"]
 
 # %%
-# Two imports change, the rest stays. The first example of mtcnn's manual becomes:
+# The imports and the first line change, the rest stays. The first example of mtcnn's manual becomes:
 
-from facekit import Detector  # was: from mtcnn import MTCNN
-from facekit import load_image  # was: from mtcnn.utils.images import load_image
+# was: from mtcnn import MTCNN
+#      from mtcnn.utils.images import load_image
+from facekit import Detector, load_image
 
 # Create a detector
 detector = Detector()  # was: MTCNN(device="CPU:0")
@@ -33,9 +34,9 @@ result = detector.detect_faces(image)
 print(result)
 
 # %%
-# Box and keypoints are whole pixels, and all numbers are plain Python ones, so ``json.dumps(result)``
-# works. ``detect_faces`` also takes the arguments of mtcnn, such as ``box_format`` and the three
-# thresholds:
+# Box and keypoints are whole pixels, and all numbers are plain Python ones, so
+# ``json.dumps(result)`` works. ``detect_faces`` also takes the arguments of mtcnn, such as
+# ``box_format`` and the three thresholds:
 
 corners = detector.detect_faces(image, box_format="xyxy", threshold_onet=0.9)
 print([face["box"] for face in corners])
