@@ -16,7 +16,8 @@ from facekit.demo import portrait_paths
 photo = sys.argv[1] if len(sys.argv) > 1 else portrait_paths()["Grace Hopper"]
 
 # %%
-# The imports and the first line change, the rest stays. The first example of mtcnn's manual becomes:
+# The imports and the first line change, the rest stays. The first example of mtcnn's manual
+# becomes:
 
 # was: from mtcnn import MTCNN
 #      from mtcnn.utils.images import load_image

@@ -146,8 +146,7 @@ for column, (when, embeddings) in zip(axes.T, snapshots.items(), strict=True):
         labels = [f"person {label + 1}" for label in faces.labels if label < 8]
         plot_embeddings(points, labels, method="pca", ax=ax)
         ax.get_legend().remove()
-        ax.xaxis.label.set_size(7)
-        ax.yaxis.label.set_size(7)
+        ax.set(xlabel="", ylabel="")
     column[0].set_title(when)
 axes[0, 0].annotate("trained with", (0.03, 0.94), xycoords="axes fraction", weight="bold")
 axes[1, 0].annotate("never seen", (0.03, 0.94), xycoords="axes fraction", weight="bold")
