@@ -74,4 +74,4 @@ build: $(READY)
 check: lint types imports docs test parity build
 
 clean:
-	rm -rf $(VENV) $(ADDONS_VENV) build dist output docs/_build docs/reference/generated .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ADDONS_VENV) build dist output docs/_build docs/gallery docs/reference/generated .pytest_cache .mypy_cache .ruff_cache
