@@ -255,7 +255,7 @@ def test_names_that_cannot_be_drawn(arguments: Any, problem: str) -> None:
 
 
 def test_an_unknown_normalisation_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="normalize must be .* got 'rows'"):
+    with pytest.raises(InvalidArgumentError, match=r"normalize must be .* got 'rows'"):
         plot_confusion(["Ada"], ["Ada"], normalize="rows")  # type: ignore[arg-type]
 
 
