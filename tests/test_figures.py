@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
-from matplotlib.textpath import TextPath
 
 from facekit import InvalidArgumentError
 from facekit.figures import (
@@ -20,8 +19,10 @@ from facekit.figures import (
     line_style,
     one_line,
     plain,
-    shortened,
+    shorten,
 )
+
+DRAWN = Figure().subplots().text(0, 0, "")
 
 
 def test_axes_given_are_returned() -> None:
@@ -73,17 +74,28 @@ def test_a_name_is_drawn_as_it_is(name: str) -> None:
     assert text.get_window_extent().width == pytest.approx(as_it_is.get_window_extent().width)
 
 
-@given(st.text(alphabet="abcW $", max_size=30).map(plain), st.floats(1, 200))
-def test_a_shortened_text_fits(text: str, width: float) -> None:
-    short = shortened(text, width, 8)
-    assert not short or TextPath((0, 0), short, size=8).get_extents().width <= width
-    if short != text and short:
-        assert short.endswith("…")
-        assert text.startswith(short[:-1])
+@given(st.text(alphabet="abcW $", max_size=30).map(plain), st.integers(20, 200))
+def test_a_shortened_text_fits_and_could_not_be_longer(whole: str, width: int) -> None:
+    text = DRAWN
+    text.set_text(whole)
+    room = text.get_window_extent().width
+    shorten(text, width)
+    short = text.get_text()
+    if room <= width:
+        assert short == whole
+        return
+    assert text.get_window_extent().width <= width
+    assert short.endswith("…")
+    assert whole.startswith(short[:-1])
+    assert not is_math_text(short)
+    text.set_text(whole[: len(short) + 2] + "…")
+    assert text.get_window_extent().width > width
 
 
-def test_a_text_with_room_is_not_shortened() -> None:
-    assert shortened("Ada Lovelace", 500, 8) == "Ada Lovelace"
+def test_where_nothing_fits_an_ellipsis_is_left() -> None:
+    DRAWN.set_text("Ada Lovelace")
+    shorten(DRAWN, 1)
+    assert DRAWN.get_text() == "…"
 
 
 def test_a_legend_keeps_names_with_an_underscore() -> None:

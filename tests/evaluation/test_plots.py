@@ -150,7 +150,7 @@ def test_the_kinds_differ_in_more_than_the_colour() -> None:
 def test_edges_may_be_given() -> None:
     one, _ = plot_distances([0.1, 0.2, 0.7, 5.0], [1, 1, 1, 0], bins=[0, 0.5, 1]).patches
     assert {float(x) for x, _ in one.get_xy()} == {0.0, 0.5, 1.0}
-    assert heights_of(one) == {0.0, pytest.approx(1 / 3), pytest.approx(2 / 3)}
+    assert sorted(heights_of(one)) == pytest.approx([0, 1 / 3, 2 / 3])
 
 
 @pytest.mark.parametrize("distances", [[0.5, 0.5], [1.0, np.nextafter(1.0, 2)], [0, 0]])
@@ -317,7 +317,7 @@ def test_names_of_many_people_stand_at_their_points() -> None:
     assert ax.get_legend() is None
     assert [text.get_text() for text in ax.texts] == sorted(set(labels))
     for text, points in zip(ax.texts, ax.collections, strict=True):
-        np.testing.assert_allclose(text.xy, np.median(points.get_offsets(), axis=0))
+        np.testing.assert_allclose(text.xy, np.median(np.asarray(points.get_offsets()), axis=0))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -67,12 +68,15 @@ def plot_confusion(
     # By number, because a person may be called "unknown", too.
     people = in_order([*shown, *given])
     numbers = {name: number for number, name in enumerate(people)}
-    matrix = confusion_matrix(
-        [numbers[name] for name in shown],
-        [numbers[name] for name in given],
-        labels=range(len(people)),
-        normalize=normalize,
-    )
+    with warnings.catch_warnings():
+        # One label alone makes scikit-learn warn of labels not given, though they are.
+        warnings.filterwarnings("ignore", "A single label was found")
+        matrix = confusion_matrix(
+            [numbers[name] for name in shown],
+            [numbers[name] for name in given],
+            labels=range(len(people)),
+            normalize=normalize,
+        )
     with_numbers = len(people) <= _MOST_WITH_NUMBERS
     side = min(max(3.5, 1.5 + 0.45 * len(people)), 14.0)
     ax = axes_or_new(ax, side if with_numbers else 1.15 * side, side)

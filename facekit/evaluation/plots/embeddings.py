@@ -20,6 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 _FEWEST = 3
 _MOST_IN_LEGEND = 24
 _PERPLEXITY = 30.0
+# Up to here the exact gradients take less time than the tree of their approximation.
+_EXACT = 400
 
 
 def plot_embeddings(
@@ -134,7 +136,12 @@ def _tsne(values: FloatArray, seed: int) -> tuple[FloatArray, tuple[str, str]]:
     from sklearn.manifold import TSNE
 
     perplexity = min(_PERPLEXITY, max(1.0, (len(values) - 1) / 3))
-    model = TSNE(n_components=2, perplexity=perplexity, random_state=seed)
+    model = TSNE(
+        n_components=2,
+        perplexity=perplexity,
+        method="exact" if len(values) <= _EXACT else "barnes_hut",
+        random_state=seed,
+    )
     places: FloatArray = model.fit_transform(values).astype(np.float64)
     return places, ("t-SNE, first dimension", "t-SNE, second dimension")
 
