@@ -88,9 +88,16 @@ class Tile:
     """One picture of a contact sheet.
 
     Args:
-        image: The picture, RGB uint8.
+        image: The picture, uint8 ``(height, width, 3)``, RGB.
         caption: What to write below it.
         right: ``True`` or ``False`` marks it as right or wrong, ``None`` leaves it unmarked.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.visualization import Tile
+        >>> tile = Tile(np.zeros((60, 80, 3), dtype=np.uint8), "Ada", right=True)
+        >>> tile.caption, tile.image.shape
+        ('Ada', (60, 80, 3))
     """
 
     image: RGBImage
@@ -156,11 +163,21 @@ def save_image(path: str | os.PathLike[str], image: RGBImage) -> None:
     """Writes a picture to a file; the ending of its name decides the format.
 
     Args:
-        path: Where to write.
+        path: Where to write; a missing folder is made.
         image: uint8 ``(height, width, 3)``, RGB.
 
     Raises:
         ImageError: If the ending is unknown or the file cannot be written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from facekit import load_image
+        >>> from facekit.visualization import save_image
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "black.png"
+        >>> save_image(path, np.zeros((4, 6, 3), dtype=np.uint8))
+        >>> load_image(path).shape
+        (4, 6, 3)
     """
     path = Path(path)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
