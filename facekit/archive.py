@@ -218,8 +218,8 @@ def cluster_photos(
         ([2], 1)
 
     References:
-        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application to
-        Natural Language Processing Problems", TextGraphs 2006.
+        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
+        to Natural Language Processing Problems", TextGraphs 2006.
     """
     if threshold is None:
         threshold = linking_threshold(embedder.record)

@@ -129,8 +129,8 @@ class Embedder:
 
         Raises:
             WeightsError: If the network does not have that architecture.
-            InvalidArgumentError: If the aligner's pictures do not fit the network, or an argument lies
-                outside its range.
+            InvalidArgumentError: If the aligner's pictures do not fit the network, or an argument
+                lies outside its range.
         """
         _check_running(batch_size, threads, engine)
         arrays = fold(layer_weights(network), residual_scales(network))

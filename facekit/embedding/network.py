@@ -82,7 +82,8 @@ class Architecture:
         """Makes an architecture from :meth:`to_dict`'s values.
 
         Args:
-            values: The arguments by name, as :meth:`to_dict` gives them; what is not given has its default.
+            values: The arguments by name, as :meth:`to_dict` gives them; what is not given has its
+                default.
 
         Returns:
             The architecture.

@@ -41,8 +41,8 @@ class Pair:
         ('Ada/Ada_0002.jpg', True)
 
     References:
-        G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", University of
-        Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
+        G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", University
+        of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
     """
 
     fold: int
@@ -102,7 +102,8 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
         'Grace/Grace_0003.jpg'
 
     References:
-        The format of ``pairs.txt`` of Labeled Faces in the Wild, Technical Report 07-49, section IV.
+        The format of ``pairs.txt`` of Labeled Faces in the Wild, Technical Report 07-49, section
+        IV.
     """
     path = Path(path)
     try:
@@ -157,8 +158,8 @@ def evaluate_lfw(
     Raises:
         ProtocolError: If photos are missing; the message names the first few.
         ImageError: If a photo cannot be read.
-        InvalidArgumentError: If the pairs have fewer than two folds, a fold lacks one kind of pairs,
-            or an aligner's pictures do not fit the embedder.
+        InvalidArgumentError: If the pairs have fewer than two folds, a fold lacks one kind of
+            pairs, or an aligner's pictures do not fit the embedder.
 
     Example:
         >>> import pathlib, tempfile
@@ -177,8 +178,8 @@ def evaluate_lfw(
         (1.0, ('dark.png', 'light.png'))
 
     References:
-        G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", University of
-        Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
+        G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", University
+        of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
     """
     folder = Path(folder)
     photos = sorted({photo for pair in pairs for photo in (pair.first, pair.second)})

@@ -52,7 +52,8 @@ class Calibration:
         [0.982, 0.5]
 
     References:
-        J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999, for slope and intercept.
+        J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999, for slope and
+        intercept.
     """
 
     unknown: float | None

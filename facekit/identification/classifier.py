@@ -57,7 +57,8 @@ class Identification(NamedTuple):
     Example:
         >>> import numpy as np
         >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=1.0).fit(np.eye(2), ["Ada", "Grace"])
+        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
         >>> found = classifier.identify([[0.8, 0.6]])
         >>> found.candidate.tolist(), found.distance.round(3).tolist()
         (['Ada'], [0.632])
@@ -81,9 +82,10 @@ class Neighbour:
     Example:
         >>> import numpy as np
         >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=1.0).fit(np.eye(2), ["Ada", "Grace"])
+        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
         >>> nearest = classifier.explain([[0.6, 0.8]])[0].nearest
-        >>> [(neighbour.person, neighbour.row) for neighbour in nearest]
+        >>> [(str(neighbour.person), neighbour.row) for neighbour in nearest]
         [('Grace', 1), ('Ada', 0)]
     """
 
@@ -108,9 +110,10 @@ class Explanation:
     Example:
         >>> import numpy as np
         >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=0.5).fit(np.eye(2), ["Ada", "Grace"])
+        >>> classifier = IdentityClassifier("nearest", threshold=0.5)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
         >>> why = classifier.explain([[0.8, 0.6]])[0]
-        >>> why.name, why.candidate, round(why.distance, 3), why.threshold
+        >>> why.name, str(why.candidate), round(why.distance, 3), why.threshold
         (None, 'Ada', 0.632, 0.5)
     """
 
@@ -295,8 +298,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
-            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's estimators
-                say it.
+            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
+                estimators say it.
         """
         return self.named(self.identify(X))
 
@@ -326,8 +329,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
-            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's estimators
-                say it.
+            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
+                estimators say it.
         """
         X = self._validated(X)
         chosen = np.zeros(len(X), dtype=np.int64)
@@ -361,8 +364,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
-            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's estimators
-                say it.
+            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
+                estimators say it.
         """
         X = self._validated(X)
         probabilities = np.zeros((len(X), len(self.classes_)))
@@ -384,8 +387,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
-            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's estimators
-                say it.
+            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
+                estimators say it.
         """
         X = self._validated(X)
         scores = np.zeros((len(X), len(self.classes_)))

@@ -111,8 +111,8 @@ def cluster(
         ([(0, 2)], (1, 3))
 
     References:
-        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application to
-        Natural Language Processing Problems", TextGraphs 2006.
+        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
+        to Natural Language Processing Problems", TextGraphs 2006.
     """
     vectors = _checked(embeddings)
     if not (_is_number(threshold) and 0.0 <= threshold <= 2.0):

@@ -30,7 +30,8 @@ class Duplicate(NamedTuple):
         >>> import numpy as np
         >>> from facekit import Gallery
         >>> gallery = Gallery("example@1", embedding_size=2)
-        >>> _ = gallery.extend(["Ada", "A. Lovelace"], np.array([[1, 0], [1, 0]]), ["1.jpg", "2.jpg"])
+        >>> names, photos = ["Ada", "A. Lovelace"], ["1.jpg", "2.jpg"]
+        >>> _ = gallery.extend(names, np.array([[1, 0], [1, 0]]), photos)
         >>> gallery.duplicates(threshold=0.9)
         [Duplicate(first='A. Lovelace', second='Ada', distance=0.0)]
     """
