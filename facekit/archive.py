@@ -37,6 +37,16 @@ class FoundFace:
         face: Where it is in the photo.
         quality: How good its picture is, or ``None`` if no gate looked at it.
         embedding: float32 ``(d,)``, of unit L2 norm.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Face, Keypoints
+        >>> from facekit.archive import FoundFace
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> found = FoundFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
+        >>> found.to_dict()["image"], found.to_dict()["problems"]
+        ('party.jpg', [])
     """
 
     source: str
@@ -49,6 +59,9 @@ class FoundFace:
 
         Args:
             rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The dictionary of the face, with ``image`` and ``problems`` beside it.
         """
         problems = [] if self.quality is None else list(self.quality.problems)
         return {"image": self.source, **self.face.to_dict(rounded=rounded), "problems": problems}
@@ -62,6 +75,17 @@ class PersonGroup:
         faces: The faces, the most typical first.
         spread: The root of the mean squared distance between two of the faces.
         weights: The identity of the weights that embedded the faces.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Face, Keypoints
+        >>> from facekit.archive import FoundFace, PersonGroup
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> found = FoundFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
+        >>> group = PersonGroup((found, found), spread=0.0, weights="example@1")
+        >>> len(group), group.representative.source, group.embeddings.shape
+        (2, 'party.jpg', (2, 2))
     """
 
     faces: tuple[FoundFace, ...]
@@ -87,7 +111,14 @@ class PersonGroup:
         return tuple(face.source for face in self.faces)
 
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
-        """Returns the group as plain Python values, ready for ``json.dumps``."""
+        """Returns the group as plain Python values, ready for ``json.dumps``.
+
+        Args:
+            rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The spread, and the faces as :meth:`FoundFace.to_dict` gives them.
+        """
         return {
             "spread": self.spread,
             "faces": [face.to_dict(rounded=rounded) for face in self.faces],
@@ -106,6 +137,14 @@ class ArchiveClustering:
         errors: Why others could not be read.
         threshold: The Euclidean distance up to which faces were linked.
         weights: The identity of the weights that embedded the faces.
+
+    Example:
+        >>> from facekit import Embedder, cluster_photos
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
+        >>> found.photos, [len(group) for group in found.groups], found.ungrouped
+        (2, [2], ())
     """
 
     groups: tuple[PersonGroup, ...]
@@ -117,7 +156,14 @@ class ArchiveClustering:
     weights: str
 
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
-        """Returns everything but the embeddings as plain Python values, for ``json.dumps``."""
+        """Returns everything but the embeddings as plain Python values, for ``json.dumps``.
+
+        Args:
+            rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The fields by name.
+        """
         return {
             "groups": [group.to_dict(rounded=rounded) for group in self.groups],
             "ungrouped": [face.to_dict(rounded=rounded) for face in self.ungrouped],
@@ -164,9 +210,16 @@ def cluster_photos(
 
     Example:
         >>> from facekit import Embedder, cluster_photos
-        >>> found = cluster_photos("photos/archive", embedder=Embedder())   # doctest: +SKIP
-        >>> for group in found.groups:                                      # doctest: +SKIP
-        ...     print(len(group), group.representative.source)
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos(
+        ...     [portrait, "no_such_photo.jpg", portrait], embedder=Embedder("facekit-small"))
+        >>> [len(group) for group in found.groups], len(found.errors)
+        ([2], 1)
+
+    References:
+        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
+        to Natural Language Processing Problems", TextGraphs 2006.
     """
     if threshold is None:
         threshold = linking_threshold(embedder.record)
@@ -204,8 +257,21 @@ def list_archive(folder: Path) -> list[Path]:
     Args:
         folder: The folder; links to other folders in it are not followed.
 
+    Returns:
+        The paths, at least one.
+
     Raises:
         ImageError: If it is missing or holds no pictures.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit.archive import list_archive
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> (folder / "2024").mkdir()
+        >>> for name in ("a.jpg", "notes.txt", "2024/b.jpg"):
+        ...     (folder / name).touch()
+        >>> [path.relative_to(folder).as_posix() for path in list_archive(folder)]
+        ['a.jpg', '2024/b.jpg']
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}")

@@ -195,6 +195,12 @@ class DistanceTable:
     def from_dict(cls, values: Mapping[str, Any]) -> DistanceTable:
         """Makes a table from :meth:`to_dict`'s values.
 
+        Args:
+            values: The parts by name, as :meth:`to_dict` gives them.
+
+        Returns:
+            The table.
+
         Raises:
             InvalidArgumentError: If a part is missing or does not fit.
         """

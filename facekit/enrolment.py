@@ -41,6 +41,12 @@ class PhotoOutcome:
         status: ``"enrolled"``; ``"several faces"`` (enrolled, with the largest face);
             ``"no face"``, ``"poor quality"``, ``"unreadable"`` or ``"not a photo"`` (left out).
         detail: One sentence more.
+
+    Example:
+        >>> from facekit.enrolment import PhotoOutcome
+        >>> outcome = PhotoOutcome("Ada", "ada.jpg", "no face", "no face found")
+        >>> outcome.enrolled, outcome.line()
+        (False, '  ada.jpg (Ada): no face found')
     """
 
     person: str
@@ -64,6 +70,17 @@ class EnrolmentReport:
 
     Args:
         outcomes: One for each photo, in order.
+
+    Example:
+        >>> from facekit import EnrolmentReport
+        >>> from facekit.enrolment import PhotoOutcome
+        >>> report = EnrolmentReport((
+        ...     PhotoOutcome("Ada", "ada.jpg", "enrolled"),
+        ...     PhotoOutcome("Ada", "sea.jpg", "no face", "no face found")))
+        >>> print(report.summary())
+        1 photo of 1 person enrolled
+        1 photo left out:
+          sea.jpg (Ada): no face found
     """
 
     outcomes: tuple[PhotoOutcome, ...]

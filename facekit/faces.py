@@ -22,6 +22,13 @@ class Keypoints(NamedTuple):
     *Left* and *right* are those of the picture, as in the ``mtcnn`` package: ``left_eye`` is the
     eye nearer the left border when the person looks into the camera.
 
+    Attributes:
+        left_eye: The eye on the left of the picture.
+        right_eye: The eye on the right of the picture.
+        nose: The tip of the nose.
+        mouth_left: The corner of the mouth on the left of the picture.
+        mouth_right: The corner of the mouth on the right of the picture.
+
     Example:
         >>> from facekit import Keypoints
         >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
@@ -29,6 +36,10 @@ class Keypoints(NamedTuple):
         (50, 60)
         >>> points.to_array().shape
         (5, 2)
+
+    References:
+        K. Zhang, Z. Zhang, Z. Li and Y. Qiao, "Joint Face Detection and Alignment Using Multitask
+        Cascaded Convolutional Networks", 2016, section II. The ``mtcnn`` package, version 1.0.0.
     """
 
     left_eye: Point
@@ -173,6 +184,14 @@ class DetectedImage:
         faces: The faces, as :meth:`facekit.Detector.detect` returns them.
         image: The picture itself, uint8 ``(height, width, 3)``; ``None`` if it could not be read.
         error: Why it could not be read, or ``None``.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Detector
+        >>> black = np.zeros((40, 40, 3), dtype=np.uint8)
+        >>> found = next(Detector().detect_stream([black]))
+        >>> found.source, found.index, found.faces, found.error
+        ('image 0', 0, [], None)
     """
 
     source: str
@@ -200,6 +219,15 @@ class RecognizedFace:
             people, and says nothing about strangers.
         problems: Why the picture of the face is too poor to be named, in words, as
             :class:`facekit.QualityGate` gives them; then ``name`` is ``None``. Empty if it is not.
+
+    Example:
+        >>> from facekit import Face, Keypoints, RecognizedFace
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> stranger = RecognizedFace(
+        ...     face, None, candidate="Ada", distance=1.3, threshold=0.9, probability=0.02)
+        >>> stranger.label, stranger.candidate
+        ('unknown', 'Ada')
     """
 
     face: Face
@@ -244,6 +272,14 @@ class Verification:
         distance: Euclidean distance between the two unit embeddings, 0 to 2.
         threshold: The largest distance that counts as the same person.
         faces: The face used in each photo.
+
+    Example:
+        >>> from facekit import FaceRecognizer
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> answer = FaceRecognizer("facekit-small").verify(portrait, portrait)
+        >>> answer.same, answer.distance
+        (True, 0.0)
     """
 
     same: bool

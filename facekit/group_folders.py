@@ -22,16 +22,44 @@ _TILE_SIDE = 120
 
 
 def group_name(number: int) -> str:
-    """Returns what a group is called before it has a name, counted from 1: ``group-001``."""
+    """Says what a group is called before it has the name of a person.
+
+    Args:
+        number: Its number, from 1; that of the largest group is 1.
+
+    Returns:
+        The name of its folder in ``people``, and, with ``.png``, of its sheet.
+
+    Example:
+        >>> from facekit.group_folders import group_name
+        >>> group_name(1)
+        'group-001'
+    """
     return f"group-{number:03}"
 
 
 def check_output(folder: str | os.PathLike[str]) -> None:
     """Checks that no groups were written into a folder before.
 
+    Args:
+        folder: The folder; it may be missing.
+
     Raises:
         InvalidArgumentError: If there were: groups of two runs must not be mixed, and folders that
             have got names must not be touched.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit import InvalidArgumentError
+        >>> from facekit.group_folders import check_output
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> check_output(folder)
+        >>> (folder / "people").mkdir()
+        >>> try:
+        ...     check_output(folder)
+        ... except InvalidArgumentError:
+        ...     print("name another folder")
+        name another folder
     """
     for part in ("people", "sheets", "groups.json"):
         if Path(folder, part).exists():
@@ -57,6 +85,18 @@ def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> No
         FileFormatError: If the list cannot be written.
         ImageError: If a photo cannot be read again, or a picture cannot be written.
         InvalidArgumentError: If the folder holds groups already.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit import Embedder, cluster_photos
+        >>> from facekit.group_folders import write_groups
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> write_groups(found, folder)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['groups.json', 'people', 'sheets']
     """
     check_output(folder)
     folder = Path(folder)

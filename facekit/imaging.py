@@ -114,7 +114,20 @@ def check_several(images: object, *, instead: str) -> None:
 
 
 def describe_source(source: object, fallback: str = "image") -> str:
-    """Returns what to call an image in a report: its path if it has one, else ``fallback``."""
+    """Returns what to call an image in a report: its path if it has one, else ``fallback``.
+
+    Args:
+        source: Whatever :func:`facekit.load_image` reads.
+        fallback: What to call a picture that has neither path nor name.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.imaging import describe_source
+        >>> describe_source("photos/ada.jpg")
+        'photos/ada.jpg'
+        >>> describe_source(np.zeros((4, 6, 3), dtype=np.uint8), fallback="photo 1")
+        'photo 1'
+    """
     if isinstance(source, str | os.PathLike):
         return os.fspath(source) if isinstance(source, str) else str(source)
     for attribute in ("filename", "name"):
@@ -125,7 +138,23 @@ def describe_source(source: object, fallback: str = "image") -> str:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Returns the pictures right inside a folder, by file name ending, sorted; no hidden files."""
+    """Returns the pictures right inside a folder, by file name ending, sorted; no hidden files.
+
+    Args:
+        folder: The folder; those inside it are not read.
+
+    Raises:
+        OSError: If it is missing or cannot be read.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit.imaging import list_images
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> for name in ("b.png", "a.JPG", "notes.txt", ".hidden.png"):
+        ...     (folder / name).touch()
+        >>> [path.name for path in list_images(folder)]
+        ['a.JPG', 'b.png']
+    """
     return sorted(
         path
         for path in folder.iterdir()

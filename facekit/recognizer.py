@@ -95,12 +95,25 @@ class FaceRecognizer:
         report_: What became of the photos of the last :meth:`fit` or :meth:`enroll`, an
             :class:`facekit.EnrolmentReport`; empty before, and after :meth:`load`.
 
+    Raises:
+        InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures do
+            not fit the embedder, the classifier has no threshold, or the gallery belongs to other
+            weights.
+        WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
+        WeightsError: If the weights are damaged or altered or do not fit.
+        FileFormatError: If the gallery, or an embedder's own file, is damaged, altered or too new, or
+            no gallery can be made in the folder.
+        GalleryBusyError: If another process keeps the gallery locked.
+
     Example:
         >>> from facekit import FaceRecognizer
-        >>> recognizer = FaceRecognizer()                                 # doctest: +SKIP
-        >>> recognizer.fit("photos/known")  # one folder a person         # doctest: +SKIP
-        >>> for person in recognizer.recognize("photos/party.jpg"):       # doctest: +SKIP
-        ...     print(person.label, person.face.box)
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
+        >>> recognizer.people
+        {'Grace Hopper': 1}
+        >>> [person.label for person in recognizer.recognize(portrait)]
+        ['Grace Hopper']
     """
 
     def __init__(
@@ -189,6 +202,8 @@ class FaceRecognizer:
 
         Raises:
             EnrolmentError: If no photo at all can be used; then nothing changes.
+            InvalidArgumentError: If ``photos`` has another form, a name is empty, or the threshold cannot
+                be calibrated for these people.
 
         Warns:
             EnrolmentWarning: If photos were left out or show several faces.
@@ -306,6 +321,8 @@ class FaceRecognizer:
         Raises:
             ImageError: If the image cannot be read.
             NotFittedError: If nobody is enrolled.
+            InvalidArgumentError: If the threshold cannot be calibrated: the weights have no table of
+                distances, and too few people are enrolled.
         """
         return self.recognize_batch([image], progress=False)[0]
 
@@ -375,8 +392,13 @@ class FaceRecognizer:
 
         Up to 2,000 photos this happens by itself whenever the gallery changes.
 
+        Returns:
+            The largest Euclidean distance at which a face is named, 0 to 2.
+
         Raises:
             NotFittedError: If nobody is enrolled.
+            InvalidArgumentError: If the weights have no table of distances, and too few people are
+                enrolled.
         """
         with self._fitting:
             self._fitted = self._shift = None
@@ -474,6 +496,7 @@ class FaceRecognizer:
             FileFormatError: If the file is missing, truncated, altered, of another kind or newer.
             InvalidArgumentError: If the embedder has other weights than the file was made with.
             WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
+            WeightsError: If the weights are damaged or altered.
         """
         header, arrays = storage.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)
         try:

@@ -232,7 +232,8 @@ class Detector:
             plain Python ones, so that ``json.dumps`` works.
 
         Raises:
-            ImageError: If an image cannot be read; of a list as in :meth:`detect_batch`.
+            ImageError: If the picture cannot be read.
+            BatchError: If some pictures of a list cannot be read, as in :meth:`detect_batch`.
             InvalidArgumentError: If an argument lies outside its range.
 
         Example:

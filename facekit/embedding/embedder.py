@@ -133,6 +133,8 @@ class Embedder:
 
         Raises:
             WeightsError: If the network does not have that architecture.
+            InvalidArgumentError: If the aligner's pictures do not fit the network, or an argument
+                lies outside its range.
         """
         _check_running(batch_size, threads, engine)
         arrays = fold(layer_weights(network), residual_scales(network))
@@ -172,6 +174,9 @@ class Embedder:
         Returns:
             A ``keras.Model`` of :func:`facekit.embedding.build_network` with these weights, and its
             architecture.
+
+        Raises:
+            InvalidArgumentError: If an argument lies outside its range.
 
         Example:
             >>> import warnings

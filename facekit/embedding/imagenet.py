@@ -54,6 +54,9 @@ def build_imagenet_network(
     Example:
         >>> from facekit.embedding import build_imagenet_network
         >>> network = build_imagenet_network(embedding_size=128)  # doctest: +SKIP
+
+    References:
+        ``keras.applications.InceptionResNetV2``, whose weights these are.
     """
     import keras
 

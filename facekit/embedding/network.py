@@ -37,6 +37,10 @@ class Architecture:
         >>> from facekit import Architecture
         >>> Architecture(width=0.5, blocks=0.5, input_size=112, embedding_size=256).backbone
         'inception_resnet_v2'
+
+    References:
+        C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the
+        Impact of Residual Connections on Learning", AAAI 2017, section 3.
     """
 
     backbone: Backbone = "inception_resnet_v2"
@@ -77,6 +81,13 @@ class Architecture:
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
         """Makes an architecture from :meth:`to_dict`'s values.
 
+        Args:
+            values: The arguments by name, as :meth:`to_dict` gives them; what is not given has its
+                default.
+
+        Returns:
+            The architecture.
+
         Raises:
             InvalidArgumentError: If a name is unknown or a value lies outside its range.
         """
@@ -104,6 +115,13 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
         >>> small = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
         >>> build_network(small).output_shape
         (None, 64)
+
+    References:
+        C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the
+        Impact of Residual Connections on Learning", AAAI 2017, section 3. F. Schroff,
+        D. Kalenichenko and J. Philbin, "FaceNet", CVPR 2015, figure 2, for the head. X. Glorot and
+        Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+        AISTATS 2010, equation 16, for the random weights.
     """
     import keras
 

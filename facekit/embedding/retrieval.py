@@ -31,6 +31,13 @@ def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
     Raises:
         WeightsError: If the file found is not the published one, bit for bit.
         WeightsNotFoundError: If there is none and it cannot be fetched.
+
+    Example:
+        >>> from facekit.embedding.retrieval import locate
+        >>> from facekit.embedding.weights import record_for
+        >>> path, file = locate(record_for("facekit-small"))
+        >>> path.name, file.layout
+        ('facekit-small.safetensors', 'facekit')
     """
     found = find(record)
     if found is None:
@@ -47,6 +54,13 @@ def find(record: WeightsRecord) -> tuple[Path, WeightsFile] | None:
 
     Returns:
         The path, and which of the record's files it is; ``None`` if none is here.
+
+    Example:
+        >>> from facekit.embedding.retrieval import find
+        >>> from facekit.embedding.weights import record_for
+        >>> path, file = find(record_for("facekit-small"))
+        >>> path.name == file.name
+        True
     """
     for folder in folders(record):
         for file in record.files:
@@ -76,6 +90,17 @@ def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
     Raises:
         WeightsNotFoundError: If it cannot be fetched; the message says from where, and where to put
             it by hand.
+
+    Example:
+        >>> from facekit import WeightsNotFoundError
+        >>> from facekit.embedding.retrieval import fetch
+        >>> from facekit.embedding.weights import record_for
+        >>> path, file = fetch(record_for("facenet-20180402-vggface2"))  # doctest: +SKIP
+        >>> try:  # a file without a published checksum is not fetched
+        ...     fetch(record_for("deepface-facenet"))
+        ... except WeightsNotFoundError as error:
+        ...     print("no checksum is published" in str(error))
+        True
     """
     folder = home() / "weights" / record.name
     missing = f"the weights {record.name!r} are not on this machine"
@@ -113,6 +138,14 @@ def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
 
     Raises:
         WeightsError: If it holds none of them.
+
+    Example:
+        >>> from facekit.embedding.retrieval import find, identify
+        >>> from facekit.embedding.weights import record_for
+        >>> path, _ = find(record_for("facekit-small"))
+        >>> record, file = identify(path)
+        >>> record.name
+        'facekit-small'
     """
     checksum = sha256(path)
     files = [(record, file) for record in weights.REGISTRY.values() for file in record.files]
@@ -135,6 +168,11 @@ def check(path: Path, file: WeightsFile) -> None:
 
     Raises:
         WeightsError: If it differs from the published one.
+
+    Example:
+        >>> from facekit.embedding.retrieval import check, find
+        >>> from facekit.embedding.weights import record_for
+        >>> check(*find(record_for("facekit-small")))  # says nothing: it is as published
     """
     checksum = file.sha256 and sha256(path)
     if checksum != file.sha256:

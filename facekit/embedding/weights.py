@@ -27,6 +27,12 @@ class WeightsFile:
             file is never downloaded: nothing would tell that it arrived as it was published. The
             user fetches it, and it is known by its file name alone.
         url: Where it is published, or ``None``.
+
+    Example:
+        >>> from facekit.embedding.weights import REGISTRY
+        >>> file = REGISTRY["facekit-small"].files[0]
+        >>> file.name, file.layout, file.url
+        ('facekit-small.safetensors', 'facekit', None)
     """
 
     name: str
@@ -55,6 +61,14 @@ class WeightsRecord:
         licence: Under which terms it may be used.
         source: Where it comes from.
         accuracy: Measured figures by protocol.
+
+    Example:
+        >>> from facekit.embedding.weights import REGISTRY
+        >>> record = REGISTRY["facekit-small"]
+        >>> record.identity, record.architecture.embedding_size
+        ('facekit-small@1', 128)
+        >>> record.threshold(0.01) > record.threshold(0.001)
+        True
     """
 
     name: str
@@ -76,7 +90,10 @@ class WeightsRecord:
         return f"{self.name}@{self.version}"
 
     def threshold(self, false_accept_rate: float = 0.001) -> float:
-        """Returns the distance at which that share of strangers would be accepted.
+        """Returns the Euclidean distance within which that share of pairs of strangers lies.
+
+        Args:
+            false_accept_rate: The share of pairs of strangers, one of :attr:`thresholds`.
 
         Raises:
             InvalidArgumentError: If the record has no threshold for that rate.
@@ -109,6 +126,12 @@ class WeightsRecord:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WeightsRecord:
         """Makes a record from :meth:`to_dict`'s values.
+
+        Args:
+            values: The parts by name, as :meth:`to_dict` gives them.
+
+        Returns:
+            The record, without ``files``, which are not saved.
 
         Raises:
             InvalidArgumentError: If a part is missing or unknown, or a value cannot be used.
@@ -267,8 +290,16 @@ BUNDLED_WEIGHTS = _SMALL.name
 def record_for(name: str) -> WeightsRecord:
     """Returns the record of that name.
 
+    Args:
+        name: A name from :data:`REGISTRY`.
+
     Raises:
         WeightsNotFoundError: If there is none.
+
+    Example:
+        >>> from facekit.embedding.weights import record_for
+        >>> record_for("facekit-small").architecture.input_size
+        96
     """
     if name not in REGISTRY:
         raise WeightsNotFoundError(

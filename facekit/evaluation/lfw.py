@@ -33,6 +33,16 @@ class Pair:
         first: The first photo, relative to the folder: ``Name/Name_0001.jpg``.
         second: The second one.
         same: The answer.
+
+    Example:
+        >>> from facekit.evaluation import Pair
+        >>> pair = Pair(fold=0, first="Ada/Ada_0001.jpg", second="Ada/Ada_0002.jpg", same=True)
+        >>> pair.second, pair.same
+        ('Ada/Ada_0002.jpg', True)
+
+    References:
+        G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", University
+        of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
     """
 
     fold: int
@@ -51,6 +61,14 @@ class LFWResult:
         same: Whether each pair shows one person, ``(n,)``.
         without_face: Photos in which the detector found no face; the middle of the picture was
             used instead.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.evaluation import LFWResult, evaluate_verification
+        >>> distances, same = np.array([0.4, 1.3, 0.6, 1.2]), np.array([True, False, True, False])
+        >>> report = evaluate_verification(distances, same, folds=[0, 0, 1, 1])
+        >>> LFWResult(report, distances, same, without_face=()).report.accuracy
+        1.0
     """
 
     report: VerificationReport
@@ -82,6 +100,10 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
         >>> _ = file.write_text("1\t1\nAda\t1\t2\nAda\t1\tGrace\t3\n")
         >>> read_pairs(file)[1].second
         'Grace/Grace_0003.jpg'
+
+    References:
+        The format of ``pairs.txt`` of Labeled Faces in the Wild, Technical Report 07-49, section
+        IV.
     """
     path = Path(path)
     try:
@@ -136,6 +158,28 @@ def evaluate_lfw(
     Raises:
         ProtocolError: If photos are missing; the message names the first few.
         ImageError: If a photo cannot be read.
+        InvalidArgumentError: If the pairs have fewer than two folds, a fold lacks one kind of
+            pairs, or an aligner's pictures do not fit the embedder.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from facekit import Detector, Embedder
+        >>> from facekit.evaluation import Pair, evaluate_lfw
+        >>> from facekit.visualization import save_image
+        >>> folder, embedder = pathlib.Path(tempfile.mkdtemp()), Embedder("facekit-small")
+        >>> for name, grey in (("dark.png", 40), ("light.png", 220)):
+        ...     save_image(folder / name, np.full((100, 100, 3), grey, dtype=np.uint8))
+        >>> pairs = [Pair(fold, "dark.png", other, other == "dark.png")
+        ...          for fold in (0, 1) for other in ("dark.png", "light.png")]
+        >>> results = evaluate_lfw(folder, pairs, detector=Detector(), embedder=embedder,
+        ...                        aligners={"similarity": embedder.aligner()})
+        >>> results["similarity"].report.accuracy, results["similarity"].without_face
+        (1.0, ('dark.png', 'light.png'))
+
+    References:
+        G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", University
+        of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
     """
     folder = Path(folder)
     photos = sorted({photo for pair in pairs for photo in (pair.first, pair.second)})

@@ -26,6 +26,12 @@ class RocCurve(NamedTuple):
         false_accept_rate: Share of the pairs of two persons that are accepted, rising, ``(m,)``.
         true_accept_rate: Share of the pairs of one person that are accepted, ``(m,)``.
         threshold: The largest distance that is accepted at each point, ``(m,)``.
+
+    Example:
+        >>> from facekit.evaluation.verification import roc
+        >>> curve = roc([0.4, 1.3, 0.6, 1.2], [True, False, True, False])
+        >>> curve.true_accept_rate.tolist()
+        [0.0, 0.5, 1.0, 1.0, 1.0]
     """
 
     false_accept_rate: FloatArray
@@ -48,6 +54,13 @@ class VerificationReport:
         eer: Equal error rate: where as many pairs are accepted wrongly as refused wrongly.
         tar_at_far: True-accept rate by false-accept rate, over all pairs.
         pairs: How many pairs there were.
+
+    Example:
+        >>> from facekit.evaluation import evaluate_verification
+        >>> report = evaluate_verification(
+        ...     distances=[0.4, 1.3, 0.6, 1.2], same=[True, False, True, False], folds=[0, 0, 1, 1])
+        >>> report.fold_accuracies, report.pairs
+        ((1.0, 1.0), 4)
     """
 
     accuracy: float
@@ -145,6 +158,14 @@ def roc(distances: npt.ArrayLike, same: npt.ArrayLike) -> RocCurve:
 
     Raises:
         InvalidArgumentError: If the arrays do not fit together or one kind of pairs is missing.
+
+    Example:
+        >>> from facekit.evaluation.verification import roc
+        >>> curve = roc([0.4, 1.3, 0.6, 1.2], [True, False, True, False])
+        >>> curve.threshold.tolist()
+        [-inf, 0.4, 0.6, 1.2, 1.3]
+        >>> curve.false_accept_rate.tolist()
+        [0.0, 0.0, 0.0, 0.5, 1.0]
 
     References:
         ``sklearn.metrics.roc_curve``, of the negated distances.

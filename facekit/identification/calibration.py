@@ -43,6 +43,17 @@ class Calibration:
         slope: How fast the log-odds that the person is known fall with the distance; 0 if they are
             not known.
         intercept: These log-odds at distance 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.identification.calibration import Calibration
+        >>> calibration = Calibration(unknown=0.001, threshold=0.9, slope=10.0, intercept=9.0)
+        >>> calibration.known(np.array([0.5, 0.9])).round(3).tolist()
+        [0.982, 0.5]
+
+    References:
+        J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999, for slope and
+        intercept.
     """
 
     unknown: float | None
@@ -53,7 +64,14 @@ class Calibration:
     intercept: float = 0.0
 
     def known(self, distances: npt.NDArray[Any]) -> FloatArray:
-        """Returns the probability that faces at these distances are not strangers."""
+        """Says how probable it is that faces at these distances are not strangers.
+
+        Args:
+            distances: Euclidean distances to the candidates, of any shape.
+
+        Returns:
+            float64 of the same shape, 0 to 1; 0.5 everywhere if slope and intercept are 0.
+        """
         odds = self.intercept - self.slope * np.asarray(distances, dtype=np.float64)
         probability: FloatArray = 1.0 / (1.0 + np.exp(-odds))
         return probability

@@ -50,6 +50,14 @@ class PhotoSource:
         source: What the photo is called, its path if it has one.
         sha256: The SHA-256 of the photo's file, if it is known.
         box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> from facekit.identification.catalogue import PhotoSource
+        >>> photo = PhotoSource("ada.jpg", box=(10.0, 12.0, 80.0, 100.0))
+        >>> Gallery("example@1", embedding_size=2).enroll("Ada", np.array([[1.0, 0.0]]), [photo])
+        [1]
     """
 
     source: str
@@ -67,6 +75,14 @@ class EnrolledPhoto(PhotoSource):
         box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
         id: Its number in the gallery.
         person: Whose photo it is.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
+        >>> gallery.photo(1)
+        EnrolledPhoto(source='ada.jpg', sha256=None, box=None, id=1, person='Ada')
     """
 
     id: int = 0

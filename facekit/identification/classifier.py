@@ -53,6 +53,15 @@ class Identification(NamedTuple):
             embedding, or for the strategy ``"centroid"`` to the mean of all.
         probability: The probability that it is that person, float64 ``(n,)``; see
             :meth:`facekit.IdentityClassifier.predict_proba`.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import IdentityClassifier
+        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
+        >>> found = classifier.identify([[0.8, 0.6]])
+        >>> found.candidate.tolist(), found.distance.round(3).tolist()
+        (['Ada'], [0.632])
     """
 
     candidate: npt.NDArray[Any]
@@ -69,6 +78,15 @@ class Neighbour:
         distance: Euclidean distance between the unit embeddings.
         row: Its row among those given to ``fit``, from 0.
         source: What its photo is called, if that is known.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import IdentityClassifier
+        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
+        >>> nearest = classifier.explain([[0.6, 0.8]])[0].nearest
+        >>> [(str(neighbour.person), neighbour.row) for neighbour in nearest]
+        [('Grace', 1), ('Ada', 0)]
     """
 
     person: Any
@@ -88,6 +106,15 @@ class Explanation:
         threshold: The largest distance at which a name is given, or ``None`` without one.
         probability: The probability that it is the candidate.
         nearest: The nearest enrolled embeddings of anybody, the nearest first.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import IdentityClassifier
+        >>> classifier = IdentityClassifier("nearest", threshold=0.5)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
+        >>> why = classifier.explain([[0.8, 0.6]])[0]
+        >>> why.name, str(why.candidate), round(why.distance, 3), why.threshold
+        (None, 'Ada', 0.632, 0.5)
     """
 
     name: Any
@@ -268,11 +295,23 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns:
             ``(n,)``: the names, with ``None`` for strangers (an object array); without a
             threshold an array of the type of ``classes_``.
+
+        Raises:
+            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
+            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
+                estimators say it.
         """
         return self.named(self.identify(X))
 
     def named(self, found: Identification) -> npt.NDArray[Any]:
-        """Applies the threshold to an identification; see :meth:`predict`."""
+        """Applies the threshold to an identification.
+
+        Args:
+            found: What :meth:`identify` returned for n embeddings.
+
+        Returns:
+            ``(n,)``: the names, as :meth:`predict` returns them.
+        """
         if self.threshold_ is None:
             return found.candidate
         names = found.candidate.astype(object)
@@ -287,6 +326,11 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns:
             Candidate, distance and probability of each; the threshold is not applied.
+
+        Raises:
+            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
+            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
+                estimators say it.
         """
         X = self._validated(X)
         chosen = np.zeros(len(X), dtype=np.int64)
@@ -317,6 +361,11 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns:
             float64 ``(n, k)``, columns as ``classes_``.
+
+        Raises:
+            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
+            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
+                estimators say it.
         """
         X = self._validated(X)
         probabilities = np.zeros((len(X), len(self.classes_)))
@@ -335,6 +384,11 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             person. Of more than 32 people, those who are not among the nearest eight have a score
             below all others. For two people ``(n,)``, positive for the second, as scikit-learn has
             it.
+
+        Raises:
+            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
+            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
+                estimators say it.
         """
         X = self._validated(X)
         scores = np.zeros((len(X), len(self.classes_)))
@@ -357,7 +411,9 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             One explanation for each; its ``name`` is what :meth:`predict` gives.
 
         Raises:
-            InvalidArgumentError: If ``count`` is no positive whole number.
+            InvalidArgumentError: If ``count`` is no positive whole number, or there is a threshold
+                and an embedding is not of unit norm.
+            ValueError: As for :meth:`predict`.
         """
         count = check_positive(count, "count")
         X = self._validated(X)
@@ -395,7 +451,9 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             The accuracy, 0 to 1. A stranger counts as right if the prediction is ``None``.
 
         Raises:
-            ValueError: If there are not as many names as embeddings.
+            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
+            ValueError: If X cannot be used, the classifier is not fitted, or there are not as many
+                names as embeddings.
         """
         predicted, truth = self.predict(X), column_or_1d(y, dtype=object)
         check_consistent_length(predicted, truth, sample_weight)

@@ -26,6 +26,14 @@ class Group:
             nearest to the mean of the group.
         spread: The root of the mean squared Euclidean distance between two of the faces; 0 if all
             are equal. A large one is a reason to look twice.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import cluster
+        >>> faces = np.array([[1, 0], [0, 1], [0.8, 0.6]], dtype=np.float32)
+        >>> group = cluster(faces, threshold=0.7).groups[0]
+        >>> group.members, group.representative, round(group.spread, 3)
+        ((0, 2), 0, 0.632)
     """
 
     members: tuple[int, ...]
@@ -48,6 +56,13 @@ class Clustering:
         groups: The groups, the largest first, equal ones by their first face.
         ungrouped: The places of the faces that are in no group, in order.
         threshold: The Euclidean distance up to which faces were linked.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import cluster
+        >>> faces = np.array([[1, 0], [0, 1], [0.8, 0.6]], dtype=np.float32)
+        >>> cluster(faces, threshold=0.7).labels.tolist()
+        [0, -1, 0]
     """
 
     groups: tuple[Group, ...]
@@ -94,6 +109,10 @@ def cluster(
         >>> found = cluster(faces, threshold=0.7)
         >>> [group.members for group in found.groups], found.ungrouped
         ([(0, 2)], (1, 3))
+
+    References:
+        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
+        to Natural Language Processing Problems", TextGraphs 2006.
     """
     vectors = _checked(embeddings)
     if not (_is_number(threshold) and 0.0 <= threshold <= 2.0):

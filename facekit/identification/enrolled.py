@@ -28,6 +28,15 @@ class Enrolled:
         labels: As given.
         classes: As given.
         least_norm: As given.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.identification.enrolled import Enrolled
+        >>> people = np.array(["Ada", "Grace"], dtype=object)
+        >>> enrolled = Enrolled(np.eye(2), np.array([0, 1]), people)
+        >>> rows, distances = enrolled.search(np.array([[0.8, 0.6]]), count=1)
+        >>> people[enrolled.labels[rows]].tolist(), distances.round(3).tolist()
+        ([['Ada']], [[0.632]])
     """
 
     def __init__(
@@ -56,6 +65,9 @@ class Enrolled:
             embeddings: All rows, ``(n, d)``.
             people: Number and name of everybody, by name.
             owners: Number and person of every photo, ``(m, 2)``; photos count from 1.
+
+        Returns:
+            The embeddings with their people; rows that no photo has count as erased.
         """
         numbers = np.array([number for number, _ in people], dtype=np.int64)
         by_number = np.argsort(numbers)
@@ -104,7 +116,14 @@ class Enrolled:
         return centroids.astype(self.embeddings.dtype)
 
     def photos_of(self, person: int) -> IntArray:
-        """Returns the rows of a person, by the index in :attr:`classes`."""
+        """Finds the rows of a person.
+
+        Args:
+            person: The place of the person in :attr:`classes`.
+
+        Returns:
+            The rows, int64 ``(m,)``, rising.
+        """
         order, starts = self.by_person
         return order[starts[person] : starts[person + 1]]
 
@@ -144,14 +163,30 @@ class Enrolled:
         return self._changed(self.embeddings, labels, self.classes[left])
 
     def with_index_of(self, before: Enrolled) -> Enrolled:
-        """Returns the same, with the index of an earlier state brought up to date."""
+        """Takes over the index of an earlier state, brought up to date.
+
+        Args:
+            before: The earlier state, whose rows come first in this one.
+
+        Returns:
+            The same embeddings and people; itself, if the earlier state has no index yet.
+        """
         if before._index is None:
             return self
         index = before._index.updated(self.embeddings, self._erased())
         return Enrolled(self.embeddings, self.labels, self.classes, index, self.least_norm)
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbours:
-        """Returns the nearest enrolled photos of each probe, at most ``count``."""
+        """Finds the enrolled photos that are nearest to each probe.
+
+        Args:
+            probes: Embeddings, ``(n, d)``.
+            count: How many photos to find for each.
+
+        Returns:
+            int64 rows ``(n, count)``, the nearest first and −1 where there are no more, and their
+            Euclidean distances, float64 ``(n, count)``, infinite there.
+        """
         found = self.index.search(probes, count)
         # An index that grows may know rows that are not enrolled in this state.
         unknown = (found.rows >= len(self.labels)) | (found.rows < 0)

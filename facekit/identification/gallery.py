@@ -33,6 +33,15 @@ class Match(NamedTuple):
         person: Who it shows.
         distance: Euclidean distance between the unit embeddings, 0 to 2.
         photo: The number of the photo in the gallery.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
+        >>> match = gallery.search(np.array([[0.8, 0.6]]))[0][0]
+        >>> match.person, match.photo, round(match.distance, 3)
+        ('Ada', 1, 0.632)
     """
 
     person: str
@@ -46,7 +55,9 @@ class Gallery:
     ``Gallery(weights, embedding_size)`` is one in memory. :meth:`open` and :meth:`create` give one
     in a folder: every change is on the disk when the method returns, whatever happens to the
     process afterwards, and happens as a whole or not at all. Several processes and threads may use
-    one at once.
+    one at once. Every method of such a gallery can raise :class:`facekit.FileFormatError`, if the
+    files turn out to be damaged or cannot be read or written, and
+    :class:`facekit.GalleryBusyError`, if another process keeps them locked.
 
     Args:
         weights: The identity of the weights that make the embeddings
@@ -58,6 +69,9 @@ class Gallery:
         weights: As given.
         embedding_size: As given.
         path: The folder, or ``None`` in memory.
+
+    Raises:
+        InvalidArgumentError: If ``embedding_size`` is no positive whole number.
 
     Example:
         >>> import numpy as np
@@ -90,6 +104,7 @@ class Gallery:
 
         Raises:
             FileFormatError: If something is there already or cannot be written.
+            InvalidArgumentError: If ``embedding_size`` is no positive whole number.
         """
         Store.create(Path(path), weights, check_positive(embedding_size, "embedding_size"))
         return cls.open(path, weights=weights)
@@ -180,8 +195,12 @@ class Gallery:
         Args:
             name: Whose; those of everybody by default.
 
+        Returns:
+            The photos; none of an empty gallery.
+
         Raises:
             EnrolmentError: If nobody of that name is enrolled.
+            InvalidArgumentError: If the name is empty.
         """
         with self._lock:
             person = None if name is None else self._person(name)[0]
@@ -189,6 +208,12 @@ class Gallery:
 
     def photo(self, number: int) -> EnrolledPhoto:
         """Returns one enrolled photo by its number.
+
+        Args:
+            number: Its number, from 1, as :meth:`enroll` returned it.
+
+        Returns:
+            The photo.
 
         Raises:
             EnrolmentError: If there is none of that number.
@@ -202,8 +227,15 @@ class Gallery:
     def metadata(self, name: str) -> dict[str, Any]:
         """Returns what was noted about a person.
 
+        Args:
+            name: Who it is.
+
+        Returns:
+            Values for JSON by key; empty if nothing was noted.
+
         Raises:
             EnrolmentError: If nobody of that name is enrolled.
+            InvalidArgumentError: If the name is empty.
         """
         with self._lock:
             return self._person(name)[1]
@@ -286,7 +318,21 @@ class Gallery:
         embeddings: npt.ArrayLike,
         sources: Sequence[str | PhotoSource],
     ) -> list[int]:
-        """Erases everybody and enrols these photos instead, in one step; see :meth:`extend`."""
+        """Erases everybody and enrols these photos instead, in one step.
+
+        Args:
+            names: The person of each, n of them.
+            embeddings: float32 ``(n, d)``, of unit L2 norm.
+            sources: Where each comes from, n of them.
+
+        Returns:
+            The numbers of the photos in the gallery, from 1 to n.
+
+        Raises:
+            InvalidArgumentError: If an argument cannot be used; then nothing changes.
+            GalleryBusyError: If another process keeps the gallery locked.
+            FileFormatError: If the gallery cannot be written.
+        """
         rows, photos = self._checked(names, embeddings, sources)
         with self._lock:
             self._store.replace(names, rows, photos)
@@ -306,6 +352,7 @@ class Gallery:
         Raises:
             EnrolmentError: If nobody of that name is enrolled.
             GalleryBusyError: If another process keeps the gallery locked.
+            InvalidArgumentError: If the name is empty.
         """
         with self._lock:
             with self._store.changing():
@@ -337,7 +384,14 @@ class Gallery:
         return len(numbers)
 
     def clear(self) -> int:
-        """Erases everybody and returns how many photos were enrolled."""
+        """Erases everybody.
+
+        Returns:
+            How many photos were enrolled.
+
+        Raises:
+            GalleryBusyError: If another process keeps the gallery locked.
+        """
         with self._lock:
             removed = len(self)
             self._store.replace([], np.zeros((0, self.embedding_size), np.float32), [])
@@ -352,7 +406,7 @@ class Gallery:
 
         Raises:
             EnrolmentError: If nobody is enrolled under the old name, or somebody under the new.
-            InvalidArgumentError: If the new name is empty.
+            InvalidArgumentError: If one of the names is empty.
             GalleryBusyError: If another process keeps the gallery locked.
         """
         check_name(new)
@@ -378,7 +432,7 @@ class Gallery:
 
         Raises:
             EnrolmentError: If nobody is enrolled under one of the names.
-            InvalidArgumentError: If both are the same.
+            InvalidArgumentError: If both are the same, or one is empty.
             GalleryBusyError: If another process keeps the gallery locked.
         """
         if name == into:
@@ -401,7 +455,7 @@ class Gallery:
 
         Raises:
             EnrolmentError: If nobody of that name is enrolled.
-            InvalidArgumentError: If a value is none for JSON.
+            InvalidArgumentError: If a value is none for JSON, or the name is empty.
             GalleryBusyError: If another process keeps the gallery locked.
         """
         checked = checked_values(metadata)
@@ -418,6 +472,9 @@ class Gallery:
 
     def set_settings(self, settings: Mapping[str, Any]) -> None:
         """Replaces :attr:`settings`.
+
+        Args:
+            settings: Values for JSON.
 
         Raises:
             InvalidArgumentError: If a value is none for JSON.

@@ -25,6 +25,15 @@ class Duplicate(NamedTuple):
         second: The other.
         distance: The median distance from the photos of the one with fewer to the nearest photo of
             the other.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> names, photos = ["Ada", "A. Lovelace"], ["1.jpg", "2.jpg"]
+        >>> _ = gallery.extend(names, np.array([[1, 0], [1, 0]]), photos)
+        >>> gallery.duplicates(threshold=0.9)
+        [Duplicate(first='A. Lovelace', second='Ada', distance=0.0)]
     """
 
     first: str
@@ -39,6 +48,15 @@ class Outlier(NamedTuple):
         photo: The photo.
         distance: From it to the nearest other photo of its name.
         resembles: The person of the nearest photo under another name, if that is nearer.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> photos = ["1.jpg", "2.jpg", "other.jpg"]
+        >>> _ = gallery.enroll("Ada", np.array([[1, 0], [1, 0], [0, 1]]), photos)
+        >>> [(outlier.photo.source, outlier.resembles) for outlier in gallery.outliers(threshold=0.9)]
+        [('other.jpg', None)]
     """
 
     photo: EnrolledPhoto

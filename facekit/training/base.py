@@ -55,7 +55,27 @@ class FitArguments(NamedTuple):
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """The base of the trainers. The arguments are those of the trainer that is used."""
+    """What the trainers share: where they start, how they step, what they keep.
+
+    Made as :class:`facekit.training.TripletTrainer` or :class:`facekit.training.Distiller`, whose
+    ``fit`` trains.
+
+    Args:
+        start: Where to start: an architecture, for random weights, or an embedder.
+        folder: As for :class:`facekit.training.TripletTrainer`, like all others: ``network``,
+            ``embedding_size``, ``dropout``, ``aligner``, ``augmentation``, ``trainable``,
+            ``optimizer``, ``learning_rate``, ``schedule``, ``warm_up_steps``, ``precision``,
+            ``patience``, ``checkpoint_interval``, ``tensorboard``, ``workers`` and ``seed``.
+
+    Raises:
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> from facekit.training import Distiller, TripletTrainer
+        >>> from facekit.training.base import Trainer
+        >>> issubclass(TripletTrainer, Trainer), issubclass(Distiller, Trainer)
+        (True, True)
+    """
 
     start: Architecture | Embedder = field(kw_only=False)
     folder: str | os.PathLike[str]
@@ -115,8 +135,12 @@ class Trainer:
         Args:
             name: How to call the weights; the folder's name by default.
 
+        Returns:
+            The embedder, which :meth:`facekit.Embedder.save` keeps.
+
         Raises:
             NotFittedError: If nothing was trained yet.
+            InvalidArgumentError: If ``aligner`` makes pictures of another size than the network reads.
         """
         if not hasattr(self, "network_"):
             raise NotFittedError("this trainer has not trained yet; call fit first")

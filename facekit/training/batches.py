@@ -32,9 +32,28 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
     Nothing but these three numbers is needed to go on in the middle of an epoch, threads may
     make batches in any order, and a batch can be looked at again.
 
-    Attributes:
+    Args:
         dataset: The faces.
+        seed: Draws everything, 0 or more.
+        epoch: The epoch to begin with, from 0.
+        augmentation: Alters the faces; ``None`` leaves them as they are.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
+        max_queue_size: How many batches are made ahead.
+
+    Attributes:
+        dataset: As given.
         epoch: The epoch whose batches ``batches[index]`` are, from 0; may be set.
+
+    Raises:
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import FaceDataset, ShuffledBatches
+        >>> data = FaceDataset.from_arrays(np.zeros((5, 32, 32, 3), dtype=np.uint8), [None] * 5)
+        >>> one, other = (ShuffledBatches(data, batch_size=2, seed=7) for _ in range(2))
+        >>> one.rows(epoch=3, index=1).tolist() == other.rows(epoch=3, index=1).tolist()
+        True
     """
 
     def __init__(
@@ -70,6 +89,10 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
         Returns:
             Faces, uint8 ``(n, S, S, 3)``, and labels, int32 ``(n,)``.
+
+        Raises:
+            IndexError: If there is no batch of that index.
+            FileFormatError: If the data set's cache is gone or damaged.
         """
         rows = self.rows(epoch, index)
         images = self.dataset.images(rows)
@@ -80,7 +103,18 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return images, self.dataset.labels[rows]
 
     def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
-        """Returns which faces of the data set make up a batch, int64 ``(n,)``."""
+        """Says which faces of the data set make up a batch.
+
+        Args:
+            epoch: From 0.
+            index: From 0 to ``len(self) - 1``.
+
+        Returns:
+            The places of the faces in the data set, int64 ``(n,)``.
+
+        Raises:
+            IndexError: If there is no batch of that index.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
         with self._lock:
@@ -93,6 +127,9 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
         Args:
             start: The index of the first batch.
+
+        Yields:
+            Faces, uint8 ``(n, S, S, 3)``, and labels, int32 ``(n,)``, of each batch.
         """
         epoch = self.epoch
         ahead: deque[Future[Batch]] = deque()

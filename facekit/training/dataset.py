@@ -31,10 +31,29 @@ _THREADS = min(os.cpu_count() or 1, 8)
 
 
 class FaceStore(Protocol):
-    """Where a data set reads its faces from, by number."""
+    """Where a data set reads its faces from, by number.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import DatasetReport, FaceDataset
+        >>> class Black:
+        ...     def read(self, faces):
+        ...         return np.zeros((len(faces), 32, 32, 3), dtype=np.uint8)
+        >>> data = FaceDataset(Black(), np.arange(2), ["Ann", "Bob"], ["1.jpg", "2.jpg"],
+        ...                    input_size=32, report=DatasetReport(()))
+        >>> data.images([1]).shape
+        (1, 32, 32, 3)
+    """
 
     def read(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Returns faces, uint8 ``(n, S, S, 3)``; called by several threads at once."""
+        """Reads faces; called by several threads at once.
+
+        Args:
+            faces: The numbers of the faces in the store, int64 ``(n,)``.
+
+        Returns:
+            uint8 ``(n, S, S, 3)``, RGB, in the order of ``faces``.
+        """
 
 
 class FaceDataset:
@@ -45,13 +64,21 @@ class FaceDataset:
     the same data set again takes seconds, an interrupted preparation goes on where it stopped, and
     faces are read only when they are asked for.
 
-    Attributes:
+    Args:
+        store: Where the faces are read from.
+        rows: The number of each face in the store, int64 ``(n,)``.
+        people: Whose each face is, n names; empty where the person is not known.
+        keys: What each face is called, n texts.
         input_size: The side S of the faces, in pixels.
+        report: What became of every photo given.
+
+    Attributes:
+        input_size: As given.
         identities: The names of the people, sorted; only people with at least one face.
         labels: int32 ``(n,)``: for each face the place of its person in ``identities``, or -1 where
             the person is not known.
         keys: What each face is called: the path of its photo, or ``archive/name``.
-        report: What became of every photo given.
+        report: As given.
 
     Example:
         >>> import numpy as np
@@ -196,6 +223,9 @@ class FaceDataset:
                 folder, if not given.
             progress: Whether to show a progress bar on a terminal.
 
+        Returns:
+            The data set, with at least one face.
+
         Raises:
             TrainingDataError: If the folder is missing, or no photo shows a face that can be used.
             FileFormatError: If the cache is damaged or cannot be written.
@@ -228,6 +258,9 @@ class FaceDataset:
             detector: As in :meth:`from_folder`.
             cache: As in :meth:`from_folder`.
             progress: Whether to show a progress bar on a terminal.
+
+        Returns:
+            The data set, with at least one face.
 
         Raises:
             TrainingDataError: If the file cannot be read, or no photo shows a face that can be
@@ -268,6 +301,9 @@ class FaceDataset:
             cache: As in :meth:`from_folder`.
             progress: Whether to show a progress bar on a terminal.
 
+        Returns:
+            The data set, with at least one face.
+
         Raises:
             TrainingDataError: If the index or an archive is missing or damaged, or no face is left.
             FileFormatError: If the cache is damaged or cannot be written.
@@ -301,6 +337,9 @@ class FaceDataset:
             images: uint8 ``(n, S, S, 3)``, RGB; kept, not copied.
             identities: Whose they are, ``n`` names; ``None`` where the person is not known.
             keys: What each is called; its number, if not given.
+
+        Returns:
+            The data set.
 
         Raises:
             InvalidArgumentError: If the shapes or types do not fit.

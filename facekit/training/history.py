@@ -61,6 +61,9 @@ class History:
     def column(self, name: str) -> list[float]:
         """Returns a value of all epochs that have it.
 
+        Args:
+            name: One of :attr:`names`.
+
         Raises:
             InvalidArgumentError: If none has.
         """

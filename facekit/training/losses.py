@@ -122,6 +122,10 @@ class TripletSemiHardLoss(_MetricLoss):
         >>> loss = TripletSemiHardLoss(margin=0.5)
         >>> round(float(loss([0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]])), 3)
         0.45
+
+    References:
+        F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet", CVPR 2015, section 3.2;
+        ``tensorflow_addons.losses.TripletSemiHardLoss``.
     """
 
     def __init__(
@@ -134,7 +138,18 @@ class TripletSemiHardLoss(_MetricLoss):
         super().__init__(margin, distance_metric, name=name, **kwargs)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of labels ``(B,)`` and embeddings ``(B, d)``."""
+        """Computes the loss of a batch.
+
+        Args:
+            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
+
+        Returns:
+            The loss, a scalar of the dtype of ``y_pred``.
+
+        Raises:
+            InvalidArgumentError: If the shapes do not fit together.
+        """
         return triplet_semihard_loss(y_true, y_pred, self.margin, self.distance_metric)
 
 
@@ -159,6 +174,10 @@ class TripletHardLoss(_MetricLoss):
         >>> loss = TripletHardLoss(margin=0.1)
         >>> round(float(loss([0, 0, 1, 1], [[0.0], [0.3], [0.5], [0.9]])), 3)
         0.125
+
+    References:
+        A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss for Person
+        Re-Identification", 2017, equation 5; ``tensorflow_addons.losses.TripletHardLoss``.
     """
 
     def __init__(
@@ -173,7 +192,18 @@ class TripletHardLoss(_MetricLoss):
         self.soft = soft
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of labels ``(B,)`` and embeddings ``(B, d)``."""
+        """Computes the loss of a batch.
+
+        Args:
+            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
+
+        Returns:
+            The loss, a scalar of the dtype of ``y_pred``.
+
+        Raises:
+            InvalidArgumentError: If the shapes do not fit together.
+        """
         return triplet_hard_loss(y_true, y_pred, self.margin, self.soft, self.distance_metric)
 
     def get_config(self) -> dict[str, Any]:
@@ -201,6 +231,10 @@ class TripletBatchAllLoss(_MetricLoss):
         >>> loss = TripletBatchAllLoss(margin=0.5)
         >>> round(float(loss([0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]])), 3)
         0.45
+
+    References:
+        A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss for Person
+        Re-Identification", 2017, equation 6.
     """
 
     def __init__(
@@ -213,7 +247,18 @@ class TripletBatchAllLoss(_MetricLoss):
         super().__init__(margin, distance_metric, name=name, **kwargs)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of labels ``(B,)`` and embeddings ``(B, d)``."""
+        """Computes the loss of a batch.
+
+        Args:
+            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
+
+        Returns:
+            The loss, a scalar of the dtype of ``y_pred``.
+
+        Raises:
+            InvalidArgumentError: If the shapes do not fit together.
+        """
         return triplet_batch_all_loss(y_true, y_pred, self.margin, self.distance_metric)
 
 
@@ -236,11 +281,25 @@ class FaceNetLoss(_TripletLoss):
         >>> loss = FaceNetLoss(margin=0.5)
         >>> round(float(loss([0, 0, 1], [[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]])), 3)
         0.1
+
+    References:
+        F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet", CVPR 2015, equations 1 to 4.
     """
 
     def __init__(self, margin: float = 0.2, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(margin, name=name, **kwargs)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of labels ``(B,)`` and embeddings ``(B, d)``."""
+        """Computes the loss of a batch.
+
+        Args:
+            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
+
+        Returns:
+            The loss, a scalar of the dtype of ``y_pred``.
+
+        Raises:
+            InvalidArgumentError: If the shapes do not fit together.
+        """
         return facenet_loss(y_true, y_pred, self.margin)

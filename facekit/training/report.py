@@ -42,6 +42,12 @@ class FaceOutcome:
             was used before), ``"uncertain"`` (the detector's confidence is too low) or ``"unknown
             person"`` (left out).
         detail: One sentence more.
+
+    Example:
+        >>> from facekit.training import FaceOutcome
+        >>> outcome = FaceOutcome("Ada", "ada.jpg", "no face")
+        >>> outcome.used, outcome.line()
+        (False, '  ada.jpg (Ada)')
     """
 
     person: str
@@ -66,6 +72,15 @@ class DatasetReport:
 
     Args:
         outcomes: One for each photo, in order.
+
+    Example:
+        >>> from facekit.training import DatasetReport, FaceOutcome
+        >>> report = DatasetReport((
+        ...     FaceOutcome("Ada", "ada.jpg", "used"), FaceOutcome("Ada", "sea.jpg", "no face")))
+        >>> print(report.summary())
+        1 of 2 faces used, people: 1
+        1 no face was found:
+          sea.jpg (Ada)
     """
 
     outcomes: tuple[FaceOutcome, ...]

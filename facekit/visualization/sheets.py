@@ -22,9 +22,16 @@ class Tile:
     """One picture of a contact sheet.
 
     Args:
-        image: The picture, RGB uint8.
+        image: The picture, uint8 ``(height, width, 3)``, RGB.
         caption: What to write below it.
         right: ``True`` or ``False`` marks it as right or wrong, ``None`` leaves it unmarked.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.visualization import Tile
+        >>> tile = Tile(np.zeros((60, 80, 3), dtype=np.uint8), "Ada", right=True)
+        >>> tile.caption, tile.image.shape
+        ('Ada', (60, 80, 3))
     """
 
     image: RGBImage
