@@ -187,11 +187,11 @@ class Stage:
     others: tuple[tuple[Layer, Layer], ...] = ()
 
 
-def recorded(side: int, architecture: Architecture = ARCHITECTURE) -> list[Layer]:
+def recorded(side: int) -> list[Layer]:
     """Returns the layers of the backbone, built for pictures of that side."""
-    build = Recorder(architecture.width)
+    build = Recorder(ARCHITECTURE.width)
     pictures = Layer("pictures", "input", (), side, 3)
-    BACKBONES[architecture.backbone](build, pictures, blocks=architecture.blocks)
+    BACKBONES[ARCHITECTURE.backbone](build, pictures, blocks=ARCHITECTURE.blocks)
     return build.layers
 
 
@@ -408,8 +408,10 @@ def heading(canvas: Canvas, stage: Stage) -> None:
 def footnote(canvas: Canvas, y: float, layers: Sequence[Layer], exception: str = "") -> None:
     words = [
         f"Sizes at {SIDES[0]} px, in brackets at {SIDES[1]} px",
-        "conv: with batch normalisation and ReLU, unless linear",
+        "conv: with batch normalisation and ReLU",
     ]
+    if any(layer.kind == "projection" for layer in layers):
+        words[-1] += ", unless linear"
     if any(layer.padding == "valid" and layer.kernel != (1, 1) for layer in layers):
         words.append("V: no padding")
     colors = canvas.palette

@@ -2,9 +2,8 @@
 
     python images/pipeline.py [folder]
 
-Box, keypoints, aligned face and embedding are computed, with the weights that come with the
-package. The portrait is in the public domain: Grace Hopper (United States Navy), carried by
-matplotlib.
+Box, keypoints, aligned face and embedding are computed, with the default weights. The portrait is
+in the public domain: Grace Hopper (United States Navy), carried by matplotlib.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.image import AxesImage
 from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
 from PIL import Image
 from style import SMALL, WIDTH, Canvas, draw, output_folder
@@ -26,7 +25,6 @@ TITLE = (
     "out, the embedder maps each to a unit vector, the classifier gives a name or none"
 )
 PERSON = "Grace Hopper"
-WEIGHTS = "facekit-small"
 COLUMNS = tuple(np.linspace(64, WIDTH - 64, 5))
 TOP, SIDE = 96.0, 108.0
 """Where the pictures of the data begin, and how wide they are."""
@@ -41,7 +39,7 @@ class Scene:
         # The upper square of the photo: head and shoulders.
         self.photo = pixels[:side, :side]
         self.face: Face = Detector().detect(self.photo)[0]
-        embedder = Embedder(WEIGHTS)
+        embedder = Embedder()
         aligned = Aligner(**embedder.record.alignment).align(self.photo, [self.face])
         self.embedding = embedder.embed(aligned)[0]
         # The same cut with more pixels, for sharp screens.
@@ -89,14 +87,20 @@ def _picture(canvas: Canvas, x: float, pixels: np.ndarray) -> None:
     if pixels.shape[0] != side:
         size = (side, side)
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
-    left, right = x - SIDE / 2, x + SIDE / 2
+    _pixels(canvas, x, pixels).set_clip_path(_frame(canvas, x))
+
+
+def _pixels(canvas: Canvas, x: float, pixels: np.ndarray, inset: float = 0) -> AxesImage:
+    left, right = x - SIDE / 2 + inset, x + SIDE / 2 - inset
     limits = canvas.axes.axis()
-    picture = canvas.axes.imshow(
-        pixels, extent=(left, right, TOP + SIDE, TOP), interpolation="none", aspect="auto"
+    image = canvas.axes.imshow(
+        pixels,
+        extent=(left, right, TOP + SIDE - inset, TOP + inset),
+        interpolation="none",
+        aspect="auto",
     )
     canvas.axes.axis(limits)
-    frame = _frame(canvas, x)
-    picture.set_clip_path(frame)
+    return image
 
 
 def _frame(canvas: Canvas, x: float) -> FancyBboxPatch:
@@ -129,26 +133,15 @@ def _marks(canvas: Canvas, x: float, scene: Scene) -> None:
 
 
 def _vector(canvas: Canvas, x: float, embedding: np.ndarray) -> None:
-    """Draws each component of the embedding as a square, coloured by its value."""
+    """Draws each component of the embedding as a cell, coloured by its value."""
     colors = canvas.palette
     shades = LinearSegmentedColormap.from_list(
         "", [colors.orange.line, colors.grey.fill, colors.blue.line]
     )
-    columns = 16
-    rows = -(-len(embedding) // columns)
-    inset = 5.0
-    cell = ((SIDE - 2 * inset) / columns, (SIDE - 2 * inset) / rows)
-    largest = float(np.abs(embedding).max())
-    squares, faces = [], []
-    for index, value in enumerate(embedding):
-        row, column = divmod(index, columns)
-        corner = (x - SIDE / 2 + inset + column * cell[0], TOP + inset + row * cell[1])
-        squares.append(Rectangle(corner, *cell))
-        # The root lets small values be seen.
-        shade = np.sign(value) * np.sqrt(abs(float(value)) / largest)
-        faces.append(shades(0.5 + shade / 2))
-    cells = PatchCollection(squares, facecolor=faces, edgecolor=faces, linewidth=0.2, zorder=2)
-    canvas.axes.add_collection(cells, autolim=False)
+    cells = embedding.reshape(-1, 16)
+    pixels = shades(0.5 + cells / np.abs(cells).max() / 2, bytes=True)[..., :3]
+    pixels = pixels.repeat(8, axis=0).repeat(16, axis=1)
+    _pixels(canvas, x, pixels, inset=5)
     _frame(canvas, x)
 
 

@@ -35,7 +35,7 @@ SMALL = 13.5
 DIGITS = 2
 """Decimal places of the outlines in the files: a hundredth of a pixel or less."""
 
-_SETTINGS = {
+SETTINGS = {
     "font.family": ["STIXGeneral"],
     "mathtext.fontset": "stix",
     "svg.fonttype": "path",
@@ -245,7 +245,7 @@ def draw(
         paint: Draws on a canvas.
     """
     for mode, palette in PALETTES.items():
-        with mpl.rc_context(_SETTINGS):
+        with mpl.rc_context(SETTINGS):
             canvas = Canvas(*size, palette)
             paint(canvas)
             written = io.StringIO()
@@ -264,7 +264,7 @@ def _tidied(svg: str, title: str) -> str:
         return re.sub(r"-?\d+\.\d+", lambda number: _short(number[0]), match[0])
 
     svg = re.sub(r'\bd="[^"]*"', shortened, svg)
-    svg = re.sub(r"data:image/png;base64,([^\"]+)", _as_jpeg, svg)
+    svg = re.sub(r"data:image/png;base64,([^\"]+)", _smaller, svg)
     svg = re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
     return re.sub(
         r"(<svg\b[^>]*)>",
@@ -274,12 +274,15 @@ def _tidied(svg: str, title: str) -> str:
     )
 
 
-def _as_jpeg(png: re.Match[str]) -> str:
-    """Returns a photo inside the picture as JPEG, which is a fifth of the size."""
-    photo = Image.open(io.BytesIO(base64.b64decode(png[1]))).convert("RGB")
-    written = io.BytesIO()
-    photo.save(written, "JPEG", quality=82, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
+def _smaller(pixels: re.Match[str]) -> str:
+    """Writes pixels inside the picture anew, without alpha: photos as JPEG, what is smaller."""
+    photo = Image.open(io.BytesIO(base64.b64decode(pixels[1]))).convert("RGB")
+    written = []
+    for kind, options in (("jpeg", {"quality": 82}), ("png", {})):
+        file = io.BytesIO()
+        photo.save(file, kind, optimize=True, **options)
+        written.append(f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}")
+    return min(written, key=len)
 
 
 def _short(number: str) -> str:
