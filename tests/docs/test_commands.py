@@ -24,7 +24,9 @@ FIGURES = [PROJECT / "docs" / name for name in ("accuracy.md", "performance.md")
 
 # What a shell adds to a command is cut off: what reads it, and comments.
 _SHELL = re.compile(r"\s(?:\||#).*")
-_FENCE = re.compile(r"^( *)```(?P<language>\S*)\n(?P<content>.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^( *)```(?P<language>\S*)[^\n]*\n(?P<content>.*?)^\1```$", re.MULTILINE | re.DOTALL
+)
 # An error message that begins like a command.
 _MESSAGES = {"facekit fetches nothing; download the picture first"}
 # A line break may stand within the code of a sentence.
