@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.legend import Legend
+    from matplotlib.text import Text
 
 # The yellow of the palette is left out: on white paper it cannot be seen. Black comes last, because
 # lines such as that of a threshold are black.
@@ -27,7 +29,7 @@ GREY = "#767676"
 """The colour of what has no name."""
 
 # Their number has no divisor in common with that of the colours, so that pairs repeat late.
-MARKERS = ("o", "s", "^", "D", "v", "P", "<", "X", ">", "p", "h")
+MARKERS = ("o", "s", "^", "D", "v", "P", "<", "d", ">", "p", "h")
 """Markers that go with the colours, so that nothing hangs on the colour alone."""
 
 _DASHES = ("-", "--", "-.", ":")
@@ -74,22 +76,23 @@ def plain(text: str) -> str:
     return one_line(text).replace("$", r"\$")
 
 
-def shortened(text: str, width: float, size: float) -> str:
-    """Returns as much of a text as fits, with an ellipsis where something is missing.
+def shorten(text: Text, width: float) -> None:
+    """Takes as much from the end of a drawn text as does not fit, and puts an ellipsis there.
 
     Args:
-        text: The text, as :func:`plain` makes it.
-        width: The width that there is, in points.
-        size: The size of the letters, in points.
+        text: What is drawn, as :func:`plain` makes it.
+        width: The width that there is, in pixels of the figure.
     """
-    from matplotlib.textpath import TextPath
+    whole = text.get_text()
 
-    def fits(text: str) -> bool:
-        return float(TextPath((0, 0), text, size=size).get_extents().width) <= width
+    def fits(length: int) -> bool:
+        text.set_text(whole if length == len(whole) else whole[:length].rstrip("\\ ") + "…")
+        return text.get_window_extent().width <= width
 
-    while text and not fits(text):
-        text = text.removesuffix("…")[:-1].removesuffix("\\") + "…" if len(text) > 2 else ""
-    return text
+    if not fits(len(whole)):
+        # The longest beginning that fits.
+        longest = bisect_left(range(1, len(whole)), True, key=lambda length: not fits(length))
+        fits(longest)
 
 
 def add_legend(

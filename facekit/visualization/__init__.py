@@ -5,9 +5,9 @@ from facekit.visualization.colors import KNOWN_COLOR as KNOWN_COLOR
 from facekit.visualization.colors import UNKNOWN_COLOR as UNKNOWN_COLOR
 from facekit.visualization.colors import WRONG_COLOR as WRONG_COLOR
 from facekit.visualization.drawing import draw_faces
+from facekit.visualization.face_plots import plot_face_grid, plot_faces
 from facekit.visualization.files import save_image
 from facekit.visualization.lettering import label_font
-from facekit.visualization.plots import plot_face_grid, plot_faces
 from facekit.visualization.sheets import Tile, contact_sheet
 
 __all__ = [

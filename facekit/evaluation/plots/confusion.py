@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from facekit.errors import InvalidArgumentError
+from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
 from facekit.figures import axes_or_new, plain
 
 if TYPE_CHECKING:
@@ -53,30 +55,33 @@ def plot_confusion(
     """
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
-    names, predicted = _checked("names", names), _checked("predicted", predicted)
-    if not names or len(names) != len(predicted):
+    shown, given = checked_names("names", names), checked_names("predicted", predicted)
+    if not shown or len(shown) != len(given):
         raise InvalidArgumentError(
             "names and predicted must be equally long and not empty, got "
-            f"{len(names)} and {len(predicted)}"
+            f"{len(shown)} and {len(given)}"
         )
     if normalize not in (None, "true", "pred", "all"):
         raise InvalidArgumentError(
             f"normalize must be None, 'true', 'pred' or 'all', got {normalize!r}"
         )
     # By number, because a person may be called "unknown", too.
-    people = sorted({*names, *predicted}, key=lambda name: (name is None, name or ""))
+    people = in_order([*shown, *given])
     numbers = {name: number for number, name in enumerate(people)}
-    matrix = confusion_matrix(
-        [numbers[name] for name in names],
-        [numbers[name] for name in predicted],
-        labels=range(len(people)),
-        normalize=normalize,
-    )
-    side = min(max(3.5, 1.5 + 0.45 * len(people)), 14.0)
-    ax = axes_or_new(ax, side, side)
+    with warnings.catch_warnings():
+        # One label alone makes scikit-learn warn of labels not given, though they are.
+        warnings.filterwarnings("ignore", "A single label was found")
+        matrix = confusion_matrix(
+            [numbers[name] for name in shown],
+            [numbers[name] for name in given],
+            labels=range(len(people)),
+            normalize=normalize,
+        )
     with_numbers = len(people) <= _MOST_WITH_NUMBERS
+    side = min(max(3.5, 1.5 + 0.45 * len(people)), 14.0)
+    ax = axes_or_new(ax, side if with_numbers else 1.15 * side, side)
     ConfusionMatrixDisplay(
-        matrix, display_labels=["unknown" if name is None else plain(name) for name in people]
+        matrix, display_labels=[UNKNOWN if name is None else plain(name) for name in people]
     ).plot(
         ax=ax,
         include_values=with_numbers,
@@ -88,12 +93,3 @@ def plot_confusion(
     ax.set_xlabel("Name given")
     ax.set_ylabel("Person shown")
     return ax
-
-
-def _checked(argument: str, names: Sequence[str | None]) -> list[str | None]:
-    if isinstance(names, str):
-        raise InvalidArgumentError(f"{argument} must be a sequence of names, got {names!r}")
-    for name in names:
-        if not (name is None or isinstance(name, str)):
-            raise InvalidArgumentError(f"{argument} must hold texts and None, got {name!r}")
-    return [name if name is None else str(name) for name in names]

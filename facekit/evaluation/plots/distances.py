@@ -56,7 +56,7 @@ def plot_distances(
     values, truth = checked_pairs(distances, same)
     if not len(values):
         raise InvalidArgumentError("distances must hold at least one pair, got none")
-    if threshold is not None and not math.isfinite(threshold):
+    if threshold is not None and not _is_finite(threshold):
         raise InvalidArgumentError(f"threshold must be a finite number, got {threshold!r}")
     edges = _edges(values, bins)
     ax = axes_or_new(ax, 5, 4)
@@ -84,6 +84,8 @@ def plot_distances(
             threshold, color="black", linestyle="--", linewidth=1.2,
             label=f"threshold {threshold:.4g}",
         )  # fmt: skip
+    # Room for the legend.
+    ax.margins(y=0.35)
     ax.set_xlabel("Distance")
     ax.set_ylabel("Share of the pairs of each kind")
     ax.grid(alpha=0.3)
@@ -108,6 +110,10 @@ def _edges(values: FloatArray, bins: int | Sequence[float]) -> FloatArray:
             f"bins must be a positive number or at least two rising edges, got {bins!r}"
         )
     return edges
+
+
+def _is_finite(number: Any) -> bool:
+    return isinstance(number, int | float | np.number) and math.isfinite(number)
 
 
 def _rise(edges: FloatArray) -> bool:

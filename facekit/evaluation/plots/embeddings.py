@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
+from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
 from facekit.figures import GREY, MARKERS, PALETTE, add_legend, axes_or_new, plain
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 _FEWEST = 3
 _MOST_IN_LEGEND = 24
 _PERPLEXITY = 30.0
+# Up to here the exact gradients take less time than the tree of their approximation.
+_EXACT = 400
 
 
 def plot_embeddings(
@@ -36,7 +39,7 @@ def plot_embeddings(
     are neighbours; sizes of groups and distances between groups mean nothing.
 
     Each person has a colour and a marker, strangers are grey crosses. Of many people, the names are
-    written among their points instead of in a legend.
+    written above their points instead of in a legend.
 
     Args:
         embeddings: float ``(n, d)``, at least 3 of at least 2 dimensions.
@@ -63,18 +66,22 @@ def plot_embeddings(
         ``sklearn.decomposition.PCA``; ``sklearn.manifold.TSNE``, after L. van der Maaten and
         G. Hinton, "Visualizing Data using t-SNE", Journal of Machine Learning Research 9, 2008.
     """
-    values = _checked(embeddings, labels)
+    values = _checked(embeddings)
+    people = checked_names("labels", labels)
+    if len(people) != len(values):
+        raise InvalidArgumentError(
+            f"labels must be one for each embedding, got {len(people)} for {len(values)}"
+        )
     if method not in ("pca", "tsne"):
         raise InvalidArgumentError(f"method must be 'pca' or 'tsne', got {method!r}")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise InvalidArgumentError(f"seed must be a whole number from 0 to 2³² − 1, got {seed!r}")
     places, axis_labels = (_pca if method == "pca" else _tsne)(values, int(seed))
     ax = axes_or_new(ax, 6, 4.5)
-    people = sorted({name for name in labels if name is not None})
-    groups: list[str | None] = [*people, *([None] if None in labels else [])]
-    with_legend = len(people) <= _MOST_IN_LEGEND
+    groups = in_order(people)
+    with_legend = len(groups) <= _MOST_IN_LEGEND
     for index, name in enumerate(groups):
-        points = places[[label == name for label in labels]]
+        points = places[[person == name for person in people]]
         if name is None:
             ax.scatter(
                 points[:, 0], points[:, 1], s=22, marker="x", color=GREY, linewidths=1, zorder=1.5
@@ -91,7 +98,9 @@ def plot_embeddings(
         )
         if not with_legend:
             x, y = np.median(points, axis=0).tolist()
-            ax.text(x, y, plain(name), size=7, ha="center", va="center", zorder=3)
+            ax.annotate(
+                plain(name), (x, y), (0, 5), textcoords="offset points", size=7, ha="center"
+            )
     ax.set_xlabel(axis_labels[0])
     ax.set_ylabel(axis_labels[1])
     ax.set_aspect("equal", adjustable="datalim")
@@ -100,7 +109,7 @@ def plot_embeddings(
     if method == "tsne":
         ax.tick_params(labelbottom=False, labelleft=False, length=0)
     if with_legend:
-        shown = ["unknown" if name is None else name for name in groups]
+        shown = [UNKNOWN if name is None else name for name in groups]
         add_legend(ax, ax.collections[-len(groups) :], shown, **_beside(len(groups)))
     return ax
 
@@ -115,7 +124,7 @@ def _pca(values: FloatArray, seed: int) -> tuple[FloatArray, tuple[str, str]]:
     model = PCA(n_components=2, random_state=seed)
     places = model.fit_transform(values)
     first, second = (
-        f"{which} principal component ({share:.0%} of the variance)"
+        f"{which} principal component ({100 * share:.0f} % of the variance)"
         for which, share in zip(
             ("First", "Second"), model.explained_variance_ratio_.tolist(), strict=True
         )
@@ -127,12 +136,17 @@ def _tsne(values: FloatArray, seed: int) -> tuple[FloatArray, tuple[str, str]]:
     from sklearn.manifold import TSNE
 
     perplexity = min(_PERPLEXITY, max(1.0, (len(values) - 1) / 3))
-    model = TSNE(n_components=2, perplexity=perplexity, random_state=seed)
+    model = TSNE(
+        n_components=2,
+        perplexity=perplexity,
+        method="exact" if len(values) <= _EXACT else "barnes_hut",
+        random_state=seed,
+    )
     places: FloatArray = model.fit_transform(values).astype(np.float64)
     return places, ("t-SNE, first dimension", "t-SNE, second dimension")
 
 
-def _checked(embeddings: npt.ArrayLike, labels: Sequence[str | None]) -> FloatArray:
+def _checked(embeddings: npt.ArrayLike) -> FloatArray:
     try:
         values = np.asarray(embeddings, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -153,11 +167,4 @@ def _checked(embeddings: npt.ArrayLike, labels: Sequence[str | None]) -> FloatAr
         )
     if np.ptp(values, axis=0).max() <= 1e-12 * np.abs(values).max():
         raise InvalidArgumentError(f"embeddings must differ, got the same one {len(values)} times")
-    if isinstance(labels, str) or len(labels) != len(values):
-        raise InvalidArgumentError(
-            f"labels must be one for each embedding, got {len(labels)} for {len(values)}"
-        )
-    for label in labels:
-        if not (label is None or isinstance(label, str)):
-            raise InvalidArgumentError(f"labels must hold texts and None, got {label!r}")
     return values

@@ -24,7 +24,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         The axes drawn on.
 
     Raises:
-        InvalidArgumentError: If there are no curves.
+        InvalidArgumentError: If there are no curves, or ``curves`` is something else.
 
     Example:
         >>> from facekit.evaluation.plots import plot_roc
@@ -35,6 +35,10 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     """
     if not curves:
         raise InvalidArgumentError("curves must hold at least one curve, got none")
+    if not isinstance(curves, Mapping) or not all(
+        isinstance(curve, RocCurve) for curve in curves.values()
+    ):
+        raise InvalidArgumentError(f"curves must give curves of roc() by name, got {curves!r}")
     ax = axes_or_new(ax, 5, 4)
     lines = [
         ax.step(curve.false_accept_rate, curve.true_accept_rate, where="post", **line_style(index))[

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
-from facekit.figures import axes_or_new, plain, shortened
+from facekit.figures import axes_or_new, plain, shorten
 from facekit.imaging import ImageSource, load_image
 from facekit.visualization.colors import color_of, text_of
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIDE = 6.0
-_CELL = 1.1
-_CAPTION = 0.2
-_GAP = 0.08
+_CELL = 1.25
+_CAPTION = 0.18
+_GAP = 0.06
 _LETTERS = 8.0
 
 
@@ -64,11 +64,12 @@ def plot_faces(
     """
     from matplotlib.patches import Rectangle
 
-    for result in faces:
-        if not isinstance(result, Face | RecognizedFace):
-            raise InvalidArgumentError(
-                f"faces must hold Face or RecognizedFace objects, got {result!r}"
-            )
+    if not isinstance(faces, Sequence) or not all(
+        isinstance(result, Face | RecognizedFace) for result in faces
+    ):
+        raise InvalidArgumentError(
+            f"faces must be a sequence of Face or RecognizedFace objects, got {faces!r}"
+        )
     pixels = load_image(image)
     height, width = pixels.shape[:2]
     scale = _SIDE / max(width, height)
@@ -149,7 +150,12 @@ def plot_face_grid(
     across = 1 + _GAP
     down = 1 + _GAP + (0 if captions is None else _CAPTION)
     texts = None if captions is None else _checked_captions(captions, len(pixels))
-    ax = axes_or_new(ax, columns * across * _CELL, rows * down * _CELL)
+    given = ax is not None
+    # Twice the space that the layout keeps free at the borders.
+    border = 2 * 3 / 72
+    ax = axes_or_new(
+        ax, (columns * across + _GAP) * _CELL + border, (rows * down + _GAP) * _CELL + border
+    )
     for index, face in enumerate(pixels):
         row, column = divmod(index, columns)
         left, top = column * across, row * down
@@ -157,27 +163,19 @@ def plot_face_grid(
     ax.set(xlim=(-_GAP, columns * across), ylim=(rows * down, -_GAP))
     ax.set_axis_off()
     if texts is not None:
-        width = _inches_of_unit(ax) * 72
+        # The layout of a new figure is not known before it is drawn.
+        width = _width_of_unit(ax) if given else _CELL * ax.figure.dpi
         for index, text in enumerate(texts):
             row, column = divmod(index, columns)
-            ax.text(
-                column * across + 0.5,
-                row * down + 1.03,
-                shortened(plain(text), width, _LETTERS),
-                size=_LETTERS,
-                ha="center",
-                va="top",
-            )
+            x, y = column * across + 0.5, row * down + 1.03
+            shorten(ax.text(x, y, plain(text), size=_LETTERS, ha="center", va="top"), width)
     return ax
 
 
-def _inches_of_unit(ax: Axes) -> float:
-    """Returns how wide a unit of axes with square units is."""
-    figure = ax.get_figure(root=False)
-    assert figure is not None
+def _width_of_unit(ax: Axes) -> float:
+    """Returns how many pixels wide a unit of axes with square units is."""
     area = ax.get_window_extent()
-    units = (np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim()))
-    return float(min(area.width / units[0], area.height / units[1]) / figure.dpi)
+    return float(min(area.width / np.ptp(ax.get_xlim()), area.height / np.ptp(ax.get_ylim())))
 
 
 def _checked_faces(faces: npt.ArrayLike) -> npt.NDArray[np.uint8]:
