@@ -95,8 +95,8 @@ for rate, threshold in embedder.record.thresholds.items():
     print(f"{threshold:9.3f}   {right:29.1%}   {wrong:15.1%}   (one pair in {1 / rate:,.0f})")
 
 # %%
-# A threshold is a line in this picture: faces on its left get a name. How far the two kinds of faces
-# overlap is up to the weights and the photos.
+# A threshold is a line in this picture: faces on its left get a name. How far the two kinds of
+# faces overlap is up to the weights and the photos.
 
 figure, ax = plt.subplots(figsize=(7, 4))
 bins = np.linspace(0, 2, 61)
