@@ -104,7 +104,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
     (r"py:class", r"os\.PathLike"),
     (r"py:class", r"pathlib\.Path"),
-    (r"py:class", r"PIL\.Image\.Image"),
+    (r"py:class", r"PIL\.(Image\.Image|ImageFont\.FreeTypeFont)"),
     # Up to Sphinx 8.1 an annotation does not find these, which are data.
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
     (r"py:class", r"(facekit\.identification\.index\.)?(Index|Neighbours)"),
@@ -166,7 +166,7 @@ _QUALIFIED = {
     "WeightsFile": "facekit.embedding.weights.WeightsFile",
     "WeightsRecord": "facekit.embedding.WeightsRecord",
 }
-_MODULES = {"npt.": "numpy.typing.", "np.": "numpy."}
+_MODULES = {"npt.": "numpy.typing.", "np.": "numpy.", "ImageFont.": "PIL.ImageFont."}
 _SPELT_OUT = {
     "Backbone": 'Literal["inception_resnet_v1", "inception_resnet_v2"]',
     "Engine": 'Literal["openvino", "keras"]',
