@@ -127,8 +127,9 @@ figure.tight_layout()
 # The distance over time
 # ----------------------
 #
-# A single frame is easily misjudged: a face at the border, a blur, a blink. The distance over time
-# shows it. Programs that act on a name wait until several frames agree.
+# A single frame is easily misjudged, so a program that acts on a name should wait until several
+# frames agree. A face below the threshold that is *unknown* all the same was flagged by the quality
+# gate, for instance because it is cut by the border: see :doc:`/quality`.
 
 figure, ax = plt.subplots(figsize=(7, 3.5))
 for marker, label in (("o", "named"), ("x", "unknown")):

@@ -74,8 +74,8 @@ labels = np.repeat(list(known), [len(faces) for faces in known.values()])
 probes = np.concatenate([embedder.embed(faces) for faces in others.values()])
 truth = np.repeat(list(others), [len(faces) for faces in others.values()])
 stranger_probes = embedder.embed(strangers)
-print(f"{len(enrolled)} photos of {len(known)} enrolled, {len(probes)} others of the same people,")
-print(f"{len(stranger_probes)} of strangers, weights {embedder.record.name}")
+print(f"people enrolled: {len(known)}, in photos: {len(enrolled)}")
+print(f"looked up: {len(probes)} other photos of them, {len(stranger_probes)} photos of strangers")
 
 # %%
 # What the threshold does
@@ -95,19 +95,19 @@ for rate, threshold in embedder.record.thresholds.items():
     print(f"{threshold:9.3f}   {right:29.1%}   {wrong:15.1%}   (one pair in {1 / rate:,.0f})")
 
 # %%
-# No line separates both kinds without error; how far they overlap is up to the weights and the
-# photos.
+# A threshold is a line in this picture: faces on its left get a name. How far the two kinds of
+# faces overlap is up to the weights and the photos.
 
 figure, ax = plt.subplots(figsize=(7, 4))
-bins = np.linspace(0, 1.6, 49)
+bins = np.linspace(0, 2, 61)
 ax.hist(own.distance, bins, alpha=0.7, density=True, label="enrolled people, other photos")
 ax.hist(foreign.distance, bins, alpha=0.7, density=True, label="strangers")
 for rate, threshold in embedder.record.thresholds.items():
     ax.axvline(threshold, color="0.3", linestyle="--", linewidth=1)
-    ax.text(threshold, ax.get_ylim()[1], f" 1 : {1 / rate:,.0f}", rotation=90, va="top", ha="right")
+    ax.text(threshold, 0.98 * ax.get_ylim()[1], f"1 : {1 / rate:,.0f}", rotation=90, va="top")
 ax.set_xlabel("Distance to the nearest enrolled photo")
 ax.set_ylabel("Density")
-ax.legend(loc="upper left")
+ax.legend(loc="upper right")
 figure.tight_layout()
 figure.savefig("strangers.png")
 

@@ -148,8 +148,8 @@ for column, (when, embeddings) in zip(axes.T, snapshots.items(), strict=True):
         ax.get_legend().remove()
         ax.set(xlabel="", ylabel="")
     column[0].set_title(when)
-axes[0, 0].annotate("trained with", (0.03, 0.94), xycoords="axes fraction", weight="bold")
-axes[1, 0].annotate("never seen", (0.03, 0.94), xycoords="axes fraction", weight="bold")
+axes[0, 0].set_ylabel("trained with")
+axes[1, 0].set_ylabel("never seen")
 figure.tight_layout()
 figure.savefig("unfolding.png")
 print("Wrote unfolding.png")
@@ -158,7 +158,7 @@ print("Wrote unfolding.png")
 # Watch the validation
 # --------------------
 #
-# The loss falls to nothing, because the head comes to know its people by heart. What it gained on
+# The loss goes on falling, because the head comes to know its people by heart. What it gained on
 # others shows in the validation. When that stops rising, more epochs do not help; more people do.
 # :doc:`/training` says what else to look at.
 
