@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
+import pydoc
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from types import FunctionType, GenericAlias
@@ -23,16 +23,9 @@ SECTIONS = r"Args|Attributes|Returns|Yields|Raises|Warns|Example|References"
 
 def public(name: str) -> Any:
     """Returns what a name of the reference stands for."""
-    parts = f"facekit.{name}".split(".")
-    for end in range(len(parts), 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:end]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[end:]:
-            found = getattr(found, part)
-        return found
-    raise AssertionError(f"{name}: is not there")
+    found = pydoc.locate(f"facekit.{name}")
+    assert found is not None, name
+    return found
 
 
 def listed() -> list[str]:
@@ -67,16 +60,6 @@ def section(documentation: str, names: str) -> str:
     return "\n".join(re.findall(pattern, documentation, re.MULTILINE | re.DOTALL))
 
 
-def parameters(found: Callable[..., Any]) -> list[str]:
-    """Returns the names of the arguments, without ``*args`` and ``**kwargs``."""
-    left_out = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [
-        parameter.name
-        for parameter in inspect.signature(found).parameters.values()
-        if parameter.name not in ("self", "cls") and parameter.kind not in left_out
-    ]
-
-
 def raised(found: Any) -> set[str]:
     """Returns the errors of facekit that the code raises itself, or by a private function."""
     is_class = inspect.isclass(found)
@@ -105,18 +88,20 @@ def missing(found: Any) -> list[str]:
         return ["a docstring"]
     if not callable(found) or (inspect.isclass(found) and issubclass(found, BaseException)):
         return []
+    signature = inspect.signature(found)
     described = section(documentation, "Args|Attributes")
     lacking = [
         f"the argument {name}"
-        for name in parameters(found)
+        for name in signature.parameters
+        if name not in ("self", "cls", "args", "kwargs")
         # Those of a base are described there, and named in a sentence.
-        if not re.search(rf"^ +{name}:|``{name}``", described, re.MULTILINE)
+        and not re.search(rf"^ +{name}:|``{name}``", described, re.MULTILINE)
     ]
     errors = section(documentation, "Raises")
     lacking += [f"the error {name}" for name in sorted(raised(found)) if f"{name}:" not in errors]
-    returns = inspect.signature(found).return_annotation
     is_told = documentation.startswith("Returns ") or section(documentation, "Returns|Yields")
-    if inspect.isfunction(found) and returns not in (None, "None") and not is_told:
+    returns = signature.return_annotation not in (None, "None") and inspect.isfunction(found)
+    if returns and not is_told:
         lacking.append("what it returns")
     if "." not in found.__qualname__ and ">>> " not in section(documentation, "Example"):
         lacking.append("an example")
