@@ -96,13 +96,13 @@ class FaceRecognizer:
             :class:`facekit.EnrolmentReport`; empty before, and after :meth:`load`.
 
     Raises:
-        InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures do
-            not fit the embedder, the classifier has no threshold, or the gallery belongs to other
-            weights.
+        InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures
+            do not fit the embedder, the classifier has no threshold, or the gallery belongs to
+            other weights.
         WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
         WeightsError: If the weights are damaged or altered or do not fit.
-        FileFormatError: If the gallery, or an embedder's own file, is damaged, altered or too new, or
-            no gallery can be made in the folder.
+        FileFormatError: If the gallery, or an embedder's own file, is damaged, altered or too new,
+            or no gallery can be made in the folder.
         GalleryBusyError: If another process keeps the gallery locked.
 
     Example:
@@ -202,8 +202,8 @@ class FaceRecognizer:
 
         Raises:
             EnrolmentError: If no photo at all can be used; then nothing changes.
-            InvalidArgumentError: If ``photos`` has another form, a name is empty, or the threshold cannot
-                be calibrated for these people.
+            InvalidArgumentError: If ``photos`` has another form, a name is empty, or the threshold
+                cannot be calibrated for these people.
 
         Warns:
             EnrolmentWarning: If photos were left out or show several faces.
@@ -321,8 +321,8 @@ class FaceRecognizer:
         Raises:
             ImageError: If the image cannot be read.
             NotFittedError: If nobody is enrolled.
-            InvalidArgumentError: If the threshold cannot be calibrated: the weights have no table of
-                distances, and too few people are enrolled.
+            InvalidArgumentError: If the threshold cannot be calibrated: the weights have no table
+                of distances, and too few people are enrolled.
         """
         return self.recognize_batch([image], progress=False)[0]
 

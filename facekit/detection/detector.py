@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
+"""How ``detect_faces`` writes a box: corner, width and height, or two corners, in pixels."""
 
 
 class Detector:

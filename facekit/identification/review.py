@@ -55,8 +55,9 @@ class Outlier(NamedTuple):
         >>> gallery = Gallery("example@1", embedding_size=2)
         >>> photos = ["1.jpg", "2.jpg", "other.jpg"]
         >>> _ = gallery.enroll("Ada", np.array([[1, 0], [1, 0], [0, 1]]), photos)
-        >>> [(outlier.photo.source, outlier.resembles) for outlier in gallery.outliers(threshold=0.9)]
-        [('other.jpg', None)]
+        >>> outlier = gallery.outliers(threshold=0.9)[0]
+        >>> outlier.photo.source, round(outlier.distance, 3), outlier.resembles
+        ('other.jpg', 1.414, None)
     """
 
     photo: EnrolledPhoto

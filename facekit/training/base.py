@@ -140,7 +140,8 @@ class Trainer:
 
         Raises:
             NotFittedError: If nothing was trained yet.
-            InvalidArgumentError: If ``aligner`` makes pictures of another size than the network reads.
+            InvalidArgumentError: If ``aligner`` makes pictures of another size than the network
+                reads.
         """
         if not hasattr(self, "network_"):
             raise NotFittedError("this trainer has not trained yet; call fit first")

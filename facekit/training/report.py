@@ -17,6 +17,7 @@ FaceStatus: TypeAlias = Literal[
     "uncertain",
     "unknown person",
 ]
+"""What became of a photo; :class:`facekit.training.FaceOutcome` says what each means."""
 
 _MEANINGS: dict[FaceStatus, str] = {
     "no face": "no face was found",

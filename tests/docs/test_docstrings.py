@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
+import pydoc
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from types import FunctionType, GenericAlias
 from typing import Any
+
+from sphinx.pycode import ModuleAnalyzer
 
 import facekit
 
@@ -20,31 +23,34 @@ SECTIONS = r"Args|Attributes|Returns|Yields|Raises|Warns|Example|References"
 
 def public(name: str) -> Any:
     """Returns what a name of the reference stands for."""
-    parts = f"facekit.{name}".split(".")
-    for end in range(len(parts), 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:end]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[end:]:
-            found = getattr(found, part)
-        return found
-    raise AssertionError(f"{name}: is not there")
+    found = pydoc.locate(f"facekit.{name}")
+    assert found is not None, name
+    return found
+
+
+def listed() -> list[str]:
+    """Returns the names that the reference lists."""
+    listings = re.findall(r":toctree: generated\n\n((?: {3}\S+\n)+)", REFERENCE.read_text("utf-8"))
+    return " ".join(listings).split()
+
+
+def has_docstring(found: Any) -> bool:
+    """Returns whether it is a class or a function; aliases and data have none of their own."""
+    # In Python 3.10 list[int] passes for a class.
+    return isinstance(found, type | FunctionType) and type(found) is not GenericAlias
 
 
 def entries() -> Iterator[tuple[str, Any]]:
     """Yields every class and function of the reference, and what the classes define."""
-    listings = re.findall(r":toctree: generated\n\n((?: {3}\S+\n)+)", REFERENCE.read_text("utf-8"))
-    for name in " ".join(listings).split():
+    for name in listed():
         found = public(name)
-        if inspect.isfunction(found) or inspect.isclass(found):
-            yield name, found
+        if not has_docstring(found):
+            continue
+        yield name, found
         for attribute, member in vars(found).items() if inspect.isclass(found) else ():
             function = getattr(member, "__func__", member)
-            described = inspect.isfunction(function) or isinstance(
-                member, property | cached_property
-            )
-            if described and not attribute.startswith("_"):
+            kinds = FunctionType | property | cached_property
+            if isinstance(function, kinds) and not attribute.startswith("_"):
                 yield f"{name}.{attribute}", function
 
 
@@ -54,59 +60,48 @@ def section(documentation: str, names: str) -> str:
     return "\n".join(re.findall(pattern, documentation, re.MULTILINE | re.DOTALL))
 
 
-def parameters(found: Callable[..., Any]) -> list[str]:
-    left_out = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [
-        parameter.name
-        for parameter in inspect.signature(found).parameters.values()
-        if parameter.name not in ("self", "cls") and parameter.kind not in left_out
-    ]
-
-
 def raised(found: Any) -> set[str]:
-    """Returns the errors of facekit that the code itself raises, or a private helper beside it."""
-    functions = [found]
-    if inspect.isclass(found):
-        functions = [
-            vars(found)[name] for name in ("__init__", "__post_init__") if name in vars(found)
-        ]
+    """Returns the errors of facekit that the code raises itself, or by a private function."""
+    is_class = inspect.isclass(found)
+    waiting = [vars(found).get(m) for m in ("__init__", "__post_init__")] if is_class else [found]
     names: set[str] = set()
-    seen: list[Any] = []
-    while functions:
-        function = functions.pop()
-        if function in seen or not inspect.isfunction(function):
+    seen: set[Any] = set()
+    while waiting:
+        function = waiting.pop()
+        # What dataclass has made has no file.
+        if not inspect.isfunction(function) or "<" in function.__code__.co_filename:
             continue
-        seen.append(function)
-        if function.__code__.co_filename.startswith("<"):  # made by dataclass
-            continue
+        seen.add(function)
         for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 names.add(getattr(node.exc.func, "id", ""))
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "").startswith("_"):
                 helper = function.__globals__.get(node.func.id)
-                if node.func.id.startswith("_"):
-                    functions.append(helper)
+                waiting += [] if helper in seen else [helper]
     return {name for name in names if hasattr(facekit.errors, name)}
 
 
 def missing(found: Any) -> list[str]:
+    """Returns what its reader would look for in vain."""
     documentation = inspect.getdoc(found) or ""
     if not documentation:
         return ["a docstring"]
     if not callable(found) or (inspect.isclass(found) and issubclass(found, BaseException)):
         return []
+    signature = inspect.signature(found)
     described = section(documentation, "Args|Attributes")
     lacking = [
         f"the argument {name}"
-        for name in parameters(found)
+        for name in signature.parameters
+        if name not in ("self", "cls", "args", "kwargs")
         # Those of a base are described there, and named in a sentence.
-        if not re.search(rf"^ +{name}:|``{name}``", described, re.MULTILINE)
+        and not re.search(rf"^ +{name}:|``{name}``", described, re.MULTILINE)
     ]
     errors = section(documentation, "Raises")
-    lacking += [f"the error {name}" for name in sorted(raised(found)) if name not in errors]
-    returns = inspect.signature(found).return_annotation
+    lacking += [f"the error {name}" for name in sorted(raised(found)) if f"{name}:" not in errors]
     is_told = documentation.startswith("Returns ") or section(documentation, "Returns|Yields")
-    if inspect.isfunction(found) and returns not in (None, "None") and not is_told:
+    returns = signature.return_annotation not in (None, "None") and inspect.isfunction(found)
+    if returns and not is_told:
         lacking.append("what it returns")
     if "." not in found.__qualname__ and ">>> " not in section(documentation, "Example"):
         lacking.append("an example")
@@ -118,3 +113,13 @@ def test_docstrings_are_complete() -> None:
     assert len(lacking) > 200
     report = [f"{name} lacks {', '.join(parts)}" for name, parts in lacking.items() if parts]
     assert not report, "\n".join(report)
+
+
+def test_data_and_aliases_are_described() -> None:
+    lacking = []
+    for name in listed():
+        module, _, attribute = f"facekit.{name}".rpartition(".")
+        if not has_docstring(public(name)):
+            described = ModuleAnalyzer.for_module(module).find_attr_docs()
+            lacking += [] if ("", attribute) in described else [name]
+    assert not lacking
