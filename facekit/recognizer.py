@@ -22,7 +22,7 @@ from facekit.archive import ArchiveClustering, PersonGroup, PhotoArchive, cluste
 from facekit.detection import Detector
 from facekit.distances import DistanceTable
 from facekit.embedding import Embedder
-from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
+from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY, WeightsRecord
 from facekit.enrolment import (
     Candidate,
     EnrolmentReport,
@@ -56,6 +56,10 @@ _FILE_VERSION = 2
 # How many pictures recognize_batch keeps in memory at a time: they fill the embedder's batches.
 _PICTURES_AT_A_TIME = 32
 
+# The share of strangers' faces that the default classifier may name: small enough that an album
+# shows hardly any, and large enough that its people are found.
+_UNKNOWN = 0.005
+
 Box: TypeAlias = tuple[float, float, float, float]
 
 # Up to this many photos every change of the gallery refines the calibration anew; beyond that it is
@@ -81,10 +85,9 @@ class FaceRecognizer:
         aligner: Cuts them out; by default the one that the weights were trained with.
         embedder: Embeds them.
         classifier: Names them; it is cloned, not changed. By default the one that ``facekit
-            calibrate`` chose for the gallery, or else a linear SVM with a threshold at which the
-            weights accept one pair of strangers in a thousand.
-            ``IdentityClassifier("centroid", unknown=0.001)`` aims at one face of a stranger in a
-            thousand instead, whoever is enrolled.
+            calibrate`` chose for the gallery, or else that of :func:`default_classifier`.
+            ``IdentityClassifier("centroid", unknown=0.001)`` names fewer strangers, and fewer of
+            those who are enrolled.
         quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
         gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the folder of one,
             which is made if it is not there. By default an empty one in memory.
@@ -146,7 +149,7 @@ class FaceRecognizer:
         self.classifier = (
             classifier
             or _kept_classifier(self.gallery)
-            or IdentityClassifier(threshold=self.embedder.record.threshold())
+            or default_classifier(self.embedder.record)
         )
         self.report_ = EnrolmentReport(())
         self._fitted: _Fitted | None = None
@@ -637,6 +640,35 @@ class FaceRecognizer:
 
     def _problems(self, pixels: RGBImage, face: Face) -> tuple[str, ...]:
         return () if self.quality is None else self.quality.assess(pixels, face).problems
+
+
+def default_classifier(record: WeightsRecord) -> IdentityClassifier:
+    """Returns the classifier of a :class:`FaceRecognizer` that is given none.
+
+    It compares a face with the mean of each person's photos, and takes one stranger's face in two
+    hundred for somebody who is enrolled, however many are. For weights without a table of
+    distances, it is a linear SVM with a threshold at which one *pair* of strangers in a thousand
+    passes.
+
+    Args:
+        record: The record of the weights.
+
+    Returns:
+        The classifier, not fitted.
+
+    Raises:
+        InvalidArgumentError: If the record has neither the table nor that threshold.
+
+    Example:
+        >>> from facekit.embedding.weights import record_for
+        >>> from facekit.recognizer import default_classifier
+        >>> classifier = default_classifier(record_for("facekit-small"))
+        >>> classifier.strategy, classifier.unknown
+        ('centroid', 0.005)
+    """
+    if record.distances is None:
+        return IdentityClassifier(threshold=record.threshold())
+    return IdentityClassifier("centroid", unknown=_UNKNOWN)
 
 
 def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:

@@ -61,12 +61,22 @@ def _add_fit(commands: Any) -> None:
     command.add_argument(
         "--model", type=Path, required=True, metavar="FILE", help="write the recogniser here"
     )
-    command.add_argument("--strategy", choices=("svm", "nearest"), default="svm")
+    command.add_argument(
+        "--strategy",
+        choices=("centroid", "nearest", "svm"),
+        help="how a face is compared with the people; default: centroid",
+    )
+    command.add_argument(
+        "--unknown",
+        type=float,
+        metavar="SHARE",
+        help="the share of strangers' faces that may get a name; default: 0.005",
+    )
     command.add_argument(
         "--threshold",
         type=float,
         metavar="DISTANCE",
-        help="largest distance that counts as known; default: one stranger in a thousand passes",
+        help="instead: the largest distance that counts as known, whoever is enrolled",
     )
     command.add_argument(
         "--any-quality", action="store_true", help="enrol and name poor pictures of faces as well"
@@ -121,18 +131,21 @@ def _detect(options: argparse.Namespace) -> int:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from facekit.identification import IdentityClassifier
     from facekit.quality import QualityGate
-    from facekit.recognizer import FaceRecognizer
+    from facekit.recognizer import FaceRecognizer, default_classifier
 
+    if options.unknown is not None and options.threshold is not None:
+        raise InvalidArgumentError("give either --unknown or --threshold, not both")
     if not options.model.resolve().parent.is_dir():
         raise InvalidArgumentError(f"--model {options.model}: its folder does not exist")
     embedder = chosen_embedder(options) or default_embedder()
-    threshold = options.threshold
-    classifier = IdentityClassifier(
-        options.strategy,
-        threshold=embedder.record.threshold() if threshold is None else threshold,
-    )
+    classifier = default_classifier(embedder.record)
+    if options.strategy is not None:
+        classifier.set_params(strategy=options.strategy)
+    if options.unknown is not None:
+        classifier.set_params(unknown=options.unknown, threshold="auto")
+    if options.threshold is not None:
+        classifier.set_params(threshold=options.threshold)
     quality = None if options.any_quality else QualityGate()
     recognizer = FaceRecognizer(embedder=embedder, classifier=classifier, quality=quality)
     with warnings.catch_warnings():
