@@ -14,7 +14,7 @@ ADDONS_READY := $(ADDONS_VENV)/.ready
 ADDONS_PYTHON ?= $(firstword $(foreach python,python3.11 $(PYTHON) python3.10,$(shell $(python) -c \
 	'import sys; sys.version_info[:2] in ((3, 10), (3, 11)) and print("$(python)")' 2>/dev/null)))
 
-.PHONY: help demo test check lint types imports docs parity examples build clean
+.PHONY: help demo test check lint types imports docs images parity examples build clean
 
 help:
 	@echo "make demo    names the people in photos and writes an annotated contact sheet to output/"
@@ -22,6 +22,7 @@ help:
 	@echo "make parity  compares the triplet losses with tensorflow-addons, in an environment apart"
 	@echo "make check   runs all that CI runs: lint, types, import order, docs, tests, parity, wheel"
 	@echo "make docs    builds the documentation into docs/_build/html"
+	@echo "make images  draws the pictures of images/ anew"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info < (3, 14) else "facekit needs Python 3.10 to 3.13, this is " + sys.version.split()[0])'
@@ -50,6 +51,10 @@ docs: $(READY)
 	$(BIN)/python -m sphinx -W -n -q --keep-going -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
+# style.py is what the scripts share.
+images: $(READY)
+	for script in $(filter-out images/style.py,$(wildcard images/*.py)); do $(BIN)/python $$script || exit 1; done
+
 $(ADDONS_READY): tests/parity/addons_requirements.txt
 	@test -x $(ADDONS_VENV)/bin/python || $(ADDONS_PYTHON) -m venv $(ADDONS_VENV)
 	@echo "Setting up $(ADDONS_VENV) (about a minute and 2 GB, once) ..."
@@ -74,4 +79,4 @@ build: $(READY)
 check: lint types imports docs test parity build
 
 clean:
-	rm -rf $(VENV) $(ADDONS_VENV) build dist output docs/_build docs/reference/generated .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ADDONS_VENV) build dist output docs/_build docs/gallery docs/reference/generated .pytest_cache .mypy_cache .ruff_cache

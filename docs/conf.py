@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 # The documentation describes this source tree, whatever else is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from sphinx_gallery import gen_rst
+from sphinx_gallery.sorting import ExplicitOrder
 
 import facekit
 
@@ -29,6 +33,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
@@ -49,6 +54,46 @@ autodoc_preserve_defaults = True
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+# The examples run in a copy of their folder, because what they write goes into the folder that they
+# run in, and a build must leave the sources as they are.
+_DOCS = Path(__file__).resolve().parent
+_EXAMPLES = _DOCS / "_build" / "examples"
+shutil.rmtree(_EXAMPLES, ignore_errors=True)
+shutil.copytree(_DOCS.parent / "examples", _EXAMPLES)
+if "FACEKIT_DATA" in os.environ:
+    os.environ["FACEKIT_DATA"] = str(Path(os.environ["FACEKIT_DATA"]).resolve())
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(_EXAMPLES),
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": ExplicitOrder(
+        [
+            "detect_and_draw.py",
+            "detect_faces.py",
+            "verify.py",
+            "name_people.py",
+            "strangers.py",
+            "cluster_album.py",
+            "name_people_in_video.py",
+            "train_triplet_head.py",
+            "evaluate_lfw.py",
+        ]
+    ),
+    "abort_on_example_error": True,
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": ("facekit",),
+    "image_srcset": ["2x"],
+    "capture_repr": (),
+    # A page says nothing of the machine that built it, and offers the script and nothing else.
+    "write_computation_times": False,
+    "min_reported_time": float("inf"),
+    "download_all_examples": False,
+    "notebook_extensions": set(),
+    "show_signature": False,
+}
+gen_rst.ZIP_DOWNLOAD = ""
+
 nitpicky = True
 # Objects of other packages, which only intersphinx could resolve: each by its name, so that a
 # misspelt reference to one of facekit's own is still reported.
@@ -60,7 +105,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
     (r"py:class", r"os\.PathLike"),
     (r"py:class", r"pathlib\.Path"),
-    (r"py:class", r"PIL\.Image\.Image"),
+    (r"py:class", r"PIL\.(Image\.Image|ImageFont\.FreeTypeFont)"),
     # Up to Sphinx 8.1 an annotation does not find these, which are data.
     (r"py:class", r"facekit\.alignment\.AlignmentMode"),
     (r"py:class", r"(facekit\.identification\.index\.)?(Index|Neighbours)"),
@@ -122,7 +167,7 @@ _QUALIFIED = {
     "WeightsFile": "facekit.embedding.weights.WeightsFile",
     "WeightsRecord": "facekit.embedding.WeightsRecord",
 }
-_MODULES = {"npt.": "numpy.typing.", "np.": "numpy."}
+_MODULES = {"npt.": "numpy.typing.", "np.": "numpy.", "ImageFont.": "PIL.ImageFont."}
 _SPELT_OUT = {
     "Backbone": 'Literal["inception_resnet_v1", "inception_resnet_v2"]',
     "Engine": 'Literal["openvino", "keras"]',

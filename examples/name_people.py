@@ -1,25 +1,85 @@
-"""Learns people from a folder with one folder of photos a person, and names them in other photos.
+"""
+Name the people in photos
+=========================
+
+:class:`facekit.FaceRecognizer` learns people from a folder with one folder of photos for each, and
+names them in other photos. In a terminal it takes folders and photos of your own, and the default
+weights, which are fetched once::
 
     python name_people.py known/ party.jpg [more.jpg ...]
 
-Needs the default weights: see the page on weights in the documentation.
+Without photos it makes such a folder of public-domain portraits, and takes the weights
+``facekit-small`` that come with the package: they need no network, and are far less accurate.
 """
 
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
-from facekit import FaceRecognizer
-from facekit.visualization import draw_faces, save_image
+import matplotlib.pyplot as plt
+import numpy as np
 
-if len(sys.argv) < 3:
-    sys.exit(__doc__)
-known, *photos = sys.argv[1:]
+from facekit import FaceRecognizer, load_image
+from facekit.demo import portrait_paths
+from facekit.visualization import draw_faces, plot_faces, save_image
 
-recognizer = FaceRecognizer().fit(known)
+if len(sys.argv) > 2:
+    weights = None
+    known, *photos = sys.argv[1:]
+else:
+    weights = "facekit-small"
+    portraits = portrait_paths()
+    folder = Path(tempfile.mkdtemp())
+    known, photos = folder / "known", [folder / "party.png"]
+    for name, portrait in portraits.items():
+        (known / name).mkdir(parents=True)
+        shutil.copy(portrait, known / name)
+    # The party is a photo in which everybody stands side by side, mirrored.
+    pictures = [load_image(portrait)[:512, ::-1] for portrait in portraits.values()]
+    save_image(photos[0], np.concatenate(pictures, axis=1))
+
+# %%
+# Learn
+# -----
+#
+# One photo of a person is enough to start, several are better. The report names every photo that
+# could not be used, and why.
+
+recognizer = FaceRecognizer(weights).fit(known)
 print(recognizer.report_.summary())
+print(recognizer.people)
 
-for number, photo in enumerate(photos, start=1):
-    people = recognizer.recognize(photo)
-    print(f"{photo}: {', '.join(person.label for person in people) or 'no face found'}")
-    save_image(f"named-{number}.png", draw_faces(photo, people))
+# %%
+# Name
+# ----
+#
+# One result comes back for each face. The distance says how unlike the face is to the nearest
+# enrolled photo of that person; above the threshold the label is ``unknown``.
 
-recognizer.save("people.facekit")  # FaceRecognizer.load("people.facekit") needs no photos
+people = recognizer.recognize_batch(photos)
+for number, (photo, found) in enumerate(zip(photos, people, strict=True), start=1):
+    print(f"{Path(photo).name}: {', '.join(person.label for person in found) or 'no face found'}")
+    for person in found:
+        print(f"  {person.label}: distance {person.distance:.2f}, up to {person.threshold:.2f}")
+    save_image(f"named-{number}.png", draw_faces(photo, found))
+    print(f"Wrote named-{number}.png")
+
+# %%
+# The name stands on the picture, together with the distance.
+
+figure, axes = plt.subplots(len(photos), 1, figsize=(8, 4.2 * len(photos)), squeeze=False)
+for ax, photo, found in zip(axes[:, 0], photos, people, strict=True):
+    plot_faces(photo, found, ax=ax)
+figure.tight_layout()
+
+# %%
+# Keep
+# ----
+#
+# The file holds the embeddings of the people and the settings, but no photos. It is biometric data:
+# see :doc:`/files`.
+
+recognizer.save("people.facekit")
+again = FaceRecognizer.load("people.facekit")
+print(again)

@@ -1,4 +1,4 @@
-"""The demonstration: names people in photos if there are any, else finds faces in two portraits."""
+"""The demonstration: names people in photos if there are any, else one of two portraits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from facekit.alignment import Aligner
-from facekit.detection import Detector
 from facekit.embedding import Embedder
-from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
+from facekit.embedding.weights import BUNDLED_WEIGHTS, DEFAULT_WEIGHTS, REGISTRY
 from facekit.errors import EnrolmentWarning, FacekitError, WeightsNotFoundError
 from facekit.faces import RecognizedFace
 from facekit.imaging import IMAGE_SUFFIXES, RGBImage, load_image
@@ -65,16 +63,20 @@ def run_demo(data: Path | None, output: Path, console: Console) -> bool:
     """
     photos = None if data is None else data / PHOTO_SET
     has_photos = photos is not None and all((photos / part).is_dir() for part in ("train", "val"))
+    weights_error = None
     try:
         embedder = Embedder()
     except WeightsNotFoundError as error:
-        _show_portraits(None, output, console)
-        _say_missing(console, weights_error=error, photos=has_photos)
-        return True
+        weights_error = error
+        embedder = Embedder(BUNDLED_WEIGHTS)
+        console.print(
+            f"Without the default weights, with {BUNDLED_WEIGHTS}, which is less accurate"
+        )
     if photos is not None and has_photos:
-        return _name_people(embedder, photos, output, console)
-    right = _show_portraits(embedder, output, console)
-    _say_missing(console, weights_error=None, photos=False)
+        right = _name_people(embedder, photos, output, console)
+    else:
+        right = _show_portraits(embedder, output, console)
+    _say_missing(console, weights_error=weights_error, photos=has_photos)
     return right
 
 
@@ -122,21 +124,10 @@ def _table(named: Sequence[NamedPhoto], right: int) -> Table:
     return table
 
 
-def _show_portraits(embedder: Embedder | None, output: Path, console: Console) -> bool:
+def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
     portraits = portrait_paths()
-    detector = Detector()
-    if embedder is None:
-        tiles = []
-        for name, path in portraits.items():
-            faces = detector.detect(path)
-            console.print(f"{name}: {len(faces)} face found, keypoints aligned to a square")
-            aligned = Aligner(_FIT).align(path, faces)
-            tiles.append(Tile(draw_faces(path, faces, fit=_FIT), name))
-            tiles += [Tile(face, f"{name}, aligned") for face in aligned]
-        _save_sheet(contact_sheet(tiles, columns=4, side=_FIT), output, console)
-        return True
     enrolled, *strangers = portraits
-    recognizer = FaceRecognizer(embedder=embedder, detector=detector)
+    recognizer = FaceRecognizer(embedder=embedder)
     recognizer.fit({enrolled: portraits[enrolled]}, progress=False)
     console.print(f"Enrolled {enrolled} with one portrait; recognised in pictures:")
     mirrored = load_image(portraits[enrolled])[:, ::-1]
@@ -189,14 +180,16 @@ def _save_sheet(sheet: RGBImage, output: Path, console: Console) -> None:
 
 
 def _say_missing(console: Console, *, weights_error: FacekitError | None, photos: bool) -> None:
-    lines = ["To see more:"]
+    lines = []
     if weights_error is not None:
-        lines.append(f"- naming people needs weights: {weights_error}")
+        lines.append(f"- more accurate weights: {weights_error}")
     if not photos:
         lines.append(
             f"- photos of known people: put them into {PHOTO_SET}/train/<person>/ and "
             f"{PHOTO_SET}/val/<person>/ in a folder, and name that folder in FACEKIT_DATA or --data"
         )
-    record = REGISTRY[DEFAULT_WEIGHTS]
-    lines.append(f"- the weights {record.name}: {record.licence}")
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        record = REGISTRY[DEFAULT_WEIGHTS]
+        lines.append(f"- the weights {record.name}: {record.licence}")
+    if lines:
+        lines.insert(0, "To see more:")
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

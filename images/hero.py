@@ -1,88 +1,171 @@
-"""Draws the README's picture: one enrolled person is named, another one is not.
+"""Draws the README's picture: of two people in a photo one is enrolled and named, one is not.
 
-    python images/hero.py
+    python images/hero.py [folder]
 
-needs the default weights and scikit-image (for the second portrait), and writes images/hero.png.
-Both portraits are in the public domain: Grace Hopper (United States Navy, carried by matplotlib)
-and Eileen Collins (NASA, carried by scikit-image).
+Needs the default weights and scikit-image (for the second portrait). Boxes, keypoints, aligned
+faces, embeddings, names and distances are computed; the enrolled photo is the same portrait,
+mirrored. Both portraits are in the public domain: Grace Hopper (United States Navy, carried by
+matplotlib) and Eileen Collins (NASA, carried by scikit-image).
 """
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
-from PIL import Image, ImageDraw
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Circle, FancyBboxPatch
+from PIL import Image
+from style import DARK, SETTINGS, SMALL, Canvas, Tone, output_folder
 
-from facekit import FaceRecognizer, load_image
+from facekit import FaceRecognizer, RecognizedFace, load_image
 from facekit.demo import portrait_paths
-from facekit.visualization import draw_faces, label_font, save_image
 
-HEIGHT = 460
-GAP = 56
-INK = (33, 37, 41)
-MUTED = (108, 117, 125)
+WIDTH, HEIGHT = 800, 312
+SCALE = 2
+"""Pixels of the file to a pixel of the page, for sharp screens."""
+CARD, EDGE = "#0f1722", "#2b3644"
+"""The picture has a ground of its own, so that it looks the same on light and dark pages."""
+COLORS = 240
+"""How many colours the file has; the other 16 of its palette are the shades of its corners."""
+PHOTO = (24.0, 28.0, 322.0, 224.0)
+FACE = 104.0
+ROWS = (28.0, 148.0)
+COLUMNS = (398.0, 548.0)
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     hopper, collins = (load_image(path) for path in portrait_paths().values())
     recognizer = FaceRecognizer()
     recognizer.fit({"Eileen Collins": collins[:, ::-1]}, progress=False)
-    photo = _side_by_side(_scaled(collins), _scaled(hopper[:620]))
-    people = recognizer.recognize(photo)
-    faces = [person.face for person in people]
-    aligned = recognizer.aligner.align(photo, faces)
-    panels = [
-        ("one photo", photo),
-        ("faces and keypoints", draw_faces(photo, faces)),
-        ("aligned", _stacked([aligned[index] for index in _left_to_right(faces)])),
-        ("names, or unknown", draw_faces(photo, people, keypoints=False)),
-    ]
-    save_image(Path(__file__).with_suffix(".png"), _row(panels))
+    photo = np.hstack([_portrait(collins), _portrait(hopper[:620])])
+    people = sorted(recognizer.recognize(photo), key=lambda person: person.face.box[0])
+    aligned = recognizer.aligner.align(photo, [person.face for person in people])
+    embeddings = recognizer.embedder.embed(aligned)
+    with mpl.rc_context(SETTINGS):
+        canvas = Canvas(WIDTH, HEIGHT, DARK)
+        _card(canvas)
+        _photo(canvas, photo, people)
+        for top, person, face, embedding in zip(ROWS, people, aligned, embeddings, strict=True):
+            _row(canvas, top, person, face, embedding)
+        _captions(canvas)
+        written = io.BytesIO()
+        canvas.figure.savefig(written, format="png", dpi=96 * SCALE, transparent=True)
+    _save(Image.open(written), folder / "hero.png")
 
 
-def _scaled(pixels: np.ndarray) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    picture = Image.fromarray(pixels)
-    size = (round(width * HEIGHT / height), HEIGHT)
-    return np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
+def _portrait(pixels: np.ndarray) -> np.ndarray:
+    """Returns the middle of a portrait, so that two stand close together as on one photo."""
+    width, height = PHOTO[2] * SCALE, PHOTO[3] * SCALE
+    scale = height / pixels.shape[0]
+    size = (round(pixels.shape[1] * scale), round(height))
+    scaled = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    left = (scaled.shape[1] - round(width / 2)) // 2
+    return scaled[:, left : left + round(width / 2)]
 
 
-def _side_by_side(*pictures: np.ndarray) -> np.ndarray:
-    # The middle of each, so that the two stand close together as on one photo.
-    cut = [p[:, (p.shape[1] - 330) // 2 : (p.shape[1] + 330) // 2] for p in pictures]
-    return np.hstack(cut)
+def _tone(person: RecognizedFace) -> Tone:
+    return DARK.orange if person.name is None else DARK.green
 
 
-def _stacked(pictures: list[np.ndarray]) -> np.ndarray:
-    gap = np.full((HEIGHT - 2 * 220, 220, 3), 255, dtype=np.uint8)
-    first, second = (
-        np.asarray(Image.fromarray(p).resize((220, 220), Image.Resampling.LANCZOS))
-        for p in pictures
+def _card(canvas: Canvas) -> None:
+    canvas.box(WIDTH / 2, HEIGHT / 2, WIDTH - 2, HEIGHT - 2, (), Tone(CARD, EDGE), radius=16)
+
+
+def _pixels(
+    canvas: Canvas, corner: tuple[float, float], size: tuple[float, float], pixels: np.ndarray
+) -> None:
+    limits = canvas.axes.axis()
+    (x, y), (width, height) = corner, size
+    image = canvas.axes.imshow(
+        pixels,
+        extent=(x, x + width, y + height, y),
+        interpolation="antialiased",
+        aspect="auto",
+        zorder=3,
     )
-    return np.vstack([first, gap, second])
+    canvas.axes.axis(limits)
+    frame = FancyBboxPatch(
+        corner, width, height, boxstyle="round,pad=0,rounding_size=8", fill=False, linewidth=0
+    )
+    canvas.axes.add_patch(frame)
+    image.set_clip_path(frame)
 
 
-def _left_to_right(faces: list) -> list[int]:
-    return sorted(range(len(faces)), key=lambda index: faces[index].box[0])
+def _photo(canvas: Canvas, photo: np.ndarray, people: list[RecognizedFace]) -> None:
+    left, top, width, height = PHOTO
+    _pixels(canvas, (left, top), (width, height), photo)
+    scale = width / photo.shape[1]
+    for person in people:
+        x, y, across, down = (value * scale for value in person.face.box)
+        tone = _tone(person)
+        style = {"fill": False, "edgecolor": tone.line, "linewidth": 2.0, "zorder": 4}
+        shape = "round,pad=0,rounding_size=3"
+        box = FancyBboxPatch((left + x, top + y), across, down, boxstyle=shape, **style)
+        canvas.axes.add_patch(box)
+        for px, py in person.face.keypoints:
+            place = (left + px * scale, top + py * scale)
+            style = {"facecolor": tone.line, "edgecolor": CARD, "linewidth": 0.7, "zorder": 5}
+            canvas.axes.add_patch(Circle(place, max(2.0, 0.045 * across), **style))
 
 
-def _row(panels: list[tuple[str, np.ndarray]]) -> np.ndarray:
-    width = sum(p.shape[1] for _, p in panels) + GAP * (len(panels) - 1) + 2 * 24
-    # A card of its own colour looks the same on a light and on a dark page.
-    sheet = Image.new("RGB", (width, HEIGHT + 92), (255, 255, 255))
-    canvas = ImageDraw.Draw(sheet)
-    x = 24
-    for index, (title, pixels) in enumerate(panels):
-        sheet.paste(Image.fromarray(pixels), (x, 24))
-        middle = x + pixels.shape[1] / 2
-        canvas.text((middle, HEIGHT + 56), title, fill=INK, font=label_font(28), anchor="mm")
-        x += pixels.shape[1] + GAP
-        if index < len(panels) - 1:
-            font = label_font(40)
-            canvas.text((x - GAP / 2, 24 + HEIGHT / 2), "→", fill=MUTED, font=font, anchor="mm")
-    return np.asarray(sheet)
+def _row(
+    canvas: Canvas, top: float, person: RecognizedFace, face: np.ndarray, embedding: np.ndarray
+) -> None:
+    middle = top + FACE / 2
+    _pixels(canvas, (COLUMNS[0], top), (FACE, FACE), face)
+    shades = LinearSegmentedColormap.from_list("", [DARK.orange.line, CARD, DARK.blue.line])
+    cells = embedding.reshape(16, -1)
+    _pixels(canvas, (COLUMNS[1], top), (FACE, FACE), shades(0.5 + cells / np.abs(cells).max() / 2))
+    for left, right in ((352, 392), (508, 542), (658, 676)):
+        canvas.arrow([(left, middle), (right, middle)], linewidth=1.4, zorder=5)
+    canvas.box(730, middle - 22, 104, 32, person.label, _tone(person), radius=16)
+    for down, words in (
+        (13, f"distance {person.distance:.2f}"),
+        (31, f"threshold {person.threshold:.2f}"),
+    ):
+        canvas.text(730, middle + down, words, size=SMALL, color=DARK.muted, zorder=5)
+
+
+def _captions(canvas: Canvas) -> None:
+    y = HEIGHT - 30
+    for x, words in (
+        (PHOTO[0] + PHOTO[2] / 2, "faces and keypoints"),
+        (COLUMNS[0] + FACE / 2, "aligned"),
+        (COLUMNS[1] + FACE / 2, "embedded"),
+        (730, "named, or not"),
+    ):
+        canvas.text(x, y, words, size=16, zorder=5)
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    """Writes a picture with few colours and soft corners."""
+    pixels = np.asarray(picture.convert("RGBA"))
+    ground = Image.new("RGBA", picture.size, EDGE)
+    opaque = Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
+    # Lines and letters cover too little to win colours of their own.
+    kept = [CARD, DARK.ink, DARK.muted]
+    kept += [shade for tone in (DARK.green, DARK.orange) for shade in (tone.fill, tone.line)]
+    palette = opaque.quantize(COLORS - len(kept), Image.Quantize.MEDIANCUT)
+    colors = palette.getpalette()[: 3 * (COLORS - len(kept))]
+    palette.putpalette([*colors, *(value for color in kept for value in _rgb(color))])
+    few = opaque.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    shades = 256 - COLORS
+    indices = np.asarray(few).copy()
+    alpha = np.round(pixels[..., 3] / 255 * (shades - 1)).astype(np.uint8)
+    corners = alpha < shades - 1
+    indices[corners] = COLORS + alpha[corners]
+    written = Image.fromarray(indices, "P")
+    written.putpalette([*few.getpalette()[: 3 * COLORS], *_rgb(EDGE) * shades])
+    opacities = [255] * COLORS + [round(255 * shade / (shades - 1)) for shade in range(shades)]
+    written.save(path, optimize=True, transparency=bytes(opacities))
+
+
+def _rgb(color: str) -> list[int]:
+    return [int(color[index : index + 2], 16) for index in (1, 3, 5)]
 
 
 if __name__ == "__main__":
-    main()
+    main(output_folder())

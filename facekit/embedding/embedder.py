@@ -107,6 +107,7 @@ class Embedder:
         *,
         name: str,
         alignment: Aligner | None = None,
+        mirrored: bool = False,
         thresholds: dict[float, float] | None = None,
         batch_size: int = 32,
         threads: int | None = None,
@@ -119,6 +120,9 @@ class Embedder:
             architecture: What it was built from.
             name: How to call the weights.
             alignment: The aligner that it was trained with; by default a similarity to its size.
+            mirrored: Whether to average the embeddings of a face and its mirror image, which is
+                more accurate and takes twice the time. Thresholds and distances must be measured
+                with the same.
             thresholds: Distance by false-accept rate, as far as measured.
             batch_size: As for the constructor, like the others.
             threads: Likewise.
@@ -146,6 +150,7 @@ class Embedder:
             version=_digest(arrays),
             architecture=architecture,
             alignment=aligner.to_dict(),
+            mirrored=mirrored,
             thresholds=dict(thresholds or {}),
         )
         embedder = cls.__new__(cls)
@@ -257,7 +262,7 @@ class Embedder:
         starts = range(0, len(pictures), self.batch_size)
         for start in track(starts, "Embedding faces", total=len(starts), shown=progress):
             batch = slice(start, start + self.batch_size)
-            embeddings[batch] = self._network(pictures[batch])
+            embeddings[batch] = self._embed_batch(pictures[batch])
         return embeddings
 
     def save(self, path: str | os.PathLike[str], *, half_precision: bool = False) -> None:
@@ -273,6 +278,19 @@ class Embedder:
             FileFormatError: If the file cannot be written.
         """
         write_embedder(path, self.record, self._arrays, half_precision=half_precision)
+
+    def _embed_batch(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        embeddings = self._network(pictures)
+        if not self.record.mirrored:
+            return embeddings
+        mirror_images = np.ascontiguousarray(pictures[:, :, ::-1])
+        both = embeddings + self._network(mirror_images)
+        norms = np.linalg.norm(both, axis=1, keepdims=True)
+        # Two opposite embeddings have no mean direction; no picture of a face has such a pair.
+        unit: npt.NDArray[np.float32] = np.where(
+            norms > 1e-6, both / np.maximum(norms, 1e-6), embeddings
+        )
+        return unit
 
     def _checked(
         self, faces: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]

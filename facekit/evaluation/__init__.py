@@ -1,7 +1,12 @@
 """Measuring how well embeddings tell people apart."""
 
 from facekit.evaluation.lfw import LFWResult, Pair, evaluate_lfw, read_pairs
-from facekit.evaluation.plots import plot_roc
+from facekit.evaluation.plots import (
+    plot_confusion,
+    plot_distances,
+    plot_embeddings,
+    plot_roc,
+)
 from facekit.evaluation.verification import VerificationReport, evaluate_verification
 
 __all__ = [
@@ -10,6 +15,9 @@ __all__ = [
     "VerificationReport",
     "evaluate_lfw",
     "evaluate_verification",
+    "plot_confusion",
+    "plot_distances",
+    "plot_embeddings",
     "plot_roc",
     "read_pairs",
 ]

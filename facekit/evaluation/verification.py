@@ -230,16 +230,36 @@ def accuracy_at(distances: FloatArray, same: BoolArray, threshold: float) -> flo
     return float(np.mean((distances <= threshold) == same))
 
 
-def _checked(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
-    values = np.asarray(distances, dtype=np.float64)
-    truth = np.asarray(same, dtype=np.bool_)
-    if values.ndim != 1 or values.shape != truth.shape:
+def checked_pairs(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
+    """Returns distances and kinds of pairs as float64 and bool ``(n,)``.
+
+    Raises:
+        InvalidArgumentError: If they do not fit together, a distance is not finite, or a kind is
+            neither true nor false.
+    """
+    try:
+        values = np.asarray(distances, dtype=np.float64)
+        kinds = np.asarray(same)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"distances must be numbers, same bool ({error})") from error
+    if values.ndim != 1 or values.shape != kinds.shape:
         raise InvalidArgumentError(
             f"distances and same must be one-dimensional and equally long, got {values.shape} and "
-            f"{truth.shape}"
+            f"{kinds.shape}"
         )
-    if not np.isfinite(values).all():
-        raise InvalidArgumentError("distances must be finite numbers")
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = int(np.argmin(finite))
+        raise InvalidArgumentError(
+            f"distances must be finite numbers, got {values[place]} at {place}"
+        )
+    if kinds.dtype != np.bool_ and not np.isin(kinds, (0, 1)).all():
+        raise InvalidArgumentError(f"same must hold true and false only, got {same!r}")
+    return values, kinds.astype(np.bool_)
+
+
+def _checked(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
+    values, truth = checked_pairs(distances, same)
     if truth.all() or not truth.any():
         raise InvalidArgumentError("there must be pairs of one person and pairs of two")
     return values, truth

@@ -24,6 +24,7 @@ _HOMES = {
     "TripletTrainer": "facekit.training.trainer",
     "facenet_loss": "facekit.training.losses",
     "pairwise_distances": "facekit.training.distances",
+    "plot_history": "facekit.training.plots",
     "triplet_batch_all_loss": "facekit.training.losses",
     "triplet_hard_loss": "facekit.training.losses",
     "triplet_semihard_loss": "facekit.training.losses",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from facekit.training.losses import triplet_hard_loss as triplet_hard_loss
     from facekit.training.losses import triplet_semihard_loss as triplet_semihard_loss
     from facekit.training.mining import triplet_statistics as triplet_statistics
+    from facekit.training.plots import plot_history as plot_history
     from facekit.training.report import DatasetReport as DatasetReport
     from facekit.training.report import FaceOutcome as FaceOutcome
     from facekit.training.trainer import TripletTrainer as TripletTrainer

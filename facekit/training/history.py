@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING
 
 from facekit import storage
 from facekit.errors import InvalidArgumentError
+from facekit.training.plots import panels_of, plot_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Loss", ("loss", "cosine_similarity")),
-    ("Share of the triplets", ("active", "semihard", "hard")),
-    ("Distance", ("positive_distance", "negative_distance", "spread")),
-    (
-        "Validation",
-        ("validation_auc", "validation_tar", "validation_recall", "validation_eer"),
-    ),
-)
 
 
 class History:
@@ -115,28 +106,12 @@ class History:
         """
         from matplotlib.figure import Figure
 
-        names = set(self.names)
-        panels = [
-            (title, [value for value in values if value in names])
-            for title, values in _PANELS
-            if names & set(values)
-        ]
-        if not panels:
-            raise InvalidArgumentError("a history without epochs cannot be drawn; train first")
+        panels = panels_of(self)
         figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
         for axes, (title, values) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
-            for value in values:
-                rows = [row for row in self._rows if value in row]
-                label = value.removeprefix("validation_").replace("_", " ")
-                axes.plot(
-                    [row["epoch"] for row in rows], [row[value] for row in rows], ".-", label=label
-                )
-            axes.set_title(title)
-            axes.set_xlabel("Epoch")
-            axes.grid(alpha=0.3)
-            axes.legend()
+            plot_history(self, metrics=values, ax=axes).set_title(title)
         if path is not None:
             picture = io.BytesIO()
             figure.savefig(picture, format="png", dpi=110)

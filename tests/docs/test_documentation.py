@@ -176,7 +176,7 @@ def test_the_reference_lists_every_public_name() -> None:
         "": facekit.__all__,
         **{
             f"{name}.": importlib.import_module(f"facekit.{name}").__all__
-            for name in ("embedding", "evaluation", "training")
+            for name in ("embedding", "evaluation", "training", "visualization")
         },
     }
     missing = [

@@ -114,6 +114,20 @@ def test_embeddings_do_not_depend_on_the_batch_size(
     np.testing.assert_allclose(other.embed(PICTURES), embedder.embed(PICTURES), atol=1e-5)
 
 
+def test_mirrored_weights_give_a_face_and_its_mirror_image_one_embedding(
+    embedder: Embedder, network: Any, tmp_path: Path
+) -> None:
+    mirrored = Embedder.from_network(network, SMALL_V2, name="mirrored", mirrored=True)
+    one, other = embedder.embed(PICTURES), embedder.embed(PICTURES[:, :, ::-1])
+    mean = (one + other) / np.linalg.norm(one + other, axis=1, keepdims=True)
+    np.testing.assert_allclose(mirrored.embed(PICTURES), mean, atol=1e-5)
+    np.testing.assert_allclose(mirrored.embed(PICTURES[:, :, ::-1]), mean, atol=1e-5)
+    mirrored.save(tmp_path / "mirrored.safetensors")
+    again = Embedder(tmp_path / "mirrored.safetensors")
+    assert again.record.mirrored
+    np.testing.assert_allclose(again.embed(PICTURES), mean, atol=1e-5)
+
+
 def test_embedding_twice_gives_the_same_to_the_bit(embedder: Embedder) -> None:
     np.testing.assert_array_equal(embedder.embed(PICTURES), embedder.embed(PICTURES))
 

@@ -57,6 +57,17 @@ def test_a_record_with_a_part_missing_is_refused() -> None:
         WeightsRecord.from_dict(values)
 
 
+def test_a_record_from_before_mirrored_was_known_is_read() -> None:
+    values = RECORD.to_dict()
+    del values["mirrored"]
+    assert not WeightsRecord.from_dict(values).mirrored
+
+
+def test_a_record_whose_mirrored_is_no_truth_value_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="mirrored"):
+        WeightsRecord.from_dict({**RECORD.to_dict(), "mirrored": "yes"})
+
+
 def test_a_record_with_an_unknown_part_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="colour"):
         WeightsRecord.from_dict({**RECORD.to_dict(), "colour": "green"})

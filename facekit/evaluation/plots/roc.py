@@ -1,4 +1,4 @@
-"""Plots of evaluations: matplotlib axes in, axes out."""
+"""A plot of ROC curves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import RocCurve
+from facekit.figures import add_legend, axes_or_new, line_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         The axes drawn on.
 
     Raises:
-        InvalidArgumentError: If there are no curves.
+        InvalidArgumentError: If there are no curves, or ``curves`` is something else.
 
     Example:
         >>> from facekit.evaluation.plots import plot_roc
@@ -34,12 +35,17 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     """
     if not curves:
         raise InvalidArgumentError("curves must hold at least one curve, got none")
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(5, 4), layout="constrained").subplots()
-    for name, curve in curves.items():
-        ax.step(curve.false_accept_rate, curve.true_accept_rate, where="post", label=name)
+    if not isinstance(curves, Mapping) or not all(
+        isinstance(curve, RocCurve) for curve in curves.values()
+    ):
+        raise InvalidArgumentError(f"curves must give curves of roc() by name, got {curves!r}")
+    ax = axes_or_new(ax, 5, 4)
+    lines = [
+        ax.step(curve.false_accept_rate, curve.true_accept_rate, where="post", **line_style(index))[
+            0
+        ]
+        for index, curve in enumerate(curves.values())
+    ]
     ax.set_xscale("log")
     # A logarithmic axis starts at the smallest rate above zero: one wrong pair of all.
     rates = [curve.false_accept_rate for curve in curves.values()]
@@ -47,5 +53,5 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("False-accept rate")
     ax.set_ylabel("True-accept rate")
     ax.grid(alpha=0.3)
-    ax.legend(loc="lower right")
+    add_legend(ax, lines, list(curves), loc="lower right")
     return ax

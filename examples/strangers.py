@@ -1,0 +1,136 @@
+"""
+Refuse strangers
+================
+
+A classifier that knows two people gives every face one of the two names, whoever it is. facekit
+names a face only if it is near enough to an enrolled photo; anyone else is *unknown*. This is
+called open-set recognition, and the threshold decides how it errs: a low one refuses people who
+are enrolled, a high one takes strangers for them.
+
+With the folder that ``FACEKIT_DATA`` names (``five_celebrities`` and ``lfw`` in it, see
+:doc:`/contributing`) the script enrols five people and looks up strangers; without it, it has two
+portraits and altered copies of them.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from facekit import Detector, Embedder, IdentityClassifier
+from facekit.demo import portrait_paths
+from facekit.training import Augmentation
+
+detector = Detector()
+data = Path(os.environ.get("FACEKIT_DATA", "."))
+has_photos = (data / "five_celebrities").is_dir() and (data / "lfw").is_dir()
+
+
+def aligned_faces(photos, aligner):
+    """Cuts the largest face out of every photo that shows one."""
+    cuts = []
+    for result in detector.detect_stream(photos):
+        if result.faces:
+            face = max(result.faces, key=lambda found: found.area)
+            cuts.append(aligner.align(result.image, [face])[0])
+    return np.stack(cuts)
+
+
+# %%
+# Three kinds of faces
+# --------------------
+#
+# There are people who are enrolled, other photos of the same people, and strangers.
+
+embedder = Embedder("facekit-small")
+aligner = embedder.aligner()
+
+if has_photos:
+    celebrities = data / "five_celebrities"
+    names = sorted(folder.name for folder in (celebrities / "train").iterdir())
+    known = {name: aligned_faces(celebrities / "train" / name, aligner) for name in names}
+    others = {name: aligned_faces(celebrities / "val" / name, aligner) for name in names}
+    # Some of the five are in LFW, too: they are no strangers.
+    both = {"Ben_Affleck", "Elton_John", "Jerry_Seinfeld", "Madonna", "Mindy_Kaling"}
+    photos = sorted((data / "lfw").glob("*/*_0001.jpg"))
+    photos = [photo for photo in photos if photo.parent.name not in both][:400]
+    strangers = aligned_faces(photos, aligner)
+else:
+    portraits = portrait_paths()
+    if len(portraits) < 2:
+        sys.exit("The second portrait comes with scikit-image: pip install scikit-image")
+    alter, rng = Augmentation(), np.random.default_rng(0)
+    hopper, collins = (aligned_faces([path], aligner) for path in portraits.values())
+    known = {"Grace Hopper": hopper}
+    others = {"Grace Hopper": alter(hopper.repeat(60, axis=0), rng)}
+    strangers = alter(collins.repeat(60, axis=0), rng)
+    print("Two portraits only: copies of one that differ in light, turn and sharpness stand in for")
+    print("other photos of a person, so that all is easier than it is with real ones.")
+
+enrolled = np.concatenate([embedder.embed(faces) for faces in known.values()])
+labels = np.repeat(list(known), [len(faces) for faces in known.values()])
+probes = np.concatenate([embedder.embed(faces) for faces in others.values()])
+truth = np.repeat(list(others), [len(faces) for faces in others.values()])
+stranger_probes = embedder.embed(strangers)
+print(f"people enrolled: {len(known)}, in photos: {len(enrolled)}")
+print(f"looked up: {len(probes)} other photos of them, {len(stranger_probes)} photos of strangers")
+
+# %%
+# What the threshold does
+# -----------------------
+#
+# The record of the weights has thresholds for pairs: at the first one, one pair of strangers in a
+# hundred is nearer than the threshold, at the last, one in ten thousand.
+
+classifier = IdentityClassifier("nearest", threshold=embedder.record.threshold())
+classifier.fit(enrolled, labels)
+own, foreign = classifier.identify(probes), classifier.identify(stranger_probes)
+
+print("threshold   enrolled people named rightly   strangers named")
+for rate, threshold in embedder.record.thresholds.items():
+    right = np.mean((own.candidate == truth) & (own.distance <= threshold))
+    wrong = np.mean(foreign.distance <= threshold)
+    print(f"{threshold:9.3f}   {right:29.1%}   {wrong:15.1%}   (one pair in {1 / rate:,.0f})")
+
+# %%
+# A threshold is a line in this picture: faces on its left get a name. How far the two kinds of
+# faces overlap is up to the weights and the photos.
+
+figure, ax = plt.subplots(figsize=(7, 4))
+bins = np.linspace(0, 2, 61)
+ax.hist(own.distance, bins, alpha=0.7, density=True, label="enrolled people, other photos")
+ax.hist(foreign.distance, bins, alpha=0.7, density=True, label="strangers")
+for rate, threshold in embedder.record.thresholds.items():
+    ax.axvline(threshold, color="0.3", linestyle="--", linewidth=1)
+    ax.text(threshold, 0.98 * ax.get_ylim()[1], f"1 : {1 / rate:,.0f}", rotation=90, va="top")
+ax.set_xlabel("Distance to the nearest enrolled photo")
+ax.set_ylabel("Density")
+ax.legend(loc="upper right")
+figure.tight_layout()
+figure.savefig("strangers.png")
+
+# %%
+# A share of strangers instead of a distance
+# ------------------------------------------
+#
+# A stranger is compared with everybody, and each person is one more chance to be mistaken. So
+# the right distance depends on who is enrolled. ``unknown`` asks for a share of the strangers'
+# faces that may get a name, and the threshold follows from it.
+
+for unknown in (0.05, 0.01, 0.001):
+    open_set = IdentityClassifier(
+        "centroid", unknown=unknown, distances=embedder.record.distances
+    ).fit(enrolled, labels)
+    right = np.mean(open_set.predict(probes) == truth)
+    wrong = np.mean([name is not None for name in open_set.predict(stranger_probes)])
+    print(
+        f"unknown={unknown}: threshold {open_set.threshold_:.3f}, {right:.1%} of the enrolled "
+        f"people's faces named rightly, {wrong:.1%} of the strangers' named"
+    )
+
+# %%
+# Inside a recogniser it is one argument:
+# ``FaceRecognizer(classifier=IdentityClassifier("centroid", unknown=0.001))``. How good the default
+# weights are, and what to choose, stands in :doc:`/recognition`.

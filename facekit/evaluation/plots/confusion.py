@@ -1,0 +1,95 @@
+"""A plot of who is taken for whom."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from facekit.errors import InvalidArgumentError
+from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
+from facekit.figures import axes_or_new, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# In more cells than these, numbers cannot be read.
+_MOST_WITH_NUMBERS = 25
+
+
+def plot_confusion(
+    names: Sequence[str | None],
+    predicted: Sequence[str | None],
+    *,
+    normalize: Literal["true", "pred", "all"] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws how often each person is named rightly, taken for another, or not named.
+
+    A row stands for a person, a column for a name given. Strangers, and faces that no name was
+    given, are in the last row and column.
+
+    Args:
+        names: Who each face shows, ``None`` for a stranger.
+        predicted: The name that each was given, as :meth:`facekit.IdentityClassifier.predict`
+            returns them, ``None`` for none.
+        normalize: ``None`` shows numbers of faces; ``"true"`` their share in the row, ``"pred"`` in
+            the column, ``"all"`` in the whole.
+        ax: Where to draw; a figure of its own by default.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        InvalidArgumentError: If there are no names, there are not as many predicted, something
+            is no name, or ``normalize`` is something else.
+
+    Example:
+        >>> from facekit.evaluation import plot_confusion
+        >>> ax = plot_confusion(["Ada", "Ada", "Grace", None], ["Ada", None, "Grace", None])
+        >>> [label.get_text() for label in ax.get_xticklabels()]
+        ['Ada', 'Grace', 'unknown']
+
+    References:
+        ``sklearn.metrics.ConfusionMatrixDisplay``, which draws it.
+    """
+    from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+
+    shown, given = checked_names("names", names), checked_names("predicted", predicted)
+    if not shown or len(shown) != len(given):
+        raise InvalidArgumentError(
+            "names and predicted must be equally long and not empty, got "
+            f"{len(shown)} and {len(given)}"
+        )
+    if normalize not in (None, "true", "pred", "all"):
+        raise InvalidArgumentError(
+            f"normalize must be None, 'true', 'pred' or 'all', got {normalize!r}"
+        )
+    # By number, because a person may be called "unknown", too.
+    people = in_order([*shown, *given])
+    numbers = {name: number for number, name in enumerate(people)}
+    with warnings.catch_warnings():
+        # One label alone makes scikit-learn warn of labels not given, though they are.
+        warnings.filterwarnings("ignore", "A single label was found")
+        matrix = confusion_matrix(
+            [numbers[name] for name in shown],
+            [numbers[name] for name in given],
+            labels=range(len(people)),
+            normalize=normalize,
+        )
+    with_numbers = len(people) <= _MOST_WITH_NUMBERS
+    side = min(max(3.5, 1.5 + 0.45 * len(people)), 14.0)
+    ax = axes_or_new(ax, side if with_numbers else 1.15 * side, side)
+    ConfusionMatrixDisplay(
+        matrix, display_labels=[UNKNOWN if name is None else plain(name) for name in people]
+    ).plot(
+        ax=ax,
+        include_values=with_numbers,
+        values_format="d" if normalize is None else ".2f",
+        xticks_rotation="vertical" if len(people) > 3 else "horizontal",
+        cmap="Blues",
+        colorbar=not with_numbers,
+    )
+    ax.set_xlabel("Name given")
+    ax.set_ylabel("Person shown")
+    return ax

@@ -1,0 +1,120 @@
+"""A plot of how far apart the two photos of a pair lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import InvalidArgumentError
+from facekit.evaluation.verification import checked_pairs
+from facekit.figures import PALETTE, axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def plot_distances(
+    distances: npt.ArrayLike,
+    same: npt.ArrayLike,
+    *,
+    threshold: float | None = None,
+    bins: int | Sequence[float] = 50,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws histograms of the distances of pairs of one person and of pairs of two.
+
+    Each histogram is a share of its own kind of pairs, because there are usually far more pairs of
+    two persons. Where the two overlap, a threshold makes mistakes.
+
+    Args:
+        distances: The distance of each pair, ``(n,)``; any metric, smaller is more alike.
+        same: Whether each pair shows one person, bool ``(n,)``. One kind may be missing.
+        threshold: Draws a line there, labelled with the number.
+        bins: How many bins the range of all distances is divided into, or their edges, rising;
+            distances beyond given edges are not drawn.
+        ax: Where to draw; a figure of its own by default.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        InvalidArgumentError: If the arrays do not fit together or are empty, a number is not
+            finite, or the bins cannot be used.
+
+    Example:
+        >>> from facekit.evaluation import plot_distances
+        >>> ax = plot_distances([0.4, 1.3, 0.6, 1.2], [True, False, True, False], threshold=0.9)
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['one person (2 pairs)', 'two persons (2 pairs)', 'threshold 0.9']
+    """
+    values, truth = checked_pairs(distances, same)
+    if not len(values):
+        raise InvalidArgumentError("distances must hold at least one pair, got none")
+    if threshold is not None and not _is_finite(threshold):
+        raise InvalidArgumentError(f"threshold must be a finite number, got {threshold!r}")
+    edges = _edges(values, bins)
+    ax = axes_or_new(ax, 5, 4)
+    # The hatching tells the two apart in black and white.
+    styles: tuple[tuple[str, npt.NDArray[np.bool_], str, dict[str, Any]], ...] = (
+        ("one person", truth, PALETTE[0], {"fill": True}),
+        ("two persons", ~truth, PALETTE[1], {"fill": False, "hatch": "////"}),
+    )
+    for kind, chosen, color, style in styles:
+        number = int(chosen.sum())
+        if number:
+            ax.hist(
+                values[chosen],
+                edges.tolist(),
+                weights=np.full(number, 1 / number),
+                histtype="stepfilled",
+                facecolor=(color, 0.5),
+                edgecolor=color,
+                linewidth=1.2,
+                label=f"{kind} ({number:,} pair{'s' * (number > 1)})",
+                **style,
+            )
+    if threshold is not None:
+        ax.axvline(
+            threshold, color="black", linestyle="--", linewidth=1.2,
+            label=f"threshold {threshold:.4g}",
+        )  # fmt: skip
+    # Room for the legend.
+    ax.margins(y=0.35)
+    ax.set_xlabel("Distance")
+    ax.set_ylabel("Share of the pairs of each kind")
+    ax.grid(alpha=0.3)
+    ax.set_axisbelow(True)
+    ax.legend()
+    return ax
+
+
+def _edges(values: FloatArray, bins: int | Sequence[float]) -> FloatArray:
+    if isinstance(bins, int | np.integer) and not isinstance(bins, bool) and bins >= 1:
+        low, high = float(values.min()), float(values.max())
+        # Equal distances need bins of some width.
+        if high - low <= 1e-6 * max(abs(low), abs(high)):
+            low, high = low - 0.5, high + 0.5
+        return np.linspace(low, high, int(bins) + 1)
+    try:
+        edges = np.asarray(bins, dtype=np.float64)
+    except (TypeError, ValueError):
+        edges = np.empty(0)
+    if edges.ndim != 1 or len(edges) < 2 or not (np.isfinite(edges).all() and _rise(edges)):
+        raise InvalidArgumentError(
+            f"bins must be a positive number or at least two rising edges, got {bins!r}"
+        )
+    return edges
+
+
+def _is_finite(number: Any) -> bool:
+    return isinstance(number, int | float | np.number) and math.isfinite(number)
+
+
+def _rise(edges: FloatArray) -> bool:
+    return bool((np.diff(edges) > 0).all())

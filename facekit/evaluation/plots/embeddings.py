@@ -1,0 +1,170 @@
+"""A map of embeddings: in two dimensions, those of one person close together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import InvalidArgumentError
+from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
+from facekit.figures import GREY, MARKERS, PALETTE, add_legend, axes_or_new, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = npt.NDArray[np.float64]
+
+_FEWEST = 3
+_MOST_IN_LEGEND = 24
+_PERPLEXITY = 30.0
+# Up to here the exact gradients take less time than the tree of their approximation.
+_EXACT = 400
+
+
+def plot_embeddings(
+    embeddings: npt.ArrayLike,
+    labels: Sequence[str | None],
+    *,
+    method: Literal["pca", "tsne"] = "pca",
+    seed: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws embeddings as a map in two dimensions.
+
+    ``"pca"`` shows the two directions in which the embeddings differ most; what lies apart on the
+    map lies apart in the embedding, but not the other way round. ``"tsne"`` shows which embeddings
+    are neighbours; sizes of groups and distances between groups mean nothing.
+
+    Each person has a colour and a marker, strangers are grey crosses. Of many people, the names are
+    written above their points instead of in a legend.
+
+    Args:
+        embeddings: float ``(n, d)``, at least 3 of at least 2 dimensions.
+        labels: Whose embedding each is, ``None`` where that is not known.
+        method: ``"pca"`` or ``"tsne"``. The perplexity of t-SNE is 30, and a third of ``n - 1``
+            where that is less.
+        seed: The same seed gives the same map.
+        ax: Where to draw; a figure of its own by default.
+
+    Returns:
+        The axes drawn on. Their collections are the people in alphabetical order, then strangers.
+
+    Raises:
+        InvalidArgumentError: If the embeddings are too few, all equal, not finite or of another
+            shape, the labels do not fit, or the method or seed is none.
+
+    Example:
+        >>> from facekit.evaluation import plot_embeddings
+        >>> ax = plot_embeddings([[1, 0], [0.8, 0.6], [-1, 0]], ["Ada", "Ada", None])
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['Ada', 'unknown']
+
+    References:
+        ``sklearn.decomposition.PCA``; ``sklearn.manifold.TSNE``, after L. van der Maaten and
+        G. Hinton, "Visualizing Data using t-SNE", Journal of Machine Learning Research 9, 2008.
+    """
+    values = _checked(embeddings)
+    people = checked_names("labels", labels)
+    if len(people) != len(values):
+        raise InvalidArgumentError(
+            f"labels must be one for each embedding, got {len(people)} for {len(values)}"
+        )
+    if method not in ("pca", "tsne"):
+        raise InvalidArgumentError(f"method must be 'pca' or 'tsne', got {method!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InvalidArgumentError(f"seed must be a whole number from 0 to 2³² − 1, got {seed!r}")
+    places, axis_labels = (_pca if method == "pca" else _tsne)(values, int(seed))
+    ax = axes_or_new(ax, 6, 4.5)
+    groups = in_order(people)
+    with_legend = len(groups) <= _MOST_IN_LEGEND
+    for index, name in enumerate(groups):
+        points = places[[person == name for person in people]]
+        if name is None:
+            ax.scatter(
+                points[:, 0], points[:, 1], s=22, marker="x", color=GREY, linewidths=1, zorder=1.5
+            )
+            continue
+        ax.scatter(
+            points[:, 0],
+            points[:, 1],
+            s=36,
+            marker=MARKERS[index % len(MARKERS)],
+            color=PALETTE[index % len(PALETTE)],
+            edgecolors="white",
+            linewidths=0.5,
+        )
+        if not with_legend:
+            x, y = np.median(points, axis=0).tolist()
+            ax.annotate(
+                plain(name), (x, y), (0, 5), textcoords="offset points", size=7, ha="center"
+            )
+    ax.set_xlabel(axis_labels[0])
+    ax.set_ylabel(axis_labels[1])
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.grid(alpha=0.3)
+    ax.set_axisbelow(True)
+    if method == "tsne":
+        ax.tick_params(labelbottom=False, labelleft=False, length=0)
+    if with_legend:
+        shown = [UNKNOWN if name is None else name for name in groups]
+        add_legend(ax, ax.collections[-len(groups) :], shown, **_beside(len(groups)))
+    return ax
+
+
+def _beside(entries: int) -> dict[str, object]:
+    return {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "ncols": 1 + (entries > 14)}
+
+
+def _pca(values: FloatArray, seed: int) -> tuple[FloatArray, tuple[str, str]]:
+    from sklearn.decomposition import PCA
+
+    model = PCA(n_components=2, random_state=seed)
+    places = model.fit_transform(values)
+    first, second = (
+        f"{which} principal component ({100 * share:.0f} % of the variance)"
+        for which, share in zip(
+            ("First", "Second"), model.explained_variance_ratio_.tolist(), strict=True
+        )
+    )
+    return places, (first, second)
+
+
+def _tsne(values: FloatArray, seed: int) -> tuple[FloatArray, tuple[str, str]]:
+    from sklearn.manifold import TSNE
+
+    perplexity = min(_PERPLEXITY, max(1.0, (len(values) - 1) / 3))
+    model = TSNE(
+        n_components=2,
+        perplexity=perplexity,
+        method="exact" if len(values) <= _EXACT else "barnes_hut",
+        random_state=seed,
+    )
+    places: FloatArray = model.fit_transform(values).astype(np.float64)
+    return places, ("t-SNE, first dimension", "t-SNE, second dimension")
+
+
+def _checked(embeddings: npt.ArrayLike) -> FloatArray:
+    try:
+        values = np.asarray(embeddings, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"embeddings must be numbers (n, d) ({error})") from error
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise InvalidArgumentError(
+            f"embeddings must be (n, d) with d at least 2, got {values.shape}"
+        )
+    if len(values) < _FEWEST:
+        raise InvalidArgumentError(
+            f"embeddings must be at least {_FEWEST} for a map, got {len(values)}"
+        )
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise InvalidArgumentError(
+            f"embeddings must be finite numbers, got {values[row].tolist()} at {row}"
+        )
+    if np.ptp(values, axis=0).max() <= 1e-12 * np.abs(values).max():
+        raise InvalidArgumentError(f"embeddings must differ, got the same one {len(values)} times")
+    return values

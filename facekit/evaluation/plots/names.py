@@ -1,0 +1,34 @@
+"""The names that a plot is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from facekit.errors import InvalidArgumentError
+
+UNKNOWN = "unknown"
+"""How ``None`` is shown."""
+
+
+def checked_names(argument: str, names: Iterable[str | None]) -> list[str | None]:
+    """Returns names as a list of texts and ``None``.
+
+    Args:
+        argument: What the names are called in an error.
+        names: The names.
+
+    Raises:
+        InvalidArgumentError: If it is a single text, or something is neither.
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InvalidArgumentError(f"{argument} must be a sequence of names, got {names!r}")
+    checked = list(names)
+    for name in checked:
+        if not (name is None or isinstance(name, str)):
+            raise InvalidArgumentError(f"{argument} must hold texts and None, got {name!r}")
+    return checked
+
+
+def in_order(names: Iterable[str | None]) -> list[str | None]:
+    """Returns each name once, in alphabetical order; ``None`` comes last."""
+    return sorted(set(names), key=lambda name: (name is None, name or ""))

@@ -1,0 +1,19 @@
+"""The font that names are written in."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import ImageFont
+
+
+@lru_cache(maxsize=16)
+def label_font(size: int) -> ImageFont.FreeTypeFont:
+    """Returns the font that names are written in, DejaVu Sans, at a size in pixels."""
+    # matplotlib's copy of DejaVu Sans knows the letters of most names; Pillow's own font does not.
+    import matplotlib
+
+    return ImageFont.truetype(
+        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size
+    )
