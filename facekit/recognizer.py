@@ -100,8 +100,8 @@ class FaceRecognizer:
 
     Raises:
         InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures
-            do not fit the embedder, the classifier has no threshold, or the gallery belongs to
-            other weights.
+            do not fit the embedder, the gallery belongs to other weights, the classifier has no
+            threshold, or none is given and the weights have no threshold.
         WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
         WeightsError: If the weights are damaged or altered or do not fit.
         FileFormatError: If the gallery, or an embedder's own file, is damaged, altered or too new,

@@ -93,8 +93,8 @@ class WeightsRecord:
         """Returns the Euclidean distance within which that share of pairs of strangers lies.
 
         Args:
-            false_accept_rate: The share of pairs of strangers, one of those in
-                ``thresholds``.
+            false_accept_rate: The share of pairs of strangers, one of those in ``thresholds``; one
+                pair in a thousand by default.
 
         Raises:
             InvalidArgumentError: If the record has no threshold for that rate.

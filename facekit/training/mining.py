@@ -177,6 +177,10 @@ def triplet_statistics(
         >>> found = triplet_statistics([0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.4, 0.0]], margin=0.1)
         >>> {name: round(float(found[name]), 2) for name in ("triplets", "hard", "semihard")}
         {'triplets': 2.0, 'hard': 0.5, 'semihard': 0.5}
+
+    References:
+        F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet", CVPR 2015, section 3.2, for what is
+        semi-hard and hard.
     """
     embeddings = precise(embeddings)
     labels = checked_labels(labels, embeddings)

@@ -25,7 +25,7 @@ def public(name: str) -> Any:
     """Returns what a name of the reference stands for."""
     found = pydoc.locate(f"facekit.{name}")
     assert found is not None, name
-    return found
+    return inspect.unwrap(found)  # of lru_cache
 
 
 def listed() -> list[str]:
