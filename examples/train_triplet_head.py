@@ -139,6 +139,9 @@ print(f"Wrote {folder.name}/embedder.safetensors, which Embedder(path) reads")
 #
 # Five people of each part, projected on their two principal components. Above are people whom the
 # head was trained with, below are others. It is the lower row that counts.
+#
+# A random head keeps much of what the backbone knows, so most people are apart before the first
+# step. Training draws the photos of each together and pushes the others away.
 
 figure, axes = plt.subplots(2, len(snapshots), figsize=(3.4 * len(snapshots), 6.6), squeeze=False)
 for column, (when, embeddings) in zip(axes.T, snapshots.items(), strict=True):
