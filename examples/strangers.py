@@ -99,15 +99,15 @@ for rate, threshold in embedder.record.thresholds.items():
 # faces overlap is up to the weights and the photos.
 
 figure, ax = plt.subplots(figsize=(7, 4))
-bins = np.linspace(0, 2, 61)
-ax.hist(own.distance, bins, alpha=0.7, density=True, label="enrolled people, other photos")
+bins = np.linspace(0, 1.5, 46)
+ax.hist(own.distance, bins, alpha=0.7, density=True, label="enrolled people")
 ax.hist(foreign.distance, bins, alpha=0.7, density=True, label="strangers")
 for rate, threshold in embedder.record.thresholds.items():
     ax.axvline(threshold, color="0.3", linestyle="--", linewidth=1)
     ax.text(threshold, 0.98 * ax.get_ylim()[1], f"1 : {1 / rate:,.0f}", rotation=90, va="top")
 ax.set_xlabel("Distance to the nearest enrolled photo")
 ax.set_ylabel("Density")
-ax.legend(loc="upper right")
+ax.legend(loc="upper left")
 figure.tight_layout()
 figure.savefig("strangers.png")
 
