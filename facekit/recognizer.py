@@ -147,9 +147,7 @@ class FaceRecognizer:
         self.quality = quality
         self.gallery = self._opened(gallery)
         self.classifier = (
-            classifier
-            or _kept_classifier(self.gallery)
-            or default_classifier(self.embedder.record)
+            classifier or _kept_classifier(self.gallery) or default_classifier(self.embedder.record)
         )
         self.report_ = EnrolmentReport(())
         self._fitted: _Fitted | None = None

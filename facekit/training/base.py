@@ -112,6 +112,12 @@ class Trainer:
             raise InvalidArgumentError(
                 "embedding_size and dropout go with an Embedder; an Architecture has its own"
             )
+        if self._aligner().size != self.start.input_size:
+            # Noticed only when the embedder is saved, it would cost the whole training.
+            raise InvalidArgumentError(
+                f"aligner gives pictures of side {self._aligner().size}, the network reads "
+                f"{self.start.input_size}"
+            )
         by_epoch("trainable", self.trainable)
         for rate in by_epoch("learning_rate", self.learning_rate).values():
             if rate is not None and not (math.isfinite(rate) and rate > 0):

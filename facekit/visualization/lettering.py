@@ -10,7 +10,17 @@ from PIL import ImageFont
 
 @lru_cache(maxsize=16)
 def label_font(size: int) -> ImageFont.FreeTypeFont:
-    """Returns the font that names are written in, DejaVu Sans, at a size in pixels."""
+    """Returns the font that names are written in, DejaVu Sans, which comes with matplotlib.
+
+    Args:
+        size: The size of the letters, in pixels.
+
+    Example:
+        >>> from facekit.visualization import label_font
+        >>> font = label_font(16)
+        >>> font.getname()[0], font.size
+        ('DejaVu Sans', 16)
+    """
     # matplotlib's copy of DejaVu Sans knows the letters of most names; Pillow's own font does not.
     import matplotlib
 

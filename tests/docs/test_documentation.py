@@ -9,6 +9,7 @@ import functools
 import importlib
 import io
 import pkgutil
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -161,6 +162,15 @@ def test_a_block_that_is_not_run_says_why(page: Path) -> None:
         if info.startswith("python") and info != "python":
             assert info == "python no-run", f"{page.name}, line {start}"
             assert code.startswith("# Not run"), f"{page.name}, line {start}"
+
+
+@pytest.mark.parametrize(
+    "page", [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"], ids=lambda p: p.stem
+)
+def test_links_that_sphinx_does_not_check_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    inside = [target for target in targets if "://" not in target]
+    assert [target for target in inside if not (PROJECT / target).exists()] == []
 
 
 @pytest.mark.parametrize("name", MODULES)
