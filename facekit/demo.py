@@ -107,7 +107,7 @@ def _name_people(embedder: Embedder, photos: Path, output: Path, console: Consol
 def _table(named: Sequence[NamedPhoto], right: int) -> Table:
     table = Table(
         title=f"{right} of {len(named)} photos named rightly",
-        caption="Distance: to the mean of the enrolled photos of the person, between unit embeddings.",
+        caption="Distance: to the mean of the person's enrolled photos, between unit embeddings.",
     )
     table.add_column("Photo")
     table.add_column("Shows", no_wrap=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facekit import Architecture, Embedder, __version__, load_image
+from facekit import Architecture, Embedder, FaceRecognizer, __version__, load_image
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED, INTERRUPTED, NEGATIVE
 from facekit.embedding import build_network
@@ -64,6 +64,20 @@ def test_no_command_prints_help_and_fails() -> None:
     answer = run()
     assert answer.returncode == FAILED
     assert "recognize" in answer.stdout
+
+
+def test_fit_takes_a_rate_of_strangers_or_a_distance(
+    tmp_path: Path, known: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "people.facekit")
+    fit = ["fit", str(known), "--model", path, "--weights", "facekit-small"]
+    assert main([*fit, "--unknown", "0.02", "--strategy", "nearest"]) == DONE
+    classifier = FaceRecognizer.load(path).classifier
+    assert (classifier.strategy, classifier.unknown) == ("nearest", 0.02)
+    assert main([*fit, "--threshold", "0.7"]) == DONE
+    assert FaceRecognizer.load(path).threshold == 0.7
+    assert main([*fit, "--unknown", "0.02", "--threshold", "0.7"]) == FAILED
+    assert "not both" in capsys.readouterr().err
 
 
 def test_detect_prints_the_faces(hopper: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from facekit import (
+    Aligner,
     Architecture,
     CollapseError,
     Embedder,
@@ -258,6 +259,7 @@ def test_faces_without_triplets_are_refused_before_anything_is_written(
         ({"precision": "float8"}, "precision must be one of"),
         ({"precision": "mixed_float16", "micro_batch": 32}, "mixed_bfloat16"),
         ({"micro_batch": 7}, "must divide the batch of 128 faces"),
+        ({"aligner": Aligner(32)}, "side 32, the network reads"),
         ({"patience": 0}, "patience"),
         ({"checkpoint_interval": -1}, "checkpoint_interval"),
     ],
