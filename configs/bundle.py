@@ -1,15 +1,15 @@
 """Makes the file of the weights that come with facekit, of the embedder that a training left.
 
-    python benchmarks/thresholds.py pool --held-out 0.05 --weights runs/default/embedder.safetensors
-    python benchmarks/distances.py pool --held-out 0.05 --weights runs/default/embedder.safetensors
-    python configs/bundle.py runs/default/embedder.safetensors
+    python configs/bundle.py runs/tuned/embedder.safetensors runs/continued/checkpoint.safetensors
+    python benchmarks/thresholds.py pool --held-out 0.05 --weights facekit-small
+    python benchmarks/distances.py pool --held-out 0.05 --weights facekit-small
 
-The first two print what goes into the registry. The last gives the embedder its name and the record
-of the registry, rounds it to half precision, writes it to ``facekit/embedding/bundled/`` and prints
-the checksum, which goes into the registry as well. It also writes the network of the checkpoint
-beside it, in half precision and without the optimiser, to ``configs/default.safetensors``: with
-``facekit distill configs/default.toml --network configs/default.safetensors`` a training goes on
-from there.
+The first gives the embedder its name and the record of the registry, rounds it to half precision,
+writes it to ``facekit/embedding/bundled/`` and prints the checksum, which goes into the registry.
+It also writes the network of a checkpoint beside this script, in half precision and without the
+optimiser, to ``configs/default.safetensors``: with ``facekit distill configs/continued.toml
+--network configs/default.safetensors`` a training goes on from there. The other two print what
+goes into the registry as well; then the first is run again, so that the file holds it, too.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ KIND, VERSION = "facekit.training", 1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("embedder", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="of the distillation, to go on from")
     options = parser.parse_args()
     embedder = Embedder(options.embedder)
     record = record_for(NAME)
     for found, expected in (
         (embedder.record.architecture, record.architecture),
-        (embedder.aligner(), Aligner(**record.alignment)),
+        (embedder.aligner().to_dict(), Aligner(**record.alignment).to_dict()),
     ):
         if found != expected:
             raise SystemExit(f"{options.embedder}: has {found}, the registry {expected}")
@@ -45,7 +46,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{NAME}.safetensors"
     embedder.save(path, half_precision=True)
-    keep_network(options.embedder.with_name("checkpoint.safetensors"))
+    keep_network(options.checkpoint)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(path)}")
 
 

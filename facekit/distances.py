@@ -85,7 +85,7 @@ class DistanceTable:
             The share, of the same shape. Below the table's rarest rate it falls as it does between
             that rate and thirty times as much, on a logarithmic scale.
         """
-        rows = self._row(self.strangers[measure], photos)
+        rows = self._row(self.strangers[measure], measure, photos)
         logs = np.log(self.rates)
         # Strictly rising, as interpolation needs it.
         rows = rows + 1e-9 * np.arange(len(rows))
@@ -107,18 +107,28 @@ class DistanceTable:
             measure: Which distance.
             photos: How many photos of the person are enrolled.
         """
-        return self._row((self.strangers if kind == "strangers" else self.same)[measure], photos)
+        values = (self.strangers if kind == "strangers" else self.same)[measure]
+        return self._row(values, measure, photos)
 
-    def _row(self, values: Sequence[Sequence[float]], photos: float) -> FloatArray:
+    def _row(
+        self, values: Sequence[Sequence[float]], measure: Measure, photos: float
+    ) -> FloatArray:
         # Each doubling of the photos brings about the same; beyond the table, too.
         table, logs = np.array(values, dtype=np.float64), np.log2(self.photos)
         if len(table) == 1:
             only: FloatArray = table[0]
             return only
+        if measure == "centroid" and photos > self.photos[-1]:
+            # What is peculiar to single photos falls in their mean as one over their number, so
+            # the distances come near to a limit.
+            before, last = 1.0 / self.photos[-2], 1.0 / self.photos[-1]
+            weight = (before - 1.0 / photos) / (before - last)
+            row = (1 - weight) * table[-2] + weight * table[-1]
+            return np.clip(np.maximum.accumulate(row), 0.0, 2.0 - 1e-6)
         position = math.log2(max(1.0, photos))
         upper = int(np.clip(np.searchsorted(logs, position), 1, len(logs) - 1))
         weight = (position - logs[upper - 1]) / (logs[upper] - logs[upper - 1])
-        row: FloatArray = (1 - weight) * table[upper - 1] + weight * table[upper]
+        row = (1 - weight) * table[upper - 1] + weight * table[upper]
         return np.clip(np.maximum.accumulate(row), 0.0, 2.0 - 1e-6)
 
     @classmethod

@@ -66,7 +66,7 @@ class WeightsRecord:
         >>> from facekit.embedding.weights import REGISTRY
         >>> record = REGISTRY["facekit-small"]
         >>> record.identity, record.architecture.embedding_size
-        ('facekit-small@1', 128)
+        ('facekit-small@2', 128)
         >>> record.threshold(0.01) > record.threshold(0.001)
         True
     """
@@ -157,16 +157,17 @@ class WeightsRecord:
 
 _SMALL = WeightsRecord(
     name="facekit-small",
-    version="1",
+    version="2",
     architecture=Architecture(width=0.5, blocks=0.3, input_size=96, embedding_size=128),
     alignment=MappingProxyType({"size": 96, "mode": "similarity"}),
-    thresholds=MappingProxyType({0.01: 1.015, 0.001: 0.843, 0.0001: 0.686}),
+    mirrored=True,
+    thresholds=MappingProxyType({0.01: 1.027, 0.001: 0.883, 0.0001: 0.78}),
     distances=FACEKIT_SMALL,
     files=(
         WeightsFile(
             "facekit-small.safetensors",
             "facekit",
-            "2379a4843b92e69794ff19091ecbddd1eefd1d33bf38b1eefa2612bd55ee37e3",
+            "8e5b686fba6e2dce3b6c62e215601b71e0edde1854a9622a5212d70afee7af31",
         ),
     ),
     training_data=(
@@ -174,8 +175,11 @@ _SMALL = WeightsRecord(
         "their terms are non-commercial research"
     ),
     licence="MIT (the file); the terms of the training data and of VGGFace2 are non-commercial",
-    source="trained by facekit to follow facenet-20180402-vggface2: configs/default.toml",
-    accuracy=MappingProxyType({"LFW View 2, folds 1 to 3, alignment similarity": 0.9394}),
+    source=(
+        "trained by facekit to follow facenet-20180402-vggface2: configs/default.toml, "
+        "continued.toml and tuned.toml"
+    ),
+    accuracy=MappingProxyType({"LFW View 2, folds 1 to 3, alignment similarity": 0.9578}),
 )
 
 _FACENET_VGGFACE2 = WeightsRecord(
