@@ -9,7 +9,7 @@ weights, which are fetched once::
     python name_people.py known/ party.jpg [more.jpg ...]
 
 Without photos it makes such a folder of public-domain portraits, and takes the weights
-``facekit-small`` that come with the package: they need no network, and are far less accurate.
+``facekit-small`` that come with the package: they need no network, and are less accurate.
 """
 
 import shutil

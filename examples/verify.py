@@ -8,7 +8,7 @@ terminal it takes two photos of your own, and the default weights, which are fet
     python verify.py one.jpg other.jpg
 
 Without photos it compares public-domain portraits, with the weights ``facekit-small`` that come
-with the package: they need no network, and are far less accurate.
+with the package: they need no network, and are less accurate.
 """
 
 import sys
