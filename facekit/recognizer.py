@@ -85,7 +85,8 @@ class FaceRecognizer:
         aligner: Cuts them out; by default the one that the weights were trained with.
         embedder: Embeds them.
         classifier: Names them; it is cloned, not changed. By default the one that ``facekit
-            calibrate`` chose for the gallery, or else that of :func:`default_classifier`.
+            calibrate`` chose for the gallery, or else that of
+            :func:`facekit.recognizer.default_classifier`.
             ``IdentityClassifier("centroid", unknown=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
         quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
