@@ -22,8 +22,8 @@ PAGES = [
 # These pages collect figures that others state in their context.
 FIGURES = [PROJECT / "docs" / name for name in ("accuracy.md", "performance.md")]
 
-# What a shell adds to a command is cut off: what reads it, and comments.
-_SHELL = re.compile(r"\s(?:\||#).*")
+# What a shell adds to a command is cut off: what reads it, files and comments.
+_SHELL = re.compile(r"\s(?:\||#|>).*")
 _FENCE = re.compile(
     r"^( *)```(?P<language>\S*)[^\n]*\n(?P<content>.*?)^\1```$", re.MULTILINE | re.DOTALL
 )

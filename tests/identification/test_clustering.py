@@ -217,7 +217,7 @@ def test_a_smallest_group_that_cannot_work_is_named(min_faces: Any) -> None:
 
 def test_the_threshold_follows_from_the_strictest_of_the_weights() -> None:
     def record(thresholds: dict[float, float]) -> WeightsRecord:
-        return WeightsRecord("mine", "1", Architecture(), {}, thresholds)
+        return WeightsRecord("mine", "1", Architecture(), {}, thresholds=thresholds)
 
     assert linking_threshold(record({0.01: 1.1, 0.0001: 0.9, 0.001: 1.0})) == pytest.approx(0.855)
     with pytest.raises(InvalidArgumentError, match="'mine' have no thresholds"):
