@@ -35,7 +35,7 @@ demo: $(READY)
 	$(BIN)/facekit demo --output output
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(READY)
 	$(BIN)/ruff check .

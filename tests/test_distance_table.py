@@ -28,10 +28,11 @@ def test_one_and_two_photos_foretell_sixteen(measure: str) -> None:
     np.testing.assert_allclose(foretold[1:8], measured[1:8], atol=0.035)
 
 
-@given(photos=st.floats(1.0, 1e6), distance=st.floats(0.5, 1.4))
+@given(photos=st.floats(1.0, 1e6), distance=st.floats(0.9, 1.4))
 def test_more_photos_never_bring_a_mean_nearer_than_the_nearest_photo(
     photos: float, distance: float
 ) -> None:
+    # Below, the rates are rarer than what was measured.
     nearest = float(FACENET.accept_rate("nearest", photos, distance))
     centroid = float(FACENET.accept_rate("centroid", photos, distance))
     assert 0.0 <= centroid <= nearest * 1.1 <= 1.1
