@@ -41,14 +41,12 @@ def main() -> None:
     embeddings = _embeddings(recognizer, photos)
     print(f"{recognizer}, {len(photos):,} photos of strangers, {len(embeddings):,} faces")
     gallery = recognizer.gallery
-    default = clone(recognizer.classifier).set_params(
-        distances=recognizer.embedder.record.distances
-    )
+    default = clone(recognizer.classifier).set_params(threshold=recognizer.threshold)
     named = default.fit_enrolled(gallery.enrolled()).identify(embeddings).distance
-    named = named <= default.threshold_
+    named = named <= recognizer.threshold
     print(
         f"default ({default.strategy}, unknown {default.unknown}), threshold "
-        f"{default.threshold_:.3f}: {named.sum()} named, {named.mean():.2%}"
+        f"{recognizer.threshold:.3f}: {named.sum()} named, {named.mean():.2%}"
     )
     thresholds = recognizer.embedder.record.thresholds
     for strategy in ("svm", "nearest"):

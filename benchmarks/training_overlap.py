@@ -1,11 +1,11 @@
-"""Checks that no face of LFW is among the faces that the default weights were trained on.
+"""Checks that no face of LFW is among the faces that facekit-small was trained on.
 
-    python benchmarks/training_overlap.py runs/default pool lfw
+    python benchmarks/training_overlap.py runs/facekit-small-1 pool lfw
 
-reads the embeddings that the teacher gave to the faces of the training ``runs/default`` (see
-``configs/default.toml``), embeds all photos of LFW with the same teacher, and prints how near the
-nearest training face of each LFW photo is, beside the distances of photos of one person and of
-strangers within LFW, and names the nearest.
+reads the embeddings that the teacher gave to the faces of the training ``runs/facekit-small-1``
+(see ``configs/facekit-small-1.toml``), embeds all photos of LFW with the same teacher, and prints
+how near the nearest training face of each LFW photo is, beside the distances of photos of one
+person and of strangers within LFW, and names the nearest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from facekit import Detector, Embedder
 from facekit.training import FaceDataset
 
-# As in configs/default.toml: which people were held out.
+# As in configs/facekit-small-1.toml: which people were held out.
 INPUT_SIZE, HELD_OUT, SEED = 96, 0.05, 0
 QUANTILES = (0.0, 0.001, 0.01, 0.1, 0.5)
 

@@ -1,6 +1,6 @@
 """Draws the curves of trainings that followed one another as one.
 
-    python configs/curve.py runs/default/history.csv runs/continued/history.csv
+    python configs/curve.py runs/facekit-small-1/history.csv runs/facekit-small-2/history.csv
 
 joins their histories, writes them to ``configs/facekit-small.csv`` and the plot to
 ``docs/images/facekit_small_training.png``. Without arguments it draws the file that is there.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -25,6 +25,14 @@ _PHOTOS = (1, 2, 4, 8, 16)
 _MOST_PEOPLE = 500
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+# On what scale of the number of photos distances change evenly. Each doubling brings about another
+# chance for the nearest photo; what is peculiar to single photos falls in their mean as one over
+# their number, so that the distances to it have a limit.
+_SCALES: Mapping[Measure, Callable[[npt.ArrayLike], Any]] = {
+    "nearest": np.log2,
+    "centroid": lambda photos: -1.0 / np.asarray(photos, dtype=np.float64),
+}
 
 
 @dataclass(frozen=True)
@@ -113,21 +121,14 @@ class DistanceTable:
     def _row(
         self, values: Sequence[Sequence[float]], measure: Measure, photos: float
     ) -> FloatArray:
-        # Each doubling of the photos brings about the same; beyond the table, too.
-        table, logs = np.array(values, dtype=np.float64), np.log2(self.photos)
+        table = np.array(values, dtype=np.float64)
         if len(table) == 1:
             only: FloatArray = table[0]
             return only
-        if measure == "centroid" and photos > self.photos[-1]:
-            # What is peculiar to single photos falls in their mean as one over their number, so
-            # the distances come near to a limit.
-            before, last = 1.0 / self.photos[-2], 1.0 / self.photos[-1]
-            weight = (before - 1.0 / photos) / (before - last)
-            row = (1 - weight) * table[-2] + weight * table[-1]
-            return np.clip(np.maximum.accumulate(row), 0.0, 2.0 - 1e-6)
-        position = math.log2(max(1.0, photos))
-        upper = int(np.clip(np.searchsorted(logs, position), 1, len(logs) - 1))
-        weight = (position - logs[upper - 1]) / (logs[upper] - logs[upper - 1])
+        # Between the numbers that were measured and beyond them alike.
+        places, place = _SCALES[measure](self.photos), _SCALES[measure](max(1.0, photos))
+        upper = int(np.clip(np.searchsorted(places, place), 1, len(places) - 1))
+        weight = (place - places[upper - 1]) / (places[upper] - places[upper - 1])
         row = (1 - weight) * table[upper - 1] + weight * table[upper]
         return np.clip(np.maximum.accumulate(row), 0.0, 2.0 - 1e-6)
 

@@ -56,9 +56,9 @@ _FILE_VERSION = 2
 # How many pictures recognize_batch keeps in memory at a time: they fill the embedder's batches.
 _PICTURES_AT_A_TIME = 32
 
-# The share of strangers' faces that the default classifier may name: small enough that an album
-# shows hardly any, and large enough that its people are found.
-_UNKNOWN = 0.005
+DEFAULT_UNKNOWN = 0.005
+"""The share of strangers' faces that may get a name, if nothing is said: so small that an album
+shows hardly any, and so large that its people are found."""
 
 Box: TypeAlias = tuple[float, float, float, float]
 
@@ -667,7 +667,7 @@ def default_classifier(record: WeightsRecord) -> IdentityClassifier:
     """
     if record.distances is None:
         return IdentityClassifier(threshold=record.threshold())
-    return IdentityClassifier("centroid", unknown=_UNKNOWN)
+    return IdentityClassifier("centroid", unknown=DEFAULT_UNKNOWN)
 
 
 def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:

@@ -56,9 +56,8 @@ def add_commands(commands: Any) -> None:
     calibrate.add_argument(
         "--unknown",
         type=float,
-        default=0.001,
-        metavar="RATE",
-        help="the share of strangers' faces that may get a name; default: %(default)s",
+        metavar="SHARE",
+        help="the share of strangers' faces that may get a name; default: 0.005",
     )
     calibrate.add_argument(
         "--strategy",
@@ -194,15 +193,17 @@ def _change(options: argparse.Namespace) -> int:
 
 def _calibrate(options: argparse.Namespace) -> int:
     from facekit.identification import Gallery, IdentityClassifier
+    from facekit.recognizer import DEFAULT_UNKNOWN
 
+    unknown = DEFAULT_UNKNOWN if options.unknown is None else options.unknown
     with Gallery.open(options.gallery) as gallery:
         table = weights_of(gallery, options)[1].distances
         check_not_empty(gallery)
         classifier = IdentityClassifier(
-            options.strategy, unknown=options.unknown, distances=table
+            options.strategy, unknown=unknown, distances=table
         ).fit_enrolled(gallery.enrolled())
         found, people, photos = classifier.calibration_, len(gallery.people), len(gallery)
-        chosen = {"strategy": options.strategy, "unknown": options.unknown}
+        chosen = {"strategy": options.strategy, "unknown": unknown}
         gallery.set_settings({**gallery.settings, "calibration": chosen})
     assert found is not None
     if options.json:
@@ -216,7 +217,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         rests = f"the weights' table of distances and {own}, which shift it by {found.shift:+.3f}"
     else:
         rests = "the weights' table of distances; there are too few people to refine it"
-    print(f"threshold {found.threshold:.3f}: about {options.unknown:.2%} of strangers get a name")
+    print(f"threshold {found.threshold:.3f}: about {unknown:.2%} of strangers get a name")
     print(f"  for {count(photos, 'photo')} of {_persons(people)}, strategy {options.strategy}")
     print(f"  rests on {rests}")
     print(f"Kept with {options.gallery}: facekit recognize uses it, and follows later changes")

@@ -167,7 +167,7 @@ _SMALL = WeightsRecord(
         WeightsFile(
             "facekit-small.safetensors",
             "facekit",
-            "8e5b686fba6e2dce3b6c62e215601b71e0edde1854a9622a5212d70afee7af31",
+            "a27137cb7c80df20dcfa47efbde001986a344bf98dafe9edcdaf9f3fc78e1230",
         ),
     ),
     training_data=(
@@ -176,8 +176,8 @@ _SMALL = WeightsRecord(
     ),
     licence="MIT (the file); the terms of the training data and of VGGFace2 are non-commercial",
     source=(
-        "trained by facekit to follow facenet-20180402-vggface2: configs/default.toml, "
-        "continued.toml and tuned.toml"
+        "trained by facekit to follow facenet-20180402-vggface2: configs/facekit-small-1.toml "
+        "to -3.toml"
     ),
     accuracy=MappingProxyType({"LFW View 2, folds 1 to 3, alignment similarity": 0.9578}),
 )

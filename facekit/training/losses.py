@@ -70,6 +70,24 @@ class _TripletLoss(keras.losses.Loss):  # type: ignore[misc]
         y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
         return self.call(ops.convert_to_tensor(y_true), y_pred)
 
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Computes the loss of a batch.
+
+        Args:
+            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
+
+        Returns:
+            The loss, a scalar of the dtype of ``y_pred``.
+
+        Raises:
+            InvalidArgumentError: If the shapes do not fit together.
+        """
+        return self._loss(y_true, y_pred)
+
+    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments, from which ``from_config`` makes the same loss."""
         return {**super().get_config(), "margin": self.margin}
@@ -137,19 +155,7 @@ class TripletSemiHardLoss(_MetricLoss):
     ) -> None:
         super().__init__(margin, distance_metric, name=name, **kwargs)
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Computes the loss of a batch.
-
-        Args:
-            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
-            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
-
-        Returns:
-            The loss, a scalar of the dtype of ``y_pred``.
-
-        Raises:
-            InvalidArgumentError: If the shapes do not fit together.
-        """
+    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return triplet_semihard_loss(y_true, y_pred, self.margin, self.distance_metric)
 
 
@@ -191,19 +197,7 @@ class TripletHardLoss(_MetricLoss):
         super().__init__(margin, distance_metric, name=name, **kwargs)
         self.soft = soft
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Computes the loss of a batch.
-
-        Args:
-            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
-            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
-
-        Returns:
-            The loss, a scalar of the dtype of ``y_pred``.
-
-        Raises:
-            InvalidArgumentError: If the shapes do not fit together.
-        """
+    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return triplet_hard_loss(y_true, y_pred, self.margin, self.soft, self.distance_metric)
 
     def get_config(self) -> dict[str, Any]:
@@ -246,19 +240,7 @@ class TripletBatchAllLoss(_MetricLoss):
     ) -> None:
         super().__init__(margin, distance_metric, name=name, **kwargs)
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Computes the loss of a batch.
-
-        Args:
-            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
-            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
-
-        Returns:
-            The loss, a scalar of the dtype of ``y_pred``.
-
-        Raises:
-            InvalidArgumentError: If the shapes do not fit together.
-        """
+    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return triplet_batch_all_loss(y_true, y_pred, self.margin, self.distance_metric)
 
 
@@ -289,17 +271,5 @@ class FaceNetLoss(_TripletLoss):
     def __init__(self, margin: float = 0.2, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(margin, name=name, **kwargs)
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Computes the loss of a batch.
-
-        Args:
-            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
-            y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
-
-        Returns:
-            The loss, a scalar of the dtype of ``y_pred``.
-
-        Raises:
-            InvalidArgumentError: If the shapes do not fit together.
-        """
+    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return facenet_loss(y_true, y_pred, self.margin)

@@ -6,8 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +17,7 @@ from facekit import InvalidArgumentError, load_image
 from facekit.evaluation import plot_confusion, plot_distances, plot_embeddings, plot_roc
 from facekit.evaluation.verification import RocCurve, roc
 from facekit.figures import GREY, MARKERS
+from tests.plotting import check_that_pyplot_is_left_alone
 
 DISTANCES = [0.4, 0.6, 0.9, 0.5, 1.1, 1.3, 1.2, 0.8]
 SAME = [True, True, True, False, False, False, False, False]
@@ -39,12 +38,7 @@ def legend_of(ax: Any) -> list[str]:
     ids=["roc", "distances", "confusion", "embeddings"],
 )
 def test_axes_are_drawn_on_and_pyplot_is_left_alone(draw: Any) -> None:
-    open_before, settings_before = plt.get_fignums(), dict(mpl.rcParams)
-    ax = Figure().add_subplot()
-    assert draw(ax) is ax
-    assert draw(None).figure is not ax.figure
-    assert plt.get_fignums() == open_before
-    assert dict(mpl.rcParams) == settings_before
+    check_that_pyplot_is_left_alone(draw)
 
 
 # ROC curves.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +21,7 @@ from facekit.visualization import (
     plot_face_grid,
     plot_faces,
 )
+from tests.plotting import check_that_pyplot_is_left_alone
 
 PICTURE = np.full((300, 240, 3), 100, dtype=np.uint8)
 POINTS = Keypoints((100, 130), (140, 130), (120, 160), (105, 190), (135, 190))
@@ -225,9 +224,4 @@ def test_captions_must_be_as_many_texts_as_faces(captions: Any) -> None:
     ids=["faces", "grid"],
 )
 def test_axes_are_drawn_on_and_pyplot_is_left_alone(draw: Any) -> None:
-    open_before, settings_before = plt.get_fignums(), dict(mpl.rcParams)
-    ax = Figure().add_subplot()
-    assert draw(ax) is ax
-    assert draw(None).figure is not ax.figure
-    assert plt.get_fignums() == open_before
-    assert dict(mpl.rcParams) == settings_before
+    check_that_pyplot_is_left_alone(draw)
