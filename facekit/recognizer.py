@@ -57,8 +57,8 @@ _FILE_VERSION = 2
 _PICTURES_AT_A_TIME = 32
 
 DEFAULT_UNKNOWN = 0.005
-"""The share of strangers' faces that may get a name, if nothing is said: so small that an album
-shows hardly any, and so large that its people are found."""
+"""The share of strangers' faces that may get a name, if nothing is said. It is so small that an
+album shows hardly any, and so large that its people are found."""
 
 Box: TypeAlias = tuple[float, float, float, float]
 
