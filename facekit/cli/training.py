@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facekit.training import FaceDataset
 
 _NETWORK = ("backbone", "width", "blocks", "input_size", "head_batch_normalization")
+_TEACHER = "facenet-20180402-vggface2"
 _DEFAULTS: dict[str, Any] = {"epochs": 10, "validation": 0.1, "seed": 0}
 
 
@@ -54,7 +55,7 @@ def add_commands(commands: Any) -> None:
     )
     _add_common(distill)
     distill.add_argument(
-        "--teacher", metavar="NAME", help="the large one's weights (default: the default weights)"
+        "--teacher", metavar="NAME", help=f"the large one's weights (default: {_TEACHER})"
     )
     _add_numbers(
         distill,
@@ -62,6 +63,13 @@ def add_commands(commands: Any) -> None:
         ("--cosine-weight", float, "weight of the directions (default: 1)"),
         ("--distance-weight", float, "weight of the distances of pairs (default: 1)"),
         ("--angle-weight", float, "weight of the angles of triplets (default: 0)"),
+    )
+    distill.add_argument(
+        "--pruned",
+        action="store_true",
+        default=None,
+        help="start with the teacher's channels, as many as --width leaves (default: random "
+        "weights)",
     )
 
 
@@ -171,10 +179,9 @@ def _distill(options: argparse.Namespace) -> int:
     from facekit.training import Distiller
 
     settings = _settings(options)
-    teacher_weights = settings.pop("teacher", None)
+    teacher = Embedder(settings.pop("teacher", _TEACHER))
     start = _start(settings)
     _read_network(start, settings)
-    teacher = Embedder(teacher_weights) if teacher_weights else Embedder()
     aligner = _aligner(start, settings)
     distiller = _made(Distiller, start, settings, teacher=teacher)
     train, validation = _faces(settings, aligner, labelled_only=False)

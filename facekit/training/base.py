@@ -183,13 +183,16 @@ class Trainer:
         margin: float | None,
         micro_batch: int | None = None,
         parts: int = 1,
+        network: Any = None,
     ) -> History:
         """Trains on batches; what differs between the trainers is given."""
         check_whole(run.epochs, "epochs", 1)
         self._make_folder()
         folder = Path(self.folder)
         settings = self._settings(batches.dataset)
-        self.network_, self.architecture_ = self._build()
+        self.network_, self.architecture_ = self._build(
+            self.network if network is None else network
+        )
         trained: Any = self.network_
         held_out: Any = validation
         trainable = by_epoch("trainable", self.trainable)
@@ -243,15 +246,15 @@ class Trainer:
         except OSError as error:
             raise InvalidArgumentError(f"folder {self.folder}: cannot be made ({error})") from error
 
-    def _build(self) -> tuple[Any, Architecture]:
+    def _build(self, start: Any) -> tuple[Any, Architecture]:
         with computing_in(self.precision):
             if isinstance(self.start, Embedder):
                 return self.start.to_network(
                     embedding_size=self.embedding_size, dropout=self.dropout, seed=self.seed
                 )
             network = build_network(self.start, seed=self.seed)
-        if self.network is not None:
-            assign(network, layer_weights(self.network))
+        if start is not None:
+            assign(network, layer_weights(start))
         return network, self.start
 
     def _learning_rates(self) -> dict[int, float | None]:

@@ -23,9 +23,15 @@ from facekit.training.dataset import FaceDataset
 from facekit.training.distances import pairwise_distances
 from facekit.training.features import cached_array
 from facekit.training.history import History
+from facekit.training.loop import CHECKPOINT_NAME
+from facekit.training.pruning import check_prunable, fit_head, measure_normalization, prune
 
 _OBJECTIVE = "distillation"
 _READ_AT_A_TIME = 256
+# What pruning is measured on; the statistics of the batch normalisations on a part, which goes
+# through the network at once.
+_MEASURED_FACES = 3000
+_AT_ONCE = 512
 
 
 class DistillationObjective:
@@ -126,6 +132,9 @@ class Distiller(Trainer):
         distance_weight: How much the distances of pairs count.
         angle_weight: How much the angles of triplets count. Their memory grows as the cube of the
             batch.
+        pruned: Whether the student starts as the teacher with as many channels pruned as its
+            ``width`` says, instead of with random weights. It must then be an architecture of the
+            teacher's backbone and ``blocks``, narrower or of another ``input_size``.
         folder: As for :class:`TripletTrainer`, like all others: ``network``, ``embedding_size``,
             ``dropout``, ``aligner``, ``augmentation``, ``trainable``, ``optimizer``,
             ``learning_rate``, ``schedule``, ``warm_up_steps``, ``precision``, ``patience``,
@@ -159,6 +168,8 @@ class Distiller(Trainer):
 
     References:
         W. Park, D. Kim, Y. Lu and M. Cho, "Relational Knowledge Distillation", CVPR 2019.
+        Y. He, X. Zhang and J. Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
+        ICCV 2017 (``pruned``).
     """
 
     teacher: Embedder
@@ -166,6 +177,7 @@ class Distiller(Trainer):
     cosine_weight: float = 1.0
     distance_weight: float = 1.0
     angle_weight: float = 0.0
+    pruned: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -181,6 +193,12 @@ class Distiller(Trainer):
                 f"the student's embedding_size must be at most the teacher's, "
                 f"{self.teacher.embedding_size}, got {self._size()}"
             )
+        if self.pruned:
+            if self.network is not None or not isinstance(self.start, Architecture):
+                raise InvalidArgumentError(
+                    "pruned goes with an architecture and without a network; each is a start"
+                )
+            check_prunable(self.teacher.record.architecture, self.start)
 
     def fit(
         self,
@@ -235,8 +253,10 @@ class Distiller(Trainer):
             (self.teacher.record.identity, str(seen.input_size), *seen.keys),
             lambda: _embed_all(self.teacher, seen, progress=progress),
         )
-        followed: Any = _WithTargets(train, _reduced(targets, self._size()))
+        targets = _reduced(targets, self._size())
+        followed: Any = _WithTargets(train, targets)
         batches.dataset = followed
+        begins = self.pruned and not (Path(self.folder) / CHECKPOINT_NAME).exists()
         return self._run(
             batches,
             validation,
@@ -248,7 +268,33 @@ class Distiller(Trainer):
                 angle_weight=self.angle_weight,
             ),
             margin=None,
+            network=self._narrowed(train, seen, targets, progress=progress) if begins else None,
         )
+
+    def _narrowed(
+        self,
+        faces: FaceDataset,
+        teacher_faces: FaceDataset,
+        targets: npt.NDArray[np.float32],
+        *,
+        progress: bool,
+    ) -> Any:
+        """Returns the teacher with the student's width, its head fitted to the targets."""
+        assert isinstance(self.start, Architecture)
+        generator = np.random.default_rng(self.seed)
+        count = min(_MEASURED_FACES, len(faces))
+        chosen = np.sort(generator.choice(len(faces), count, replace=False))
+        network = prune(
+            self.teacher,
+            self.start,
+            _pictures(self.teacher, teacher_faces, chosen),
+            seed=self.seed,
+            progress=progress,
+        )
+        pictures = faces.images(chosen)
+        measure_normalization(network, pictures[:_AT_ONCE])
+        fit_head(network, pictures, targets[chosen], progress=progress)
+        return network
 
     def _size(self) -> int:
         if isinstance(self.start, Architecture):
@@ -271,21 +317,25 @@ class _WithTargets:
 
 
 def _embed_all(teacher: Embedder, faces: FaceDataset, *, progress: bool) -> npt.NDArray[np.float32]:
-    import cv2
-
-    side = teacher.input_size
     embeddings = np.empty((len(faces), teacher.embedding_size), dtype=np.float32)
     starts = range(0, len(faces), _READ_AT_A_TIME)
     for start in track(starts, "The teacher embeds", total=len(starts), shown=progress):
-        pictures = faces.images(np.arange(start, min(start + _READ_AT_A_TIME, len(faces))))
-        if faces.input_size != side:
-            larger = side > faces.input_size
-            how = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
-            pictures = np.stack(
-                [cv2.resize(picture, (side, side), interpolation=how) for picture in pictures]
-            )
-        embeddings[start : start + len(pictures)] = teacher.embed(pictures)
+        part = np.arange(start, min(start + _READ_AT_A_TIME, len(faces)))
+        embeddings[part] = teacher.embed(_pictures(teacher, faces, part))
     return embeddings
+
+
+def _pictures(
+    teacher: Embedder, faces: FaceDataset, indices: npt.NDArray[np.intp]
+) -> npt.NDArray[np.uint8]:
+    """Returns faces in the teacher's size."""
+    import cv2
+
+    pictures, side = faces.images(indices), teacher.input_size
+    if faces.input_size == side:
+        return pictures
+    how = cv2.INTER_LINEAR if side > faces.input_size else cv2.INTER_AREA
+    return np.stack([cv2.resize(picture, (side, side), interpolation=how) for picture in pictures])
 
 
 def _reduced(embeddings: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
