@@ -30,6 +30,7 @@ from scipy.spatial.distance import pdist
 from sklearn.cluster import DBSCAN, HDBSCAN
 
 from facekit import Detector, Embedder, cluster, load_image
+from facekit.embedding.weights import DEFAULT_WEIGHTS
 from facekit.identification.clustering import linking_threshold
 from facekit.imaging import list_images
 from facekit.progress import track
@@ -40,10 +41,11 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the embeddings here")
     parser.add_argument("--synthetic", type=int, metavar="FACES")
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
     options = parser.parse_args()
     if options.synthetic:
         _measure_size(options.synthetic)
-    embedder = Embedder() if options.folders else None
+    embedder = Embedder(options.weights) if options.folders else None
     for folder in options.folders:
         embeddings, people = _embedded(folder, embedder, options.cache)
         print(

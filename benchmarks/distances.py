@@ -19,6 +19,7 @@ from thresholds import embed, held_out_faces
 
 from facekit import Embedder
 from facekit.distances import DistanceTable
+from facekit.embedding.weights import DEFAULT_WEIGHTS
 
 
 def main() -> None:
@@ -28,15 +29,16 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder for the embeddings")
     parser.add_argument("--wrong-label", type=float, default=0.45, metavar="DISTANCE")
     parser.add_argument("--held-out", type=float, metavar="SHARE")
-    parser.add_argument("--weights", default=None)
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
     options = parser.parse_args()
-    embedder = Embedder(options.weights) if options.weights else Embedder()
+    embedder = Embedder(options.weights)
     photos: tuple[int, ...] = (1, 2, 4, 8, 16)
     if options.held_out:
-        faces = held_out_faces(options.pool, embedder.aligner(), options.held_out)
+        archives = tuple(options.archives)
+        faces = held_out_faces(options.pool, embedder.aligner(), options.held_out, archives)
         embeddings, labels = embed(embedder, faces), faces.labels
         # Few people are held out, and few of them have more photos.
-        photos, source = (1, 2), f"{len(faces):,} faces of {len(set(labels)):,} people of the pool"
+        photos, source = (1, 2), f"{len(faces):,} faces of {len(set(labels)):,} people of CelebA"
     else:
         parts = [
             embed_pool(

@@ -19,6 +19,7 @@ from embedding_cache import EmbeddedFaces, embed_folder
 from sklearn.svm import SVC
 
 from facekit import Embedder, IdentityClassifier
+from facekit.embedding.weights import DEFAULT_WEIGHTS
 
 STRATEGIES = ("nearest", "centroid", "svm")
 TARGETS = (0.01, 0.001)
@@ -45,8 +46,9 @@ def main() -> None:
     parser.add_argument("lfw", type=Path)
     parser.add_argument("celebrities", type=Path)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the embeddings here")
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
     options = parser.parse_args()
-    embedder = Embedder()
+    embedder = Embedder(options.weights)
     lfw = _embedded(options.lfw, embedder, options.cache, "lfw")
     train, val = (
         _embedded(options.celebrities / part, embedder, options.cache, f"five_{part}")

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from facekit import Detector, Embedder, Face, load_image
+from facekit.embedding.weights import DEFAULT_WEIGHTS
 from facekit.imaging import RGBImage, list_images
 from facekit.progress import track
 from facekit.quality import FaceQuality, QualityGate
@@ -44,8 +45,8 @@ class Portrait:
 class Reader:
     """Finds, aligns, embeds and assesses the face in the middle of a photo."""
 
-    def __init__(self) -> None:
-        self.detector, self.embedder = Detector(), Embedder()
+    def __init__(self, weights: str) -> None:
+        self.detector, self.embedder = Detector(), Embedder(weights)
         self.aligner = self.embedder.aligner()
         self.threshold = self.embedder.record.threshold()
 
@@ -75,8 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--damage", type=int, default=0, metavar="PEOPLE")
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
     options = parser.parse_args()
-    reader = Reader()
+    reader = Reader(options.weights)
     for folder in options.folders:
         photos = {person.name: list_images(person) for person in _subfolders(folder)}
         _report_folder(reader, folder, photos)

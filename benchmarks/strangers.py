@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.base import clone
 
 from facekit import EnrolmentWarning, FaceRecognizer, IdentityClassifier, load_image
+from facekit.embedding.weights import DEFAULT_WEIGHTS
 from facekit.imaging import list_images
 from facekit.progress import track
 
@@ -26,8 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("known", type=Path)
     parser.add_argument("strangers", type=Path)
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
     options = parser.parse_args()
-    recognizer = FaceRecognizer()
+    recognizer = FaceRecognizer(options.weights)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnrolmentWarning)
         recognizer.fit(options.known)

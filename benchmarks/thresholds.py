@@ -8,7 +8,8 @@ the keypoints and ``score``) and the archives of pictures that it names. Two fac
 people are aligned and embedded, and every pair of faces of different people is compared. Printed
 are the quantiles of these distances (the thresholds) and the share of pairs of one person within
 them. For weights that were trained on the pool, ``--held-out`` takes all faces of the people that a
-configuration with ``validation`` of that share kept out of the training.
+configuration with ``validation`` of that share kept out of the training. ``--archives ""`` takes
+those of all archives, not only of CelebA's.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from facekit import Aligner, Embedder
+from facekit.embedding.weights import DEFAULT_WEIGHTS
 from facekit.training import FaceDataset
 
 RATES = (0.01, 0.001, 0.0001)
@@ -30,12 +32,12 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=1500)
     parser.add_argument("--archives", default="celeba", help="only archives of this beginning")
     parser.add_argument("--held-out", type=float, metavar="SHARE")
-    parser.add_argument("--weights", default=None)
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
     options = parser.parse_args()
-    embedder = Embedder(options.weights) if options.weights else Embedder()
+    embedder = Embedder(options.weights)
     aligner = embedder.aligner()
     if options.held_out:
-        faces = held_out_faces(options.pool, aligner, options.held_out)
+        faces = held_out_faces(options.pool, aligner, options.held_out, (options.archives,))
     else:
         faces = FaceDataset.from_pool(options.pool, input_size=aligner.size, aligner=aligner)
         faces = faces.subset(two_of_each(faces, options.archives, options.people))
@@ -55,12 +57,15 @@ def main() -> None:
         )
 
 
-def held_out_faces(pool: Path, aligner: Aligner, share: float) -> FaceDataset:
-    """Returns the faces of the people that a training on the whole pool leaves out."""
+def held_out_faces(
+    pool: Path, aligner: Aligner, share: float, archives: tuple[str, ...]
+) -> FaceDataset:
+    """Returns the faces in some archives of the people that a training on the pool leaves out."""
     faces = FaceDataset.from_pool(
         pool, input_size=aligner.size, aligner=aligner, labelled_only=False
     )
-    return faces.split(share, seed=0)[1]
+    held_out = faces.split(share, seed=0)[1]
+    return held_out.subset([i for i, key in enumerate(held_out.keys) if key.startswith(archives)])
 
 
 def two_of_each(faces: FaceDataset, archives: str, people: int) -> list[int]:

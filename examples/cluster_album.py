@@ -3,13 +3,11 @@ Group the people of an album
 ============================
 
 Nobody has named the people in an album yet. :func:`facekit.cluster_photos` groups their faces, so
-that somebody names groups instead of photos. In a terminal it takes a folder of your own, and the
-default weights, which are fetched once::
+that somebody names groups instead of photos. In a terminal it takes a folder of your own::
 
     python cluster_album.py photos/
 
-Without one it makes an album of altered copies of public-domain portraits, and takes the weights
-``facekit-small`` that come with the package.
+Without one it makes an album of altered copies of public-domain portraits.
 """
 
 import os
@@ -25,10 +23,11 @@ from facekit.demo import portrait_paths
 from facekit.evaluation import plot_embeddings
 from facekit.visualization import plot_face_grid, save_image
 
+embedder = Embedder()
 if len(sys.argv) == 2:
-    embedder, album = Embedder(), Path(sys.argv[1])
+    album = Path(sys.argv[1])
 else:
-    embedder, album = Embedder("facekit-small"), Path(tempfile.mkdtemp())
+    album = Path(tempfile.mkdtemp())
     for name, path in portrait_paths().items():
         portrait = load_image(path).astype(float)
         copies = {

@@ -3,13 +3,11 @@ Name the people in photos
 =========================
 
 :class:`facekit.FaceRecognizer` learns people from a folder with one folder of photos for each, and
-names them in other photos. In a terminal it takes folders and photos of your own, and the default
-weights, which are fetched once::
+names them in other photos. In a terminal it takes folders and photos of your own::
 
     python name_people.py known/ party.jpg [more.jpg ...]
 
-Without photos it makes such a folder of public-domain portraits, and takes the weights
-``facekit-small`` that come with the package: they need no network, and are less accurate.
+Without photos it makes such a folder of public-domain portraits.
 """
 
 import shutil
@@ -25,10 +23,8 @@ from facekit.demo import portrait_paths
 from facekit.visualization import draw_faces, plot_faces, save_image
 
 if len(sys.argv) > 2:
-    weights = None
     known, *photos = sys.argv[1:]
 else:
-    weights = "facekit-small"
     portraits = portrait_paths()
     folder = Path(tempfile.mkdtemp())
     known, photos = folder / "known", [folder / "party.png"]
@@ -46,7 +42,7 @@ else:
 # One photo of a person is enough to start, several are better. The report names every photo that
 # could not be used, and why.
 
-recognizer = FaceRecognizer(weights).fit(known)
+recognizer = FaceRecognizer().fit(known)
 print(recognizer.report_.summary())
 print(recognizer.people)
 

@@ -3,8 +3,8 @@ Name people in a video or at a camera
 =====================================
 
 A loop over the frames of a video or of a webcam that finds faces, names them, and writes a copy of
-the video with names on it. In a terminal it takes a folder with one folder of photos a person, a
-video or the number of a camera, and the default weights, which are fetched once::
+the video with names on it. In a terminal it takes a folder with one folder of photos a person, and
+a video or the number of a camera::
 
     python name_people_in_video.py known/ party.mp4
     python name_people_in_video.py known/ 0
@@ -52,7 +52,7 @@ if len(sys.argv) == 3:
     source = int(sys.argv[2]) if sys.argv[2].isdecimal() else sys.argv[2]
 else:
     enrolled, *_ = portraits = portrait_paths()
-    recognizer = FaceRecognizer("facekit-small").fit({enrolled: portraits[enrolled]})
+    recognizer = FaceRecognizer().fit({enrolled: portraits[enrolled]})
     source = str(Path(tempfile.mkdtemp()) / "portraits.avi")
     frames = list(glide(portraits.values()))
     writer = video_writer(source, frames[0])

@@ -44,7 +44,7 @@ def aligned_faces(photos, aligner):
 #
 # There are people who are enrolled, other photos of the same people, and strangers.
 
-embedder = Embedder("facekit-small")
+embedder = Embedder()
 aligner = embedder.aligner()
 
 if has_photos:

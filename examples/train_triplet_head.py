@@ -4,18 +4,18 @@ Train with semi-hard triplets
 
 :class:`facekit.training.TripletTrainer` trains a new head on a frozen backbone, and the embedding
 space unfolds: photos of one person move together, other people move away, also people whom the
-training never saw. In a terminal it takes faces of your own and the default weights, which are
-fetched once, and a training that was interrupted goes on when the same line is typed again::
+training never saw. In a terminal it takes faces of your own, and a training that was
+interrupted goes on when the same line is typed again::
 
     python train_triplet_head.py FACES FOLDER
 
 FACES is a folder with one folder of photos a person, or a pool with an index.csv; FOLDER is where
 the training is kept.
 
-Without arguments it trains for seconds, on the weights ``facekit-small`` that come with the
-package: with 200 people of a pool of cuts, if ``FACEKIT_DATA`` names a folder with ``pool`` in it
-(see :doc:`/contributing`), else with people who do not exist. The backbone has seen the pool's
-faces before, though not their names, so on other people all is a little harder.
+Without arguments it trains for seconds, with 200 people of a pool of cuts, if ``FACEKIT_DATA``
+names a folder with ``pool`` in it (see :doc:`/contributing`), else with people who do not exist.
+The backbone has seen the pool's faces before, though not their names, so on other people all is a
+little harder.
 """
 
 import csv
@@ -41,14 +41,14 @@ from facekit.training import Augmentation, FaceDataset, TripletTrainer, plot_his
 
 pool = Path(os.environ.get("FACEKIT_DATA", ".")) / "pool"
 
+start = Embedder()
 if len(sys.argv) == 3:
-    start = Embedder()
     source, folder = Path(sys.argv[1]), Path(sys.argv[2])
     read = FaceDataset.from_pool if (source / "index.csv").is_file() else FaceDataset.from_folder
     faces = read(source, input_size=start.input_size, aligner=start.aligner())
     train, validation = faces.split(0.1)
 elif (pool / "index.csv").is_file():
-    start, folder = Embedder("facekit-small"), Path(tempfile.mkdtemp(), "head")
+    folder = Path(tempfile.mkdtemp(), "head")
     # Two hundred people with four photos each, as a folder; all of the pool takes minutes.
     people, photos_of = folder.with_name("people"), {}
     with (pool / "index.csv").open(newline="", encoding="utf-8") as index:
@@ -70,7 +70,7 @@ elif (pool / "index.csv").is_file():
     )
     train, validation = faces.split(0.25)
 else:
-    start, folder = Embedder("facekit-small"), Path(tempfile.mkdtemp(), "head")
+    folder = Path(tempfile.mkdtemp(), "head")
     portraits = portrait_paths()
     if len(portraits) < 2:
         sys.exit("The second portrait comes with scikit-image: pip install scikit-image")

@@ -3,12 +3,11 @@ Do two photos show the same person?
 ===================================
 
 :meth:`facekit.FaceRecognizer.verify` compares two photos. Nobody needs to be enrolled. In a
-terminal it takes two photos of your own, and the default weights, which are fetched once::
+terminal it takes two photos of your own::
 
     python verify.py one.jpg other.jpg
 
-Without photos it compares public-domain portraits, with the weights ``facekit-small`` that come
-with the package: they need no network, and are less accurate.
+Without photos it compares public-domain portraits.
 """
 
 import sys
@@ -20,11 +19,10 @@ from facekit import FaceRecognizer, load_image
 from facekit.demo import portrait_paths
 from facekit.visualization import plot_faces
 
+recognizer = FaceRecognizer()
 if len(sys.argv) == 3:
-    recognizer = FaceRecognizer()
     pairs = [(sys.argv[1], sys.argv[2])]
 else:
-    recognizer = FaceRecognizer("facekit-small")
     portraits = portrait_paths()
     if len(portraits) < 2:
         sys.exit("The second portrait comes with scikit-image: pip install scikit-image")

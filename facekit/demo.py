@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facekit.embedding import Embedder
-from facekit.embedding.weights import BUNDLED_WEIGHTS, DEFAULT_WEIGHTS, REGISTRY
-from facekit.errors import EnrolmentWarning, FacekitError, WeightsNotFoundError
+from facekit.errors import EnrolmentWarning
 from facekit.faces import RecognizedFace
 from facekit.imaging import IMAGE_SUFFIXES, RGBImage, load_image
 from facekit.progress import track
@@ -63,20 +62,16 @@ def run_demo(data: Path | None, output: Path, console: Console) -> bool:
     """
     photos = None if data is None else data / PHOTO_SET
     has_photos = photos is not None and all((photos / part).is_dir() for part in ("train", "val"))
-    weights_error = None
-    try:
-        embedder = Embedder()
-    except WeightsNotFoundError as error:
-        weights_error = error
-        embedder = Embedder(BUNDLED_WEIGHTS)
-        console.print(
-            f"Without the default weights, with {BUNDLED_WEIGHTS}, which is less accurate"
-        )
     if photos is not None and has_photos:
-        right = _name_people(embedder, photos, output, console)
-    else:
-        right = _show_portraits(embedder, output, console)
-    _say_missing(console, weights_error=weights_error, photos=has_photos)
+        return _name_people(Embedder(), photos, output, console)
+    right = _show_portraits(Embedder(), output, console)
+    console.print(
+        f"To see more, put photos of known people into {PHOTO_SET}/train/<person>/ and "
+        f"{PHOTO_SET}/val/<person>/ in a folder, and name that folder in FACEKIT_DATA or --data",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     return right
 
 
@@ -177,19 +172,3 @@ def _save_sheet(sheet: RGBImage, output: Path, console: Console) -> None:
     path = output / "contact_sheet.png"
     save_image(path, sheet)
     console.print(f"Wrote {os.fspath(path)}", highlight=False, soft_wrap=True)
-
-
-def _say_missing(console: Console, *, weights_error: FacekitError | None, photos: bool) -> None:
-    lines = []
-    if weights_error is not None:
-        lines.append(f"- more accurate weights: {weights_error}")
-    if not photos:
-        lines.append(
-            f"- photos of known people: put them into {PHOTO_SET}/train/<person>/ and "
-            f"{PHOTO_SET}/val/<person>/ in a folder, and name that folder in FACEKIT_DATA or --data"
-        )
-        record = REGISTRY[DEFAULT_WEIGHTS]
-        lines.append(f"- the weights {record.name}: {record.licence}")
-    if lines:
-        lines.insert(0, "To see more:")
-        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

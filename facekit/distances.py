@@ -144,8 +144,9 @@ class DistanceTable:
     ) -> DistanceTable:
         """Measures the table of a set of weights on labelled faces.
 
-        Each of up to 500 people with more than m photos is enrolled with the first m; all faces of
-        other people are strangers, the remaining ones of the person are the same.
+        Each of up to 500 people with m photos or more is enrolled with the first m; all faces of
+        other people are strangers, the remaining ones of the person are the same. People with more
+        than m photos come first.
 
         Args:
             embeddings: Unit embeddings, ``(n, d)``.
@@ -170,11 +171,13 @@ class DistanceTable:
             kind: {measure: [] for measure in get_args(Measure)} for kind in ("strangers", "same")
         }
         for number in photos:
-            people = [rows for rows in rows_of if len(rows) > number][:_MOST_PEOPLE]
-            if len(people) < 2 or len(people) * len(vectors) * _RATES[0] < 3:
+            with_more = [rows for rows in rows_of if len(rows) > number]
+            people = [*with_more, *(rows for rows in rows_of if len(rows) == number)][:_MOST_PEOPLE]
+            if len(with_more) < 2 or len(people) * len(vectors) * _RATES[0] < 3:
                 raise InvalidArgumentError(
-                    f"labels must give at least some hundred people more than {number} photos "
-                    f"each, so that rare distances can be measured; got {len(people)} people"
+                    f"labels must give at least some hundred people {number} photos or more each, "
+                    f"so that rare distances can be measured; got {len(people)} people, "
+                    f"{len(with_more)} of them with more than {number}"
                 )
             found = _distances_to_people(vectors, by_person, people, number, wrong_label)
             for kind, by_measure in found.items():

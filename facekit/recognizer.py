@@ -56,7 +56,7 @@ _FILE_VERSION = 2
 # How many pictures recognize_batch keeps in memory at a time: they fill the embedder's batches.
 _PICTURES_AT_A_TIME = 32
 
-DEFAULT_UNKNOWN = 0.005
+DEFAULT_UNKNOWN = 0.01
 """The share of strangers' faces that may get a name, if nothing is said. It is so small that an
 album shows hardly any, and so large that its people are found."""
 
@@ -644,7 +644,7 @@ class FaceRecognizer:
 def default_classifier(record: WeightsRecord) -> IdentityClassifier:
     """Returns the classifier of a :class:`FaceRecognizer` that is given none.
 
-    It compares a face with the mean of each person's photos, and takes one stranger's face in two
+    It compares a face with the mean of each person's photos, and takes one stranger's face in a
     hundred for somebody who is enrolled, however many are. For weights without a table of
     distances, it is a linear SVM with a threshold at which one *pair* of strangers in a thousand
     passes.
@@ -663,7 +663,7 @@ def default_classifier(record: WeightsRecord) -> IdentityClassifier:
         >>> from facekit.recognizer import default_classifier
         >>> classifier = default_classifier(record_for("facekit-small"))
         >>> classifier.strategy, classifier.unknown
-        ('centroid', 0.005)
+        ('centroid', 0.01)
     """
     if record.distances is None:
         return IdentityClassifier(threshold=record.threshold())

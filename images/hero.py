@@ -2,7 +2,7 @@
 
     python images/hero.py [folder]
 
-Needs the default weights and scikit-image (for the second portrait). Boxes, keypoints, aligned
+Needs scikit-image (for the second portrait). Boxes, keypoints, aligned
 faces, embeddings, names and distances are computed; the enrolled photo is the same portrait,
 mirrored. Both portraits are in the public domain: Grace Hopper (United States Navy, carried by
 matplotlib) and Eileen Collins (NASA, carried by scikit-image).

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facekit import Architecture, Embedder, WeightsNotFoundError, load_image
+from facekit import Architecture, Embedder, load_image
 from facekit.demo import portrait_paths, run_demo
 from facekit.embedding import build_network
-from facekit.embedding.weights import DEFAULT_WEIGHTS
 
 SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
 
@@ -33,22 +32,15 @@ def test_the_portraits_are_there() -> None:
     assert all(path.is_file() for path in portraits.values())
 
 
-def test_without_the_default_weights_it_uses_those_in_the_package_and_says_so(
+def test_as_installed_it_names_a_portrait_and_refuses_a_stranger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_default(weights: str = DEFAULT_WEIGHTS) -> Embedder:
-        if weights == DEFAULT_WEIGHTS:
-            raise WeightsNotFoundError("the weights are nowhere")
-        return Embedder(weights)
-
-    monkeypatch.setattr("facekit.demo.Embedder", no_default)
+    monkeypatch.setenv("FACEKIT_OFFLINE", "1")
     console = recording()
     assert run_demo(None, tmp_path, console)
     text = console.export_text()
-    assert "with facekit-small, which is less accurate" in text
     assert "Grace Hopper, mirrored: Grace Hopper" in text
     assert "Eileen Collins: unknown" in text
-    assert "the weights are nowhere" in text
     assert "FACEKIT_DATA" in text
     assert load_image(tmp_path / "contact_sheet.png").shape[2] == 3
 

@@ -150,8 +150,6 @@ def test_the_evaluation_says_that_lfw_is_missing(outputs: dict[str, tuple[Path, 
 
 
 def test_photos_of_ones_own(data_folder: Path, tmp_path: Path) -> None:
-    if not (data_folder / "weights" / "facenet-20180402-vggface2").is_dir():
-        pytest.skip("the FaceNet weights are not in FACEKIT_DATA")
     photos = sorted((data_folder / "five_celebrities" / "val" / "mindy_kaling").iterdir())[1:3]
     known = tmp_path / "known" / "Mindy"
     known.mkdir(parents=True)

@@ -364,8 +364,6 @@ def test_parts_that_do_not_fit_are_an_error(embedder: Embedder) -> None:
 
 @pytest.fixture(scope="module")
 def celebrities(data_folder: Path) -> tuple[FaceRecognizer, Path]:
-    if not (data_folder / "weights" / "facenet-20180402-vggface2").is_dir():
-        pytest.skip("the FaceNet weights are not in FACEKIT_DATA")
     recognizer = FaceRecognizer()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnrolmentWarning)
@@ -380,7 +378,7 @@ def test_names_every_celebrity_and_nobody_else(celebrities: tuple[FaceRecognizer
 
 
 def test_refuses_nearly_all_strangers(celebrities: tuple[FaceRecognizer, Path]) -> None:
-    # One stranger's face in two hundred may get a name.
+    # One stranger's face in a hundred may get a name.
     recognizer, data = celebrities
     photos = sorted((data / "lfw").glob("*/*_0001.jpg"))[:60]
     named = [name is not None for photo in photos for name in names(recognizer, photo)]

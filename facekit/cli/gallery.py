@@ -57,7 +57,7 @@ def add_commands(commands: Any) -> None:
         "--unknown",
         type=float,
         metavar="SHARE",
-        help="the share of strangers' faces that may get a name; default: 0.005",
+        help="the share of strangers' faces that may get a name; default: 0.01",
     )
     calibrate.add_argument(
         "--strategy",

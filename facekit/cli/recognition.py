@@ -70,7 +70,7 @@ def _add_fit(commands: Any) -> None:
         "--unknown",
         type=float,
         metavar="SHARE",
-        help="the share of strangers' faces that may get a name; default: 0.005",
+        help="the share of strangers' faces that may get a name; default: 0.01",
     )
     command.add_argument(
         "--threshold",

@@ -66,7 +66,7 @@ def add_commands(commands: Any) -> None:
     )
     distill.add_argument(
         "--pruned",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
         default=None,
         help="start with the teacher's channels, as many as --width leaves (default: random "
         "weights)",

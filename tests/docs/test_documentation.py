@@ -75,10 +75,7 @@ def examples(page: Path) -> list[Example]:
 
 
 def weights_are_there(data_folder: Path) -> bool:
-    from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
-
-    folder = data_folder / "weights" / DEFAULT_WEIGHTS
-    return any((folder / file.name).is_file() for file in REGISTRY[DEFAULT_WEIGHTS].files)
+    return (data_folder / "weights" / "facenet-20180402-vggface2" / "weights.npz").is_file()
 
 
 @functools.cache

@@ -27,7 +27,7 @@ def embedder() -> Embedder:
 
 def test_they_are_loaded_without_a_network(embedder: Embedder) -> None:
     assert embedder.record == RECORD
-    assert (embedder.input_size, embedder.embedding_size) == (96, 128)
+    assert (embedder.input_size, embedder.embedding_size) == (112, 128)
 
 
 def test_the_file_is_small_enough_for_a_package() -> None:
