@@ -149,7 +149,7 @@ def linking_threshold(record: WeightsRecord) -> float:
         >>> from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
         >>> from facekit.identification.clustering import linking_threshold
         >>> round(linking_threshold(REGISTRY[DEFAULT_WEIGHTS]), 3)
-        0.824
+        0.808
     """
     if not record.thresholds:
         raise InvalidArgumentError(
