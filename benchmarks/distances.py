@@ -2,9 +2,8 @@
 
     python benchmarks/distances.py pool/ --cache cache/
 
-embeds the labelled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
-table as :data:`facekit.embedding.weights.REGISTRY` holds it. People with photos nearer than
-``--wrong-label`` are taken for one person under two labels.
+embeds the labeled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
+table as the registry of weights holds it. People with photos nearer than ``--wrong-label`` are taken for one person under two labels.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from embedding_cache import embed_pool
 from thresholds import embed, held_out_faces
 
 from facekit import Embedder
-from facekit.distances import DistanceTable
-from facekit.embedding.weights import DEFAULT_WEIGHTS
+from facekit.embedding.weights.distances import DistanceTable
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 
 
 def main() -> None:

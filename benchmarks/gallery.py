@@ -2,7 +2,7 @@
 
     python benchmarks/gallery.py --people 1000000
 
-enrols random unit vectors of 512 components, one a person, in a gallery in a temporary folder. The
+enrolls random unit vectors of 512 components, one a person, in a gallery in a temporary folder. The
 probes are near-duplicates of a thousand of them, at distance 0.5, 0.8 and 1.0. Exact answers come
 from a comparison with every vector.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from facekit import Gallery
-from facekit.identification.index import ExactIndex, faiss_is_installed
+from facekit.gallery.index import ExactIndex, faiss_is_installed
 
 SIZE, PROBES, AT_A_TIME = 512, 1000, 50_000
 DISTANCES = (0.5, 0.8, 1.0)
@@ -69,7 +69,9 @@ def _measure(folder: Path, people: int) -> None:
         began = time.perf_counter()
         gallery.enroll(f"new {number}", _unit(random, 1), ["new.jpg"])
         times.append(time.perf_counter() - began)
-    print(f"enrol one more: median {np.median(times) * 1e3:.1f} ms, most {max(times) * 1e3:.1f} ms")
+    print(
+        f"enroll one more: median {np.median(times) * 1e3:.1f} ms, most {max(times) * 1e3:.1f} ms"
+    )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"most memory, mapped files included: {memory / 1e6:.2f} GB", flush=True)
     gallery.close()

@@ -19,7 +19,7 @@ from embedding_cache import EmbeddedFaces, embed_folder
 from sklearn.svm import SVC
 
 from facekit import Embedder, IdentityClassifier
-from facekit.embedding.weights import DEFAULT_WEIGHTS
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 
 STRATEGIES = ("nearest", "centroid", "svm")
 TARGETS = (0.01, 0.001)

@@ -1,4 +1,4 @@
-"""Measures whether the quality gate flags the faces that are recognised badly, and only those.
+"""Measures whether the quality gate flags the faces that are recognized badly, and only those.
 
     python benchmarks/quality.py lfw five_celebrities/train --damage 200
 
@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 
 from facekit import Detector, Embedder, Face, load_image
-from facekit.embedding.weights import DEFAULT_WEIGHTS
-from facekit.imaging import RGBImage, list_images
-from facekit.progress import track
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+from facekit.io.images import RGBImage, list_images
 from facekit.quality import FaceQuality, QualityGate
+from facekit.utils.progress import track
 
 GATE = QualityGate()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from facekit import Aligner, Embedder
-from facekit.embedding.weights import DEFAULT_WEIGHTS
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.training import FaceDataset
 
 RATES = (0.01, 0.001, 0.0001)
@@ -62,7 +62,7 @@ def held_out_faces(
 ) -> FaceDataset:
     """Returns the faces in some archives of the people that a training on the pool leaves out."""
     faces = FaceDataset.from_pool(
-        pool, input_size=aligner.size, aligner=aligner, labelled_only=False
+        pool, input_size=aligner.size, aligner=aligner, labeled_only=False
     )
     held_out = faces.split(share, seed=0)[1]
     return held_out.subset([i for i, key in enumerate(held_out.keys) if key.startswith(archives)])

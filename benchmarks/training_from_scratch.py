@@ -102,7 +102,7 @@ def plot(accuracies: Sequence[float], path: Path) -> None:
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     ax = figure.subplots()
     ax.plot(range(len(accuracies)), accuracies, marker="o")
-    ax.axhline(accuracies[0], linestyle=":", color="grey", label="untrained")
+    ax.axhline(accuracies[0], linestyle=":", color="gray", label="untrained")
     ax.set(xlabel="Epoch", ylabel="Accuracy on LFW, folds 1 to 3", ylim=(0.5, 1.0))
     ax.legend(frameon=False)
     figure.savefig(path, dpi=120)

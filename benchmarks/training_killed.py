@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facekit.training.checkpoints import Checkpoint
+from facekit.training.engine.checkpoints import Checkpoint
 
 KILLS = 5
 

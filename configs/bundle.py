@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from facekit import Aligner, Embedder
-from facekit.embedding.folding import assign, layer_weights
-from facekit.embedding.names import HEAD_LAYER
-from facekit.embedding.weights import record_for
-from facekit.storage import sha256
+from facekit.embedding.networks.folding import assign, layer_weights
+from facekit.embedding.networks.names import HEAD_LAYER
+from facekit.embedding.weights.registry import record_for
+from facekit.io.safetensors_file import sha256
 
 NAME = "facekit-small"
 FOLDER = Path("facekit/embedding/bundled")

@@ -8,7 +8,7 @@ called open-set recognition, and the threshold decides how it errs: a low one re
 are enrolled, a high one takes strangers for them.
 
 With the folder that ``FACEKIT_DATA`` names (``five_celebrities`` and ``lfw`` in it, see
-:doc:`/contributing`) the script enrols five people and looks up strangers; without it, it has two
+:doc:`/contributing`) the script enrolls five people and looks up strangers; without it, it has two
 portraits and altered copies of them.
 """
 
@@ -131,6 +131,6 @@ for unknown in (0.05, 0.01, 0.001):
     )
 
 # %%
-# Inside a recogniser it is one argument:
+# Inside a recognizer it is one argument:
 # ``FaceRecognizer(classifier=IdentityClassifier("centroid", unknown=0.001))``. How good the default
 # weights are, and what to choose, stands in :doc:`/recognition`.

@@ -1,4 +1,4 @@
-"""facekit recognises people in photos: detect, align, embed and identify faces.
+"""facekit recognizes people in photos: detect, align, embed and identify faces.
 
 The public names are imported when they are first used, so that ``import facekit`` costs next to
 nothing and loads neither TensorFlow nor OpenCV.
@@ -24,16 +24,16 @@ _HOMES = {
     "DetectedImage": "facekit.faces",
     "Detector": "facekit.detection",
     "Embedder": "facekit.embedding",
-    "EnrolmentError": "facekit.errors",
-    "EnrolmentReport": "facekit.enrolment",
-    "EnrolmentWarning": "facekit.errors",
+    "EnrollmentError": "facekit.errors",
+    "EnrollmentReport": "facekit.enrollment",
+    "EnrollmentWarning": "facekit.errors",
     "Face": "facekit.faces",
     "FaceQuality": "facekit.quality",
     "FaceRecognizer": "facekit.recognizer",
     "FacekitError": "facekit.errors",
     "FacekitWarning": "facekit.errors",
     "FileFormatError": "facekit.errors",
-    "Gallery": "facekit.identification",
+    "Gallery": "facekit.gallery",
     "GalleryBusyError": "facekit.errors",
     "IdentityClassifier": "facekit.identification",
     "ImageError": "facekit.errors",
@@ -50,24 +50,25 @@ _HOMES = {
     "Verification": "facekit.faces",
     "WeightsError": "facekit.errors",
     "WeightsNotFoundError": "facekit.errors",
-    "cluster": "facekit.identification",
-    "cluster_photos": "facekit.archive",
-    "load_image": "facekit.imaging",
+    "cluster": "facekit.clustering",
+    "cluster_photos": "facekit.clustering",
+    "load_image": "facekit.io.images",
 }
 
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner as Aligner
-    from facekit.archive import cluster_photos as cluster_photos
+    from facekit.clustering import cluster as cluster
+    from facekit.clustering.albums import cluster_photos as cluster_photos
     from facekit.detection import Detector as Detector
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder
-    from facekit.enrolment import EnrolmentReport as EnrolmentReport
+    from facekit.enrollment import EnrollmentReport as EnrollmentReport
     from facekit.errors import BatchError as BatchError
     from facekit.errors import CollapseError as CollapseError
-    from facekit.errors import EnrolmentError as EnrolmentError
-    from facekit.errors import EnrolmentWarning as EnrolmentWarning
+    from facekit.errors import EnrollmentError as EnrollmentError
+    from facekit.errors import EnrollmentWarning as EnrollmentWarning
     from facekit.errors import FacekitError as FacekitError
     from facekit.errors import FacekitWarning as FacekitWarning
     from facekit.errors import FileFormatError as FileFormatError
@@ -87,10 +88,9 @@ if TYPE_CHECKING:
     from facekit.faces import Keypoints as Keypoints
     from facekit.faces import RecognizedFace as RecognizedFace
     from facekit.faces import Verification as Verification
-    from facekit.identification import Gallery as Gallery
+    from facekit.gallery import Gallery as Gallery
     from facekit.identification import IdentityClassifier as IdentityClassifier
-    from facekit.identification import cluster as cluster
-    from facekit.imaging import load_image as load_image
+    from facekit.io.images import load_image as load_image
     from facekit.quality import FaceQuality as FaceQuality
     from facekit.quality import QualityGate as QualityGate
     from facekit.recognizer import FaceRecognizer as FaceRecognizer

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from facekit.embedding import Embedder
-from facekit.errors import EnrolmentWarning
+from facekit.errors import EnrollmentWarning
 from facekit.faces import RecognizedFace
-from facekit.imaging import IMAGE_SUFFIXES, RGBImage, load_image
-from facekit.progress import track
+from facekit.io.images import IMAGE_SUFFIXES, RGBImage, load_image
 from facekit.recognizer import FaceRecognizer
+from facekit.utils.progress import track
 from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
 
 PHOTO_SET = "five_celebrities"
@@ -27,7 +27,7 @@ _FIT = 360
 
 @dataclass(frozen=True)
 class NamedPhoto:
-    """A photo of a known person, and whom the recogniser saw in it.
+    """A photo of a known person, and whom the recognizer saw in it.
 
     Args:
         path: The photo.
@@ -78,7 +78,7 @@ def run_demo(data: Path | None, output: Path, console: Console) -> bool:
 def _name_people(embedder: Embedder, photos: Path, output: Path, console: Console) -> bool:
     recognizer = FaceRecognizer(embedder=embedder)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
+        warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(photos / "train")
     console.print(recognizer.report_.summary(), markup=False, highlight=False, soft_wrap=True)
     paths = sorted(
@@ -86,7 +86,7 @@ def _name_people(embedder: Embedder, photos: Path, output: Path, console: Consol
     )
     named = [
         NamedPhoto(path, path.parent.name, recognizer.recognize(path))
-        for path in track(paths, "Recognising", total=len(paths), shown=True)
+        for path in track(paths, "Recognizing", total=len(paths), shown=True)
     ]
     right = sum(photo.right for photo in named)
     console.print(_table(named, right))
@@ -124,7 +124,7 @@ def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
     enrolled, *strangers = portraits
     recognizer = FaceRecognizer(embedder=embedder)
     recognizer.fit({enrolled: portraits[enrolled]}, progress=False)
-    console.print(f"Enrolled {enrolled} with one portrait; recognised in pictures:")
+    console.print(f"Enrolled {enrolled} with one portrait; recognized in pictures:")
     mirrored = load_image(portraits[enrolled])[:, ::-1]
     # One person is enrolled: her portrait, mirrored, must be named, and everybody else unknown.
     questions: list[tuple[str, RGBImage, str | None]] = [

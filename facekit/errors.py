@@ -68,7 +68,7 @@ class FileFormatError(FacekitError, ValueError):
     """A file written by facekit is truncated, altered, of another kind, or from a newer version."""
 
 
-class EnrolmentError(FacekitError, ValueError):
+class EnrollmentError(FacekitError, ValueError):
     """No photo of those given can be enrolled, or a person is not enrolled."""
 
 
@@ -81,7 +81,7 @@ class NoFaceError(FacekitError, ValueError):
 
 
 class NotFittedError(FacekitError, ValueError, AttributeError):
-    """A recogniser was asked for names before anybody was enrolled."""
+    """A recognizer was asked for names before anybody was enrolled."""
 
 
 class TrainingDataError(FacekitError, ValueError):
@@ -93,7 +93,7 @@ class ProtocolError(FacekitError, ValueError):
 
 
 class TrainingError(FacekitError, RuntimeError):
-    """Training stopped, because going on would spoil what it has learnt; the message says why."""
+    """Training stopped, because going on would spoil what it has learned; the message says why."""
 
 
 class CollapseError(TrainingError):
@@ -104,7 +104,7 @@ class FacekitWarning(UserWarning):
     """Base of every warning that facekit issues."""
 
 
-class EnrolmentWarning(FacekitWarning):
+class EnrollmentWarning(FacekitWarning):
     """Some of the photos given were left out or need a look; the message names them."""
 
 

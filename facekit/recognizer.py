@@ -16,24 +16,23 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 
-from facekit import storage
 from facekit.alignment import Aligner
-from facekit.archive import ArchiveClustering, PersonGroup, PhotoArchive, cluster_photos
+from facekit.clustering.albums import ArchiveClustering, PersonGroup, PhotoArchive, cluster_photos
 from facekit.detection import Detector
-from facekit.distances import DistanceTable
 from facekit.embedding import Embedder
-from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY, WeightsRecord
-from facekit.enrolment import (
+from facekit.embedding.weights.distances import DistanceTable
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY, WeightsRecord
+from facekit.enrollment import (
     Candidate,
-    EnrolmentReport,
-    EnrolmentSource,
+    EnrollmentReport,
+    EnrollmentSource,
     PhotoOutcome,
     find_face,
     read_candidates,
 )
 from facekit.errors import (
-    EnrolmentError,
-    EnrolmentWarning,
+    EnrollmentError,
+    EnrollmentWarning,
     FileFormatError,
     ImageError,
     InvalidArgumentError,
@@ -41,14 +40,16 @@ from facekit.errors import (
     NotFittedError,
 )
 from facekit.faces import Face, RecognizedFace, Verification, largest_face
-from facekit.identification import Gallery, IdentityClassifier
-from facekit.identification.catalogue import PhotoSource
-from facekit.identification.checks import check_name
-from facekit.identification.classifier import Explanation, Neighbour
-from facekit.identification.enrolled import Enrolled
-from facekit.imaging import ImageSource, RGBImage, check_several, describe_source, load_image
-from facekit.progress import track
+from facekit.gallery import Gallery
+from facekit.gallery.catalogue import PhotoSource
+from facekit.gallery.enrolled import Enrolled
+from facekit.identification import IdentityClassifier
+from facekit.identification.classifier import Explanation, Neighbor
+from facekit.io import safetensors_file
+from facekit.io.images import ImageSource, RGBImage, check_several, describe_source, load_image
 from facekit.quality import QualityGate
+from facekit.utils.progress import track
+from facekit.utils.validation import check_name
 
 _FILE_KIND = "facekit.recognizer"
 _FILE_VERSION = 2
@@ -73,7 +74,7 @@ class _Fitted(NamedTuple):
 
 
 class FaceRecognizer:
-    """Recognises people in photos: finds the faces, aligns, embeds and names them.
+    """Recognizes people in photos: finds the faces, aligns, embeds and names them.
 
     Each part can be given ready-made; what is not given is built with defaults that suit the
     weights.
@@ -97,7 +98,7 @@ class FaceRecognizer:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a folder, every change is
             on the disk when the method that makes it returns.
         report_: What became of the photos of the last :meth:`fit` or :meth:`enroll`, an
-            :class:`facekit.EnrolmentReport`; empty before, and after :meth:`load`.
+            :class:`facekit.EnrollmentReport`; empty before, and after :meth:`load`.
 
     Raises:
         InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures
@@ -150,7 +151,7 @@ class FaceRecognizer:
         self.classifier = (
             classifier or _kept_classifier(self.gallery) or default_classifier(self.embedder.record)
         )
-        self.report_ = EnrolmentReport(())
+        self.report_ = EnrollmentReport(())
         self._fitted: _Fitted | None = None
         self._shift: tuple[float, int] | None = None
         self._fitting = threading.Lock()
@@ -187,8 +188,8 @@ class FaceRecognizer:
         given = self.classifier.threshold
         return self.embedder.record.threshold() if isinstance(given, str) else float(given or 0.0)
 
-    def fit(self, photos: EnrolmentSource, *, progress: bool = True) -> FaceRecognizer:
-        """Enrols the people of some photos, in place of whoever was enrolled before.
+    def fit(self, photos: EnrollmentSource, *, progress: bool = True) -> FaceRecognizer:
+        """Enrolls the people of some photos, in place of whoever was enrolled before.
 
         Every photo should show the face of its person; of several faces the largest is taken. A
         photo that cannot be used is left out, and named in ``report_`` and in a warning.
@@ -200,22 +201,22 @@ class FaceRecognizer:
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
-            The recogniser itself.
+            The recognizer itself.
 
         Raises:
-            EnrolmentError: If no photo at all can be used; then nothing changes.
+            EnrollmentError: If no photo at all can be used; then nothing changes.
             InvalidArgumentError: If ``photos`` has another form, a name is empty, or the threshold
                 cannot be calibrated for these people.
 
         Warns:
-            EnrolmentWarning: If photos were left out or show several faces.
+            EnrollmentWarning: If photos were left out or show several faces.
         """
-        self._enrol(read_candidates(photos), anew=True, progress=progress)
+        self._enroll(read_candidates(photos), anew=True, progress=progress)
         return self
 
     def enroll(
         self, name: str, photos: ImageSource | Sequence[ImageSource], *, progress: bool = True
-    ) -> EnrolmentReport:
+    ) -> EnrollmentReport:
         """Adds photos of one person, who may be enrolled already.
 
         Args:
@@ -227,17 +228,17 @@ class FaceRecognizer:
             What became of each photo.
 
         Raises:
-            EnrolmentError: If none of the photos can be used; then nothing changes.
+            EnrollmentError: If none of the photos can be used; then nothing changes.
             InvalidArgumentError: If the name is empty.
 
         Warns:
-            EnrolmentWarning: If photos were left out or show several faces.
+            EnrollmentWarning: If photos were left out or show several faces.
         """
         check_name(name)
-        return self._enrol(read_candidates({name: photos}), anew=False, progress=progress)
+        return self._enroll(read_candidates({name: photos}), anew=False, progress=progress)
 
     def remove(self, name: str) -> int:
-        """Forgets a person: embeddings, sources and what the classifier learnt of them.
+        """Forgets a person: embeddings, sources and what the classifier learned of them.
 
         From a gallery in a folder the person is erased. Files saved before still hold the person:
         save again over them, or delete them.
@@ -249,11 +250,11 @@ class FaceRecognizer:
             How many photos were enrolled of that person.
 
         Raises:
-            EnrolmentError: If nobody of that name is enrolled.
+            EnrollmentError: If nobody of that name is enrolled.
         """
         removed = self.gallery.remove(name)
         kept = tuple(o for o in self.report_.outcomes if o.person != name)
-        self.report_ = EnrolmentReport(kept)
+        self.report_ = EnrollmentReport(kept)
         return removed
 
     def cluster(
@@ -273,7 +274,7 @@ class FaceRecognizer:
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
-            The groups; :meth:`enroll_group` enrols one.
+            The groups; :meth:`enroll_group` enrolls one.
 
         Raises:
             ImageError: If the folder is missing or holds no pictures.
@@ -291,7 +292,7 @@ class FaceRecognizer:
         )
 
     def enroll_group(self, name: str, group: PersonGroup) -> None:
-        """Enrols the faces of a group as one person, who may be enrolled already.
+        """Enrolls the faces of a group as one person, who may be enrolled already.
 
         Args:
             name: Who it is.
@@ -303,7 +304,7 @@ class FaceRecognizer:
         identity = self.embedder.record.identity
         if group.weights != identity:
             raise InvalidArgumentError(
-                f"the group was found with the weights {group.weights}, the recogniser has "
+                f"the group was found with the weights {group.weights}, the recognizer has "
                 f"{identity}; their embeddings cannot be compared"
             )
         photos = [PhotoSource(found.source, box=found.face.box) for found in group.faces]
@@ -348,7 +349,7 @@ class FaceRecognizer:
         fitted = self._current()
         check_several(images, instead="recognize")
         total = len(images) if isinstance(images, Sequence) else 0
-        pictures = track(images, "Recognising", total=total, shown=progress and total > 1)
+        pictures = track(images, "Recognizing", total=total, shown=progress and total > 1)
         return [
             result
             for chunk in _chunks(pictures, _PICTURES_AT_A_TIME)
@@ -384,7 +385,7 @@ class FaceRecognizer:
                     else None
                 ),
                 threshold=threshold,
-                nearest=tuple(self._with_source(neighbour) for neighbour in found.nearest),
+                nearest=tuple(self._with_source(neighbor) for neighbor in found.nearest),
             )
             for face, found in zip(faces, explanations, strict=True)
         ]
@@ -441,7 +442,7 @@ class FaceRecognizer:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the recogniser to one file: the enrolled embeddings, the classifier, the settings.
+        """Writes the recognizer to one file: the enrolled embeddings, the classifier, the settings.
 
         The weights of the embedder are not in it, only their name; neither are the photos. The
         file is biometric data of the people enrolled: keep it as such. A new one is readable by
@@ -460,7 +461,7 @@ class FaceRecognizer:
             fitted = self._current()
             photos, embeddings = self.gallery.content()
         classifier, calibration = fitted.classifier, fitted.classifier.calibration_
-        storage.write(
+        safetensors_file.write(
             path,
             kind=_FILE_KIND,
             version=_FILE_VERSION,
@@ -477,7 +478,7 @@ class FaceRecognizer:
                 "names": [photo.person for photo in photos],
                 "sources": [photo.source for photo in photos],
             },
-            arrays={"embeddings": embeddings, **classifier.learnt()},
+            arrays={"embeddings": embeddings, **classifier.learned()},
             private=True,
         )
 
@@ -485,14 +486,14 @@ class FaceRecognizer:
     def load(
         cls, path: str | os.PathLike[str], *, embedder: Embedder | None = None
     ) -> FaceRecognizer:
-        """Reads a recogniser that :meth:`save` wrote; it gives the same answers to the bit.
+        """Reads a recognizer that :meth:`save` wrote; it gives the same answers to the bit.
 
         Args:
             path: The file.
             embedder: The embedder it was saved with, if its weights are not known by name.
 
         Returns:
-            The recogniser.
+            The recognizer.
 
         Raises:
             FileFormatError: If the file is missing, truncated, altered, of another kind or newer.
@@ -500,7 +501,7 @@ class FaceRecognizer:
             WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
             WeightsError: If the weights are damaged or altered.
         """
-        header, arrays = storage.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)
+        header, arrays = safetensors_file.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)
         try:
             weights = header["weights"]
             embedder = embedder or _embedder_for(os.fspath(path), weights["name"])
@@ -525,7 +526,7 @@ class FaceRecognizer:
                 recognizer._fitted = recognizer._fit(recognizer.gallery.enrolled(), arrays)
         except (KeyError, TypeError) as error:
             raise FileFormatError(
-                f"{os.fspath(path)}: misses a part of a recogniser ({error})"
+                f"{os.fspath(path)}: misses a part of a recognizer ({error})"
             ) from error
         return recognizer
 
@@ -558,12 +559,12 @@ class FaceRecognizer:
                     fitted = self._fitted = self._fit(enrolled, None)
         return fitted
 
-    def _fit(self, enrolled: Enrolled, learnt: dict[str, npt.NDArray[Any]] | None) -> _Fitted:
+    def _fit(self, enrolled: Enrolled, learned: dict[str, npt.NDArray[Any]] | None) -> _Fitted:
         classifier = clone(self.classifier)
         if classifier.distances is None:
             classifier.set_params(distances=self.embedder.record.distances)
-        kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE or learnt is not None else None
-        classifier.fit_enrolled(enrolled, shift=kept, learnt=learnt)
+        kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE or learned is not None else None
+        classifier.fit_enrolled(enrolled, shift=kept, learned=learned)
         found = classifier.calibration_
         self._shift = (found.shift, found.probes) if found is not None else None
         return _Fitted(classifier, enrolled)
@@ -574,15 +575,15 @@ class FaceRecognizer:
             return float((fitted or self._current()).classifier.threshold_ or 0.0)
         return float(given or 0.0)
 
-    def _with_source(self, neighbour: Neighbour) -> Neighbour:
+    def _with_source(self, neighbor: Neighbor) -> Neighbor:
         try:
-            return replace(neighbour, source=self.gallery.photo(neighbour.row + 1).source)
-        except EnrolmentError:  # removed meanwhile
-            return neighbour
+            return replace(neighbor, source=self.gallery.photo(neighbor.row + 1).source)
+        except EnrollmentError:  # removed meanwhile
+            return neighbor
 
-    def _enrol(
+    def _enroll(
         self, candidates: Sequence[Candidate], *, anew: bool, progress: bool
-    ) -> EnrolmentReport:
+    ) -> EnrollmentReport:
         for candidate in candidates:
             if candidate.source is not None:
                 check_name(candidate.person)
@@ -599,9 +600,9 @@ class FaceRecognizer:
                 digest = _digest(candidate.source)
                 photos.append(PhotoSource(candidate.label, sha256=digest, box=face.box))
                 aligned.append(picture)
-        report = EnrolmentReport(tuple(outcomes))
+        report = EnrollmentReport(tuple(outcomes))
         if not usable:
-            raise EnrolmentError(f"none of the photos can be enrolled\n{report.summary()}")
+            raise EnrollmentError(f"none of the photos can be enrolled\n{report.summary()}")
         embeddings = self.embedder.embed(np.concatenate(aligned), progress=progress)
         names = [candidate.person for candidate in usable]
         if anew:
@@ -611,7 +612,7 @@ class FaceRecognizer:
             self.gallery.extend(names, embeddings, photos)
         self.report_ = report
         if report.left_out or report.several_faces:
-            warnings.warn(report.summary(), EnrolmentWarning, stacklevel=3)
+            warnings.warn(report.summary(), EnrollmentWarning, stacklevel=3)
         if anew:
             # Whoever cannot be calibrated for hears of it now, not at the first photo. People who
             # are enrolled one by one may become enough later.
@@ -659,7 +660,7 @@ def default_classifier(record: WeightsRecord) -> IdentityClassifier:
         InvalidArgumentError: If the record has neither the table nor that threshold.
 
     Example:
-        >>> from facekit.embedding.weights import record_for
+        >>> from facekit.embedding.weights.registry import record_for
         >>> from facekit.recognizer import default_classifier
         >>> classifier = default_classifier(record_for("facekit-small"))
         >>> classifier.strategy, classifier.unknown
@@ -685,7 +686,7 @@ def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
 def _digest(source: ImageSource | None) -> str | None:
     """Returns the SHA-256 of a photo's file; pictures that are no file have none."""
     if isinstance(source, str | os.PathLike):
-        return storage.sha256(Path(source))
+        return safetensors_file.sha256(Path(source))
     return hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else None
 
 

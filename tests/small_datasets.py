@@ -37,7 +37,7 @@ def people_with(counts: Sequence[int], unknown: int = 0) -> FaceDataset:
 
 
 def portrait(number: int, size: int = 40) -> Image.Image:
-    """Returns a picture of a colour of its own."""
+    """Returns a picture of a color of its own."""
     rng = np.random.default_rng(number)
     return Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
 

@@ -45,7 +45,7 @@ def test_as_installed_it_names_a_portrait_and_refuses_a_stranger(
     assert load_image(tmp_path / "contact_sheet.png").shape[2] == 3
 
 
-def test_without_photos_it_recognises_the_portraits(
+def test_without_photos_it_recognizes_the_portraits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facekit.demo.Embedder", lambda: small_embedder(1e-3))

@@ -40,8 +40,8 @@ def public_errors() -> list[type]:
         "from facekit import Face, load_image, FacekitError",
         "from facekit import Detector; Detector()",
         "from facekit import Aligner; Aligner()",
-        "from facekit import EnrolmentReport",
-        "import facekit.storage, facekit.progress",
+        "from facekit import EnrollmentReport",
+        "import facekit.io.safetensors_file, facekit.utils.progress",
     ],
 )
 def test_import_loads_nothing_heavy(statement: str) -> None:

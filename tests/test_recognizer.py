@@ -19,8 +19,8 @@ from facekit import (
     Architecture,
     Detector,
     Embedder,
-    EnrolmentError,
-    EnrolmentWarning,
+    EnrollmentError,
+    EnrollmentWarning,
     FaceRecognizer,
     FileFormatError,
     Gallery,
@@ -116,7 +116,7 @@ def test_photos_left_out_are_named(
     Image.new("RGB", (200, 200)).save(known / "Eileen" / "black.png")
     Image.fromarray(both).save(known / "Eileen" / "two.png")
     Image.new("RGB", (200, 200)).save(known / "stray.png")
-    with pytest.warns(EnrolmentWarning) as caught:
+    with pytest.warns(EnrollmentWarning) as caught:
         recognizer.fit(known, progress=False)
     report = recognizer.report_
     assert report is not None
@@ -136,7 +136,7 @@ def test_photos_left_out_are_named(
 def test_the_largest_of_several_faces_is_enrolled(
     recognizer: FaceRecognizer, both: np.ndarray, hopper: Path
 ) -> None:
-    with pytest.warns(EnrolmentWarning, match="2 faces found"):
+    with pytest.warns(EnrollmentWarning, match="2 faces found"):
         recognizer.fit({"Largest": both}, progress=False)
     largest = max(recognizer.recognize(both), key=lambda result: result.face.area)
     assert largest.name == "Largest"
@@ -144,7 +144,7 @@ def test_the_largest_of_several_faces_is_enrolled(
 
 def test_a_person_without_a_usable_photo_is_said(recognizer: FaceRecognizer, hopper: Path) -> None:
     black = np.zeros((100, 100, 3), dtype=np.uint8)
-    with pytest.warns(EnrolmentWarning, match="not enrolled for want of a usable photo: Nobody"):
+    with pytest.warns(EnrollmentWarning, match="not enrolled for want of a usable photo: Nobody"):
         recognizer.fit({"Nobody": black, "Grace": hopper}, progress=False)
     assert recognizer.people == {"Grace": 1}
 
@@ -153,9 +153,9 @@ def test_nothing_usable_is_an_error_and_changes_nothing(
     fitted: FaceRecognizer, hopper: Path, tmp_path: Path
 ) -> None:
     black = np.zeros((100, 100, 3), dtype=np.uint8)
-    with pytest.raises(EnrolmentError, match="photo 1 of Nobody"):
+    with pytest.raises(EnrollmentError, match="photo 1 of Nobody"):
         fitted.fit({"Nobody": black}, progress=False)
-    with pytest.raises(EnrolmentError, match=r"missing\.jpg"):
+    with pytest.raises(EnrollmentError, match=r"missing\.jpg"):
         fitted.enroll("Grace", tmp_path / "missing.jpg", progress=False)
     assert fitted.people == {"Eileen": 1, "Grace": 1}
     assert names(fitted, hopper) == ["Grace"]
@@ -165,7 +165,7 @@ def test_nothing_usable_is_an_error_and_changes_nothing(
     "photos", [{}, [], 3, "no/such/folder", [("only one",)], [3], {"": "x.jpg"}]
 )
 def test_photos_of_a_wrong_form_are_an_error(recognizer: FaceRecognizer, photos: object) -> None:
-    with pytest.raises((EnrolmentError, InvalidArgumentError)):
+    with pytest.raises((EnrollmentError, InvalidArgumentError)):
         recognizer.fit(photos, progress=False)  # type: ignore[arg-type]
 
 
@@ -215,14 +215,14 @@ def test_a_new_file_is_its_owners_alone(fitted: FaceRecognizer, tmp_path: Path) 
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_removing_the_last_person_leaves_nobody_to_recognise(
+def test_removing_the_last_person_leaves_nobody_to_recognize(
     recognizer: FaceRecognizer, hopper: Path
 ) -> None:
     recognizer.fit({"Grace": hopper}, progress=False)
     recognizer.remove("Grace")
     with pytest.raises(NotFittedError, match="nobody is enrolled"):
         recognizer.recognize(hopper)
-    with pytest.raises(EnrolmentError, match="Grace"):
+    with pytest.raises(EnrollmentError, match="Grace"):
         recognizer.remove("Grace")
 
 
@@ -366,7 +366,7 @@ def test_parts_that_do_not_fit_are_an_error(embedder: Embedder) -> None:
 def celebrities(data_folder: Path) -> tuple[FaceRecognizer, Path]:
     recognizer = FaceRecognizer()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
+        warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(data_folder / "five_celebrities" / "train", progress=False)
     return recognizer, data_folder
 

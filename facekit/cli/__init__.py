@@ -74,7 +74,7 @@ def _start_tensorflow_quietly() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="facekit",
-        description="Recognise people in photos. Everything runs on this machine.",
+        description="Recognize people in photos. Everything runs on this machine.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

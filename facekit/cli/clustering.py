@@ -20,7 +20,7 @@ from facekit.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from facekit.archive import ArchiveClustering
+    from facekit.clustering.albums import ArchiveClustering
 
 
 def add_commands(commands: Any) -> None:
@@ -64,8 +64,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _cluster(options: argparse.Namespace) -> int:
-    from facekit.archive import cluster_photos, list_archive
-    from facekit.group_folders import check_output, write_groups
+    from facekit.clustering.albums import cluster_photos, list_archive
+    from facekit.clustering.export import check_output, write_groups
     from facekit.quality import QualityGate
 
     if options.output is not None:
@@ -94,7 +94,7 @@ def _cluster(options: argparse.Namespace) -> int:
 
 
 def _print(found: ArchiveClustering, output: Path | None) -> None:
-    from facekit.group_folders import group_name
+    from facekit.clustering.export import group_name
 
     grouped = sum(map(len, found.groups))
     print(
@@ -111,6 +111,6 @@ def _print(found: ArchiveClustering, output: Path | None) -> None:
     if output is not None and found.groups:
         print(f"Wrote {output / 'people'}, {output / 'sheets'} and {output / 'groups.json'}")
         print(
-            f"To enrol: rename the folders in {output / 'people'} to the people's names, and run "
+            f"To enroll: rename the folders in {output / 'people'} to the people's names, and run "
             f"facekit fit {output / 'people'} --model FILE"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, InvalidArgumentError
-from facekit.progress import track
+from facekit.utils.progress import track
 
 if TYPE_CHECKING:
     from facekit.embedding import Embedder
@@ -115,7 +115,7 @@ def for_each_photo(
 
 def expanded(photos: Sequence[Path]) -> list[Path]:
     """Returns the photos, with the pictures right inside a folder in place of the folder."""
-    from facekit.imaging import list_images
+    from facekit.io.images import list_images
 
     # A folder without pictures stays in the list, to be reported like any other bad photo.
     return list(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.cli.common import DONE, FAILED, add_command, add_json, add_weights, count, expanded
 from facekit.cli.opening import check_not_empty, weights_of
-from facekit.errors import EnrolmentWarning, InvalidArgumentError
+from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from facekit.enrolment import PhotoOutcome
+    from facekit.enrollment import PhotoOutcome
 
 
 def add_commands(commands: Any) -> None:
@@ -29,10 +29,10 @@ def add_commands(commands: Any) -> None:
         dest="folder",
         type=Path,
         metavar="FOLDER",
-        help="enrol the people of this folder, which holds a folder of photos for each",
+        help="enroll the people of this folder, which holds a folder of photos for each",
     )
     enroll.add_argument(
-        "--any-quality", action="store_true", help="enrol poor pictures of faces as well"
+        "--any-quality", action="store_true", help="enroll poor pictures of faces as well"
     )
     people = _add(commands, "people", _people, "list who is enrolled in a gallery")
     people.add_argument(
@@ -80,8 +80,9 @@ def _add(
 
 def _enroll(options: argparse.Namespace) -> int:
     from facekit.embedding import Embedder
-    from facekit.embedding.weights import DEFAULT_WEIGHTS
-    from facekit.identification import Gallery, IdentityClassifier
+    from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+    from facekit.gallery import Gallery
+    from facekit.identification import IdentityClassifier
     from facekit.quality import QualityGate
     from facekit.recognizer import FaceRecognizer
 
@@ -103,7 +104,7 @@ def _enroll(options: argparse.Namespace) -> int:
         quality=None if options.any_quality else QualityGate(),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
+        warnings.simplefilter("ignore", EnrollmentWarning)
         found.fit(options.folder or {options.name: expanded(options.photos)})
     photos, embeddings = found.gallery.content()
     identity, size = found.embedder.record.identity, found.embedder.embedding_size
@@ -135,7 +136,7 @@ def _enroll(options: argparse.Namespace) -> int:
 
 
 def _people(options: argparse.Namespace) -> int:
-    from facekit.identification import Gallery
+    from facekit.gallery import Gallery
 
     with Gallery.open(options.gallery) as gallery:
         people = gallery.people
@@ -173,7 +174,7 @@ def _people(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace) -> int:
-    from facekit.identification import Gallery
+    from facekit.gallery import Gallery
 
     name = options.name
     with Gallery.open(options.gallery) as gallery:
@@ -192,7 +193,8 @@ def _change(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from facekit.identification import Gallery, IdentityClassifier
+    from facekit.gallery import Gallery
+    from facekit.identification import IdentityClassifier
     from facekit.recognizer import DEFAULT_UNKNOWN
 
     unknown = DEFAULT_UNKNOWN if options.unknown is None else options.unknown

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from facekit.errors import InvalidArgumentError, NotFittedError
 
 if TYPE_CHECKING:
-    from facekit.embedding.weights import WeightsRecord
-    from facekit.identification import Gallery
+    from facekit.embedding.weights.registry import WeightsRecord
+    from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
 
 
 def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
-    """Returns a recogniser of the people in the gallery of a folder, calibrated as it says.
+    """Returns a recognizer of the people in the gallery of a folder, calibrated as it says.
 
     Args:
         options: With ``weights``, which may be ``None``: then the gallery names them.
@@ -25,7 +25,7 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
         FacekitError: If the gallery cannot be used, has other weights, or holds nobody.
     """
     from facekit.embedding import Embedder
-    from facekit.identification import Gallery
+    from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
 
     gallery = Gallery.open(path)
@@ -48,8 +48,8 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
     Raises:
         InvalidArgumentError: If the gallery has other weights, or its own are not known by name.
     """
-    from facekit.embedding.reading import read_weights
-    from facekit.embedding.weights import REGISTRY
+    from facekit.embedding.weights.reading import read_weights
+    from facekit.embedding.weights.registry import REGISTRY
 
     name = options.weights or gallery.weights.rpartition("@")[0]
     if name in REGISTRY:

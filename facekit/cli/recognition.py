@@ -22,7 +22,7 @@ from facekit.cli.common import (
     place,
 )
 from facekit.cli.opening import open_recognizer
-from facekit.errors import EnrolmentWarning, InvalidArgumentError
+from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
     from facekit.faces import RecognizedFace
@@ -59,7 +59,7 @@ def _add_fit(commands: Any) -> None:
     )
     command.add_argument("folder", type=Path, help="holds a folder for each person")
     command.add_argument(
-        "--model", type=Path, required=True, metavar="FILE", help="write the recogniser here"
+        "--model", type=Path, required=True, metavar="FILE", help="write the recognizer here"
     )
     command.add_argument(
         "--strategy",
@@ -79,7 +79,7 @@ def _add_fit(commands: Any) -> None:
         help="instead: the largest distance that counts as known, whoever is enrolled",
     )
     command.add_argument(
-        "--any-quality", action="store_true", help="enrol and name poor pictures of faces as well"
+        "--any-quality", action="store_true", help="enroll and name poor pictures of faces as well"
     )
     add_weights(command)
     add_json(command, "one object")
@@ -149,7 +149,7 @@ def _fit(options: argparse.Namespace) -> int:
     quality = None if options.any_quality else QualityGate()
     recognizer = FaceRecognizer(embedder=embedder, classifier=classifier, quality=quality)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
+        warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(options.folder)
     recognizer.save(options.model)
     report = recognizer.report_

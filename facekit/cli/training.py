@@ -103,11 +103,11 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="all, last-blocks, head or a block; by epoch: 0:head,3:all (default: all)",
     )
-    command.add_argument("--optimizer", metavar="NAME", help="a Keras optimiser (default: adam)")
+    command.add_argument("--optimizer", metavar="NAME", help="a Keras optimizer (default: adam)")
     command.add_argument(
         "--learning-rate",
         metavar="RATE",
-        help="by epoch: 0:0.001,5:0.0001 (default: the optimiser's)",
+        help="by epoch: 0:0.001,5:0.0001 (default: the optimizer's)",
     )
     command.add_argument("--schedule", choices=("cosine", "constant"), help="default: cosine")
     command.add_argument(
@@ -168,7 +168,7 @@ def _train(options: argparse.Namespace) -> int:
     aligner = _aligner(start, settings)
     # Before the faces are prepared, which takes hours for many photos: it checks the settings.
     trainer = _made(TripletTrainer, start, settings)
-    train, validation = _faces(settings, aligner, labelled_only=True)
+    train, validation = _faces(settings, aligner, labeled_only=True)
     print(f"{_describe(train)} to train with", file=sys.stderr)
     trainer.fit(train, validation, **_fit_arguments(options, settings))
     return _done(options, settings)
@@ -184,9 +184,9 @@ def _distill(options: argparse.Namespace) -> int:
     _read_network(start, settings)
     aligner = _aligner(start, settings)
     distiller = _made(Distiller, start, settings, teacher=teacher)
-    train, validation = _faces(settings, aligner, labelled_only=False)
+    train, validation = _faces(settings, aligner, labeled_only=False)
     # The same faces in the teacher's own alignment; with the same seed the split is the same.
-    teacher_faces, _ = _faces(settings, teacher.aligner(), labelled_only=False)
+    teacher_faces, _ = _faces(settings, teacher.aligner(), labeled_only=False)
     print(f"{_describe(train)} to train with", file=sys.stderr)
     distiller.fit(
         train, validation, teacher_faces=teacher_faces, **_fit_arguments(options, settings)
@@ -267,7 +267,7 @@ def _start(settings: dict[str, Any]) -> Architecture | Embedder:
 def _read_network(start: Architecture | Embedder, settings: dict[str, Any]) -> None:
     """Puts a network in the place of the path of its checkpoint."""
     from facekit.embedding import Architecture, build_network
-    from facekit.training.checkpoints import Checkpoint
+    from facekit.training.engine.checkpoints import Checkpoint
 
     if "network" not in settings:
         return
@@ -290,14 +290,14 @@ def _aligner(start: Architecture | Embedder, settings: dict[str, Any]) -> Aligne
 
 
 def _faces(
-    settings: Mapping[str, Any], aligner: Aligner, *, labelled_only: bool
+    settings: Mapping[str, Any], aligner: Aligner, *, labeled_only: bool
 ) -> tuple[FaceDataset, FaceDataset | None]:
     from facekit.training import FaceDataset
 
     source = Path(settings["data"])
     arguments: dict[str, Any] = {"input_size": aligner.size, "aligner": aligner}
     if (source / "index.csv").is_file():
-        faces = FaceDataset.from_pool(source, labelled_only=labelled_only, **arguments)
+        faces = FaceDataset.from_pool(source, labeled_only=labeled_only, **arguments)
     elif source.suffix == ".csv":
         faces = FaceDataset.from_csv(source, **arguments)
     else:

@@ -14,16 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.detection.boxes import Boxes, moved, squared, suppress_non_maxima
-from facekit.detection.mosaic import (
-    TILE_HEIGHT,
-    TILE_WIDTH,
-    Tile,
-    Windows,
-    by_level,
-    draw_tile,
-    plan_mosaic,
-    read_tile,
-)
 from facekit.detection.networks import (
     Network,
     output_network,
@@ -40,8 +30,18 @@ from facekit.detection.pyramid import (
     plan_pyramid,
 )
 from facekit.detection.settings import Settings
-from facekit.imaging import RGBImage
-from facekit.inference import available_cores
+from facekit.detection.tiling import (
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    Tile,
+    Windows,
+    by_level,
+    draw_tile,
+    plan_mosaic,
+    read_tile,
+)
+from facekit.io.images import RGBImage
+from facekit.utils.openvino import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

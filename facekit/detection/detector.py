@@ -13,7 +13,7 @@ import numpy as np
 from facekit.detection.settings import Settings
 from facekit.errors import BatchError, ImageError, InvalidArgumentError
 from facekit.faces import DetectedImage, Face
-from facekit.imaging import ImageSource, check_several, describe_source, load_image
+from facekit.io.images import ImageSource, check_several, describe_source, load_image
 
 if TYPE_CHECKING:
     from facekit.detection.stream import ImageJob, StreamSource
@@ -37,7 +37,7 @@ class Detector:
     Args:
         min_face_size: The side of the smallest face to find, in pixels, at least 6. The cost grows
             with the inverse square: 40 takes about a quarter of the time of 20.
-        scale_factor: The ratio between neighbouring levels of the image pyramid, 0.1 to 0.95. A
+        scale_factor: The ratio between neighboring levels of the image pyramid, 0.1 to 0.95. A
             larger one looks for more sizes of face, and takes longer.
         thresholds: The confidence that a candidate needs to pass the proposal, the refinement and
             the output network, each in [0, 1]. Lower values find more faces and more non-faces.

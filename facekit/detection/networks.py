@@ -15,7 +15,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from facekit.detection.weights import read_weights
-from facekit.inference import compile_graph
+from facekit.utils.openvino import compile_graph
 
 FloatArray = npt.NDArray[np.float32]
 

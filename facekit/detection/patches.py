@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from facekit.detection.boxes import Boxes
 from facekit.detection.networks import MEAN_PIXEL
-from facekit.imaging import RGBImage
+from facekit.io.images import RGBImage
 
 
 def packed(pixels: RGBImage) -> npt.NDArray[np.uint32]:

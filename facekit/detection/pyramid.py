@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facekit.imaging import RGBImage
+from facekit.io.images import RGBImage
 
 Number = TypeVar("Number", np.int32, np.float32)
 
@@ -47,7 +47,7 @@ def plan_pyramid(
         width: Its width.
         min_face_size: The side in pixels of the smallest face to find: it fills a window on the
             first level.
-        scale_factor: The ratio between neighbouring levels.
+        scale_factor: The ratio between neighboring levels.
         complete: Whether the pyramid goes on until a window covers the whole picture. ``mtcnn``
             makes as many levels as a first level of the picture's size would need, whatever its
             first level is: below a ``min_face_size`` of 17 or so it stops before the largest

@@ -11,7 +11,7 @@ class Settings:
 
     Args:
         min_face_size: The side of the smallest face, in pixels.
-        scale_factor: The ratio between neighbouring levels of the pyramid.
+        scale_factor: The ratio between neighboring levels of the pyramid.
         thresholds: The confidence that a window needs to pass each of the three networks.
         complete_pyramid: Whether the pyramid reaches faces as large as the picture.
     """

@@ -16,7 +16,7 @@ import numpy as np
 
 from facekit.detection.view import View
 from facekit.errors import ImageError, InvalidArgumentError
-from facekit.imaging import (
+from facekit.io.images import (
     IMAGE_SUFFIXES,
     ImageSource,
     RGBImage,

@@ -13,7 +13,7 @@ from facekit.detection.boxes import clipped
 from facekit.detection.cascade import Detections
 from facekit.errors import ImageError
 from facekit.faces import Face, Keypoints
-from facekit.imaging import RGBImage
+from facekit.io.images import RGBImage
 
 Region: TypeAlias = tuple[float, float, float, float]
 """A rectangle of a picture, in pixels. It is ``(x, y, width, height)`` from the top left corner."""

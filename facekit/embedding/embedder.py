@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.embedding.engines import Engine, KerasNetwork, OpenVinoNetwork
-from facekit.embedding.files import write_embedder
-from facekit.embedding.folding import (
+from facekit.embedding.networks.folding import (
     LayerWeights,
     assign,
     check_fit,
@@ -24,21 +23,22 @@ from facekit.embedding.folding import (
     residual_scales,
     unfold,
 )
-from facekit.embedding.names import HEAD_LAYER
-from facekit.embedding.network import Architecture, build_network
-from facekit.embedding.reading import read_weights
-from facekit.embedding.shapes import weight_shapes
-from facekit.embedding.weights import DEFAULT_WEIGHTS, WeightsRecord
+from facekit.embedding.networks.names import HEAD_LAYER
+from facekit.embedding.networks.network import Architecture, build_network
+from facekit.embedding.networks.shapes import weight_shapes
+from facekit.embedding.weights.files import write_embedder
+from facekit.embedding.weights.reading import read_weights
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, WeightsRecord
 from facekit.errors import InvalidArgumentError, RandomWeightsWarning
-from facekit.progress import track
+from facekit.utils.progress import track
 
 
 class Embedder:
     """Maps aligned faces to embeddings: unit vectors, near for one person, far for two.
 
     Args:
-        weights: A name from :data:`facekit.embedding.weights.REGISTRY`, the path of a file (one of
-            the published ones, or one that :meth:`save` wrote), or ``None`` for random weights.
+        weights: A name from :data:`facekit.embedding.weights.registry.REGISTRY`, the path of a
+            file (one of the published ones, or one that :meth:`save` wrote), or ``None`` for random weights.
         architecture: The network to build for ``weights=None``; otherwise the weights decide.
         batch_size: How many faces run through the network at a time. More is faster up to about
             32 and needs more memory, some 5 MB a face for the full networks.
@@ -51,7 +51,7 @@ class Embedder:
 
     Attributes:
         record: What is known about the weights, a
-            :class:`facekit.embedding.weights.WeightsRecord`.
+            :class:`facekit.embedding.weights.registry.WeightsRecord`.
 
     Raises:
         WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
@@ -60,7 +60,7 @@ class Embedder:
         InvalidArgumentError: If an argument lies outside its range.
 
     Warns:
-        RandomWeightsWarning: For ``weights=None``: such an embedder recognises nobody.
+        RandomWeightsWarning: For ``weights=None``: such an embedder recognizes nobody.
 
     Example:
         >>> import warnings
@@ -162,7 +162,7 @@ class Embedder:
     ) -> tuple[Any, Architecture]:
         """Makes a network that can be trained on from these weights: :meth:`from_network` undone.
 
-        Its batch normalisations have no statistics, because these are folded into the kernels.
+        Its batch normalizations have no statistics, because these are folded into the kernels.
         They must stay in inference mode (``layer.trainable = False``), as
         :class:`facekit.training.TripletTrainer` keeps them.
 
@@ -322,7 +322,7 @@ def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None
 
 def _random(architecture: Architecture, seed: int) -> tuple[WeightsRecord, LayerWeights]:
     warnings.warn(
-        "weights=None: this embedder has random weights and recognises nobody; train it first",
+        "weights=None: this embedder has random weights and recognizes nobody; train it first",
         RandomWeightsWarning,
         stacklevel=3,
     )

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from facekit.embedding.folding import LayerWeights, assign
-from facekit.embedding.network import Architecture, build_network
+from facekit.embedding.networks.folding import LayerWeights, assign
+from facekit.embedding.networks.network import Architecture, build_network
 
 Engine: TypeAlias = Literal["openvino", "keras"]
 """What runs an embedder's network."""
@@ -60,8 +60,8 @@ class OpenVinoNetwork:
         self._lock = threading.Lock()
 
     def _compile(self) -> None:
-        from facekit.embedding.openvino_graph import openvino_network
-        from facekit.inference import available_cores, compile_graph
+        from facekit.embedding.networks.openvino_graph import openvino_network
+        from facekit.utils.openvino import available_cores, compile_graph
 
         architecture, weights, threads = self._arguments
         self.compiled = compile_graph(

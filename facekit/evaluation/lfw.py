@@ -16,11 +16,11 @@ from facekit.embedding import Embedder
 from facekit.errors import ProtocolError
 from facekit.evaluation.verification import VerificationReport, evaluate_verification
 from facekit.faces import Face, Keypoints
-from facekit.imaging import RGBImage, load_image
-from facekit.progress import track
+from facekit.io.images import RGBImage, load_image
+from facekit.utils.progress import track
 
 # Where the face of an LFW photo lies if the detector does not see it: the median of MTCNN's boxes,
-# as fractions of the picture. LFW's photos are centred on the face by construction.
+# as fractions of the picture. LFW's photos are centerd on the face by construction.
 _CENTRAL_BOX = (0.32, 0.26, 0.36, 0.49)
 
 
@@ -141,7 +141,7 @@ def evaluate_lfw(
     """Evaluates detector, aligner and embedder together on LFW's pairs.
 
     Each photo goes through the detector once. Of several faces the one nearest to the middle
-    counts, because LFW's photos are centred on the person they are named after. A photo without
+    counts, because LFW's photos are centerd on the person they are named after. A photo without
     any counts with the middle of the picture, and is listed. Nothing is trained.
 
     Args:
@@ -168,8 +168,8 @@ def evaluate_lfw(
         >>> from facekit.evaluation import Pair, evaluate_lfw
         >>> from facekit.visualization import save_image
         >>> folder, embedder = pathlib.Path(tempfile.mkdtemp()), Embedder("facekit-small")
-        >>> for name, grey in (("dark.png", 40), ("light.png", 220)):
-        ...     save_image(folder / name, np.full((100, 100, 3), grey, dtype=np.uint8))
+        >>> for name, gray in (("dark.png", 40), ("light.png", 220)):
+        ...     save_image(folder / name, np.full((100, 100, 3), gray, dtype=np.uint8))
         >>> pairs = [Pair(fold, "dark.png", other, other == "dark.png")
         ...          for fold in (0, 1) for other in ("dark.png", "light.png")]
         >>> results = evaluate_lfw(folder, pairs, detector=Detector(), embedder=embedder,

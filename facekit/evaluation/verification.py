@@ -195,7 +195,7 @@ def equal_error_rate(curve: RocCurve) -> float:
 def best_threshold(distances: FloatArray, same: BoolArray) -> float:
     """Returns the distance at which most pairs are judged rightly.
 
-    It lies halfway between two neighbouring distances of the data; of several equally good places
+    It lies halfway between two neighboring distances of the data; of several equally good places
     the middle one is taken.
 
     Args:
@@ -221,7 +221,7 @@ def best_threshold(distances: FloatArray, same: BoolArray) -> float:
     below = ordered[cut - 1] if cut > 0 else ordered[0] - 1.0
     above = ordered[cut] if cut < len(ordered) else ordered[-1] + 1.0
     middle = (below + above) / 2
-    # Between two neighbouring floating-point numbers there is no third; the mean rounds to either.
+    # Between two neighboring floating-point numbers there is no third; the mean rounds to either.
     return float(middle if middle < above else below)
 
 

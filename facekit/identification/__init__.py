@@ -1,7 +1,5 @@
-"""Who a face belongs to: the classifier, the gallery of enrolled embeddings, and clustering."""
+"""Who an embedding belongs to: the classifier, open set and calibrated."""
 
 from facekit.identification.classifier import IdentityClassifier
-from facekit.identification.clustering import cluster
-from facekit.identification.gallery import Gallery
 
-__all__ = ["Gallery", "IdentityClassifier", "cluster"]
+__all__ = ["IdentityClassifier"]

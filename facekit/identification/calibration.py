@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from facekit.distances import DistanceTable, Measure
+from facekit.embedding.weights.distances import DistanceTable, Measure
 from facekit.errors import InvalidArgumentError
-from facekit.identification.enrolled import Enrolled
-from facekit.identification.index import FloatArray
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.index import FloatArray
 
 MIN_PEOPLE = 30
 """From this many people on, a gallery's own photos refine the calibration."""

@@ -17,12 +17,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from facekit.distances import DistanceTable
+from facekit.embedding.weights.distances import DistanceTable
 from facekit.errors import InvalidArgumentError
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.index import FloatArray, IntArray
 from facekit.identification.calibration import Calibration, calibrate
-from facekit.identification.checks import UNIT_NORM_TOLERANCE, check_positive
-from facekit.identification.enrolled import Enrolled
-from facekit.identification.index import FloatArray, IntArray
 from facekit.identification.strategies import (
     Machine,
     Resemblance,
@@ -32,6 +31,7 @@ from facekit.identification.strategies import (
     resemblance,
     train,
 )
+from facekit.utils.validation import UNIT_NORM_TOLERANCE, check_positive
 
 Threshold: TypeAlias = float | Literal["auto"] | None
 """The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
@@ -70,7 +70,7 @@ class Identification(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbor:
     """An enrolled embedding near to a face.
 
     Args:
@@ -85,7 +85,7 @@ class Neighbour:
         >>> classifier = IdentityClassifier("nearest", threshold=1.0)
         >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
         >>> nearest = classifier.explain([[0.6, 0.8]])[0].nearest
-        >>> [(str(neighbour.person), neighbour.row) for neighbour in nearest]
+        >>> [(str(neighbor.person), neighbor.row) for neighbor in nearest]
         [('Grace', 1), ('Ada', 0)]
     """
 
@@ -122,7 +122,7 @@ class Explanation:
     distance: float
     threshold: float | None
     probability: float
-    nearest: tuple[Neighbour, ...]
+    nearest: tuple[Neighbor, ...]
 
 
 class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -215,25 +215,25 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._fit(X, y, None)
 
     def restore(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, learnt: Mapping[str, npt.NDArray[Any]]
+        self, X: npt.ArrayLike, y: npt.ArrayLike, learned: Mapping[str, npt.NDArray[Any]]
     ) -> IdentityClassifier:
-        """Does what :meth:`fit` does, with what an earlier fit learnt instead of learning it again.
+        """Fits with what an earlier fit learned, instead of learning it again.
 
         Args:
             X: The embeddings of that fit.
             y: Their names.
-            learnt: What :meth:`learnt` returned after it.
+            learned: What :meth:`learned` returned after it.
 
         Returns:
             The classifier itself, with the same answers to the bit.
 
         Raises:
-            InvalidArgumentError: If ``learnt`` does not fit the people.
+            InvalidArgumentError: If ``learned`` does not fit the people.
         """
-        return self._fit(X, y, learnt)
+        return self._fit(X, y, learned)
 
     def _fit(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, learnt: Mapping[str, npt.NDArray[Any]] | None
+        self, X: npt.ArrayLike, y: npt.ArrayLike, learned: Mapping[str, npt.NDArray[Any]] | None
     ) -> IdentityClassifier:
         self._check_parameters()
         _check_names(y)
@@ -242,10 +242,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             check_classification_targets(names)
         self._check_unit_norm(embeddings)
         classes, labels = np.unique(names, return_inverse=True)
-        return self._adopt(Enrolled(embeddings, labels, classes), learnt=learnt)
+        return self._adopt(Enrolled(embeddings, labels, classes), learned=learned)
 
-    def learnt(self) -> dict[str, npt.NDArray[Any]]:
-        """Returns what :meth:`fit` learnt beside the embeddings and names, for :meth:`restore`."""
+    def learned(self) -> dict[str, npt.NDArray[Any]]:
+        """Returns what :meth:`fit` learned beside the embeddings and names, for :meth:`restore`."""
         check_is_fitted(self)
         return {"coef": self.coef_, "intercept": self.intercept_} if hasattr(self, "coef_") else {}
 
@@ -254,7 +254,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         enrolled: Enrolled,
         *,
         shift: tuple[float, int] | None = None,
-        learnt: Mapping[str, npt.NDArray[Any]] | None = None,
+        learned: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> IdentityClassifier:
         """Does what :meth:`fit` does, with what a gallery holds and without copying it.
 
@@ -262,7 +262,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             enrolled: :meth:`facekit.Gallery.enrolled`.
             shift: ``shift`` and ``probes`` of a calibration to keep instead of comparing all
                 enrolled photos with each other again.
-            learnt: As for :meth:`restore`.
+            learned: As for :meth:`restore`.
 
         Returns:
             The classifier itself.
@@ -272,7 +272,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         self.n_features_in_ = enrolled.embeddings.shape[1]
-        return self._adopt(enrolled, shift, learnt)
+        return self._adopt(enrolled, shift, learned)
 
     @property
     def embeddings_(self) -> npt.NDArray[Any]:
@@ -427,7 +427,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self.threshold_,
                 float(probability),
                 tuple(
-                    Neighbour(self.classes_[self._enrolled_.labels[row]], float(far), int(row))
+                    Neighbor(self.classes_[self._enrolled_.labels[row]], float(far), int(row))
                     for row, far in zip(rows, distances, strict=True)
                     if row >= 0
                 ),
@@ -465,7 +465,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         enrolled: Enrolled,
         shift: tuple[float, int] | None = None,
-        learnt: Mapping[str, npt.NDArray[Any]] | None = None,
+        learned: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> IdentityClassifier:
         calibration: Calibration | None = None
         if self.threshold is not None:
@@ -485,16 +485,18 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name in ("coef_", "intercept_"):
             self.__dict__.pop(name, None)
         if self.strategy == "svm" and 2 <= len(self.classes_) <= SHORTLIST:
-            machine = self._trained(self._everybody()) if learnt is None else self._restored(learnt)
+            machine = (
+                self._trained(self._everybody()) if learned is None else self._restored(learned)
+            )
             self.coef_, self.intercept_ = machine
         return self
 
-    def _restored(self, learnt: Mapping[str, npt.NDArray[Any]]) -> Machine:
+    def _restored(self, learned: Mapping[str, npt.NDArray[Any]]) -> Machine:
         machines = 1 if len(self.classes_) == 2 else len(self.classes_)
         shapes = {"coef": (machines, self.n_features_in_), "intercept": (machines,)}
-        if {name: array.shape for name, array in learnt.items()} != shapes:
-            raise InvalidArgumentError(f"learnt must hold arrays of the shapes {shapes}")
-        return Machine(learnt["coef"], learnt["intercept"])
+        if {name: array.shape for name, array in learned.items()} != shapes:
+            raise InvalidArgumentError(f"learned must hold arrays of the shapes {shapes}")
+        return Machine(learned["coef"], learned["intercept"])
 
     def _everybody(self) -> IntArray:
         return np.arange(len(self.classes_))
@@ -601,5 +603,5 @@ def _check_names(y: npt.ArrayLike) -> None:
     if nameless and names.ndim:
         raise InvalidArgumentError(
             f"y must name a person for each embedding, row {nameless[0]} is None; strangers need "
-            "no enrolment: they are whoever is not enrolled"
+            "no enrollment: they are whoever is not enrolled"
         )

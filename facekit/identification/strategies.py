@@ -10,9 +10,9 @@ from scipy.special import softmax
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.svm import LinearSVC
 
-from facekit.distances import Measure
+from facekit.embedding.weights.distances import Measure
 from facekit.errors import InvalidArgumentError
-from facekit.identification.index import FloatArray, IntArray, is_erased
+from facekit.gallery.index import FloatArray, IntArray, is_erased
 
 Strategy: TypeAlias = Literal["svm", "nearest", "centroid"]
 """How the candidate among the enrolled people is chosen."""

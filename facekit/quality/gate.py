@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
-from facekit.imaging import ImageSource
+from facekit.io.images import ImageSource
 from facekit.quality.measures import FaceQuality, measure_quality
 
 
@@ -44,7 +44,7 @@ class QualityGate:
     """Flags faces that are too poor to be enrolled or named.
 
     ``None`` turns a limit off. The defaults stand where recognition was measured to suffer, and
-    flag few faces that are recognised well; the page on quality has the figures.
+    flag few faces that are recognized well; the page on quality has the figures.
 
     Args:
         min_interocular: Smallest distance between the eyes, in pixels.

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from facekit.errors import InvalidArgumentError
-from facekit.training.base import EpochCallback, FitArguments, Trainer
-from facekit.training.batches import BalancedBatches
-from facekit.training.dataset import FaceDataset
-from facekit.training.history import History
-from facekit.training.objectives import TripletObjective
-from facekit.training.precision import check_precision
-from facekit.training.schedules import by_epoch
-from facekit.training.step import parts_of
+from facekit.training.data.batches import BalancedBatches
+from facekit.training.data.dataset import FaceDataset
+from facekit.training.engine.base import EpochCallback, FitArguments, Trainer
+from facekit.training.engine.history import History
+from facekit.training.engine.objectives import TripletObjective
+from facekit.training.engine.precision import check_precision
+from facekit.training.engine.schedules import by_epoch
+from facekit.training.engine.step import parts_of
 
 
 @dataclass(kw_only=True, eq=False)
@@ -53,12 +53,12 @@ class TripletTrainer(Trainer):
         trainable: Which layers learn, by epoch: ``"all"``, ``"last-blocks"`` (after the last
             reduction), ``"head"``, or the name of the first block that does. With ``"head"`` alone
             and without augmentation the frozen backbone runs once for each face, and its features
-            are kept in the folder. Batch normalisations of a frozen layer, and all of an
+            are kept in the folder. Batch normalizations of a frozen layer, and all of an
             embedder's, stay in inference mode.
-        optimizer: The name of a Keras optimiser, or one.
-        learning_rate: The learning rate, by epoch; ``None`` for the optimiser's own.
+        optimizer: The name of a Keras optimizer, or one.
+        learning_rate: The learning rate, by epoch; ``None`` for the optimizer's own.
         schedule: How the learning rate goes on: ``"cosine"``, down to zero at the end of the last
-            epoch, or ``"constant"``. An optimiser that has a Keras schedule keeps to that.
+            epoch, or ``"constant"``. An optimizer that has a Keras schedule keeps to that.
         warm_up_steps: Over how many steps the learning rate rises first.
         micro_batch: How many faces go through the network at a time, where memory does not
             suffice for all P·K; the triplets are those of the whole batch all the same.

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
-from facekit.figures import axes_or_new, plain, shorten
-from facekit.imaging import ImageSource, load_image
+from facekit.io.images import ImageSource, load_image
+from facekit.utils.figures import axes_or_new, plain, shorten
 from facekit.visualization.colors import color_of, text_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def plot_faces(
     """Shows a picture with boxes, keypoints and names.
 
     What is drawn on the picture are lines and letters, which stay crisp at any size and in a PDF.
-    The colours are those of :func:`draw_faces`: green for known people, orange for strangers, blue
+    The colors are those of :func:`draw_faces`: green for known people, orange for strangers, blue
     for faces nobody asked the name of. The label is the name with its distance, or the detector's
     confidence.
 

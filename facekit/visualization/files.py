@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from facekit.errors import ImageError
-from facekit.imaging import IMAGE_SUFFIXES, RGBImage
+from facekit.io.images import IMAGE_SUFFIXES, RGBImage
 
 
 def save_image(path: str | os.PathLike[str], image: RGBImage) -> None:

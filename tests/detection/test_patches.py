@@ -23,7 +23,7 @@ def picture(seed: int, height: int = 25, width: int = 31) -> np.ndarray:
 
 
 @given(st.integers(0, 99), squares())
-def test_every_point_is_interpolated_between_its_neighbours(seed: int, box: np.ndarray) -> None:
+def test_every_point_is_interpolated_between_its_neighbors(seed: int, box: np.ndarray) -> None:
     pixels = picture(seed)
     (patch,) = cut_patches(packed(pixels), box, side=5)
     height, width = pixels.shape[:2]

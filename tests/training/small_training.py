@@ -14,17 +14,17 @@ import keras
 import numpy as np
 
 from facekit.training import Augmentation, BalancedBatches, FaceDataset
-from facekit.training.collapse import CollapseGuard
-from facekit.training.loop import TrainingLoop
-from facekit.training.objectives import TripletObjective
-from facekit.training.plan import Plan
+from facekit.training.data.plan import Plan
+from facekit.training.engine.collapse import CollapseGuard
+from facekit.training.engine.loop import TrainingLoop
+from facekit.training.engine.objectives import TripletObjective
 
 PEOPLE, PHOTOS, EPOCHS = 8, 8, 6
 STEPS = 6 * 8
 
 
 def network() -> Any:
-    """Returns a network with convolution, normalisation and dropout, in a moment."""
+    """Returns a network with convolution, normalization and dropout, in a moment."""
     x = inputs = keras.Input((16, 16, 3))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
     x = keras.layers.Conv2D(4, 3, kernel_initializer=keras.initializers.GlorotUniform(1))(x)
@@ -36,7 +36,7 @@ def network() -> Any:
 
 
 def faces() -> FaceDataset:
-    """Returns people that differ by their colour."""
+    """Returns people that differ by their color."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(PEOPLE), PHOTOS)
     pictures = rng.integers(0, 200, (PEOPLE, 1, 1, 3))[labels] + rng.integers(

@@ -77,7 +77,7 @@ def test_a_trained_head_separates_what_it_was_shown(
     assert expected <= set(after)
 
 
-def test_the_folder_holds_all_that_was_learnt(trained: tuple[TripletTrainer, Path]) -> None:
+def test_the_folder_holds_all_that_was_learned(trained: tuple[TripletTrainer, Path]) -> None:
     trainer, folder = trained
     names = {file.name.split("-")[0] for file in folder.iterdir()}
     assert names == {
@@ -94,7 +94,7 @@ def test_the_folder_holds_all_that_was_learnt(trained: tuple[TripletTrainer, Pat
     np.testing.assert_array_equal(embedder.embed(pictures), trainer.embedder().embed(pictures))
 
 
-def test_a_recogniser_uses_the_trained_file(
+def test_a_recognizer_uses_the_trained_file(
     trained: tuple[TripletTrainer, Path], known: Path, hopper: Path
 ) -> None:
     _, folder = trained
@@ -181,7 +181,7 @@ def test_collapse_stops_with_the_last_good_checkpoint(tmp_path: Path) -> None:
         )
     path = tmp_path / "run" / "checkpoint.safetensors"
     assert str(path) in str(caught.value)
-    from facekit.training.checkpoints import Checkpoint
+    from facekit.training.engine.checkpoints import Checkpoint
 
     kept = Checkpoint(path)
     network = small_training.network()
@@ -192,7 +192,7 @@ def test_collapse_stops_with_the_last_good_checkpoint(tmp_path: Path) -> None:
 
 @keras.saving.register_keras_serializable(package="tests")
 class Crush(keras.optimizers.SGD):  # type: ignore[misc]
-    """An optimiser that brings kernels to zero from the third step on: all faces in one point."""
+    """An optimizer that brings kernels to zero from the third step on: all faces in one point."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         if len(variable.shape) > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import RocCurve
-from facekit.figures import add_legend, axes_or_new, line_style
+from facekit.utils.figures import add_legend, axes_or_new, line_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,6 @@
+"""Grouping the unknown faces of an album into people."""
+
+from facekit.clustering.albums import cluster_photos
+from facekit.clustering.groups import cluster
+
+__all__ = ["cluster", "cluster_photos"]

@@ -1,0 +1,326 @@
+"""The unknown faces of a photo archive, grouped into people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.alignment import Aligner
+from facekit.clustering.groups import Group, cluster, linking_threshold
+from facekit.detection import Detector
+from facekit.embedding import Embedder
+from facekit.errors import ImageError
+from facekit.faces import DetectedImage, Face
+from facekit.io.images import IMAGE_SUFFIXES, ImageSource
+from facekit.quality import FaceQuality, QualityGate
+from facekit.utils.progress import track
+
+PhotoArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
+"""A folder, with the folders inside it, or photos as :func:`facekit.load_image` reads them."""
+
+# Faces of so many are embedded together; their pictures are not kept.
+_FACES_AT_A_TIME = 64
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    """One face of an archive.
+
+    Args:
+        source: What its photo is called: the path, or its place among the photos given.
+        face: Where it is in the photo.
+        quality: How good its picture is, or ``None`` if no gate looked at it.
+        embedding: float32 ``(d,)``, of unit L2 norm.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Face, Keypoints
+        >>> from facekit.clustering.albums import FoundFace
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> found = FoundFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
+        >>> found.to_dict()["image"], found.to_dict()["problems"]
+        ('party.jpg', [])
+    """
+
+    source: str
+    face: Face
+    quality: FaceQuality | None
+    embedding: npt.NDArray[np.float32] = field(repr=False, compare=False)
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns the face, its photo and its problems as plain Python values.
+
+        Args:
+            rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The dictionary of the face, with ``image`` and ``problems`` beside it.
+        """
+        problems = [] if self.quality is None else list(self.quality.problems)
+        return {"image": self.source, **self.face.to_dict(rounded=rounded), "problems": problems}
+
+
+@dataclass(frozen=True)
+class PersonGroup:
+    """Faces of an archive that seem to show one person.
+
+    Args:
+        faces: The faces, the most typical first.
+        spread: The root of the mean squared distance between two of the faces.
+        weights: The identity of the weights that embedded the faces.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Face, Keypoints
+        >>> from facekit.clustering.albums import FoundFace, PersonGroup
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> found = FoundFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
+        >>> group = PersonGroup((found, found), spread=0.0, weights="example@1")
+        >>> len(group), group.representative.source, group.embeddings.shape
+        (2, 'party.jpg', (2, 2))
+    """
+
+    faces: tuple[FoundFace, ...]
+    spread: float
+    weights: str
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def representative(self) -> FoundFace:
+        """The most typical face."""
+        return self.faces[0]
+
+    @property
+    def embeddings(self) -> npt.NDArray[np.float32]:
+        """The embeddings of the faces, float32 ``(n, d)``."""
+        return np.stack([face.embedding for face in self.faces])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The photo of each face."""
+        return tuple(face.source for face in self.faces)
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns the group as plain Python values, ready for ``json.dumps``.
+
+        Args:
+            rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The spread, and the faces as :meth:`FoundFace.to_dict` gives them.
+        """
+        return {
+            "spread": self.spread,
+            "faces": [face.to_dict(rounded=rounded) for face in self.faces],
+        }
+
+
+@dataclass(frozen=True)
+class ArchiveClustering:
+    """The faces of an archive, grouped into people.
+
+    Args:
+        groups: The groups, the largest first.
+        ungrouped: The faces that are like no others.
+        poor: The faces that the quality gate flagged; they are not grouped.
+        photos: How many photos were read.
+        errors: Why others could not be read.
+        threshold: The Euclidean distance up to which faces were linked.
+        weights: The identity of the weights that embedded the faces.
+
+    Example:
+        >>> from facekit import Embedder, cluster_photos
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
+        >>> found.photos, [len(group) for group in found.groups], found.ungrouped
+        (2, [2], ())
+    """
+
+    groups: tuple[PersonGroup, ...]
+    ungrouped: tuple[FoundFace, ...]
+    poor: tuple[FoundFace, ...]
+    photos: int
+    errors: tuple[ImageError, ...]
+    threshold: float
+    weights: str
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns everything but the embeddings as plain Python values, for ``json.dumps``.
+
+        Args:
+            rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The fields by name.
+        """
+        return {
+            "groups": [group.to_dict(rounded=rounded) for group in self.groups],
+            "ungrouped": [face.to_dict(rounded=rounded) for face in self.ungrouped],
+            "poor": [face.to_dict(rounded=rounded) for face in self.poor],
+            "photos": self.photos,
+            "errors": [str(error) for error in self.errors],
+            "threshold": self.threshold,
+            "weights": self.weights,
+        }
+
+
+def cluster_photos(
+    photos: PhotoArchive,
+    *,
+    embedder: Embedder,
+    detector: Detector | None = None,
+    aligner: Aligner | None = None,
+    quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
+    threshold: float | None = None,
+    min_faces: int = 2,
+    progress: bool = True,
+) -> ArchiveClustering:
+    """Groups the faces in photos into people, without knowing anybody.
+
+    Of the pictures only faces, places and embeddings are kept, about 4 KiB a face.
+
+    Args:
+        photos: A folder, read with all folders inside it, or several photos.
+        embedder: Embeds the faces.
+        detector: Finds them; one with the default arguments if not given.
+        aligner: Cuts them out; by default the one that the weights were trained with.
+        quality: The gate that faces must pass to be grouped; ``None`` lets all pass.
+        threshold: The Euclidean distance up to which two faces are linked; by default
+            :func:`facekit.clustering.groups.linking_threshold` of the weights.
+        min_faces: Smaller groups are left ungrouped; at least 1.
+        progress: Whether to show a progress bar, if standard error is a terminal.
+
+    Returns:
+        The groups. A photo that cannot be read is reported in ``errors``.
+
+    Raises:
+        ImageError: If the folder is missing or holds no pictures.
+        InvalidArgumentError: If an argument cannot be used.
+
+    Example:
+        >>> from facekit import Embedder, cluster_photos
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos(
+        ...     [portrait, "no_such_photo.jpg", portrait], embedder=Embedder("facekit-small"))
+        >>> [len(group) for group in found.groups], len(found.errors)
+        ([2], 1)
+
+    References:
+        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
+        to Natural Language Processing Problems", TextGraphs 2006.
+    """
+    if threshold is None:
+        threshold = linking_threshold(embedder.record)
+    # Checked before the long work, not after it.
+    cluster(np.empty((0, 1), dtype=np.float32), threshold=threshold, min_faces=min_faces)
+    if isinstance(photos, str | os.PathLike):
+        photos = list_archive(Path(photos))
+    total = len(photos) if isinstance(photos, Sequence) else 0
+    stream = (detector or Detector()).detect_stream(photos)
+    read = _Reading(aligner or embedder.aligner(), embedder, quality)
+    faces = list(read.faces(track(stream, "Finding faces", total=total, shown=progress)))
+    good = [face for face in faces if face.quality is None or face.quality.good]
+    embeddings = np.array([face.embedding for face in good], dtype=np.float32)
+    embeddings = embeddings.reshape(len(good), embedder.embedding_size)
+    found = cluster(embeddings, threshold=threshold, min_faces=min_faces)
+
+    def people(group: Group) -> PersonGroup:
+        faces_of_group = tuple(good[place] for place in group.members)
+        return PersonGroup(faces_of_group, group.spread, embedder.record.identity)
+
+    return ArchiveClustering(
+        groups=tuple(people(group) for group in found.groups),
+        ungrouped=tuple(good[place] for place in found.ungrouped),
+        poor=tuple(face for face in faces if face.quality is not None and not face.quality.good),
+        photos=read.photos,
+        errors=tuple(read.errors),
+        threshold=found.threshold,
+        weights=embedder.record.identity,
+    )
+
+
+def list_archive(folder: Path) -> list[Path]:
+    """Returns the pictures of a folder and of all folders inside it, sorted; no hidden ones.
+
+    Args:
+        folder: The folder; links to other folders in it are not followed.
+
+    Returns:
+        The paths, at least one.
+
+    Raises:
+        ImageError: If it is missing or holds no pictures.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit.clustering.albums import list_archive
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> (folder / "2024").mkdir()
+        >>> for name in ("a.jpg", "notes.txt", "2024/b.jpg"):
+        ...     (folder / name).touch()
+        >>> [path.relative_to(folder).as_posix() for path in list_archive(folder)]
+        ['a.jpg', '2024/b.jpg']
+    """
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}")
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        # In place: that is how hidden folders are kept from being walked through.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(root, name)
+            for name in sorted(names)
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+        ]
+    if not found:
+        raise ImageError(f"{folder}: the folder and those inside it hold no pictures")
+    return found
+
+
+class _Reading:
+    """Turns detected images into faces, and counts what was read and what was not."""
+
+    def __init__(self, aligner: Aligner, embedder: Embedder, quality: QualityGate | None) -> None:
+        self.aligner, self.embedder, self.quality = aligner, embedder, quality
+        self.photos = 0
+        self.errors: list[ImageError] = []
+
+    def faces(self, images: Iterable[DetectedImage]) -> Iterator[FoundFace]:
+        waiting: list[tuple[str, Face, FaceQuality | None]] = []
+        aligned: list[npt.NDArray[np.uint8]] = []
+        for image in images:
+            if image.error is not None or image.image is None:
+                self.errors += [image.error] if image.error is not None else []
+                continue
+            self.photos += 1
+            aligned += list(self.aligner.align(image.image, image.faces))
+            for face in image.faces:
+                gate = self.quality
+                quality = None if gate is None else gate.assess(image.image, face)
+                waiting.append((image.source, face, quality))
+            if len(waiting) >= _FACES_AT_A_TIME:
+                yield from self._embedded(waiting, aligned)
+                waiting, aligned = [], []
+        if waiting:
+            yield from self._embedded(waiting, aligned)
+
+    def _embedded(
+        self,
+        waiting: list[tuple[str, Face, FaceQuality | None]],
+        aligned: list[npt.NDArray[np.uint8]],
+    ) -> Iterator[FoundFace]:
+        embeddings = self.embedder.embed(np.stack(aligned))
+        for (source, face, quality), embedding in zip(waiting, embeddings, strict=True):
+            yield FoundFace(source, face, quality, embedding)

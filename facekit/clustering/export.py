@@ -1,0 +1,143 @@
+"""Writing the groups of an archive so that a person can look at them and give them names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from facekit.clustering.albums import ArchiveClustering, FoundFace
+from facekit.errors import FileFormatError, InvalidArgumentError
+from facekit.io.images import RGBImage, load_image
+from facekit.visualization import Tile, contact_sheet, save_image
+
+# How much wider than its box a face is cut out: the detector finds it again, and little of whoever
+# stands beside is on the cut.
+_GROWTH = 1.6
+_MOST_TILES = 60
+_TILE_SIDE = 120
+
+
+def group_name(number: int) -> str:
+    """Says what a group is called before it has the name of a person.
+
+    Args:
+        number: Its number, from 1; that of the largest group is 1.
+
+    Returns:
+        The name of its folder in ``people``, and, with ``.png``, of its sheet.
+
+    Example:
+        >>> from facekit.clustering.export import group_name
+        >>> group_name(1)
+        'group-001'
+    """
+    return f"group-{number:03}"
+
+
+def check_output(folder: str | os.PathLike[str]) -> None:
+    """Checks that no groups were written into a folder before.
+
+    Args:
+        folder: The folder; it may be missing.
+
+    Raises:
+        InvalidArgumentError: If there were: groups of two runs must not be mixed, and folders that
+            have got names must not be touched.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit import InvalidArgumentError
+        >>> from facekit.clustering.export import check_output
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> check_output(folder)
+        >>> (folder / "people").mkdir()
+        >>> try:
+        ...     check_output(folder)
+        ... except InvalidArgumentError:
+        ...     print("name another folder")
+        name another folder
+    """
+    for part in ("people", "sheets", "groups.json"):
+        if Path(folder, part).exists():
+            raise InvalidArgumentError(
+                f"{os.fspath(folder)}: holds groups already ({part}); name another folder"
+            )
+
+
+def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> None:
+    """Writes a folder of face cuts and a contact sheet for each group, and a list of all faces.
+
+    ``people/group-001`` holds the faces of the largest group, cut out of the photos, and so on;
+    ``sheets/group-001.png`` shows up to 60 of them on one picture, the most typical first, with the
+    names of the photos; ``groups.json`` lists all of them with photo and place. Whoever renames the
+    folders in ``people`` to the names of the people, and removes cuts that are wrong, has a folder
+    that :meth:`facekit.FaceRecognizer.fit` reads.
+
+    Args:
+        found: The groups; their photos must be files, and still there.
+        folder: Where to write; made if it is not there.
+
+    Raises:
+        FileFormatError: If the list cannot be written.
+        ImageError: If a photo cannot be read again, or a picture cannot be written.
+        InvalidArgumentError: If the folder holds groups already.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit import Embedder, cluster_photos
+        >>> from facekit.clustering.export import write_groups
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> write_groups(found, folder)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['groups.json', 'people', 'sheets']
+    """
+    check_output(folder)
+    folder = Path(folder)
+    cuts: dict[int, list[tuple[int, Path]]] = defaultdict(list)
+    for source, places in _by_photo(found).items():
+        pixels = load_image(source)
+        for group, rank in places:
+            cut = (
+                folder / "people" / group_name(group + 1) / f"{rank + 1:04}-{Path(source).stem}.png"
+            )
+            save_image(cut, _cut(pixels, found.groups[group].faces[rank]))
+            cuts[group].append((rank, cut))
+    for number, group_cuts in sorted(cuts.items()):
+        shown = sorted(group_cuts)[:_MOST_TILES]
+        faces = found.groups[number].faces
+        tiles = [Tile(load_image(cut), Path(faces[rank].source).name) for rank, cut in shown]
+        of_all = f", {len(shown)} shown" if len(shown) < len(faces) else ""
+        title = f"{group_name(number + 1)}: {len(faces)} faces{of_all}"
+        sheet = contact_sheet(tiles, columns=6, side=_TILE_SIDE, title=title)
+        save_image(folder / "sheets" / f"{group_name(number + 1)}.png", sheet)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
+        (folder / "groups.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FileFormatError(f"{folder / 'groups.json'}: cannot be written ({error})") from error
+
+
+def _by_photo(found: ArchiveClustering) -> dict[str, list[tuple[int, int]]]:
+    """Returns for each photo the faces in groups, as group and rank: it is read but once."""
+    places: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for number, group in enumerate(found.groups):
+        for rank, face in enumerate(group.faces):
+            places[face.source].append((number, rank))
+    return places
+
+
+def _cut(pixels: RGBImage, found: FoundFace) -> RGBImage:
+    height, width = pixels.shape[:2]
+    center_x, center_y = found.face.center
+    half = _GROWTH * max(found.face.box[2:]) / 2
+    left, right = (int(np.clip(center_x + side * half, 0, width)) for side in (-1, 1))
+    top, bottom = (int(np.clip(center_y + side * half, 0, height)) for side in (-1, 1))
+    return np.ascontiguousarray(pixels[top:bottom, left:right])

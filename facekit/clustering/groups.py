@@ -1,0 +1,186 @@
+"""Grouping unknown faces into people."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.clustering.whispers import chinese_whispers
+from facekit.embedding.weights.registry import WeightsRecord
+from facekit.errors import InvalidArgumentError
+
+# Measured on LFW and on albums: see the page on clustering.
+_SHARE_OF_STRICTEST = 0.95
+
+
+@dataclass(frozen=True)
+class Group:
+    """Faces that seem to show one person.
+
+    Args:
+        members: The places of the faces in what was clustered, the most typical first: the one
+            nearest to the mean of the group.
+        spread: The root of the mean squared Euclidean distance between two of the faces; 0 if all
+            are equal. A large one is a reason to look twice.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import cluster
+        >>> faces = np.array([[1, 0], [0, 1], [0.8, 0.6]], dtype=np.float32)
+        >>> group = cluster(faces, threshold=0.7).groups[0]
+        >>> group.members, group.representative, round(group.spread, 3)
+        ((0, 2), 0, 0.632)
+    """
+
+    members: tuple[int, ...]
+    spread: float
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def representative(self) -> int:
+        """The place of the most typical face."""
+        return self.members[0]
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Faces, grouped into people.
+
+    Args:
+        groups: The groups, the largest first, equal ones by their first face.
+        ungrouped: The places of the faces that are in no group, in order.
+        threshold: The Euclidean distance up to which faces were linked.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import cluster
+        >>> faces = np.array([[1, 0], [0, 1], [0.8, 0.6]], dtype=np.float32)
+        >>> cluster(faces, threshold=0.7).labels.tolist()
+        [0, -1, 0]
+    """
+
+    groups: tuple[Group, ...]
+    ungrouped: tuple[int, ...]
+    threshold: float
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """int64 ``(n,)``, the number of each face's group, −1 for none, as scikit-learn has it."""
+        number = len(self.ungrouped) + sum(map(len, self.groups))
+        labels = np.full(number, -1, dtype=np.int64)
+        for label, group in enumerate(self.groups):
+            labels[list(group.members)] = label
+        return labels
+
+
+def cluster(
+    embeddings: npt.NDArray[np.float32], *, threshold: float, min_faces: int = 2
+) -> Clustering:
+    """Groups the embeddings of unknown faces into people.
+
+    Faces within the threshold are linked, and Chinese whispers find the groups. Memory grows with
+    the number of faces, time with its square: ten times as many take a hundred times as long.
+
+    Args:
+        embeddings: float32 ``(n, d)`` of unit L2 norm; n may be 0.
+        threshold: The Euclidean distance up to which two faces are linked. It belongs to the
+            weights, and should be smaller than the one for verification, because each face is
+            compared with all others; see
+            :func:`facekit.clustering.groups.linking_threshold`.
+        min_faces: Smaller groups are left ungrouped; at least 1.
+
+    Returns:
+        The groups. The order of the embeddings does not change who is grouped with whom.
+
+    Raises:
+        InvalidArgumentError: If the embeddings are not finite or not of unit norm, the threshold
+            is not a number from 0 to 2, or ``min_faces`` is no whole number above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import cluster
+        >>> faces = np.array([[1, 0], [0, 1], [0.8, 0.6], [0, -1]], dtype=np.float32)
+        >>> found = cluster(faces, threshold=0.7)
+        >>> [group.members for group in found.groups], found.ungrouped
+        ([(0, 2)], (1, 3))
+
+    References:
+        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
+        to Natural Language Processing Problems", TextGraphs 2006.
+    """
+    vectors = _checked(embeddings)
+    if not (_is_number(threshold) and 0.0 <= threshold <= 2.0):
+        raise InvalidArgumentError(f"threshold must be a number from 0 to 2, got {threshold!r}")
+    if isinstance(min_faces, bool) or not isinstance(min_faces, int) or min_faces < 1:
+        raise InvalidArgumentError(f"min_faces must be a whole number above 0, got {min_faces!r}")
+    labels = chinese_whispers(vectors, float(threshold))
+    by_label = np.argsort(labels, kind="stable")
+    ends = np.cumsum(np.bincount(labels))
+    groups: list[Group] = []
+    ungrouped: list[int] = []
+    for members in np.split(by_label, ends[:-1]):
+        if len(members) >= min_faces:
+            groups.append(_group(vectors, members))
+        else:
+            ungrouped += members.tolist()
+    groups.sort(key=lambda group: (-len(group), min(group.members)))
+    return Clustering(tuple(groups), tuple(sorted(ungrouped)), float(threshold))
+
+
+def linking_threshold(record: WeightsRecord) -> float:
+    """Returns the distance up to which faces are linked by default.
+
+    It is 0.95 times the threshold of the record's smallest false-accept rate: for weights with a
+    threshold for one pair of strangers in 10,000, about one pair in 50,000 is linked.
+
+    Args:
+        record: The record of the weights that made the embeddings.
+
+    Raises:
+        InvalidArgumentError: If the record has no thresholds.
+
+    Example:
+        >>> from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
+        >>> from facekit.clustering.groups import linking_threshold
+        >>> round(linking_threshold(REGISTRY[DEFAULT_WEIGHTS]), 3)
+        0.808
+    """
+    if not record.thresholds:
+        raise InvalidArgumentError(
+            f"the weights {record.name!r} have no thresholds; give clustering one: threshold=..."
+        )
+    return _SHARE_OF_STRICTEST * record.thresholds[min(record.thresholds)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _checked(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    vectors = np.asarray(embeddings, dtype=np.float32)
+    if vectors.ndim != 2:
+        raise InvalidArgumentError(f"embeddings must be (n, d), got shape {vectors.shape}")
+    norms = np.linalg.norm(vectors, axis=1)
+    wrong = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-3))  # also those that are no numbers
+    if len(wrong):
+        raise InvalidArgumentError(
+            f"embeddings must be of unit L2 norm, number {wrong[0]} has {norms[wrong[0]]:.4g}"
+        )
+    return vectors
+
+
+def _group(vectors: npt.NDArray[np.float32], members: npt.NDArray[np.int64]) -> Group:
+    own = vectors[members].astype(np.float64)
+    mean = own.mean(axis=0)
+    # Rounded, so that equal faces stay in their order.
+    order = np.argsort(-(own @ mean).round(6), kind="stable")
+    count = len(members)
+    # The mean squared distance between two different members follows from the mean vector.
+    within = max(0.0, 2.0 - 2.0 * float(mean @ mean)) * count / max(1, count - 1)
+    return Group(tuple(members[order].tolist()), math.sqrt(within))

@@ -1,0 +1,79 @@
+"""Downloads: tried again, checked, and whole or not there at all."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from facekit.io.safetensors_file import public_mode, sha256
+from facekit.utils.progress import byte_bar
+
+_LOGGER = logging.getLogger("facekit")
+_RETRIES = 3
+
+
+class RefusedError(OSError):
+    """The server answered that it will not give the file: asking again would change nothing."""
+
+
+def download(url: str, path: Path, checksum: str) -> Path:
+    """Downloads a file, unless it is there already, and checks it.
+
+    It arrives under a temporary name and gets its own only when it is whole and right. So two
+    processes that download at once end with one good file. A connection that breaks, and a file
+    that arrives damaged, are tried again. Proxies are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+    ``NO_PROXY``.
+
+    Args:
+        url: From where.
+        path: Under which name to keep it. Its folder is made.
+        checksum: The SHA-256 that it must have. A file of that name with another is replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: If the server cannot be reached or refuses, or the file cannot be written.
+        ValueError: If what arrives has another checksum every time.
+    """
+    import pooch
+
+    if path.is_file() and sha256(path) == checksum:
+        return path
+    _LOGGER.warning("Downloading %s to %s", url, path)
+    # Pooch would announce the same again, on standard error.
+    pooch.get_logger().setLevel(logging.WARNING)
+    fetcher = pooch.create(
+        path=path.parent,
+        base_url="",
+        registry={path.name: f"sha256:{checksum}"},
+        urls={path.name: url},
+        retry_if_failed=_RETRIES,
+    )
+    try:
+        fetcher.fetch(path.name, downloader=_deliver)
+    except _Refusal as refusal:
+        raise RefusedError(str(refusal)) from refusal
+    return path
+
+
+class _Refusal(Exception):  # noqa: N818
+    """Passes through pooch, which tries again after any ValueError or error of requests."""
+
+
+def _deliver(url: str, target: str, fetcher: Any) -> None:
+    import pooch
+    import requests
+
+    with byte_bar(f"Downloading {url.rpartition('/')[2]}") as bar:
+        try:
+            pooch.HTTPDownloader(progressbar=bar or False)(url, target, fetcher)
+        except requests.HTTPError as error:
+            status = 0 if error.response is None else error.response.status_code
+            # 408 and 429 ask to come back later; the other codes from 400 on are final.
+            if 400 <= status < 500 and status not in (408, 429):
+                raise _Refusal(str(error)) from error
+            raise
+    # The temporary file is its owner's alone; others may use FACEKIT_HOME, too.
+    Path(target).chmod(public_mode())

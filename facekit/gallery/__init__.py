@@ -1,0 +1,5 @@
+"""The gallery: who is enrolled, and where each embedding came from."""
+
+from facekit.gallery.gallery import Gallery
+
+__all__ = ["Gallery"]

@@ -1,0 +1,335 @@
+"""Batches to train with: so many people with so many photos each, or every face once."""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import InvalidArgumentError, TrainingDataError
+from facekit.training.data.augmentation import Augmentation
+from facekit.training.data.dataset import FaceDataset
+from facekit.training.data.plans import balanced_plan, count_batches, count_groups, shuffled_plan
+from facekit.training.engine.checks import check_whole
+
+Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
+"""Faces, uint8 ``(n, S, S, 3)``, and whose they are, int32 ``(n,)``."""
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+
+class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """What both kinds of batches share: a batch is a pure function of seed, epoch and index.
+
+    Made as :class:`facekit.training.BalancedBatches` or :class:`facekit.training.ShuffledBatches`.
+    Nothing but these three numbers is needed to go on in the middle of an epoch, threads may
+    make batches in any order, and a batch can be looked at again.
+
+    Args:
+        dataset: The faces.
+        seed: Draws everything, 0 or more.
+        epoch: The epoch to begin with, from 0.
+        augmentation: Alters the faces; ``None`` leaves them as they are.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
+        max_queue_size: How many batches are made ahead.
+
+    Attributes:
+        dataset: As given.
+        epoch: The epoch whose batches ``batches[index]`` are, from 0; may be set.
+
+    Raises:
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import FaceDataset, ShuffledBatches
+        >>> data = FaceDataset.from_arrays(np.zeros((5, 32, 32, 3), dtype=np.uint8), [None] * 5)
+        >>> one, other = (ShuffledBatches(data, batch_size=2, seed=7) for _ in range(2))
+        >>> one.rows(epoch=3, index=1).tolist() == other.rows(epoch=3, index=1).tolist()
+        True
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        *,
+        seed: int,
+        epoch: int,
+        augmentation: Augmentation | None,
+        workers: int,
+        max_queue_size: int,
+    ) -> None:
+        super().__init__(
+            workers=check_whole(workers, "workers", 1),
+            max_queue_size=check_whole(max_queue_size, "max_queue_size", 1),
+        )
+        self.dataset = dataset
+        self.seed = check_whole(seed, "seed", 0)
+        self.epoch = check_whole(epoch, "epoch", 0)
+        self.augmentation = augmentation
+        self._plan: tuple[int, list[Rows]] | None = None
+        self._lock = threading.Lock()
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batch(self.epoch, index)
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Makes one batch of one epoch; any number of threads may do so at once.
+
+        Args:
+            epoch: From 0.
+            index: From 0 to ``len(self) - 1``.
+
+        Returns:
+            Faces, uint8 ``(n, S, S, 3)``, and labels, int32 ``(n,)``.
+
+        Raises:
+            IndexError: If there is no batch of that index.
+            FileFormatError: If the data set's cache is gone or damaged.
+        """
+        rows = self.rows(epoch, index)
+        images = self.dataset.images(rows)
+        if self.augmentation is not None:
+            # From 1, because a 0 at the end makes no other seed: that is the one of the plan.
+            rng = np.random.default_rng((self.seed, epoch, index + 1))
+            images = self.augmentation(images, rng)
+        return images, self.dataset.labels[rows]
+
+    def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
+        """Says which faces of the data set make up a batch.
+
+        Args:
+            epoch: From 0.
+            index: From 0 to ``len(self) - 1``.
+
+        Returns:
+            The places of the faces in the data set, int64 ``(n,)``.
+
+        Raises:
+            IndexError: If there is no batch of that index.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
+        with self._lock:
+            if self._plan is None or self._plan[0] != epoch:
+                self._plan = (epoch, self._draw(np.random.default_rng((self.seed, epoch))))
+            return self._plan[1][index]
+
+    def read(self, start: int = 0) -> Iterator[Batch]:
+        """Yields the batches of the epoch in order, made ahead by ``workers`` threads.
+
+        Args:
+            start: The index of the first batch.
+
+        Yields:
+            Faces, uint8 ``(n, S, S, 3)``, and labels, int32 ``(n,)``, of each batch.
+        """
+        epoch = self.epoch
+        ahead: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(self.workers) as executor:
+            try:
+                for index in range(start, len(self)):
+                    ahead.append(executor.submit(self.batch, epoch, index))
+                    if len(ahead) > self.max_queue_size:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def on_epoch_end(self) -> None:
+        """Goes on to the next epoch.
+
+        Keras's ``fit`` calls it at the end of each epoch, and once before the first if it has to
+        build the model, so that it may begin with epoch 1. Set ``epoch`` in a callback's
+        ``on_epoch_begin`` where the number matters.
+        """
+        self.epoch += 1
+
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator) -> list[Rows]:
+        """Draws which faces make up each batch of an epoch."""
+
+
+class BalancedBatches(SeededBatches):
+    """Batches of P people with K photos each, for triplet losses.
+
+    In every batch every person has at least two different photos. In every epoch every photo of
+    the people used comes at least once. Exactly:
+
+    - A person's photos are shuffled and dealt into groups of K. The last group is filled up with
+      other photos of the person.
+    - A person with fewer than K photos, but two at least, is one group, in which photos repeat.
+      With augmentation the copies differ.
+    - A person with one photo gives no pair: the photo is left out, and listed in ``left_out``.
+    - Faces of unknown people are left out.
+    - The groups are dealt into as many batches as needed for every batch to have groups of P
+      different people. Where some people have many more photos than others, groups of the others
+      are drawn again to fill the batches.
+
+    Args:
+        dataset: The faces.
+        identities: P, the number of people in a batch, at least 2.
+        photos: K, the number of photos of each, at least 2.
+        seed: Draws everything.
+        epoch: The epoch to begin with, from 0.
+        augmentation: Alters the faces; ``None`` leaves them as they are.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
+        max_queue_size: How many batches are made ahead.
+
+    Attributes:
+        left_out: The names of the people with one photo only.
+
+    Raises:
+        TrainingDataError: If fewer than two people have two photos.
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import BalancedBatches, FaceDataset
+        >>> faces = np.zeros((7, 32, 32, 3), dtype=np.uint8)
+        >>> data = FaceDataset.from_arrays(faces, ["A", "A", "A", "A", "B", "B", "C"])
+        >>> batches = BalancedBatches(data, identities=2, photos=2)
+        >>> len(batches), batches.left_out
+        (2, ('C',))
+        >>> images, labels = batches[0]
+        >>> images.shape, sorted(labels.tolist())
+        ((4, 32, 32, 3), [0, 0, 1, 1])
+
+    References:
+        A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss for Person
+        Re-Identification", 2017, section 2 (batches of P × K).
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        *,
+        identities: int = 32,
+        photos: int = 4,
+        seed: int = 0,
+        epoch: int = 0,
+        augmentation: Augmentation | None = None,
+        workers: int = 2,
+        max_queue_size: int = 4,
+    ) -> None:
+        super().__init__(
+            dataset,
+            seed=seed,
+            epoch=epoch,
+            augmentation=augmentation,
+            workers=workers,
+            max_queue_size=max_queue_size,
+        )
+        self.identities = check_whole(identities, "identities", 2)
+        self.photos = check_whole(photos, "photos", 2)
+        photos_of = _photos_of_each(dataset)
+        self._photos_of = [rows for rows in photos_of if len(rows) > 1]
+        self.left_out = tuple(
+            name for name, rows in zip(dataset.identities, photos_of, strict=True) if len(rows) == 1
+        )
+        people = len(self._photos_of)
+        if people < 2:
+            raise TrainingDataError(
+                "triplets need two photos of each of two people at least; of the "
+                f"{len(dataset.identities)} people of the data set, {people} have two photos or "
+                "more. Add photos"
+            )
+        if identities > people:
+            raise InvalidArgumentError(
+                f"identities must be at most {people}, the number of people with two photos or "
+                f"more, got {identities}"
+            )
+        counts = np.array([len(rows) for rows in self._photos_of])
+        self._length = count_batches(count_groups(counts, photos), identities)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def summary(self) -> str:
+        """Returns in words what an epoch consists of, and what is left out."""
+        photos = sum(len(rows) for rows in self._photos_of)
+        text = (
+            f"an epoch: {photos:,} photos of {len(self._photos_of):,} people in "
+            f"{len(self):,} batches of {self.identities} people × {self.photos} photos"
+        )
+        unknown = int(np.count_nonzero(self.dataset.labels < 0))
+        if self.left_out:
+            text += f"; people left out for want of a second photo: {len(self.left_out):,}"
+        if unknown:
+            text += f"; photos left out, because the person is not known: {unknown:,}"
+        return text
+
+    def _draw(self, rng: np.random.Generator) -> list[Rows]:
+        return list(balanced_plan(self._photos_of, self.identities, self.photos, rng))
+
+
+class ShuffledBatches(SeededBatches):
+    """Batches in which every face comes once in every epoch, for distillation.
+
+    Args:
+        dataset: The faces, of known people or not.
+        batch_size: How many faces a batch has; the last one of an epoch may have fewer.
+        seed: Draws everything.
+        epoch: The epoch to begin with, from 0.
+        augmentation: Alters the faces; ``None`` leaves them as they are.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
+        max_queue_size: How many batches are made ahead.
+
+    Raises:
+        TrainingDataError: If the data set is empty.
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import FaceDataset, ShuffledBatches
+        >>> data = FaceDataset.from_arrays(np.zeros((5, 32, 32, 3), dtype=np.uint8), [None] * 5)
+        >>> [len(images) for images, _ in ShuffledBatches(data, batch_size=2).read()]
+        [2, 2, 1]
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        *,
+        batch_size: int = 128,
+        seed: int = 0,
+        epoch: int = 0,
+        augmentation: Augmentation | None = None,
+        workers: int = 2,
+        max_queue_size: int = 4,
+    ) -> None:
+        super().__init__(
+            dataset,
+            seed=seed,
+            epoch=epoch,
+            augmentation=augmentation,
+            workers=workers,
+            max_queue_size=max_queue_size,
+        )
+        self.batch_size = check_whole(batch_size, "batch_size", 1)
+        if not len(dataset):
+            raise TrainingDataError("the data set holds no faces")
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def _draw(self, rng: np.random.Generator) -> list[Rows]:
+        return shuffled_plan(len(self.dataset), self.batch_size, rng)
+
+
+def _photos_of_each(dataset: FaceDataset) -> list[Rows]:
+    """Returns for each person, in the order of ``identities``, the places of the photos."""
+    order = np.argsort(dataset.labels, kind="stable")
+    sorted_labels = dataset.labels[order]
+    starts = np.searchsorted(sorted_labels, np.arange(len(dataset.identities)))
+    # Unknown people, labeled -1, come before the first start.
+    return np.split(order, starts)[1:]

@@ -1,0 +1,126 @@
+"""How a training goes: what learns in which epoch, by which objective and at which rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from facekit.training.data.features import FeatureSet, run_network
+from facekit.training.engine.collapse import not_finite
+from facekit.training.engine.freezing import set_trainable
+from facekit.training.engine.precision import Precision, fresh_optimizer
+from facekit.training.engine.schedules import Schedule, learning_rate_factor, value_at
+from facekit.training.engine.step import Objective, TrainingStep
+from facekit.training.engine.validation import ValidationResult, validate
+
+_VALIDATION_BATCH = 128
+
+
+class Phase(NamedTuple):
+    """What holds during some epochs; a new phase begins when it changes.
+
+    Attributes:
+        trainable: Which layers learn. Where this changes, the optimizer begins anew.
+        objective: The name of what is minimized.
+    """
+
+    trainable: str
+    objective: str
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """How a training goes.
+
+    Args:
+        network: The whole network, in which layers are frozen.
+        trained: What the steps train: the network, or its head if the backbone's features are kept.
+        trainable: Which layers learn, by the epoch from which on.
+        objectives: What is minimized, by the epoch from which on.
+        make_objective: Makes an objective of its name.
+        freeze_batch_normalization: Whether batch normalizations never learn.
+        optimizer: Which optimizer.
+        learning_rates: Learning rates by the epoch from which on; ``None`` leaves the rate to the
+            optimizer.
+        schedule: How they go on.
+        warm_up_steps: Over how many steps they rise.
+        precision: In what the network computes.
+        micro_batch: How many faces go through the network at a time; ``None`` for all of a batch.
+        parts: How many parts a batch has.
+        held_out: Faces to validate on, or ``None``.
+
+    Attributes:
+        validation: The result of the last validation.
+    """
+
+    network: Any
+    trained: Any
+    trainable: Mapping[int, str]
+    objectives: Mapping[int, str]
+    make_objective: Callable[[str], Objective]
+    freeze_batch_normalization: bool
+    optimizer: Any
+    learning_rates: Mapping[int, float | None]
+    schedule: Schedule
+    warm_up_steps: int
+    precision: Precision
+    micro_batch: int | None = None
+    parts: int = 1
+    held_out: FeatureSet | Any = None
+    validation: ValidationResult | None = None
+
+    def phase(self, epoch: int) -> Phase:
+        """Returns the phase of an epoch."""
+        return Phase(value_at(self.trainable, epoch), value_at(self.objectives, epoch))
+
+    def new_optimizer(self, phase: Phase) -> Any:
+        """Freezes what does not learn, and returns an optimizer built for the rest."""
+        set_trainable(
+            self.network,
+            phase.trainable,
+            freeze_batch_normalization=self.freeze_batch_normalization,
+        )
+        return fresh_optimizer(
+            self.optimizer,
+            self.trained.trainable_variables,
+            precision=self.precision,
+            parts=self.parts,
+        )
+
+    def new_step(self, phase: Phase, optimizer: Any) -> TrainingStep:
+        """Returns the step of a phase."""
+        return TrainingStep(
+            self.trained,
+            self.make_objective(phase.objective),
+            optimizer,
+            micro_batch=self.micro_batch,
+            parts=self.parts,
+        )
+
+    def learning_rate(self, epoch: int, step: int, steps: int) -> float | None:
+        """Returns the learning rate of a step, or ``None`` to leave it to the optimizer."""
+        rate = value_at(self.learning_rates, epoch)
+        if rate is None:
+            return None
+        return rate * learning_rate_factor(
+            step, steps, schedule=self.schedule, warm_up_steps=self.warm_up_steps
+        )
+
+    def validate(self) -> dict[str, float]:
+        """Validates the network as it is; without faces to validate on it returns nothing.
+
+        Raises:
+            TrainingError: If its embeddings are not finite.
+        """
+        if self.held_out is None:
+            return {}
+        embeddings = run_network(
+            self.trained, self.held_out, batch_size=self.micro_batch or _VALIDATION_BATCH
+        )
+        if not np.isfinite(embeddings).all():
+            raise not_finite("the validation")
+        self.validation = validate(embeddings, self.held_out.labels)
+        return self.validation.to_row()

@@ -1,0 +1,214 @@
+"""The loop that every training runs: epochs, steps, checkpoints, reports, and when to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from facekit.errors import InvalidArgumentError, TrainingError
+from facekit.training.data.batches import SeededBatches
+from facekit.training.data.plan import Phase, Plan
+from facekit.training.engine.checkpoints import Checkpoint, Progress, Snapshot
+from facekit.training.engine.collapse import CollapseGuard
+from facekit.training.engine.history import History
+from facekit.training.engine.tensorboard import EventWriter
+from facekit.utils.progress import track
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+HISTORY_NAME = "history.csv"
+PLOT_NAME = "history.png"
+
+
+class TrainingLoop:
+    """Trains a network, and keeps everything in a folder from which it can go on.
+
+    Args:
+        batches: What is trained on.
+        plan: What is trained, and how.
+        guard: Stops a training that is lost.
+        folder: Where checkpoint and history are kept.
+        settings: What must be the same for a training to go on.
+        checkpoint_interval: Seconds between checkpoints; one is also kept after every epoch.
+        tensorboard: Whether to write events for TensorBoard into the folder, too.
+    """
+
+    def __init__(
+        self,
+        batches: SeededBatches,
+        plan: Plan,
+        guard: CollapseGuard,
+        *,
+        folder: Path,
+        settings: dict[str, Any],
+        checkpoint_interval: float = 60.0,
+        tensorboard: bool = False,
+    ) -> None:
+        self._batches = batches
+        self._plan = plan
+        self._guard = guard
+        self._folder = folder
+        self._settings = settings
+        self._checkpoint_interval = checkpoint_interval
+        self._events = EventWriter(folder / "tensorboard") if tensorboard else None
+        self._path = folder / CHECKPOINT_NAME
+        self._unconfirmed: Snapshot | None = None
+        self._snapshot_at = 0.0
+
+    def run(
+        self,
+        epochs: int,
+        *,
+        resume: bool,
+        progress: bool = True,
+        on_epoch_end: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> History:
+        """Trains up to an epoch.
+
+        Args:
+            epochs: How many epochs there are in all, those before a resumption included.
+            resume: Whether to go on from the folder's checkpoint, if there is one.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+            on_epoch_end: Called with the row of the history after every epoch.
+
+        Returns:
+            The history.
+
+        Raises:
+            InvalidArgumentError: If the folder holds a training and ``resume`` is false, or one
+                with other settings.
+            TrainingError: If the loss becomes NaN.
+            CollapseError: If the embeddings collapse. The last good checkpoint is kept, and the
+                network has its weights again.
+            FileFormatError: If the checkpoint is damaged, or something cannot be written.
+        """
+        state = self._start(resume)
+        try:
+            while state.epoch < epochs:
+                self._train_epoch(state, epochs, progress=progress)
+                self._finish_epoch(state, epochs, on_epoch_end)
+            self._confirm()
+        except TrainingError as error:
+            kept = Checkpoint(self._path)
+            kept.restore_network(self._plan.trained)
+            at = f"epoch {kept.progress.epoch + 1}, step {kept.progress.step}"
+            raise type(error)(
+                f"{error}. The last good checkpoint is kept: {self._path} ({at})"
+            ) from error
+        finally:
+            if self._events is not None:
+                self._events.close()
+        return History(state.rows)
+
+    def _start(self, resume: bool) -> Progress:
+        if self._path.exists() and not resume:
+            raise InvalidArgumentError(
+                f"folder {self._folder} holds a training already; go on with resume=True, or give "
+                "another folder"
+            )
+        if not self._path.exists():
+            state = Progress()
+            self._begin_phase(self._plan.phase(0))
+            measured = self._plan.validate()
+            if measured:
+                self._add_row(state, {"epoch": 0, **measured})
+            self._take_snapshot(state)
+            self._confirm()
+            return state
+        checkpoint = Checkpoint(self._path)
+        self._check_settings(checkpoint.settings)
+        state = checkpoint.progress
+        self._begin_phase(self._plan.phase(state.trained_epoch))
+        checkpoint.restore_network(self._plan.trained)
+        checkpoint.restore_optimizer(self._optimizer)
+        return state
+
+    def _check_settings(self, found: Mapping[str, Any]) -> None:
+        differing = sorted(
+            name
+            for name in {*found, *self._settings}
+            if found.get(name) != self._settings.get(name)
+        )
+        if differing:
+            name = differing[0]
+            raise InvalidArgumentError(
+                f"{self._path} was made with other settings, so it cannot be resumed: "
+                f"{', '.join(differing)} (for instance {name}={found.get(name)!r}, now "
+                f"{self._settings.get(name)!r})"
+            )
+
+    def _begin_phase(self, phase: Phase, before: Phase | None = None) -> None:
+        if before is None or before.trainable != phase.trainable:
+            self._optimizer = self._plan.new_optimizer(phase)
+        self._step = self._plan.new_step(phase, self._optimizer)
+
+    def _train_epoch(self, state: Progress, epochs: int, *, progress: bool) -> None:
+        before, phase = self._plan.phase(state.trained_epoch), self._plan.phase(state.epoch)
+        if before != phase:
+            self._begin_phase(phase, before)
+        state.trained_epoch = state.epoch
+        self._batches.epoch = state.epoch
+        count = len(self._batches)
+        self._snapshot_at = time.monotonic()
+        title = f"Epoch {state.epoch + 1}/{epochs}"
+        remaining = self._batches.read(state.batch)
+        for x, y in track(remaining, title, total=count - state.batch, shown=progress):
+            rate = self._plan.learning_rate(state.epoch, state.step, epochs * count)
+            if rate is not None:
+                self._optimizer.learning_rate = rate
+            measured = self._step(x, y)
+            state.step += 1
+            state.batch += 1
+            self._guard.check(measured, f"epoch {state.epoch + 1}, step {state.step}")
+            self._confirm()
+            for name, value in measured.items():
+                state.sums[name] = state.sums.get(name, 0.0) + value
+            due = time.monotonic() - self._snapshot_at >= self._checkpoint_interval
+            if due and state.batch < count:
+                self._take_snapshot(state)
+
+    def _finish_epoch(
+        self,
+        state: Progress,
+        epochs: int,
+        on_epoch_end: Callable[[Mapping[str, float]], None] | None,
+    ) -> None:
+        if state.epoch + 1 == epochs:
+            # As Keras' own fit does: an optimizer that averages the weights gives the average.
+            self._optimizer.finalize_variable_values(self._plan.trained.trainable_variables)
+        row = {
+            "epoch": state.epoch + 1,
+            **{name: total / state.batch for name, total in state.sums.items()},
+            "learning_rate": float(self._optimizer.learning_rate),
+            **self._plan.validate(),
+        }
+        state.epoch, state.batch, state.sums = state.epoch + 1, 0, {}
+        self._add_row(state, row)
+        self._take_snapshot(state)
+        if on_epoch_end is not None:
+            on_epoch_end(row)
+
+    def _add_row(self, state: Progress, row: dict[str, float]) -> None:
+        state.rows.append(row)
+        history = History(state.rows)
+        history.to_csv(self._folder / HISTORY_NAME)
+        history.plot(self._folder / PLOT_NAME)
+        if self._events is not None:
+            self._events.write(row)
+
+    def _take_snapshot(self, state: Progress) -> None:
+        self._unconfirmed = Snapshot(
+            state, self._settings, network=self._plan.trained, optimizer=self._optimizer
+        )
+        self._snapshot_at = time.monotonic()
+
+    def _confirm(self) -> None:
+        """Writes the last snapshot, if what was seen since gives no ground for suspicion.
+
+        What a step measures is how the network was before it. One bad step can ruin everything, and
+        only the next one shows it. So a snapshot replaces the last good checkpoint a step later.
+        """
+        if self._unconfirmed is not None and not self._guard.suspicious:
+            self._unconfirmed.write(self._path)
+        self._unconfirmed = None
