@@ -125,7 +125,7 @@ def openvino_mosaic() -> Callable[[Levels, Sequence[Level]], object]:
             mosaic.draw_tile(tile, levels, pixels, hidden)
             return mosaic.read_tile(tile, network.run()[0], 0.4)
 
-        return list(workers.map(one, mosaic.plan_mosaic(plan)))
+        return list(workers.map(one, mosaic.plan_tiles(plan)))
 
     return run
 

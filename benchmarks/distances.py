@@ -3,7 +3,8 @@
     python benchmarks/distances.py pool/ --cache cache/
 
 embeds the labeled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
-table as the registry of weights holds it. People with photos nearer than ``--wrong-label`` are taken for one person under two labels.
+table as the registry of weights holds it. People with photos nearer than ``--wrong-label``
+are taken for one person under two labels.
 """
 
 from __future__ import annotations

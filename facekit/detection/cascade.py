@@ -37,7 +37,7 @@ from facekit.detection.tiling import (
     Windows,
     by_level,
     draw_tile,
-    plan_mosaic,
+    plan_tiles,
     read_tile,
 )
 from facekit.io.images import RGBImage
@@ -121,7 +121,7 @@ class Cascade:
         levels = [level for plan in plans for level in plan]
         drawn = self._draw(pictures, plans)
         least = _log_odds(settings.thresholds[0])
-        found = self._each(lambda tile: self._search(tile, drawn, least), plan_mosaic(levels))
+        found = self._each(lambda tile: self._search(tile, drawn, least), plan_tiles(levels))
         proposals = [
             _proposals(level, windows)
             for level, windows in zip(levels, by_level(found, len(levels)), strict=True)

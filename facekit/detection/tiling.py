@@ -62,7 +62,7 @@ class Windows(NamedTuple):
 Tile: TypeAlias = list[Piece]
 
 
-def plan_mosaic(levels: Sequence[Level]) -> list[Tile]:
+def plan_tiles(levels: Sequence[Level]) -> list[Tile]:
     """Lays out levels on as few tiles as a simple rule finds: the largest piece first.
 
     Args:
@@ -72,9 +72,9 @@ def plan_mosaic(levels: Sequence[Level]) -> list[Tile]:
         The pieces on each tile. Every window of every level lies in exactly one of them.
 
     Example:
-        >>> from facekit.detection.tiling import plan_mosaic
+        >>> from facekit.detection.tiling import plan_tiles
         >>> from facekit.detection.pyramid import Level
-        >>> plan_mosaic([Level(0.6, 30, 40)])
+        >>> plan_tiles([Level(0.6, 30, 40)])
         [[Piece(level=0, top=0, left=0, height=30, width=40, y=0, x=0)]]
     """
     pieces = [

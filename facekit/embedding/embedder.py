@@ -38,7 +38,8 @@ class Embedder:
 
     Args:
         weights: A name from :data:`facekit.embedding.weights.registry.REGISTRY`, the path of a
-            file (one of the published ones, or one that :meth:`save` wrote), or ``None`` for random weights.
+            file (one of the published ones, or one that :meth:`save` wrote), or ``None`` for random
+            weights.
         architecture: The network to build for ``weights=None``; otherwise the weights decide.
         batch_size: How many faces run through the network at a time. More is faster up to about
             32 and needs more memory, some 5 MB a face for the full networks.

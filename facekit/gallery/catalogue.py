@@ -411,3 +411,17 @@ def _checksum(*values: object, vector: npt.NDArray[np.float32] | None = None) ->
     if vector is not None:
         checksum = zlib.crc32(np.ascontiguousarray(vector, dtype="<f4").data, checksum)
     return checksum
+
+
+def checked_sources(photos: Sequence[str | PhotoSource]) -> list[PhotoSource]:
+    """Returns the sources of photos, those given as a text among them.
+
+    Raises:
+        InvalidArgumentError: If one is neither a text nor a :class:`PhotoSource`.
+    """
+    wrong = [photo for photo in photos if not isinstance(photo, str | PhotoSource)]
+    if wrong:
+        raise InvalidArgumentError(
+            f"a photo's source must be a text or a PhotoSource, got {wrong[0]!r:.80}"
+        )
+    return [PhotoSource(photo) if isinstance(photo, str) else photo for photo in photos]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, InvalidArgumentError
-from facekit.gallery.catalogue import Catalogue, EnrolledPhoto, PhotoSource
+from facekit.gallery.catalogue import Catalogue, EnrolledPhoto, PhotoSource, checked_sources
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_photos
 from facekit.gallery.store import Store
@@ -21,7 +21,6 @@ from facekit.utils.validation import (
     check_name,
     check_positive,
     checked_embeddings,
-    checked_sources,
     checked_values,
 )
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
-from facekit.gallery.catalogue import PhotoSource
 
 UNIT_NORM_TOLERANCE = 1e-2
 """By how much the norm of an embedding may differ from 1."""
@@ -71,17 +70,3 @@ def checked_embeddings(embeddings: npt.ArrayLike, size: int, what: str) -> npt.N
             "sklearn.preprocessing.normalize"
         )
     return rows
-
-
-def checked_sources(photos: Sequence[str | PhotoSource]) -> list[PhotoSource]:
-    """Returns the sources of photos, those given as a text among them.
-
-    Raises:
-        InvalidArgumentError: If one is neither a text nor a :class:`PhotoSource`.
-    """
-    wrong = [photo for photo in photos if not isinstance(photo, str | PhotoSource)]
-    if wrong:
-        raise InvalidArgumentError(
-            f"a photo's source must be a text or a PhotoSource, got {wrong[0]!r:.80}"
-        )
-    return [PhotoSource(photo) if isinstance(photo, str) else photo for photo in photos]

@@ -1,4 +1,4 @@
-"""Laws of the mosaic: every window of every level lies on one tile, once, whole."""
+"""Laws of the tiles: every window of every level lies on one tile, once, whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facekit.detection.tiling import (
     Piece,
     by_level,
     draw_tile,
-    plan_mosaic,
+    plan_tiles,
     read_tile,
 )
 
@@ -35,7 +35,7 @@ def windows(piece: Piece) -> set[tuple[int, int, int]]:
 
 @given(levels)
 def test_every_window_lies_in_one_piece(levels: list[Level]) -> None:
-    held = Counter(w for tile in plan_mosaic(levels) for piece in tile for w in windows(piece))
+    held = Counter(w for tile in plan_tiles(levels) for piece in tile for w in windows(piece))
     expected = {
         (index, y, x)
         for index, level in enumerate(levels)
@@ -47,7 +47,7 @@ def test_every_window_lies_in_one_piece(levels: list[Level]) -> None:
 
 @given(levels)
 def test_pieces_begin_in_step_lie_inside_their_level_and_do_not_meet(levels: list[Level]) -> None:
-    for tile in plan_mosaic(levels):
+    for tile in plan_tiles(levels):
         taken = np.zeros((TILE_HEIGHT, TILE_WIDTH), dtype=int)
         for piece in tile:
             assert piece.y % 2 == piece.x % 2 == piece.top % 2 == piece.left % 2 == 0
@@ -60,7 +60,7 @@ def test_pieces_begin_in_step_lie_inside_their_level_and_do_not_meet(levels: lis
 
 
 def test_no_level_needs_no_tile() -> None:
-    assert plan_mosaic([]) == []
+    assert plan_tiles([]) == []
     assert by_level([], 0) == []
 
 
@@ -74,7 +74,7 @@ def test_windows_are_found_where_they_are(levels: list[Level], seed: int) -> Non
     pixels = np.zeros((1, TILE_HEIGHT, TILE_WIDTH, 3), np.float32)
     hidden = np.zeros((1, 1, TILE_HEIGHT - 2, TILE_WIDTH - 2), np.float32)
     parts = []
-    for tile in plan_mosaic(levels):
+    for tile in plan_tiles(levels):
         draw_tile(tile, pictures, pixels, hidden)
         answer = np.zeros((1, 5, TILE_HEIGHT // 2 - 5, TILE_WIDTH // 2 - 5), np.float32)
         answer[0, :] = pixels[0, : TILE_HEIGHT - 10 : 2, : TILE_WIDTH - 10 : 2, 0]
@@ -92,7 +92,7 @@ def test_windows_are_found_where_they_are(levels: list[Level], seed: int) -> Non
 def test_only_the_row_and_column_after_an_odd_side_are_hidden(height: int, width: int) -> None:
     pixels = np.zeros((1, TILE_HEIGHT, TILE_WIDTH, 3), np.float32)
     hidden = np.ones((1, 1, TILE_HEIGHT - 2, TILE_WIDTH - 2), np.float32)
-    (tile,) = plan_mosaic([Level(1.0, height, width)])
+    (tile,) = plan_tiles([Level(1.0, height, width)])
     draw_tile(tile, [np.zeros((height, width, 3), np.float32)], pixels, hidden)
     rows, columns = np.nonzero(hidden[0, 0])
     expected = {(height - 2, x) for x in range(width) if height % 2}

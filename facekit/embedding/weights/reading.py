@@ -21,7 +21,8 @@ def read_weights(weights: str | os.PathLike[str]) -> tuple[WeightsRecord, LayerW
 
     Args:
         weights: A name from :data:`facekit.embedding.weights.registry.REGISTRY`; or the path of a
-            published file, of one that :meth:`facekit.Embedder.save` wrote, or of a folder with one of them.
+            published file, of one that :meth:`facekit.Embedder.save` wrote, or of a folder with one
+            of them.
 
     Returns:
         What is known about them, and the weights of the folded network.
