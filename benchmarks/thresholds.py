@@ -52,8 +52,7 @@ def main() -> None:
         threshold = float(np.quantile(distances[~same], rate))
         accepted = float((distances[same] <= threshold).mean())
         print(
-            f"false-accept rate {rate:g}: threshold {threshold:.3f}, "
-            f"true-accept rate {accepted:.3f}"
+            f"false-match rate {rate:g}: threshold {threshold:.3f}, true-accept rate {accepted:.3f}"
         )
 
 

@@ -12,7 +12,7 @@ _RATES = (3e-05, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0
 FACENET_VGGFACE2 = DistanceTable(
     photos=(1, 2, 4, 8, 16),
     rates=_RATES,
-    strangers={
+    impostors={
         "nearest": (
             (
                 0.8167,
@@ -168,7 +168,7 @@ FACENET_VGGFACE2 = DistanceTable(
             ),
         ),
     },
-    same={
+    genuine={
         "nearest": (
             (
                 0.3876,
@@ -335,7 +335,7 @@ FACEKIT_SMALL = DistanceTable(
         2,
     ),
     rates=_RATES,
-    strangers={
+    impostors={
         "nearest": (
             (
                 0.7659,
@@ -401,7 +401,7 @@ FACEKIT_SMALL = DistanceTable(
             ),
         ),
     },
-    same={
+    genuine={
         "nearest": (
             (
                 0.2364,
