@@ -576,7 +576,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.threshold is not None and not (
             isinstance(self.threshold, str) and self.threshold == "auto"
         ):
-            number(self.threshold, 'threshold, if not "auto" or None,', 0, 2)
+            number(self.threshold, "threshold", 0, 2)
         if self.distances is not None and not isinstance(self.distances, DistanceTable):
             raise InvalidArgumentError(
                 f"distances must be a DistanceTable such as embedder.record.distances, got "
