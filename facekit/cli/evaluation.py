@@ -103,8 +103,8 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
         ("equal error rate", [f"{r.eer:.2%}" for r in reports]),
     ]
     lines += [
-        (f"TAR at FAR {rate * 100:g} %", [f"{r.tar_at_far[rate]:.2%}" for r in reports])
-        for rate in first.report.tar_at_far
+        (f"TAR at FMR {rate * 100:g} %", [f"{r.tar_at_fmr[rate]:.2%}" for r in reports])
+        for rate in first.report.tar_at_fmr
     ]
     for label, values in lines:
         table.add_row(label, *values)
