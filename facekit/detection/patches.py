@@ -12,7 +12,6 @@ from facekit.detection.boxes import Boxes
 from facekit.detection.networks import MEAN_PIXEL
 from facekit.io.images import RGBImage
 
-
 Source: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.uint32]
 """What windows are cut out of: the pixels as float32 ``(height, width, 3)``, or :func:`packed`."""
 
@@ -37,7 +36,7 @@ def patch_source(picture: RGBImage, pixels: npt.NDArray[Any]) -> Source:
 
 
 def packed(picture: RGBImage) -> npt.NDArray[np.uint32]:
-    """Returns a picture with each pixel as one number ``(height, width)``, fetched by one look-up."""
+    """Returns a picture as ``(height, width)``: one look-up fetches a pixel."""
     four = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
     return np.asarray(four).view(np.uint32)[..., 0]
 
@@ -106,7 +105,7 @@ def _interpolated(
         numbers = flat.take(rows[:, :, None] * width + columns, mode="clip")
         return numbers.view(np.uint8).reshape(*numbers.shape, 4).astype(np.float32)
 
-    def between(rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+    def between(rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         start, mixed = fetched(rows, left), fetched(rows, right)
         mixed -= start
         mixed *= across.astype(np.float32)

@@ -231,12 +231,14 @@ def by_level(parts: Sequence[Windows], levels: int) -> list[Windows]:
 
 
 def _chosen(windows: Windows, indices: npt.NDArray[np.intp]) -> Windows:
-    return Windows(*(array[indices] for array in windows))
+    level, top, left, offsets, scores = windows
+    return Windows(level[indices], top[indices], left[indices], offsets[indices], scores[indices])
 
 
 def joined(parts: Sequence[Windows]) -> Windows:
     """Returns the windows of several parts, one after the other; at least one part is needed."""
-    return Windows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    level, top, left, offsets, scores = zip(*parts, strict=True)
+    return Windows(*map(np.concatenate, (level, top, left, offsets, scores)))
 
 
 def _parts(length: int, longest: int) -> list[tuple[int, int]]:

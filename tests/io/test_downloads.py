@@ -16,9 +16,9 @@ from local_server import send, serving
 
 from facekit import WeightsNotFoundError
 from facekit.embedding import Architecture, WeightsRecord
-from facekit.io.downloads import RefusedError, download
 from facekit.embedding.weights.registry import WeightsFile
 from facekit.embedding.weights.retrieval import fetch, locate
+from facekit.io.downloads import RefusedError, download
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
