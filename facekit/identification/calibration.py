@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -226,22 +227,21 @@ def _nearest(
 class _Foretold:
     """The share of strangers within a distance of a gallery, as the table has it."""
 
-    def __init__(
-        self, table: DistanceTable, measure: Measure, counts: IntArray, people: float | None = None
-    ) -> None:
+    def __init__(self, table: DistanceTable, measure: Measure, counts: IntArray) -> None:
         self.table, self.measure, self.counts = table, measure, counts[counts > 0]
         # Of each person the chance of being missed is 1 − rate(distance), and all must miss.
         missed = np.zeros_like(_GRID)
         for photos, number in zip(*np.unique(self.counts, return_counts=True), strict=True):
             share = np.minimum(table.false_match_rate(measure, int(photos), _GRID), 1.0 - 1e-12)
             missed -= number * np.log1p(-share)
-        if people is not None:
-            missed *= people / len(self.counts)
         self._missed = np.log(np.maximum(missed, 1e-300))
 
     def without_one(self) -> _Foretold:
         """Returns what a photo meets whose own person does not count."""
-        return _Foretold(self.table, self.measure, self.counts, len(self.counts) - 1.0)
+        people = len(self.counts)
+        fewer = copy.copy(self)
+        fewer._missed = self._missed + math.log(max(people - 1.0, 1e-9) / people)
+        return fewer
 
     def distance(self, rate: float | FloatArray) -> Any:
         """Returns the distance within which that share of strangers finds a person."""
@@ -306,7 +306,9 @@ def _platt(foretold: _Foretold, shift: float, prior: float) -> tuple[float, floa
         gradient = X.T @ (weights * (probability - known)) + penalty * found
         curvature = weights * np.maximum(probability * (1.0 - probability), 1e-12)
         step = np.linalg.solve((X.T * curvature) @ X + np.diag(penalty), gradient)
-        found = found - step * min(1.0, 10.0 / max(np.abs(step).max(), 1e-9))  # no leap beyond what it sees
+        found = found - step * min(
+            1.0, 10.0 / max(np.abs(step).max(), 1e-9)
+        )  # no leap beyond what it sees
         if np.abs(step).max() < 1e-9:
             break
     return max(0.0, float(found[0])), float(found[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from facekit.embedding.weights.distances import DistanceTable
-from facekit.errors import InvalidArgumentError
+from facekit.errors import CalibrationWarning, InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray, IntArray
 from facekit.identification.answers import Explanation, Identification
@@ -112,6 +113,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 embedding is not of unit norm while there is a threshold, or the threshold cannot be
                 calibrated.
             ValueError: If X or y cannot be used, as scikit-learn's estimators say it.
+
+        Warns:
+            CalibrationWarning: If the people resemble each other so much that strangers like them
+                will get a name more often than ``fpir`` says.
         """
         return self._fit(X, y, None)
 
@@ -143,7 +148,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             check_classification_targets(names)
         self._check_unit_norm(embeddings)
         classes, labels = np.unique(names, return_inverse=True)
-        return self.fit_enrolled(Enrolled(embeddings, labels, classes), learned=learned)
+        self.fit_enrolled(Enrolled(embeddings, labels, classes), learned=learned)
+        if self.calibration_ is not None and self.calibration_.doubt:
+            warnings.warn(self.calibration_.doubt, CalibrationWarning, stacklevel=3)
+        return self
 
     def learned(self) -> dict[str, npt.NDArray[Any]]:
         """Returns what :meth:`fit` learned beside the embeddings and names, for :meth:`restore`."""
