@@ -7,12 +7,12 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli.common import DONE, add_command, add_json, count
 from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner
@@ -312,8 +312,7 @@ def _fit_arguments(options: argparse.Namespace, settings: Mapping[str, Any]) -> 
     report = _print_json if options.json else _print_row
     callbacks = [LambdaCallback(on_epoch_end=report)]
     if settings.get("tensorboard"):
-        if find_spec("tensorboard") is None:
-            raise InvalidArgumentError("--tensorboard needs a package: pip install tensorboard")
+        import_extra("tensorboard")
         callbacks.append(TensorBoard(str(Path(settings["folder"]) / "tensorboard")))
     return {
         "epochs": settings["epochs"],
@@ -333,7 +332,7 @@ def _print_row(epoch: int, row: Mapping[str, float]) -> None:
         for name, label in (
             ("active", "active triplets"),
             ("cosine_similarity", "cosine similarity"),
-            ("validation_tar", "TAR at FAR 1 %"),
+            ("validation_tar", "TAR at FMR 1 %"),
             ("validation_eer", "EER"),
             ("validation_recall", "recall@1"),
         )

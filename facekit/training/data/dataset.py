@@ -16,13 +16,13 @@ from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.enrollment import Candidate
 from facekit.errors import InvalidArgumentError, TrainingDataError
-from facekit.io.safetensors_file import home
 from facekit.training.data.archives import read_index
 from facekit.training.data.augmentation import check_faces
 from facekit.training.data.collection import Gathered, gather
 from facekit.training.data.face_cache import FaceCache
 from facekit.training.data.photos import folder_candidates, manifest_candidates, read_photos
 from facekit.training.engine.report import DatasetReport, FaceOutcome
+from facekit.utils.home import home
 from facekit.utils.validation import identity, number, whole
 
 # A photo takes tenths of a second to search for faces; a face found before is aligned at once.
@@ -349,7 +349,10 @@ class FaceDataset:
             InvalidArgumentError: If the shapes or types do not fit.
         """
         images = check_faces(images)
-        people = [identity(name, "an identity") if name is not None else "" for name in identities]
+        people = [
+            "" if name is None or name == "" else identity(name, "an identity")
+            for name in identities
+        ]
         keys = [str(number) for number in range(len(images))] if keys is None else keys
         if not len(images) == len(people) == len(keys):
             raise InvalidArgumentError(
