@@ -10,8 +10,7 @@ interrupted goes on when the same line is typed again::
     python train_triplet_head.py FACES FOLDER
 
 FACES is a folder with one folder of photos a person, or one with an index.csv of faces that were
-found before; FOLDER is where
-the training is kept.
+found before; FOLDER is where the training is kept.
 
 Without arguments it trains for seconds, with 200 people of a pool of faces, if ``FACEKIT_DATA``
 names a folder with ``pool`` in it (see :doc:`/contributing`), else with people who do not exist.

@@ -122,7 +122,11 @@ class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Makes a loss from what ``get_config`` returned."""
+        """Returns the loss of a configuration.
+
+        Args:
+            config: What ``get_config`` returned.
+        """
         objects = {
             name: keras.saving.deserialize_keras_object(config[name])
             for name in cls._choices
