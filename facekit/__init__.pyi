@@ -7,6 +7,7 @@ from facekit.embedding import Architecture as Architecture
 from facekit.embedding import Embedder as Embedder
 from facekit.enrollment import EnrollmentReport as EnrollmentReport
 from facekit.errors import BatchError as BatchError
+from facekit.errors import CalibrationWarning as CalibrationWarning
 from facekit.errors import CollapseError as CollapseError
 from facekit.errors import EnrollmentError as EnrollmentError
 from facekit.errors import EnrollmentWarning as EnrollmentWarning
@@ -15,6 +16,7 @@ from facekit.errors import FacekitWarning as FacekitWarning
 from facekit.errors import FileFormatError as FileFormatError
 from facekit.errors import GalleryBusyError as GalleryBusyError
 from facekit.errors import ImageError as ImageError
+from facekit.errors import ImageWarning as ImageWarning
 from facekit.errors import InvalidArgumentError as InvalidArgumentError
 from facekit.errors import MissingExtraError as MissingExtraError
 from facekit.errors import NoFaceError as NoFaceError

@@ -108,8 +108,16 @@ class FacekitWarning(UserWarning):
     """Base of every warning that facekit issues."""
 
 
+class ImageWarning(FacekitWarning):
+    """An image was used although part of its file is damaged; the message names the file."""
+
+
 class EnrollmentWarning(FacekitWarning):
     """Some of the photos given were left out or need a look; the message names them."""
+
+
+class CalibrationWarning(FacekitWarning):
+    """The enrolled people resemble each other more than the weights' table foretells."""
 
 
 class RandomWeightsWarning(FacekitWarning):
