@@ -24,49 +24,6 @@ from facekit.utils.progress import track
 PhotoArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
 """A folder, with the folders inside it, or photos as :func:`facekit.load_image` reads them."""
 
-# Faces of so many are embedded together; their pictures are not kept.
-_FACES_AT_A_TIME = 64
-
-
-@dataclass(frozen=True)
-class FoundFace:
-    """One face of an archive.
-
-    Args:
-        source: What its photo is called: the path, or its place among the photos given.
-        face: Where it is in the photo.
-        quality: How good its picture is, or ``None`` if no gate looked at it.
-        embedding: float32 ``(d,)``, of unit L2 norm.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import Face, Keypoints
-        >>> from facekit.clustering.albums import FoundFace
-        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
-        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
-        >>> found = FoundFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
-        >>> found.to_dict()["image"], found.to_dict()["problems"]
-        ('party.jpg', [])
-    """
-
-    source: str
-    face: Face
-    quality: FaceQuality | None
-    embedding: npt.NDArray[np.float32] = field(repr=False, compare=False)
-
-    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
-        """Returns the face, its photo and its problems as plain Python values.
-
-        Args:
-            rounded: As in :meth:`facekit.Face.to_dict`.
-
-        Returns:
-            The dictionary of the face, with ``image`` and ``problems`` beside it.
-        """
-        problems = [] if self.quality is None else list(self.quality.problems)
-        return {"image": self.source, **self.face.to_dict(rounded=rounded), "problems": problems}
-
-
 @dataclass(frozen=True)
 class PersonGroup:
     """Faces of an archive that seem to show one person.
@@ -79,16 +36,17 @@ class PersonGroup:
     Example:
         >>> import numpy as np
         >>> from facekit import Face, Keypoints
-        >>> from facekit.clustering.albums import FoundFace, PersonGroup
+        >>> from facekit.clustering.albums import PersonGroup
+        >>> from facekit.pipeline import EmbeddedFace
         >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
         >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
-        >>> found = FoundFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
+        >>> found = EmbeddedFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
         >>> group = PersonGroup((found, found), spread=0.0, weights="example@1")
         >>> len(group), group.representative.source, group.embeddings.shape
         (2, 'party.jpg', (2, 2))
     """
 
-    faces: tuple[FoundFace, ...]
+    faces: tuple[EmbeddedFace, ...]
     spread: float
     weights: str
 
@@ -96,14 +54,14 @@ class PersonGroup:
         return len(self.faces)
 
     @property
-    def representative(self) -> FoundFace:
+    def representative(self) -> EmbeddedFace:
         """The most typical face."""
         return self.faces[0]
 
     @property
     def embeddings(self) -> npt.NDArray[np.float32]:
         """The embeddings of the faces, float32 ``(n, d)``."""
-        return np.stack([face.embedding for face in self.faces])
+        return np.stack([face.unit for face in self.faces])
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -117,7 +75,7 @@ class PersonGroup:
             rounded: As in :meth:`facekit.Face.to_dict`.
 
         Returns:
-            The spread, and the faces as :meth:`FoundFace.to_dict` gives them.
+            The spread, and the faces as :meth:`EmbeddedFace.to_dict` gives them.
         """
         return {
             "spread": self.spread,
@@ -148,8 +106,8 @@ class ArchiveClustering:
     """
 
     groups: tuple[PersonGroup, ...]
-    ungrouped: tuple[FoundFace, ...]
-    poor: tuple[FoundFace, ...]
+    ungrouped: tuple[EmbeddedFace, ...]
+    poor: tuple[EmbeddedFace, ...]
     photos: int
     errors: tuple[ImageError, ...]
     threshold: float
@@ -287,40 +245,3 @@ def list_archive(folder: Path) -> list[Path]:
     if not found:
         raise ImageError(f"{folder}: the folder and those inside it hold no pictures")
     return found
-
-
-class _Reading:
-    """Turns detected images into faces, and counts what was read and what was not."""
-
-    def __init__(self, aligner: Aligner, embedder: Embedder, quality: QualityGate | None) -> None:
-        self.aligner, self.embedder, self.quality = aligner, embedder, quality
-        self.photos = 0
-        self.errors: list[ImageError] = []
-
-    def faces(self, images: Iterable[DetectedImage]) -> Iterator[FoundFace]:
-        waiting: list[tuple[str, Face, FaceQuality | None]] = []
-        aligned: list[npt.NDArray[np.uint8]] = []
-        for image in images:
-            if image.error is not None or image.image is None:
-                self.errors += [image.error] if image.error is not None else []
-                continue
-            self.photos += 1
-            aligned += list(self.aligner.align(image.image, image.faces))
-            for face in image.faces:
-                gate = self.quality
-                quality = None if gate is None else gate.assess(image.image, face)
-                waiting.append((image.source, face, quality))
-            if len(waiting) >= _FACES_AT_A_TIME:
-                yield from self._embedded(waiting, aligned)
-                waiting, aligned = [], []
-        if waiting:
-            yield from self._embedded(waiting, aligned)
-
-    def _embedded(
-        self,
-        waiting: list[tuple[str, Face, FaceQuality | None]],
-        aligned: list[npt.NDArray[np.uint8]],
-    ) -> Iterator[FoundFace]:
-        embeddings = self.embedder.embed(np.stack(aligned))
-        for (source, face, quality), embedding in zip(waiting, embeddings, strict=True):
-            yield FoundFace(source, face, quality, embedding)

@@ -6,8 +6,9 @@ import functools
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -85,10 +86,7 @@ class Cascade:
         self._output = Network(output_network(_OUTPUT_AT_ONCE), threads)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="facekit-detection")
         self._threads = threads
-
-    def submit(self, function: Callable[[], Result]) -> Future[Result]:
-        """Starts other work, such as reading a picture, on the same threads."""
-        return self._workers.submit(function)
+        self._callers, self._counting = 0, threading.Lock()
 
     def detect(self, pictures: Sequence[RGBImage], settings: Settings) -> list[Detections]:
         """Finds the faces of several pictures, whose windows go through each network together.
@@ -102,10 +100,21 @@ class Cascade:
         """
         if not pictures:
             return []
-        boxes = self._propose(pictures, settings)
-        sources = [packed(picture) for picture in pictures]
-        boxes = self._refine(sources, boxes, settings.thresholds[1])
-        return self._conclude(sources, boxes, settings.thresholds[2])
+        with self._calling():
+            boxes = self._propose(pictures, settings)
+            sources = [packed(picture) for picture in pictures]
+            boxes = self._refine(sources, boxes, settings.thresholds[1])
+            return self._conclude(sources, boxes, settings.thresholds[2])
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        with self._counting:
+            self._callers += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._callers -= 1
 
     def _propose(self, pictures: Sequence[RGBImage], settings: Settings) -> list[Boxes]:
         plans = [
@@ -229,8 +238,9 @@ class Cascade:
         ]
 
     def _each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Calls a function for each item, on all cores."""
-        if len(items) < 2:
+        """Calls a function for each item, on all cores unless other callers keep them busy."""
+        # Whole images side by side are faster than one image after the other on all cores.
+        if len(items) < 2 or self._callers >= self._threads:
             return [function(item) for item in items]
         return list(self._workers.map(function, items))
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facekit import BatchError, Detector, ImageError, InvalidArgumentError, load_image
-from facekit.detection.stream import ImageJob, image_jobs, read_ahead
+from facekit.io.sources import image_items, in_order
 from facekit.detection.view import View
 
 
@@ -121,7 +121,7 @@ def test_batch_keeps_the_faces_and_not_the_pictures(detector: Detector) -> None:
             yield picture
 
     assert detector.detect_batch(pictures()) == [[]] * 40
-    assert most < 10
+    assert most <= 12  # 32 MiB, and one for each of two cores
 
 
 def test_every_other_picture(detector: Detector, folder: Path) -> None:
