@@ -19,7 +19,7 @@ from sklearn.base import clone
 
 from facekit import EnrollmentWarning, FaceRecognizer, IdentityClassifier, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
-from facekit.io.images import list_images
+from facekit.io.folders import list_images
 from facekit.utils.progress import track
 
 
@@ -38,7 +38,7 @@ def main() -> None:
         photo
         for folder in sorted(options.strangers.iterdir())
         if folder.is_dir() and _plain(folder.name) not in known
-        for photo in list_images(folder)
+        for photo in list_images(folder).images
     ]
     embeddings = _embeddings(recognizer, photos)
     print(f"{recognizer}, {len(photos):,} photos of strangers, {len(embeddings):,} faces")

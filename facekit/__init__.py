@@ -24,10 +24,15 @@ _HOMES = {
     "DetectedImage": "facekit.faces",
     "Detector": "facekit.detection",
     "Embedder": "facekit.embedding",
+    "EmbeddedFace": "facekit.pipeline",
+    "EmbeddedImage": "facekit.pipeline",
     "EnrollmentError": "facekit.errors",
-    "EnrollmentReport": "facekit.enrollment",
+    "EnrollmentReport": "facekit.report",
     "EnrollmentWarning": "facekit.errors",
     "Face": "facekit.faces",
+    "FaceDetector": "facekit.detection",
+    "FaceEmbedder": "facekit.embedding",
+    "FacePipeline": "facekit.pipeline",
     "FaceQuality": "facekit.quality",
     "FaceRecognizer": "facekit.recognizer",
     "FacekitError": "facekit.errors",
@@ -38,6 +43,7 @@ _HOMES = {
     "IdentityClassifier": "facekit.identification",
     "ImageError": "facekit.errors",
     "InvalidArgumentError": "facekit.errors",
+    "Identity": "facekit.faces",
     "Keypoints": "facekit.faces",
     "NoFaceError": "facekit.errors",
     "NotFittedError": "facekit.errors",
@@ -45,6 +51,7 @@ _HOMES = {
     "QualityGate": "facekit.quality",
     "RandomWeightsWarning": "facekit.errors",
     "RecognizedFace": "facekit.faces",
+    "RecognizedImage": "facekit.report",
     "TrainingError": "facekit.errors",
     "TrainingDataError": "facekit.errors",
     "Verification": "facekit.faces",
@@ -60,11 +67,12 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:
     from facekit.alignment import Aligner as Aligner
     from facekit.clustering import cluster as cluster
-    from facekit.clustering.albums import cluster_photos as cluster_photos
+    from facekit.clustering import cluster_photos as cluster_photos
     from facekit.detection import Detector as Detector
+    from facekit.detection import FaceDetector as FaceDetector
     from facekit.embedding import Architecture as Architecture
     from facekit.embedding import Embedder as Embedder
-    from facekit.enrollment import EnrollmentReport as EnrollmentReport
+    from facekit.embedding import FaceEmbedder as FaceEmbedder
     from facekit.errors import BatchError as BatchError
     from facekit.errors import CollapseError as CollapseError
     from facekit.errors import EnrollmentError as EnrollmentError
@@ -85,15 +93,21 @@ if TYPE_CHECKING:
     from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
     from facekit.faces import DetectedImage as DetectedImage
     from facekit.faces import Face as Face
+    from facekit.faces import Identity as Identity
     from facekit.faces import Keypoints as Keypoints
     from facekit.faces import RecognizedFace as RecognizedFace
     from facekit.faces import Verification as Verification
     from facekit.gallery import Gallery as Gallery
     from facekit.identification import IdentityClassifier as IdentityClassifier
     from facekit.io.images import load_image as load_image
+    from facekit.pipeline import EmbeddedFace as EmbeddedFace
+    from facekit.pipeline import EmbeddedImage as EmbeddedImage
+    from facekit.pipeline import FacePipeline as FacePipeline
     from facekit.quality import FaceQuality as FaceQuality
     from facekit.quality import QualityGate as QualityGate
     from facekit.recognizer import FaceRecognizer as FaceRecognizer
+    from facekit.report import EnrollmentReport as EnrollmentReport
+    from facekit.report import RecognizedImage as RecognizedImage
 
 
 def __getattr__(name: str) -> Any:

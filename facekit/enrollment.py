@@ -16,7 +16,7 @@ from facekit.gallery.catalogue import PhotoSource
 from facekit.io.images import ImageSource
 from facekit.io.people import PersonImage
 from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
-from facekit.report import EnrollmentReport, PhotoOutcome
+from facekit.report import EnrollmentReport, OutcomeStatus, PhotoOutcome
 from facekit.utils.progress import track
 from facekit.utils.validation import check_name
 
@@ -105,7 +105,7 @@ class Enrollment:
     def _note_others(self, waiting: deque[PersonImage]) -> None:
         while waiting and waiting[0].problem:
             image = waiting.popleft()
-            status = "unreadable" if image.unreadable else "not a photo"
+            status: OutcomeStatus = "unreadable" if image.unreadable else "not a photo"
             self.outcomes.append(PhotoOutcome(image.person, image.name, status, image.problem))
 
     def _note(self, person: str, name: str, found: EmbeddedImage) -> None:

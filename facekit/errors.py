@@ -7,12 +7,10 @@ existing ``except`` clauses keep working.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
-
-Answer = TypeVar("Answer")
 
 
 class FacekitError(Exception):
@@ -56,16 +54,6 @@ class BatchError(ImageError):
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception goes from process to process as its class and the message alone.
         return (type(self), (self.results, self.errors))
-
-
-def all_or_batch_error(answers: list[Answer | ImageError]) -> list[Answer]:
-    """Returns the answers, or raises a :class:`BatchError` if some of them are errors."""
-    errors = {place: one for place, one in enumerate(answers) if isinstance(one, ImageError)}
-    if errors:
-        raise BatchError(
-            [None if place in errors else a for place, a in enumerate(answers)], errors
-        )
-    return [answer for answer in answers if not isinstance(answer, ImageError)]
 
 
 class WeightsError(FacekitError, ValueError):

@@ -1,4 +1,4 @@
-"""The parts of a recognizer as values for JSON, and back: how it is kept in a gallery's settings."""
+"""The parts of a recognizer as values for JSON, and back: what a gallery's settings keep of it."""
 
 from __future__ import annotations
 

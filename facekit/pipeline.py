@@ -1,4 +1,4 @@
-"""The one way of an image: detect, gate, align, embed. In order, in bounded memory, on all cores."""
+"""The one way of an image: detect, gate, align, embed; in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.alignment import DEFAULT_TEMPLATE, Aligner
-from facekit.detection import Detector, FaceDetector
+from facekit.detection import FaceDetector
 from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import Face, Keypoints, largest_face
@@ -378,9 +378,7 @@ class _Steps:
         return faces
 
 
-def face_in_box(
-    box: tuple[float, float, float, float], confidence: float = 1.0
-) -> Face:
+def face_in_box(box: tuple[float, float, float, float], confidence: float = 1.0) -> Face:
     """Makes a face of a box alone, with keypoints where those of a frontal face lie.
 
     Args:

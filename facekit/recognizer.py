@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -29,7 +28,6 @@ from facekit.errors import (
     InvalidArgumentError,
     NoFaceError,
     NotFittedError,
-    all_or_batch_error,
 )
 from facekit.faces import Identity, RecognizedFace, Verification
 from facekit.gallery import Gallery
@@ -39,7 +37,7 @@ from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.classifier import Explanation, Neighbor
 from facekit.io.images import MAX_PIXELS, ImageSource, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
-from facekit.io.sources import StreamSource
+from facekit.io.sources import StreamSource, all_or_batch_error
 from facekit.pipeline import EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
 from facekit.report import EnrollmentReport, RecognizedImage
@@ -597,6 +595,7 @@ class FaceRecognizer:
         *,
         detector: FaceDetector | None = None,
         embedder: FaceEmbedder | None = None,
+        classifier: IdentityClassifier | None = None,
     ) -> FaceRecognizer:
         """Opens a gallery file as a recognizer, with the parameters that :meth:`save` kept there.
 
@@ -607,6 +606,7 @@ class FaceRecognizer:
             path: The file.
             detector: The detector it was saved with, if that is not one of facekit's own.
             embedder: The embedder it was saved with, if its weights are not known by name.
+            classifier: Another classifier than that it was saved with.
 
         Returns:
             The recognizer.
@@ -624,13 +624,16 @@ class FaceRecognizer:
             embedder = embedder or parts.embedder_by_name(name, os.fspath(path))
             kept = gallery.settings.get("recognizer")
             if kept is None:
-                return cls(detector=detector, embedder=embedder, gallery=gallery)
+                return cls(
+                    detector=detector, embedder=embedder, classifier=classifier, gallery=gallery
+                )
             recognizer = cls(
                 detector=detector or parts.detector_from_dict(kept["detector"], os.fspath(path)),
                 aligner=Aligner(**kept["aligner"]),
                 embedder=embedder,
                 # What facekit calibrate set after it was saved comes first.
-                classifier=_kept_classifier(gallery)
+                classifier=classifier
+                or _kept_classifier(gallery)
                 or parts.classifier_from_dict(kept["classifier"]),
                 quality=parts.quality_from_dict(kept["quality"]),
                 gallery=gallery,
@@ -746,9 +749,7 @@ class FaceRecognizer:
             warnings.warn(report.summary(), EnrollmentWarning, stacklevel=4)
         return report
 
-    def _embedded(
-        self, images: list[ImageSource], **options: Any
-    ) -> list[EmbeddedImage]:
+    def _embedded(self, images: list[ImageSource], **options: Any) -> list[EmbeddedImage]:
         found = list(self._pipeline().run(images, max_pixels=self.max_pixels, **options))
         for image in found:
             if image.error is not None:
@@ -787,12 +788,8 @@ class FaceRecognizer:
                     yield RecognizedImage(image.source, image.index, faces, image.error)
 
 
-def _is_current(
-    fitted: _Fitted | None, enrolled: Enrolled, parameters: Mapping[str, Any]
-) -> bool:
-    return (
-        fitted is not None and fitted.enrolled is enrolled and fitted.parameters == parameters
-    )
+def _is_current(fitted: _Fitted | None, enrolled: Enrolled, parameters: Mapping[str, Any]) -> bool:
+    return fitted is not None and fitted.enrolled is enrolled and fitted.parameters == parameters
 
 
 def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:

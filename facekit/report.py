@@ -116,7 +116,7 @@ class EnrollmentReport:
             f"{_count(enrolled_people, 'person', 'people')} enrolled"
         ]
         if before:
-            lines.append(f"{_count(len(before), 'photo', 'photos')} enrolled before")
+            lines.append(f"{_count(len(before), 'photo', 'photos')} already enrolled")
         if self.left_out:
             lines.append(f"{_count(len(self.left_out), 'photo', 'photos')} left out:")
             lines += [outcome.line() for outcome in self.left_out]

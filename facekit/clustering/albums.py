@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,16 +12,18 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.clustering.groups import Group, cluster, linking_threshold
-from facekit.detection import Detector
-from facekit.embedding import Embedder
+from facekit.detection import Detector, FaceDetector
+from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError
-from facekit.faces import DetectedImage, Face
-from facekit.io.images import IMAGE_SUFFIXES, ImageSource
-from facekit.quality import FaceQuality, QualityGate
+from facekit.io.folders import list_images
+from facekit.io.images import MAX_PIXELS, ImageSource
+from facekit.pipeline import EmbeddedFace, FacePipeline
+from facekit.quality import QualityGate
 from facekit.utils.progress import track
 
 PhotoArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
 """A folder, with the folders inside it, or photos as :func:`facekit.load_image` reads them."""
+
 
 @dataclass(frozen=True)
 class PersonGroup:
@@ -136,12 +137,13 @@ class ArchiveClustering:
 def cluster_photos(
     photos: PhotoArchive,
     *,
-    embedder: Embedder,
-    detector: Detector | None = None,
+    embedder: FaceEmbedder,
+    detector: FaceDetector | None = None,
     aligner: Aligner | None = None,
     quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
     threshold: float | None = None,
     min_faces: int = 2,
+    max_pixels: int = MAX_PIXELS,
     progress: bool = True,
 ) -> ArchiveClustering:
     """Groups the faces in photos into people, without knowing anybody.
@@ -157,6 +159,7 @@ def cluster_photos(
         threshold: The Euclidean distance up to which two faces are linked; by default
             :func:`facekit.clustering.groups.linking_threshold` of the weights.
         min_faces: Smaller groups are left ungrouped; at least 1.
+        max_pixels: The largest photo that is read, in pixels.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
@@ -184,13 +187,21 @@ def cluster_photos(
     # Checked before the long work, not after it.
     cluster(np.empty((0, 1), dtype=np.float32), threshold=threshold, min_faces=min_faces)
     if isinstance(photos, str | os.PathLike):
-        photos = list_archive(Path(photos))
+        photos = list_images(photos, recursive=True).checked().images
     total = len(photos) if isinstance(photos, Sequence) else 0
-    stream = (detector or Detector()).detect_stream(photos)
-    read = _Reading(aligner or embedder.aligner(), embedder, quality)
-    faces = list(read.faces(track(stream, "Finding faces", total=total, shown=progress)))
-    good = [face for face in faces if face.quality is None or face.quality.good]
-    embeddings = np.array([face.embedding for face in good], dtype=np.float32)
+    pipeline = FacePipeline(detector or Detector(), embedder, aligner=aligner, quality=quality)
+    images = 0
+    faces: list[EmbeddedFace] = []
+    errors: list[ImageError] = []
+    stream = pipeline.run(photos, max_pixels=max_pixels)
+    for image in track(stream, "Finding faces", total=total, shown=progress):
+        faces += image.faces
+        if image.error is None:
+            images += 1
+        else:
+            errors.append(image.error)
+    good = [face for face in faces if not face.problems]
+    embeddings = np.array([face.unit for face in good], dtype=np.float32)
     embeddings = embeddings.reshape(len(good), embedder.embedding_size)
     found = cluster(embeddings, threshold=threshold, min_faces=min_faces)
 
@@ -201,47 +212,9 @@ def cluster_photos(
     return ArchiveClustering(
         groups=tuple(people(group) for group in found.groups),
         ungrouped=tuple(good[place] for place in found.ungrouped),
-        poor=tuple(face for face in faces if face.quality is not None and not face.quality.good),
-        photos=read.photos,
-        errors=tuple(read.errors),
+        poor=tuple(face for face in faces if face.problems),
+        photos=images,
+        errors=tuple(errors),
         threshold=found.threshold,
         weights=embedder.record.identity,
     )
-
-
-def list_archive(folder: Path) -> list[Path]:
-    """Returns the pictures of a folder and of all folders inside it, sorted; no hidden ones.
-
-    Args:
-        folder: The folder; links to other folders in it are not followed.
-
-    Returns:
-        The paths, at least one.
-
-    Raises:
-        ImageError: If it is missing or holds no pictures.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> from facekit.clustering.albums import list_archive
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> (folder / "2024").mkdir()
-        >>> for name in ("a.jpg", "notes.txt", "2024/b.jpg"):
-        ...     (folder / name).touch()
-        >>> [path.relative_to(folder).as_posix() for path in list_archive(folder)]
-        ['a.jpg', '2024/b.jpg']
-    """
-    if not folder.is_dir():
-        raise ImageError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}")
-    found: list[Path] = []
-    for root, folders, names in os.walk(folder):
-        # In place: that is how hidden folders are kept from being walked through.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(root, name)
-            for name in sorted(names)
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
-        ]
-    if not found:
-        raise ImageError(f"{folder}: the folder and those inside it hold no pictures")
-    return found

@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from facekit.detection.settings import Settings
-from facekit.errors import ImageError, InvalidArgumentError, all_or_batch_error
+from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import DetectedImage, Face
-from facekit.io.images import ImageSource, check_several, describe_source, load_image
-from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
+from facekit.io.images import (
+    MAX_PIXELS,
+    ImageSource,
+    check_several,
+    describe_source,
+    load_image,
+)
+from facekit.io.sources import (
+    ImageItem,
+    StreamSource,
+    all_or_batch_error,
+    image_items,
+    in_order,
+)
 
 if TYPE_CHECKING:
     from facekit.detection.view import Region, View
@@ -145,13 +157,18 @@ class Detector:
         return self.threads or available_cores()
 
     def detect_batch(
-        self, images: Iterable[ImageSource], *, region: Region | None = None
+        self,
+        images: Iterable[ImageSource],
+        *,
+        region: Region | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> list[list[Face]]:
         """Finds the faces of several images, one image on each core.
 
         Args:
             images: Images of any sizes. Few are in memory at a time.
             region: As for :meth:`detect`, the same for all.
+            max_pixels: The largest image that is read, in pixels.
 
         Returns:
             For each image, in order, what :meth:`detect` returns for it.
@@ -163,10 +180,15 @@ class Detector:
         """
         check_several(images, instead="detect")
         region = _checked_region(region)
-        return self._batch(images, lambda view: self._search([view])[0], region)
+        return self._batch(images, lambda view: self._search([view])[0], region, max_pixels)
 
     def detect_stream(
-        self, source: StreamSource, *, region: Region | None = None, every: int = 1
+        self,
+        source: StreamSource,
+        *,
+        region: Region | None = None,
+        every: int = 1,
+        max_pixels: int = MAX_PIXELS,
     ) -> Iterator[DetectedImage]:
         """Goes through many images, or a video, and yields the faces of each.
 
@@ -179,6 +201,7 @@ class Detector:
                 generator.
             region: As for :meth:`detect`, the same for all.
             every: Search one of this many images or frames, and pass over the others.
+            max_pixels: The largest image that is read, in pixels.
 
         Yields:
             For each image its name, place, pixels and faces, or the error in ``error``.
@@ -202,7 +225,7 @@ class Detector:
 
         def search(item: ImageItem) -> DetectedImage:
             try:
-                view = View.of(item.load(), region, self.max_image_side, item.name)
+                view = View.of(item.load(max_pixels), region, self.max_image_side, item.name)
             except ImageError as error:
                 return DetectedImage(item.name, item.index, [], None, error)
             return DetectedImage(item.name, item.index, self._search([view])[0], view.picture)
@@ -283,7 +306,7 @@ class Detector:
 
         if not isinstance(image, list):
             return dictionaries(search([self._view(image, None)])[0])
-        return self._batch(image, lambda view: dictionaries(search([view])[0]), None)
+        return self._batch(image, lambda view: dictionaries(search([view])[0]), None, MAX_PIXELS)
 
     def _view(self, image: ImageSource, region: Region | None) -> View:
         from facekit.detection.view import View
@@ -296,12 +319,13 @@ class Detector:
         images: Iterable[ImageSource],
         search: Callable[[View], list[Answer]],
         region: Region | None,
+        max_pixels: int,
     ) -> list[list[Answer]]:
         from facekit.detection.view import View
 
         def answer(item: ImageItem) -> list[Answer] | ImageError:
             try:
-                view = View.of(item.load(), region, self.max_image_side, item.name)
+                view = View.of(item.load(max_pixels), region, self.max_image_side, item.name)
             except ImageError as error:
                 return error
             return search(view)

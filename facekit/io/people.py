@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from facekit.errors import EnrollmentError, InvalidArgumentError
-from facekit.io.images import IMAGE_SUFFIXES, ImageSource, describe_source, list_images
+from facekit.io.folders import list_images
+from facekit.io.images import ImageSource, describe_source, image_suffixes
 
 EnrollmentSource: TypeAlias = (
     str | os.PathLike[str] | Mapping[str, Any] | Iterable[tuple[str, ImageSource]]
@@ -80,7 +81,7 @@ def _in_folder(folder: Path) -> Iterator[PersonImage]:
         )
     try:
         people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-        beside = list_images(folder)
+        beside = list_images(folder).images
     except OSError as error:
         raise EnrollmentError(f"{folder}: cannot be read ({error})") from error
     for person in people:
@@ -107,7 +108,7 @@ def _in_person_folder(name: str, folder: Path) -> Iterator[PersonImage]:
     for path in paths:
         if path.is_dir():
             yield PersonImage(name, str(path), None, "is a folder; photos in it are not read")
-        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+        elif path.suffix.lower() not in image_suffixes():
             yield PersonImage(name, str(path), None, "is not a picture, by the ending of its name")
         else:
             yield PersonImage(name, str(path), path)

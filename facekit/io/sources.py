@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import numpy as np
 from PIL import Image
 
-from facekit.errors import ImageError, InvalidArgumentError
+from facekit.errors import BatchError, ImageError, InvalidArgumentError
+from facekit.io.folders import list_images
 from facekit.io.images import (
-    IMAGE_SUFFIXES,
     MAX_PIXELS,
     ImageSource,
     RGBImage,
     check_several,
     describe_source,
-    list_images,
+    image_suffixes,
     load_image,
 )
 
@@ -90,11 +90,8 @@ def image_items(source: StreamSource, every: int = 1) -> Iterator[ImageItem]:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():
-            images = list_images(path)
-            if not images:
-                raise ImageError(f"{path}: the folder holds no pictures")
-            return _listed(images, every)
-        if path.suffix.lower() in IMAGE_SUFFIXES or not path.exists():
+            return _listed(list_images(path).checked().images, every)
+        if path.suffix.lower() in image_suffixes() or not path.exists():
             return _listed([path], every)
         return _frames(_opened(str(path), path), every)
     if isinstance(source, bool):  # an int in Python, but not meant as the number of a camera
@@ -167,16 +164,31 @@ def in_order(
     items = iter(items)
     first = list(itertools.islice(items, 2)) if threads else []
     if len(first) < 2:
-        yield from map(work, itertools.chain(first, items))
+        yield from map(work, _emptied(first, items))
         return
-    items = itertools.chain(first, items)
-    del first  # what it holds must not stay in memory
+    items = _emptied(first, items)
+    del first
     ahead = _Ahead(work, held_by_item, held_by_result, bytes_ahead)
     try:
         ahead.start(threads)
         yield from ahead.results(items)
     finally:
         ahead.stop()
+
+
+def _emptied(first: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
+    # Not itertools.chain: that keeps the first items in memory until the rest is used up.
+    while first:
+        yield first.pop(0)
+    yield from rest
+
+
+def all_or_batch_error(answers: list[Result | ImageError]) -> list[Result]:
+    """Returns the answers, or raises a :class:`facekit.BatchError` if some of them are errors."""
+    errors = {place: one for place, one in enumerate(answers) if isinstance(one, ImageError)}
+    if errors:
+        raise BatchError([None if i in errors else answers[i] for i in range(len(answers))], errors)
+    return [answer for answer in answers if not isinstance(answer, ImageError)]
 
 
 class _Job(Generic[Item, Result]):

@@ -14,7 +14,6 @@ from facekit import (
     Architecture,
     Detector,
     Embedder,
-    ImageError,
     InvalidArgumentError,
     QualityGate,
     cluster_photos,
@@ -22,7 +21,7 @@ from facekit import (
 )
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED
-from facekit.clustering.albums import ArchiveClustering, list_archive
+from facekit.clustering.albums import ArchiveClustering
 from facekit.clustering.export import write_groups
 from facekit.embedding import build_network
 
@@ -59,25 +58,6 @@ def names(found: ArchiveClustering) -> list[list[str]]:
     return [sorted(Path(source).name for source in group.sources) for group in found.groups]
 
 
-def test_folders_inside_folders_are_listed_and_hidden_ones_are_not(album: Path) -> None:
-    listed = [path.relative_to(album).as_posix() for path in list_archive(album)]
-    assert listed == [
-        "blurred.png",
-        "c.jpg",
-        "1999/a.jpg",
-        "1999/d.png",
-        "1999/summer/b.jpg",
-        "2001/e.png",
-    ]
-
-
-def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="nowhere: no such folder"):
-        list_archive(tmp_path / "nowhere")
-    with pytest.raises(ImageError, match="hold no pictures"):
-        list_archive(tmp_path)
-
-
 def test_faces_of_one_person_come_together_the_largest_group_first(
     album: Path, embedder: Embedder, detector: Detector
 ) -> None:
@@ -110,7 +90,7 @@ def test_without_a_gate_poor_faces_are_grouped_as_well(
 def test_faces_beyond_one_batch_are_all_there(
     hopper: Path, embedder: Embedder, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facekit.clustering.albums._FACES_AT_A_TIME", 2)
+    monkeypatch.setattr("facekit.pipeline._FACES_TOGETHER", 2)
     photos = (path for path in [hopper] * 5)
     found = cluster_photos(photos, embedder=embedder, detector=detector, progress=False)
     assert list(map(len, found.groups)) == [5]
@@ -199,12 +179,12 @@ def test_the_command_prints_and_writes_the_groups(
     printed = capsys.readouterr().out
     assert "6 photos: 2 groups of 5 faces, 0 not grouped, 1 of poor quality" in printed
     assert "group-001: 3 faces, such as" in printed
-    assert f"facekit fit {output / 'people'} --model FILE" in printed
+    assert f"facekit fit {output / 'people'} GALLERY" in printed
     assert main(command) == FAILED
     assert "holds groups already" in capsys.readouterr().err
-    assert main(["fit", str(output / "people"), "--model", str(tmp_path / "model"),
+    assert main(["fit", str(output / "people"), str(tmp_path / "model"),
                  "--weights", weights]) == DONE  # fmt: skip
-    assert "5 photos of 2 people enrolled" in capsys.readouterr().out
+    assert "2 photos of 2 people enrolled\n3 photos already enrolled" in capsys.readouterr().out
 
 
 def test_the_command_prints_json_and_reports_what_it_could_not_read(

@@ -463,9 +463,9 @@ def test_what_was_learned_is_known_after_fitting_only() -> None:
 
 
 def table() -> Any:
-    from facekit.embedding.weights.distance_tables import FACENET_VGGFACE2
+    from facekit.embedding.weights.registry import REGISTRY
 
-    return FACENET_VGGFACE2
+    return REGISTRY["facenet-20180402-vggface2"].distances
 
 
 @given(

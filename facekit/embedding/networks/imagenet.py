@@ -15,7 +15,7 @@ from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundEr
 
 _HEAD_LAYERS = (HEAD_LAYER, HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX)
 _FILE_URL = (
-    "https://safetensors_file.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
 # How Keras words a download that failed or arrived damaged; it has no exception of its own for it.

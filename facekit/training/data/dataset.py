@@ -14,12 +14,18 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.detection import Detector
-from facekit.enrollment import Candidate
 from facekit.errors import InvalidArgumentError, TrainingDataError
+from facekit.io.people import PersonImage
 from facekit.io.safetensors_file import home
+from facekit.pipeline import FacePipeline
 from facekit.training.data.collection import Gathered, gather
 from facekit.training.data.face_cache import FaceCache
-from facekit.training.data.photos import folder_candidates, manifest_candidates, read_photos
+from facekit.training.data.photos import (
+    align_largest,
+    folder_candidates,
+    manifest_candidates,
+    read_photos,
+)
 from facekit.training.data.pool import read_pool
 from facekit.training.engine.checks import check_faces, check_whole
 from facekit.training.engine.report import DatasetReport, FaceOutcome
@@ -363,7 +369,7 @@ class FaceDataset:
     @classmethod
     def _from_photos(
         cls,
-        candidates: list[Candidate],
+        candidates: list[PersonImage],
         input_size: int,
         aligner: Aligner | None,
         detector: Detector | None,
@@ -378,12 +384,14 @@ class FaceDataset:
             "detector": detector.get_params(),
         }
         faces = _cache(cache, settings, input_size)
+        pipeline = FacePipeline(detector, aligner=aligner)
         gathered = gather(
-            read_photos(candidates, detector, aligner, progress=progress),
+            read_photos(candidates, progress=progress),
             faces,
-            threads=1,  # the detector itself uses every core
+            threads=1,
             at_a_time=_PHOTOS_AT_A_TIME,
             progress=progress,
+            align=lambda photos: align_largest(photos, pipeline),
         )
         return cls._of(gathered, faces)
 
