@@ -47,7 +47,7 @@ def main() -> None:
     named = default.fit_enrolled(gallery.enrolled()).identify(embeddings).distance
     named = named <= recognizer.threshold
     print(
-        f"default ({default.strategy}, unknown {default.unknown}), threshold "
+        f"default ({default.strategy}, FPIR {default.fpir}), threshold "
         f"{recognizer.threshold:.3f}: {named.sum()} named, {named.mean():.2%}"
     )
     thresholds = recognizer.embedder.record.thresholds

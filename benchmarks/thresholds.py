@@ -56,8 +56,7 @@ def main() -> None:
         thresholds[rate] = round(threshold, 3)
         accepted = float((distances[same] <= threshold).mean())
         print(
-            f"false-accept rate {rate:g}: threshold {threshold:.3f}, "
-            f"true-accept rate {accepted:.3f}"
+            f"false-match rate {rate:g}: threshold {threshold:.3f}, true-accept rate {accepted:.3f}"
         )
     if options.write:
         print(write_card(dataclasses.replace(embedder.record, thresholds=thresholds)))

@@ -18,7 +18,7 @@ from facekit.io.people import PersonImage
 from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
 from facekit.report import EnrollmentReport, OutcomeStatus, PhotoOutcome
 from facekit.utils.progress import track
-from facekit.utils.validation import check_name
+from facekit.utils.validation import identity
 
 # After this many faces they are written to the gallery; an interruption loses none of them.
 _FACES_AT_A_TIME = 64
@@ -79,7 +79,7 @@ class Enrollment:
         """
         listed = images if isinstance(images, list) else []
         for image in listed:
-            _check(image)
+            _named(image)
         waiting: deque[PersonImage] = deque()
         people: dict[int, str] = {}
         stream = pipeline.run(
@@ -167,9 +167,9 @@ def discard(path: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _check(image: PersonImage) -> None:
-    if image.source is not None:
-        check_name(image.person)
+def _named(image: PersonImage) -> PersonImage:
+    """Returns the image under the name as a gallery keeps it."""
+    return image if image.source is None else replace(image, person=identity(image.person))
 
 
 def _sources(
@@ -177,8 +177,8 @@ def _sources(
 ) -> Iterator[ImageSource]:
     """Yields what is to be read, and notes whose it is; the pixels are not kept."""
     index = 0
-    for image in images:
-        _check(image)
+    for given in images:
+        image = _named(given)
         waiting.append(replace(image, source=None))
         if image.source is not None:
             people[index] = image.person

@@ -22,7 +22,7 @@ from facekit.faces import Face, Keypoints, largest_face
 from facekit.io.images import MAX_PIXELS, ImageSource, RGBImage
 from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
 from facekit.quality import FaceQuality, QualityGate
-from facekit.utils.validation import check_positive
+from facekit.utils.validation import whole
 
 FaceSelection: TypeAlias = Literal["all", "largest", "central"]
 """Which faces of an image are used: all, the largest, or the one nearest to the middle."""
@@ -266,7 +266,7 @@ class FacePipeline:
         )
         live = isinstance(images, int)
         prepared = in_order(
-            image_items(images, check_positive(every, "every")),
+            image_items(images, whole(every, "every", least=1)),
             steps,
             threads=0 if live else getattr(self.detector, "concurrency", 1),
             held_by_item=lambda item: item.held,
@@ -282,14 +282,23 @@ class FacePipeline:
         with closing(prepared):  # type: ignore[type-var]
             waiting: list[_Prepared] = []
             faces = 0
-            for one in prepared:
-                waiting.append(one)
-                faces += len(one.aligned)
-                if faces >= _FACES_TOGETHER or len(waiting) >= together:
+            while True:
+                try:
+                    one = next(prepared, None)
+                except BaseException:  # an interruption, too, comes after what was done before it
+                    if waiting:
+                        yield self._embedded(waiting, keep_aligned)
+                    raise
+                if one is not None:
+                    waiting.append(one)
+                    faces += len(one.aligned)
+                if waiting and (
+                    one is None or faces >= _FACES_TOGETHER or len(waiting) >= together
+                ):
                     yield self._embedded(waiting, keep_aligned)
                     waiting, faces = [], 0
-            if waiting:
-                yield self._embedded(waiting, keep_aligned)
+                if one is None:
+                    return
 
     def _embedded(self, waiting: list[_Prepared], keep_aligned: bool) -> list[EmbeddedImage]:
         aligned = [face for one in waiting for face in one.aligned]

@@ -43,7 +43,7 @@ from facekit.quality import QualityGate
 from facekit.report import EnrollmentReport, RecognizedImage
 from facekit.utils.forking import ForkLock
 from facekit.utils.progress import track
-from facekit.utils.validation import check_name
+from facekit.utils.validation import identity
 
 # Up to this many photos every change of the gallery refines the calibration anew; beyond that it is
 # kept until calibrate or fit is called.
@@ -70,8 +70,8 @@ class FaceRecognizer:
         embedder: Embeds them.
         classifier: Names them; it is cloned, not changed. By default the one that ``facekit
             calibrate`` chose for the gallery, or else that of
-            :func:`facekit.recognizer.default_classifier`.
-            ``IdentityClassifier("centroid", unknown=0.001)`` names fewer strangers, and fewer of
+            :func:`facekit.identification.default_classifier`.
+            ``IdentityClassifier("centroid", fpir=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
         quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
         gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the folder of one,
@@ -264,8 +264,7 @@ class FaceRecognizer:
         Warns:
             EnrollmentWarning: If photos were left out or show several faces.
         """
-        check_name(name)
-        return self.enroll_people({name: photos}, cropped=cropped, progress=progress)
+        return self.enroll_people({identity(name): photos}, cropped=cropped, progress=progress)
 
     def enroll_people(
         self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
@@ -359,10 +358,9 @@ class FaceRecognizer:
         Raises:
             InvalidArgumentError: If the name is empty, or the group was found with other weights.
         """
-        check_name(name)
         self._check_weights("the group was found", group.weights)
         photos = [PhotoSource(found.source, box=found.face.box) for found in group.faces]
-        self.gallery.enroll(name, group.embeddings, photos)
+        self.gallery.enroll(identity(name), group.embeddings, photos)
 
     def recognize(self, image: ImageSource, *, cropped: bool = False) -> list[RecognizedFace]:
         """Names the people in one photo.
@@ -665,21 +663,21 @@ class FaceRecognizer:
         )
 
     def _opened(self, gallery: Gallery | str | os.PathLike[str] | None) -> Gallery:
-        identity, size = self.embedder.record.identity, self.embedder.embedding_size
+        weights, size = self.embedder.record.identity, self.embedder.embedding_size
         if gallery is None:
-            return Gallery(identity, size)
+            return Gallery(weights, size)
         if not isinstance(gallery, Gallery):
             if Path(gallery).exists():
-                return Gallery.open(gallery, weights=identity)
-            return Gallery.create(gallery, identity, size)
+                return Gallery.open(gallery, weights=weights)
+            return Gallery.create(gallery, weights, size)
         self._check_weights("gallery was made", gallery.weights)
         return gallery
 
     def _check_weights(self, what: str, weights: str) -> None:
-        identity = self.embedder.record.identity
-        if weights != identity:
+        own = self.embedder.record.identity
+        if weights != own:
             raise InvalidArgumentError(
-                f"{what} with the weights {weights}, the embedder has {identity}; their embeddings "
+                f"{what} with the weights {weights}, the embedder has {own}; their embeddings "
                 "cannot be compared"
             )
 
@@ -797,7 +795,7 @@ def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
     if kept is None:
         return None
     try:
-        return IdentityClassifier(kept["strategy"], unknown=kept["unknown"])
+        return IdentityClassifier(kept["strategy"], fpir=kept["fpir"])
     except (KeyError, TypeError) as error:
         raise FileFormatError(
             f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"

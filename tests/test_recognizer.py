@@ -31,7 +31,7 @@ from facekit import (
     RandomWeightsWarning,
     load_image,
 )
-from facekit.recognizer import default_classifier
+from facekit.identification import default_classifier
 
 SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
 
@@ -422,9 +422,9 @@ def test_the_default_follows_from_what_is_known_of_the_weights(
 
 def test_the_calibration_that_a_gallery_keeps_is_used(recognizer: FaceRecognizer) -> None:
     gallery = Gallery(recognizer.embedder.record.identity, recognizer.embedder.embedding_size)
-    gallery.set_settings({"calibration": {"strategy": "centroid", "unknown": 0.02}})
+    gallery.set_settings({"calibration": {"strategy": "centroid", "fpir": 0.02}})
     kept = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery).classifier
-    assert (kept.strategy, kept.unknown, kept.threshold) == ("centroid", 0.02, "auto")
+    assert (kept.strategy, kept.fpir, kept.threshold) == ("centroid", 0.02, "auto")
     own = IdentityClassifier("nearest", threshold=0.5)
     chosen = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery, classifier=own)
     assert chosen.classifier.strategy == "nearest"

@@ -94,7 +94,7 @@ def _show(options: argparse.Namespace) -> int:
 def _pull(options: argparse.Namespace) -> int:
     from facekit.embedding.weights.registry import record_for
     from facekit.embedding.weights.retrieval import check, fetch, find
-    from facekit.io.safetensors_file import home
+    from facekit.utils.home import home
 
     record = record_for(options.name)
     found = find(record)

@@ -351,8 +351,8 @@ class Detector:
         # The engine is imported when it is first used: a detector can be made at no cost.
         from facekit.detection.cascade import shared_cascade
 
-        pictures = [view.pixels for view in views]
-        detections = shared_cascade(self.threads).detect(pictures, settings or self._settings)
+        cascade = shared_cascade(self.threads)
+        detections = [cascade.detect(view.pixels, settings or self._settings) for view in views]
         results = []
         for view, found in zip(views, detections, strict=True):
             faces = view.faces(found, fit_boxes=fit_boxes, fit_keypoints=fit_keypoints)

@@ -17,12 +17,7 @@ from facekit.gallery.catalogue import Catalogue, EnrolledPhoto, PhotoSource, che
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_photos
 from facekit.gallery.store import Store
-from facekit.utils.validation import (
-    check_name,
-    check_positive,
-    checked_embeddings,
-    checked_values,
-)
+from facekit.utils.validation import identity, json_values, unit_rows, whole
 
 
 class Match(NamedTuple):
@@ -87,7 +82,7 @@ class Gallery:
     """
 
     def __init__(self, weights: str, embedding_size: int) -> None:
-        self._start(Store.in_memory(weights, check_positive(embedding_size, "embedding_size")))
+        self._start(Store.in_memory(weights, whole(embedding_size, "embedding_size", least=1)))
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], weights: str, embedding_size: int) -> Gallery:
@@ -105,7 +100,7 @@ class Gallery:
             FileFormatError: If something is there already or cannot be written.
             InvalidArgumentError: If ``embedding_size`` is no positive whole number.
         """
-        Store.create(Path(path), weights, check_positive(embedding_size, "embedding_size"))
+        Store.create(Path(path), weights, whole(embedding_size, "embedding_size", least=1))
         return cls.open(path, weights=weights)
 
     @classmethod
@@ -280,9 +275,10 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
         """
+        name = identity(name)
         names = [name] * len(photos)
-        about = {name: checked_values(metadata or {})}
-        rows, described = self._checked(names, embeddings, photos)
+        about = {name: json_values(metadata or {})}
+        names, rows, described = self._checked(names, embeddings, photos)
         with self._lock:
             return self._store.add(names, rows, described, about) if names else []
 
@@ -307,7 +303,7 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
         """
-        rows, photos = self._checked(names, embeddings, sources)
+        names, rows, photos = self._checked(names, embeddings, sources)
         with self._lock:
             return self._store.add(names, rows, photos, {}) if names else []
 
@@ -332,7 +328,7 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
         """
-        rows, photos = self._checked(names, embeddings, sources)
+        names, rows, photos = self._checked(names, embeddings, sources)
         with self._lock:
             self._store.replace(names, rows, photos)
         return list(range(1, len(rows) + 1))
@@ -408,7 +404,7 @@ class Gallery:
             InvalidArgumentError: If one of the names is empty.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        check_name(new)
+        new = identity(new)
         with self._lock, self._store.changing():
             person, metadata = self._person(name)
             if new != name and self._catalogue.person(new) is not None:
@@ -457,7 +453,7 @@ class Gallery:
             InvalidArgumentError: If a value is none for JSON, or the name is empty.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        checked = checked_values(metadata)
+        checked = json_values(metadata)
         with self._lock, self._store.changing():
             person, _ = self._person(name)
             self._catalogue.set_person(person, name, checked)
@@ -479,7 +475,7 @@ class Gallery:
             InvalidArgumentError: If a value is none for JSON.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        checked = checked_values(settings)
+        checked = json_values(settings)
         with self._lock, self._store.changing():
             self._catalogue.set_meta({"settings": checked})
 
@@ -501,8 +497,8 @@ class Gallery:
         Raises:
             InvalidArgumentError: If the probes do not fit.
         """
-        count = check_positive(count, "count")
-        checked = checked_embeddings(probes, self.embedding_size, "probes")
+        count = whole(count, "count", least=1)
+        checked = unit_rows(probes, self.embedding_size, "probes")
         enrolled = self.enrolled()
         found = enrolled.search(checked, count)
         return [
@@ -604,7 +600,7 @@ class Gallery:
         return photos, self._store.vectors()[rows]
 
     def _person(self, name: str) -> tuple[int, dict[str, Any]]:
-        check_name(name)
+        name = identity(name)
         found = self._catalogue.person(name)
         if found is None:
             people = list(self._catalogue.counts())
@@ -619,13 +615,12 @@ class Gallery:
         names: Sequence[str],
         embeddings: npt.ArrayLike,
         photos: Sequence[str | PhotoSource],
-    ) -> tuple[npt.NDArray[np.float32], list[PhotoSource]]:
-        for name in names:
-            check_name(name)
-        rows = checked_embeddings(embeddings, self.embedding_size, "embeddings")
+    ) -> tuple[list[str], npt.NDArray[np.float32], list[PhotoSource]]:
+        names = [identity(name) for name in names]
+        rows = unit_rows(embeddings, self.embedding_size)
         if not len(names) == len(photos) == len(rows):
             raise InvalidArgumentError(
                 f"there must be as many names and sources as embeddings, got {len(names)} names, "
                 f"{len(photos)} sources and {len(rows)} embeddings"
             )
-        return rows, checked_sources(photos)
+        return names, rows, checked_sources(photos)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from facekit.embedding.weights.registry import WeightsRecord
 from facekit.identification.classifier import IdentityClassifier
 
-DEFAULT_UNKNOWN = 0.01
+DEFAULT_FPIR = 0.01
 """The share of strangers' faces that may get a name, by default.
 
 It is so small that an album shows hardly any, and so large that its people are found.
@@ -33,9 +33,9 @@ def default_classifier(record: WeightsRecord) -> IdentityClassifier:
         >>> from facekit.embedding.weights.registry import record_for
         >>> from facekit.identification import default_classifier
         >>> classifier = default_classifier(record_for("facekit-small"))
-        >>> classifier.strategy, classifier.unknown
+        >>> classifier.strategy, classifier.fpir
         ('centroid', 0.01)
     """
     if record.distances is None:
         return IdentityClassifier(threshold=record.threshold())
-    return IdentityClassifier("centroid", unknown=DEFAULT_UNKNOWN)
+    return IdentityClassifier("centroid", fpir=DEFAULT_FPIR)

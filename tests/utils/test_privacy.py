@@ -90,3 +90,16 @@ for arguments in (
     assert status == 0, (arguments, status)
 """
     assert leftovers(tmp_path, script) == ([], "")
+
+
+def test_training_and_plots_write_only_into_the_folder_of_facekit(tmp_path: Path) -> None:
+    script = """
+import numpy as np
+from facekit import Architecture
+from facekit.embedding import build_network
+from facekit.visualization import plot_faces
+build_network(Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=16))
+plot_faces(np.zeros((9, 9, 3), np.uint8), []).figure.savefig("faces.png")
+"""
+    assert leftovers(tmp_path, script) == ([], "")
+    assert (tmp_path / "faces.png").is_file()

@@ -55,7 +55,7 @@ class WeightsRecord:
         mirrored: Whether an embedding is the mean of those of the face and of its mirror image,
             normalized. It is more accurate and takes twice the time.
         thresholds: Euclidean distance between unit embeddings up to which two faces count as one
-            person, by the share of pairs of strangers that lie within it (false-accept rate).
+            person, by the share of pairs of strangers that lie within it (false-match rate).
         distances: How far faces lie from enrolled people, from which
             :class:`facekit.IdentityClassifier` calibrates its threshold.
         files: Files that hold the weights, the preferred one first.
@@ -93,24 +93,24 @@ class WeightsRecord:
         """Name and version; embeddings can be compared if their identities are equal."""
         return f"{self.name}@{self.version}"
 
-    def threshold(self, false_accept_rate: float = 0.001) -> float:
+    def threshold(self, false_match_rate: float = 0.001) -> float:
         """Returns the Euclidean distance within which that share of pairs of strangers lies.
 
         Args:
-            false_accept_rate: The share of pairs of strangers, one of those in ``thresholds``; one
+            false_match_rate: The share of pairs of strangers, one of those in ``thresholds``; one
                 pair in a thousand by default.
 
         Raises:
             InvalidArgumentError: If the record has no threshold for that rate.
         """
-        if false_accept_rate not in self.thresholds:
+        if false_match_rate not in self.thresholds:
             known = f"known: {sorted(self.thresholds)}" if self.thresholds else "none was measured"
             raise InvalidArgumentError(
-                f"the weights {self.name!r} have no threshold for a false-accept rate of "
-                f"{false_accept_rate:g} ({known}); "
+                f"the weights {self.name!r} have no threshold for a false-match rate of "
+                f"{false_match_rate:g} ({known}); "
                 "give the classifier one: IdentityClassifier(threshold=...)"
             )
-        return self.thresholds[false_accept_rate]
+        return self.thresholds[false_match_rate]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what a saved file keeps of the record, as plain Python values."""

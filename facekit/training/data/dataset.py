@@ -16,7 +16,6 @@ from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.errors import InvalidArgumentError, TrainingDataError
 from facekit.io.people import PersonImage
-from facekit.io.safetensors_file import home
 from facekit.pipeline import FacePipeline
 from facekit.training.data.collection import Gathered, gather
 from facekit.training.data.face_cache import FaceCache
@@ -29,6 +28,7 @@ from facekit.training.data.photos import (
 from facekit.training.data.pool import read_pool
 from facekit.training.engine.checks import check_faces, check_whole
 from facekit.training.engine.report import DatasetReport, FaceOutcome
+from facekit.utils.home import home
 
 # A photo takes tenths of a second to search for faces; a cut of a pool is aligned at once.
 _PHOTOS_AT_A_TIME, _CUTS_AT_A_TIME = 8, 256
