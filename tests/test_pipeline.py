@@ -62,9 +62,7 @@ class Shades:
     """Embeds the mean color of a face."""
 
     input_size, embedding_size = SIDE, 3
-    record = WeightsRecord(
-        "shades", "1", Architecture(), {"size": SIDE}, thresholds={0.001: 0.1}
-    )
+    record = WeightsRecord("shades", "1", Architecture(), {"size": SIDE}, thresholds={0.001: 0.1})
 
     def __init__(self) -> None:
         self.batches: list[int] = []
