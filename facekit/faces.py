@@ -276,6 +276,9 @@ class RecognizedFace:
             face: The face.
             identity: Whose its embedding is.
             problems: Why the image of the face is too poor to be named.
+
+        Returns:
+            The face with its identity.
         """
         return cls(
             face,

@@ -272,9 +272,8 @@ class FacePipeline:
             held_by_item=lambda item: item.held,
             held_by_result=lambda one: one.aligned.nbytes,
         )
-        return self._groups(
-            prepared, 1 if live else _IMAGES_TOGETHER, keep_aligned or self.embedder is None
-        )
+        together = 1 if live or self.embedder is None else _IMAGES_TOGETHER
+        return self._groups(prepared, together, keep_aligned or self.embedder is None)
 
     def _groups(
         self, prepared: Iterator[_Prepared], together: int, keep_aligned: bool

@@ -65,20 +65,23 @@ class FaceRecognizer:
     Args:
         weights: Which weights embed the faces, as for :class:`facekit.Embedder`. Not together with
             ``embedder``.
-        detector: Finds the faces.
+        detector: Finds the faces: a :class:`facekit.Detector`, or any
+            :class:`facekit.FaceDetector`.
         aligner: Cuts them out; by default the one that the weights were trained with.
-        embedder: Embeds them.
+        embedder: Embeds them: a :class:`facekit.Embedder`, or any
+            :class:`facekit.FaceEmbedder`.
         classifier: Names them; it is cloned, not changed. By default the one that ``facekit
             calibrate`` chose for the gallery, or else that of
             :func:`facekit.identification.default_classifier`.
             ``IdentityClassifier("centroid", fpir=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
         quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
-        gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the folder of one,
+        gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the path of one,
             which is made if it is not there. By default an empty one in memory.
+        max_pixels: The largest image that is read, in pixels.
 
     Attributes:
-        gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a folder, every change is
+        gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a file, every change is
             on the disk when the method that makes it returns.
         report_: What became of the photos of the last :meth:`fit` or :meth:`enroll`, an
             :class:`facekit.EnrollmentReport`; empty before, and after :meth:`load`.
