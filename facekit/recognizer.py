@@ -41,7 +41,7 @@ from facekit.errors import (
 )
 from facekit.faces import Face, RecognizedFace, Verification, largest_face
 from facekit.gallery import Gallery
-from facekit.gallery.catalogue import PhotoSource
+from facekit.gallery.records import PhotoSource
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification import IdentityClassifier
 from facekit.identification.classifier import Explanation, Neighbor

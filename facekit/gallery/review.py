@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facekit.gallery.catalogue import EnrolledPhoto
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray
+from facekit.gallery.records import EnrolledPhoto
 
 # How many nearest photos are looked at to find those of other people, beyond a person's own.
 _OTHERS = 16

@@ -14,7 +14,7 @@ import pytest
 
 from facekit import FileFormatError, Gallery, InvalidArgumentError
 from facekit.gallery import store
-from facekit.gallery.catalogue import PhotoSource
+from facekit.gallery.records import PhotoSource
 
 SIZE = 8
 CATALOGUE = "gallery.sqlite"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from facekit import Gallery, IdentityClassifier
-from facekit.gallery.catalogue import PhotoSource
+from facekit.gallery.records import PhotoSource
 
 SIZE = 32
 READERS = 8
