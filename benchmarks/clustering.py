@@ -32,7 +32,7 @@ from sklearn.cluster import DBSCAN, HDBSCAN
 from facekit import Detector, Embedder, cluster, load_image
 from facekit.clustering.groups import linking_threshold
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
-from facekit.io.images import list_images
+from facekit.io.folders import list_images
 from facekit.utils.progress import track
 
 
@@ -149,7 +149,7 @@ def _embedded(
         photo
         for person in sorted(folder.iterdir())
         if person.is_dir()
-        for photo in list_images(person)
+        for photo in list_images(person).images
     ]
     people, aligned = [], []
     for photo in track(photos, "Finding faces", total=len(photos), shown=True):

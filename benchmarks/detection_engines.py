@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-import openvino as ov
 
 from facekit.detection import mosaic
 from facekit.detection.networks import Network, proposal_network
 from facekit.detection.pyramid import Level, draw_level, plan_pyramid
+from facekit.utils.openvino import ov
 
 THREADS = 2
 Levels = Sequence[np.ndarray]

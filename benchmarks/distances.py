@@ -3,14 +3,15 @@
     python benchmarks/distances.py pool/ --cache cache/
 
 embeds the labeled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
-table as the registry of weights holds it. People with photos nearer than ``--wrong-label``
-are taken for one person under two labels.
+table, or with ``--write`` puts it into the weights' model card. People with photos nearer than
+``--wrong-label`` are taken for one person under two labels.
 """
 
 from __future__ import annotations
 
 import argparse
-import pprint
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from thresholds import embed, held_out_faces
 
 from facekit import Embedder
 from facekit.embedding.weights.distances import DistanceTable
-from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, write_card
 
 
 def main() -> None:
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--wrong-label", type=float, default=0.45, metavar="DISTANCE")
     parser.add_argument("--held-out", type=float, metavar="SHARE")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
+    parser.add_argument("--write", action="store_true", help="into the model card")
     options = parser.parse_args()
     embedder = Embedder(options.weights)
     photos: tuple[int, ...] = (1, 2, 4, 8, 16)
@@ -55,7 +57,10 @@ def main() -> None:
     table = DistanceTable.measure(
         embeddings, labels, photos=photos, wrong_label=options.wrong_label, source=source
     )
-    pprint.pprint(table.to_dict(), sort_dicts=False, width=98, compact=True)
+    if options.write:
+        print(write_card(dataclasses.replace(embedder.record, distances=table)))
+    else:
+        print(json.dumps(table.to_dict()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facekit import Detector, Embedder, Face, Keypoints, load_image
-from facekit.io.images import list_images
+from facekit.io.folders import list_images
 from facekit.utils.progress import track
 
 
@@ -55,7 +55,7 @@ def embed_folder(folder: Path, embedder: Embedder, cache: Path | None) -> Embedd
         photo
         for person in sorted(folder.iterdir())
         if person.is_dir()
-        for photo in list_images(person)
+        for photo in list_images(person).images
     ]
     detector, aligner = Detector(), embedder.aligner()
     aligned, people, sources, central = [], [], [], []

@@ -26,7 +26,8 @@ import numpy as np
 
 from facekit import Detector, Embedder, Face, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
-from facekit.io.images import RGBImage, list_images
+from facekit.io.folders import list_images
+from facekit.io.images import RGBImage
 from facekit.quality import FaceQuality, QualityGate
 from facekit.utils.progress import track
 
@@ -80,13 +81,13 @@ def main() -> None:
     options = parser.parse_args()
     reader = Reader(options.weights)
     for folder in options.folders:
-        photos = {person.name: list_images(person) for person in _subfolders(folder)}
+        photos = {person.name: list_images(person).images for person in _subfolders(folder)}
         _report_folder(reader, folder, photos)
     if options.damage:
         people = {
             person.name: photos
             for person in _subfolders(options.folders[0])
-            if len(photos := list_images(person)) >= 2
+            if len(photos := list_images(person).images) >= 2
         }
         _report_damage(reader, dict(list(people.items())[: options.damage]))
 

@@ -19,7 +19,7 @@ from sklearn.base import clone
 
 from facekit import EnrollmentWarning, FaceRecognizer, IdentityClassifier, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
-from facekit.io.images import list_images
+from facekit.io.folders import list_images
 from facekit.utils.progress import track
 
 
@@ -38,7 +38,7 @@ def main() -> None:
         photo
         for folder in sorted(options.strangers.iterdir())
         if folder.is_dir() and _plain(folder.name) not in known
-        for photo in list_images(folder)
+        for photo in list_images(folder).images
     ]
     embeddings = _embeddings(recognizer, photos)
     print(f"{recognizer}, {len(photos):,} photos of strangers, {len(embeddings):,} faces")
@@ -47,7 +47,7 @@ def main() -> None:
     named = default.fit_enrolled(gallery.enrolled()).identify(embeddings).distance
     named = named <= recognizer.threshold
     print(
-        f"default ({default.strategy}, unknown {default.unknown}), threshold "
+        f"default ({default.strategy}, FPIR {default.fpir}), threshold "
         f"{recognizer.threshold:.3f}: {named.sum()} named, {named.mean():.2%}"
     )
     thresholds = recognizer.embedder.record.thresholds

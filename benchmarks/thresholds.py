@@ -9,18 +9,19 @@ people are aligned and embedded, and every pair of faces of different people is 
 are the quantiles of these distances (the thresholds) and the share of pairs of one person within
 them. For weights that were trained on the pool, ``--held-out`` takes all faces of the people that a
 configuration with ``validation`` of that share kept out of the training. ``--archives ""`` takes
-those of all archives, not only of CelebA's.
+those of all archives, not only of CelebA's. ``--write`` puts the thresholds into the model card.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from facekit import Aligner, Embedder
-from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, write_card
 from facekit.training import FaceDataset
 
 RATES = (0.01, 0.001, 0.0001)
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--archives", default="celeba", help="only archives of this beginning")
     parser.add_argument("--held-out", type=float, metavar="SHARE")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
+    parser.add_argument("--write", action="store_true", help="into the model card")
     options = parser.parse_args()
     embedder = Embedder(options.weights)
     aligner = embedder.aligner()
@@ -48,13 +50,16 @@ def main() -> None:
     people = len(set(faces.labels))
     print(f"{len(faces):,} faces of {people:,} people, {embedder.record.identity}, {aligner}")
     print(f"{(~same).sum():,} pairs of strangers, {same.sum():,} of one person")
+    thresholds = {}
     for rate in RATES:
         threshold = float(np.quantile(distances[~same], rate))
+        thresholds[rate] = round(threshold, 3)
         accepted = float((distances[same] <= threshold).mean())
         print(
-            f"false-accept rate {rate:g}: threshold {threshold:.3f}, "
-            f"true-accept rate {accepted:.3f}"
+            f"false-match rate {rate:g}: threshold {threshold:.3f}, true-accept rate {accepted:.3f}"
         )
+    if options.write:
+        print(write_card(dataclasses.replace(embedder.record, thresholds=thresholds)))
 
 
 def held_out_faces(

@@ -131,7 +131,7 @@ def watch(row):
     """Prints what an epoch brought, and keeps embeddings of two of them."""
     print(
         f"epoch {row['epoch']:2}: loss {row['loss']:.4f}, "
-        f"TAR at FAR 1 % {row['validation_tar']:.1%}, recall@1 {row['validation_recall']:.1%}"
+        f"TAR at FMR 1 % {row['validation_tar']:.1%}, recall@1 {row['validation_recall']:.1%}"
     )
     if row["epoch"] in (2, epochs):
         snapshots[f"after epoch {row['epoch']}"] = embeddings_of(
@@ -181,4 +181,4 @@ plot_history(history, metrics=["validation_tar", "validation_recall"], ax=right)
 figure.tight_layout()
 figure.savefig("training.png")
 for when, row in (("before", history[0]), ("after", history[-1])):
-    print(f"{when:6} TAR at FAR 1 % {row['validation_tar']:.1%}, EER {row['validation_eer']:.1%}")
+    print(f"{when:6} TAR at FMR 1 % {row['validation_tar']:.1%}, EER {row['validation_eer']:.1%}")

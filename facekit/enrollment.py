@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, ImageError, InvalidArgumentError
 from facekit.faces import Face, largest_face
-from facekit.io.images import IMAGE_SUFFIXES, ImageSource, describe_source, list_images, load_image
+from facekit.io.folders import list_images
+from facekit.io.images import IMAGE_SUFFIXES, ImageSource, describe_source, load_image
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner
@@ -229,7 +230,7 @@ def _in_folder(folder: Path) -> Iterator[Candidate]:
             f"{folder}: holds no folders; put the photos of each person into a folder named after "
             "the person"
         )
-    for path in list_images(folder):
+    for path in list_images(folder).images:
         problem = "lies beside the folders of the people, not inside one"
         yield Candidate("", str(path), None, problem)
 

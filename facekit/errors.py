@@ -76,6 +76,10 @@ class GalleryBusyError(FacekitError, TimeoutError):
     """Another process kept a gallery locked for too long; nothing was changed."""
 
 
+class MissingExtraError(FacekitError, ImportError):
+    """A part of facekit needs a package that is not installed; the message names the extra."""
+
+
 class NoFaceError(FacekitError, ValueError):
     """A photo that should show a face shows none that the detector finds."""
 

@@ -49,7 +49,7 @@ from facekit.io import safetensors_file
 from facekit.io.images import ImageSource, RGBImage, check_several, describe_source, load_image
 from facekit.quality import QualityGate
 from facekit.utils.progress import track
-from facekit.utils.validation import check_name
+from facekit.utils.validation import identity
 
 _FILE_KIND = "facekit.recognizer"
 _FILE_VERSION = 2
@@ -57,7 +57,7 @@ _FILE_VERSION = 2
 # How many pictures recognize_batch keeps in memory at a time: they fill the embedder's batches.
 _PICTURES_AT_A_TIME = 32
 
-DEFAULT_UNKNOWN = 0.01
+DEFAULT_FPIR = 0.01
 """The share of strangers' faces that may get a name, if nothing is said. It is so small that an
 album shows hardly any, and so large that its people are found."""
 
@@ -88,7 +88,7 @@ class FaceRecognizer:
         classifier: Names them; it is cloned, not changed. By default the one that ``facekit
             calibrate`` chose for the gallery, or else that of
             :func:`facekit.recognizer.default_classifier`.
-            ``IdentityClassifier("centroid", unknown=0.001)`` names fewer strangers, and fewer of
+            ``IdentityClassifier("centroid", fpir=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
         quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
         gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the folder of one,
@@ -234,7 +234,7 @@ class FaceRecognizer:
         Warns:
             EnrollmentWarning: If photos were left out or show several faces.
         """
-        check_name(name)
+        name = identity(name)
         return self._enroll(read_candidates({name: photos}), anew=False, progress=progress)
 
     def remove(self, name: str) -> int:
@@ -301,15 +301,14 @@ class FaceRecognizer:
         Raises:
             InvalidArgumentError: If the name is empty, or the group was found with other weights.
         """
-        identity = self.embedder.record.identity
-        if group.weights != identity:
+        weights = self.embedder.record.identity
+        if group.weights != weights:
             raise InvalidArgumentError(
                 f"the group was found with the weights {group.weights}, the recognizer has "
-                f"{identity}; their embeddings cannot be compared"
+                f"{weights}; their embeddings cannot be compared"
             )
         photos = [PhotoSource(found.source, box=found.face.box) for found in group.faces]
-        check_name(name)
-        self.gallery.enroll(name, group.embeddings, photos)
+        self.gallery.enroll(identity(name), group.embeddings, photos)
 
     def recognize(self, image: ImageSource) -> list[RecognizedFace]:
         """Names the people in one photo.
@@ -531,17 +530,17 @@ class FaceRecognizer:
         return recognizer
 
     def _opened(self, gallery: Gallery | str | os.PathLike[str] | None) -> Gallery:
-        identity, size = self.embedder.record.identity, self.embedder.embedding_size
+        weights, size = self.embedder.record.identity, self.embedder.embedding_size
         if gallery is None:
-            return Gallery(identity, size)
+            return Gallery(weights, size)
         if not isinstance(gallery, Gallery):
             if Path(gallery).exists():
-                return Gallery.open(gallery, weights=identity)
-            return Gallery.create(gallery, identity, size)
-        if gallery.weights != identity:
+                return Gallery.open(gallery, weights=weights)
+            return Gallery.create(gallery, weights, size)
+        if gallery.weights != weights:
             raise InvalidArgumentError(
                 f"gallery was made with the weights {gallery.weights}, the embedder has "
-                f"{identity}; their embeddings cannot be compared"
+                f"{weights}; their embeddings cannot be compared"
             )
         return gallery
 
@@ -586,7 +585,7 @@ class FaceRecognizer:
     ) -> EnrollmentReport:
         for candidate in candidates:
             if candidate.source is not None:
-                check_name(candidate.person)
+                identity(candidate.person)
         outcomes: list[PhotoOutcome] = []
         usable: list[Candidate] = []
         photos: list[PhotoSource] = []
@@ -663,12 +662,12 @@ def default_classifier(record: WeightsRecord) -> IdentityClassifier:
         >>> from facekit.embedding.weights.registry import record_for
         >>> from facekit.recognizer import default_classifier
         >>> classifier = default_classifier(record_for("facekit-small"))
-        >>> classifier.strategy, classifier.unknown
+        >>> classifier.strategy, classifier.fpir
         ('centroid', 0.01)
     """
     if record.distances is None:
         return IdentityClassifier(threshold=record.threshold())
-    return IdentityClassifier("centroid", unknown=DEFAULT_UNKNOWN)
+    return IdentityClassifier("centroid", fpir=DEFAULT_FPIR)
 
 
 def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
@@ -676,7 +675,7 @@ def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
     if kept is None:
         return None
     try:
-        return IdentityClassifier(kept["strategy"], unknown=kept["unknown"])
+        return IdentityClassifier(kept["strategy"], fpir=kept["fpir"])
     except (KeyError, TypeError) as error:
         raise FileFormatError(
             f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"

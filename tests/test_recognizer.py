@@ -437,9 +437,9 @@ def test_the_default_follows_from_what_is_known_of_the_weights(
 
 def test_the_calibration_that_a_gallery_keeps_is_used(recognizer: FaceRecognizer) -> None:
     gallery = Gallery(recognizer.embedder.record.identity, recognizer.embedder.embedding_size)
-    gallery.set_settings({"calibration": {"strategy": "centroid", "unknown": 0.02}})
+    gallery.set_settings({"calibration": {"strategy": "centroid", "fpir": 0.02}})
     kept = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery).classifier
-    assert (kept.strategy, kept.unknown, kept.threshold) == ("centroid", 0.02, "auto")
+    assert (kept.strategy, kept.fpir, kept.threshold) == ("centroid", 0.02, "auto")
     own = IdentityClassifier("nearest", threshold=0.5)
     chosen = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery, classifier=own)
     assert chosen.classifier.strategy == "nearest"

@@ -12,6 +12,7 @@ from facekit import __version__
 from facekit.cli import clustering, evaluation, gallery, recognition, training, weights
 from facekit.cli.common import DONE, FAILED, INTERRUPTED
 from facekit.errors import FacekitError
+from facekit.utils.extras import import_extra
 
 _EXIT_CODES = """\
 exit codes: 0 done (verify: same person; demo: all named rightly; weights verify: unaltered), 1 the
@@ -62,8 +63,7 @@ def _start_tensorflow_quietly() -> None:
     kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)
     try:
-        import tensorflow as tf
-
+        tf = import_extra("tensorflow")
         tf.config.list_logical_devices()
     finally:
         os.dup2(kept, 2)

@@ -17,6 +17,7 @@ from facekit.cli.common import (
     chosen_embedder,
     count,
     default_embedder,
+    say_passed_over,
 )
 
 if TYPE_CHECKING:
@@ -64,17 +65,17 @@ def add_commands(commands: Any) -> None:
 
 
 def _cluster(options: argparse.Namespace) -> int:
-    from facekit.clustering.albums import cluster_photos, list_archive
+    from facekit.clustering.albums import cluster_photos
     from facekit.clustering.export import check_output, write_groups
+    from facekit.io.folders import list_images
     from facekit.quality import QualityGate
 
     if options.output is not None:
         check_output(options.output)
-    photos = dict.fromkeys(
-        photo
-        for path in options.photos
-        for photo in (list_archive(path) if path.is_dir() else [path])
-    )
+    listings = [list_images(path, recursive=True) for path in options.photos if path.is_dir()]
+    say_passed_over(listings)
+    found_in = {listing.folder: listing.checked().images for listing in listings}
+    photos = dict.fromkeys(photo for path in options.photos for photo in found_in.get(path, [path]))
     found = cluster_photos(
         list(photos),
         embedder=chosen_embedder(options) or default_embedder(),

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from facekit.utils.progress import track
 if TYPE_CHECKING:
     from facekit.embedding import Embedder
     from facekit.faces import Face, RecognizedFace
+    from facekit.io.folders import ImageListing
 
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
 
@@ -114,15 +115,26 @@ def for_each_photo(
 
 
 def expanded(photos: Sequence[Path]) -> list[Path]:
-    """Returns the photos, with the pictures right inside a folder in place of the folder."""
-    from facekit.io.images import list_images
+    """Returns the photos, with the images right inside a folder in place of the folder."""
+    from facekit.io.folders import list_images
 
-    # A folder without pictures stays in the list, to be reported like any other bad photo.
+    listings = {path: list_images(path) for path in photos if path.is_dir()}
+    say_passed_over(listings.values())
+    # A folder without images stays in the list, to be reported like any other bad photo.
     return list(
         dict.fromkeys(
-            photo for path in photos for photo in ((path.is_dir() and list_images(path)) or [path])
+            photo
+            for path in photos
+            for photo in (path in listings and listings[path].images) or [path]
         )
     )
+
+
+def say_passed_over(listings: Iterable[ImageListing]) -> None:
+    """Says on standard error what was passed over in folders."""
+    for listing in listings:
+        if listing.passed_over:
+            print(f"facekit: {listing.summary()}", file=sys.stderr)
 
 
 def _output_names(photos: Sequence[Path]) -> dict[Path, str]:

@@ -103,8 +103,8 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
         ("equal error rate", [f"{r.eer:.2%}" for r in reports]),
     ]
     lines += [
-        (f"TAR at FAR {rate * 100:g} %", [f"{r.tar_at_far[rate]:.2%}" for r in reports])
-        for rate in first.report.tar_at_far
+        (f"TAR at FMR {rate * 100:g} %", [f"{r.tar_at_fmr[rate]:.2%}" for r in reports])
+        for rate in first.report.tar_at_fmr
     ]
     for label, values in lines:
         table.add_row(label, *values)
@@ -120,12 +120,11 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
 
 
 def _write_roc(path: Path, results: dict[str, LFWResult]) -> None:
-    from matplotlib.figure import Figure
-
     from facekit.evaluation.plots import plot_roc
     from facekit.evaluation.verification import roc
+    from facekit.utils.figures import new_figure
 
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = new_figure(6, 4.5)
     curves = {name: roc(result.distances, result.same) for name, result in results.items()}
     plot_roc(curves, ax=figure.subplots())
     try:

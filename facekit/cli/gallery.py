@@ -54,7 +54,7 @@ def add_commands(commands: Any) -> None:
         commands, "calibrate", _calibrate, "set how rarely a gallery may name a stranger"
     )
     calibrate.add_argument(
-        "--unknown",
+        "--fpir",
         type=float,
         metavar="SHARE",
         help="the share of strangers' faces that may get a name; default: 0.01",
@@ -195,17 +195,17 @@ def _change(options: argparse.Namespace) -> int:
 def _calibrate(options: argparse.Namespace) -> int:
     from facekit.gallery import Gallery
     from facekit.identification import IdentityClassifier
-    from facekit.recognizer import DEFAULT_UNKNOWN
+    from facekit.recognizer import DEFAULT_FPIR
 
-    unknown = DEFAULT_UNKNOWN if options.unknown is None else options.unknown
+    fpir = DEFAULT_FPIR if options.fpir is None else options.fpir
     with Gallery.open(options.gallery) as gallery:
         table = weights_of(gallery, options)[1].distances
         check_not_empty(gallery)
-        classifier = IdentityClassifier(
-            options.strategy, unknown=unknown, distances=table
-        ).fit_enrolled(gallery.enrolled())
+        classifier = IdentityClassifier(options.strategy, fpir=fpir, distances=table).fit_enrolled(
+            gallery.enrolled()
+        )
         found, people, photos = classifier.calibration_, len(gallery.people), len(gallery)
-        chosen = {"strategy": options.strategy, "unknown": unknown}
+        chosen = {"strategy": options.strategy, "fpir": fpir}
         gallery.set_settings({**gallery.settings, "calibration": chosen})
     assert found is not None
     if options.json:
@@ -219,7 +219,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         rests = f"the weights' table of distances and {own}, which shift it by {found.shift:+.3f}"
     else:
         rests = "the weights' table of distances; there are too few people to refine it"
-    print(f"threshold {found.threshold:.3f}: about {unknown:.2%} of strangers get a name")
+    print(f"threshold {found.threshold:.3f}: about {fpir:.2%} of strangers get a name")
     print(f"  for {count(photos, 'photo')} of {_persons(people)}, strategy {options.strategy}")
     print(f"  rests on {rests}")
     print(f"Kept with {options.gallery}: facekit recognize uses it, and follows later changes")

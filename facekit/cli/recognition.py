@@ -67,7 +67,7 @@ def _add_fit(commands: Any) -> None:
         help="how a face is compared with the people; default: centroid",
     )
     command.add_argument(
-        "--unknown",
+        "--fpir",
         type=float,
         metavar="SHARE",
         help="the share of strangers' faces that may get a name; default: 0.01",
@@ -134,16 +134,16 @@ def _fit(options: argparse.Namespace) -> int:
     from facekit.quality import QualityGate
     from facekit.recognizer import FaceRecognizer, default_classifier
 
-    if options.unknown is not None and options.threshold is not None:
-        raise InvalidArgumentError("give either --unknown or --threshold, not both")
+    if options.fpir is not None and options.threshold is not None:
+        raise InvalidArgumentError("give either --fpir or --threshold, not both")
     if not options.model.resolve().parent.is_dir():
         raise InvalidArgumentError(f"--model {options.model}: its folder does not exist")
     embedder = chosen_embedder(options) or default_embedder()
     classifier = default_classifier(embedder.record)
     if options.strategy is not None:
         classifier.set_params(strategy=options.strategy)
-    if options.unknown is not None:
-        classifier.set_params(unknown=options.unknown, threshold="auto")
+    if options.fpir is not None:
+        classifier.set_params(fpir=options.fpir, threshold="auto")
     if options.threshold is not None:
         classifier.set_params(threshold=options.threshold)
     quality = None if options.any_quality else QualityGate()

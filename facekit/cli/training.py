@@ -350,7 +350,7 @@ def _print_row(row: Mapping[str, float]) -> None:
         for name, label in (
             ("active", "active triplets"),
             ("cosine_similarity", "cosine similarity"),
-            ("validation_tar", "TAR at FAR 1 %"),
+            ("validation_tar", "TAR at FMR 1 %"),
             ("validation_eer", "EER"),
             ("validation_recall", "recall@1"),
         )

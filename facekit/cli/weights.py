@@ -70,7 +70,7 @@ def _show(options: argparse.Namespace) -> int:
     from facekit.embedding.weights.registry import record_for
 
     record = record_for(options.name)
-    values = {**record.to_dict(), "files": [_file_to_dict(file) for file in record.files]}
+    values = record.card()
     if options.json:
         print(json.dumps(values))
         return DONE
@@ -94,7 +94,7 @@ def _show(options: argparse.Namespace) -> int:
 def _pull(options: argparse.Namespace) -> int:
     from facekit.embedding.weights.registry import record_for
     from facekit.embedding.weights.retrieval import check, fetch, find
-    from facekit.io.safetensors_file import home
+    from facekit.utils.home import home
 
     record = record_for(options.name)
     found = find(record)
@@ -167,7 +167,3 @@ def _verified(weights: str) -> dict[str, str | None]:
 
 def _print_path(options: argparse.Namespace, record: WeightsRecord, path: Path) -> None:
     print(json.dumps({"name": record.name, "path": str(path)}) if options.json else path)
-
-
-def _file_to_dict(file: Any) -> dict[str, str | None]:
-    return {"name": file.name, "url": file.url, "sha256": file.sha256}

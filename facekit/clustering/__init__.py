@@ -1,6 +1,17 @@
 """Grouping the unknown faces of an album into people."""
 
-from facekit.clustering.albums import cluster_photos
-from facekit.clustering.groups import cluster
+from facekit.clustering.albums import ArchiveClustering, FoundFace, PersonGroup, cluster_photos
+from facekit.clustering.export import write_groups
+from facekit.clustering.groups import Clustering, Group, cluster, linking_threshold
 
-__all__ = ["cluster", "cluster_photos"]
+__all__ = [
+    "ArchiveClustering",
+    "Clustering",
+    "FoundFace",
+    "Group",
+    "PersonGroup",
+    "cluster",
+    "cluster_photos",
+    "linking_threshold",
+    "write_groups",
+]

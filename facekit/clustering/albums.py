@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +16,8 @@ from facekit.detection import Detector
 from facekit.embedding import Embedder
 from facekit.errors import ImageError
 from facekit.faces import DetectedImage, Face
-from facekit.io.images import IMAGE_SUFFIXES, ImageSource
+from facekit.io.folders import list_images
+from facekit.io.images import ImageSource
 from facekit.quality import FaceQuality, QualityGate
 from facekit.utils.progress import track
 
@@ -226,7 +226,7 @@ def cluster_photos(
     # Checked before the long work, not after it.
     cluster(np.empty((0, 1), dtype=np.float32), threshold=threshold, min_faces=min_faces)
     if isinstance(photos, str | os.PathLike):
-        photos = list_archive(Path(photos))
+        photos = list_images(photos, recursive=True).checked().images
     total = len(photos) if isinstance(photos, Sequence) else 0
     stream = (detector or Detector()).detect_stream(photos)
     read = _Reading(aligner or embedder.aligner(), embedder, quality)
@@ -249,44 +249,6 @@ def cluster_photos(
         threshold=found.threshold,
         weights=embedder.record.identity,
     )
-
-
-def list_archive(folder: Path) -> list[Path]:
-    """Returns the pictures of a folder and of all folders inside it, sorted; no hidden ones.
-
-    Args:
-        folder: The folder; links to other folders in it are not followed.
-
-    Returns:
-        The paths, at least one.
-
-    Raises:
-        ImageError: If it is missing or holds no pictures.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> from facekit.clustering.albums import list_archive
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> (folder / "2024").mkdir()
-        >>> for name in ("a.jpg", "notes.txt", "2024/b.jpg"):
-        ...     (folder / name).touch()
-        >>> [path.relative_to(folder).as_posix() for path in list_archive(folder)]
-        ['a.jpg', '2024/b.jpg']
-    """
-    if not folder.is_dir():
-        raise ImageError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}")
-    found: list[Path] = []
-    for root, folders, names in os.walk(folder):
-        # In place: that is how hidden folders are kept from being walked through.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(root, name)
-            for name in sorted(names)
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
-        ]
-    if not found:
-        raise ImageError(f"{folder}: the folder and those inside it hold no pictures")
-    return found
 
 
 class _Reading:

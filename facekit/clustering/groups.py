@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from facekit.clustering.whispers import chinese_whispers
 from facekit.embedding.weights.registry import WeightsRecord
 from facekit.errors import InvalidArgumentError
+from facekit.utils.validation import number, unit_rows, whole
 
 # Measured on LFW and on albums: see the page on clustering.
 _SHARE_OF_STRICTEST = 0.95
@@ -114,12 +114,10 @@ def cluster(
         C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
         to Natural Language Processing Problems", TextGraphs 2006.
     """
-    vectors = _checked(embeddings)
-    if not (_is_number(threshold) and 0.0 <= threshold <= 2.0):
-        raise InvalidArgumentError(f"threshold must be a number from 0 to 2, got {threshold!r}")
-    if isinstance(min_faces, bool) or not isinstance(min_faces, int) or min_faces < 1:
-        raise InvalidArgumentError(f"min_faces must be a whole number above 0, got {min_faces!r}")
-    labels = chinese_whispers(vectors, float(threshold))
+    vectors = unit_rows(embeddings)
+    threshold = number(threshold, "threshold", 0, 2)
+    min_faces = whole(min_faces, "min_faces", least=1)
+    labels = chinese_whispers(vectors, threshold)
     by_label = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels))
     groups: list[Group] = []
@@ -130,13 +128,13 @@ def cluster(
         else:
             ungrouped += members.tolist()
     groups.sort(key=lambda group: (-len(group), min(group.members)))
-    return Clustering(tuple(groups), tuple(sorted(ungrouped)), float(threshold))
+    return Clustering(tuple(groups), tuple(sorted(ungrouped)), threshold)
 
 
 def linking_threshold(record: WeightsRecord) -> float:
     """Returns the distance up to which faces are linked by default.
 
-    It is 0.95 times the threshold of the record's smallest false-accept rate: for weights with a
+    It is 0.95 times the threshold of the record's smallest false-match rate: for weights with a
     threshold for one pair of strangers in 10,000, about one pair in 50,000 is linked.
 
     Args:
@@ -156,23 +154,6 @@ def linking_threshold(record: WeightsRecord) -> float:
             f"the weights {record.name!r} have no thresholds; give clustering one: threshold=..."
         )
     return _SHARE_OF_STRICTEST * record.thresholds[min(record.thresholds)]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _checked(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    vectors = np.asarray(embeddings, dtype=np.float32)
-    if vectors.ndim != 2:
-        raise InvalidArgumentError(f"embeddings must be (n, d), got shape {vectors.shape}")
-    norms = np.linalg.norm(vectors, axis=1)
-    wrong = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-3))  # also those that are no numbers
-    if len(wrong):
-        raise InvalidArgumentError(
-            f"embeddings must be of unit L2 norm, number {wrong[0]} has {norms[wrong[0]]:.4g}"
-        )
-    return vectors
 
 
 def _group(vectors: npt.NDArray[np.float32], members: npt.NDArray[np.int64]) -> Group:

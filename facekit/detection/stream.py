@@ -16,13 +16,13 @@ import numpy as np
 
 from facekit.detection.view import View
 from facekit.errors import ImageError, InvalidArgumentError
+from facekit.io.folders import list_images
 from facekit.io.images import (
     IMAGE_SUFFIXES,
     ImageSource,
     RGBImage,
     check_several,
     describe_source,
-    list_images,
     load_image,
 )
 
@@ -82,10 +82,7 @@ def image_jobs(source: StreamSource, every: int) -> Iterator[ImageJob]:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():
-            pictures = list_images(path)
-            if not pictures:
-                raise ImageError(f"{path}: the folder holds no pictures")
-            return _listed(pictures, every)
+            return _listed(list_images(path).checked().images, every)
         if path.suffix.lower() in IMAGE_SUFFIXES or not path.exists():
             return _listed([path], every)
         return _frames(_opened(str(path), path), every)

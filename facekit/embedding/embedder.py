@@ -124,7 +124,7 @@ class Embedder:
             mirrored: Whether to average the embeddings of a face and its mirror image, which is
                 more accurate and takes twice the time. Thresholds and distances must be measured
                 with the same.
-            thresholds: Distance by false-accept rate, as far as measured.
+            thresholds: Distance by false-match rate, as far as measured.
             batch_size: As for the constructor, like the others.
             threads: Likewise.
             engine: Likewise.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from facekit.embedding.networks.folding import LayerWeights, assign
 from facekit.embedding.networks.network import Architecture, build_network
+from facekit.utils.extras import import_extra
 
 Engine: TypeAlias = Literal["openvino", "keras"]
 """What runs an embedder's network."""
@@ -98,8 +99,7 @@ class KerasNetwork:
     """
 
     def __init__(self, architecture: Architecture, weights: LayerWeights, batch_size: int) -> None:
-        import keras
-
+        keras = import_extra("keras")
         self._arguments = (architecture, weights, batch_size)
         self._batch_size = batch_size
         self._network = build_network(architecture, folded=True)

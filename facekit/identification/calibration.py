@@ -34,7 +34,7 @@ class Calibration:
     """How a classifier decides whether a face is anybody at all.
 
     Args:
-        unknown: The share of strangers' faces that may get a name; ``None`` if the threshold was
+        fpir: The share of strangers' faces that may get a name; ``None`` if the threshold was
             given.
         threshold: The largest distance at which a name is given.
         shift: By how much the own gallery's distances between different people exceed those of the
@@ -47,7 +47,7 @@ class Calibration:
     Example:
         >>> import numpy as np
         >>> from facekit.identification.calibration import Calibration
-        >>> calibration = Calibration(unknown=0.001, threshold=0.9, slope=10.0, intercept=9.0)
+        >>> calibration = Calibration(fpir=0.001, threshold=0.9, slope=10.0, intercept=9.0)
         >>> calibration.known(np.array([0.5, 0.9])).round(3).tolist()
         [0.982, 0.5]
 
@@ -56,7 +56,7 @@ class Calibration:
         intercept.
     """
 
-    unknown: float | None
+    fpir: float | None
     threshold: float
     shift: float = 0.0
     probes: int = 0
@@ -81,7 +81,7 @@ def calibrate(
     enrolled: Enrolled,
     *,
     measure: Measure,
-    unknown: float,
+    fpir: float,
     threshold: float | None = None,
     table: DistanceTable | None = None,
     prior: float = 0.5,
@@ -99,7 +99,7 @@ def calibrate(
     Args:
         enrolled: Who is enrolled.
         measure: Which distance the classifier compares.
-        unknown: The target, in (0, 1).
+        fpir: The target, in (0, 1).
         threshold: A threshold to keep instead.
         table: The table of the weights. Without one, the gallery must be large enough to show the
             rate by itself.
@@ -115,14 +115,14 @@ def calibrate(
     counts = np.bincount(enrolled.labels[enrolled.rows], minlength=len(enrolled.classes))
     if table is None:
         if threshold is None:
-            return Calibration(unknown, *_without_table(enrolled, measure, unknown))
+            return Calibration(fpir, *_without_table(enrolled, measure, fpir))
         return Calibration(None, threshold)
     moved, probes = shift or _shift(enrolled, table, measure, counts)
     slope, intercept = _platt(table, measure, counts, moved, prior)
     if threshold is not None:
         return Calibration(None, threshold, moved, probes, slope, intercept)
-    found = float(np.clip(_expected(table, measure, counts, unknown) + moved, 0.0, 2.0))
-    return Calibration(unknown, found, moved, probes, slope, intercept)
+    found = float(np.clip(_expected(table, measure, counts, fpir) + moved, 0.0, 2.0))
+    return Calibration(fpir, found, moved, probes, slope, intercept)
 
 
 def distances_between_people(
@@ -160,7 +160,7 @@ def _expected(
     # of being missed is 1 − rate(distance), and all must miss.
     missed = np.zeros_like(_GRID)
     for photos, people in zip(*np.unique(counts[counts > 0], return_counts=True), strict=True):
-        share = np.minimum(table.accept_rate(measure, int(photos), _GRID), 1.0 - 1e-12)
+        share = np.minimum(table.false_match_rate(measure, int(photos), _GRID), 1.0 - 1e-12)
         missed += people * np.log1p(-share)
     accepted = np.log(np.maximum(-missed, 1e-300))
     return float(np.interp(math.log(-math.log1p(-rate)), accepted, _GRID))
@@ -182,20 +182,18 @@ def _shift(
     return moved * len(distances) / (len(distances) + _WEIGHT_OF_TABLE), len(distances)
 
 
-def _without_table(
-    enrolled: Enrolled, measure: Measure, unknown: float
-) -> tuple[float, float, int]:
-    needed = math.ceil(_MISTAKES_NEEDED / unknown)
+def _without_table(enrolled: Enrolled, measure: Measure, fpir: float) -> tuple[float, float, int]:
+    needed = math.ceil(_MISTAKES_NEEDED / fpir)
     people = len(enrolled.classes)
     if people < MIN_PEOPLE or len(enrolled) < needed:
         raise InvalidArgumentError(
-            f"unknown={unknown:g} cannot be turned into a threshold: {len(enrolled)} photos of "
+            f"fpir={fpir:g} cannot be turned into a threshold: {len(enrolled)} photos of "
             f"{people} people are enrolled, without a table of distances at least {needed:,} of "
             f"{MIN_PEOPLE} are needed. Give the classifier distances=embedder.record.distances, "
             "or threshold="
         )
     distances = distances_between_people(enrolled, measure, most=max(needed, _MOST_PROBES))
-    return float(np.quantile(distances, unknown)), 0.0, len(distances)
+    return float(np.quantile(distances, fpir)), 0.0, len(distances)
 
 
 def _platt(
@@ -210,7 +208,7 @@ def _platt(
     levels = (np.arange(100) + 0.5) / 100
     strangers = [_expected(table, measure, counts, level) + shift for level in levels]
     typical = float(np.exp(np.mean(np.log(counts[counts > 0]))))
-    same = np.interp(levels, table.rates, table.quantiles("same", measure, typical))
+    same = np.interp(levels, table.rates, table.quantiles("genuine", measure, typical))
     X = np.concatenate([strangers, same])[:, None]
     known = np.repeat([0, 1], len(levels))
     weights = np.repeat([1.0 - prior, prior], len(levels))

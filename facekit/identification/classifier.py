@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,11 @@ from facekit.identification.strategies import (
     Machine,
     Resemblance,
     Strategy,
-    check_strategy,
     measure_of,
     resemblance,
     train,
 )
-from facekit.utils.validation import UNIT_NORM_TOLERANCE, check_positive
+from facekit.utils.validation import UNIT_NORM_TOLERANCE, choice, number, whole
 
 Threshold: TypeAlias = float | Literal["auto"] | None
 """The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
@@ -134,7 +133,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Nobody can know a good distance by heart: it depends on the weights that made the embeddings,
     and on how many people are enrolled, since each is another chance to be mistaken. So the
-    threshold follows from ``unknown``, the share of strangers' faces that may get a name.
+    threshold follows from ``fpir``, the share of strangers' faces that may get a name.
 
     One person alone can be enrolled, and one embedding of each is enough.
 
@@ -143,10 +142,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             than 32 people only the eight nearest are told apart for each face. ``"nearest"``: the
             person of the nearest enrolled embedding. ``"centroid"``: the person with the nearest
             mean of embeddings; the threshold applies to the distance to that mean.
-        unknown: The false-accept rate to aim at: the share of the faces of strangers that get a
-            name although they should not, in (0, 1).
-        threshold: ``"auto"``: what ``unknown`` asks for. A number: this Euclidean distance between
-            unit embeddings, 0 to 2, whatever ``unknown`` says. ``None``: no refusal, every
+        fpir: The false-positive identification rate to aim at: the share of the faces of strangers
+            that get a name although they should not, in (0, 1).
+        threshold: ``"auto"``: what ``fpir`` asks for. A number: this Euclidean distance between
+            unit embeddings, 0 to 2, whatever ``fpir`` says. ``None``: no refusal, every
             embedding gets the name of somebody.
         C: For ``"svm"``: how strongly misclassified training samples count, as in
             ``sklearn.svm.LinearSVC``.
@@ -183,14 +182,14 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         strategy: Strategy = "svm",
         *,
-        unknown: float = 0.001,
+        fpir: float = 0.001,
         threshold: Threshold = "auto",
         C: float = 1.0,
         distances: DistanceTable | None = None,
         prior: float = 0.5,
     ) -> None:
         self.strategy = strategy
-        self.unknown = unknown
+        self.fpir = fpir
         self.threshold = threshold
         self.C = C
         self.distances = distances
@@ -415,7 +414,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 and an embedding is not of unit norm.
             ValueError: As for :meth:`predict`.
         """
-        count = check_positive(count, "count")
+        count = whole(count, "count", least=1)
         X = self._validated(X)
         found = self.identify(X)
         nearest = self._enrolled_.search(X, count)
@@ -472,7 +471,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             calibration = calibrate(
                 enrolled,
                 measure=measure_of(self.strategy),
-                unknown=self.unknown,
+                fpir=self.fpir,
                 threshold=None if isinstance(self.threshold, str) else float(self.threshold),
                 table=self.distances,
                 prior=self.prior,
@@ -571,29 +570,18 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _check_parameters(self) -> None:
-        check_strategy(self.strategy)
-        for name in ("unknown", "prior"):
-            value = getattr(self, name)
-            if not (_is_number(value) and 0.0 < value < 1.0):
-                raise InvalidArgumentError(f"{name} must be between 0 and 1, got {value!r}")
-        automatic = isinstance(self.threshold, str) and self.threshold == "auto"
-        if (
-            not automatic
-            and self.threshold is not None
-            and not (_is_number(self.threshold) and 0.0 <= float(self.threshold) <= 2.0)
+        choice(self.strategy, "strategy", get_args(Strategy))
+        for name in ("fpir", "prior"):
+            number(getattr(self, name), name, above=0, below=1)
+        if self.threshold is not None and not (
+            isinstance(self.threshold, str) and self.threshold == "auto"
         ):
-            raise InvalidArgumentError(
-                f'threshold must be a distance from 0 to 2, "auto" or None, got {self.threshold!r}'
-            )
+            number(self.threshold, "threshold", 0, 2)
         if self.distances is not None and not isinstance(self.distances, DistanceTable):
             raise InvalidArgumentError(
                 f"distances must be a DistanceTable such as embedder.record.distances, got "
                 f"{type(self.distances).__name__}"
             )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating)
 
 
 def _check_names(y: npt.ArrayLike) -> None:

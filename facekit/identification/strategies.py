@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.svm import LinearSVC
 
 from facekit.embedding.weights.distances import Measure
-from facekit.errors import InvalidArgumentError
 from facekit.gallery.index import FloatArray, IntArray, is_erased
 
 Strategy: TypeAlias = Literal["svm", "nearest", "centroid"]
@@ -52,18 +51,6 @@ class Machine(NamedTuple):
 
     coef: FloatArray
     intercept: FloatArray
-
-
-def check_strategy(strategy: object) -> None:
-    """Checks the name of a strategy.
-
-    Raises:
-        InvalidArgumentError: If there is none of that name.
-    """
-    if strategy not in get_args(Strategy):
-        raise InvalidArgumentError(
-            f'strategy must be "svm", "nearest" or "centroid", got {strategy!r}'
-        )
 
 
 def measure_of(strategy: Strategy) -> Measure:

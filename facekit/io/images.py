@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import io
 import os
 from collections.abc import Iterable
@@ -32,7 +34,10 @@ It is the size beyond which Pillow, too, refuses to decode a file.
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
-"""The file name endings that are taken for pictures when a folder is read."""
+"""The file name endings of the formats that are always read; :func:`image_suffixes` has all."""
+
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+"""The file name endings of HEIC files."""
 
 _TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -94,6 +99,25 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> RGBImage
     )
 
 
+def image_suffixes() -> frozenset[str]:
+    """Returns the file name endings, in lower case, that are taken for images in a folder.
+
+    They are :data:`IMAGE_SUFFIXES`, and those of HEIC if the extra ``heic`` is installed.
+
+    Example:
+        >>> from facekit.io.images import image_suffixes
+        >>> ".jpg" in image_suffixes()
+        True
+    """
+    return IMAGE_SUFFIXES | HEIC_SUFFIXES if has_heic() else IMAGE_SUFFIXES
+
+
+@functools.cache
+def has_heic() -> bool:
+    """Returns whether HEIC files can be read: whether the extra ``heic`` is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
 def check_several(images: object, *, instead: str) -> None:
     """Checks that what was given is several images and not one.
 
@@ -135,33 +159,6 @@ def describe_source(source: object, fallback: str = "image") -> str:
         if isinstance(name, str) and name:
             return name
     return fallback
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Returns the pictures right inside a folder, by file name ending, sorted; no hidden files.
-
-    Args:
-        folder: The folder; those inside it are not read.
-
-    Raises:
-        OSError: If it is missing or cannot be read.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> from facekit.io.images import list_images
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> for name in ("b.png", "a.JPG", "notes.txt", ".hidden.png"):
-        ...     (folder / name).touch()
-        >>> [path.name for path in list_images(folder)]
-        ['a.JPG', 'b.png']
-    """
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and not path.is_dir()
-    )
 
 
 def _from_path(path: Path, max_pixels: int) -> RGBImage:

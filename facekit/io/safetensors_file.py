@@ -24,13 +24,6 @@ from facekit.errors import FileFormatError
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def home() -> Path:
-    """Returns the folder for what is downloaded or cached: ``FACEKIT_HOME``, or the user's own."""
-    import pooch
-
-    return Path(os.environ.get("FACEKIT_HOME") or pooch.os_cache("facekit"))
-
-
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()

@@ -8,6 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from facekit.utils.extras import keep_files_at_home, missing_extra
+
+keep_files_at_home()
+
 _HOMES = {
     "Augmentation": "facekit.training.data.augmentation",
     "BalancedBatches": "facekit.training.data.batches",
@@ -58,7 +62,10 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        try:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            raise missing_extra(error) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -35,6 +36,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "<", "d", ">", "p", "h")
 _DASHES = ("-", "--", "-.", ":")
 
 
+def new_figure(width: float, height: float) -> Any:
+    """Returns a figure of that size in inches that pyplot does not hold."""
+    figure = import_extra("matplotlib.figure").Figure
+    return figure(figsize=(width, height), layout="constrained")
+
+
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     """Returns the axes, or those of a new figure that pyplot knows nothing of.
 
@@ -46,14 +53,11 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     Raises:
         InvalidArgumentError: If ``ax`` is something else, such as an array of axes.
     """
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     if ax is None:
-        return Figure(figsize=(width, height), layout="constrained").subplots()
-    if not isinstance(ax, Axes):
-        raise InvalidArgumentError(f"ax must be matplotlib axes or None, got {ax!r}")
-    return ax
+        return new_figure(width, height).subplots()  # type: ignore[no-any-return]
+    if isinstance(ax, import_extra("matplotlib.axes").Axes):
+        return ax  # type: ignore[no-any-return]
+    raise InvalidArgumentError(f"ax must be matplotlib axes or None, got {ax!r}")
 
 
 def line_style(index: int) -> dict[str, Any]:

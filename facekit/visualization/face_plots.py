@@ -11,6 +11,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
 from facekit.io.images import ImageSource, load_image
+from facekit.utils.extras import import_extra
 from facekit.utils.figures import axes_or_new, plain, shorten
 from facekit.visualization.colors import color_of, text_of
 
@@ -62,8 +63,7 @@ def plot_faces(
         >>> ax.texts[0].get_text()
         '0.98'
     """
-    from matplotlib.patches import Rectangle
-
+    rectangle = import_extra("matplotlib.patches").Rectangle
     if not isinstance(faces, Sequence) or not all(
         isinstance(result, Face | RecognizedFace) for result in faces
     ):
@@ -82,7 +82,7 @@ def plot_faces(
         color = tuple(value / 255 for value in color_of(result))
         x, y, box_width, box_height = face.box
         ax.add_patch(
-            Rectangle(
+            rectangle(
                 (x, y), box_width, box_height, fill=False, edgecolor=color, lw=2, zorder=order
             )
         )

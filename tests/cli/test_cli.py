@@ -71,12 +71,12 @@ def test_fit_takes_a_rate_of_strangers_or_a_distance(
 ) -> None:
     path = str(tmp_path / "people.facekit")
     fit = ["fit", str(known), "--model", path, "--weights", "facekit-small"]
-    assert main([*fit, "--unknown", "0.02", "--strategy", "nearest"]) == DONE
+    assert main([*fit, "--fpir", "0.02", "--strategy", "nearest"]) == DONE
     classifier = FaceRecognizer.load(path).classifier
-    assert (classifier.strategy, classifier.unknown) == ("nearest", 0.02)
+    assert (classifier.strategy, classifier.fpir) == ("nearest", 0.02)
     assert main([*fit, "--threshold", "0.7"]) == DONE
     assert FaceRecognizer.load(path).threshold == 0.7
-    assert main([*fit, "--unknown", "0.02", "--threshold", "0.7"]) == FAILED
+    assert main([*fit, "--fpir", "0.02", "--threshold", "0.7"]) == FAILED
     assert "not both" in capsys.readouterr().err
 
 

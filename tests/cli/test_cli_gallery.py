@@ -189,12 +189,12 @@ def test_a_calibration_is_kept_and_used(
     assert main([*calibrate, "--json"]) == DONE
     first = json.loads(capsys.readouterr().out)
     assert (first["people"], first["photos"], first["probes"]) == (2, 2, 0)
-    assert main([*calibrate, "--unknown", "0.02"]) == DONE
+    assert main([*calibrate, "--fpir", "0.02"]) == DONE
     printed = capsys.readouterr().out
     assert "about 2.00% of strangers get a name" in printed
     assert "rests on the weights' table of distances; there are too few people" in printed
     with Gallery.open(gallery) as opened:
-        kept = {"strategy": "centroid", "unknown": 0.02}
+        kept = {"strategy": "centroid", "fpir": 0.02}
         assert opened.settings == {"other": 1, "calibration": kept}
     assert main(["recognize", str(gallery), str(hopper), "--weights", weights, "--json"]) == DONE
     (face,) = json.loads(capsys.readouterr().out)["faces"]
@@ -267,7 +267,7 @@ def test_the_gallery_says_which_weights_it_needs(
         (["remove", "people", "Ada"], "enrolled are Eileen, Grace"),
         (["rename", "people", "Eileen", "Grace"], "use merge"),
         (["merge", "people", "Grace", "Grace"], "must differ"),
-        (["calibrate", "people", "--unknown", "2", "--weights", "{weights}"], "unknown"),
+        (["calibrate", "people", "--fpir", "2", "--weights", "{weights}"], "fpir"),
         (["recognize", "known", "{hopper}"], "known: is no gallery"),
         (["recognize", "people", "{hopper}"], "not known by name"),
     ],

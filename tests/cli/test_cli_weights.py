@@ -43,7 +43,7 @@ def record(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
         architecture=SMALL_V2,
         alignment=found.alignment,
         files=(WeightsFile("tiny.safetensors", "facekit", sha256, url),),
-        licence="free",
+        license="free",
     )
     monkeypatch.setattr("facekit.embedding.weights.registry.REGISTRY", {"tiny": record})
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path / "home"))
@@ -96,7 +96,7 @@ def test_show_tells_what_is_known(name: str, capsys: Captured) -> None:
     assert main(["weights", "show", name, "--json"]) == DONE
     values = json.loads(capsys.readouterr().out)
     assert values["name"] == name
-    for part in (values["licence"], values["training_data"], values["files"][0]["name"]):
+    for part in (values["license"], values["training_data"], values["files"][0]["name"]):
         assert part in text
     assert ("thresholds: none measured" in text) == (not values["thresholds"])
     assert ("SHA-256: none published" in text) == (values["files"][0]["sha256"] is None)

@@ -14,7 +14,6 @@ from facekit import (
     Architecture,
     Detector,
     Embedder,
-    ImageError,
     InvalidArgumentError,
     QualityGate,
     cluster_photos,
@@ -22,7 +21,7 @@ from facekit import (
 )
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED
-from facekit.clustering.albums import ArchiveClustering, list_archive
+from facekit.clustering.albums import ArchiveClustering
 from facekit.clustering.export import write_groups
 from facekit.embedding import build_network
 
@@ -57,25 +56,6 @@ def album(tmp_path: Path, hopper: Path, astronaut: Path) -> Path:
 
 def names(found: ArchiveClustering) -> list[list[str]]:
     return [sorted(Path(source).name for source in group.sources) for group in found.groups]
-
-
-def test_folders_inside_folders_are_listed_and_hidden_ones_are_not(album: Path) -> None:
-    listed = [path.relative_to(album).as_posix() for path in list_archive(album)]
-    assert listed == [
-        "blurred.png",
-        "c.jpg",
-        "1999/a.jpg",
-        "1999/d.png",
-        "1999/summer/b.jpg",
-        "2001/e.png",
-    ]
-
-
-def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="nowhere: no such folder"):
-        list_archive(tmp_path / "nowhere")
-    with pytest.raises(ImageError, match="hold no pictures"):
-        list_archive(tmp_path)
 
 
 def test_faces_of_one_person_come_together_the_largest_group_first(

@@ -193,8 +193,8 @@ def test_lists_of_numbers_are_embeddings_too() -> None:
 @pytest.mark.parametrize(
     ("vectors", "message"),
     [
-        (np.zeros((2, 4)), "number 0 has 0"),
-        (np.array([[1.0, 0.0], [np.nan, 0.0]]), "number 1 has nan"),
+        (np.zeros((2, 4)), "row 0 has 0"),
+        (np.array([[1.0, 0.0], [np.nan, 0.0]]), "finite numbers, row 1"),
         (np.array([1.0, 0.0]), r"must be \(n, d\)"),
     ],
 )
@@ -211,7 +211,9 @@ def test_a_threshold_that_cannot_work_is_named(threshold: Any) -> None:
 
 @pytest.mark.parametrize("min_faces", [0, -1, 1.5, True, None])
 def test_a_smallest_group_that_cannot_work_is_named(min_faces: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="min_faces must be a whole number above 0"):
+    with pytest.raises(
+        InvalidArgumentError, match="min_faces must be a whole number of at least 1"
+    ):
         cluster(random_vectors(0, 3, 4), threshold=1.0, min_faces=min_faces)
 
 

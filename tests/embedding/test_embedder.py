@@ -520,7 +520,7 @@ def bundled_record(
     shutil.copyfile(saved, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     record = replace(
-        embedder.record, files=(WeightsFile(path.name, "facekit", sha256),), licence="of the record"
+        embedder.record, files=(WeightsFile(path.name, "facekit", sha256),), license="of the record"
     )
     monkeypatch.setattr("facekit.embedding.weights.retrieval.BUNDLED", path.parent)
     monkeypatch.setattr("facekit.embedding.weights.registry.REGISTRY", {"small": record})

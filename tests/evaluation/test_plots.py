@@ -51,7 +51,7 @@ def curve() -> RocCurve:
 
 def test_the_axes_are_labeled(curve: RocCurve) -> None:
     ax = plot_roc({"example": curve})
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("False-accept rate", "True-accept rate")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("False-match rate", "True-accept rate")
 
 
 def test_the_false_accept_rate_is_logarithmic_from_the_smallest_rate(curve: RocCurve) -> None:
@@ -67,7 +67,7 @@ def test_every_curve_has_its_name_and_numbers(curve: RocCurve) -> None:
     assert ax.lines[0].get_color() != ax.lines[1].get_color()
     assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
     for line, drawn in zip(ax.lines, (curve, other), strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), drawn.false_accept_rate)
+        np.testing.assert_array_equal(line.get_xdata(), drawn.false_match_rate)
         np.testing.assert_array_equal(line.get_ydata(), drawn.true_accept_rate)
 
 

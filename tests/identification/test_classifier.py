@@ -64,7 +64,7 @@ def test_clone_copies_the_parameters_alone(strategy: Any) -> None:
     cloned = clone(classifier)
     assert cloned.get_params() == {
         "strategy": strategy,
-        "unknown": 0.001,
+        "fpir": 0.001,
         "threshold": 0.7,
         "C": 3.0,
         "distances": None,
@@ -463,9 +463,9 @@ def test_what_was_learned_is_known_after_fitting_only() -> None:
 
 
 def table() -> Any:
-    from facekit.embedding.weights.distance_tables import FACENET_VGGFACE2
+    from facekit.embedding.weights.registry import REGISTRY
 
-    return FACENET_VGGFACE2
+    return REGISTRY["facenet-20180402-vggface2"].distances
 
 
 @given(
@@ -477,7 +477,7 @@ def test_the_threshold_rises_with_the_target_rate(
     gallery: Any, strategy: Any, rates: list[float]
 ) -> None:
     strict, lenient = (
-        IdentityClassifier(strategy, unknown=rate, distances=table()).fit(*gallery).threshold_
+        IdentityClassifier(strategy, fpir=rate, distances=table()).fit(*gallery).threshold_
         for rate in rates
     )
     assert strict <= lenient
@@ -503,7 +503,7 @@ def test_more_people_make_the_threshold_stricter() -> None:
 
 
 def test_without_a_table_a_small_gallery_cannot_be_calibrated() -> None:
-    with pytest.raises(InvalidArgumentError, match=r"unknown=0\.001.*distances=.*threshold="):
+    with pytest.raises(InvalidArgumentError, match=r"fpir=0\.001.*distances=.*threshold="):
         IdentityClassifier().fit(*people())
 
 
@@ -513,6 +513,6 @@ def test_a_large_gallery_reaches_the_rate_that_was_set(strategy: Any) -> None:
     generator = np.random.default_rng(0)
     embeddings = unit(generator.normal(size=(300, SIZE)))
     names = [f"person {index:03}" for index in range(300)]
-    classifier = IdentityClassifier(strategy, unknown=0.1).fit(embeddings, names)
+    classifier = IdentityClassifier(strategy, fpir=0.1).fit(embeddings, names)
     named = np.not_equal(classifier.predict(unit(generator.normal(size=(400, SIZE)))), None)
     assert 0.05 <= named.mean() <= 0.2

@@ -35,8 +35,8 @@ def people(seed: int, count: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return near(labels), np.array([f"person {label}" for label in labels], dtype=object), probes
 
 
-def classifier(strategy: Any, unknown: float = 0.001) -> IdentityClassifier:
-    return IdentityClassifier(strategy, unknown=unknown, distances=TABLE)
+def classifier(strategy: Any, fpir: float = 0.001) -> IdentityClassifier:
+    return IdentityClassifier(strategy, fpir=fpir, distances=TABLE)
 
 
 @STRATEGIES

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
 
 from facekit import ImageError, load_image
-from facekit.io.images import MAX_PIXELS, describe_source, list_images
+from facekit.io.images import MAX_PIXELS, describe_source
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -593,10 +593,3 @@ def test_source_is_called_by_its_path_or_the_fallback(source: Any, name: str) ->
 def test_opened_picture_is_called_by_its_file(hopper: Path) -> None:
     with Image.open(hopper) as image:
         assert describe_source(image) == str(hopper)
-
-
-def test_folder_lists_its_pictures_sorted(tmp_path: Path) -> None:
-    for name in ["b.JPG", "a.png", "c.txt", ".hidden.png", "d.webp"]:
-        (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.JPG", "d.webp"]

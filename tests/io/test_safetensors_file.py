@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pooch
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -297,18 +296,3 @@ def test_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
     path.chmod(0o600)
     write(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-# The folder of the user
-
-
-def test_home_is_the_folder_of_the_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
-    assert safetensors_file.home() == tmp_path
-
-
-def test_home_is_the_cache_folder_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACEKIT_HOME", "")
-    assert safetensors_file.home() == Path(pooch.os_cache("facekit"))

@@ -12,10 +12,11 @@ from facekit.embedding.networks.names import BATCH_NORMALIZATION_SUFFIX, HEAD_LA
 from facekit.embedding.networks.network import Architecture, build_network
 from facekit.embedding.weights.published import read_ordered_h5
 from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
+from facekit.utils.extras import import_extra
 
 _HEAD_LAYERS = (HEAD_LAYER, HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX)
 _FILE_URL = (
-    "https://safetensors_file.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
 # How Keras words a download that failed or arrived damaged; it has no exception of its own for it.
@@ -58,8 +59,7 @@ def build_imagenet_network(
     References:
         ``keras.applications.InceptionResNetV2``, whose weights these are.
     """
-    import keras
-
+    keras = import_extra("keras")
     architecture = Architecture(
         input_size=input_size, embedding_size=embedding_size, dropout=dropout
     )

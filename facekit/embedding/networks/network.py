@@ -11,6 +11,7 @@ import numpy as np
 
 from facekit.embedding.networks.backbones import BACKBONES
 from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
 
 Backbone: TypeAlias = Literal["inception_resnet_v1", "inception_resnet_v2"]
 
@@ -123,8 +124,7 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
         Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
         AISTATS 2010, equation 16, for the random weights.
     """
-    import keras
-
+    keras = import_extra("keras")
     from facekit.embedding.networks.head import triplet_head
     from facekit.embedding.networks.keras_graph import KerasBuilder
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
 
 from facekit.embedding.networks.backbones import BACKBONES
 from facekit.embedding.networks.blocks import GraphBuilder, Padding, Tensor
 from facekit.embedding.networks.folding import LayerWeights
 from facekit.embedding.networks.names import HEAD_LAYER
 from facekit.embedding.networks.network import Architecture
+from facekit.utils.openvino import ops, ov
 
 
-def openvino_network(architecture: Architecture, weights: LayerWeights) -> ov.Model:
+def openvino_network(architecture: Architecture, weights: LayerWeights) -> Any:
     """Builds a network for inference.
 
     Args:

@@ -42,9 +42,9 @@ class DistanceTable:
     Args:
         photos: The numbers m of enrolled photos for which distances were measured, rising.
         rates: Shares of comparisons, rising, each in (0, 1).
-        strangers: For each measure, and each m, the distance within which that share of strangers
+        impostors: For each measure, and each m, the distance within which that share of strangers
             lies: ``{"nearest": ((…), …), "centroid": ((…), …)}``.
-        same: Likewise, the distance within which that share of other photos of the person lies.
+        genuine: Likewise, the distance within which that share of other photos of the person lies.
         source: On what it was measured.
 
     Raises:
@@ -53,15 +53,15 @@ class DistanceTable:
     Example:
         >>> from facekit.embedding.weights.registry import REGISTRY
         >>> table = REGISTRY["facenet-20180402-vggface2"].distances
-        >>> one, many = (float(table.accept_rate("nearest", m, 0.9)) for m in (1, 16))
+        >>> one, many = (float(table.false_match_rate("nearest", m, 0.9)) for m in (1, 16))
         >>> one < many  # the more photos, the more chances for a stranger
         True
     """
 
     photos: tuple[int, ...]
     rates: tuple[float, ...]
-    strangers: Mapping[str, tuple[tuple[float, ...], ...]]
-    same: Mapping[str, tuple[tuple[float, ...], ...]]
+    impostors: Mapping[str, tuple[tuple[float, ...], ...]]
+    genuine: Mapping[str, tuple[tuple[float, ...], ...]]
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class DistanceTable:
                 "a table of distances needs rising numbers of photos and at least four rising "
                 f"rates, got {self.photos!r} and {self.rates!r}"
             )
-        for kind in (self.strangers, self.same):
+        for kind in (self.impostors, self.genuine):
             for measure in get_args(Measure):
                 values = np.array(kind.get(measure, ()), dtype=np.float64)
                 if values.shape != shape or not (np.diff(values, axis=1) >= 0).all():
@@ -81,7 +81,9 @@ class DistanceTable:
                         f"distances for {measure!r}, got {values.shape}"
                     )
 
-    def accept_rate(self, measure: Measure, photos: float, distance: npt.ArrayLike) -> FloatArray:
+    def false_match_rate(
+        self, measure: Measure, photos: float, distance: npt.ArrayLike
+    ) -> FloatArray:
         """Returns the share of strangers within a distance of one person.
 
         Args:
@@ -93,7 +95,7 @@ class DistanceTable:
             The share, of the same shape. Below the table's rarest rate it falls as it does between
             that rate and thirty times as much, on a logarithmic scale.
         """
-        rows = self._row(self.strangers[measure], measure, photos)
+        rows = self._row(self.impostors[measure], measure, photos)
         logs = np.log(self.rates)
         # Strictly rising, as interpolation needs it.
         rows = rows + 1e-9 * np.arange(len(rows))
@@ -106,7 +108,7 @@ class DistanceTable:
         return share
 
     def quantiles(
-        self, kind: Literal["strangers", "same"], measure: Measure, photos: float
+        self, kind: Literal["impostors", "genuine"], measure: Measure, photos: float
     ) -> FloatArray:
         """Returns the distance within which each of the rates lies.
 
@@ -115,7 +117,7 @@ class DistanceTable:
             measure: Which distance.
             photos: How many photos of the person are enrolled.
         """
-        values = (self.strangers if kind == "strangers" else self.same)[measure]
+        values = (self.impostors if kind == "impostors" else self.genuine)[measure]
         return self._row(values, measure, photos)
 
     def _row(
@@ -168,7 +170,8 @@ class DistanceTable:
             np.argsort(by_person, kind="stable"), np.cumsum(np.bincount(by_person))[:-1]
         )
         tables: dict[str, dict[str, list[tuple[float, ...]]]] = {
-            kind: {measure: [] for measure in get_args(Measure)} for kind in ("strangers", "same")
+            kind: {measure: [] for measure in get_args(Measure)}
+            for kind in ("impostors", "genuine")
         }
         for number in photos:
             with_more = [rows for rows in rows_of if len(rows) > number]
@@ -188,20 +191,21 @@ class DistanceTable:
         return cls(
             tuple(int(number) for number in photos),
             _RATES,
-            {measure: tuple(rows) for measure, rows in tables["strangers"].items()},
-            {measure: tuple(rows) for measure, rows in tables["same"].items()},
+            {measure: tuple(rows) for measure, rows in tables["impostors"].items()},
+            {measure: tuple(rows) for measure, rows in tables["genuine"].items()},
             source,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the table as plain values for JSON."""
+        # The names in files of weights.
         return {
             "photos": list(self.photos),
             "rates": list(self.rates),
             "strangers": {
-                name: [list(row) for row in rows] for name, rows in self.strangers.items()
+                name: [list(row) for row in rows] for name, rows in self.impostors.items()
             },
-            "same": {name: [list(row) for row in rows] for name, rows in self.same.items()},
+            "same": {name: [list(row) for row in rows] for name, rows in self.genuine.items()},
             "source": self.source,
         }
 
@@ -245,7 +249,7 @@ def _distances_to_people(
     wrong_label: float,
 ) -> dict[str, dict[str, FloatArray]]:
     found: dict[str, dict[str, list[FloatArray]]] = {
-        kind: {measure: [] for measure in get_args(Measure)} for kind in ("strangers", "same")
+        kind: {measure: [] for measure in get_args(Measure)} for kind in ("impostors", "genuine")
     }
     for rows in people:
         person = by_person[rows[0]]
@@ -253,7 +257,7 @@ def _distances_to_people(
         to_all = _distance(vectors, vectors[rows])
         # One wrong label would outweigh a million right ones where distances are rare.
         doubtful = np.unique(by_person[to_all.min(axis=1) < wrong_label])
-        strangers = ~np.isin(by_person, doubtful) & ~own
+        impostors = ~np.isin(by_person, doubtful) & ~own
         rest = rows[number:]
         centroid = vectors[rows[:number]].mean(axis=0)
         centroid /= np.linalg.norm(centroid)
@@ -262,8 +266,8 @@ def _distances_to_people(
             "centroid": _distance(vectors, centroid[None])[:, 0],
         }
         for measure, distances in by_measure.items():
-            found["strangers"][measure].append(distances[strangers])
-            found["same"][measure].append(distances[rest])
+            found["impostors"][measure].append(distances[impostors])
+            found["genuine"][measure].append(distances[rest])
     return {
         kind: {measure: np.concatenate(parts) for measure, parts in by_measure.items()}
         for kind, by_measure in found.items()

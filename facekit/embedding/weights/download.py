@@ -64,13 +64,13 @@ class _Refusal(Exception):  # noqa: N818
 
 def _deliver(url: str, target: str, fetcher: Any) -> None:
     import pooch
-    import requests
 
     with byte_bar(f"Downloading {url.rpartition('/')[2]}") as bar:
         try:
             pooch.HTTPDownloader(progressbar=bar or False)(url, target, fetcher)
-        except requests.HTTPError as error:
-            status = 0 if error.response is None else error.response.status_code
+        except OSError as error:
+            # The answer that an error of requests carries, if there was one.
+            status = getattr(getattr(error, "response", None), "status_code", 0)
             # 408 and 429 ask to come back later; the other codes from 400 on are final.
             if 400 <= status < 500 and status not in (408, 429):
                 raise _Refusal(str(error)) from error

@@ -67,6 +67,8 @@ def read_embedder(path: Path) -> tuple[WeightsRecord, LayerWeights]:
     for key, array in flat.items():
         layer, _, name = key.rpartition("/")
         arrays.setdefault(layer, {})[name] = array.astype(np.float32, copy=False)
+    if "licence" in header:  # as facekit 0.1 spelled it
+        header["license"] = header.pop("licence")
     try:
         return WeightsRecord.from_dict(header), arrays
     except InvalidArgumentError as error:

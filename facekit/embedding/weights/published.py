@@ -16,6 +16,7 @@ from facekit.embedding.networks.network import Architecture
 from facekit.embedding.networks.shapes import weight_shapes
 from facekit.embedding.weights.registry import FileLayout
 from facekit.errors import WeightsError
+from facekit.utils.extras import import_extra
 
 _NPZ_SUFFIXES = {
     # Only the head's kernel carries "transpose" in its name; it is stored (inputs, outputs) all
@@ -120,8 +121,7 @@ def read_keras_h5(path: Path) -> LayerWeights:
         WeightsError: If the file is damaged or of another kind, or a batch normalization has a
             scale, which no network here has.
     """
-    import h5py
-
+    h5py = import_extra("h5py")
     weights: LayerWeights = {}
 
     def collect(name: str, item: Any) -> None:
@@ -156,8 +156,7 @@ def read_ordered_h5(path: Path) -> LayerWeights:
     Raises:
         WeightsError: If the file is damaged or of another kind.
     """
-    import h5py
-
+    h5py = import_extra("h5py")
     weights: LayerWeights = {}
     try:
         with h5py.File(path, "r") as file:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from facekit.embedding.networks.folding import LayerWeights, check_fit
 from facekit.embedding.networks.shapes import weight_shapes
+from facekit.embedding.weights import registry
 from facekit.embedding.weights.files import read_embedder
 from facekit.embedding.weights.published import read_published
 from facekit.embedding.weights.registry import WeightsFile, WeightsRecord, record_for
 from facekit.embedding.weights.retrieval import file_in, identify, locate
 from facekit.errors import WeightsError, WeightsNotFoundError
+from facekit.io.safetensors_file import sha256
 
 _SUFFIXES = (".safetensors", ".npz", ".h5")
 
@@ -41,7 +43,12 @@ def read_weights(weights: str | os.PathLike[str]) -> tuple[WeightsRecord, LayerW
     if not path.is_file():
         raise WeightsNotFoundError(f"{path}: no such file; give a path, a name, or None")
     if path.suffix == ".safetensors":
-        return _read_own(path)
+        record, arrays = _read_own(path)
+        known = registry.REGISTRY.get(record.name)
+        # The card of the weights in the package says more than the header of their file.
+        if known is not None and sha256(path) in {file.sha256 for file in known.files}:
+            record = known
+        return record, arrays
     if path.suffix in _SUFFIXES:
         record, file = identify(path)
         return record, read_file_of(record, path, file)

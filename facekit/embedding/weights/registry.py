@@ -1,14 +1,16 @@
-"""The weights that facekit knows by name: one record each."""
+"""The weights that facekit knows by name: one record each, read from its model card."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from facekit.embedding.networks.network import Architecture
-from facekit.embedding.weights.distance_tables import FACEKIT_SMALL, FACENET_VGGFACE2
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.errors import InvalidArgumentError, WeightsNotFoundError
 
@@ -53,14 +55,15 @@ class WeightsRecord:
         mirrored: Whether an embedding is the mean of those of the face and of its mirror image,
             normalized. It is more accurate and takes twice the time.
         thresholds: Euclidean distance between unit embeddings up to which two faces count as one
-            person, by the share of pairs of strangers that lie within it (false-accept rate).
+            person, by the share of pairs of strangers that lie within it (false-match rate).
         distances: How far faces lie from enrolled people, from which
             :class:`facekit.IdentityClassifier` calibrates its threshold.
         files: Files that hold the weights, the preferred one first.
         training_data: What it was trained on.
-        licence: Under which terms it may be used.
+        license: Under which terms it may be used.
         source: Where it comes from.
         accuracy: Measured figures by protocol.
+        accuracy_by_group: For each protocol, the figures by group of people, where measured.
 
     Example:
         >>> from facekit.embedding.weights.registry import REGISTRY
@@ -80,49 +83,57 @@ class WeightsRecord:
     distances: DistanceTable | None = None
     files: tuple[WeightsFile, ...] = ()
     training_data: str = ""
-    licence: str = ""
+    license: str = ""
     source: str = ""
     accuracy: Mapping[str, float] = field(default_factory=dict)
+    accuracy_by_group: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
         """Name and version; embeddings can be compared if their identities are equal."""
         return f"{self.name}@{self.version}"
 
-    def threshold(self, false_accept_rate: float = 0.001) -> float:
+    def threshold(self, false_match_rate: float = 0.001) -> float:
         """Returns the Euclidean distance within which that share of pairs of strangers lies.
 
         Args:
-            false_accept_rate: The share of pairs of strangers, one of those in ``thresholds``; one
+            false_match_rate: The share of pairs of strangers, one of those in ``thresholds``; one
                 pair in a thousand by default.
 
         Raises:
             InvalidArgumentError: If the record has no threshold for that rate.
         """
-        if false_accept_rate not in self.thresholds:
+        if false_match_rate not in self.thresholds:
             known = f"known: {sorted(self.thresholds)}" if self.thresholds else "none was measured"
             raise InvalidArgumentError(
-                f"the weights {self.name!r} have no threshold for a false-accept rate of "
-                f"{false_accept_rate:g} ({known}); "
+                f"the weights {self.name!r} have no threshold for a false-match rate of "
+                f"{false_match_rate:g} ({known}); "
                 "give the classifier one: IdentityClassifier(threshold=...)"
             )
-        return self.thresholds[false_accept_rate]
+        return self.thresholds[false_match_rate]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what a saved file keeps of the record, as plain Python values."""
         return {
             "name": self.name,
             "version": self.version,
+            "source": self.source,
+            "training_data": self.training_data,
+            "license": self.license,
+            "accuracy": dict(self.accuracy),
+            "accuracy_by_group": {name: dict(by) for name, by in self.accuracy_by_group.items()},
             "architecture": self.architecture.to_dict(),
             "alignment": dict(self.alignment),
             "mirrored": self.mirrored,
             "thresholds": {str(float(rate)): value for rate, value in self.thresholds.items()},
             "distances": None if self.distances is None else self.distances.to_dict(),
-            "training_data": self.training_data,
-            "licence": self.licence,
-            "source": self.source,
-            "accuracy": dict(self.accuracy),
         }
+
+    def card(self) -> dict[str, Any]:
+        """Returns the model card: the record with its files, as plain Python values."""
+        values = self.to_dict()
+        files = {"files": [asdict(file) for file in self.files]}
+        return {"name": self.name, "version": self.version, **files, **values}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WeightsRecord:
@@ -155,142 +166,33 @@ class WeightsRecord:
             ) from error
 
 
-_SMALL = WeightsRecord(
-    name="facekit-small",
-    version="3",
-    architecture=Architecture(
-        backbone="inception_resnet_v1", width=0.64, input_size=112, embedding_size=128
-    ),
-    alignment=MappingProxyType({"size": 112, "mode": "similarity"}),
-    thresholds=MappingProxyType({0.01: 1.073, 0.001: 0.95, 0.0001: 0.851}),
-    distances=FACEKIT_SMALL,
-    files=(
-        WeightsFile(
-            "facekit-small.safetensors",
-            "facekit",
-            "5274ca9a965bef253a0bf870d967cb2d527851da09b445734b77612320eb552f",
-        ),
-    ),
-    training_data=(
-        "44,710 faces of CelebA, Families in the Wild, UTKFace and two small sets, none of LFW; "
-        "their terms are non-commercial research"
-    ),
-    licence=(
-        "MIT, as FaceNet's weights, of which they are made; the terms of the training data and of "
-        "VGGFace2 are non-commercial"
-    ),
-    source=(
-        "pruned from facenet-20180402-vggface2 and trained by facekit to follow it: "
-        "configs/facekit-small-1.toml and -2.toml"
-    ),
-    accuracy=MappingProxyType({"LFW View 2, folds 1 to 3, alignment similarity": 0.9828}),
-)
-
-_FACENET_VGGFACE2 = WeightsRecord(
-    name="facenet-20180402-vggface2",
-    version="1",
-    architecture=Architecture(
-        backbone="inception_resnet_v1",
-        input_size=160,
-        embedding_size=512,
-        dropout=0.2,
-        head_batch_normalization=True,
-        input_mean=127.5,
-        input_scale=128.0,
-    ),
-    alignment=MappingProxyType({"size": 160, "mode": "crop", "margin": 0.25}),
-    thresholds=MappingProxyType({0.01: 1.097, 0.001: 0.971, 0.0001: 0.867}),
-    distances=FACENET_VGGFACE2,
-    files=(
-        WeightsFile(
-            "weights.npz",
-            "facenet_folded_npz",
-            "f7810cdd88546d04309568283b217661cb56debbc1d547701a0e38c98d3eb373",
-        ),
-        WeightsFile(
-            "20180402-114759-weights.h5",
-            "keras_facenet_h5",
-            "8b71e7045497e841c00ee568f031d1a4d30908fceadf6884aef2dec4d545202b",
-            "https://github.com/faustomorales/keras-facenet/releases/download/v0.3.1/"
-            "20180402-114759-weights.h5",
-        ),
-    ),
-    training_data="VGGFace2 (3.31 million photos of 9,131 people); non-commercial research use",
-    licence="MIT (code and published weights); the training data's terms are non-commercial",
-    source="David Sandberg's facenet, model 20180402-114759",
-    accuracy=MappingProxyType(
-        {
-            "LFW View 2, ten folds, as published": 0.9965,
-            "LFW View 2, folds 1 to 3, alignment crop": 0.9922,
-            "LFW View 2, folds 1 to 3, alignment similarity": 0.9917,
-        }
-    ),
-)
-
-_FACENET_CASIA = WeightsRecord(
-    name="facenet-20180408-casia-webface",
-    version="1",
-    architecture=_FACENET_VGGFACE2.architecture,
-    alignment=_FACENET_VGGFACE2.alignment,
-    files=(
-        WeightsFile(
-            "20180408-102900-weights.h5",
-            "keras_facenet_h5",
-            "af526097bd89ff84dda94dc071ff39c4cf39922cf0a9d9dea652853cda9616be",
-            "https://github.com/faustomorales/keras-facenet/releases/download/v0.3.1/"
-            "20180408-102900-weights.h5",
-        ),
-    ),
-    training_data="CASIA-WebFace (453,453 photos of 10,575 people); non-commercial research use",
-    licence="MIT (code and published weights); the training data's terms are non-commercial",
-    source="David Sandberg's facenet, model 20180408-102900",
-    accuracy=MappingProxyType({"LFW View 2, ten folds, as published": 0.9905}),
-)
+def _read_card(path: Path) -> WeightsRecord:
+    card = json.loads(path.read_text(encoding="utf-8"))
+    files = tuple(WeightsFile(**file) for file in card.pop("files"))
+    return replace(WeightsRecord.from_dict(card), files=files)
 
 
-def _deepface_record(name: str, file_name: str, embedding_size: int) -> WeightsRecord:
-    return WeightsRecord(
-        name=name,
-        version="1",
-        architecture=replace(
-            _FACENET_VGGFACE2.architecture,
-            embedding_size=embedding_size,
-            # What deepface feeds its networks unless it is told otherwise: values from 0 to 1.
-            input_mean=0.0,
-            input_scale=255.0,
-        ),
-        # deepface cuts out the detector's box without a margin.
-        alignment=MappingProxyType({"size": 160, "mode": "crop", "margin": 0.0}),
-        files=(
-            WeightsFile(
-                file_name,
-                "deepface_h5",
-                None,
-                f"https://github.com/serengil/deepface_models/releases/download/v1.0/{file_name}",
-            ),
-        ),
-        training_data="not stated where the file is published",
-        licence="MIT (deepface's code); of the weights and the training data nothing is stated",
-        source=f"deepface's {file_name}, converted from David Sandberg's facenet",
-    )
-
+CARDS = Path(__file__).parent / "cards"
+"""The folder of the model cards: one JSON file for each set of weights."""
 
 REGISTRY: Mapping[str, WeightsRecord] = MappingProxyType(
-    {
-        record.name: record
-        for record in (
-            _SMALL,
-            _FACENET_VGGFACE2,
-            _FACENET_CASIA,
-            _deepface_record("deepface-facenet", "facenet_weights.h5", 128),
-            _deepface_record("deepface-facenet512", "facenet512_weights.h5", 512),
-        )
-    }
+    {record.name: record for record in map(_read_card, sorted(CARDS.glob("*.json")))}
 )
-"""The weights that :class:`facekit.Embedder` knows by name."""
+"""The weights that :class:`facekit.Embedder` knows by name, read from their model cards."""
 
-DEFAULT_WEIGHTS = _SMALL.name
+DEFAULT_WEIGHTS = "facekit-small"
 """The name of the weights that are used if none are named; they come with the package."""
+
+
+def write_card(record: WeightsRecord, folder: Path = CARDS) -> Path:
+    """Writes a record's model card, with each row of a table on one line, and returns its path."""
+    card = json.dumps(record.card(), indent=2, ensure_ascii=False)
+    rows = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
+    path = folder / f"{record.name}.json"
+    path.write_text(
+        rows.sub(lambda row: f"[{' '.join(row[1].split())}]", card) + "\n", encoding="utf-8"
+    )
+    return path
 
 
 def record_for(name: str) -> WeightsRecord:

@@ -9,7 +9,8 @@ from facekit.embedding.weights import registry as weights
 from facekit.embedding.weights.download import download
 from facekit.embedding.weights.registry import WeightsFile, WeightsRecord
 from facekit.errors import WeightsError, WeightsNotFoundError
-from facekit.io.safetensors_file import home, sha256
+from facekit.io.safetensors_file import sha256
+from facekit.utils.home import home
 
 BUNDLED = Path(__file__).parent / "bundled"
 """The folder of the weights that come with the package."""

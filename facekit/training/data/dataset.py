@@ -16,13 +16,13 @@ from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.enrollment import Candidate
 from facekit.errors import InvalidArgumentError, TrainingDataError
-from facekit.io.safetensors_file import home
 from facekit.training.data.collection import Gathered, gather
 from facekit.training.data.face_cache import FaceCache
 from facekit.training.data.photos import folder_candidates, manifest_candidates, read_photos
 from facekit.training.data.pool import read_pool
 from facekit.training.engine.checks import check_faces, check_whole
 from facekit.training.engine.report import DatasetReport, FaceOutcome
+from facekit.utils.home import home
 
 # A photo takes tenths of a second to search for faces; a cut of a pool is aligned at once.
 _PHOTOS_AT_A_TIME, _CUTS_AT_A_TIME = 8, 256

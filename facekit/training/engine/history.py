@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from facekit.errors import InvalidArgumentError
 from facekit.io import safetensors_file
 from facekit.training.engine.plots import panels_of, plot_history
+from facekit.utils.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,10 +105,8 @@ class History:
             InvalidArgumentError: If the history is empty.
             FileFormatError: If it cannot be written.
         """
-        from matplotlib.figure import Figure
-
         panels = panels_of(self)
-        figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
+        figure: Figure = new_figure(4.5 * len(panels), 3.6)
         for axes, (title, values) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):

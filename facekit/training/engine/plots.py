@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
 from facekit.utils.figures import MARKERS, add_legend, axes_or_new, line_style
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def plot_history(
         >>> ax.lines[0].get_ydata().tolist()
         [0.2, 0.1]
     """
-    from matplotlib.ticker import MaxNLocator
-
+    ticker = import_extra("matplotlib.ticker")
     names = _chosen(history, metrics)
     curves = []
     for name in names:
@@ -69,7 +69,7 @@ def plot_history(
         for index, (epochs, values) in enumerate(curves)
     ]
     ax.set_xlabel("Epoch")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
     add_legend(ax, lines, [name.replace("_", " ") for name in names])
     return ax

@@ -24,10 +24,10 @@ class ValidationResult:
     Args:
         auc: Area under the ROC curve.
         eer: Equal error rate.
-        tar: True-accept rate at a false-accept rate of 1 %.
+        tar: True-accept rate at a false-match rate of 1 %.
         recall: Recall@1: the share of photos whose nearest other photo shows the same person, of
             those of people with two or more.
-        thresholds: Euclidean distance by false-accept rate, as far as there are pairs enough.
+        thresholds: Euclidean distance by false-match rate, as far as there are pairs enough.
 
     Example:
         >>> import numpy as np
@@ -106,7 +106,7 @@ def validate(
         tar=true_accept_rate(curve, 0.01),
         recall=_recall_at_1(embeddings, labels),
         thresholds={
-            rate: float(curve.threshold[curve.false_accept_rate <= rate].max())
+            rate: float(curve.threshold[curve.false_match_rate <= rate].max())
             for rate in _THRESHOLD_RATES
             if rate * len(other_first) >= _FEWEST_PASSING
         },

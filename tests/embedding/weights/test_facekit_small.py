@@ -39,7 +39,7 @@ def test_the_record_says_what_they_are() -> None:
     assert set(RECORD.thresholds) == {0.01, 0.001, 0.0001}
     assert RECORD.thresholds[0.01] > RECORD.thresholds[0.001] > RECORD.thresholds[0.0001]
     assert RECORD.training_data
-    assert RECORD.licence
+    assert RECORD.license
     assert RECORD.source
     assert RECORD.accuracy
     assert RECORD.distances is not None

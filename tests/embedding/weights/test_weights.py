@@ -35,7 +35,7 @@ records = st.builds(
     alignment=st.fixed_dictionaries({"size": st.integers(1, 500), "mode": st.just("crop")}),
     thresholds=rates,
     training_data=texts,
-    licence=texts,
+    license=texts,
     source=texts,
     accuracy=st.dictionaries(texts, st.floats(0.0, 1.0)),
 )
@@ -112,7 +112,7 @@ def test_alignment_and_architecture_of_a_record_agree(record: WeightsRecord) -> 
 
 @pytest.mark.parametrize("record", REGISTRY.values(), ids=REGISTRY.keys())
 def test_a_record_is_complete(record: WeightsRecord) -> None:
-    assert record.licence
+    assert record.license
     assert record.training_data
     assert record.source
     for file in record.files:

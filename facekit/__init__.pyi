@@ -1,0 +1,40 @@
+# Every public name stands here, and nowhere else: facekit/utils/lazy.py reads this file.
+from facekit.alignment import Aligner as Aligner
+from facekit.clustering import cluster as cluster
+from facekit.clustering.albums import cluster_photos as cluster_photos
+from facekit.detection import Detector as Detector
+from facekit.embedding import Architecture as Architecture
+from facekit.embedding import Embedder as Embedder
+from facekit.enrollment import EnrollmentReport as EnrollmentReport
+from facekit.errors import BatchError as BatchError
+from facekit.errors import CollapseError as CollapseError
+from facekit.errors import EnrollmentError as EnrollmentError
+from facekit.errors import EnrollmentWarning as EnrollmentWarning
+from facekit.errors import FacekitError as FacekitError
+from facekit.errors import FacekitWarning as FacekitWarning
+from facekit.errors import FileFormatError as FileFormatError
+from facekit.errors import GalleryBusyError as GalleryBusyError
+from facekit.errors import ImageError as ImageError
+from facekit.errors import InvalidArgumentError as InvalidArgumentError
+from facekit.errors import MissingExtraError as MissingExtraError
+from facekit.errors import NoFaceError as NoFaceError
+from facekit.errors import NotFittedError as NotFittedError
+from facekit.errors import ProtocolError as ProtocolError
+from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
+from facekit.errors import TrainingDataError as TrainingDataError
+from facekit.errors import TrainingError as TrainingError
+from facekit.errors import WeightsError as WeightsError
+from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
+from facekit.faces import DetectedImage as DetectedImage
+from facekit.faces import Face as Face
+from facekit.faces import Keypoints as Keypoints
+from facekit.faces import RecognizedFace as RecognizedFace
+from facekit.faces import Verification as Verification
+from facekit.gallery import Gallery as Gallery
+from facekit.identification import IdentityClassifier as IdentityClassifier
+from facekit.io.images import load_image as load_image
+from facekit.quality import FaceQuality as FaceQuality
+from facekit.quality import QualityGate as QualityGate
+from facekit.recognizer import FaceRecognizer as FaceRecognizer
+
+__version__: str
