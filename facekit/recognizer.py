@@ -41,8 +41,8 @@ from facekit.errors import (
 )
 from facekit.faces import Face, RecognizedFace, Verification, largest_face
 from facekit.gallery import Gallery
-from facekit.gallery.records import PhotoSource
 from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier
 from facekit.identification.classifier import Explanation, Neighbor
 from facekit.io import safetensors_file

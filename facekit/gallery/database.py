@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from facekit.errors import FacekitError, FileFormatError, GalleryBusyError, InvalidArgumentError
+from facekit.gallery.legacy import foreign
 
 Stream: TypeAlias = Literal["vectors", "photos", "people", "names", "texts"]
 """What a block holds: records of photos or of people, or the bytes that these point to."""
@@ -407,6 +408,8 @@ class Database:
         ) as error:
             if isinstance(error, FacekitError):
                 raise
+            if self.path is not None and "not a database" in str(error):
+                raise foreign(self.path, error) from error
             raise FileFormatError(
                 f"{self._shown}: is damaged or not a gallery ({error}); restore it from a copy"
             ) from error

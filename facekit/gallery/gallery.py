@@ -16,7 +16,7 @@ import numpy.typing as npt
 from facekit.errors import EnrollmentError, EnrollmentWarning, FileFormatError, InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM
-from facekit.gallery.legacy import check_kind
+from facekit.gallery.legacy import check_path
 from facekit.gallery.protocol import Batch, GalleryStore
 from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource, checked_sources
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_photos
@@ -118,7 +118,7 @@ class Gallery:
         """
         gallery = cls.__new__(cls)
         file = _file(path)
-        check_kind(file)
+        check_path(file)
         gallery._start(FileStore.open(file, weights, timeout))
         return gallery
 

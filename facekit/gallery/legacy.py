@@ -1,4 +1,4 @@
-"""Refusing what is not a gallery, with a sentence that says what to do."""
+"""Saying what a path holds that is not a gallery, and what to do."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from facekit.errors import FileFormatError
 
 
-def check_kind(path: Path) -> None:
-    """Checks that a file may be a gallery: not missing, not a folder, not of an earlier format.
+def check_path(path: Path) -> None:
+    """Checks that a path may be a gallery's, without opening the file.
+
+    Closing a file gives up the locks that SQLite holds on it elsewhere in this process.
 
     Raises:
-        FileFormatError: If it is not; the message says how to make one.
+        FileFormatError: If it may not; the message says how to make a gallery.
     """
     if (path / "gallery.sqlite").is_file():
         raise FileFormatError(
@@ -24,15 +26,18 @@ def check_kind(path: Path) -> None:
         )
     if not path.is_file():
         raise FileFormatError(f"{path}: is not a gallery, but a folder or a device")
+
+
+def foreign(path: Path, reason: object) -> FileFormatError:
+    """Returns the error for a file that is not a database."""
     try:
         with path.open("rb") as stream:
-            start = stream.read(4096)
+            earlier = b'"facekit.recognizer"' in stream.read(4096)
     except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read ({error})") from error
-    if b'"facekit.recognizer"' in start:
-        raise FileFormatError(
+        return FileFormatError(f"{path}: cannot be read ({error})")
+    if earlier:
+        return FileFormatError(
             f"{path}: is a recognizer's file of facekit 0.1. Make it again from its photos: "
             "facekit fit FOLDER --model NEW"
         )
-    if not start.startswith(b"SQLite format 3\0"):
-        raise FileFormatError(f"{path}: is not a facekit gallery, or is damaged")
+    return FileFormatError(f"{path}: is damaged or not a gallery ({reason})")

@@ -157,7 +157,8 @@ class Mirror:
         for index in indices:
             records = np.frombuffer(read("people", index), PERSON)[: count - index * rows]
             before = self._records.held[index * rows : index * rows + len(records)]
-            differ = (records["name"] != before["name"]) | (records["length"] != before["length"])
+            # By the checksum: a new name may have the length of the old one, and its place.
+            differ = records != before
             changed += (np.flatnonzero(differ) + index * rows).tolist()
             before[:] = records
         starts = self._records.held["name"][changed].tolist()
@@ -170,16 +171,21 @@ class Mirror:
             else None
             for start, length in zip(starts, lengths, strict=True)
         ]
+        earlier = [self._names.held[slot] if slot < known else None for slot in changed]
         # A name may go from one person to another: all old ones first.
-        for slot in changed:
-            if slot < known:
-                self.slots.pop(self._names.held[slot], None)
+        for name in earlier:
+            self.slots.pop(name, None)
         for slot, name in zip(changed, names, strict=True):
             self._names.held[slot] = name
             if name is not None:
                 self.slots[name] = slot
-        # A new person without a name was removed again before this process heard of it.
-        return any(slot < known or name is None for slot, name in zip(changed, names, strict=True))
+        # A new slot without a name is of a person who was removed before this process looked.
+        new = self._names.held[known:]
+        renamed = any(
+            slot < known and name != before
+            for slot, name, before in zip(changed, names, earlier, strict=True)
+        )
+        return renamed or bool((new == None).any())  # noqa: E711 - element by element
 
     def _apply_vectors(
         self, view: View, indices: list[int], read: Callable[[Stream, int], Data]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from facekit.gallery.database import STREAMS, Database, Stream, View
 from facekit.gallery.layout import PERSON, PHOTO, Layout, checksum, photo_of
-from facekit.gallery.legacy import check_kind
+from facekit.gallery.legacy import check_path
 from facekit.gallery.records import EnrolledPhoto
 from facekit.gallery.store import FileStore
 
@@ -65,7 +65,7 @@ def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:
         >>> repair(f"{folder}/people", f"{folder}/saved")
         Repair(people={'Ada': 1}, lost=())
     """
-    check_kind(Path(path))
+    check_path(Path(path))
     database = Database(Path(path))
     try:
         with database.reading() as view:
