@@ -294,7 +294,7 @@ class Detector:
         def prepare(job: ImageJob) -> View:
             return View.of(job.load(), region, self.max_image_side, job.source)
 
-        submit = shared_cascade(self.threads).submit
+        submit = shared_cascade(self.threads)._workers.submit
         for group in read_ahead(jobs, prepare, submit, live=live):
             found = iter(search([loaded.view for loaded in group if loaded.view]))
             for loaded in group:
@@ -315,8 +315,8 @@ class Detector:
         # The engine is imported when it is first used: a detector can be made at no cost.
         from facekit.detection.cascade import shared_cascade
 
-        pictures = [view.pixels for view in views]
-        detections = shared_cascade(self.threads).detect(pictures, settings or self._settings)
+        cascade = shared_cascade(self.threads)
+        detections = [cascade.detect(view.pixels, settings or self._settings) for view in views]
         results = []
         for view, found in zip(views, detections, strict=True):
             faces = view.faces(found, fit_boxes=fit_boxes, fit_keypoints=fit_keypoints)

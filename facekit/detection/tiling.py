@@ -62,11 +62,51 @@ class Windows(NamedTuple):
 Tile: TypeAlias = list[Piece]
 
 
-def plan_tiles(levels: Sequence[Level]) -> list[Tile]:
+class Strip(NamedTuple):
+    """Rows of a level that are drawn and searched together.
+
+    Attributes:
+        level: The index of the level.
+        top: The first row, even.
+        height: The number of rows; strips of a level overlap as pieces do.
+        width: The width of the level in pixels.
+    """
+
+    level: int
+    top: int
+    height: int
+    width: int
+
+
+def plan_strips(levels: Sequence[Level], most_pixels: int) -> list[list[Strip]]:
+    """Divides levels into groups of strips, so that only one group need be in memory.
+
+    Args:
+        levels: Of one picture.
+        most_pixels: How many pixels a group has at most, unless one row of tiles has more.
+
+    Returns:
+        The groups, level by level and top to bottom; a single group of whole levels if that fits.
+    """
+    groups: list[list[Strip]] = []
+    free = 0
+    for index, level in enumerate(levels):
+        rows = max(most_pixels // (level.width * (TILE_HEIGHT - _MARGIN)), 1)
+        for top, height in _parts(level.height, rows * (TILE_HEIGHT - _MARGIN) + _MARGIN):
+            size = height * level.width
+            if size > free:
+                groups.append([])
+                free = most_pixels
+            groups[-1].append(Strip(index, top, height, level.width))
+            free -= size
+    return groups
+
+
+def plan_tiles(levels: Sequence[Level | Strip]) -> list[Tile]:
     """Lays out levels on as few tiles as a simple rule finds: the largest piece first.
 
     Args:
-        levels: Of one or of several pictures.
+        levels: Levels, or strips of them.
 
     Returns:
         The pieces on each tile. Every window of every level lies in exactly one of them.
@@ -166,7 +206,7 @@ def read_tile(
                 found[4],
             )
         )
-    return _joined(parts)
+    return joined(parts)
 
 
 def by_level(parts: Sequence[Windows], levels: int) -> list[Windows]:
@@ -181,7 +221,7 @@ def by_level(parts: Sequence[Windows], levels: int) -> list[Windows]:
     """
     if not parts:
         return []
-    together = _joined(parts)
+    together = joined(parts)
     order = np.lexsort((together.left, together.top, together.level))
     ends = np.searchsorted(together.level[order], np.arange(levels), side="right")
     return [
@@ -195,14 +235,10 @@ def _chosen(windows: Windows, indices: npt.NDArray[np.intp]) -> Windows:
     return Windows(level[indices], top[indices], left[indices], offsets[indices], scores[indices])
 
 
-def _joined(parts: Sequence[Windows]) -> Windows:
-    return Windows(
-        np.concatenate([part.level for part in parts]),
-        np.concatenate([part.top for part in parts]),
-        np.concatenate([part.left for part in parts]),
-        np.concatenate([part.offsets for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-    )
+def joined(parts: Sequence[Windows]) -> Windows:
+    """Returns the windows of several parts, one after the other; at least one part is needed."""
+    level, top, left, offsets, scores = zip(*parts, strict=True)
+    return Windows(*map(np.concatenate, (level, top, left, offsets, scores)))
 
 
 def _parts(length: int, longest: int) -> list[tuple[int, int]]:

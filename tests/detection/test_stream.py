@@ -190,7 +190,7 @@ def test_other_sources_are_refused(detector: Detector, source: Any) -> None:
 
 
 def test_folder_without_pictures_is_an_error(detector: Detector, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no pictures"):
+    with pytest.raises(ImageError, match="holds no images"):
         detector.detect_stream(tmp_path)
 
 

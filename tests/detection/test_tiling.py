@@ -15,6 +15,7 @@ from facekit.detection.tiling import (
     Piece,
     by_level,
     draw_tile,
+    plan_strips,
     plan_tiles,
     read_tile,
 )
@@ -57,6 +58,26 @@ def test_pieces_begin_in_step_lie_inside_their_level_and_do_not_meet(levels: lis
             assert area.shape == (piece.height, piece.width)
             area += 1
         assert taken.max() == 1
+
+
+@given(levels, st.integers(1, 400_000))
+def test_strips_hold_every_window_once_in_groups_of_a_bounded_size(
+    levels: list[Level], most: int
+) -> None:
+    groups = plan_strips(levels, most)
+    for group in groups:
+        rows_of_tiles = [strip.width * TILE_HEIGHT for strip in group]
+        assert sum(strip.height * strip.width for strip in group) <= max(most, *rows_of_tiles)
+    held = Counter(
+        (strip.level, strip.top + piece.top + y, piece.left + x)
+        for group in groups
+        for tile in plan_tiles(group)
+        for piece in tile
+        for strip in [group[piece.level]]
+        for _, y, x in windows(piece._replace(level=0, top=0, left=0))
+    )
+    whole = Counter(w for tile in plan_tiles(levels) for piece in tile for w in windows(piece))
+    assert held == whole
 
 
 def test_no_level_needs_no_tile() -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from facekit.embedding.weights import registry as weights
-from facekit.embedding.weights.download import download
 from facekit.embedding.weights.registry import WeightsFile, WeightsRecord
 from facekit.errors import WeightsError, WeightsNotFoundError
+from facekit.io import downloads
+from facekit.io.downloads import check_sha256, weights_folders
 from facekit.io.safetensors_file import sha256
-from facekit.utils.home import home
 
 BUNDLED = Path(__file__).parent / "bundled"
 """The folder of the weights that come with the package."""
@@ -103,29 +102,14 @@ def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
         ...     print("no checksum is published" in str(error))
         True
     """
-    folder = home() / "weights" / record.name
-    missing = f"the weights {record.name!r} are not on this machine"
+    otherwise = f", or use weights that come with facekit ({', '.join(bundled())})"
     for file in record.files:
-        if file.url is None:
-            continue
-        by_hand = (
-            f"download {file.url} yourself and put it at {folder / file.name}, or use weights that "
-            f"come with facekit ({', '.join(bundled())})"
-        )
-        if file.sha256 is None:
-            raise WeightsNotFoundError(
-                f"{missing}, and facekit does not fetch them, because no checksum is published "
-                f"for {file.name}; {by_hand}"
-            )
-        if os.environ.get("FACEKIT_OFFLINE"):
-            raise WeightsNotFoundError(f"{missing} and FACEKIT_OFFLINE is set; {by_hand}")
-        try:
-            return download(file.url, folder / file.name, file.sha256), file
-        except (OSError, ValueError) as error:
-            raise WeightsNotFoundError(
-                f"{missing} and could not be fetched ({_first_line(error)}); {by_hand}"
-            ) from error
-    raise WeightsNotFoundError(f"{missing} and are published nowhere")
+        if file.url is not None:
+            path = downloads.fetch(record.name, file.name, file.url, file.sha256, otherwise)
+            return path, file
+    raise WeightsNotFoundError(
+        f"the weights {record.name!r} are not on this machine and are published nowhere"
+    )
 
 
 def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
@@ -175,12 +159,8 @@ def check(path: Path, file: WeightsFile) -> None:
         >>> from facekit.embedding.weights.registry import record_for
         >>> check(*find(record_for("facekit-small")))  # says nothing: it is as published
     """
-    checksum = file.sha256 and sha256(path)
-    if checksum != file.sha256:
-        raise WeightsError(
-            f"{path}: has SHA-256 {checksum}, expected {file.sha256}; the file is truncated or was "
-            "altered. Delete it and fetch it again"
-        )
+    if file.sha256 is not None:
+        check_sha256(path, file.sha256)
 
 
 def file_in(folder: Path) -> Path:
@@ -201,12 +181,4 @@ def file_in(folder: Path) -> Path:
 
 def folders(record: WeightsRecord) -> list[Path]:
     """Returns the folders in which the weights are looked for, in that order."""
-    roots = [home()]
-    if os.environ.get("FACEKIT_DATA"):
-        roots.append(Path(os.environ["FACEKIT_DATA"]))
-    return [BUNDLED, *(root / "weights" / record.name for root in roots)]
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return [BUNDLED, *weights_folders(record.name)]

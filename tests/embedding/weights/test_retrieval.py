@@ -36,7 +36,7 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FACEKIT_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("FACEKIT_OFFLINE", raising=False)
-    monkeypatch.setattr("facekit.embedding.weights.retrieval.download", never)
+    monkeypatch.setattr("facekit.io.downloads.download", never)
     return tmp_path / "home", tmp_path / "data"
 
 

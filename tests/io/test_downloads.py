@@ -16,9 +16,9 @@ from local_server import send, serving
 
 from facekit import WeightsNotFoundError
 from facekit.embedding import Architecture, WeightsRecord
-from facekit.embedding.weights.download import RefusedError, download
 from facekit.embedding.weights.registry import WeightsFile
 from facekit.embedding.weights.retrieval import fetch, locate
+from facekit.io.downloads import RefusedError, download
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -181,7 +181,7 @@ def test_the_proxy_of_the_environment_is_used(
 PROCESS = """
 import sys
 from pathlib import Path
-from facekit.embedding.weights.download import download
+from facekit.io.downloads import download
 print(download(sys.argv[1], Path(sys.argv[2]), sys.argv[3]).stat().st_size)
 """
 

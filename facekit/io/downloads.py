@@ -1,12 +1,15 @@
-"""Downloads: tried again, checked, and whole or not there at all."""
+"""Published files: looked for on this machine, downloaded once if allowed, checked."""
 
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
+from facekit.errors import WeightsError, WeightsNotFoundError
 from facekit.io.safetensors_file import public_mode, sha256
+from facekit.utils.home import home
 from facekit.utils.progress import byte_bar
 
 _LOGGER = logging.getLogger("facekit")
@@ -15,6 +18,65 @@ _RETRIES = 3
 
 class RefusedError(OSError):
     """The server answered that it will not give the file: asking again would change nothing."""
+
+
+def weights_folders(name: str) -> list[Path]:
+    """Returns the folders in which weights of that name are looked for, in that order."""
+    roots = [home()]
+    if os.environ.get("FACEKIT_DATA"):
+        roots.append(Path(os.environ["FACEKIT_DATA"]))
+    return [root / "weights" / name for root in roots]
+
+
+def check_sha256(path: Path, checksum: str) -> None:
+    """Checks a file's content.
+
+    Raises:
+        WeightsError: If it is another.
+    """
+    found = sha256(path)
+    if found != checksum:
+        raise WeightsError(
+            f"{path}: has SHA-256 {found}, expected {checksum}; the file is truncated or was "
+            "altered. Delete it and fetch it again"
+        )
+
+
+def fetch(name: str, file: str, url: str, checksum: str | None, otherwise: str = "") -> Path:
+    """Downloads weights into ``FACEKIT_HOME``, if that is allowed and they can be checked.
+
+    Args:
+        name: The weights' name.
+        file: The name of the file.
+        url: Where it is published.
+        checksum: The SHA-256 that is published for it, if any.
+        otherwise: What else the user can do, for the message.
+
+    Returns:
+        The path of the file, checked.
+
+    Raises:
+        WeightsNotFoundError: If it cannot be fetched; the message says from where, and where to put
+            it by hand.
+    """
+    path = home() / "weights" / name / file
+    missing = f"the weights {name!r} are not on this machine"
+    by_hand = f"download {url} yourself and put it at {path}{otherwise}"
+    if checksum is None:
+        raise WeightsNotFoundError(
+            f"{missing}, and facekit does not fetch them, because no checksum is published "
+            f"for {file}; {by_hand}"
+        )
+    if os.environ.get("FACEKIT_OFFLINE"):
+        raise WeightsNotFoundError(f"{missing} and FACEKIT_OFFLINE is set; {by_hand}")
+    try:
+        return download(url, path, checksum)
+    except (OSError, ValueError) as error:
+        lines = str(error).splitlines()
+        reason = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+        raise WeightsNotFoundError(
+            f"{missing} and could not be fetched ({reason}); {by_hand}"
+        ) from error
 
 
 def download(url: str, path: Path, checksum: str) -> Path:
