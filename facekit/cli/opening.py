@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
-    """Returns a recognizer of the people in the gallery of a folder, calibrated as it says.
+    """Returns a recognizer of the people in a gallery's file, calibrated as it says.
 
     Args:
         options: With ``weights``, which may be ``None``: then the gallery names them.
-        path: The folder.
+        path: The file.
 
     Raises:
         FacekitError: If the gallery cannot be used, has other weights, or holds nobody.
@@ -36,6 +36,14 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
     except BaseException:
         gallery.close()
         raise
+
+
+def is_gallery(path: Path) -> bool:
+    """Returns whether a file is a database, as a gallery is."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(16) == b"SQLite format 3\0"
 
 
 def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, WeightsRecord]:

@@ -21,7 +21,7 @@ from facekit.cli.common import (
     for_each_photo,
     place,
 )
-from facekit.cli.opening import open_recognizer
+from facekit.cli.opening import is_gallery, open_recognizer
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _fit(options: argparse.Namespace) -> int:
 def _recognize(options: argparse.Namespace) -> int:
     from facekit.recognizer import FaceRecognizer
 
-    if options.model.is_dir():
+    if options.model.is_dir() or is_gallery(options.model):
         recognizer = open_recognizer(options, options.model)
     else:
         recognizer = FaceRecognizer.load(options.model, embedder=chosen_embedder(options))

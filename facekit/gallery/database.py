@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import uuid
 import zlib
 from collections import deque
@@ -44,7 +45,7 @@ _SCHEMA = (
 # How many blocks a view keeps.
 _RECENT = 32
 
-# Connections of a process that forked: closing one in the child would tear the parent's.
+# Connections of a thread that a child does not have.
 _INHERITED: list[sqlite3.Connection] = []
 
 
@@ -118,7 +119,10 @@ class View:
         size, found = self.head["bytes"], b""
         while len(found) < length:
             index, place = divmod(start + len(found), size)
-            found += self.block(stream, index)[place : place + length - len(found)]
+            part = self.block(stream, index)[place : place + length - len(found)]
+            if not part:
+                raise self.damage(f"block {index} of {stream}")
+            found += part
         return found
 
     def count(self, stream: Stream) -> int:
@@ -231,7 +235,8 @@ class Database:
     def __init__(self, path: Path | None, timeout: float = 10.0) -> None:
         self.path, self._timeout = path, timeout
         self._shown = "the gallery" if path is None else str(path)
-        self._process = os.getpid()
+        self._gate, self._active, self._paused = threading.Condition(), 0, False
+        self._own = threading.local()
         self._free: deque[sqlite3.Connection] = deque()
         self._all: list[sqlite3.Connection] = []
         self._closed = False
@@ -325,33 +330,80 @@ class Database:
     def close(self) -> None:
         """Closes the connections."""
         self._closed = True
-        while self._all:
-            connection = self._all.pop()
-            if self._process == os.getpid():
-                connection.close()
-            else:
-                _INHERITED.append(connection)
-        self._free.clear()
+        while self._free:
+            self._free.pop().close()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Marks the block as one that a fork waits for; it may take a lock and read or change."""
+        outermost = not self._entered()
+        if outermost:
+            with self._gate:
+                self._gate.wait_for(lambda: not self._paused)
+                self._active += 1
+            self._own.entered = True
+        try:
+            yield
+        finally:
+            if outermost:
+                self._own.entered = False
+                with self._gate:
+                    self._active -= 1
+                    self._gate.notify_all()
+
+    def _entered(self) -> bool:
+        return bool(getattr(self._own, "entered", False))
+
+    def pause(self, timeout: float) -> bool:
+        """Waits until no other thread uses the database, and closes it, before the process forks.
+
+        SQLite keeps in memory what it has locked, and a child would wait for its parent's locks.
+
+        Returns:
+            Whether none uses it; after the timeout, one still may.
+        """
+        with self._gate:
+            self._paused = True
+            at_rest = self._gate.wait_for(lambda: self._active == self._entered(), timeout)
+        while self.path is not None and self._free:
+            connection = self._free.pop()
+            self._all.remove(connection)
+            connection.close()
+        return at_rest
+
+    def resume(self, *, child: bool) -> None:
+        """Goes on after :meth:`pause`, in the process that forked or in its child."""
+        if child:
+            self._gate, self._active = threading.Condition(), int(self._entered())
+            if self.path is not None:
+                # Of a thread that is not here: closing it would tear the parent's.
+                _INHERITED.extend(self._all)
+                self._all = []
+        with self._gate:
+            self._paused = False
+            self._gate.notify_all()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
+        with self.entered():
+            if self._closed:
+                raise InvalidArgumentError(f"{self._shown}: is closed; open it again")
+            if self._stamp is not None and self._stamp != _stamp(self._existing()):
+                self._free.clear()  # opened as never changing, and changed after all
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
         if self._closed:
-            raise InvalidArgumentError(f"{self._shown}: is closed; open it again")
-        if self.path is not None and self._process != os.getpid():
-            _INHERITED.extend(self._all)
-            self._all, self._free, self._process = [], deque(), os.getpid()
-        if self._stamp is not None and self._stamp != _stamp(self._existing()):
-            # Opened as never changing, and changed after all.
-            self._free.clear()
-        try:
-            connection = self._free.pop()
-        except IndexError:
-            connection = self._connect()
-        try:
-            yield connection
-        finally:
-            if not self._closed:
-                self._free.append(connection)
+            connection.close()
+        else:
+            self._free.append(connection)
 
     def _existing(self) -> Path:
         assert self.path is not None

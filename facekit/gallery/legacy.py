@@ -37,7 +37,7 @@ def foreign(path: Path, reason: object) -> FileFormatError:
         return FileFormatError(f"{path}: cannot be read ({error})")
     if earlier:
         return FileFormatError(
-            f"{path}: is a recognizer's file of facekit 0.1. Make it again from its photos: "
-            "facekit fit FOLDER --model NEW"
+            f"{path}: is a recognizer's file of facekit 0.1. Enroll its photos in a "
+            "gallery: facekit enroll NEW --from FOLDER"
         )
     return FileFormatError(f"{path}: is damaged or not a gallery ({reason})")

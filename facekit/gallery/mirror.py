@@ -30,10 +30,9 @@ class Growing:
         """Adds items that hold zeros, up to that length, and returns them."""
         before = len(self.held)
         if length > len(self._all):
-            # Memory that is not used yet costs nothing.
-            larger = np.zeros(
-                (max(length, len(self._all) * 3 // 2), *self._all.shape[1:]), self._all.dtype
-            )
+            # Memory that is not used yet costs nothing; so what is added is seldom copied.
+            shape = (length + length // 4 + 64, *self._all.shape[1:])
+            larger = np.zeros(shape, self._all.dtype)
             larger[:before] = self.held
             self._all = larger
         self.held = self._all[:length]
@@ -174,7 +173,8 @@ class Mirror:
         earlier = [self._names.held[slot] if slot < known else None for slot in changed]
         # A name may go from one person to another: all old ones first.
         for name in earlier:
-            self.slots.pop(name, None)
+            if name is not None:
+                self.slots.pop(name, None)
         for slot, name in zip(changed, names, strict=True):
             self._names.held[slot] = name
             if name is not None:

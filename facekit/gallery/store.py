@@ -8,7 +8,7 @@ import threading
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,9 @@ class FileStore:
         with database.reading() as view:
             self.weights = str(view.head["weights"])
             self.embedding_size = int(view.head["embedding_size"])
-            rows = int(view.head["rows"])
-            if not (0 < self.embedding_size <= 1 << 16 and 0 < rows <= 1 << 16):
+            rows, texts = int(view.head["rows"]), int(view.head["bytes"])
+            sizes = (self.embedding_size, rows, texts)
+            if not all(0 < size <= 1 << 16 for size in sizes):
                 raise view.damage("its sizes")
         self._layout = Layout(self.embedding_size, rows)
         self._mirror = Mirror(self._layout)
@@ -332,23 +333,36 @@ class FileStore:
                         f"photo {index * self._layout.rows + int(np.argmin(whole)) + 1}"
                     )
 
+    def pause(self, timeout: float) -> bool:
+        """Waits until no other thread uses the gallery, before the process forks."""
+        return self._database.pause(timeout)
+
+    def resume(self, *, child: bool, at_rest: bool) -> None:
+        """Goes on after :meth:`pause`."""
+        if child and not at_rest:
+            self._lock = threading.RLock()
+            self._mirror.forget()
+        self._database.resume(child=child)
+
     # Inside: the lock, and what is known.
 
-    def _exclusively(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
         # In memory there is one connection.
-        return self._lock if self.path is None else nullcontext()
+        with self._database.entered(), self._lock if self.path is None else nullcontext():
+            yield
 
     @contextmanager
     def _following(self) -> Iterator[View]:
         # The lock comes first: what is known is never newer than what is read.
-        with self._lock, self._database.reading() as view:
+        with self._database.entered(), self._lock, self._database.reading() as view:
             self._mirror.follow(view)
             yield view
 
     @contextmanager
     def _changing(self, *, erasing: bool = False) -> Iterator[Change]:
         # Readers of this process do not wait until it is on the disk.
-        with self._exclusively():
+        with self._database.entered(), self._exclusively():
             with self._database.changing() as change:
                 with self._lock:
                     self._mirror.follow(change)
@@ -367,8 +381,9 @@ class FileStore:
             self._database.erase_log()
 
     def _tidy(self) -> None:
-        self._database.vacuum()
-        self._database.erase_log()
+        if self.path is not None:
+            self._database.vacuum()
+            self._database.erase_log()
 
     def _slot(self, name: str) -> int:
         try:
@@ -552,23 +567,25 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
-# A fork may happen while another thread works with a gallery: it waits until each is at rest.
+# A fork may happen while other threads work with a gallery: it waits until each is at rest.
 _OPEN: weakref.WeakSet[FileStore] = weakref.WeakSet()
-_HELD: list[FileStore] = []
+_PAUSED: list[tuple[FileStore, bool]] = []
+_LONGEST_PAUSE = 10.0
 
 
 def _before_fork() -> None:
-    for store in list(_OPEN):
-        store._lock.acquire()
-        _HELD.append(store)
+    _PAUSED.extend((store, store.pause(_LONGEST_PAUSE)) for store in list(_OPEN))
 
 
-def _after_fork() -> None:
-    while _HELD:
-        _HELD.pop()._lock.release()
+def _after_fork(*, child: bool) -> None:
+    while _PAUSED:
+        store, at_rest = _PAUSED.pop()
+        store.resume(child=child, at_rest=at_rest)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+        before=_before_fork,
+        after_in_parent=lambda: _after_fork(child=False),
+        after_in_child=lambda: _after_fork(child=True),
     )
