@@ -67,9 +67,19 @@ class Layout:
         """Returns which rows of a block are erased or match their checksums."""
         vectors, owners = self.vectors(data)
         checksums = owner_checksums(index * self.rows, owners["person"], vectors)
-        empty = (owners["person"] == 0) & ~vectors.any(axis=1)
+        empty = (owners["person"] == 0) & ~vectors.view(np.uint32).any(axis=1)
         whole: npt.NDArray[np.bool_] = (owners["checksum"] == checksums) | empty
         return whole
+
+
+def encoded(text: str) -> bytes:
+    """Returns a text in UTF-8; the name of a file or folder may hold what UTF-8 does not have."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decoded(data: Data) -> str:
+    """Returns the text that :func:`encoded` gave."""
+    return data.decode("utf-8", "surrogatepass")
 
 
 def rows_in_a_block(size: int) -> int:
@@ -109,7 +119,7 @@ def photo_of(record: Any, text: bytes, row: int, person: str) -> EnrolledPhoto:
     known = int(record["known"])
     x, y, width, height = record["box"].tolist()
     return EnrolledPhoto(
-        text.decode("utf-8", "surrogatepass"),
+        decoded(text),
         sha256=record["sha256"].tobytes().hex() if known & 1 else None,
         box=(x, y, width, height) if known & 2 else None,
         id=row + 1,

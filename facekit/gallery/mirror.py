@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facekit.gallery.database import Stream, View, count_blocks
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM
-from facekit.gallery.layout import PERSON, PHOTO, Data, Layout, short_digests
+from facekit.gallery.layout import PERSON, PHOTO, Data, Layout, decoded, short_digests
 
 
 class Growing:
@@ -162,14 +162,10 @@ class Mirror:
             before[:] = records
         starts = self._records.held["name"][changed].tolist()
         lengths = self._records.held["length"][changed].tolist()
-        names = [
-            (
-                heap[start : start + length] if heap else view.bytes_at("names", start, length)
-            ).decode()
-            if length
-            else None
-            for start, length in zip(starts, lengths, strict=True)
-        ]
+        names = []
+        for start, length in zip(starts, lengths, strict=True):
+            text = heap[start : start + length] if heap else view.bytes_at("names", start, length)
+            names.append(decoded(text) if length else None)
         earlier = [self._names.held[slot] if slot < known else None for slot in changed]
         # A name may go from one person to another: all old ones first.
         for name in earlier:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.gallery.database import STREAMS, Database, Stream, View
-from facekit.gallery.layout import PERSON, PHOTO, Layout, checksum, photo_of
+from facekit.gallery.layout import PERSON, PHOTO, Layout, checksum, decoded, photo_of
 from facekit.gallery.legacy import check_path
 from facekit.gallery.records import EnrolledPhoto
 from facekit.gallery.store import FileStore
@@ -124,8 +124,8 @@ def _save(remains: _Remains, into: FileStore) -> list[str]:
             "texts", int(record["note"]), min(int(record["note_length"]), 1 << 28)
         )
         if checksum(slot, record, name + note) == record["checksum"]:
-            people[slot] = name.decode()
-            notes[people[slot]] = json.loads(note or b"{}")
+            people[slot] = decoded(name)
+            notes[people[slot]] = json.loads(decoded(note) or "{}")
         else:
             lost.append(f"the name or the metadata of person {slot + 1}")
     for photos, vectors in _photos(remains, people, lost):
@@ -135,7 +135,7 @@ def _save(remains: _Remains, into: FileStore) -> list[str]:
         )
     text = remains.bytes_at("texts", remains.settings[0], remains.settings[1])
     try:
-        into.set_settings(json.loads(text or b"{}"))
+        into.set_settings(json.loads(decoded(text) or "{}"))
     except ValueError:
         lost.append("the settings")
     return lost

@@ -82,7 +82,7 @@ def near_people(enrolled: Enrolled, threshold: float) -> list[Duplicate]:
             distances = distances.T
         apart = float(np.median(distances.min(axis=1)))
         if apart <= threshold:
-            one, other = str(enrolled.classes[first]), str(enrolled.classes[second])
+            one, other = sorted(str(enrolled.classes[person]) for person in (first, second))
             found.append(Duplicate(one, other, apart))
     return sorted(found, key=lambda pair: (pair.distance, pair.first, pair.second))
 

@@ -34,6 +34,8 @@ from facekit.gallery.layout import (
     Records,
     Vectors,
     checksum,
+    decoded,
+    encoded,
     owner_checksums,
     photo_of,
     photo_records,
@@ -432,7 +434,7 @@ class FileStore:
         note = view.bytes_at("texts", int(record["note"]), int(record["note_length"]))
         if name and checksum(slot, record, name + note) != record["checksum"]:
             raise view.damage(f"person {slot + 1}")
-        return name.decode(), json.loads(note or b"{}")
+        return decoded(name), json.loads(decoded(note) or "{}")
 
     def _photo(self, view: View, row: int) -> EnrolledPhoto:
         return self._described(view, row, str(self._mirror.names[self._mirror.owners[row] - 1]))
@@ -450,7 +452,7 @@ class FileStore:
         text = view.bytes_at("texts", place, length)
         if zlib.crc32(text) != noted:
             raise view.damage("its settings")
-        found: dict[str, Any] = json.loads(text or b"{}")
+        found: dict[str, Any] = json.loads(decoded(text) or "{}")
         return found
 
     # Inside: what is written.
@@ -475,7 +477,7 @@ class FileStore:
                 self._write_person(change, slots[name], name, {**before, **note})
         first: int = change.head["photos"]
         owners = np.array([slots[name] + 1 for name in names], dtype=np.uint32)
-        texts = [photo.source.encode("utf-8", "surrogatepass") for photo in photos]
+        texts = [encoded(photo.source) for photo in photos]
         start = change.append("texts", b"".join(texts))
         records = photo_records(first, list(photos), texts, start)
         checksums = owner_checksums(first, owners, embeddings)
@@ -515,8 +517,8 @@ class FileStore:
         size = self._layout.rows * PERSON.itemsize
         records = np.frombuffer(change.edit("people", index, size), PERSON)
         before = records[place].copy()
-        new_name = (name or "").encode()
-        new_note = json.dumps(note, ensure_ascii=False).encode() if note else b""
+        new_name = encoded(name or "")
+        new_note = encoded(json.dumps(note, ensure_ascii=False)) if note else b""
         records[place] = (
             _put(change, "names", int(before["name"]), int(before["length"]), new_name),
             len(new_name),
@@ -530,7 +532,7 @@ class FileStore:
             records["checksum"][place] = checksum(slot, records[place], new_name + new_note)
 
     def _set_settings(self, change: Change, settings: Mapping[str, Any]) -> None:
-        text = json.dumps(settings, ensure_ascii=False).encode()
+        text = encoded(json.dumps(settings, ensure_ascii=False))
         place, length, _ = change.head["settings"]
         place = _put(change, "texts", place, length, text)
         change.head["settings"] = [place, len(text), zlib.crc32(text)]
