@@ -597,7 +597,11 @@ class Gallery:
         self._in_file.compact()
 
     def copy(
-        self, path: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, Any] | None = None,
     ) -> Gallery:
         """Makes a gallery with the same content, which changes on its own: a backup.
 
@@ -605,6 +609,7 @@ class Gallery:
             path: The file to make, which is there as a whole or not at all; in memory by default.
             overwrite: Whether a gallery that is there gets this content instead of its own, in one
                 step.
+            settings: Its :attr:`settings`; the same by default.
 
         Returns:
             The other gallery. Its photos are numbered without gaps.
@@ -613,9 +618,10 @@ class Gallery:
             FileFormatError: If something is there already, or something other than a gallery, or
                 cannot be written.
         """
+        kept = None if settings is None else json_values(settings, "settings")
         if path is None:
             other = Gallery(self.weights, self.embedding_size)
-            other._in_file.take_over(self._in_file)
+            other._in_file.take_over(self._in_file, kept)
             return other
         file = _file(path)
         if overwrite and file.exists():
@@ -626,11 +632,11 @@ class Gallery:
                         f"{file}: its embeddings have {other.embedding_size} components, these "
                         f"have {self.embedding_size}; delete the file, or choose another"
                     )
-                other._in_file.take_over(self._in_file)
+                other._in_file.take_over(self._in_file, kept)
             finally:
                 other.close()
         else:
-            FileStore.create(file, self.weights, self.embedding_size, self._in_file)
+            FileStore.create(file, self.weights, self.embedding_size, self._in_file, kept)
         return Gallery.open(file)
 
     # Inside.

@@ -87,7 +87,14 @@ class FileStore:
         return cls(Database.create(None, _first_head(weights, size)))
 
     @classmethod
-    def create(cls, path: Path, weights: str, size: int, content: FileStore | None = None) -> None:
+    def create(
+        cls,
+        path: Path,
+        weights: str,
+        size: int,
+        content: FileStore | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         """Makes a file, empty or with the content of another store, in one step."""
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         try:
@@ -95,7 +102,7 @@ class FileStore:
             store = cls(Database.create(temporary, _first_head(weights, size)))
             try:
                 if content is not None:
-                    store.take_over(content)
+                    store.take_over(content, settings)
             finally:
                 store.close()
             if path.exists():
@@ -234,18 +241,15 @@ class FileStore:
             self._set_settings(change, settings)
         self._tidy()
 
-    def take_over(self, other: FileStore) -> None:
-        """Erases everybody, and takes the people, photos, settings and weights of another store."""
+    def take_over(self, other: FileStore, settings: Mapping[str, Any] | None = None) -> None:
+        """Erases everybody, and takes what another store holds; its settings by default."""
         with self._changing() as change, ExitStack() as stack:
             view: View = change
             if other is not self:
                 stack.enter_context(other._exclusively())
                 view = stack.enter_context(other._database.reading())
-            notes, settings, batches = (
-                other._notes(view),
-                other._settings(view),
-                other._batches(view),
-            )
+            notes, batches = other._notes(view), other._batches(view)
+            kept = other._settings(view) if settings is None else settings
             if other is self:
                 batches = iter(list(batches))  # all of it before it is cleared
             change.clear()
@@ -255,7 +259,7 @@ class FileStore:
                 names = [photo.person for photo in photos]
                 new = {name: notes[name] for name in names if name in notes and name not in slots}
                 self._add(change, names, vectors, photos, new, slots)
-            self._set_settings(change, settings)
+            self._set_settings(change, kept)
         self._tidy()
 
     def compact(self) -> None:

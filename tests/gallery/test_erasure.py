@@ -116,7 +116,9 @@ class Diary:
         """Looks for what has gone since the last time, or for all that ever went."""
         content = b"".join(path.read_bytes() for path in sorted(self.folder.iterdir()))
         gone = self.gone if everything else self.gone[self.checked :]
-        assert [trace for trace in gone if trace in content] == []
+        # The ends: the middle of a long one may lie on two pages.
+        parts = {part for trace in gone for part in (trace[:12], trace[-12:])}
+        assert [part for part in parts if part in content] == []
         self.checked = len(self.gone)
         names = {path.name for path in self.folder.iterdir()}
         assert names <= {"people", "people-wal", "people-shm"}
