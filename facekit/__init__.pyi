@@ -3,6 +3,7 @@ from facekit.alignment import Aligner as Aligner
 from facekit.clustering import cluster as cluster
 from facekit.clustering.albums import cluster_photos as cluster_photos
 from facekit.detection import Detector as Detector
+from facekit.detection import YuNetDetector as YuNetDetector
 from facekit.embedding import Architecture as Architecture
 from facekit.embedding import Embedder as Embedder
 from facekit.enrollment import EnrollmentReport as EnrollmentReport

@@ -13,12 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from facekit.detection.stream import ImageJob, image_jobs, read_ahead
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from facekit import BatchError, Detector, ImageError, InvalidArgumentError, load_image
-from facekit.detection.stream import ImageJob, image_jobs, read_ahead
 from facekit.detection.view import View
 
 
