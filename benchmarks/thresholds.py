@@ -41,7 +41,7 @@ def main() -> None:
     if options.held_out:
         faces = held_out_faces(options.pool, aligner, options.held_out, (options.archives,))
     else:
-        faces = FaceDataset.from_pool(options.pool, input_size=aligner.size, aligner=aligner)
+        faces = FaceDataset.from_archives(options.pool, input_size=aligner.size, aligner=aligner)
         faces = faces.subset(two_of_each(faces, options.archives, options.people))
     embeddings = embed(embedder, faces).astype(np.float64)
     upper = np.triu_indices(len(faces), 1)
@@ -66,7 +66,7 @@ def held_out_faces(
     pool: Path, aligner: Aligner, share: float, archives: tuple[str, ...]
 ) -> FaceDataset:
     """Returns the faces in some archives of the people that a training on the pool leaves out."""
-    faces = FaceDataset.from_pool(
+    faces = FaceDataset.from_archives(
         pool, input_size=aligner.size, aligner=aligner, labeled_only=False
     )
     held_out = faces.split(share, seed=0)[1]

@@ -16,6 +16,7 @@ from facekit.errors import FacekitWarning as FacekitWarning
 from facekit.errors import FileFormatError as FileFormatError
 from facekit.errors import GalleryBusyError as GalleryBusyError
 from facekit.errors import ImageError as ImageError
+from facekit.errors import ImageWarning as ImageWarning
 from facekit.errors import InvalidArgumentError as InvalidArgumentError
 from facekit.errors import MissingExtraError as MissingExtraError
 from facekit.errors import NoFaceError as NoFaceError

@@ -108,6 +108,10 @@ class FacekitWarning(UserWarning):
     """Base of every warning that facekit issues."""
 
 
+class ImageWarning(FacekitWarning):
+    """An image was used although part of its file is damaged; the message names the file."""
+
+
 class EnrollmentWarning(FacekitWarning):
     """Some of the photos given were left out or need a look; the message names them."""
 

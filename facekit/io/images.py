@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import io
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from facekit.errors import ImageError, InvalidArgumentError
-
-RGBImage: TypeAlias = npt.NDArray[np.uint8]
-"""A picture as facekit passes it around, RGB, uint8, ``(height, width, 3)``."""
+from facekit.io import decoding
+from facekit.io.decoding import DecodedImage as DecodedImage
+from facekit.io.decoding import Limits, Truncated
+from facekit.io.decoding import RGBImage as RGBImage
+from facekit.utils.terminal import printable
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image
@@ -25,10 +26,11 @@ ImageSource: TypeAlias = (
 )  # fmt: skip
 """What :func:`facekit.load_image` reads."""
 
-MAX_PIXELS = 178_956_970
-"""The largest picture that is read, in pixels (half a gigabyte once decoded).
+MAX_PIXELS = 120_000_000
+"""The most pixels, width × height, that a file may have by default.
 
-It is the size beyond which Pillow, too, refuses to decode a file.
+To decode so many takes at most one and a half gigabytes, whatever the file says; most photos take 7
+bytes a pixel.
 """
 
 IMAGE_SUFFIXES = frozenset(
@@ -39,23 +41,19 @@ IMAGE_SUFFIXES = frozenset(
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """The file name endings of HEIC files."""
 
-_TO_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# A letter alone before the colon is a drive of Windows. pathlib makes one slash of two.
+_ADDRESS = re.compile(r"(data:|[a-z][a-z0-9+.-]+:/)", re.IGNORECASE)
 
 
-def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> RGBImage:
-    """Reads a picture from wherever it is and returns it as RGB.
+def load_image(
+    source: ImageSource, *, max_pixels: int | None = None, truncated: Truncated = "error"
+) -> RGBImage:
+    """Reads an image from wherever it is and returns it as RGB.
 
     Files are decoded by Pillow with their EXIF orientation applied. Gray, palette, CMYK and
-    16-bit pictures are converted to 8-bit RGB, transparent ones are laid on white, and of an
-    animated one the first frame is taken.
+    16-bit images are converted to 8-bit RGB, transparent ones are laid on white, and of an
+    animated one the first frame is taken. A gray image with 10, 12 or 14 bits in a file for 16 is
+    scaled by the bits that it uses.
 
     Args:
         source: A path, the bytes of a file, a binary file object, a PIL image, or an array: uint8
@@ -63,14 +61,18 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> RGBImage
             4)`` RGBA. An array's channels are taken as red, green, blue: OpenCV's ``cv2.imread``
             gives blue first, so pass ``image[..., ::-1]``. Floating-point arrays are refused,
             because 0 to 1 and 0 to 255 cannot be told apart with certainty.
-        max_pixels: The largest width × height that is accepted, in pixels.
+        max_pixels: The largest width × height that is accepted, in pixels. By default
+            :data:`~facekit.io.images.MAX_PIXELS` for what is still to be decoded, and no limit
+            for what is in memory already, arrays and PIL images that were not opened from a file.
+        truncated: ``"use"`` reads a JPEG whose end is missing, with gray for what is not there and
+            an :class:`facekit.errors.ImageWarning`; ``"error"`` refuses it.
 
     Returns:
         uint8 ``(height, width, 3)``, red first, C-contiguous. An array that has this form already
         is returned as it is, not copied.
 
     Raises:
-        ImageError: If there is no such file, it is no picture, is empty or truncated, exceeds
+        ImageError: If there is no such file, it is not an image, is empty or truncated, exceeds
             ``max_pixels``, or an array has another shape or type. The message names the file.
 
     Example:
@@ -80,19 +82,63 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> RGBImage
         >>> load_image(gray).shape
         (4, 6, 3)
     """
+    return read_image(source, max_pixels=max_pixels, truncated=truncated).pixels
+
+
+def read_image(
+    source: ImageSource,
+    *,
+    max_pixels: int | None = None,
+    max_side: int | None = None,
+    truncated: Truncated = "error",
+) -> DecodedImage:
+    """Reads an image like :func:`facekit.load_image`, at a reduced size if that is enough.
+
+    Args:
+        source: As for :func:`facekit.load_image`; likewise ``max_pixels``, which a JPEG that is
+            decoded at a reduced size has to keep at that size, and ``truncated``.
+        max_pixels: See above.
+        max_side: How many pixels of the longest side are enough. A JPEG is then decoded at a half,
+            a quarter or an eighth of its size, as long as this many are left: in a fraction of the
+            memory and the time. Other images are decoded whole.
+        truncated: See above.
+
+    Returns:
+        The pixels and the size of the whole image. Multiply what is found in the pixels by
+        ``scale``.
+
+    Raises:
+        ImageError: As :func:`facekit.load_image`.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image, ImageFile
+        >>> from facekit.io.images import read_image
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (4000, 3000)).save(file, "JPEG")
+        >>> image = read_image(file, max_side=800)
+        >>> image.pixels.shape, image.width, image.scale
+        ((750, 1000, 3), 4000, (4.0, 4.0))
+    """
+    if truncated not in get_args(Truncated):
+        raise InvalidArgumentError(f'truncated must be "error" or "use", got {truncated!r}')
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
+        pixels = _from_array(source, max_pixels)
+        return DecodedImage(pixels, pixels.shape[1], pixels.shape[0])
+    limits = Limits(MAX_PIXELS if max_pixels is None else max_pixels, max_side, truncated)
     if isinstance(source, Image.Image):
-        return _from_pillow(source, "the PIL image", max_pixels)
+        if max_pixels is None and not isinstance(source, ImageFile.ImageFile):
+            limits = Limits(source.size[0] * source.size[1])
+        return decoding.decode_pillow(source, "the PIL image", limits)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _from_stream(io.BytesIO(source), "the bytes given", max_pixels)
+        return decoding.decode_stream(io.BytesIO(source), "the bytes given", limits)
     if isinstance(source, str | os.PathLike):
-        if str(source).startswith(("http:", "https:")):
-            raise ImageError(f"{source}: facekit fetches nothing; download the picture first")
-        return _from_path(Path(source), max_pixels)
+        if match := _ADDRESS.match(os.fspath(source)):
+            raise ImageError(_why_address(os.fspath(source), match.group()))
+        return decoding.decode_file(Path(source), limits)
     if hasattr(source, "read"):
-        name = str(getattr(source, "name", "the file object"))
-        return _from_stream(source, name, max_pixels)
+        name = printable(getattr(source, "name", "the file object"), limit=300)
+        return decoding.decode_object(source, name, limits)
     raise ImageError(
         "an image must be a path, bytes, a binary file object, a PIL image or a NumPy array, "
         f"got {type(source).__name__}"
@@ -109,13 +155,7 @@ def image_suffixes() -> frozenset[str]:
         >>> ".jpg" in image_suffixes()
         True
     """
-    return IMAGE_SUFFIXES | HEIC_SUFFIXES if has_heic() else IMAGE_SUFFIXES
-
-
-@functools.cache
-def has_heic() -> bool:
-    """Returns whether HEIC files can be read: whether the extra ``heic`` is installed."""
-    return importlib.util.find_spec("pillow_heif") is not None
+    return IMAGE_SUFFIXES | HEIC_SUFFIXES if decoding.has_heic() else IMAGE_SUFFIXES
 
 
 def check_several(images: object, *, instead: str) -> None:
@@ -161,91 +201,18 @@ def describe_source(source: object, fallback: str = "image") -> str:
     return fallback
 
 
-def _from_path(path: Path, max_pixels: int) -> RGBImage:
-    try:
-        if path.is_dir():
-            raise ImageError(f"{path}: is a folder, not a picture")
-        with path.open("rb") as stream:
-            return _from_stream(stream, str(path), max_pixels)
-    except FileNotFoundError as error:
-        raise ImageError(
-            f"{path}: no such file; relative paths start at the working directory"
-        ) from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{path}: cannot be read ({error})") from error
+def _why_address(source: str, scheme: str) -> str:
+    shown = printable(re.sub(r":/+[^/@]*@", "://", source), limit=80)  # without a password
+    if scheme.lower() == "data:":
+        return f"{shown}: is a data: address; decode it with base64 and pass the bytes"
+    if scheme.lower() == "file:/":
+        return f"{shown}: give the path alone, without file://"
+    if scheme.lower() in ("rtsp:/", "rtsps:/", "rtmp:/", "udp:/"):
+        return f"{shown}: is the address of a video stream, not an image"
+    return f"{shown}: facekit fetches nothing; download the image first"
 
 
-def _from_stream(stream: IO[bytes], name: str, max_pixels: int) -> RGBImage:
-    try:
-        with Image.open(stream) as image:
-            return _from_pillow(image, name, max_pixels)
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: {_why_unidentified(stream)}") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{name}: has more pixels than Pillow decodes ({error}); make it smaller, or, if you "
-            "trust it, raise PIL.Image.MAX_IMAGE_PIXELS and max_pixels"
-        ) from error
-    except ImageError:
-        raise
-    except Exception as error:
-        # Pillow's decoders, given damaged files, raise whatever comes up inside them.
-        raise ImageError(f"{name}: is not a picture that can be read ({error})") from error
-
-
-def _why_unidentified(stream: IO[bytes]) -> str:
-    if hasattr(stream, "seek"):
-        try:
-            stream.seek(0)
-            start = stream.read(16)
-        except OSError:
-            return "is not a picture in a format that Pillow reads"
-        if not start:
-            return "is empty (0 bytes)"
-        if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-            return "is HEIC, which Pillow does not read; convert it to JPEG, or open it with pillow-heif and pass the PIL image"  # noqa: E501
-    return "is not a picture in a format that Pillow reads (its name may say otherwise)"
-
-
-def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> RGBImage:
-    width, height = image.size
-    _check_size(height, width, name, max_pixels)
-    try:
-        image.seek(0)
-        image.load()
-        image = _upright(image)
-    except Exception as error:
-        raise ImageError(f"{name}: the picture is truncated or damaged ({error})") from error
-    if image.mode.startswith("I"):
-        return _from_array(_sixteen_bit(np.asarray(image), name), max_pixels)
-    if image.mode == "F":
-        raise ImageError(f"{name}: holds floating-point pixels; convert it to 8-bit first")
-    try:
-        if image.has_transparency_data:
-            rgba = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        rgb = image.convert("RGB")
-    except ValueError as error:
-        raise ImageError(f"{name}: cannot be converted to RGB ({error})") from error
-    return np.array(rgb)  # a copy: what np.asarray gives cannot be written to
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it writes all of the EXIF data anew and fails at any odd entry.
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
-    method = _TO_UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
-
-
-def _sixteen_bit(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint16]:
-    if pixels.size and (pixels.min() < 0 or pixels.max() > 65535):
-        raise ImageError(f"{name}: holds 32-bit pixels; convert it to 8- or 16-bit first")
-    return pixels.astype(np.uint16)
-
-
-def _from_array(array: npt.NDArray[Any], max_pixels: int) -> RGBImage:
+def _from_array(array: npt.NDArray[Any], max_pixels: int | None) -> RGBImage:
     shape = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         hint = (
@@ -259,18 +226,20 @@ def _from_array(array: npt.NDArray[Any], max_pixels: int) -> RGBImage:
             f"an image array must be (height, width), (height, width, 3) or (height, width, 4), "
             f"got shape {shape}{hint}"
         )
-    _check_size(shape[0], shape[1], "the array", max_pixels)
-    if array.dtype == np.uint16:
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    elif array.dtype != np.uint8:
+    height, width = shape[:2]
+    limit = height * width if max_pixels is None else max_pixels
+    decoding.check_size(height, width, "the array", limit)
+    if array.dtype not in (np.uint8, np.uint16):
         raise ImageError(_why_wrong_dtype(array))
-    if array.ndim == 2 or shape[2] == 1:
-        array = np.repeat(array.reshape(shape[0], shape[1], 1), 3, axis=2)
-    elif shape[2] == 4:
-        alpha = array[..., 3:].astype(np.uint32)
-        over_white = array[..., :3] * alpha + 255 * (255 - alpha)
-        array = ((over_white + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(array)
+    if array.dtype == np.uint8 and shape[2:] == (3,):
+        return np.ascontiguousarray(array)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for rows in decoding.strips(height, width):
+        strip = array[rows].reshape(-1, width, 1 if array.ndim == 2 else shape[2])
+        if strip.dtype == np.uint16:
+            strip = decoding.to_eight_bits(strip, 65535)
+        pixels[rows] = decoding.on_white(strip) if strip.shape[2] == 4 else strip
+    return pixels
 
 
 def _why_wrong_dtype(array: npt.NDArray[Any]) -> str:
@@ -285,13 +254,3 @@ def _why_wrong_dtype(array: npt.NDArray[Any]) -> str:
             f"convert it with numpy.clip({factor}, 0, 255).round().astype(numpy.uint8)"
         )
     return message
-
-
-def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
-    if height == 0 or width == 0:
-        raise ImageError(f"{name}: has no pixels ({width} × {height})")
-    if height * width > max_pixels:
-        raise ImageError(
-            f"{name}: has {width} × {height} pixels, more than the limit of {max_pixels:,}; "
-            "make it smaller, or raise max_pixels"
-        )

@@ -17,6 +17,7 @@ _EXTRAS = {
     "jax": "train",
     "keras": "train",
     "matplotlib": "plots",
+    "pillow_heif": "heic",
     "tensorboard": "tensorboard",
     "tensorflow": "train",
     "torch": "train",

@@ -104,12 +104,12 @@ def test_a_bad_photo_is_named_and_the_others_are_done(
     assert main(["detect", str(bad), str(hopper), str(tmp_path / "missing.jpg")]) == FAILED
     printed = capsys.readouterr()
     assert "1 face" in printed.out
-    assert "bad.jpg: is not a picture" in printed.err
+    assert "bad.jpg: is not an image" in printed.err
     assert "missing.jpg: no such file" in printed.err
     assert "2 of 3 photos could not be used" in printed.err
     assert "Traceback" not in printed.err
     assert main(["detect", str(bad), "--json"]) == FAILED
-    assert "not a picture" in json.loads(capsys.readouterr().out)["error"]
+    assert "not an image" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_annotated_copies_keep_apart_photos_of_one_name(

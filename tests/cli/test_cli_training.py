@@ -60,7 +60,7 @@ augmentation = false
 identities = 3
 photos = 2
 embedding_size = 8
-mining = {{ 0 = "batch-all", 1 = "semihard" }}
+miner = {{ 0 = "batch-all", 1 = "semihard" }}
 [trainable]
 0 = "head"
 """
@@ -78,7 +78,7 @@ def test_train_runs_a_file_to_its_end_and_goes_on(
     assert "12 faces of 4 people" in printed.err
     arguments = ["train", str(config), "--folder", folder, "--epochs", "2"]
     assert main(arguments) == FAILED
-    assert "resume=True" in capsys.readouterr().err
+    assert "--resume" in capsys.readouterr().err
     assert main([*arguments, "--resume", "--json"]) == DONE
     (row,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert row["epoch"] == 2
@@ -128,8 +128,8 @@ def test_a_training_starts_with_the_network_of_another(
         (["{bad}"], "unknown setting 'marign'"),
         (["--data", "nowhere", "--folder", "run"], "nowhere"),
         (["--data", "{empty}", "--folder", "run"], "{empty}"),
-        (["--data", "{pool}", "--folder", "r", "--mining", "x"], "mining must be one of"),
-        (["--data", "{pool}", "--folder", "r", "--mining", "a:b"], "values by epoch"),
+        (["--data", "{pool}", "--folder", "r", "--miner", "x"], "miner must be one of"),
+        (["--data", "{pool}", "--folder", "r", "--miner", "a:b"], "values by epoch"),
         (
             ["--data", "{pool}", "--folder", "r", "--weights", "{weights}", "--width", "1"],
             "--width",

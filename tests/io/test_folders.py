@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit import ImageError
-from facekit.io import folders, images
+from facekit.io import decoding, folders
 from facekit.io.folders import ImageListing, list_images
 
 
@@ -22,7 +22,7 @@ def reasons(listing: ImageListing) -> dict[str, str]:
 
 @pytest.fixture
 def without_heic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "has_heic", lambda: False)
+    monkeypatch.setattr(decoding, "has_heic", lambda: False)
 
 
 def test_images_are_sorted_and_hidden_files_are_left_out(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_folder_of_heic_files_says_so(tmp_path: Path, without_heic: None) -> N
 def test_heic_files_are_images_with_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "has_heic", lambda: True)
+    monkeypatch.setattr(decoding, "has_heic", lambda: True)
     (tmp_path / "1.HEIC").touch()
     assert [path.name for path in list_images(tmp_path).checked().images] == ["1.HEIC"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
-from facekit.training.engine.checks import check_faces
+from facekit.utils.validation import number, whole
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 
@@ -66,13 +66,11 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            low, high = _RANGES[field.name]
-            value = getattr(self, field.name)
-            numbers = (int, np.integer) if field.name == "jpeg_quality" else (int, float, np.number)
-            if not isinstance(value, numbers) or not low <= value <= high:
-                raise InvalidArgumentError(
-                    f"{field.name} must be from {low} to {high}, got {value!r}"
-                )
+            value, (low, high) = getattr(self, field.name), _RANGES[field.name]
+            if field.name == "jpeg_quality":
+                whole(value, field.name, least=int(low), most=int(high))
+            else:
+                number(value, field.name, low, high)
 
     def __call__(self, images: Images, rng: np.random.Generator) -> Images:
         """Alters a batch of faces.
@@ -87,16 +85,16 @@ class Augmentation:
         Raises:
             InvalidArgumentError: If the images have another form.
         """
-        number, side = check_faces(images).shape[:2]
-        geometry = self._geometry(rng, number, side)
-        color = self._color(rng, number)
-        sigma = _sometimes(rng, number, self.blur) * rng.uniform(0, self.blur_sigma * side, number)
-        size = rng.uniform(self.smallest, 1.0, number) * side
-        size = np.where(_sometimes(rng, number, self.downscale), size.round(), side).astype(int)
-        quality: Any = rng.integers(self.jpeg_quality, 95, number, endpoint=True)
-        quality = np.where(_sometimes(rng, number, self.jpeg), quality, 0)
+        count, side = check_faces(images).shape[:2]
+        geometry = self._geometry(rng, count, side)
+        color = self._color(rng, count)
+        sigma = _sometimes(rng, count, self.blur) * rng.uniform(0, self.blur_sigma * side, count)
+        size = rng.uniform(self.smallest, 1.0, count) * side
+        size = np.where(_sometimes(rng, count, self.downscale), size.round(), side).astype(int)
+        quality: Any = rng.integers(self.jpeg_quality, 95, count, endpoint=True)
+        quality = np.where(_sometimes(rng, count, self.jpeg), quality, 0)
         altered = np.empty_like(images)
-        for index in range(number):
+        for index in range(count):
             altered[index] = _alter(
                 images[index],
                 geometry[index],
@@ -148,6 +146,18 @@ _RANGES = {
     "smallest": (0.01, 1.0),
     "jpeg_quality": (1, 95),
 }
+
+
+def check_faces(images: object) -> Images:
+    """Returns the images if they are aligned faces, uint8 ``(n, S, S, 3)``."""
+    if isinstance(images, np.ndarray):
+        shape = images.shape
+        if images.dtype == np.uint8 and len(shape) == 4 and shape[1:] == (shape[1], shape[1], 3):
+            return images
+        found = f"{images.dtype} {shape}"
+    else:
+        found = type(images).__name__
+    raise InvalidArgumentError(f"images must be uint8 (n, S, S, 3), got {found}")
 
 
 def _sometimes(rng: np.random.Generator, number: int, probability: float) -> npt.NDArray[np.bool_]:

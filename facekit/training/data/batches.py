@@ -1,4 +1,9 @@
-"""Batches to train with: so many people with so many photos each, or every face once."""
+"""Batches to train with: P people with K photos each, or every face once; all of one shape.
+
+A compiled training step depends on the first shape of a batch that it sees, and so, in the last
+digits, do all weights after it. A training that goes on in the middle of an epoch sees another
+batch first. So all batches have the same shape.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +21,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError, TrainingDataError
 from facekit.training.data.augmentation import Augmentation
 from facekit.training.data.dataset import FaceDataset
-from facekit.training.data.plans import balanced_plan, count_batches, count_groups, shuffled_plan
-from facekit.training.engine.checks import check_whole
+from facekit.utils.validation import whole
 
 Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
 """Faces, uint8 ``(n, S, S, 3)``, and whose they are, int32 ``(n,)``."""
@@ -67,12 +71,12 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         max_queue_size: int,
     ) -> None:
         super().__init__(
-            workers=check_whole(workers, "workers", 1),
-            max_queue_size=check_whole(max_queue_size, "max_queue_size", 1),
+            workers=whole(workers, "workers", least=1),
+            max_queue_size=whole(max_queue_size, "max_queue_size", least=1),
         )
         self.dataset = dataset
-        self.seed = check_whole(seed, "seed", 0)
-        self.epoch = check_whole(epoch, "epoch", 0)
+        self.seed = whole(seed, "seed", least=0)
+        self.epoch = whole(epoch, "epoch", least=0)
         self.augmentation = augmentation
         self._plan: tuple[int, list[Rows]] | None = None
         self._lock = threading.Lock()
@@ -229,8 +233,8 @@ class BalancedBatches(SeededBatches):
             workers=workers,
             max_queue_size=max_queue_size,
         )
-        self.identities = check_whole(identities, "identities", 2)
-        self.photos = check_whole(photos, "photos", 2)
+        self.identities = whole(identities, "identities", least=2)
+        self.photos = whole(photos, "photos", least=2)
         photos_of = _photos_of_each(dataset)
         self._photos_of = [rows for rows in photos_of if len(rows) > 1]
         self.left_out = tuple(
@@ -248,8 +252,9 @@ class BalancedBatches(SeededBatches):
                 f"identities must be at most {people}, the number of people with two photos or "
                 f"more, got {identities}"
             )
-        counts = np.array([len(rows) for rows in self._photos_of])
-        self._length = count_batches(count_groups(counts, photos), identities)
+        groups = [-(-len(rows) // photos) for rows in self._photos_of]
+        # All groups have a place, and no batch holds two groups of one person.
+        self._length = max(-(-sum(groups) // identities), max(groups))
 
     def __len__(self) -> int:
         return self._length
@@ -269,15 +274,33 @@ class BalancedBatches(SeededBatches):
         return text
 
     def _draw(self, rng: np.random.Generator) -> list[Rows]:
-        return list(balanced_plan(self._photos_of, self.identities, self.photos, rng))
+        groups_of = [_groups(rows, self.photos, rng) for rows in self._photos_of]
+        # Groups of one person are dealt one after the other, so to different batches: nobody makes
+        # more groups than there are batches.
+        people = rng.permutation(len(groups_of))
+        dealt = [(person, group) for person in people for group in groups_of[person]]
+        seats = rng.permutation(len(self))
+        batches: list[list[Rows]] = [[] for _ in seats]
+        members: list[list[int]] = [[] for _ in seats]
+        for turn, (person, group) in enumerate(dealt):
+            batches[seats[turn % len(seats)]].append(group)
+            members[seats[turn % len(seats)]].append(person)
+        for batch, present in zip(batches, members, strict=True):
+            if len(batch) < self.identities:
+                absent = np.setdiff1d(people, present)
+                for person in rng.choice(absent, self.identities - len(batch), replace=False):
+                    batch.append(groups_of[person][rng.integers(len(groups_of[person]))])
+        return [np.concatenate(batch) for batch in batches]
 
 
 class ShuffledBatches(SeededBatches):
-    """Batches in which every face comes once in every epoch, for distillation.
+    """Batches in which every face comes in every epoch, for distillation.
+
+    All batches have the same size: the last of an epoch is filled up with faces of the first.
 
     Args:
         dataset: The faces, of known people or not.
-        batch_size: How many faces a batch has; the last one of an epoch may have fewer.
+        batch_size: How many faces a batch has, at most all of the data set.
         seed: Draws everything.
         epoch: The epoch to begin with, from 0.
         augmentation: Alters the faces; ``None`` leaves them as they are.
@@ -293,7 +316,7 @@ class ShuffledBatches(SeededBatches):
         >>> from facekit.training import FaceDataset, ShuffledBatches
         >>> data = FaceDataset.from_arrays(np.zeros((5, 32, 32, 3), dtype=np.uint8), [None] * 5)
         >>> [len(images) for images, _ in ShuffledBatches(data, batch_size=2).read()]
-        [2, 2, 1]
+        [2, 2, 2]
     """
 
     def __init__(
@@ -315,15 +338,18 @@ class ShuffledBatches(SeededBatches):
             workers=workers,
             max_queue_size=max_queue_size,
         )
-        self.batch_size = check_whole(batch_size, "batch_size", 1)
+        self.batch_size = whole(batch_size, "batch_size", least=1)
         if not len(dataset):
             raise TrainingDataError("the data set holds no faces")
+        self.batch_size = min(self.batch_size, len(dataset))
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
     def _draw(self, rng: np.random.Generator) -> list[Rows]:
-        return shuffled_plan(len(self.dataset), self.batch_size, rng)
+        order = rng.permutation(len(self.dataset))
+        filled = np.concatenate([order, order[: -len(order) % self.batch_size]])
+        return list(filled.reshape(-1, self.batch_size))
 
 
 def _photos_of_each(dataset: FaceDataset) -> list[Rows]:
@@ -333,3 +359,11 @@ def _photos_of_each(dataset: FaceDataset) -> list[Rows]:
     starts = np.searchsorted(sorted_labels, np.arange(len(dataset.identities)))
     # Unknown people, labeled -1, come before the first start.
     return np.split(order, starts)[1:]
+
+
+def _groups(rows: Rows, photos: int, rng: np.random.Generator) -> list[Rows]:
+    """Deals the photos of one person into groups of K, the last one filled up with others."""
+    order = rng.permutation(rows)
+    # The photos that are dealt first are not in the last group, unless there are fewer than K.
+    filled = np.concatenate([order, np.resize(order, -len(order) % photos)])
+    return list(filled.reshape(-1, photos))

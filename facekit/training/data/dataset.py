@@ -16,16 +16,17 @@ from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.enrollment import Candidate
 from facekit.errors import InvalidArgumentError, TrainingDataError
+from facekit.training.data.archives import read_index
+from facekit.training.data.augmentation import check_faces
 from facekit.training.data.collection import Gathered, gather
 from facekit.training.data.face_cache import FaceCache
 from facekit.training.data.photos import folder_candidates, manifest_candidates, read_photos
-from facekit.training.data.pool import read_pool
-from facekit.training.engine.checks import check_faces, check_whole
 from facekit.training.engine.report import DatasetReport, FaceOutcome
 from facekit.utils.home import home
+from facekit.utils.validation import identity, number, whole
 
-# A photo takes tenths of a second to search for faces; a cut of a pool is aligned at once.
-_PHOTOS_AT_A_TIME, _CUTS_AT_A_TIME = 8, 256
+# A photo takes tenths of a second to search for faces; a face found before is aligned at once.
+_PHOTOS_AT_A_TIME, _FOUND_AT_A_TIME = 8, 256
 
 _THREADS = min(os.cpu_count() or 1, 8)
 
@@ -59,10 +60,10 @@ class FaceStore(Protocol):
 class FaceDataset:
     """Aligned faces and whose they are.
 
-    Make one with :meth:`from_folder`, :meth:`from_csv`, :meth:`from_pool` or :meth:`from_arrays`.
-    The first three find and align each face once and keep it in a cache on disk, so that making
-    the same data set again takes seconds, an interrupted preparation goes on where it stopped, and
-    faces are read only when they are asked for.
+    Make one with :meth:`from_folder`, :meth:`from_csv`, :meth:`from_archives` or
+    :meth:`from_arrays`. The first three align each face once and keep it in a cache on disk, so
+    that making the same data set again takes seconds, an interrupted preparation goes on where it
+    stopped, and faces are read only when they are asked for.
 
     Args:
         store: Where the faces are read from.
@@ -186,12 +187,12 @@ class FaceDataset:
             raise TrainingDataError(
                 f"a split needs at least two people, the data set has {people}; add people"
             )
-        number = _number_held_out(validation, people)
-        rng = np.random.default_rng(check_whole(seed, "seed", 0))
+        wanted = _number_held_out(validation, people)
+        rng = np.random.default_rng(whole(seed, "seed", least=0))
         counts = np.bincount(self.labels[self.labels >= 0], minlength=people)
         several, single = (rng.permutation(np.flatnonzero(o)) for o in (counts > 1, counts == 1))
-        of_several = math.ceil(number * len(several) / people)
-        held_out = np.concatenate([several[:of_several], single[: number - of_several]])
+        of_several = math.ceil(wanted * len(several) / people)
+        held_out = np.concatenate([several[:of_several], single[: wanted - of_several]])
         is_held_out = np.isin(self.labels, held_out)
         return (
             self.subset(np.flatnonzero(~is_held_out)),
@@ -274,9 +275,9 @@ class FaceDataset:
         return cls._from_photos(candidates, input_size, aligner, detector, cache, progress)
 
     @classmethod
-    def from_pool(
+    def from_archives(
         cls,
-        folder: str | os.PathLike[str],
+        path: str | os.PathLike[str],
         *,
         input_size: int,
         aligner: Aligner | None = None,
@@ -285,15 +286,17 @@ class FaceDataset:
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
-        """Makes a data set of a pool: zip archives of pictures whose faces were found before.
+        """Makes a data set of images in zip archives, whose faces were found before.
 
-        ``index.csv`` has a line for each picture, with the columns ``archive``, ``name``,
-        ``label`` (the person, or empty), ``box_x1``, ``box_y1``, ``box_x2``, ``box_y2``, then
-        ``left_eye_x``, ``left_eye_y`` and so on for each of :class:`facekit.Keypoints`, and
-        ``score``, the detector's confidence.
+        It suits a large collection: a few files instead of a hundred thousand, and faces that a
+        detector, or a data set's authors, found once. A CSV file has a line for each image, with
+        the columns ``archive``, the name of a zip file beside it; ``name``, that of the image in
+        it; ``label``, the person, or nothing; ``box_x1``, ``box_y1``, ``box_x2``, ``box_y2``, then
+        ``left_eye_x``, ``left_eye_y`` and so on for each of :class:`facekit.Keypoints`, in pixels;
+        and ``score``, the detector's confidence.
 
         Args:
-            folder: Holds ``index.csv`` and the archives.
+            path: The CSV file, in UTF-8, or its folder if it is called ``index.csv``.
             input_size: The side S of the faces, in pixels.
             aligner: As in :meth:`from_folder`.
             labeled_only: Whether to leave out the faces of unknown people.
@@ -309,17 +312,17 @@ class FaceDataset:
             FileFormatError: If the cache is damaged or cannot be written.
             InvalidArgumentError: If an argument lies outside its range.
         """
-        if not 0.0 <= min_score <= 1.0:
-            raise InvalidArgumentError(f"min_score must be in [0, 1], got {min_score!r}")
+        number(min_score, "min_score", 0.0, 1.0)
         aligner = _checked_aligner(aligner, input_size)
         settings = {"source": "pool", "aligner": aligner.to_dict()}
         faces = _cache(cache, settings, input_size)
         with ExitStack() as archives:
-            items = read_pool(
-                Path(folder), archives, aligner, labeled_only=labeled_only, min_score=min_score
+            index = Path(path, "index.csv") if Path(path).is_dir() else Path(path)
+            items = read_index(
+                index, archives, aligner, labeled_only=labeled_only, min_score=min_score
             )
             gathered = gather(
-                items, faces, threads=_THREADS, at_a_time=_CUTS_AT_A_TIME, progress=progress
+                items, faces, threads=_THREADS, at_a_time=_FOUND_AT_A_TIME, progress=progress
             )
         return cls._of(gathered, faces)
 
@@ -335,7 +338,8 @@ class FaceDataset:
 
         Args:
             images: uint8 ``(n, S, S, 3)``, RGB; kept, not copied.
-            identities: Whose they are, ``n`` names; ``None`` where the person is not known.
+            identities: Whose they are, ``n`` names as strings; ``None`` where the person is not
+                known.
             keys: What each is called; its number, if not given.
 
         Returns:
@@ -345,7 +349,10 @@ class FaceDataset:
             InvalidArgumentError: If the shapes or types do not fit.
         """
         images = check_faces(images)
-        people = [person or "" for person in identities]
+        people = [
+            "" if name is None or name == "" else identity(name, "an identity")
+            for name in identities
+        ]
         keys = [str(number) for number in range(len(images))] if keys is None else keys
         if not len(images) == len(people) == len(keys):
             raise InvalidArgumentError(
@@ -423,19 +430,12 @@ class _InMemory:
         return self._images[faces]
 
 
-def _number_held_out(validation: object, people: int) -> int:
-    number = 0
-    if isinstance(validation, int | np.integer) and not isinstance(validation, bool):
-        number = int(validation)
-    elif isinstance(validation, float | np.floating) and 0.0 < validation < 1.0:
-        # A share, however small or large, leaves at least one person on each side.
-        number = min(max(round(float(validation) * people), 1), people - 1)
-    if not 1 <= number < people:
-        raise InvalidArgumentError(
-            "validation must be a share between 0 and 1, or a number of people from 1 to "
-            f"{people - 1}, got {validation!r}"
-        )
-    return number
+def _number_held_out(validation: float, people: int) -> int:
+    if isinstance(validation, int | np.integer):
+        return whole(validation, "validation, a number of people,", least=1, most=people - 1)
+    share = number(validation, "validation, a share of the people,", above=0.0, below=1.0)
+    # A share, however small or large, leaves at least one person on each side.
+    return min(max(round(share * people), 1), people - 1)
 
 
 def _checked_aligner(aligner: Aligner | None, input_size: int) -> Aligner:

@@ -24,14 +24,14 @@ from facekit.training.distillation.pruning import (
     prune,
 )
 from facekit.training.engine.backends import Tensor
-from facekit.training.engine.base import EpochCallback, FitArguments, Trainer
-from facekit.training.engine.checks import check_whole
+from facekit.training.engine.base import FitArguments, Trainer
 from facekit.training.engine.history import History
 from facekit.training.engine.loop import CHECKPOINT_NAME
 from facekit.training.losses.distances import pairwise_distances
+from facekit.training.losses.statistics import spread
 from facekit.utils.progress import track
+from facekit.utils.validation import whole
 
-_OBJECTIVE = "distillation"
 _READ_AT_A_TIME = 256
 # What pruning is measured on; the statistics of the batch normalizations on a part, which goes
 # through the network at once.
@@ -79,10 +79,9 @@ class DistillationObjective:
 
     def statistics(self, y: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
         """Returns the mean cosine similarity to the teacher, and the spread."""
-        mean = ops.mean(embeddings, axis=0, keepdims=True)
         return {
             "cosine_similarity": 1.0 - _cosine_term(y, embeddings),
-            "spread": ops.mean(ops.norm(embeddings - mean, axis=1)),
+            "spread": spread(embeddings),
         }
 
 
@@ -143,7 +142,7 @@ class Distiller(Trainer):
         folder: As for :class:`TripletTrainer`, like all others: ``network``, ``embedding_size``,
             ``dropout``, ``aligner``, ``augmentation``, ``trainable``, ``optimizer``,
             ``learning_rate``, ``schedule``, ``warm_up_steps``, ``precision``, ``patience``,
-            ``checkpoint_interval``, ``tensorboard``, ``workers`` and ``seed``.
+            ``checkpoint_interval``, ``workers`` and ``seed``.
 
     Attributes:
         network_: The trained ``keras.Model``.
@@ -186,7 +185,7 @@ class Distiller(Trainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self.batch_size, "batch_size", 2)
+        whole(self.batch_size, "batch_size", least=2)
         weights = (self.cosine_weight, self.distance_weight, self.angle_weight)
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
             raise InvalidArgumentError(
@@ -214,7 +213,7 @@ class Distiller(Trainer):
         epochs: int = 10,
         resume: bool = False,
         progress: bool = True,
-        on_epoch_end: EpochCallback | None = None,
+        callbacks: Sequence[Any] = (),
     ) -> History:
         """Trains on faces, of known people or not.
 
@@ -227,7 +226,7 @@ class Distiller(Trainer):
             epochs: As for :meth:`TripletTrainer.fit`.
             resume: Likewise.
             progress: Likewise.
-            on_epoch_end: Likewise.
+            callbacks: Likewise.
 
         Returns:
             What each epoch measured.
@@ -261,17 +260,18 @@ class Distiller(Trainer):
         targets = _reduced(targets, self._size())
         followed: Any = _WithTargets(train, targets)
         batches.dataset = followed
+        objective = DistillationObjective(
+            cosine_weight=self.cosine_weight,
+            distance_weight=self.distance_weight,
+            angle_weight=self.angle_weight,
+        )
         begins = self.pruned and not (Path(self.folder) / CHECKPOINT_NAME).exists()
         return self._run(
             batches,
             validation,
-            FitArguments(epochs, resume, progress, on_epoch_end),
-            objectives={0: _OBJECTIVE},
-            make_objective=lambda _: DistillationObjective(
-                cosine_weight=self.cosine_weight,
-                distance_weight=self.distance_weight,
-                angle_weight=self.angle_weight,
-            ),
+            FitArguments(epochs, resume, progress, callbacks),
+            objectives={0: objective.loss},
+            statistics=objective.statistics,
             margin=None,
             network=self._narrowed(train, seen, targets, progress=progress) if begins else None,
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, get_args
+
+import keras
 
 from facekit.alignment import Aligner
 from facekit.embedding import Architecture, Embedder, build_network
@@ -19,29 +20,26 @@ from facekit.training.data.augmentation import Augmentation
 from facekit.training.data.batches import SeededBatches
 from facekit.training.data.dataset import FaceDataset
 from facekit.training.data.features import features_of, split_head
-from facekit.training.data.plan import Plan
-from facekit.training.engine.checks import check_whole
 from facekit.training.engine.collapse import CollapseGuard
 from facekit.training.engine.freezing import ALL, HEAD
 from facekit.training.engine.history import History
 from facekit.training.engine.loop import TrainingLoop
+from facekit.training.engine.objectives import Objective, Statistics
+from facekit.training.engine.plan import Plan
 from facekit.training.engine.precision import (
     Precision,
     check_precision,
     computing_in,
     optimizer_config,
 )
-from facekit.training.engine.schedules import Schedule, by_epoch, check_schedule
-from facekit.training.engine.step import Objective
+from facekit.training.engine.schedules import Schedule, by_epoch, check_learning_rate
 from facekit.training.engine.validation import ValidationResult
+from facekit.utils.validation import choice, number, whole
 
 EMBEDDER_NAME = "embedder.safetensors"
 
-EpochCallback: TypeAlias = Callable[[Mapping[str, float]], None]
-"""Called after every epoch with its row of the history."""
-
 # What may change between a training and its resumption without changing what it computes.
-_FREE_SETTINGS = {"network", "folder", "checkpoint_interval", "tensorboard", "workers"}
+_FREE_SETTINGS = {"network", "folder", "checkpoint_interval", "workers"}
 
 
 class FitArguments(NamedTuple):
@@ -50,7 +48,7 @@ class FitArguments(NamedTuple):
     epochs: int
     resume: bool
     progress: bool
-    on_epoch_end: EpochCallback | None
+    callbacks: Sequence[Any]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -65,7 +63,7 @@ class Trainer:
         folder: As for :class:`facekit.training.TripletTrainer`, like all others: ``network``,
             ``embedding_size``, ``dropout``, ``aligner``, ``augmentation``, ``trainable``,
             ``optimizer``, ``learning_rate``, ``schedule``, ``warm_up_steps``, ``precision``,
-            ``patience``, ``checkpoint_interval``, ``tensorboard``, ``workers`` and ``seed``.
+            ``patience``, ``checkpoint_interval``, ``workers`` and ``seed``.
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
@@ -86,13 +84,12 @@ class Trainer:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     trainable: str | Mapping[int, str] = ALL
     optimizer: Any = "adam"
-    learning_rate: float | Mapping[int, float] | None = None
+    learning_rate: Any = None
     schedule: Schedule = "cosine"
     warm_up_steps: int = 0
     precision: Precision = "float32"
     patience: int = 50
     checkpoint_interval: float = 60.0
-    tensorboard: bool = False
     workers: int = 2
     seed: int = 0
 
@@ -120,18 +117,15 @@ class Trainer:
             )
         by_epoch("trainable", self.trainable)
         for rate in by_epoch("learning_rate", self.learning_rate).values():
-            if rate is not None and not (math.isfinite(rate) and rate > 0):
-                raise InvalidArgumentError(f"learning_rate must be positive, got {rate!r}")
+            check_learning_rate(rate)
         optimizer_config(self.optimizer)
-        check_schedule(self.schedule, self.warm_up_steps)
+        choice(self.schedule, "schedule", get_args(Schedule))
+        whole(self.warm_up_steps, "warm_up_steps", least=0)
         check_precision(self.precision)
-        check_whole(self.patience, "patience", 1)
-        check_whole(self.workers, "workers", 1)
-        check_whole(self.seed, "seed", 0)
-        if not self.checkpoint_interval >= 0:
-            raise InvalidArgumentError(
-                f"checkpoint_interval must be zero or more, got {self.checkpoint_interval!r}"
-            )
+        whole(self.patience, "patience", least=1)
+        whole(self.workers, "workers", least=1)
+        whole(self.seed, "seed", least=0)
+        number(self.checkpoint_interval, "checkpoint_interval", 0.0)
 
     def embedder(self, name: str | None = None) -> Embedder:
         """Returns the trained network as an embedder.
@@ -178,15 +172,15 @@ class Trainer:
         validation: FaceDataset | None,
         run: FitArguments,
         *,
-        objectives: Mapping[int, str],
-        make_objective: Callable[[str], Objective],
+        objectives: Mapping[int, Objective],
+        statistics: Statistics,
         margin: float | None,
         micro_batch: int | None = None,
         parts: int = 1,
         network: Any = None,
     ) -> History:
         """Trains on batches; what differs between the trainers is given."""
-        check_whole(run.epochs, "epochs", 1)
+        whole(run.epochs, "epochs", least=1)
         self._make_folder()
         folder = Path(self.folder)
         settings = self._settings(batches.dataset)
@@ -207,7 +201,7 @@ class Trainer:
             trained=trained,
             trainable=trainable,
             objectives=objectives,
-            make_objective=make_objective,
+            statistics=statistics,
             freeze_batch_normalization=isinstance(self.start, Embedder),
             optimizer=self.optimizer,
             learning_rates=self._learning_rates(),
@@ -225,14 +219,13 @@ class Trainer:
             folder=folder,
             settings=settings,
             checkpoint_interval=self.checkpoint_interval,
-            tensorboard=self.tensorboard,
         )
         self._plan = plan
         self.history_ = loop.run(
             run.epochs,
             resume=run.resume,
             progress=run.progress,
-            on_epoch_end=run.on_epoch_end,
+            callbacks=run.callbacks,
         )
         if plan.validation is None:
             # Resumed at its end, a training has not validated; the thresholds come from there.
@@ -257,12 +250,12 @@ class Trainer:
             assign(network, layer_weights(start))
         return network, self.start
 
-    def _learning_rates(self) -> dict[int, float | None]:
-        """Returns the rates by epoch; ``None`` where the optimizer has a schedule of its own."""
+    def _learning_rates(self) -> dict[int, Any]:
+        """Returns the rates by epoch; by default the optimizer's own rate or schedule."""
         if self.learning_rate is not None:
-            return {**by_epoch("learning_rate", self.learning_rate)}
+            return by_epoch("learning_rate", self.learning_rate)
         own = optimizer_config(self.optimizer)["config"]["learning_rate"]
-        return {0: own if isinstance(own, float) else None}
+        return {0: own if isinstance(own, float) else keras.optimizers.schedules.deserialize(own)}
 
     def _settings(self, faces: FaceDataset) -> dict[str, Any]:
         """Returns what must be the same for a training to go on, as JSON gives it back."""
@@ -281,11 +274,14 @@ class Trainer:
 
 
 def _plain(value: Any) -> Any:
+    """Returns what tells an object from others of its kind, in every process the same."""
     if isinstance(value, Embedder):
         return value.record.identity
     if isinstance(value, Architecture | Aligner):
         return value.to_dict()
-    if isinstance(value, Augmentation):
-        return asdict(value)
-    # A distance given as a function is known by its name; its address changes from run to run.
-    return getattr(value, "__qualname__", None) or str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {type(value).__qualname__: asdict(value)}
+    if isinstance(value, keras.losses.Loss | keras.optimizers.schedules.LearningRateSchedule):
+        return {type(value).__qualname__: value.get_config()}
+    # A function is known by its name; its address changes from run to run.
+    return getattr(value, "__qualname__", type(value).__qualname__)

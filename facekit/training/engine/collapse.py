@@ -71,7 +71,7 @@ class CollapseGuard:
             raise CollapseError(
                 f"the embeddings collapsed: for {self.patience} steps up to {where}, "
                 f"{' and '.join(signs)}. {_LOWER_THE_RATE[0].upper()}{_LOWER_THE_RATE[1:]}, or "
-                'begin with easier triplets: mining={0: "batch-all", 2: "semihard"} instead of '
+                'begin with easier triplets: miner={0: "batch-all", 2: "semihard"} instead of '
                 '"hard"'
             )
 

@@ -1,19 +1,25 @@
-"""The loop that every training runs: epochs, steps, checkpoints, reports, and when to stop."""
+"""The loop that every training runs: epochs, steps, checkpoints, reports, and when to stop.
+
+Keras' ``fit`` cannot go on in the middle of an epoch, nor hold a checkpoint back until the next
+step has shown that it is good. So the loop is our own; steps, optimizers, schedules and callbacks
+are Keras'.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from facekit.errors import InvalidArgumentError, TrainingError
 from facekit.training.data.batches import SeededBatches
-from facekit.training.data.plan import Phase, Plan
 from facekit.training.engine.checkpoints import Checkpoint, Progress, Snapshot
 from facekit.training.engine.collapse import CollapseGuard
 from facekit.training.engine.history import History
-from facekit.training.engine.tensorboard import EventWriter
+from facekit.training.engine.plan import Phase, Plan
 from facekit.utils.progress import track
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -31,7 +37,6 @@ class TrainingLoop:
         folder: Where checkpoint and history are kept.
         settings: What must be the same for a training to go on.
         checkpoint_interval: Seconds between checkpoints; one is also kept after every epoch.
-        tensorboard: Whether to write events for TensorBoard into the folder, too.
     """
 
     def __init__(
@@ -43,7 +48,6 @@ class TrainingLoop:
         folder: Path,
         settings: dict[str, Any],
         checkpoint_interval: float = 60.0,
-        tensorboard: bool = False,
     ) -> None:
         self._batches = batches
         self._plan = plan
@@ -51,10 +55,10 @@ class TrainingLoop:
         self._folder = folder
         self._settings = settings
         self._checkpoint_interval = checkpoint_interval
-        self._events = EventWriter(folder / "tensorboard") if tensorboard else None
         self._path = folder / CHECKPOINT_NAME
         self._unconfirmed: Snapshot | None = None
         self._snapshot_at = 0.0
+        self._callbacks: Any = None
 
     def run(
         self,
@@ -62,7 +66,7 @@ class TrainingLoop:
         *,
         resume: bool,
         progress: bool = True,
-        on_epoch_end: Callable[[Mapping[str, float]], None] | None = None,
+        callbacks: Sequence[Any] = (),
     ) -> History:
         """Trains up to an epoch.
 
@@ -70,7 +74,7 @@ class TrainingLoop:
             epochs: How many epochs there are in all, those before a resumption included.
             resume: Whether to go on from the folder's checkpoint, if there is one.
             progress: Whether to show a progress bar, if standard error is a terminal.
-            on_epoch_end: Called with the row of the history after every epoch.
+            callbacks: Keras callbacks. One that sets ``stop_training`` ends the training.
 
         Returns:
             The history.
@@ -84,10 +88,14 @@ class TrainingLoop:
             FileFormatError: If the checkpoint is damaged, or something cannot be written.
         """
         state = self._start(resume)
+        self._callbacks = keras.callbacks.CallbackList(
+            list(callbacks), model=self._step.model, epochs=epochs, steps=len(self._batches)
+        )
+        self._callbacks.on_train_begin()
         try:
-            while state.epoch < epochs:
+            while state.epoch < epochs and not self._step.model.stop_training:
                 self._train_epoch(state, epochs, progress=progress)
-                self._finish_epoch(state, epochs, on_epoch_end)
+                self._finish_epoch(state, epochs)
             self._confirm()
         except TrainingError as error:
             kept = Checkpoint(self._path)
@@ -96,16 +104,20 @@ class TrainingLoop:
             raise type(error)(
                 f"{error}. The last good checkpoint is kept: {self._path} ({at})"
             ) from error
-        finally:
-            if self._events is not None:
-                self._events.close()
+        stopped = self._step.model.stop_training
+        if stopped and state.epoch < epochs:
+            self._finalize()
+        self._callbacks.on_train_end()
+        if stopped:
+            # EarlyStopping may have given back the weights of another epoch.
+            self._plan.validate()
         return History(state.rows)
 
     def _start(self, resume: bool) -> Progress:
         if self._path.exists() and not resume:
             raise InvalidArgumentError(
-                f"folder {self._folder} holds a training already; go on with resume=True, or give "
-                "another folder"
+                f"folder {self._folder} holds a training already; resume it (resume=True, or "
+                "--resume), or give another folder"
             )
         if not self._path.exists():
             state = Progress()
@@ -147,17 +159,21 @@ class TrainingLoop:
         before, phase = self._plan.phase(state.trained_epoch), self._plan.phase(state.epoch)
         if before != phase:
             self._begin_phase(phase, before)
+            self._callbacks.set_model(self._step.model)
         state.trained_epoch = state.epoch
         self._batches.epoch = state.epoch
         count = len(self._batches)
         self._snapshot_at = time.monotonic()
-        title = f"Epoch {state.epoch + 1}/{epochs}"
+        self._callbacks.on_epoch_begin(state.epoch)
         remaining = self._batches.read(state.batch)
+        title = f"Epoch {state.epoch + 1}/{epochs}"
         for x, y in track(remaining, title, total=count - state.batch, shown=progress):
-            rate = self._plan.learning_rate(state.epoch, state.step, epochs * count)
-            if rate is not None:
-                self._optimizer.learning_rate = rate
+            self._callbacks.on_train_batch_begin(state.batch)
+            self._optimizer.learning_rate = self._plan.learning_rate(
+                state.epoch, state.step, epochs * count
+            )
             measured = self._step(x, y)
+            self._callbacks.on_train_batch_end(state.batch, measured)
             state.step += 1
             state.batch += 1
             self._guard.check(measured, f"epoch {state.epoch + 1}, step {state.step}")
@@ -168,15 +184,9 @@ class TrainingLoop:
             if due and state.batch < count:
                 self._take_snapshot(state)
 
-    def _finish_epoch(
-        self,
-        state: Progress,
-        epochs: int,
-        on_epoch_end: Callable[[Mapping[str, float]], None] | None,
-    ) -> None:
+    def _finish_epoch(self, state: Progress, epochs: int) -> None:
         if state.epoch + 1 == epochs:
-            # As Keras' own fit does: an optimizer that averages the weights gives the average.
-            self._optimizer.finalize_variable_values(self._plan.trained.trainable_variables)
+            self._finalize()
         row = {
             "epoch": state.epoch + 1,
             **{name: total / state.batch for name, total in state.sums.items()},
@@ -186,16 +196,19 @@ class TrainingLoop:
         state.epoch, state.batch, state.sums = state.epoch + 1, 0, {}
         self._add_row(state, row)
         self._take_snapshot(state)
-        if on_epoch_end is not None:
-            on_epoch_end(row)
+        logs = {name: value for name, value in row.items() if name != "epoch"}
+        self._callbacks.on_epoch_end(state.epoch - 1, logs)
+
+    def _finalize(self) -> None:
+        # As Keras' own fit does: an optimizer that averages the weights gives the average.
+        self._optimizer.finalize_variable_values(self._plan.trained.trainable_variables)
 
     def _add_row(self, state: Progress, row: dict[str, float]) -> None:
+        # Not Keras' CSVLogger: a training killed after a row was appended would append it again.
         state.rows.append(row)
         history = History(state.rows)
         history.to_csv(self._folder / HISTORY_NAME)
         history.plot(self._folder / PLOT_NAME)
-        if self._events is not None:
-            self._events.write(row)
 
     def _take_snapshot(self, state: Progress) -> None:
         self._unconfirmed = Snapshot(

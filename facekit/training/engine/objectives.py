@@ -1,62 +1,45 @@
-"""What a triplet training minimizes and measures."""
+"""What a training minimizes, and what it measures on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol, TypeAlias
 
-from facekit.errors import InvalidArgumentError
-from facekit.training.engine.backends import Tensor
-from facekit.training.losses.losses import (
-    facenet_loss,
-    triplet_batch_all_loss,
-    triplet_hard_loss,
-    triplet_semihard_loss,
-)
-from facekit.training.losses.mining import triplet_statistics
+from facekit.training.losses.distances import Tensor
 
-_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "batch-all": triplet_batch_all_loss,
-    "semihard": triplet_semihard_loss,
-    "hard": triplet_hard_loss,
-}
-
-FACENET = "facenet"
-MINING = (*_LOSSES, FACENET)
-"""The ways of choosing triplets in a batch."""
+Statistics: TypeAlias = Callable[[Tensor, Tensor], dict[str, Tensor]]
+"""From labels and embeddings to scalars to be reported; ``spread`` is among them."""
 
 
-class TripletObjective:
-    """A triplet loss and the statistics of its triplets.
+class Objective(Protocol):
+    """What a training minimizes: from the labels and embeddings of a batch to a loss.
 
-    Args:
-        mining: One of :data:`MINING`.
-        margin: By how much a negative has to be farther than a positive.
-        distance_metric: As the losses take it.
+    Every ``keras.losses.Loss`` is one, and a function is enough. It runs inside a compiled training
+    step, so it computes with ``keras.ops``.
 
-    Raises:
-        InvalidArgumentError: If there is no such mining.
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from keras import ops
+        >>> from facekit import Architecture
+        >>> from facekit.training import FaceDataset, TripletTrainer
+        >>> def apart(labels, embeddings):
+        ...     return ops.mean(ops.matmul(embeddings, ops.transpose(embeddings)))
+        >>> faces = np.random.default_rng(0).integers(0, 256, (4, 75, 75, 3), dtype=np.uint8)
+        >>> trainer = TripletTrainer(
+        ...     Architecture(width=0.25, blocks=0.1, input_size=75, embedding_size=8),
+        ...     objective=apart, folder=tempfile.mkdtemp(), identities=2, photos=2)
+        >>> len(trainer.fit(FaceDataset.from_arrays(faces, ["Ann", "Bob"] * 2), epochs=1))
+        1
     """
 
-    def __init__(
-        self, mining: str, *, margin: float, distance_metric: str | Callable[[Tensor], Tensor]
-    ) -> None:
-        if mining not in MINING:
-            raise InvalidArgumentError(f"mining must be one of {MINING}, got {mining!r}")
-        if mining == FACENET and distance_metric != "squared-L2":
-            raise InvalidArgumentError(
-                f'mining="{FACENET}" is defined with distance_metric="squared-L2", got '
-                f"{distance_metric!r}"
-            )
-        self._mining = mining
-        self._arguments: dict[str, Any] = {"margin": margin, "distance_metric": distance_metric}
+    def __call__(self, labels: Tensor, embeddings: Tensor, /) -> Tensor:
+        """Computes the loss of a batch.
 
-    def loss(self, y: Tensor, embeddings: Tensor) -> Tensor:
-        """Returns the loss of a batch."""
-        if self._mining == FACENET:
-            return facenet_loss(y, embeddings, self._arguments["margin"])
-        return _LOSSES[self._mining](y, embeddings, **self._arguments)
+        Args:
+            labels: Whose each face is, integers ``(B,)``.
+            embeddings: float32 ``(B, d)``, of unit L2 norm.
 
-    def statistics(self, y: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
-        """Returns the shares of the triplets, mean distances and spread."""
-        return triplet_statistics(y, embeddings, **self._arguments)
+        Returns:
+            The loss, a scalar.
+        """

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import keras
 
 from facekit.errors import InvalidArgumentError
+from facekit.utils.validation import choice
 
 Precision: TypeAlias = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 """In what a network computes; its weights, the embeddings and the loss are float32 always."""
@@ -20,10 +21,7 @@ def check_precision(precision: str, micro_batch: int | None = None) -> None:
     Raises:
         InvalidArgumentError: If it does not.
     """
-    if precision not in get_args(Precision):
-        raise InvalidArgumentError(
-            f"precision must be one of {get_args(Precision)}, got {precision!r}"
-        )
+    choice(precision, "precision", get_args(Precision))
     if precision == "mixed_float16" and micro_batch is not None:
         # Scaling the loss leaves out single parts that overflow, which would shift all later ones.
         raise InvalidArgumentError(
@@ -54,6 +52,8 @@ def fresh_optimizer(
         parts: Over how many calls it gathers gradients before it changes anything.
     """
     config = optimizer_config(optimizer)
+    # The rate is set in every step, also that of a schedule: it counts the steps of the training.
+    config["config"]["learning_rate"] = 0.0
     if parts > 1:
         config["config"]["gradient_accumulation_steps"] = parts
     made = keras.optimizers.deserialize(config)

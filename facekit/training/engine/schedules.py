@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import keras
 
 from facekit.errors import InvalidArgumentError
+from facekit.utils.validation import number, whole
 
 Value = TypeVar("Value")
 
@@ -14,96 +16,54 @@ Schedule: TypeAlias = Literal["constant", "cosine"]
 """How the learning rate goes on after its warm-up. It stays as it is, or falls to zero."""
 
 
-def by_epoch(name: str, value: Value | Mapping[int, Value]) -> dict[int, Value]:
-    """Returns a value, or values that each hold from an epoch on, as a mapping from epoch 0 on.
-
-    Args:
-        name: The argument's name, for the error.
-        value: One value, or values by the number of the epoch, from 0, that they begin with.
-
-    Returns:
-        The values by the epoch that they begin with, in order.
+def by_epoch(name: str, value: Any) -> dict[int, Any]:
+    """Returns a value, or values that each hold from an epoch on, by the epoch they begin with.
 
     Raises:
         InvalidArgumentError: If there is no value for epoch 0, or a key is no epoch.
-
-    Example:
-        >>> from facekit.training.engine.schedules import by_epoch
-        >>> by_epoch("mining", "semihard")
-        {0: 'semihard'}
-        >>> by_epoch("mining", {2: "semihard", 0: "batch-all"})
-        {0: 'batch-all', 2: 'semihard'}
     """
     if not isinstance(value, Mapping):
         return {0: value}
-    if not value or any(isinstance(key, bool) or not isinstance(key, int) for key in value):
-        raise InvalidArgumentError(
-            f"{name} by epoch must have whole numbers as keys, got {list(value)}"
-        )
-    if min(value) != 0:
-        raise InvalidArgumentError(f"{name} by epoch must begin with epoch 0, got {sorted(value)}")
-    return {epoch: value[epoch] for epoch in sorted(value)}
+    epochs = [whole(key, f"the epoch of a value of {name}", least=0) for key in value]
+    if 0 not in epochs:
+        raise InvalidArgumentError(f"{name} by epoch must begin with epoch 0, got {sorted(epochs)}")
+    return {epoch: value[epoch] for epoch in sorted(epochs)}
 
 
 def value_at(values: Mapping[int, Value], epoch: int) -> Value:
-    """Returns the value that holds in an epoch.
-
-    Args:
-        values: Values by the epoch that they begin with, of :func:`by_epoch`.
-        epoch: The epoch, from 0.
-
-    Example:
-        >>> from facekit.training.engine.schedules import value_at
-        >>> [value_at({0: "head", 2: "all"}, epoch) for epoch in range(4)]
-        ['head', 'head', 'all', 'all']
-    """
+    """Returns the value that holds in an epoch, of those that :func:`by_epoch` returned."""
     return values[max(start for start in values if start <= epoch)]
 
 
-def check_schedule(schedule: str, warm_up_steps: int) -> None:
-    """Checks the arguments of :func:`learning_rate_factor`.
-
-    Raises:
-        InvalidArgumentError: If one lies outside its range.
-    """
-    if schedule not in get_args(Schedule):
-        raise InvalidArgumentError(
-            f"schedule must be one of {get_args(Schedule)}, got {schedule!r}"
-        )
-    if isinstance(warm_up_steps, bool) or not isinstance(warm_up_steps, int) or warm_up_steps < 0:
-        raise InvalidArgumentError(
-            f"warm_up_steps must be a whole number, zero or more, got {warm_up_steps!r}"
-        )
+def check_learning_rate(rate: object) -> None:
+    """Raises an error unless it is a positive number, a Keras schedule, or ``None``."""
+    if rate is not None and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        number(rate, "learning_rate", above=0.0)
 
 
-def learning_rate_factor(
-    step: int, steps: int, *, schedule: Schedule = "cosine", warm_up_steps: int = 0
+def learning_rate(
+    rate: Any, step: int, steps: int, *, schedule: Schedule, warm_up_steps: int
 ) -> float:
-    """Returns what the learning rate is multiplied by in a step.
-
-    It rises linearly over the warm-up, and then stays at 1 or falls along half a cosine to 0.
+    """Returns the learning rate of a step, by one of Keras' schedules.
 
     Args:
+        rate: A number, which rises linearly over the warm-up and then stays, or falls along half a
+            cosine to 0; or a Keras schedule of steps, which is taken as it is.
         step: The step, from 0.
         steps: How many steps there are in all.
         schedule: ``"constant"`` or ``"cosine"``.
         warm_up_steps: How many steps the rise takes.
 
-    Returns:
-        The factor, in [0, 1].
-
-    Example:
-        >>> from facekit.training.engine.schedules import learning_rate_factor
-        >>> [round(learning_rate_factor(s, 8, warm_up_steps=2), 2) for s in range(0, 8)]
-        [0.5, 1.0, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07]
-
     References:
         I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR
         2017, equation 5, without restarts.
     """
-    if step < warm_up_steps:
-        return (step + 1) / warm_up_steps
-    if schedule == "constant":
-        return 1.0
-    progress = (step - warm_up_steps) / max(1, steps - warm_up_steps)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate / max(warm_up_steps, 1),
+            decay_steps=max(steps - warm_up_steps, 1),
+            alpha=1.0 if schedule == "constant" else 0.0,
+            warmup_target=rate if warm_up_steps else None,
+            warmup_steps=warm_up_steps,
+        )
+    return float(rate(step))

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.training.engine.backends import Tensor, compiled, with_gradient
-
-
-class Objective(Protocol):
-    """What a training minimizes, and what it measures on the way."""
-
-    def loss(self, y: Tensor, embeddings: Tensor) -> Tensor:
-        """Returns the loss of a batch, a scalar."""
-
-    def statistics(self, y: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
-        """Returns scalars to be reported; ``spread`` is among them."""
+from facekit.training.engine.objectives import Objective, Statistics
+from facekit.utils.validation import whole
 
 
 class TrainingModel(keras.Model):  # type: ignore[misc]
@@ -31,12 +23,14 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
     Args:
         network: From faces (or features of them) to embeddings.
         objective: What to minimize.
+        statistics: What else to measure.
     """
 
-    def __init__(self, network: Any, objective: Objective) -> None:
+    def __init__(self, network: Any, objective: Objective, statistics: Statistics) -> None:
         super().__init__(name="training")
         self.network = network
         self.objective = objective
+        self.statistics = statistics
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Runs the network; whole-number pixels become floating-point ones here."""
@@ -51,14 +45,14 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         training: bool = True,
     ) -> Tensor:
         """Returns the objective's loss."""
-        return self.objective.loss(y, y_pred)
+        return self.objective(y, y_pred)
 
     def compute_metrics(
         self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> dict[str, Tensor]:
         """Returns the loss and the objective's statistics of this step alone."""
         embeddings = keras.ops.stop_gradient(y_pred)
-        return {**self.get_metrics_result(), **self.objective.statistics(y, embeddings)}
+        return {**self.get_metrics_result(), **self.statistics(y, embeddings)}
 
 
 class TrainingStep:
@@ -75,6 +69,7 @@ class TrainingStep:
     Args:
         network: From faces (or features of them) to embeddings.
         objective: What to minimize.
+        statistics: What else to measure.
         optimizer: A Keras optimizer, built for the network's trainable variables or not at all.
             With ``micro_batch`` its ``gradient_accumulation_steps`` must be ``parts``.
         micro_batch: How many faces go through the network at a time; ``None`` for all.
@@ -89,6 +84,7 @@ class TrainingStep:
         self,
         network: Any,
         objective: Objective,
+        statistics: Statistics,
         optimizer: Any,
         *,
         micro_batch: int | None = None,
@@ -96,16 +92,20 @@ class TrainingStep:
     ) -> None:
         self.optimizer = optimizer
         self._micro_batch = micro_batch
-        self.model = TrainingModel(network, objective if micro_batch is None else _Given(parts))
+        if micro_batch is None:
+            self.model = TrainingModel(network, objective, statistics)
+        else:
+            # The gradient by the embeddings is given as y; Keras' optimizers take the mean over the
+            # accumulated parts, but the gradient is their sum.
+            self.model = TrainingModel(
+                network, lambda y, x: parts * keras.ops.sum(y * x), lambda y, x: {}
+            )
         self.model.compile(optimizer=optimizer)
         if micro_batch is not None:
             self._network = network
             self._forward = compiled(_forward(network))
             self._gradient = with_gradient(
-                lambda y, embeddings: (
-                    objective.loss(y, embeddings),
-                    objective.statistics(y, embeddings),
-                )
+                lambda y, embeddings: (objective(y, embeddings), statistics(y, embeddings))
             )
 
     def __call__(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, float]:
@@ -137,20 +137,6 @@ class TrainingStep:
         return {name: keras.ops.convert_to_numpy(value) for name, value in values.items()}
 
 
-class _Given:
-    """An objective whose gradient by the embeddings is given as ``y``."""
-
-    def __init__(self, parts: int) -> None:
-        # Keras' optimizers take the mean over the accumulated parts; the gradient is their sum.
-        self._parts = parts
-
-    def loss(self, y: Tensor, embeddings: Tensor) -> Tensor:
-        return self._parts * keras.ops.sum(y * embeddings)
-
-    def statistics(self, y: Tensor, embeddings: Tensor) -> dict[str, Tensor]:
-        return {}
-
-
 def _forward(network: Any) -> Callable[..., tuple[Tensor, list[Tensor]]]:
     def run(trainable: list[Tensor], state: list[Tensor], x: Tensor) -> tuple[Tensor, list[Tensor]]:
         x = keras.ops.cast(x, "float32")
@@ -168,10 +154,7 @@ def parts_of(batch_size: int, micro_batch: int | None) -> int:
     """
     if micro_batch is None:
         return 1
-    if isinstance(micro_batch, bool) or not isinstance(micro_batch, int) or micro_batch < 1:
-        raise InvalidArgumentError(
-            f"micro_batch must be a positive whole number, got {micro_batch!r}"
-        )
+    whole(micro_batch, "micro_batch", least=1)
     if batch_size % micro_batch:
         raise InvalidArgumentError(
             f"micro_batch must divide the batch of {batch_size} faces, got {micro_batch}"

@@ -1,10 +1,8 @@
-"""Triplet losses as classes for ``keras.Model.compile``, beside the functions they stand for.
-
-The names and arguments are those of ``tensorflow_addons.losses``.
+"""Triplet losses as classes for ``keras.Model.compile``; :mod:`~.functional` has the functions.
 
 Example:
     >>> import keras
-    >>> from facekit.training.losses.losses import TripletSemiHardLoss
+    >>> from facekit.training import TripletSemiHardLoss
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4),
     ...                           keras.layers.UnitNormalization()])
     >>> model.compile("adam", TripletSemiHardLoss(margin=0.2, distance_metric="squared-L2"))
@@ -19,39 +17,67 @@ from keras import ops
 
 from facekit.errors import InvalidArgumentError
 from facekit.training.losses.distances import DistanceMetric, Tensor, check_metric
-from facekit.training.losses.triplet_losses import (
-    check_margin,
-    facenet_loss,
-    triplet_batch_all_loss,
-    triplet_hard_loss,
-    triplet_semihard_loss,
-)
-
-__all__ = [
-    "FaceNetLoss",
-    "TripletBatchAllLoss",
-    "TripletHardLoss",
-    "TripletSemiHardLoss",
-    "facenet_loss",
-    "triplet_batch_all_loss",
-    "triplet_hard_loss",
-    "triplet_semihard_loss",
-]
+from facekit.training.losses.functional import check_margin, mined_loss
+from facekit.training.losses.labels import integer_labels
+from facekit.training.losses.miners import HardMiner, Miner, miner_of
 
 
-class _TripletLoss(keras.losses.Loss):  # type: ignore[misc]
-    """What the classes share: labels that stay integers, no sample weights, and a configuration."""
+@keras.saving.register_keras_serializable(package="facekit")
+class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
+    """Computes a triplet loss made of a miner, a margin and a distance.
 
-    def __init__(self, margin: float, **kwargs: Any) -> None:
+    Args:
+        miner: Which triplets count: ``"batch-all"``, ``"semihard"``, ``"hard"``, ``"facenet"``, or
+            a :class:`~facekit.training.Miner`.
+        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
+        distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"``, or a function from embeddings
+            ``(B, d)`` to distances ``(B, B)``; to be saved with a model, a function must be
+            registered by ``keras.saving.register_keras_serializable``, and so must a miner.
+        name: The loss's name.
+        **kwargs: ``dtype`` and ``reduction`` of ``keras.losses.Loss``. The loss is a scalar, which
+            no reduction changes.
+
+    Raises:
+        InvalidArgumentError: If an argument has a value that cannot work, or ``"facenet"`` is asked
+            for with another distance than ``"squared-L2"``.
+
+    Example:
+        >>> from facekit.training import TripletLoss
+        >>> loss = TripletLoss("batch-all", margin=0.5, distance_metric="L2")
+        >>> round(float(loss(["Ann", "Ann", "Bob"], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]])), 3)
+        0.45
+    """
+
+    _choices: tuple[str, ...] = ("miner", "distance_metric")
+    """The arguments that are a name or an object."""
+
+    def __init__(
+        self,
+        miner: str | Miner = "semihard",
+        margin: float = 0.2,
+        distance_metric: DistanceMetric = "squared-L2",
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_margin(margin)
-        super().__init__(**kwargs)
+        check_metric(distance_metric)
+        miner_of(miner)
+        if miner == "facenet" and distance_metric != "squared-L2":
+            raise InvalidArgumentError(
+                'the miner "facenet" is defined with distance_metric="squared-L2", got '
+                f"{distance_metric!r}"
+            )
+        super().__init__(name=name, **kwargs)
+        self.miner = miner
         self.margin = margin
+        self.distance_metric = distance_metric
 
-    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
+    def __call__(self, y_true: Any, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Computes the loss of a batch.
 
         Args:
-            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+            y_true: Whose each embedding is, ``(B,)`` or ``(B, 1)``: integers, names, or other
+                hashable values; in a compiled model integers.
             y_pred: Embeddings, ``(B, d)``.
             sample_weight: Must be ``None``: a triplet belongs to no one sample.
 
@@ -59,7 +85,7 @@ class _TripletLoss(keras.losses.Loss):  # type: ignore[misc]
             The loss, a scalar of this loss's dtype.
 
         Raises:
-            InvalidArgumentError: If there is a sample weight, or shapes do not fit together.
+            InvalidArgumentError: If there is a sample weight, or labels or shapes do not fit.
         """
         if sample_weight is not None:
             raise InvalidArgumentError(
@@ -68,72 +94,58 @@ class _TripletLoss(keras.losses.Loss):  # type: ignore[misc]
             )
         # Loss.__call__ would cast the labels to float32, where those above 2**24 run together.
         y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
-        return self.call(ops.convert_to_tensor(y_true), y_pred)
+        return self.call(integer_labels(y_true, y_pred), y_pred)
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Computes the loss of a batch.
+    def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
+        """Computes the loss of a batch, as ``__call__`` does, in the dtype of the embeddings.
 
         Args:
-            y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+            y_true: As of ``__call__``.
             y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
 
         Returns:
             The loss, a scalar of the dtype of ``y_pred``.
 
         Raises:
-            InvalidArgumentError: If the shapes do not fit together.
+            InvalidArgumentError: If labels or shapes do not fit.
         """
-        return self._loss(y_true, y_pred)
-
-    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        raise NotImplementedError
+        miner = miner_of(self.miner)
+        return mined_loss(miner, y_true, y_pred, self.margin, self.distance_metric)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments, from which ``from_config`` makes the same loss."""
-        return {**super().get_config(), "margin": self.margin}
-
-
-class _MetricLoss(_TripletLoss):
-    """A triplet loss with a choice of distances."""
-
-    def __init__(self, margin: float, distance_metric: DistanceMetric, **kwargs: Any) -> None:
-        check_metric(distance_metric)
-        super().__init__(margin, **kwargs)
-        self.distance_metric = distance_metric
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments, from which ``from_config`` makes the same loss."""
-        metric = self.distance_metric
-        if callable(metric):
-            metric = keras.saving.serialize_keras_object(metric)
-        return {**super().get_config(), "distance_metric": metric}
+        config = {**super().get_config(), "margin": self.margin}
+        for name in self._choices:
+            value = getattr(self, name)
+            config[name] = keras.saving.serialize_keras_object(value) if callable(value) else value
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Makes a loss from what ``get_config`` returned."""
-        metric = config["distance_metric"]
-        if not isinstance(metric, str):
-            metric = keras.saving.deserialize_keras_object(metric)
-        return cls(**{**config, "distance_metric": metric})
+        """Returns the loss of a configuration.
+
+        Args:
+            config: What ``get_config`` returned.
+        """
+        objects = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in cls._choices
+            if not isinstance(config[name], str)
+        }
+        return cls(**{**config, **objects})
 
 
 @keras.saving.register_keras_serializable(package="facekit")
-class TripletSemiHardLoss(_MetricLoss):
-    """Computes the triplet loss with semi-hard negative mining.
+class TripletSemiHardLoss(TripletLoss):
+    """Computes the triplet loss with semi-hard negative mining, as ``tensorflow_addons`` does.
 
     As a function: :func:`~facekit.training.triplet_semihard_loss`.
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"``, or a function from embeddings
-            ``(B, d)`` to distances ``(B, B)``; to be saved with a model it must be registered by
-            ``keras.saving.register_keras_serializable``.
+        distance_metric: As of :class:`~facekit.training.TripletLoss`.
         name: The loss's name.
-        **kwargs: ``dtype`` and ``reduction`` of ``keras.losses.Loss``. The loss is a scalar, which
-            no reduction changes.
-
-    Raises:
-        InvalidArgumentError: If the margin or the metric cannot work.
+        **kwargs: As of :class:`~facekit.training.TripletLoss`.
 
     Example:
         >>> from facekit.training import TripletSemiHardLoss
@@ -146,6 +158,8 @@ class TripletSemiHardLoss(_MetricLoss):
         ``tensorflow_addons.losses.TripletSemiHardLoss``.
     """
 
+    _choices = ("distance_metric",)
+
     def __init__(
         self,
         margin: float = 1.0,
@@ -153,27 +167,21 @@ class TripletSemiHardLoss(_MetricLoss):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(margin, distance_metric, name=name, **kwargs)
-
-    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return triplet_semihard_loss(y_true, y_pred, self.margin, self.distance_metric)
+        super().__init__("semihard", margin, distance_metric, name, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="facekit")
-class TripletHardLoss(_MetricLoss):
-    """Computes the triplet loss with hard mining.
+class TripletHardLoss(TripletLoss):
+    """Computes the triplet loss with hard mining, as ``tensorflow_addons`` does.
 
     As a function: :func:`~facekit.training.triplet_hard_loss`.
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
-        distance_metric: As of :class:`~facekit.training.TripletSemiHardLoss`.
+        distance_metric: As of :class:`~facekit.training.TripletLoss`.
         name: The loss's name.
-        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
-
-    Raises:
-        InvalidArgumentError: If the margin or the metric cannot work.
+        **kwargs: As of :class:`~facekit.training.TripletLoss`.
 
     Example:
         >>> from facekit.training import TripletHardLoss
@@ -186,6 +194,8 @@ class TripletHardLoss(_MetricLoss):
         Re-Identification", 2017, equation 5; ``tensorflow_addons.losses.TripletHardLoss``.
     """
 
+    _choices = ("distance_metric",)
+
     def __init__(
         self,
         margin: float = 1.0,
@@ -194,82 +204,9 @@ class TripletHardLoss(_MetricLoss):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(margin, distance_metric, name=name, **kwargs)
+        super().__init__(HardMiner(soft), margin, distance_metric, name, **kwargs)
         self.soft = soft
-
-    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return triplet_hard_loss(y_true, y_pred, self.margin, self.soft, self.distance_metric)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments, from which ``from_config`` makes the same loss."""
         return {**super().get_config(), "soft": self.soft}
-
-
-@keras.saving.register_keras_serializable(package="facekit")
-class TripletBatchAllLoss(_MetricLoss):
-    """Computes the triplet loss over all active triplets.
-
-    As a function: :func:`~facekit.training.triplet_batch_all_loss`.
-
-    Args:
-        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: As of :class:`~facekit.training.TripletSemiHardLoss`.
-        name: The loss's name.
-        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
-
-    Raises:
-        InvalidArgumentError: If the margin or the metric cannot work.
-
-    Example:
-        >>> from facekit.training import TripletBatchAllLoss
-        >>> loss = TripletBatchAllLoss(margin=0.5)
-        >>> round(float(loss([0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]])), 3)
-        0.45
-
-    References:
-        A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss for Person
-        Re-Identification", 2017, equation 6.
-    """
-
-    def __init__(
-        self,
-        margin: float = 1.0,
-        distance_metric: DistanceMetric = "L2",
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(margin, distance_metric, name=name, **kwargs)
-
-    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return triplet_batch_all_loss(y_true, y_pred, self.margin, self.distance_metric)
-
-
-@keras.saving.register_keras_serializable(package="facekit")
-class FaceNetLoss(_TripletLoss):
-    """Computes the triplet loss as the FaceNet paper writes it.
-
-    As a function: :func:`~facekit.training.facenet_loss`.
-
-    Args:
-        margin: The paper's α.
-        name: The loss's name.
-        **kwargs: As of :class:`~facekit.training.TripletSemiHardLoss`.
-
-    Raises:
-        InvalidArgumentError: If the margin cannot work.
-
-    Example:
-        >>> from facekit.training import FaceNetLoss
-        >>> loss = FaceNetLoss(margin=0.5)
-        >>> round(float(loss([0, 0, 1], [[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]])), 3)
-        0.1
-
-    References:
-        F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet", CVPR 2015, equations 1 to 4.
-    """
-
-    def __init__(self, margin: float = 0.2, name: str | None = None, **kwargs: Any) -> None:
-        super().__init__(margin, name=name, **kwargs)
-
-    def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return facenet_loss(y_true, y_pred, self.margin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from small_datasets import SIDE, numbers_of, people_with
 
 from facekit import InvalidArgumentError, TrainingDataError
-from facekit.training import Augmentation, BalancedBatches, ShuffledBatches
+from facekit.training import Augmentation, BalancedBatches, FaceDataset, ShuffledBatches
 from facekit.training.data.batches import Batch, SeededBatches
 
 PEOPLE = people_with([9, 5, 2, 3, 1, 7, 1], unknown=4)
@@ -39,6 +40,50 @@ def same(left: Batch, right: Batch) -> bool:
 
 
 # What a batch is
+
+
+@st.composite
+def balanced_epochs(draw: st.DrawFn) -> tuple[FaceDataset, int, int, list[np.ndarray]]:
+    """Draws people, P, K, and which faces make up each batch of an epoch."""
+    counts = draw(st.lists(st.integers(2, 30), min_size=2, max_size=12))
+    people, identities = people_with(counts), draw(st.integers(2, len(counts)))
+    photos, seed = draw(st.integers(2, 7)), draw(st.integers(0, 2**32))
+    batches = BalancedBatches(people, identities=identities, photos=photos, seed=seed)
+    epoch = draw(st.integers(0, 5))
+    return people, identities, photos, [batches.rows(epoch, i) for i in range(len(batches))]
+
+
+@given(balanced_epochs())
+def test_every_batch_has_p_people_with_k_photos(drawn: tuple) -> None:
+    people, identities, photos, epoch = drawn
+    sizes = np.bincount(people.labels)
+    for rows in epoch:
+        labels = people.labels[rows].reshape(-1, photos)
+        assert (labels == labels[:, :1]).all()
+        assert len(set(labels[:, 0])) == len(labels) == identities
+        for group, (label, *_) in zip(rows.reshape(-1, photos), labels, strict=True):
+            assert len(set(group)) == min(photos, sizes[label])
+
+
+@given(balanced_epochs())
+def test_every_epoch_shows_every_photo_in_no_more_batches_than_needed(drawn: tuple) -> None:
+    people, identities, photos, epoch = drawn
+    assert set(np.concatenate(epoch)) == set(range(len(people)))
+    groups = -(-np.bincount(people.labels) // photos)
+    assert len(epoch) == max(*groups, -(-groups.sum() // identities))
+
+
+@given(number=st.integers(1, 200), size=st.integers(1, 50), seed=st.integers(0, 2**32))
+def test_shuffled_batches_hold_every_face_and_are_of_one_size(
+    number: int, size: int, seed: int
+) -> None:
+    batches = ShuffledBatches(people_with([number]), batch_size=size, seed=seed)
+    rows = [batches.rows(0, index) for index in range(len(batches))]
+    assert {len(batch) for batch in rows} == {min(size, number)}
+    flat = np.concatenate(rows)
+    # The first faces come a second time at the end, where the last batch would be too small.
+    assert sorted(flat[:number]) == list(range(number))
+    assert np.array_equal(flat[number:], flat[: len(flat) - number])
 
 
 @given(
@@ -74,13 +119,13 @@ def test_people_with_one_photo_are_left_out_and_listed() -> None:
     assert "left out" not in BalancedBatches(people_with([2, 2]), identities=2).summary()
 
 
-def test_shuffled_batches_show_every_face_once_an_epoch() -> None:
+def test_every_epoch_is_shuffled_in_another_way() -> None:
     batches = shuffled()
     epochs = []
     for epoch in range(3):
         batches.epoch = epoch
         epochs.append([number for images, _ in batches for number in numbers_of(images)])
-        assert sorted(epochs[-1]) == list(range(len(PEOPLE)))
+        assert set(epochs[-1]) == set(range(len(PEOPLE)))
     assert epochs[0] != epochs[1] != epochs[2]
 
 
@@ -131,10 +176,24 @@ def test_many_threads_make_the_same_batches(make: Make) -> None:
     assert all(same(batch, fresh.batch(*call)) for batch, call in zip(made, calls, strict=True))
 
 
-def test_reader_that_stops_early_stops_the_threads() -> None:
-    reader = balanced(workers=2).read()
+def test_a_reader_that_stops_early_makes_no_more_batches_and_leaves_no_threads() -> None:
+    batches = balanced(workers=2, max_queue_size=1)
+    made: list[int] = []
+    original = batches.batch
+
+    def batch(epoch: int, index: int) -> Batch:
+        made.append(index)
+        return original(epoch, index)
+
+    batches.batch = batch  # type: ignore[method-assign]
+    before = threading.active_count()
+    reader = batches.read()
     next(reader)
+    assert threading.active_count() > before
     reader.close()
+    assert threading.active_count() == before
+    # The one that was read, and those that were made ahead of it.
+    assert set(made) <= {0, 1} < set(range(len(batches)))
 
 
 @both

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from facekit import FileFormatError
+from facekit.training import Augmentation, BalancedBatches, ShuffledBatches
 from facekit.training.engine.checkpoints import Checkpoint, Progress, Snapshot
 from tests.training import small_training
 
@@ -93,6 +95,37 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+class KeepAll(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps a copy of the checkpoint of every step."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        path = self.folder / "checkpoint.safetensors"
+        kept = self.folder.parent / f"from step {Checkpoint(path).progress.step}"
+        kept.mkdir(exist_ok=True)
+        shutil.copy(path, kept)
+
+
+@pytest.mark.parametrize("kind", ["balanced", "shuffled"])
+def test_going_on_from_any_step_ends_with_the_same_weights(tmp_path: Path, kind: str) -> None:
+    def train(folder: Path, **arguments: Any) -> list[Any]:
+        faces, shared = small_training.faces(), {"seed": 1, "augmentation": Augmentation()}
+        # 64 faces are no multiple of 24.
+        batches = {
+            "balanced": lambda: BalancedBatches(faces, identities=8, photos=3, **shared),
+            "shuffled": lambda: ShuffledBatches(faces, batch_size=24, **shared),
+        }[kind]()
+        return small_training.train(folder, batches=batches, epochs=2, **arguments)
+
+    whole = train(tmp_path / "whole", callbacks=[KeepAll(tmp_path / "whole")])
+    for step in (1, 2, 3):
+        for expected, weights in zip(whole, train(tmp_path / f"from step {step}"), strict=True):
+            np.testing.assert_array_equal(weights, expected, err_msg=f"from step {step}")
+
+
 def start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(WORKER), str(folder)], stderr=subprocess.PIPE)
 
@@ -121,7 +154,7 @@ def test_killed_at_random_moments_it_ends_where_it_would_have(tmp_path: Path) ->
     final = np.load(killed_folder / "final.npz")
     assert len(final.files) == len(whole)
     for name, expected in zip(final.files, whole, strict=True):
-        np.testing.assert_allclose(final[name], expected, atol=1e-6)
+        np.testing.assert_array_equal(final[name], expected)
     assert (killed_folder / "history.csv").read_text() == (
         tmp_path / "whole" / "history.csv"
     ).read_text()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from facekit import InvalidArgumentError
-from facekit.training.engine.objectives import MINING, TripletObjective
+from facekit.training import TripletLoss, triplet_statistics
 from facekit.training.engine.step import TrainingStep, parts_of
+from facekit.training.losses.miners import MINERS
 
 LABELS = np.repeat(np.arange(4), 3).astype(np.int32)
 
@@ -31,24 +32,30 @@ def _initializer(seed: int) -> Any:
 
 
 def trained(
-    network: Any, *, micro_batch: int | None, mining: str = "semihard", steps: int = 3
+    network: Any, *, micro_batch: int | None, miner: str = "semihard", steps: int = 3
 ) -> tuple[list[dict[str, float]], list[Any]]:
     parts = parts_of(len(LABELS), micro_batch)
     optimizer = keras.optimizers.Adam(
         0.01, gradient_accumulation_steps=parts if parts > 1 else None
     )
     optimizer.build(network.trainable_variables)
-    objective = TripletObjective(mining, margin=0.3, distance_metric="squared-L2")
-    step = TrainingStep(network, objective, optimizer, micro_batch=micro_batch, parts=parts)
+    step = TrainingStep(
+        network,
+        TripletLoss(miner, margin=0.3),
+        triplet_statistics,
+        optimizer,
+        micro_batch=micro_batch,
+        parts=parts,
+    )
     rng = np.random.default_rng(0)
     measured = [step(rng.normal(size=(12, 6)).astype(np.float32), LABELS) for _ in range(steps)]
     return measured, [np.asarray(variable) for variable in network.variables]
 
 
-@pytest.mark.parametrize("mining", MINING)
-def test_parts_train_as_the_whole_batch_does(mining: str) -> None:
-    whole, weights = trained(small_network(), micro_batch=None, mining=mining)
-    parts, weights_of_parts = trained(small_network(), micro_batch=4, mining=mining)
+@pytest.mark.parametrize("miner", MINERS)
+def test_parts_train_as_the_whole_batch_does(miner: str) -> None:
+    whole, weights = trained(small_network(), micro_batch=None, miner=miner)
+    parts, weights_of_parts = trained(small_network(), micro_batch=4, miner=miner)
     for one, other in zip(whole, parts, strict=True):
         assert other == pytest.approx(one, rel=1e-4, abs=1e-5)
     for one, other in zip(weights, weights_of_parts, strict=True):
@@ -67,13 +74,12 @@ def test_a_part_that_is_the_whole_batch_drops_and_normalizes_alike() -> None:
 
 def test_a_step_reports_itself_and_not_the_steps_before() -> None:
     measured, _ = trained(small_network(), micro_batch=None, steps=2)
-    objective = TripletObjective("semihard", margin=0.3, distance_metric="squared-L2")
     network = small_network()
     trained(network, micro_batch=None, steps=1)
     rng = np.random.default_rng(0)
     _, second = (rng.normal(size=(12, 6)).astype(np.float32) for _ in range(2))
     assert measured[1]["loss"] == pytest.approx(
-        float(objective.loss(LABELS, network(second))), rel=1e-4
+        float(TripletLoss("semihard", 0.3)(LABELS, network(second))), rel=1e-4
     )
 
 
@@ -81,10 +87,3 @@ def test_a_step_reports_itself_and_not_the_steps_before() -> None:
 def test_parts_must_be_of_one_size(micro_batch: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="micro_batch"):
         parts_of(12, micro_batch)
-
-
-def test_unknown_mining_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="mining must be one of"):
-        TripletObjective("random", margin=0.2, distance_metric="L2")
-    with pytest.raises(InvalidArgumentError, match="squared-L2"):
-        TripletObjective("facenet", margin=0.2, distance_metric="L2")

@@ -19,15 +19,16 @@ from keras import ops
 
 from facekit import InvalidArgumentError
 from facekit.training import (
-    FaceNetLoss,
-    TripletBatchAllLoss,
     TripletHardLoss,
+    TripletLoss,
     TripletSemiHardLoss,
     facenet_loss,
     triplet_batch_all_loss,
     triplet_hard_loss,
     triplet_semihard_loss,
+    triplet_statistics,
 )
+from facekit.training.losses.miners import MINERS
 
 LOSSES: dict[str, Callable[..., Any]] = {
     "semihard": triplet_semihard_loss,
@@ -43,7 +44,11 @@ REFERENCES: dict[str, Callable[..., triplet_reference.Answer]] = {
     "batch-all": triplet_reference.batch_all,
     "facenet": triplet_reference.facenet,
 }
-CLASSES = (TripletSemiHardLoss, TripletHardLoss, TripletBatchAllLoss, FaceNetLoss)
+CLASSES = (
+    TripletSemiHardLoss,
+    TripletHardLoss,
+    *(partial(TripletLoss, miner) for miner in MINERS),
+)
 EACH_LOSS = pytest.mark.parametrize("name", LOSSES)
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -159,6 +164,94 @@ def test_half_precision_is_computed_in_float32(name: str, dtype: str) -> None:
     assert float(ops.cast(value, "float32")) == pytest.approx(exact, rel=2**-8)
 
 
+NAMES = np.array(["Ann", "Bob", "Cleo", "Dora", "Eve"])
+SAME_LABELS: dict[str, Callable[[np.ndarray], Any]] = {
+    "strings of NumPy": lambda labels: NAMES[labels],
+    "a list of strings": lambda labels: NAMES[labels].tolist(),
+    "a list of numpy.str_": lambda labels: list(NAMES[labels]),
+    "objects": lambda labels: NAMES[labels].astype(object),
+    "mixed objects": lambda labels: np.array(["Ann", 7, 2.5, (1, 2), b"x"], object)[labels],
+    "bytes": lambda labels: NAMES.astype(bytes)[labels],
+    "a column of strings": lambda labels: NAMES[labels][:, None],
+    "floats": lambda labels: labels.astype("float32"),
+    "unsigned": lambda labels: labels.astype("uint8"),
+    "large integers": lambda labels: labels + 2**53,
+    "a tensor": ops.convert_to_tensor,
+}
+
+
+@EACH_LOSS
+@pytest.mark.parametrize("kind", SAME_LABELS)
+def test_labels_may_be_anything_that_tells_people_apart(name: str, kind: str) -> None:
+    labels, embeddings = batch(10)
+    expected = float(LOSSES[name](labels, embeddings))
+    assert float(LOSSES[name](SAME_LABELS[kind](labels), embeddings)) == pytest.approx(expected)
+    statistics = triplet_statistics(SAME_LABELS[kind](labels), embeddings)
+    assert float(statistics["hard"]) == float(triplet_statistics(labels, embeddings)["hard"])
+
+
+@EACH_LOSS
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["Ann", None, "Bob"], "None or NaN"),
+        ([0.0, np.nan, 1.0], "None or NaN"),
+        ([["a"], ["b", "c"], ["d"]], "hashable|shape"),
+        ([{}, {}, {}], "hashable"),
+        (["Ann", "Bob"], "one for each"),
+    ],
+)
+def test_labels_that_tell_nobody_apart_are_named(name: str, labels: Any, words: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"labels must.*({words})"):
+        LOSSES[name](labels, np.zeros((3, 2), "float32"))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other tensors hold numbers")
+def test_strings_in_a_compiled_model_are_named() -> None:
+    import tensorflow as tf
+
+    for loss in LOSSES.values():
+        with pytest.raises(InvalidArgumentError, match="return_inverse=True"):
+            tf.function(loss, autograph=False)(tf.constant(["a", "b"]), tf.zeros((2, 2)))
+
+
+@EACH_LOSS
+@pytest.mark.parametrize("labels", [[], np.empty(0, int), np.empty((0, 1), str)])
+def test_an_empty_batch_costs_nothing(name: str, labels: Any) -> None:
+    embeddings = np.empty((0, 4), "float32")
+    assert float(LOSSES[name](labels, embeddings)) == 0.0
+    value, gradient = run(name, np.empty(0, "int32"), embeddings)
+    assert value == 0.0
+    assert gradient.shape == (0, 4)
+    assert set(map(float, triplet_statistics(labels, embeddings).values())) == {0.0}
+
+
+@EACH_LOSS
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_a_batch_of_one_person_pulls_together_or_not_at_all(name: str, size: int) -> None:
+    embeddings = batch(11, size=size)[1]
+    value, gradient = run(name, np.zeros(size, int), embeddings, margin=0.25)
+    rows = triplet_reference.distances(embeddings, squared=name == "facenet").astype("float32")
+    expected, _ = REFERENCES[name](np.zeros(size, int), rows.astype("float64"), 0.25)
+    assert value == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert np.isfinite(gradient).all()
+
+
+def test_a_miner_of_ones_own() -> None:
+    def pull(labels: Any, distances: Any, margin: float) -> Any:
+        same = ops.cast(labels[:, None] == labels[None, :], distances.dtype)
+        return ops.sum(same * distances), same
+
+    labels, embeddings = batch(12)
+    value, gradient = loss_and_gradient(TripletLoss(pull), labels, embeddings)
+    same = labels[:, None] == labels
+    assert value == pytest.approx(
+        triplet_reference.distances(embeddings, squared=True)[same].sum(), rel=1e-4
+    )
+    by_hand = 4 * (same.sum(axis=1, keepdims=True) * embeddings - same @ embeddings)
+    np.testing.assert_allclose(gradient, by_hand, atol=1e-4)
+
+
 def test_labels_as_a_column_and_one_dimension_work() -> None:
     labels, embeddings = batch(5, dimension=1)
     column = TripletSemiHardLoss()(labels[:, None], embeddings)
@@ -175,7 +268,7 @@ def test_large_labels_do_not_run_together() -> None:
 @pytest.mark.parametrize("loss", CLASSES)
 def test_configuration_makes_the_same_loss(loss: Any) -> None:
     first = loss(margin=0.3, name="mine")
-    second = loss.from_config(first.get_config())
+    second = type(first).from_config(first.get_config())
     assert second.get_config() == first.get_config()
     labels, embeddings = batch(7)
     assert float(second(labels, embeddings)) == float(first(labels, embeddings))
@@ -221,7 +314,7 @@ def test_batch_size_may_be_unknown_to_the_graph() -> None:
     signature = [tf.TensorSpec((None,), "int32"), tf.TensorSpec((None, 4), "float32")]
     for name, loss in LOSSES.items():
         compiled = tf.function(loss, input_signature=signature)
-        for size in (1, 2, 16):
+        for size in (0, 1, 2, 16):
             labels, embeddings = batch(9, size=size)
             found = float(compiled(labels.astype("int32"), embeddings))
             assert found == pytest.approx(float(loss(labels, embeddings)), rel=1e-5), name
@@ -242,6 +335,10 @@ def test_other_wrong_arguments_raise_errors() -> None:
     labels, embeddings = batch(0)
     with pytest.raises(InvalidArgumentError, match="distance_metric"):
         TripletSemiHardLoss(distance_metric="euclidean")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="miner must be one of"):
+        TripletLoss("random")
+    with pytest.raises(InvalidArgumentError, match="squared-L2"):
+        TripletLoss("facenet", distance_metric="L2")
     with pytest.raises(InvalidArgumentError, match="sample_weight"):
         TripletHardLoss()(labels, embeddings, sample_weight=np.ones(16))
     with pytest.raises(InvalidArgumentError, match="not one-hot"):

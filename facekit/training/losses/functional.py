@@ -17,22 +17,25 @@ References:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from facekit.errors import InvalidArgumentError
 from facekit.training.losses.distances import DistanceMetric, Tensor, pairwise_distances
-from facekit.training.losses.mining import (
-    active_triplets,
-    checked_labels,
-    pair_masks,
-    semihard_negatives,
+from facekit.training.losses.labels import integer_labels
+from facekit.training.losses.miners import (
+    HardMiner,
+    Miner,
+    mine_batch_all,
+    mine_facenet,
+    mine_semihard,
 )
 
 
 def triplet_semihard_loss(
-    y_true: Tensor,
+    y_true: Any,
     y_pred: Tensor,
     margin: float = 1.0,
     distance_metric: DistanceMetric = "L2",
@@ -44,7 +47,8 @@ def triplet_semihard_loss(
     farthest negative. The loss is the mean of max(0, d(a, p) − d(a, n) + margin) over all pairs.
 
     Args:
-        y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+        y_true: Whose each embedding is, ``(B,)`` or ``(B, 1)``: integers, names, or other hashable
+            values; in a compiled model integers.
         y_pred: Embeddings ``(B, d)``, normally of unit L2 norm. float16 and bfloat16 are computed
             in float32.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
@@ -52,33 +56,26 @@ def triplet_semihard_loss(
             :func:`~facekit.training.pairwise_distances`.
 
     Returns:
-        The loss, a scalar of the dtype of ``y_pred``; 0 where no two embeddings have one label.
+        The loss, a scalar of the dtype of ``y_pred``; 0 where no two embeddings have one label, and
+        for an empty batch.
 
     Raises:
         InvalidArgumentError: If an argument has a value that cannot work.
 
     Example:
         >>> from facekit.training import triplet_semihard_loss
-        >>> labels, embeddings = [0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]]
+        >>> labels, embeddings = ["Ann", "Ann", "Bob"], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]]
         >>> round(float(triplet_semihard_loss(labels, embeddings, margin=0.5)), 3)
         0.45
 
     References:
         Schroff et al., section 3.2; ``tensorflow_addons.losses.triplet_semihard_loss``.
     """
-    labels, distances = _prepare(y_true, y_pred, margin, distance_metric)
-    positive, _ = pair_masks(labels)
-    mined = semihard_negatives(labels, distances)
-    excess = ops.stop_gradient(distances) - mined.distance + margin
-    # At exactly 0 the pair still counts in the gradient, as in tensorflow-addons.
-    active = ops.cast(ops.logical_and(positive, excess >= 0.0), distances.dtype)
-    pairs = ops.maximum(ops.sum(ops.cast(positive, distances.dtype)), 1.0)
-    weights = (active - mined.share(active)) / pairs
-    return _loss(ops.sum(active * excess) / pairs, weights, distances, y_pred)
+    return mined_loss(mine_semihard, y_true, y_pred, margin, distance_metric)
 
 
 def triplet_hard_loss(
-    y_true: Tensor,
+    y_true: Any,
     y_pred: Tensor,
     margin: float = 1.0,
     soft: bool = False,
@@ -92,16 +89,14 @@ def triplet_hard_loss(
     negative the largest.
 
     Args:
-        y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
-        y_pred: Embeddings ``(B, d)``, normally of unit L2 norm. float16 and bfloat16 are computed
-            in float32.
+        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
+        y_pred: As of :func:`~facekit.training.triplet_semihard_loss`.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
-        distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`~facekit.training.pairwise_distances`.
+        distance_metric: As of :func:`~facekit.training.triplet_semihard_loss`.
 
     Returns:
-        The loss, a scalar of the dtype of ``y_pred``.
+        The loss, a scalar of the dtype of ``y_pred``; 0 for an empty batch.
 
     Raises:
         InvalidArgumentError: If an argument has a value that cannot work.
@@ -115,27 +110,11 @@ def triplet_hard_loss(
     References:
         Hermans et al., equation 5; ``tensorflow_addons.losses.triplet_hard_loss``.
     """
-    labels, distances = _prepare(y_true, y_pred, margin, distance_metric)
-    positive, negative = pair_masks(labels)
-    fixed = ops.stop_gradient(distances)
-    positive = _or_where_none(positive, fixed == ops.min(fixed, axis=1, keepdims=True))
-    negative = _or_where_none(negative, fixed == ops.max(fixed, axis=1, keepdims=True))
-    farthest = ops.max(ops.where(positive, fixed, -math.inf), axis=1, keepdims=True)
-    nearest = ops.min(ops.where(negative, fixed, math.inf), axis=1, keepdims=True)
-    difference = farthest - nearest
-    if soft:
-        each, slope = ops.softplus(difference), ops.sigmoid(difference)
-    else:
-        each = ops.maximum(difference + margin, 0.0)
-        # At exactly 0 the anchor still counts in the gradient, as in tensorflow-addons.
-        slope = ops.cast(difference + margin >= 0.0, distances.dtype)
-    weights = _equal_shares(positive, fixed, farthest) - _equal_shares(negative, fixed, nearest)
-    anchors = ops.cast(ops.shape(fixed)[0], distances.dtype)
-    return _loss(ops.mean(each), slope * weights / anchors, distances, y_pred)
+    return mined_loss(HardMiner(soft), y_true, y_pred, margin, distance_metric)
 
 
 def triplet_batch_all_loss(
-    y_true: Tensor,
+    y_true: Any,
     y_pred: Tensor,
     margin: float = 1.0,
     distance_metric: DistanceMetric = "L2",
@@ -146,12 +125,10 @@ def triplet_batch_all_loss(
     above 0, so that the many easy ones do not drown them.
 
     Args:
-        y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
-        y_pred: Embeddings ``(B, d)``, normally of unit L2 norm. float16 and bfloat16 are computed
-            in float32.
+        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
+        y_pred: As of :func:`~facekit.training.triplet_semihard_loss`.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`~facekit.training.pairwise_distances`.
+        distance_metric: As of :func:`~facekit.training.triplet_semihard_loss`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 where no triplet is active.
@@ -168,13 +145,10 @@ def triplet_batch_all_loss(
     References:
         Hermans et al., equation 6, and its average over the terms that are not zero, section 3.
     """
-    labels, distances = _prepare(y_true, y_pred, margin, distance_metric)
-    active = active_triplets(labels, distances, margin)
-    count = ops.maximum(active.count, 1.0)
-    return _loss(active.loss / count, active.weights / count, distances, y_pred)
+    return mined_loss(mine_batch_all, y_true, y_pred, margin, distance_metric)
 
 
-def facenet_loss(y_true: Tensor, y_pred: Tensor, margin: float = 0.2) -> Tensor:
+def facenet_loss(y_true: Any, y_pred: Tensor, margin: float = 0.2) -> Tensor:
     """Computes the triplet loss as the FaceNet paper writes it.
 
     The sum of ‖a − p‖² − ‖a − n‖² + margin over all pairs of an anchor and a positive, each with
@@ -184,7 +158,7 @@ def facenet_loss(y_true: Tensor, y_pred: Tensor, margin: float = 0.2) -> Tensor:
     loss is a sum where that one is a mean.
 
     Args:
-        y_true: Who each embedding is of, integers ``(B,)`` or ``(B, 1)``.
+        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
         y_pred: Embeddings ``(B, d)`` of unit L2 norm, as the paper's network gives them. float16
             and bfloat16 are computed in float32.
         margin: The paper's α, 0.2 there.
@@ -204,49 +178,30 @@ def facenet_loss(y_true: Tensor, y_pred: Tensor, margin: float = 0.2) -> Tensor:
     References:
         Schroff et al., equations 1 to 4 and section 3.2.
     """
-    labels, distances = _prepare(y_true, y_pred, margin, "squared-L2")
-    positive, _ = pair_masks(labels)
-    mined = semihard_negatives(labels, distances)
-    excess = ops.stop_gradient(distances) - mined.distance + margin
-    semihard = ops.logical_and(positive, ops.logical_and(mined.found, excess > 0.0))
-    semihard = ops.cast(semihard, distances.dtype)
-    weights = semihard - mined.share(semihard)
-    return _loss(ops.sum(semihard * excess), weights, distances, y_pred)
+    return mined_loss(mine_facenet, y_true, y_pred, margin, "squared-L2")
 
 
 def check_margin(margin: object) -> None:
     """Raises an error if the margin is a number that cannot be one; a tensor passes."""
-    if isinstance(margin, (int, float)) and not 0.0 <= margin < math.inf:
-        raise InvalidArgumentError(f"margin must be a number of 0 or more, got {margin!r}")
-    if isinstance(margin, (str, bytes)) or margin is None:
+    wrong = margin is None or isinstance(margin, str | bytes)
+    if wrong or (isinstance(margin, int | float) and not 0.0 <= margin < math.inf):
         raise InvalidArgumentError(f"margin must be a number of 0 or more, got {margin!r}")
 
 
-def _prepare(
-    y_true: Tensor, y_pred: Tensor, margin: float, distance_metric: DistanceMetric
-) -> tuple[Tensor, Tensor]:
-    """Checks the arguments; returns the labels as a vector, and the distances."""
+def mined_loss(
+    miner: Miner, y_true: Any, y_pred: Tensor, margin: float, distance_metric: DistanceMetric
+) -> Tensor:
+    """Computes the loss that a miner makes of a batch, with the gradient of its weights."""
     check_margin(margin)
     distances = pairwise_distances(y_pred, distance_metric)
-    return checked_labels(y_true, distances), distances
-
-
-def _or_where_none(mask: Tensor, other: Tensor) -> Tensor:
-    """Returns a mask, with the rows of another in place of those that it leaves empty."""
-    return ops.where(ops.any(mask, axis=1, keepdims=True), mask, other)
-
-
-def _equal_shares(candidates: Tensor, distances: Tensor, extreme: Tensor) -> Tensor:
-    """Shares 1 among those candidates of each row that lie at its extreme distance."""
-    chosen = ops.cast(ops.logical_and(candidates, distances == extreme), distances.dtype)
-    return chosen / ops.maximum(ops.sum(chosen, axis=1, keepdims=True), 1.0)
-
-
-def _loss(value: Tensor, weights: Tensor, distances: Tensor, y_pred: Tensor) -> Tensor:
-    """Gives a loss its gradient: that of the distances, each with its weight."""
-    weighted = ops.sum(ops.stop_gradient(weights) * distances)
-    # What is added is exactly 0, and NaN if a distance is NaN.
-    value = ops.stop_gradient(value) + (weighted - ops.stop_gradient(weighted))
+    labels = integer_labels(y_true, distances)
+    if distances.shape[0] == 0:
+        value = ops.sum(distances)  # exactly 0, with a gradient of no entries
+    else:
+        value, weights = miner(labels, ops.stop_gradient(distances), margin)
+        weighted = ops.sum(ops.stop_gradient(weights) * distances)
+        # What is added is exactly 0, and NaN if a distance is NaN.
+        value = ops.stop_gradient(value) + (weighted - ops.stop_gradient(weighted))
     dtype = keras.backend.standardize_dtype(ops.convert_to_tensor(y_pred).dtype)
     return ops.cast(value, dtype) if dtype in ("float16", "bfloat16") else value
 

@@ -11,7 +11,7 @@ from keras import ops
 
 from facekit import InvalidArgumentError
 from facekit.training import triplet_statistics
-from facekit.training.losses.mining import active_triplets, semihard_negatives
+from facekit.training.losses.miners import active_triplets, semihard_negatives
 
 
 @st.composite

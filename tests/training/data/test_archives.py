@@ -1,4 +1,4 @@
-"""Laws of the pool: every cut under its name, aligned by the points of the index, or reported."""
+"""Laws of archives: every image under its name, aligned by the index's points, or reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from small_datasets import face_at, portrait
 
 from facekit import Aligner, Face, InvalidArgumentError, TrainingDataError
 from facekit.training import FaceDataset
-from facekit.training.data.pool import Archive
+from facekit.training.data.archives import Archive
 
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 COLUMNS = [
@@ -71,14 +71,14 @@ def pool(tmp_path: Path) -> Path:
     return folder
 
 
-def from_pool(folder: Path, **arguments: Any) -> FaceDataset:
+def from_archives(folder: Path, **arguments: Any) -> FaceDataset:
     arguments = {"input_size": 32, "cache": folder.parent / "cache", **arguments}
-    return FaceDataset.from_pool(folder, **arguments)
+    return FaceDataset.from_archives(folder, **arguments)
 
 
 @pytest.mark.parametrize("aligner", [None, Aligner(32, "crop"), Aligner(32, margin=0.5)])
 def test_cut_is_aligned_by_the_points_of_the_index(pool: Path, aligner: Aligner | None) -> None:
-    data = from_pool(pool, aligner=aligner, labeled_only=False, min_score=0)
+    data = from_archives(pool, aligner=aligner, labeled_only=False, min_score=0)
     assert data.keys == tuple(f"{cut[0]}/{number}.webp" for number, cut in enumerate(CUTS))
     assert data.identities == ("set/Ann", "set/Bob")
     assert data.labels.tolist() == [0, 1, 0, -1, 1, 1]
@@ -89,7 +89,7 @@ def test_cut_is_aligned_by_the_points_of_the_index(pool: Path, aligner: Aligner 
 
 
 def test_unknown_people_and_uncertain_faces_are_left_out_and_reported(pool: Path) -> None:
-    data = from_pool(pool)
+    data = from_archives(pool)
     assert data.keys == ("a.zip/0.webp", "b.zip/2.webp", "b.zip/4.webp", "a.zip/5.webp")
     assert data.report.counts == {"used": 4, "uncertain": 1, "unknown person": 1}
     assert data.report.summary() == (
@@ -102,29 +102,29 @@ def test_unknown_people_and_uncertain_faces_are_left_out_and_reported(pool: Path
 
 
 def test_cuts_are_aligned_once(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = from_pool(pool)
+    first = from_archives(pool)
 
     def fail(*_: object) -> None:
         raise AssertionError("aligned again")
 
     monkeypatch.setattr(Aligner, "align", fail)
-    second = from_pool(pool)
+    second = from_archives(pool)
     assert np.array_equal(first.images(range(4)), second.images(range(4)))
     with pytest.raises(AssertionError):
-        from_pool(pool, labeled_only=False)
+        from_archives(pool, labeled_only=False)
 
 
 def test_changed_archive_or_index_is_aligned_again(pool: Path) -> None:
-    first = from_pool(pool).images([0, 1])
+    first = from_archives(pool).images([0, 1])
     rows = [row(number) for number in range(len(CUTS))]
     rows[2]["nose_x"] += 9
     write_index(pool, rows)
-    second = from_pool(pool).images([0, 1])
+    second = from_archives(pool).images([0, 1])
     assert [np.array_equal(*pair) for pair in zip(first, second, strict=True)] == [True, False]
     with zipfile.ZipFile(pool / "a.zip", "w") as file:
         for number in (0, 1, 5):
             file.writestr(f"{number}.webp", content(number + 50))
-    third = from_pool(pool).images([0, 1])
+    third = from_archives(pool).images([0, 1])
     assert [np.array_equal(*pair) for pair in zip(second, third, strict=True)] == [False, True]
 
 
@@ -150,7 +150,7 @@ def test_damaged_and_missing_cuts_are_reported(pool: Path) -> None:
     with zipfile.ZipFile(pool / "b.zip", "w") as file:
         file.writestr("2.webp", content(2)[:60])
         file.writestr("4.webp", b"")
-    data = from_pool(pool, labeled_only=False)
+    data = from_archives(pool, labeled_only=False)
     assert data.keys == ("a.zip/0.webp", "a.zip/5.webp")
     assert [(o.source, o.status) for o in data.report.left_out] == [
         ("a.zip/1.webp", "uncertain"),
@@ -165,7 +165,7 @@ def test_cut_with_a_wrong_checksum_is_reported(pool: Path) -> None:
     stored = bytearray((pool / "a.zip").read_bytes())
     stored[stored.index(content(0)) + 200] ^= 1
     (pool / "a.zip").write_bytes(stored)
-    (outcome,) = [o for o in from_pool(pool).report.left_out if o.status == "unreadable"]
+    (outcome,) = [o for o in from_archives(pool).report.left_out if o.status == "unreadable"]
     assert outcome.source == "a.zip/0.webp"
     assert "CRC" in outcome.detail
 
@@ -210,7 +210,7 @@ def binary_index(pool: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (remove_index, r"index\.csv: no such file; give the folder"),
+        (remove_index, r"index\.csv: no such file; give the index"),
         (remove_archive, r"b\.zip: cannot be read as a zip archive .*fetch it again"),
         (cut_archive_short, r"a\.zip: cannot be read as a zip archive .*fetch it again"),
         (drop_columns, r"index\.csv: has no column nose_x, score"),
@@ -224,13 +224,13 @@ def binary_index(pool: Path) -> None:
 def test_damaged_pool_is_named(pool: Path, harm: Callable[[Path], None], words: str) -> None:
     harm(pool)
     with pytest.raises(TrainingDataError, match=words):
-        from_pool(pool)
+        from_archives(pool)
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
 def test_score_out_of_range_is_named(pool: Path, score: float) -> None:
     with pytest.raises(InvalidArgumentError, match="min_score must be"):
-        from_pool(pool, min_score=score)
+        from_archives(pool, min_score=score)
 
 
 # Real faces
@@ -247,7 +247,7 @@ def test_real_pool_gives_upright_faces(data_folder: Path, tmp_path: Path) -> Non
     (part / "index.csv").write_text("".join(lines[:60]), encoding="utf-8")
     for archive in {line.split(",")[0] for line in lines[1:60]}:
         (part / archive).symlink_to(real / archive)
-    data = from_pool(part, input_size=64)
+    data = from_archives(part, input_size=64)
     assert 50 <= len(data) <= 59
     faces = data.images(range(len(data))).mean(axis=(0, 3))
     # Eyes are darker than the cheeks below them, in the mean over many faces.

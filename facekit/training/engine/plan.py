@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,24 +11,20 @@ import numpy as np
 from facekit.training.data.features import FeatureSet, run_network
 from facekit.training.engine.collapse import not_finite
 from facekit.training.engine.freezing import set_trainable
+from facekit.training.engine.objectives import Objective, Statistics
 from facekit.training.engine.precision import Precision, fresh_optimizer
-from facekit.training.engine.schedules import Schedule, learning_rate_factor, value_at
-from facekit.training.engine.step import Objective, TrainingStep
+from facekit.training.engine.schedules import Schedule, learning_rate, value_at
+from facekit.training.engine.step import TrainingStep
 from facekit.training.engine.validation import ValidationResult, validate
 
 _VALIDATION_BATCH = 128
 
 
 class Phase(NamedTuple):
-    """What holds during some epochs; a new phase begins when it changes.
-
-    Attributes:
-        trainable: Which layers learn. Where this changes, the optimizer begins anew.
-        objective: The name of what is minimized.
-    """
+    """What holds during some epochs; where ``trainable`` changes, the optimizer begins anew."""
 
     trainable: str
-    objective: str
+    objective: Objective
 
 
 @dataclass(kw_only=True)
@@ -40,12 +36,11 @@ class Plan:
         trained: What the steps train: the network, or its head if the backbone's features are kept.
         trainable: Which layers learn, by the epoch from which on.
         objectives: What is minimized, by the epoch from which on.
-        make_objective: Makes an objective of its name.
+        statistics: What else every step measures.
         freeze_batch_normalization: Whether batch normalizations never learn.
         optimizer: Which optimizer.
-        learning_rates: Learning rates by the epoch from which on; ``None`` leaves the rate to the
-            optimizer.
-        schedule: How they go on.
+        learning_rates: Learning rates by the epoch from which on, numbers or Keras schedules.
+        schedule: How the numbers go on.
         warm_up_steps: Over how many steps they rise.
         precision: In what the network computes.
         micro_batch: How many faces go through the network at a time; ``None`` for all of a batch.
@@ -59,11 +54,11 @@ class Plan:
     network: Any
     trained: Any
     trainable: Mapping[int, str]
-    objectives: Mapping[int, str]
-    make_objective: Callable[[str], Objective]
+    objectives: Mapping[int, Objective]
+    statistics: Statistics
     freeze_batch_normalization: bool
     optimizer: Any
-    learning_rates: Mapping[int, float | None]
+    learning_rates: Mapping[int, Any]
     schedule: Schedule
     warm_up_steps: int
     precision: Precision
@@ -94,19 +89,21 @@ class Plan:
         """Returns the step of a phase."""
         return TrainingStep(
             self.trained,
-            self.make_objective(phase.objective),
+            phase.objective,
+            self.statistics,
             optimizer,
             micro_batch=self.micro_batch,
             parts=self.parts,
         )
 
-    def learning_rate(self, epoch: int, step: int, steps: int) -> float | None:
-        """Returns the learning rate of a step, or ``None`` to leave it to the optimizer."""
-        rate = value_at(self.learning_rates, epoch)
-        if rate is None:
-            return None
-        return rate * learning_rate_factor(
-            step, steps, schedule=self.schedule, warm_up_steps=self.warm_up_steps
+    def learning_rate(self, epoch: int, step: int, steps: int) -> float:
+        """Returns the learning rate of a step."""
+        return learning_rate(
+            value_at(self.learning_rates, epoch),
+            step,
+            steps,
+            schedule=self.schedule,
+            warm_up_steps=self.warm_up_steps,
         )
 
     def validate(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A pool of faces found before: pictures in zip archives, boxes and keypoints in an index."""
+"""Faces found before: images in zip archives, boxes and keypoints in an index."""
 
 from __future__ import annotations
 
@@ -27,14 +27,7 @@ _UNREADABLE = (ImageError, KeyError, OSError, RuntimeError, zipfile.BadZipFile, 
 
 
 class Archive:
-    """A zip file whose members any number of threads may read.
-
-    Args:
-        path: The file.
-
-    Raises:
-        TrainingDataError: If it is missing or no zip file.
-    """
+    """A zip file whose members any number of threads may read."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -57,30 +50,26 @@ class Archive:
         self._zip.close()
 
 
-def read_pool(
-    folder: Path,
+def read_index(
+    index: Path,
     open_files: ExitStack,
     aligner: Aligner,
     *,
     labeled_only: bool,
     min_score: float,
 ) -> Iterator[Photo | FaceOutcome]:
-    """Reads the index of a pool.
+    """Yields in order an image of an index, or why it is not used.
 
     Args:
-        folder: Holds ``index.csv`` and the archives that it names.
-        open_files: Closes the archives, which the photos yielded read.
+        index: The CSV file, beside the archives that it names.
+        open_files: Closes the archives, which the images yielded read.
         aligner: Cuts the faces out.
         labeled_only: Whether to leave out the faces of unknown people.
         min_score: The detector's confidence that a face needs.
 
-    Yields:
-        In order, a photo, or what became of one that is not used.
-
     Raises:
         TrainingDataError: If the index or an archive is missing or damaged.
     """
-    index = folder / "index.csv"
     archives: dict[str, Archive] = {}
     try:
         with index.open(encoding="utf-8", newline="") as stream:
@@ -104,14 +93,12 @@ def read_pool(
                 else:
                     archive = archives.get(row["archive"])
                     if archive is None:
-                        archive = open_files.enter_context(
-                            closing(Archive(folder / row["archive"]))
-                        )
-                        archives[row["archive"]] = archive
+                        archive = Archive(index.parent / row["archive"])
+                        archives[row["archive"]] = open_files.enter_context(closing(archive))
                     yield _photo(person, source, row["name"], face, archive, aligner)
     except FileNotFoundError as error:
         raise TrainingDataError(
-            f"{index}: no such file; give the folder of the index and the archives"
+            f"{index}: no such file; give the index, or its folder if it is called index.csv"
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingDataError(f"{index}: cannot be read as CSV in UTF-8 ({error})") from error
