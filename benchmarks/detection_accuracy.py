@@ -10,7 +10,8 @@ for the validation photos alone, so the faces are counted all together and by th
 and false positives are those of the detector as it is, the time is the median of the ratios to the
 default detector, photo by photo, taking turns in one process.
 
-Each photo is also searched lying on its side or upside down, to see what ``rotations`` brings.
+Some detectors also search each photo lying on its side or upside down, to see what ``rotations``
+brings.
 """
 
 from __future__ import annotations
@@ -76,8 +77,7 @@ def main() -> None:
     figures = []
     ratios = measure_time(photos)
     for name, (kind, parameters) in SETTINGS.items():
-        own = {photo: kind(**parameters).detect(pixels) for photo, pixels in photos.items()}
-        lowered = lowered_detector(kind, parameters)
+        detector, lowered = kind(**parameters), lowered_detector(kind, parameters)
         answers = {photo: lowered.detect(pixels) for photo, pixels in photos.items()}
         row = {
             "detector": name,
@@ -85,14 +85,27 @@ def main() -> None:
                 size: round(average_precision(truth, answers, *limits), 3)
                 for size, limits in HEIGHTS.items()
             },
-            **recall_of(truth, own),
-            "turned": turned_recall(kind(**parameters), photos, truth),
+            # A face that the lowered threshold adds suppresses no better one.
+            **recall_of(truth, above(answers, threshold_of(detector))),
             "time": round(ratios[name], 2),
         }
+        if name.endswith("()") or "rotations" in name:
+            row["turned"] = turned_recall(detector, photos, truth)
         figures.append(row)
         print(json.dumps(row), flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps({"faces": counts, "rows": figures}, indent=2) + "\n")
+
+
+def threshold_of(detector: Any) -> float:
+    return detector.threshold if isinstance(detector, YuNetDetector) else detector.thresholds[2]
+
+
+def above(answers: dict[str, list[Face]], threshold: float) -> dict[str, list[Face]]:
+    return {
+        name: [face for face in faces if face.confidence > threshold]
+        for name, faces in answers.items()
+    }
 
 
 def lowered_detector(kind: type[Any], parameters: dict[str, Any]) -> Any:
@@ -192,13 +205,13 @@ def turn(boxes: np.ndarray, pixels: np.ndarray, quarters: int) -> np.ndarray:
 
 
 def measure_time(photos: dict[str, np.ndarray]) -> dict[str, float]:
-    """Returns the median of the times relative to the default detector, photo by photo."""
+    """Returns the median of the times relative to the default detector, of every fifth photo."""
     detectors = {name: kind(**parameters) for name, (kind, parameters) in SETTINGS.items()}
     times: dict[str, list[float]] = {name: [] for name in detectors}
     first = next(iter(photos.values()))
     for detector in detectors.values():
         detector.detect(first)
-    for pixels in photos.values():
+    for pixels in list(photos.values())[::5]:
         for name, detector in detectors.items():
             start = time.perf_counter()
             detector.detect(pixels)
