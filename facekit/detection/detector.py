@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,10 @@ from facekit.utils.validation import choice, flag, number
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from facekit.detection.view import Detections
+    from facekit.detection.view import Detections, View
     from facekit.io.images import RGBImage
+
+Answer = TypeVar("Answer")
 
 BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
 """How ``detect_faces`` writes a box: corner, width and height, or two corners, in pixels."""
@@ -223,15 +225,19 @@ class Detector(ImageDetector):
             fit_boxes=fit_boxes,
             fit_keypoints=bool(limit_boundaries_landmarks and fit_boxes),
         )
-        if isinstance(image, list):
-            found = self._batch(image, search, None, MAX_PIXELS)
-        else:
+
+        def dictionaries(view: View) -> list[dict[str, Any]]:
+            return [_dictionary(face, box_format) for face in search(view)]
+
+        def answers(answer: Callable[[View], Answer]) -> list[Answer]:
+            if isinstance(image, list):
+                return self._batch(image, answer, None, MAX_PIXELS)
             name = describe_source(image, fallback="the image")
-            found = [search(self._view(load_image(image), None, name))]
+            return [answer(self._view(load_image(image), None, name))]
+
         if output_type == "numpy":
-            return _rows(found, box_format)
-        dictionaries = [[_dictionary(face, box_format) for face in faces] for faces in found]
-        return dictionaries if isinstance(image, list) else dictionaries[0]
+            return _rows(answers(search), box_format)
+        return answers(dictionaries) if isinstance(image, list) else answers(dictionaries)[0]
 
     def _check(self) -> None:
         super()._check()

@@ -164,16 +164,23 @@ def in_order(
     items = iter(items)
     first = list(itertools.islice(items, 2)) if threads else []
     if len(first) < 2:
-        yield from map(work, itertools.chain(first, items))
+        yield from map(work, _emptied(first, items))
         return
-    items = itertools.chain(first, items)
-    del first  # what it holds must not stay in memory
+    items = _emptied(first, items)
+    del first
     ahead = _Ahead(work, held_by_item, held_by_result, bytes_ahead)
     try:
         ahead.start(threads)
         yield from ahead.results(items)
     finally:
         ahead.stop()
+
+
+def _emptied(first: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
+    # Not itertools.chain: that keeps the first items in memory until the rest is used up.
+    while first:
+        yield first.pop(0)
+    yield from rest
 
 
 def all_or_batch_error(answers: list[Result | ImageError]) -> list[Result]:
