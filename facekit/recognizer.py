@@ -34,7 +34,7 @@ from facekit.gallery import Gallery
 from facekit.gallery.catalogue import PhotoSource
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification import IdentityClassifier, default_classifier
-from facekit.identification.classifier import Explanation, Neighbor
+from facekit.identification.answers import Explanation, Neighbor
 from facekit.io.images import MAX_PIXELS, ImageSource, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error

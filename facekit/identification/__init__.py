@@ -1,6 +1,7 @@
 """Who an embedding belongs to: the classifier, open set and calibrated."""
 
-from facekit.identification.classifier import IdentityClassifier
-from facekit.identification.defaults import DEFAULT_FPIR, default_classifier
+from __future__ import annotations
 
-__all__ = ["DEFAULT_FPIR", "IdentityClassifier", "default_classifier"]
+from facekit.utils.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
