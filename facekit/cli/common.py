@@ -133,9 +133,7 @@ def detector_for(options: argparse.Namespace, given: FaceDetector | None = None)
     from facekit.detection import DETECTORS
     from facekit.detection.base import ImageDetector
 
-    kind: type[ImageDetector] = (
-        Detector if options.detector is None else DETECTORS[options.detector]
-    )
+    kind: type[ImageDetector] = DETECTORS[options.detector or "mtcnn"]
     if options.detector is None and isinstance(given, ImageDetector):
         kind = type(given)
     detector = given if isinstance(given, kind) else kind()
