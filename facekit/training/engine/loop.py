@@ -30,13 +30,7 @@ PLOT_NAME = "history.png"
 class TrainingLoop:
     """Trains a network, and keeps everything in a folder from which it can go on.
 
-    Args:
-        batches: What is trained on.
-        plan: What is trained, and how.
-        guard: Stops a training that is lost.
-        folder: Where checkpoint and history are kept.
-        settings: What must be the same for a training to go on.
-        checkpoint_interval: Seconds between checkpoints; one is also kept after every epoch.
+    ``settings`` must be the same for a training to go on.
     """
 
     def __init__(
@@ -68,16 +62,7 @@ class TrainingLoop:
         progress: bool = True,
         callbacks: Sequence[Any] = (),
     ) -> History:
-        """Trains up to an epoch.
-
-        Args:
-            epochs: How many epochs there are in all, those before a resumption included.
-            resume: Whether to go on from the folder's checkpoint, if there is one.
-            progress: Whether to show a progress bar, if standard error is a terminal.
-            callbacks: Keras callbacks. One that sets ``stop_training`` ends the training.
-
-        Returns:
-            The history.
+        """Trains up to an epoch, those before a resumption included, and returns the history.
 
         Raises:
             InvalidArgumentError: If the folder holds a training and ``resume`` is false, or one
