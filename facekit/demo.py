@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from facekit.embedding import Embedder
@@ -19,6 +19,7 @@ from facekit.faces import RecognizedFace
 from facekit.io.images import IMAGE_SUFFIXES, RGBImage, load_image
 from facekit.recognizer import FaceRecognizer
 from facekit.utils.progress import track
+from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
 
 PHOTO_SET = "five_celebrities"
@@ -110,12 +111,14 @@ def _table(named: Sequence[NamedPhoto], right: int) -> Table:
     table.add_column("Distance", justify="right")
     table.add_column("", no_wrap=True)
     for photo in named:
-        names = "\n".join(face.label for face in photo.found) or "no face found"
+        labels = (escape(printable(face.label)) for face in photo.found)
+        names = "\n".join(labels) or "no face found"
         distances = "\n".join(f"{face.distance:.2f}" for face in photo.found)
         name = photo.path.name
         short = name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"
         mark = "[green]✓[/]" if photo.right else "[red]✗[/]"
-        table.add_row(short, photo.person, names, distances, mark)
+        person = escape(printable(photo.person))
+        table.add_row(escape(printable(short)), person, names, distances, mark)
     return table
 
 
@@ -170,5 +173,5 @@ def portrait_paths() -> dict[str, Path]:
 
 def _save_sheet(sheet: RGBImage, output: Path, console: Console) -> None:
     path = output / "contact_sheet.png"
-    save_image(path, sheet)
-    console.print(f"Wrote {os.fspath(path)}", highlight=False, soft_wrap=True)
+    save_image(path, sheet, replace=False)
+    console.print(f"Wrote {printable(path)}", highlight=False, markup=False, soft_wrap=True)

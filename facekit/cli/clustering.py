@@ -14,6 +14,7 @@ from facekit.cli.common import (
     add_command,
     add_json,
     add_weights,
+    check_output_folder,
     chosen_embedder,
     count,
     default_embedder,
@@ -67,12 +68,13 @@ def add_commands(commands: Any) -> None:
 def _cluster(options: argparse.Namespace) -> int:
     from facekit.clustering.albums import cluster_photos
     from facekit.clustering.export import check_output, write_groups
-    from facekit.io.folders import list_images
+    from facekit.io.folders import is_folder, list_images
     from facekit.quality import QualityGate
 
     if options.output is not None:
+        check_output_folder(options.output, options.photos, deep=True)
         check_output(options.output)
-    listings = [list_images(path, recursive=True) for path in options.photos if path.is_dir()]
+    listings = [list_images(path, recursive=True) for path in options.photos if is_folder(path)]
     say_passed_over(listings)
     found_in = {listing.folder: listing.checked().images for listing in listings}
     photos = dict.fromkeys(photo for path in options.photos for photo in found_in.get(path, [path]))
@@ -83,15 +85,16 @@ def _cluster(options: argparse.Namespace) -> int:
         threshold=options.threshold,
         min_faces=options.min_faces,
     )
+    errors = list(found.errors)
     if options.output is not None:
-        write_groups(found, options.output)
+        errors += write_groups(found, options.output)
     if options.json:
         print(json.dumps(found.to_dict()))
     else:
         _print(found, options.output)
-    for error in found.errors:
+    for error in errors:
         print(f"facekit: {error}", file=sys.stderr)
-    return FAILED if found.errors else DONE
+    return FAILED if errors else DONE
 
 
 def _print(found: ArchiveClustering, output: Path | None) -> None:

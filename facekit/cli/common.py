@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from facekit.io.folders import ImageListing
 
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
+
+
+def in_command_words(error: Exception, options: argparse.Namespace) -> str:
+    """Returns an error's message with the command's options in place of Python's arguments."""
+    message = str(error)
+    for name in vars(options):
+        option = f"--{name.replace('_', '-')}"
+        message = re.sub(rf"\b{name}=True\b", option, message)
+        if "_" in name:
+            message = re.sub(rf"(?<![\w/\\-]){name}(?![\w/\\.])", option, message)
+    return message
 
 
 def add_command(
@@ -86,6 +98,7 @@ def for_each_photo(
         The exit code.
     """
     photos = expanded(options.photos)
+    check_output_folder(options.output, [*options.photos, *photos])
     names = _output_names(photos)
     failures = 0
     # A bar and lines of text on one terminal would tear each other apart.
@@ -98,9 +111,12 @@ def for_each_photo(
         except FacekitError as error:
             failures += 1
             if options.json:
-                print(json.dumps({"image": str(photo), "error": str(error)}), flush=True)
+                print(
+                    json.dumps({"image": str(photo), "error": in_command_words(error, options)}),
+                    flush=True,
+                )
             else:
-                print(f"facekit: {error}", file=sys.stderr)
+                print(f"facekit: {in_command_words(error, options)}", file=sys.stderr)
             continue
         if options.json:
             faces = [result.to_dict() for result in results]
@@ -116,9 +132,9 @@ def for_each_photo(
 
 def expanded(photos: Sequence[Path]) -> list[Path]:
     """Returns the photos, with the images right inside a folder in place of the folder."""
-    from facekit.io.folders import list_images
+    from facekit.io.folders import is_folder, list_images
 
-    listings = {path: list_images(path) for path in photos if path.is_dir()}
+    listings = {path: list_images(path) for path in photos if is_folder(path)}
     say_passed_over(listings.values())
     # A folder without images stays in the list, to be reported like any other bad photo.
     return list(
@@ -137,16 +153,44 @@ def say_passed_over(listings: Iterable[ImageListing]) -> None:
             print(f"facekit: {listing.summary()}", file=sys.stderr)
 
 
+def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:
+    """Checks that ``--output`` is apart from the images, so that no run takes copies for images.
+
+    Args:
+        output: The folder of ``--output``, if given.
+        inputs: The images and folders that were given.
+        deep: Whether the folders inside the inputs are read, too.
+
+    Raises:
+        InvalidArgumentError: If it is a folder of images, or, with ``deep``, inside one.
+    """
+    from facekit.io.folders import is_folder
+
+    if output is None:
+        return
+    target = output.resolve()
+    for path in inputs:
+        folder = (path if is_folder(path) else path.parent).resolve()
+        if target == folder or (deep and is_folder(path) and folder in target.parents):
+            raise InvalidArgumentError(
+                f"--output {output}: would mix copies with the images in {folder} and might "
+                "overwrite them; name a folder of its own"
+            )
+
+
 def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
-    # Photos of one name from different folders must not overwrite each other.
+    from facekit.visualization.files import file_name
+
+    # Photos of one name from different folders must not overwrite each other, not even where the
+    # file system takes "A.png" for "a.png".
     taken: set[str] = set()
     names = {}
     for photo in photos:
-        name, number = f"{photo.stem}.png", 1
-        while name in taken:
+        name, number = file_name(photo.stem, ".png"), 1
+        while name.casefold() in taken:
             number += 1
-            name = f"{photo.stem}-{number}.png"
-        taken.add(name)
+            name = file_name(photo.stem, f"-{number}.png")
+        taken.add(name.casefold())
         names[photo] = name
     return names
 
@@ -156,7 +200,7 @@ def _write_annotated(path: Path, photo: Path, results: Sequence[Face | Recognize
 
     if path.exists() and path.samefile(photo):
         raise InvalidArgumentError(f"{photo}: --output would overwrite the photo itself")
-    save_image(path, draw_faces(photo, results))
+    save_image(path, draw_faces(photo, results), replace=False)
 
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder | None:

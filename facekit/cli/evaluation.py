@@ -17,6 +17,7 @@ from facekit.cli.common import (
     default_embedder,
 )
 from facekit.errors import InvalidArgumentError, ProtocolError
+from facekit.utils.terminal import printable
 
 if TYPE_CHECKING:
     from facekit.embedding import Embedder
@@ -45,7 +46,10 @@ def _evaluate_lfw(options: argparse.Namespace) -> int:
     from facekit.alignment import Aligner, AlignmentMode
     from facekit.detection import Detector
     from facekit.evaluation import evaluate_lfw, read_pairs
+    from facekit.visualization.files import check_replaceable
 
+    if options.output is not None:
+        check_replaceable(options.output)
     folder = options.data or (data_folder(None) or Path()) / "lfw"
     pairs_file = options.pairs or _only_pairs_file(folder)
     pairs = read_pairs(pairs_file)
@@ -110,11 +114,12 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
         table.add_row(label, *values)
     console = Console()
     console.print(table)
-    console.print(f"Pairs: {pairs_file}", highlight=False, soft_wrap=True)
+    console.print(f"Pairs: {printable(pairs_file)}", highlight=False, markup=False, soft_wrap=True)
     if first.without_face:
         console.print(
-            f"No face found in {', '.join(first.without_face)}: the middle was used.",
+            f"No face found in {printable(', '.join(first.without_face))}: the middle was used.",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 
@@ -128,7 +133,8 @@ def _write_roc(path: Path, results: dict[str, LFWResult]) -> None:
     curves = {name: roc(result.distances, result.same) for name, result in results.items()}
     plot_roc(curves, ax=figure.subplots())
     try:
-        figure.savefig(path, dpi=150)
+        is_png = path.suffix.lower() == ".png"
+        figure.savefig(path, dpi=150, metadata={"Software": "facekit"} if is_png else None)
     except (OSError, ValueError) as error:
         raise InvalidArgumentError(f"--output {path}: cannot be written ({error})") from error
 

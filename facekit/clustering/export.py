@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from facekit.clustering.albums import ArchiveClustering, FoundFace
-from facekit.errors import FileFormatError, InvalidArgumentError
+from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
 from facekit.io.images import RGBImage, load_image
+from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, save_image
+from facekit.visualization.files import file_name
 
 # How much wider than its box a face is cut out: the detector finds it again, and little of whoever
 # stands beside is on the cut.
 _GROWTH = 1.6
 _MOST_TILES = 60
 _TILE_SIDE = 120
+_PARTS = ("people", "sheets", "groups.json")
+_UNFINISHED = ".facekit-unfinished-"
 
 
 def group_name(number: int) -> str:
@@ -61,14 +67,14 @@ def check_output(folder: str | os.PathLike[str]) -> None:
         ...     print("name another folder")
         name another folder
     """
-    for part in ("people", "sheets", "groups.json"):
+    for part in _PARTS:
         if Path(folder, part).exists():
             raise InvalidArgumentError(
                 f"{os.fspath(folder)}: holds groups already ({part}); name another folder"
             )
 
 
-def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> None:
+def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> list[ImageError]:
     """Writes a folder of face cuts and a contact sheet for each group, and a list of all faces.
 
     ``people/group-001`` holds the faces of the largest group, cut out of the photos, and so on;
@@ -79,11 +85,16 @@ def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> No
 
     Args:
         found: The groups; their photos must be files, and still there.
-        folder: Where to write; made if it is not there.
+        folder: Where to write; made if it is not there. Until all is written, the parts are in a
+            hidden folder inside it, which a failure or an interruption removes.
+
+    Returns:
+        For each photo that cannot be read again, why not; its faces are in the list, but not cut
+        out.
 
     Raises:
-        FileFormatError: If the list cannot be written.
-        ImageError: If a photo cannot be read again, or a picture cannot be written.
+        FileFormatError: If the folder cannot be written.
+        ImageError: If an image cannot be written.
         InvalidArgumentError: If the folder holds groups already.
 
     Example:
@@ -100,29 +111,62 @@ def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> No
     """
     check_output(folder)
     folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{_UNFINISHED}*"):  # by a run that was killed
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
+            errors = _write_parts(found, Path(unfinished))
+            _move_parts(Path(unfinished), folder)
+    except OSError as error:
+        raise FileFormatError(f"{printable(folder)}: cannot be written ({error})") from error
+    return errors
+
+
+def _write_parts(found: ArchiveClustering, folder: Path) -> list[ImageError]:
+    errors: list[ImageError] = []
     cuts: dict[int, list[tuple[int, Path]]] = defaultdict(list)
+    for part in ("people", "sheets"):
+        (folder / part).mkdir()
     for source, places in _by_photo(found).items():
-        pixels = load_image(source)
+        try:
+            pixels = load_image(source)
+        except ImageError as error:
+            errors.append(error)
+            continue
         for group, rank in places:
-            cut = (
-                folder / "people" / group_name(group + 1) / f"{rank + 1:04}-{Path(source).stem}.png"
-            )
+            name = file_name(f"{rank + 1:04}-{Path(source).stem}", ".png")
+            cut = folder / "people" / group_name(group + 1) / name
             save_image(cut, _cut(pixels, found.groups[group].faces[rank]))
             cuts[group].append((rank, cut))
     for number, group_cuts in sorted(cuts.items()):
         shown = sorted(group_cuts)[:_MOST_TILES]
         faces = found.groups[number].faces
-        tiles = [Tile(load_image(cut), Path(faces[rank].source).name) for rank, cut in shown]
+        tiles = [
+            Tile(load_image(cut), printable(Path(faces[rank].source).name)) for rank, cut in shown
+        ]
         of_all = f", {len(shown)} shown" if len(shown) < len(faces) else ""
         title = f"{group_name(number + 1)}: {len(faces)} faces{of_all}"
         sheet = contact_sheet(tiles, columns=6, side=_TILE_SIDE, title=title)
         save_image(folder / "sheets" / f"{group_name(number + 1)}.png", sheet)
+    text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
+    # A byte that is not UTF-8 becomes an escape of JSON, from which Python makes the name again.
+    (folder / "groups.json").write_bytes(text.encode("utf-8", "backslashreplace"))
+    return errors
+
+
+def _move_parts(source: Path, target: Path) -> None:
+    """Moves the parts into place; if one cannot be moved, none is."""
+    moved: list[str] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
-        (folder / "groups.json").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileFormatError(f"{folder / 'groups.json'}: cannot be written ({error})") from error
+        for part in _PARTS:
+            if (source / part).is_file() or any((source / part).iterdir()):
+                (source / part).rename(target / part)
+                moved.append(part)
+    except BaseException:
+        for part in moved:
+            (target / part).rename(source / part)
+        raise
 
 
 def _by_photo(found: ArchiveClustering) -> dict[str, list[tuple[int, int]]]:

@@ -83,6 +83,14 @@ class ImageListing:
         raise ImageError(self.summary() or f"{self.folder}: the folder holds no images")
 
 
+def is_folder(path: Path) -> bool:
+    """Returns whether it is a folder; what the system takes for no path at all is not one."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> ImageListing:
     """Lists the images of a folder by the endings of their names.
 
@@ -136,7 +144,7 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> I
             if entry.name.startswith("."):
                 continue
             path = current / entry.name
-            if _is_folder(entry):
+            if is_folder(path):
                 if not recursive:
                     continue
                 if entry.is_symlink():
@@ -149,13 +157,6 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> I
                 images.append(path)
         waiting += reversed(folders)
     return ImageListing(top, tuple(images), tuple(passed_over))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
 
 
 def _why_passed_over(entry: os.DirEntry[str]) -> str | None:

@@ -191,7 +191,7 @@ def test_verify_says_yes_and_no_by_exit_code(
         (["fit", ".", "--model", "no/folder/m", "--weights", "{weights}"], "does not exist"),
         (["verify", "a.jpg", "b.jpg", "--weights", "{weights}"], "a.jpg: no such file"),
         (["verify", "a.jpg", "b.jpg", "--weights", "nobody"], "no weights are named 'nobody'"),
-        (["detect", "x.jpg", "--min-face-size", "1"], "min_face_size"),
+        (["detect", "x.jpg", "--min-face-size", "1"], "--min-face-size"),
         (["evaluate", "lfw", "--data", "missing"], "pairs.txt"),
         (["demo", "--data", "missing"], "no such folder"),
     ],
