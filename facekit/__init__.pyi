@@ -7,6 +7,7 @@ from facekit.embedding import Architecture as Architecture
 from facekit.embedding import Embedder as Embedder
 from facekit.enrollment import EnrollmentReport as EnrollmentReport
 from facekit.errors import BatchError as BatchError
+from facekit.errors import CalibrationWarning as CalibrationWarning
 from facekit.errors import CollapseError as CollapseError
 from facekit.errors import EnrollmentError as EnrollmentError
 from facekit.errors import EnrollmentWarning as EnrollmentWarning

@@ -44,7 +44,7 @@ from facekit.gallery import Gallery
 from facekit.gallery.catalogue import PhotoSource
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification import IdentityClassifier
-from facekit.identification.classifier import Explanation, Neighbor
+from facekit.identification.answers import Explanation, Neighbor
 from facekit.io import safetensors_file
 from facekit.io.images import ImageSource, RGBImage, check_several, describe_source, load_image
 from facekit.quality import QualityGate

@@ -1,0 +1,1 @@
+from facekit.identification.classifier import IdentityClassifier as IdentityClassifier
