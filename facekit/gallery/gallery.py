@@ -527,7 +527,7 @@ class Gallery:
     def search(self, probes: npt.ArrayLike, count: int = 5) -> list[list[Match]]:
         """Finds the enrolled photos that are nearest to each probe.
 
-        Up to :data:`facekit.gallery.index.EXACT_LIMIT` photos every one is compared; beyond
+        Up to ``facekit.gallery.index.EXACT_LIMIT`` photos every one is compared; beyond
         that FAISS, if it is installed, chooses those to compare.
 
         Args:
