@@ -18,7 +18,7 @@ thousand photos some dozens are as good as all, and all links would not fit into
 # This many similarities are in memory at a time: 64 MiB of them.
 _SIMILARITIES_AT_A_TIME = 1 << 24
 # Up to this many vectors FAISS compares all; of more, each with those of the nearest cells.
-_EXACT_LIMIT = 50_000
+_EXACT_LIMIT = 20_000
 _CELLS_SEARCHED = 32
 _SEARCHED_AT_A_TIME = 16_384
 
@@ -41,7 +41,7 @@ class Links(NamedTuple):
 def near_links(vectors: npt.NDArray[np.float32], threshold: float) -> Links:
     """Links unit vectors that lie within a distance; the weight is the similarity.
 
-    With FAISS, more than 50,000 vectors are compared by cells (an inverted file) and a few links
+    With FAISS, more than 20,000 vectors are compared by cells (an inverted file) and a few links
     are missed; without it every vector is compared with every other.
 
     Args:
