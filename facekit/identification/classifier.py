@@ -54,7 +54,7 @@ class IdentityClassifier(Classifier):
         classes_: The names of the enrolled people, sorted, ``(k,)``.
         threshold_: The largest distance at which a name is given, or ``None``.
         calibration_: Where it comes from, a
-            :class:`facekit.identification.calibration.Calibration`; ``None`` without a threshold.
+            ``Calibration``; ``None`` without a threshold.
         coef_: For ``"svm"`` with two to 32 people: the weights of the decision functions.
         intercept_: Likewise, their constants.
 
