@@ -53,7 +53,8 @@ print(*(face.name for face in recognizer.recognize(sys.argv[2])))
             "train",
         ),
         (
-            "import facekit as f, numpy as n; f.Embedder(engine='keras').embed(n.zeros((1, 112, 112, 3), 'u1'))",
+            "import facekit as f, numpy as n; "
+            "f.Embedder(engine='keras').embed(n.zeros((1, 112, 112, 3), 'u1'))",
             "train",
         ),
         ("from facekit.utils.figures import axes_or_new; axes_or_new(None, 3, 3)", "plots"),
