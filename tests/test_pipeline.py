@@ -301,6 +301,28 @@ def test_interrupted_enrollment_keeps_what_is_done_and_goes_on(tmp_path: Path, a
     assert not people.enroll_people(photos, progress=False).enrolled
 
 
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_interrupted_clustering_keeps_what_is_done_and_goes_on(tmp_path: Path, at: int) -> None:
+    photos, journal = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "out" / "journal"
+    options: dict[str, Any] = {
+        "embedder": Shades(), "quality": QualityGate.off(), "threshold": 0.1, "progress": False
+    }  # fmt: skip
+    expected = cluster_photos(photos, detector=Marked(), **options)
+    with pytest.raises(KeyboardInterrupt):
+        cluster_photos(photos, detector=Interrupted(at), journal=journal, **options)
+    assert journal.exists()
+    detector = Interrupted(10)
+    found = cluster_photos(photos, detector=detector, journal=journal, **options)
+    assert len(detector.seen) == 6 - at
+    assert found == expected
+    assert not journal.exists()
+    with pytest.raises(KeyboardInterrupt):
+        cluster_photos(photos, detector=Interrupted(at), journal=journal, **options)
+    other = Marked()  # the faces of another detector are not taken for its own
+    assert cluster_photos(photos, detector=other, journal=journal, **options) == expected
+    assert len(other.seen) == 6
+
+
 @pytest.mark.parametrize("at", [1, 5])
 def test_interrupted_fit_changes_nothing_and_goes_on(tmp_path: Path, at: int) -> None:
     photos, path = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "people.facekit"

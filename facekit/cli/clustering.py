@@ -12,17 +12,23 @@ from facekit.cli.common import (
     DONE,
     FAILED,
     add_command,
+    add_detection,
     add_json,
     add_weights,
     check_output_folder,
     chosen_embedder,
     count,
     default_embedder,
+    detector_for,
+    max_pixels_of,
     say_passed_over,
 )
 
 if TYPE_CHECKING:
     from facekit.clustering.albums import ArchiveClustering
+
+# The faces found so far, in the output folder; deleted when all photos have been read.
+_JOURNAL = ".faces.partial"
 
 
 def add_commands(commands: Any) -> None:
@@ -61,6 +67,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="group small, blurred, dark and turned faces as well",
     )
+    add_detection(command)
     add_weights(command)
     add_json(command, "one object")
 
@@ -84,6 +91,9 @@ def _cluster(options: argparse.Namespace) -> int:
         quality=None if options.any_quality else QualityGate(),
         threshold=options.threshold,
         min_faces=options.min_faces,
+        max_pixels=max_pixels_of(options),
+        detector=detector_for(options),
+        journal=None if options.output is None else options.output / _JOURNAL,
     )
     errors = list(found.errors)
     if options.output is not None:
