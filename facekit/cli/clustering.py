@@ -87,6 +87,8 @@ def _cluster(options: argparse.Namespace) -> int:
     photos = dict.fromkeys(photo for path in options.photos for photo in found_in.get(path, [path]))
     found = cluster_photos(
         list(photos),
+        detector=detector_for(options),
+        max_pixels=max_pixels_of(options),
         embedder=chosen_embedder(options) or default_embedder(),
         quality=None if options.any_quality else QualityGate(),
         threshold=options.threshold,
