@@ -93,8 +93,6 @@ def _cluster(options: argparse.Namespace) -> int:
         quality=None if options.any_quality else QualityGate(),
         threshold=options.threshold,
         min_faces=options.min_faces,
-        max_pixels=max_pixels_of(options),
-        detector=detector_for(options),
         journal=None if options.output is None else options.output / _JOURNAL,
     )
     errors = list(found.errors)
