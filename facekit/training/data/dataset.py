@@ -369,7 +369,11 @@ class FaceDataset:
         settings = {
             "source": "photos",
             "aligner": aligner.to_dict(),
-            "detector": detector.get_params(),
+            "detector": {
+                "class": type(detector).__name__,
+                **detector.get_params(),
+                "threads": None,  # changes nothing
+            },
         }
         faces = _cache(cache, settings, input_size)
         pipeline = FacePipeline(detector, aligner=aligner)
