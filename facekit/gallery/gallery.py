@@ -617,6 +617,7 @@ class Gallery:
         Raises:
             FileFormatError: If something is there already, or something other than a gallery, or
                 cannot be written.
+            InvalidArgumentError: If JSON cannot write a setting, or the path holds a NUL.
         """
         kept = None if settings is None else json_values(settings, "settings")
         if path is None:
