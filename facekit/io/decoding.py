@@ -345,7 +345,7 @@ def _prepare(image: ImageFile.ImageFile, stream: IO[bytes], name: str, limits: L
         image.info["facekit_scans"] = scans
         width, height = image.size
         most = min(_SCANS_OF_LARGEST * limits.max_pixels // (width * height or 1), _MOST_SCANS)
-        if scans > most:
+        if scans > max(most, 1):
             raise ImageError(
                 f"{name}: has {width} × {height} pixels in {scans} scans, more than the limit of "
                 f"{most} scans for this size"
