@@ -3,10 +3,12 @@ from facekit.alignment import Aligner as Aligner
 from facekit.clustering import cluster as cluster
 from facekit.clustering.albums import cluster_photos as cluster_photos
 from facekit.detection import Detector as Detector
+from facekit.detection import FaceDetector as FaceDetector
 from facekit.embedding import Architecture as Architecture
 from facekit.embedding import Embedder as Embedder
-from facekit.enrollment import EnrollmentReport as EnrollmentReport
+from facekit.embedding import FaceEmbedder as FaceEmbedder
 from facekit.errors import BatchError as BatchError
+from facekit.errors import CalibrationWarning as CalibrationWarning
 from facekit.errors import CollapseError as CollapseError
 from facekit.errors import EnrollmentError as EnrollmentError
 from facekit.errors import EnrollmentWarning as EnrollmentWarning
@@ -28,14 +30,20 @@ from facekit.errors import WeightsError as WeightsError
 from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
 from facekit.faces import DetectedImage as DetectedImage
 from facekit.faces import Face as Face
+from facekit.faces import Identity as Identity
 from facekit.faces import Keypoints as Keypoints
 from facekit.faces import RecognizedFace as RecognizedFace
 from facekit.faces import Verification as Verification
 from facekit.gallery import Gallery as Gallery
 from facekit.identification import IdentityClassifier as IdentityClassifier
 from facekit.io.images import load_image as load_image
+from facekit.pipeline import EmbeddedFace as EmbeddedFace
+from facekit.pipeline import EmbeddedImage as EmbeddedImage
+from facekit.pipeline import FacePipeline as FacePipeline
 from facekit.quality import FaceQuality as FaceQuality
 from facekit.quality import QualityGate as QualityGate
 from facekit.recognizer import FaceRecognizer as FaceRecognizer
+from facekit.report import EnrollmentReport as EnrollmentReport
+from facekit.report import RecognizedImage as RecognizedImage
 
 __version__: str

@@ -116,5 +116,9 @@ class EnrollmentWarning(FacekitWarning):
     """Some of the photos given were left out or need a look; the message names them."""
 
 
+class CalibrationWarning(FacekitWarning):
+    """The enrolled people resemble each other more than the weights' table foretells."""
+
+
 class RandomWeightsWarning(FacekitWarning):
     """An embedder runs with random weights because ``weights=None`` asked for them."""

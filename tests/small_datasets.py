@@ -72,3 +72,6 @@ class CountingDetector:
     def detect(self, image: npt.NDArray[np.uint8]) -> list[Face]:
         self.seen += 1
         return self.faces
+
+    def detect_batch(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[list[Face]]:
+        return [self.detect(image) for image in images]

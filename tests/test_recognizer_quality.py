@@ -132,7 +132,7 @@ def test_the_commands_report_poor_faces(
     known.mkdir(parents=True)
     for photo in (hopper, blurred):
         (known / photo.name).write_bytes(photo.read_bytes())
-    fit = ["fit", str(known.parent), "--model", model, "--weights", weights]
+    fit = ["fit", str(known.parent), model, "--weights", weights]
     assert main(fit) == DONE
     assert "1 photo left out:\n" in (printed := capsys.readouterr().out)
     assert "blurred.png (Grace): blurred: " in printed

@@ -116,5 +116,5 @@ def _print(found: ArchiveClustering, output: Path | None) -> None:
         print(f"Wrote {output / 'people'}, {output / 'sheets'} and {output / 'groups.json'}")
         print(
             f"To enroll: rename the folders in {output / 'people'} to the people's names, and run "
-            f"facekit fit {output / 'people'} --model FILE"
+            f"facekit fit {output / 'people'} GALLERY"
         )

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ from facekit.errors import FacekitError, InvalidArgumentError
 from facekit.utils.progress import track
 
 if TYPE_CHECKING:
+    from facekit.detection import FaceDetector
     from facekit.embedding import Embedder
-    from facekit.faces import Face, RecognizedFace
+    from facekit.faces import DetectedImage, Face, RecognizedFace
     from facekit.io.folders import ImageListing
+    from facekit.report import RecognizedImage
 
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
 
@@ -82,17 +84,70 @@ def add_photos(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_detection(command: argparse.ArgumentParser) -> None:
+    """Adds what to look for in images."""
+    command.add_argument(
+        "--min-face-size", type=float, metavar="PIXELS", help="the side of the smallest face"
+    )
+    command.add_argument(
+        "--max-image-side",
+        type=int,
+        metavar="PIXELS",
+        help="search larger images in a reduced copy",
+    )
+    command.add_argument("--max-faces", type=int, metavar="NUMBER", help="only the largest")
+    command.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="NUMBER",
+        help="refuse larger images; default: 179 M",
+    )
+
+
+def add_cropped(command: argparse.ArgumentParser) -> None:
+    """Adds ``--cropped``."""
+    command.add_argument(
+        "--cropped",
+        action="store_true",
+        help="the images are cut to the face: take the whole image, detect nothing",
+    )
+
+
+def detector_for(options: argparse.Namespace, given: FaceDetector | None = None) -> FaceDetector:
+    """Returns a detector with the options of :func:`add_detection`.
+
+    Args:
+        options: The options; those that were not given do not change anything.
+        given: The detector that they change; the default one if not given.
+    """
+    from facekit.detection import Detector
+
+    names = ("min_face_size", "max_image_side", "max_faces")
+    changed = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if given is not None and not changed:
+        return given
+    kept = given.get_params() if isinstance(given, Detector) else {}
+    return Detector(**{**kept, **changed})
+
+
+def max_pixels_of(options: argparse.Namespace) -> int:
+    """Returns ``--max-pixels``, or the default limit."""
+    from facekit.io.images import MAX_PIXELS
+
+    return MAX_PIXELS if options.max_pixels is None else int(options.max_pixels)
+
+
 def for_each_photo(
     options: argparse.Namespace,
-    answer: Callable[[Path], Sequence[Any]],
+    answers: Callable[[list[Path]], Iterator[DetectedImage | RecognizedImage]],
     describe: Callable[[Any], str],
 ) -> int:
     """Works through the photos; one that cannot be used is reported and the rest goes on.
 
     Args:
         options: With ``photos``, ``output`` and ``json``.
-        answer: Returns the results of one photo.
-        describe: Puts one result into words.
+        answers: Yields the results of the photos, in order.
+        describe: Puts one face into words.
 
     Returns:
         The exit code.
@@ -103,11 +158,13 @@ def for_each_photo(
     failures = 0
     # A bar and lines of text on one terminal would tear each other apart.
     shown = not sys.stdout.isatty()
-    for photo in track(photos, "Photos", total=len(photos), shown=shown):
+    for answer in track(answers(photos), "Photos", total=len(photos), shown=shown):
+        photo = photos[answer.index]
         try:
-            results = answer(photo)
+            if answer.error is not None:
+                raise answer.error
             if options.output is not None:
-                _write_annotated(options.output / names[photo], photo, results)
+                _write_annotated(options.output / names[photo], photo, answer.faces)
         except FacekitError as error:
             failures += 1
             if options.json:
@@ -119,12 +176,12 @@ def for_each_photo(
                 print(f"facekit: {in_command_words(error, options)}", file=sys.stderr)
             continue
         if options.json:
-            faces = [result.to_dict() for result in results]
+            faces = [face.to_dict() for face in answer.faces]
             print(json.dumps({"image": str(photo), "faces": faces}), flush=True)
         else:
-            print(f"{photo}: {count(len(results), 'face')}")
-            for result in results:
-                print(f"  {describe(result)}", flush=True)
+            print(f"{photo}: {count(len(answer.faces), 'face')}")
+            for face in answer.faces:
+                print(f"  {describe(face)}", flush=True)
     if failures:
         print(f"facekit: {failures} of {len(photos)} photos could not be used", file=sys.stderr)
     return FAILED if failures else DONE

@@ -9,12 +9,24 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, FAILED, add_command, add_json, add_weights, count, expanded
-from facekit.cli.opening import check_not_empty, weights_of
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    add_command,
+    add_cropped,
+    add_detection,
+    add_json,
+    add_weights,
+    count,
+    detector_for,
+    expanded,
+    max_pixels_of,
+)
+from facekit.cli.opening import check_not_empty, new_if_missing, weights_of
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from facekit.enrollment import PhotoOutcome
+    from facekit.report import PhotoOutcome
 
 
 def add_commands(commands: Any) -> None:
@@ -34,6 +46,8 @@ def add_commands(commands: Any) -> None:
     enroll.add_argument(
         "--any-quality", action="store_true", help="enroll poor pictures of faces as well"
     )
+    add_cropped(enroll)
+    add_detection(enroll)
     people = _add(commands, "people", _people, "list who is enrolled in a gallery")
     people.add_argument(
         "--check",
@@ -97,24 +111,26 @@ def _enroll(options: argparse.Namespace) -> int:
             weights, _ = weights_of(gallery, options)
     elif not path.resolve().parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
-    # In memory first: if no photo can be used, no gallery is made.
-    found = FaceRecognizer(
-        embedder=Embedder(weights),
-        classifier=IdentityClassifier("nearest", threshold=2.0),
-        quality=None if options.any_quality else QualityGate(),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrollmentWarning)
-        found.fit(options.folder or {options.name: expanded(options.photos)})
-    photos, embeddings = found.gallery.content()
-    identity, size = found.embedder.record.identity, found.embedder.embedding_size
-    there = path.exists()
-    with (
-        Gallery.open(path, weights=identity) if there else Gallery.create(path, identity, size)
-    ) as gallery:
-        gallery.extend([photo.person for photo in photos], embeddings, photos)
-        enrolled = gallery.people
-    outcomes, people = found.report_.outcomes, found.report_.people
+    embedder = Embedder(weights)
+    # Enrolling names nobody: weights that cannot be calibrated are enrolled with, too.
+    classifier = IdentityClassifier("nearest", threshold=2.0)
+    quality = None if options.any_quality else QualityGate()
+    with new_if_missing(path):
+        recognizer = (
+            FaceRecognizer.load(path, embedder=embedder, classifier=classifier)
+            if path.exists()
+            else FaceRecognizer(embedder=embedder, classifier=classifier, gallery=path)
+        )
+        recognizer.detector = detector_for(options, recognizer.detector)
+        recognizer.max_pixels = max_pixels_of(options)
+        recognizer.quality = quality
+        with recognizer.gallery as gallery, warnings.catch_warnings():
+            warnings.simplefilter("ignore", EnrollmentWarning)
+            found = recognizer.enroll_people(
+                options.folder or {options.name: expanded(options.photos)}, cropped=options.cropped
+            )
+            enrolled = gallery.people
+    outcomes, people = found.outcomes, found.people
     if options.json:
         listed = [
             {"image": o.source, "person": o.person, "status": o.status, "detail": o.detail}
@@ -125,7 +141,8 @@ def _enroll(options: argparse.Namespace) -> int:
         for outcome in outcomes:
             print(_line(outcome))
         print(
-            f"{count(len(photos), 'photo')} of {_persons(sum(map(bool, people.values())))} "
+            f"{count(len(found.enrolled), 'photo')} of "
+            f"{_persons(len({outcome.person for outcome in found.enrolled}))} "
             f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
             f"{_persons(len(enrolled))}"
         )
@@ -194,8 +211,7 @@ def _change(options: argparse.Namespace) -> int:
 
 def _calibrate(options: argparse.Namespace) -> int:
     from facekit.gallery import Gallery
-    from facekit.identification import IdentityClassifier
-    from facekit.recognizer import DEFAULT_FPIR
+    from facekit.identification import DEFAULT_FPIR, IdentityClassifier
 
     fpir = DEFAULT_FPIR if options.fpir is None else options.fpir
     with Gallery.open(options.gallery) as gallery:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facekit.errors import InvalidArgumentError, NotFittedError
+from facekit.errors import FacekitError, InvalidArgumentError, NotFittedError
 
 if TYPE_CHECKING:
     from facekit.embedding.weights.registry import WeightsRecord
@@ -28,13 +30,28 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
     from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
 
-    gallery = Gallery.open(path)
-    try:
+    with Gallery.open(path) as gallery:
         weights, _ = weights_of(gallery, options)
         check_not_empty(gallery)
-        return FaceRecognizer(embedder=Embedder(weights), gallery=gallery)
-    except BaseException:
-        gallery.close()
+    return FaceRecognizer.load(path, embedder=Embedder(weights))
+
+
+@contextmanager
+def new_if_missing(path: Path) -> Iterator[None]:
+    """Deletes the gallery that is made in the block, if the block fails before anybody is enrolled.
+
+    Args:
+        path: Where the gallery is or will be. One that is there already is left alone; after an
+            interruption, so is a new one.
+    """
+    from facekit.enrollment import discard
+
+    there = path.exists()
+    try:
+        yield
+    except FacekitError:
+        if not there and path.exists():
+            discard(path)
         raise
 
 

@@ -1,13 +1,12 @@
 """Grouping the unknown faces of an album into people."""
 
-from facekit.clustering.albums import ArchiveClustering, FoundFace, PersonGroup, cluster_photos
+from facekit.clustering.albums import ArchiveClustering, PersonGroup, cluster_photos
 from facekit.clustering.export import write_groups
 from facekit.clustering.groups import Clustering, Group, cluster, linking_threshold
 
 __all__ = [
     "ArchiveClustering",
     "Clustering",
-    "FoundFace",
     "Group",
     "PersonGroup",
     "cluster",

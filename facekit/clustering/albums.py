@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,59 +12,17 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.clustering.groups import Group, cluster, linking_threshold
-from facekit.detection import Detector
-from facekit.embedding import Embedder
+from facekit.detection import Detector, FaceDetector
+from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError
-from facekit.faces import DetectedImage, Face
 from facekit.io.folders import list_images
-from facekit.io.images import ImageSource
-from facekit.quality import FaceQuality, QualityGate
+from facekit.io.images import MAX_PIXELS, ImageSource
+from facekit.pipeline import EmbeddedFace, FacePipeline
+from facekit.quality import QualityGate
 from facekit.utils.progress import track
 
 PhotoArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
 """A folder, with the folders inside it, or photos as :func:`facekit.load_image` reads them."""
-
-# Faces of so many are embedded together; their pictures are not kept.
-_FACES_AT_A_TIME = 64
-
-
-@dataclass(frozen=True)
-class FoundFace:
-    """One face of an archive.
-
-    Args:
-        source: What its photo is called: the path, or its place among the photos given.
-        face: Where it is in the photo.
-        quality: How good its picture is, or ``None`` if no gate looked at it.
-        embedding: float32 ``(d,)``, of unit L2 norm.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import Face, Keypoints
-        >>> from facekit.clustering.albums import FoundFace
-        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
-        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
-        >>> found = FoundFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
-        >>> found.to_dict()["image"], found.to_dict()["problems"]
-        ('party.jpg', [])
-    """
-
-    source: str
-    face: Face
-    quality: FaceQuality | None
-    embedding: npt.NDArray[np.float32] = field(repr=False, compare=False)
-
-    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
-        """Returns the face, its photo and its problems as plain Python values.
-
-        Args:
-            rounded: As in :meth:`facekit.Face.to_dict`.
-
-        Returns:
-            The dictionary of the face, with ``image`` and ``problems`` beside it.
-        """
-        problems = [] if self.quality is None else list(self.quality.problems)
-        return {"image": self.source, **self.face.to_dict(rounded=rounded), "problems": problems}
 
 
 @dataclass(frozen=True)
@@ -79,16 +37,17 @@ class PersonGroup:
     Example:
         >>> import numpy as np
         >>> from facekit import Face, Keypoints
-        >>> from facekit.clustering.albums import FoundFace, PersonGroup
+        >>> from facekit.clustering.albums import PersonGroup
+        >>> from facekit.pipeline import EmbeddedFace
         >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
         >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
-        >>> found = FoundFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
+        >>> found = EmbeddedFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
         >>> group = PersonGroup((found, found), spread=0.0, weights="example@1")
         >>> len(group), group.representative.source, group.embeddings.shape
         (2, 'party.jpg', (2, 2))
     """
 
-    faces: tuple[FoundFace, ...]
+    faces: tuple[EmbeddedFace, ...]
     spread: float
     weights: str
 
@@ -96,14 +55,14 @@ class PersonGroup:
         return len(self.faces)
 
     @property
-    def representative(self) -> FoundFace:
+    def representative(self) -> EmbeddedFace:
         """The most typical face."""
         return self.faces[0]
 
     @property
     def embeddings(self) -> npt.NDArray[np.float32]:
         """The embeddings of the faces, float32 ``(n, d)``."""
-        return np.stack([face.embedding for face in self.faces])
+        return np.stack([face.unit for face in self.faces])
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -117,7 +76,7 @@ class PersonGroup:
             rounded: As in :meth:`facekit.Face.to_dict`.
 
         Returns:
-            The spread, and the faces as :meth:`FoundFace.to_dict` gives them.
+            The spread, and the faces as :meth:`EmbeddedFace.to_dict` gives them.
         """
         return {
             "spread": self.spread,
@@ -148,8 +107,8 @@ class ArchiveClustering:
     """
 
     groups: tuple[PersonGroup, ...]
-    ungrouped: tuple[FoundFace, ...]
-    poor: tuple[FoundFace, ...]
+    ungrouped: tuple[EmbeddedFace, ...]
+    poor: tuple[EmbeddedFace, ...]
     photos: int
     errors: tuple[ImageError, ...]
     threshold: float
@@ -178,12 +137,13 @@ class ArchiveClustering:
 def cluster_photos(
     photos: PhotoArchive,
     *,
-    embedder: Embedder,
-    detector: Detector | None = None,
+    embedder: FaceEmbedder,
+    detector: FaceDetector | None = None,
     aligner: Aligner | None = None,
     quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
     threshold: float | None = None,
     min_faces: int = 2,
+    max_pixels: int = MAX_PIXELS,
     progress: bool = True,
 ) -> ArchiveClustering:
     """Groups the faces in photos into people, without knowing anybody.
@@ -199,6 +159,7 @@ def cluster_photos(
         threshold: The Euclidean distance up to which two faces are linked; by default
             :func:`facekit.clustering.groups.linking_threshold` of the weights.
         min_faces: Smaller groups are left ungrouped; at least 1.
+        max_pixels: The largest photo that is read, in pixels.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
@@ -228,11 +189,19 @@ def cluster_photos(
     if isinstance(photos, str | os.PathLike):
         photos = list_images(photos, recursive=True).checked().images
     total = len(photos) if isinstance(photos, Sequence) else 0
-    stream = (detector or Detector()).detect_stream(photos)
-    read = _Reading(aligner or embedder.aligner(), embedder, quality)
-    faces = list(read.faces(track(stream, "Finding faces", total=total, shown=progress)))
-    good = [face for face in faces if face.quality is None or face.quality.good]
-    embeddings = np.array([face.embedding for face in good], dtype=np.float32)
+    pipeline = FacePipeline(detector or Detector(), embedder, aligner=aligner, quality=quality)
+    images = 0
+    faces: list[EmbeddedFace] = []
+    errors: list[ImageError] = []
+    stream = pipeline.run(photos, max_pixels=max_pixels)
+    for image in track(stream, "Finding faces", total=total, shown=progress):
+        faces += image.faces
+        if image.error is None:
+            images += 1
+        else:
+            errors.append(image.error)
+    good = [face for face in faces if not face.problems]
+    embeddings = np.array([face.unit for face in good], dtype=np.float32)
     embeddings = embeddings.reshape(len(good), embedder.embedding_size)
     found = cluster(embeddings, threshold=threshold, min_faces=min_faces)
 
@@ -243,46 +212,9 @@ def cluster_photos(
     return ArchiveClustering(
         groups=tuple(people(group) for group in found.groups),
         ungrouped=tuple(good[place] for place in found.ungrouped),
-        poor=tuple(face for face in faces if face.quality is not None and not face.quality.good),
-        photos=read.photos,
-        errors=tuple(read.errors),
+        poor=tuple(face for face in faces if face.problems),
+        photos=images,
+        errors=tuple(errors),
         threshold=found.threshold,
         weights=embedder.record.identity,
     )
-
-
-class _Reading:
-    """Turns detected images into faces, and counts what was read and what was not."""
-
-    def __init__(self, aligner: Aligner, embedder: Embedder, quality: QualityGate | None) -> None:
-        self.aligner, self.embedder, self.quality = aligner, embedder, quality
-        self.photos = 0
-        self.errors: list[ImageError] = []
-
-    def faces(self, images: Iterable[DetectedImage]) -> Iterator[FoundFace]:
-        waiting: list[tuple[str, Face, FaceQuality | None]] = []
-        aligned: list[npt.NDArray[np.uint8]] = []
-        for image in images:
-            if image.error is not None or image.image is None:
-                self.errors += [image.error] if image.error is not None else []
-                continue
-            self.photos += 1
-            aligned += list(self.aligner.align(image.image, image.faces))
-            for face in image.faces:
-                gate = self.quality
-                quality = None if gate is None else gate.assess(image.image, face)
-                waiting.append((image.source, face, quality))
-            if len(waiting) >= _FACES_AT_A_TIME:
-                yield from self._embedded(waiting, aligned)
-                waiting, aligned = [], []
-        if waiting:
-            yield from self._embedded(waiting, aligned)
-
-    def _embedded(
-        self,
-        waiting: list[tuple[str, Face, FaceQuality | None]],
-        aligned: list[npt.NDArray[np.uint8]],
-    ) -> Iterator[FoundFace]:
-        embeddings = self.embedder.embed(np.stack(aligned))
-        for (source, face, quality), embedding in zip(waiting, embeddings, strict=True):
-            yield FoundFace(source, face, quality, embedding)

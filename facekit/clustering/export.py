@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facekit.clustering.albums import ArchiveClustering, FoundFace
+from facekit.clustering.albums import ArchiveClustering
 from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
 from facekit.io.images import RGBImage, load_image
+from facekit.pipeline import EmbeddedFace
 from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, save_image
 from facekit.visualization.files import file_name
@@ -178,7 +179,7 @@ def _by_photo(found: ArchiveClustering) -> dict[str, list[tuple[int, int]]]:
     return places
 
 
-def _cut(pixels: RGBImage, found: FoundFace) -> RGBImage:
+def _cut(pixels: RGBImage, found: EmbeddedFace) -> RGBImage:
     height, width = pixels.shape[:2]
     center_x, center_y = found.face.center
     half = _GROWTH * max(found.face.box[2:]) / 2

@@ -1,5 +1,6 @@
 """Finding faces: where they are, and their five keypoints."""
 
 from facekit.detection.detector import Detector
+from facekit.detection.protocol import FaceDetector
 
-__all__ = ["Detector"]
+__all__ = ["Detector", "FaceDetector"]

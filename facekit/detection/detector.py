@@ -11,12 +11,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from facekit.detection.settings import Settings
-from facekit.errors import BatchError, ImageError, InvalidArgumentError
+from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import DetectedImage, Face
-from facekit.io.images import ImageSource, check_several, describe_source, load_image
+from facekit.io.images import (
+    MAX_PIXELS,
+    ImageSource,
+    check_several,
+    describe_source,
+    load_image,
+)
+from facekit.io.sources import (
+    ImageItem,
+    StreamSource,
+    all_or_batch_error,
+    image_items,
+    in_order,
+)
 
 if TYPE_CHECKING:
-    from facekit.detection.stream import ImageJob, StreamSource
     from facekit.detection.view import Region, View
 
 Answer = TypeVar("Answer")
@@ -137,21 +149,29 @@ class Detector:
         (faces,) = self._search([self._view(image, _checked_region(region))])
         return faces
 
-    def detect_batch(
-        self, images: Iterable[ImageSource], *, region: Region | None = None
-    ) -> list[list[Face]]:
-        """Finds the faces of several pictures.
+    @property
+    def concurrency(self) -> int:
+        """How many threads may search images at once, each an image of its own: one a core."""
+        from facekit.utils.openvino import available_cores
 
-        The pictures are read in the background while others are searched, and several small ones
-        are searched together, which is faster than one by one. Of pictures in files, few are in
-        memory at a time.
+        return self.threads or available_cores()
+
+    def detect_batch(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        region: Region | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> list[list[Face]]:
+        """Finds the faces of several images, one image on each core.
 
         Args:
-            images: Pictures of any sizes.
+            images: Images of any sizes. Few are in memory at a time.
             region: As for :meth:`detect`, the same for all.
+            max_pixels: The largest image that is read, in pixels.
 
         Returns:
-            For each picture, in order, what :meth:`detect` returns for it.
+            For each image, in order, what :meth:`detect` returns for it.
 
         Raises:
             BatchError: If some of the images cannot be read; it is raised after the others have
@@ -159,26 +179,32 @@ class Detector:
             InvalidArgumentError: If one image is given instead of several.
         """
         check_several(images, instead="detect")
-        return _collected(self.detect_stream(images, region=region), list)
+        region = _checked_region(region)
+        return self._batch(images, lambda view: self._search([view])[0], region, max_pixels)
 
     def detect_stream(
-        self, source: StreamSource, *, region: Region | None = None, every: int = 1
+        self,
+        source: StreamSource,
+        *,
+        region: Region | None = None,
+        every: int = 1,
+        max_pixels: int = MAX_PIXELS,
     ) -> Iterator[DetectedImage]:
-        """Goes through many pictures, or a video, and yields the faces of each.
+        """Goes through many images, or a video, and yields the faces of each.
 
-        Pictures are read ahead in the background, results come in order, and the memory does not
-        grow with their number. One that cannot be read is reported in its place, and the rest goes
-        on.
+        Images are read and searched ahead in the background, results come in order, and the memory
+        does not grow with their number. An image that cannot be read is reported in its place.
 
         Args:
-            source: A folder of pictures (by name, not those in folders inside it), a video file,
-                the number of a camera, or pictures as for :meth:`detect_batch`, such as a
+            source: A folder of images (by name, not those in folders inside it), a video file,
+                the number of a camera, or images as for :meth:`detect_batch`, such as a
                 generator.
             region: As for :meth:`detect`, the same for all.
-            every: Of how many pictures or frames one is searched; the others are passed over.
+            every: Search one of this many images or frames, and pass over the others.
+            max_pixels: The largest image that is read, in pixels.
 
         Yields:
-            For each picture its name, place, pixels and faces, or the error in ``error``.
+            For each image its name, place, pixels and faces, or the error in ``error``.
 
         Raises:
             ImageError: If the folder, the video or the camera cannot be opened.
@@ -193,12 +219,25 @@ class Detector:
             image 0 []
             no_such_photo.jpg no_such_photo.jpg: no such file; relative paths start at the working directory
         """  # noqa: E501
-        from facekit.detection.stream import image_jobs
+        from facekit.detection.view import View
 
         region, every = _checked_region(region), _checked_count("every", every) or 1
-        # A camera's frames are searched as they come, not when there are enough of them.
-        live = isinstance(source, int)
-        return self._stream(image_jobs(source, every), region, live=live, search=self._search)
+
+        def search(item: ImageItem) -> DetectedImage:
+            try:
+                view = View.of(item.load(max_pixels), region, self.max_image_side, item.name)
+            except ImageError as error:
+                return DetectedImage(item.name, item.index, [], None, error)
+            return DetectedImage(item.name, item.index, self._search([view])[0], view.picture)
+
+        return in_order(
+            image_items(source, every),
+            search,
+            # A camera's frames are searched as they come, not read ahead.
+            threads=0 if isinstance(source, int) else self.concurrency,
+            held_by_item=lambda item: item.held,
+            held_by_result=lambda result: 0 if result.image is None else result.image.nbytes,
+        )
 
     def detect_faces(
         self,
@@ -266,12 +305,8 @@ class Detector:
             return [_dictionary(face, box_format) for face in faces]
 
         if not isinstance(image, list):
-            (faces,) = search([self._view(image, None)])
-            return dictionaries(faces)
-        from facekit.detection.stream import image_jobs
-
-        stream = self._stream(image_jobs(image, every=1), None, live=False, search=search)
-        return _collected(stream, dictionaries)
+            return dictionaries(search([self._view(image, None)])[0])
+        return self._batch(image, lambda view: dictionaries(search([view])[0]), None, MAX_PIXELS)
 
     def _view(self, image: ImageSource, region: Region | None) -> View:
         from facekit.detection.view import View
@@ -279,30 +314,31 @@ class Detector:
         name = describe_source(image, fallback="the image")
         return View.of(load_image(image), region, self.max_image_side, name)
 
-    def _stream(
+    def _batch(
         self,
-        jobs: Iterator[ImageJob],
+        images: Iterable[ImageSource],
+        search: Callable[[View], list[Answer]],
         region: Region | None,
-        *,
-        live: bool,
-        search: Callable[[list[View]], list[list[Face]]],
-    ) -> Iterator[DetectedImage]:
-        from facekit.detection.cascade import shared_cascade
-        from facekit.detection.stream import read_ahead
+        max_pixels: int,
+    ) -> list[list[Answer]]:
         from facekit.detection.view import View
 
-        def prepare(job: ImageJob) -> View:
-            return View.of(job.load(), region, self.max_image_side, job.source)
+        def answer(item: ImageItem) -> list[Answer] | ImageError:
+            try:
+                view = View.of(item.load(max_pixels), region, self.max_image_side, item.name)
+            except ImageError as error:
+                return error
+            return search(view)
 
-        submit = shared_cascade(self.threads)._workers.submit
-        for group in read_ahead(jobs, prepare, submit, live=live):
-            found = iter(search([loaded.view for loaded in group if loaded.view]))
-            for loaded in group:
-                faces = next(found) if loaded.view else []
-                picture = loaded.view.picture if loaded.view else None
-                yield DetectedImage(
-                    loaded.job.source, loaded.job.index, faces, picture, loaded.error
-                )
+        answers = list(
+            in_order(
+                image_items(images),
+                answer,
+                threads=self.concurrency,
+                held_by_item=lambda item: item.held,
+            )
+        )
+        return all_or_batch_error(answers)
 
     def _search(
         self,
@@ -323,22 +359,6 @@ class Detector:
             largest = sorted(faces, key=lambda face: -face.area)[: self.max_faces]
             results.append(sorted(largest, key=lambda face: (-face.confidence, face.box)))
         return results
-
-
-def _collected(
-    stream: Iterable[DetectedImage], convert: Callable[[list[Face]], list[Answer]]
-) -> list[list[Answer]]:
-    """Returns what was found in each image of a stream, once all have been searched."""
-    answers: list[list[Answer] | None] = []
-    errors: dict[int, ImageError] = {}
-    # The results hold the pictures, too, and are not kept.
-    for result in stream:
-        if result.error is not None:
-            errors[result.index] = result.error
-        answers.append(None if result.error else convert(result.faces))
-    if errors:
-        raise BatchError(answers, errors)
-    return [answer for answer in answers if answer is not None]
 
 
 def _dictionary(face: Face, box_format: BoxFormat) -> dict[str, Any]:

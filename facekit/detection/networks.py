@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.detection.weights import read_weights
-from facekit.utils.openvino import compile_graph, ops, ov
+from facekit.utils.openvino import Graph, ops, ov
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 Node: TypeAlias = Any
@@ -37,13 +37,18 @@ class Network:
     """
 
     def __init__(self, model: Any, threads: int) -> None:
-        self._compiled = compile_graph(model, threads=threads, streams=threads)
-        self._requests = threading.local()
+        self._graph = Graph(lambda: model, threads=threads, streams=threads)
+        self._filled = threading.local()
 
     def inputs(self) -> list[FloatArray]:
         """Returns the arrays that :meth:`run` reads: those of the calling thread, to be filled."""
-        request = self._request()
-        return [request.get_input_tensor(i).data for i in range(len(self._compiled.inputs))]
+        tensors = [tensor.data for tensor in self._graph.request().input_tensors]
+        if not hasattr(self._filled, "done"):
+            # What nobody fills would be whatever the memory held, and not always finite.
+            for array in tensors:
+                array.fill(0)
+            self._filled.done = True
+        return tensors
 
     def run(self) -> list[FloatArray]:
         """Runs the network on what :meth:`inputs` holds.
@@ -51,17 +56,7 @@ class Network:
         Returns:
             Its outputs. They are overwritten by the same thread's next run.
         """
-        request = self._request()
-        request.infer()
-        return [request.get_output_tensor(i).data for i in range(len(self._compiled.outputs))]
-
-    def _request(self) -> Any:
-        if not hasattr(self._requests, "request"):
-            request = self._requests.request = self._compiled.create_infer_request()
-            # What nobody fills would be whatever the memory held, and not always finite.
-            for i in range(len(self._compiled.inputs)):
-                request.get_input_tensor(i).data.fill(0)
-        return self._requests.request
+        return self._graph.infer()
 
 
 def proposal_network(height: int, width: int) -> Any:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +11,7 @@ import numpy.typing as npt
 from facekit.embedding.networks.folding import LayerWeights, assign
 from facekit.embedding.networks.network import Architecture, build_network
 from facekit.utils.extras import import_extra
+from facekit.utils.openvino import Graph, available_cores
 
 Engine: TypeAlias = Literal["openvino", "keras"]
 """What runs an embedder's network."""
@@ -35,55 +33,21 @@ class OpenVinoNetwork:
         self, architecture: Architecture, weights: LayerWeights, threads: int | None
     ) -> None:
         self._arguments = (architecture, weights, threads)
-        self.after_fork()
-        self._compile()
-        _ALIVE.add(self)
+        self._graph = Graph(self._build, threads=threads or available_cores(), streams=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._arguments
 
     def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs the network on uint8 ``(n, S, S, 3)``."""
-        with self._lock:
-            if self.compiled is None:
-                self._compile()
-        if not hasattr(self._requests, "request"):
-            self._requests.request = self.compiled.create_infer_request()
-        request = self._requests.request
-        # Without sharing, a request cannot take a larger batch than its first one.
-        request.infer({0: np.ascontiguousarray(pictures)}, share_inputs=True)
-        return np.array(request.get_output_tensor(0).data)
+        (embeddings,) = self._graph.infer(np.ascontiguousarray(pictures))
+        return np.array(embeddings)
 
-    def after_fork(self) -> None:
-        """Forgets what was compiled: the threads that ran it stayed in the parent process."""
-        self.compiled: Any = None
-        self._requests = threading.local()
-        self._lock = threading.Lock()
-
-    def _compile(self) -> None:
+    def _build(self) -> Any:
         from facekit.embedding.networks.openvino_graph import openvino_network
-        from facekit.utils.openvino import available_cores, compile_graph
 
-        architecture, weights, threads = self._arguments
-        self.compiled = compile_graph(
-            openvino_network(architecture, weights), threads=threads or available_cores(), streams=1
-        )
-
-
-_ALIVE: weakref.WeakSet[OpenVinoNetwork] = weakref.WeakSet()
-# What was compiled before a fork must not be destroyed in the child, where the threads are not that
-# its destructor waits for.
-_OF_THE_PARENT: list[Any] = []
-
-
-def _renew_networks() -> None:
-    for network in _ALIVE:
-        _OF_THE_PARENT.append(network.compiled)
-        network.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_networks)
+        architecture, weights, _ = self._arguments
+        return openvino_network(architecture, weights)
 
 
 class KerasNetwork:

@@ -1,5 +1,7 @@
 """Who an embedding belongs to: the classifier, open set and calibrated."""
 
-from facekit.identification.classifier import IdentityClassifier
+from __future__ import annotations
 
-__all__ = ["IdentityClassifier"]
+from facekit.utils.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

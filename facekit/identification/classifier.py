@@ -1,10 +1,10 @@
-"""The classifier: which of the enrolled people an embedding belongs to, or none of them."""
+"""The classifier: identification as scikit-learn has it."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,110 +18,13 @@ from sklearn.utils.validation import (
 )
 
 from facekit.embedding.weights.distances import DistanceTable
-from facekit.errors import InvalidArgumentError
+from facekit.errors import CalibrationWarning, InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray, IntArray
-from facekit.identification.calibration import Calibration, calibrate
-from facekit.identification.strategies import (
-    Machine,
-    Resemblance,
-    Strategy,
-    measure_of,
-    resemblance,
-    train,
-)
-from facekit.utils.validation import UNIT_NORM_TOLERANCE, choice, number, whole
-
-Threshold: TypeAlias = float | Literal["auto"] | None
-"""The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
-
-SHORTLIST = 32
-"""Of more people than this, only the eight nearest are looked at closely for each face."""
-
-_NEAREST_PEOPLE = 8
-# They are looked for among the people of this many nearest photos.
-_NEAREST_PHOTOS = 128
-
-
-class Identification(NamedTuple):
-    """What a classifier says of n embeddings, before the threshold is applied.
-
-    Attributes:
-        candidate: The person chosen for each, an array of n of the classes.
-        distance: Euclidean distance to that person, float64 ``(n,)``: to the nearest enrolled
-            embedding, or for the strategy ``"centroid"`` to the mean of all.
-        probability: The probability that it is that person, float64 ``(n,)``; see
-            :meth:`facekit.IdentityClassifier.predict_proba`.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
-        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
-        >>> found = classifier.identify([[0.8, 0.6]])
-        >>> found.candidate.tolist(), found.distance.round(3).tolist()
-        (['Ada'], [0.632])
-    """
-
-    candidate: npt.NDArray[Any]
-    distance: FloatArray
-    probability: FloatArray
-
-
-@dataclass(frozen=True)
-class Neighbor:
-    """An enrolled embedding near to a face.
-
-    Args:
-        person: Who it shows.
-        distance: Euclidean distance between the unit embeddings.
-        row: Its row among those given to ``fit``, from 0.
-        source: What its photo is called, if that is known.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
-        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
-        >>> nearest = classifier.explain([[0.6, 0.8]])[0].nearest
-        >>> [(str(neighbor.person), neighbor.row) for neighbor in nearest]
-        [('Grace', 1), ('Ada', 0)]
-    """
-
-    person: Any
-    distance: float
-    row: int
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why a face got its name, or none.
-
-    Args:
-        name: The answer, ``None`` for a stranger.
-        candidate: The enrolled person that the face resembles most.
-        distance: The distance to the candidate, which decides.
-        threshold: The largest distance at which a name is given, or ``None`` without one.
-        probability: The probability that it is the candidate.
-        nearest: The nearest enrolled embeddings of anybody, the nearest first.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=0.5)
-        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
-        >>> why = classifier.explain([[0.8, 0.6]])[0]
-        >>> why.name, str(why.candidate), round(why.distance, 3), why.threshold
-        (None, 'Ada', 0.632, 0.5)
-    """
-
-    name: Any
-    candidate: Any
-    distance: float
-    threshold: float | None
-    probability: float
-    nearest: tuple[Neighbor, ...]
+from facekit.identification.answers import Explanation, Identification
+from facekit.identification.open_set import OpenSet, OpenSetParameters, Threshold
+from facekit.identification.strategies import Strategy
+from facekit.utils.validation import UNIT_NORM_TOLERANCE, whole
 
 
 class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -210,6 +113,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 embedding is not of unit norm while there is a threshold, or the threshold cannot be
                 calibrated.
             ValueError: If X or y cannot be used, as scikit-learn's estimators say it.
+
+        Warns:
+            CalibrationWarning: If the people resemble each other so much that strangers like them
+                will get a name more often than ``fpir`` says.
         """
         return self._fit(X, y, None)
 
@@ -234,25 +141,28 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _fit(
         self, X: npt.ArrayLike, y: npt.ArrayLike, learned: Mapping[str, npt.NDArray[Any]] | None
     ) -> IdentityClassifier:
-        self._check_parameters()
+        OpenSetParameters.of(self).check()
         _check_names(y)
         embeddings, names = validate_data(self, X, y, dtype=[np.float64, np.float32])
         if names.dtype.kind not in "OUS":  # of names it would say that they may be measurements
             check_classification_targets(names)
         self._check_unit_norm(embeddings)
         classes, labels = np.unique(names, return_inverse=True)
-        return self._adopt(Enrolled(embeddings, labels, classes), learned=learned)
+        self.fit_enrolled(Enrolled(embeddings, labels, classes), learned=learned)
+        if self.calibration_ is not None and self.calibration_.doubt:
+            warnings.warn(self.calibration_.doubt, CalibrationWarning, stacklevel=3)
+        return self
 
     def learned(self) -> dict[str, npt.NDArray[Any]]:
         """Returns what :meth:`fit` learned beside the embeddings and names, for :meth:`restore`."""
-        check_is_fitted(self)
-        return {"coef": self.coef_, "intercept": self.intercept_} if hasattr(self, "coef_") else {}
+        return self._people.learned()
 
     def fit_enrolled(
         self,
         enrolled: Enrolled,
         *,
         shift: tuple[float, int] | None = None,
+        cohort: npt.ArrayLike | None = None,
         learned: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> IdentityClassifier:
         """Does what :meth:`fit` does, with what a gallery holds and without copying it.
@@ -261,6 +171,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             enrolled: :meth:`facekit.Gallery.enrolled`.
             shift: ``shift`` and ``probes`` of a calibration to keep instead of comparing all
                 enrolled photos with each other again.
+            cohort: Embeddings of people who are not enrolled, ``(n, d)``, such as will be met: the
+                threshold is the one at which that share of them gets a name.
             learned: As for :meth:`restore`.
 
         Returns:
@@ -269,21 +181,31 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             InvalidArgumentError: As :meth:`fit`.
         """
-        self._check_parameters()
+        people = OpenSet(
+            enrolled, OpenSetParameters.of(self), shift=shift, cohort=cohort, learned=learned
+        )
         self.n_features_in_ = enrolled.embeddings.shape[1]
-        return self._adopt(enrolled, shift, learned)
+        self._people_ = people
+        self.classes_ = people.classes
+        self.calibration_ = people.calibration
+        self.threshold_ = people.threshold
+        for name in ("coef_", "intercept_"):
+            self.__dict__.pop(name, None)
+        if people.machine is not None:
+            self.coef_, self.intercept_ = people.machine
+        return self
 
     @property
     def embeddings_(self) -> npt.NDArray[Any]:
         """The enrolled embeddings, sorted by person, ``(n, d)``."""
-        order, starts = self._enrolled_.by_person
-        embeddings: npt.NDArray[Any] = self._enrolled_.embeddings[order[starts[0] :]]
+        order, starts = self._people.enrolled.by_person
+        embeddings: npt.NDArray[Any] = self._people.enrolled.embeddings[order[starts[0] :]]
         return embeddings
 
     @property
     def labels_(self) -> IntArray:
         """The index in ``classes_`` of each of :attr:`embeddings_`, ``(n,)``."""
-        return np.sort(self._enrolled_.labels[self._enrolled_.rows])
+        return np.sort(self._people.enrolled.labels[self._people.enrolled.rows])
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Names the person of each embedding.
@@ -311,11 +233,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns:
             ``(n,)``: the names, as :meth:`predict` returns them.
         """
-        if self.threshold_ is None:
-            return found.candidate
-        names = found.candidate.astype(object)
-        names[found.distance > self.threshold_] = None
-        return names
+        return self._people.named(found)
 
     def identify(self, X: npt.ArrayLike) -> Identification:
         """Says whom each embedding resembles most, how near it is and how probable that is.
@@ -331,16 +249,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
                 estimators say it.
         """
-        X = self._validated(X)
-        chosen = np.zeros(len(X), dtype=np.int64)
-        distance, probability = np.zeros(len(X)), np.zeros(len(X))
-        for rows, people, found in self._resemblances(X):
-            best = found.scores.argmax(axis=1)
-            each = np.arange(len(best))
-            chosen[rows] = people[best]
-            distance[rows] = found.distances[each, best]
-            probability[rows] = self._probabilities(found)[each, best]
-        return Identification(self.classes_[chosen], distance, probability)
+        return self._people.identify(self._validated(X))
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Returns the probability that an embedding belongs to each of the people.
@@ -366,11 +275,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
                 estimators say it.
         """
-        X = self._validated(X)
-        probabilities = np.zeros((len(X), len(self.classes_)))
-        for rows, people, found in self._resemblances(X):
-            probabilities[np.ix_(rows, people)] = self._probabilities(found)
-        return probabilities
+        return self._people.probabilities(self._validated(X))
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
         """Returns the strategy's scores; the largest decides.
@@ -389,11 +294,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
                 estimators say it.
         """
-        X = self._validated(X)
-        scores = np.zeros((len(X), len(self.classes_)))
-        for rows, people, found in self._resemblances(X):
-            scores[rows] = found.scores.min(axis=1, keepdims=True) - 1.0
-            scores[np.ix_(rows, people)] = found.scores
+        scores = self._people.scores(self._validated(X))
         if len(self.classes_) == 2:
             halved: FloatArray = (scores[:, 1] - scores[:, 0]) / 2
             return halved
@@ -415,26 +316,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: As for :meth:`predict`.
         """
         count = whole(count, "count", least=1)
-        X = self._validated(X)
-        found = self.identify(X)
-        nearest = self._enrolled_.search(X, count)
-        return [
-            Explanation(
-                name,
-                candidate,
-                float(distance),
-                self.threshold_,
-                float(probability),
-                tuple(
-                    Neighbor(self.classes_[self._enrolled_.labels[row]], float(far), int(row))
-                    for row, far in zip(rows, distances, strict=True)
-                    if row >= 0
-                ),
-            )
-            for name, candidate, distance, probability, rows, distances in zip(
-                self.named(found), *found, *nearest, strict=True
-            )
-        ]
+        return self._people.explain(self._validated(X), count)
 
     def score(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
@@ -460,94 +342,11 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         return float(np.average(right, weights=weights))
 
-    def _adopt(
-        self,
-        enrolled: Enrolled,
-        shift: tuple[float, int] | None = None,
-        learned: Mapping[str, npt.NDArray[Any]] | None = None,
-    ) -> IdentityClassifier:
-        calibration: Calibration | None = None
-        if self.threshold is not None:
-            calibration = calibrate(
-                enrolled,
-                measure=measure_of(self.strategy),
-                fpir=self.fpir,
-                threshold=None if isinstance(self.threshold, str) else float(self.threshold),
-                table=self.distances,
-                prior=self.prior,
-                shift=shift,
-            )
-        self.classes_ = enrolled.classes
-        self.calibration_ = calibration
-        self.threshold_ = None if calibration is None else calibration.threshold
-        self._enrolled_ = enrolled
-        for name in ("coef_", "intercept_"):
-            self.__dict__.pop(name, None)
-        if self.strategy == "svm" and 2 <= len(self.classes_) <= SHORTLIST:
-            machine = (
-                self._trained(self._everybody()) if learned is None else self._restored(learned)
-            )
-            self.coef_, self.intercept_ = machine
-        return self
-
-    def _restored(self, learned: Mapping[str, npt.NDArray[Any]]) -> Machine:
-        machines = 1 if len(self.classes_) == 2 else len(self.classes_)
-        shapes = {"coef": (machines, self.n_features_in_), "intercept": (machines,)}
-        if {name: array.shape for name, array in learned.items()} != shapes:
-            raise InvalidArgumentError(f"learned must hold arrays of the shapes {shapes}")
-        return Machine(learned["coef"], learned["intercept"])
-
-    def _everybody(self) -> IntArray:
-        return np.arange(len(self.classes_))
-
-    def _resemblances(self, X: FloatArray) -> list[tuple[IntArray, IntArray, Resemblance]]:
-        # Rows of X, the people that they were compared with, and how they resemble them.
-        if len(X) == 0:
-            return []
-        if len(self.classes_) <= SHORTLIST:
-            groups = [(np.arange(len(X)), self._everybody())]
-        else:
-            found = self._enrolled_.search(X, min(_NEAREST_PHOTOS, len(self._enrolled_)))
-            groups = []
-            for row, photos in enumerate(found.rows):
-                labels = self._enrolled_.labels[photos[photos >= 0]]
-                _, first = np.unique(labels, return_index=True)
-                nearest = labels[np.sort(first)[:_NEAREST_PEOPLE]]
-                groups.append((np.array([row]), np.sort(nearest).astype(np.int64)))
-        answers = []
-        for rows, people in groups:
-            photos, starts = self._photos_of(people)
-            machine = self._machine(people)
-            embeddings = self._enrolled_.embeddings[photos]
-            alike = resemblance(
-                self.strategy, X[rows], embeddings, starts, machine, self._enrolled_.least_norm
-            )
-            answers.append((rows, people, alike))
-        return answers
-
-    def _photos_of(self, people: IntArray) -> tuple[IntArray, IntArray]:
-        photos = [self._enrolled_.photos_of(int(person)) for person in people]
-        starts = np.cumsum([0, *(len(rows) for rows in photos[:-1])])
-        return np.concatenate(photos), starts
-
-    def _machine(self, people: IntArray) -> Machine | None:
-        if self.strategy != "svm" or len(people) < 2:
-            return None
-        if hasattr(self, "coef_"):
-            return Machine(self.coef_, self.intercept_)
-        return self._trained(people)  # of more people every face has a shortlist of its own
-
-    def _trained(self, people: IntArray) -> Machine:
-        photos, _ = self._photos_of(people)
-        return train(self._enrolled_.embeddings[photos], self._enrolled_.labels[photos], self.C)
-
-    def _probabilities(self, found: Resemblance) -> FloatArray:
-        if self.calibration_ is None or self.distances is None:
-            return found.shares
-        best = found.scores.argmax(axis=1)
-        known = self.calibration_.known(found.distances[np.arange(len(best)), best])
-        probabilities: FloatArray = found.shares * known[:, None]
-        return probabilities
+    @property
+    def _people(self) -> OpenSet:
+        check_is_fitted(self)
+        people: OpenSet = self._people_
+        return people
 
     def _validated(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
@@ -567,20 +366,6 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"X must hold embeddings of unit L2 norm, because threshold is a distance between "
                 f"such; row {worst} has norm {norms[worst]:.4g}. Use sklearn.preprocessing."
                 "normalize, or threshold=None"
-            )
-
-    def _check_parameters(self) -> None:
-        choice(self.strategy, "strategy", get_args(Strategy))
-        for name in ("fpir", "prior"):
-            number(getattr(self, name), name, above=0, below=1)
-        if self.threshold is not None and not (
-            isinstance(self.threshold, str) and self.threshold == "auto"
-        ):
-            number(self.threshold, "threshold", 0, 2)
-        if self.distances is not None and not isinstance(self.distances, DistanceTable):
-            raise InvalidArgumentError(
-                f"distances must be a DistanceTable such as embedder.record.distances, got "
-                f"{type(self.distances).__name__}"
             )
 
 

@@ -34,7 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def model(tmp_path: Path, known: Path, weights: str, capsys: pytest.CaptureFixture[str]) -> Path:
     path = tmp_path / "people.facekit"
-    assert main(["fit", str(known), "--model", str(path), "--weights", weights]) == DONE
+    assert main(["fit", str(known), str(path), "--weights", weights]) == DONE
     capsys.readouterr()
     return path
 
@@ -70,7 +70,7 @@ def test_fit_takes_a_rate_of_strangers_or_a_distance(
     tmp_path: Path, known: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(tmp_path / "people.facekit")
-    fit = ["fit", str(known), "--model", path, "--weights", "facekit-small"]
+    fit = ["fit", str(known), path, "--weights", "facekit-small"]
     assert main([*fit, "--fpir", "0.02", "--strategy", "nearest"]) == DONE
     classifier = FaceRecognizer.load(path).classifier
     assert (classifier.strategy, classifier.fpir) == ("nearest", 0.02)
@@ -142,7 +142,7 @@ def test_fit_then_recognize(
 ) -> None:
     model = tmp_path / "people.facekit"
     (known / "Grace" / "broken.jpg").write_bytes(b"")
-    assert main(["fit", str(known), "--model", str(model), "--weights", weights]) == DONE
+    assert main(["fit", str(known), str(model), "--weights", weights]) == DONE
     printed = capsys.readouterr().out
     assert "2 photos of 2 people enrolled" in printed
     assert "broken.jpg" in printed
@@ -159,7 +159,7 @@ def test_fit_json_reports_everybody(
 ) -> None:
     (known / "Grace" / "broken.jpg").write_bytes(b"")
     model = tmp_path / "people.facekit"
-    assert main(["fit", str(known), "--model", str(model), "--weights", weights, "--json"]) == DONE
+    assert main(["fit", str(known), str(model), "--weights", weights, "--json"]) == DONE
     report = json.loads(capsys.readouterr().out)
     assert report["people"] == {"Eileen": 1, "Grace": 1}
     assert [Path(entry["image"]).name for entry in report["left_out"]] == ["broken.jpg"]
@@ -186,9 +186,9 @@ def test_verify_says_yes_and_no_by_exit_code(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["recognize", "missing.facekit", "x.jpg"], "missing.facekit: no such file"),
-        (["fit", "missing", "--model", "m.facekit", "--weights", "{weights}"], "no such folder"),
-        (["fit", ".", "--model", "no/folder/m", "--weights", "{weights}"], "does not exist"),
+        (["recognize", "missing.facekit", "x.jpg"], "missing.facekit: no such gallery"),
+        (["fit", "missing", "m.facekit", "--weights", "{weights}"], "no such folder"),
+        (["fit", ".", "no/folder/m", "--weights", "{weights}"], "does not exist"),
         (["verify", "a.jpg", "b.jpg", "--weights", "{weights}"], "a.jpg: no such file"),
         (["verify", "a.jpg", "b.jpg", "--weights", "nobody"], "no weights are named 'nobody'"),
         (["detect", "x.jpg", "--min-face-size", "1"], "--min-face-size"),
@@ -222,10 +222,10 @@ def test_an_empty_folder_of_photos_is_said(
 def test_interruption_is_quiet(
     hopper: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("facekit.detection.Detector.detect", interrupt)
+    monkeypatch.setattr("facekit.detection.Detector.detect_stream", interrupt)
     assert main(["detect", str(hopper)]) == INTERRUPTED
     assert capsys.readouterr().err == "facekit: interrupted\n"
 

@@ -127,7 +127,7 @@ def test_a_gallery_and_a_model_recognize_alike(
     gallery: Path, tmp_path: Path, known: Path, hopper: Path, weights: str, capsys: Output
 ) -> None:
     model = str(tmp_path / "people.facekit")
-    assert main(["fit", str(known), "--model", model, "--weights", weights]) == DONE
+    assert main(["fit", str(known), model, "--weights", weights]) == DONE
     answers = []
     for people in (str(gallery), model):
         for extra in ([], ["--json"]):
@@ -148,12 +148,14 @@ def test_people_are_listed(gallery: Path, capsys: Output) -> None:
 
 
 def test_check_finds_one_person_under_two_names_and_a_wrong_photo(
-    gallery: Path, hopper: Path, astronaut: Path, weights: str, capsys: Output
+    gallery: Path, tmp_path: Path, hopper: Path, astronaut: Path, weights: str, capsys: Output
 ) -> None:
     check = ["people", str(gallery), "--check", "--weights", weights]
+    copy = tmp_path / "copy.jpg"  # another file: the same one is not enrolled twice
+    copy.write_bytes(astronaut.read_bytes() + b"0")
     assert main(check) == DONE
     assert "No name and no photo looks wrong." in capsys.readouterr().out
-    for name, photos in (("Amazing Grace", [hopper]), ("Eileen", [astronaut, hopper])):
+    for name, photos in (("Amazing Grace", [hopper]), ("Eileen", [copy, hopper])):
         arguments = ["enroll", str(gallery), name, *map(str, photos), "--weights", weights]
         assert main(arguments) == DONE
     capsys.readouterr()

@@ -90,7 +90,7 @@ def test_without_a_gate_poor_faces_are_grouped_as_well(
 def test_faces_beyond_one_batch_are_all_there(
     hopper: Path, embedder: Embedder, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facekit.clustering.albums._FACES_AT_A_TIME", 2)
+    monkeypatch.setattr("facekit.pipeline._FACES_TOGETHER", 2)
     photos = (path for path in [hopper] * 5)
     found = cluster_photos(photos, embedder=embedder, detector=detector, progress=False)
     assert list(map(len, found.groups)) == [5]
@@ -179,12 +179,12 @@ def test_the_command_prints_and_writes_the_groups(
     printed = capsys.readouterr().out
     assert "6 photos: 2 groups of 5 faces, 0 not grouped, 1 of poor quality" in printed
     assert "group-001: 3 faces, such as" in printed
-    assert f"facekit fit {output / 'people'} --model FILE" in printed
+    assert f"facekit fit {output / 'people'} GALLERY" in printed
     assert main(command) == FAILED
     assert "holds groups already" in capsys.readouterr().err
-    assert main(["fit", str(output / "people"), "--model", str(tmp_path / "model"),
+    assert main(["fit", str(output / "people"), str(tmp_path / "model"),
                  "--weights", weights]) == DONE  # fmt: skip
-    assert "5 photos of 2 people enrolled" in capsys.readouterr().out
+    assert "2 photos of 2 people enrolled\n3 photos already enrolled" in capsys.readouterr().out
 
 
 def test_the_command_prints_json_and_reports_what_it_could_not_read(

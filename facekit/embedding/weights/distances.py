@@ -23,6 +23,8 @@ _SLOPE_OVER = 30.0
 _PHOTOS = (1, 2, 4, 8, 16)
 # More people to compare with all faces make it slower and hardly more exact.
 _MOST_PEOPLE = 500
+# A stranger is any person. Those of whom there are many faces must not stand for all.
+_IMPOSTOR_FACES = 2
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -146,9 +148,9 @@ class DistanceTable:
     ) -> DistanceTable:
         """Measures the table of a set of weights on labeled faces.
 
-        Each of up to 500 people with m photos or more is enrolled with the first m; all faces of
-        other people are strangers, the remaining ones of the person are the same. People with more
-        than m photos come first.
+        Each of up to 500 people with m photos or more is enrolled with the first m; the first two
+        faces of every other person are impostors, the remaining ones of the person are genuine.
+        People with more than m photos come first.
 
         Args:
             embeddings: Unit embeddings, ``(n, d)``.
@@ -169,6 +171,7 @@ class DistanceTable:
         rows_of = np.split(
             np.argsort(by_person, kind="stable"), np.cumsum(np.bincount(by_person))[:-1]
         )
+        first = np.concatenate([rows[:_IMPOSTOR_FACES] for rows in rows_of])
         tables: dict[str, dict[str, list[tuple[float, ...]]]] = {
             kind: {measure: [] for measure in get_args(Measure)}
             for kind in ("impostors", "genuine")
@@ -176,13 +179,13 @@ class DistanceTable:
         for number in photos:
             with_more = [rows for rows in rows_of if len(rows) > number]
             people = [*with_more, *(rows for rows in rows_of if len(rows) == number)][:_MOST_PEOPLE]
-            if len(with_more) < 2 or len(people) * len(vectors) * _RATES[0] < 3:
+            if len(with_more) < 2 or len(people) * len(first) * _RATES[0] < 3:
                 raise InvalidArgumentError(
                     f"labels must give at least some hundred people {number} photos or more each, "
                     f"so that rare distances can be measured; got {len(people)} people, "
                     f"{len(with_more)} of them with more than {number}"
                 )
-            found = _distances_to_people(vectors, by_person, people, number, wrong_label)
+            found = _distances_to_people(vectors, by_person, people, number, wrong_label, first)
             for kind, by_measure in found.items():
                 for measure, distances in by_measure.items():
                     tables[kind][measure].append(
@@ -247,6 +250,7 @@ def _distances_to_people(
     people: Sequence[npt.NDArray[np.int64]],
     number: int,
     wrong_label: float,
+    first: npt.NDArray[np.int64],
 ) -> dict[str, dict[str, FloatArray]]:
     found: dict[str, dict[str, list[FloatArray]]] = {
         kind: {measure: [] for measure in get_args(Measure)} for kind in ("impostors", "genuine")
@@ -257,7 +261,7 @@ def _distances_to_people(
         to_all = _distance(vectors, vectors[rows])
         # One wrong label would outweigh a million right ones where distances are rare.
         doubtful = np.unique(by_person[to_all.min(axis=1) < wrong_label])
-        impostors = ~np.isin(by_person, doubtful) & ~own
+        of_others = first[~np.isin(by_person[first], doubtful) & ~own[first]]
         rest = rows[number:]
         centroid = vectors[rows[:number]].mean(axis=0)
         centroid /= np.linalg.norm(centroid)
@@ -266,7 +270,7 @@ def _distances_to_people(
             "centroid": _distance(vectors, centroid[None])[:, 0],
         }
         for measure, distances in by_measure.items():
-            found["impostors"][measure].append(distances[impostors])
+            found["impostors"][measure].append(distances[of_others])
             found["genuine"][measure].append(distances[rest])
     return {
         kind: {measure: np.concatenate(parts) for measure, parts in by_measure.items()}

@@ -1,9 +1,8 @@
-"""Bringing the faces of a data set into the cache: each once, and where it was interrupted, on."""
+"""Bringing the faces of a data set into the cache. Resumable; each image is processed once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import TrainingDataError
+from facekit.io.sources import in_order
 from facekit.training.data.face_cache import CachedPhoto, FaceCache
 from facekit.training.engine.report import DatasetReport, FaceOutcome, FaceStatus
 from facekit.utils.progress import track
@@ -27,13 +27,17 @@ class Photo:
         person: Whose it is, empty where that is not known.
         source: What it is called.
         digest: What identifies its content, for the cache.
-        align: Finds its face and cuts it out.
+        align: Cuts out its face, if that is known without searching for it.
     """
 
     person: str
     source: str
     digest: str
-    align: Callable[[], AlignedFace]
+    align: Callable[[], AlignedFace] | None = None
+
+
+Align: TypeAlias = Callable[[list[Photo]], Iterator[AlignedFace]]
+"""Finds and cuts out the faces of photos, one each, in order and in bounded memory."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,18 @@ def gather(
     threads: int,
     at_a_time: int,
     progress: bool,
+    align: Align | None = None,
 ) -> Gathered:
     """Finds and aligns the faces that the cache does not hold yet.
 
     Args:
         items: The photos, and what became of those that cannot be used.
         cache: Where the faces are kept.
-        threads: How many threads align.
-        at_a_time: After how many photos the cache is written: so many are lost by a kill.
+        threads: How many threads call each photo's own ``align``.
+        at_a_time: After how many photos the cache is written; an interruption loses none of them,
+            a kill at most these.
         progress: Whether to show a progress bar.
+        align: Finds and cuts out the faces of photos that cannot do so themselves.
 
     Returns:
         The faces, in the order of the photos.
@@ -80,24 +87,24 @@ def gather(
     known = cache.find(photo.digest for photo in photos)
     # Of photos with equal content, one is enough.
     missing = {photo.digest: photo for photo in photos if photo.digest not in known}
-    aligned = _align(list(missing.values()), threads, at_a_time)
+    unaligned = list(missing.values())
+    faces = align(unaligned) if align else in_order(unaligned, _aligned, threads=threads)
+    aligned = zip(missing, faces, strict=True)
     new: dict[str, AlignedFace] = {}
-    for photo, face in track(aligned, "Aligning faces", total=len(missing), shown=progress):
-        new[photo.digest] = face
-        if len(new) == at_a_time:
-            known.update(_keep(new, cache))
-            new = {}
-    known.update(_keep(new, cache))
+    try:
+        for digest, face in track(aligned, "Aligning faces", total=len(missing), shown=progress):
+            new[digest] = face
+            if len(new) == at_a_time:
+                known.update(_keep(new, cache))
+                new = {}
+    finally:
+        known.update(_keep(new, cache))
     return _gathered(items, known)
 
 
-def _align(
-    photos: Sequence[Photo], threads: int, at_a_time: int
-) -> Iterator[tuple[Photo, AlignedFace]]:
-    with ThreadPoolExecutor(threads) as executor:
-        for start in range(0, len(photos), at_a_time):
-            chunk = photos[start : start + at_a_time]
-            yield from zip(chunk, executor.map(lambda photo: photo.align(), chunk), strict=True)
+def _aligned(photo: Photo) -> AlignedFace:
+    assert photo.align is not None
+    return photo.align()
 
 
 def _keep(new: dict[str, AlignedFace], cache: FaceCache) -> dict[str, CachedPhoto]:

@@ -14,13 +14,19 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.detection import Detector
-from facekit.enrollment import Candidate
 from facekit.errors import InvalidArgumentError, TrainingDataError
+from facekit.io.people import PersonImage
+from facekit.pipeline import FacePipeline
 from facekit.training.data.archives import read_index
 from facekit.training.data.augmentation import check_faces
 from facekit.training.data.collection import Gathered, gather
 from facekit.training.data.face_cache import FaceCache
-from facekit.training.data.photos import folder_candidates, manifest_candidates, read_photos
+from facekit.training.data.photos import (
+    align_largest,
+    folder_candidates,
+    manifest_candidates,
+    read_photos,
+)
 from facekit.training.engine.report import DatasetReport, FaceOutcome
 from facekit.utils.home import home
 from facekit.utils.validation import identity, number, whole
@@ -370,7 +376,7 @@ class FaceDataset:
     @classmethod
     def _from_photos(
         cls,
-        candidates: list[Candidate],
+        candidates: list[PersonImage],
         input_size: int,
         aligner: Aligner | None,
         detector: Detector | None,
@@ -385,12 +391,14 @@ class FaceDataset:
             "detector": detector.get_params(),
         }
         faces = _cache(cache, settings, input_size)
+        pipeline = FacePipeline(detector, aligner=aligner)
         gathered = gather(
-            read_photos(candidates, detector, aligner, progress=progress),
+            read_photos(candidates, progress=progress),
             faces,
-            threads=1,  # the detector itself uses every core
+            threads=1,
             at_a_time=_PHOTOS_AT_A_TIME,
             progress=progress,
+            align=lambda photos: align_largest(photos, pipeline),
         )
         return cls._of(gathered, faces)
 

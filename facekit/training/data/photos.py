@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from facekit.alignment import Aligner
-from facekit.detection import Detector
-from facekit.enrollment import Candidate, find_face, read_candidates
-from facekit.errors import EnrollmentError, TrainingDataError
+from facekit.errors import EnrollmentError, ImageError, TrainingDataError
+from facekit.io.people import PersonImage, people_images
+from facekit.pipeline import EmbeddedImage, FacePipeline, content_sha256
 from facekit.training.data.collection import AlignedFace, Photo
-from facekit.training.engine.report import FaceOutcome
+from facekit.training.engine.report import FaceOutcome, FaceStatus
 from facekit.utils.progress import track
 
 
-def folder_candidates(folder: Path) -> list[Candidate]:
+def folder_candidates(folder: Path) -> list[PersonImage]:
     """Lists the photos of a folder with one folder a person, and what lies beside them.
 
     Raises:
         TrainingDataError: If the folder is missing or holds no folders.
     """
     try:
-        return read_candidates(folder)
+        return list(people_images(folder))
     except EnrollmentError as error:
         raise TrainingDataError(str(error)) from error
 
 
-def manifest_candidates(path: Path, *, path_column: str, identity_column: str) -> list[Candidate]:
+def manifest_candidates(path: Path, *, path_column: str, identity_column: str) -> list[PersonImage]:
     """Lists the photos of a CSV file, whose relative paths start at the file's own folder.
 
     Raises:
@@ -58,44 +56,53 @@ def manifest_candidates(path: Path, *, path_column: str, identity_column: str) -
 
 def _manifest_candidate(
     manifest: Path, line: int, photo: str | None, person: str | None
-) -> Candidate:
+) -> PersonImage:
     person = (person or "").strip()
     if not photo:
-        return Candidate(person, f"{manifest}, line {line}", None, "the line names no photo")
+        return PersonImage(person, f"{manifest}, line {line}", None, "the line names no photo")
     path = manifest.parent / photo
-    return Candidate(person, str(path), path)
+    return PersonImage(person, str(path), path)
 
 
-def read_photos(
-    candidates: list[Candidate], detector: Detector, aligner: Aligner, *, progress: bool
-) -> Iterator[Photo | FaceOutcome]:
-    """Reads the content of each photo, or says why that cannot be done.
+def read_photos(images: list[PersonImage], *, progress: bool) -> Iterator[Photo | FaceOutcome]:
+    """Identifies each image by its content, or says why that cannot be done.
 
     Args:
-        candidates: The photos; each source a path or ``None``.
-        detector: Finds the faces.
-        aligner: Cuts them out.
+        images: The images; each source a path or ``None``.
         progress: Whether to show a progress bar.
 
     Yields:
-        In order, a photo, or what became of one that cannot be used.
+        In order, a photo, or the outcome for one that cannot be used.
     """
-    for candidate in track(candidates, "Reading photos", total=len(candidates), shown=progress):
-        person, source = candidate.person, candidate.label
-        if candidate.source is None:
-            yield FaceOutcome(person, source, "not a photo", candidate.problem)
+    for image in track(images, "Reading photos", total=len(images), shown=progress):
+        if image.source is None:
+            status: FaceStatus = "unreadable" if image.unreadable else "not a photo"
+            yield FaceOutcome(image.person, image.name, status, image.problem)
             continue
         try:
-            content = Path(source).read_bytes()
-        except (OSError, ValueError) as error:  # a name may hold what no path can
-            yield FaceOutcome(person, source, "unreadable", str(error))
+            digest = content_sha256(image.source)
+        except ImageError as error:
+            detail = str(error).removeprefix(f"{image.name}: ")
+            yield FaceOutcome(image.person, image.name, "unreadable", detail)
             continue
-        digest = hashlib.sha256(content).hexdigest()
+        if digest is None:
+            yield FaceOutcome(image.person, image.name, "unreadable", "no such file")
+            continue
+        yield Photo(image.person, image.name, digest)
 
-        def align(candidate: Candidate = candidate) -> AlignedFace:
-            outcome, faces, _ = find_face(candidate, detector, aligner)
-            status = "used" if outcome.status == "enrolled" else outcome.status
-            detail = outcome.detail.removeprefix(f"{candidate.label}: ")
-            return status, detail, None if faces is None else faces[0]
 
-        yield Photo(person, source, digest, align)
+def align_largest(photos: list[Photo], pipeline: FacePipeline) -> Iterator[AlignedFace]:
+    """Yields the largest face of each photo, or why there is none."""
+    for image in pipeline.run([photo.source for photo in photos], select="largest"):
+        yield _aligned(image)
+
+
+def _aligned(image: EmbeddedImage) -> AlignedFace:
+    if image.error is not None:
+        return "unreadable", str(image.error).removeprefix(f"{image.source}: "), None
+    if not image.faces:
+        return "no face", "no face found", None
+    if image.found == 1:
+        return "used", "", image.faces[0].aligned
+    detail = f"{image.found} faces found, the largest was taken"
+    return "several faces", detail, image.faces[0].aligned
