@@ -13,11 +13,13 @@ from facekit.cli.common import (
     FAILED,
     add_command,
     add_json,
+    add_max_pixels,
     add_weights,
     check_output_folder,
     chosen_embedder,
     count,
     default_embedder,
+    max_pixels_of,
     say_passed_over,
 )
 
@@ -61,6 +63,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="group small, blurred, dark and turned faces as well",
     )
+    add_max_pixels(command)
     add_weights(command)
     add_json(command, "one object")
 
@@ -84,10 +87,11 @@ def _cluster(options: argparse.Namespace) -> int:
         quality=None if options.any_quality else QualityGate(),
         threshold=options.threshold,
         min_faces=options.min_faces,
+        max_pixels=max_pixels_of(options),
     )
     errors = list(found.errors)
     if options.output is not None:
-        errors += write_groups(found, options.output)
+        errors += write_groups(found, options.output, max_pixels=options.max_pixels)
     if options.json:
         print(json.dumps(found.to_dict()))
     else:

@@ -13,8 +13,9 @@ import pytest
 
 from facekit import Face, InvalidArgumentError, Keypoints
 from facekit.clustering import export
-from facekit.clustering.albums import ArchiveClustering, FoundFace, PersonGroup
+from facekit.clustering.albums import ArchiveClustering, PersonGroup
 from facekit.clustering.export import check_output, write_groups
+from facekit.pipeline import EmbeddedFace
 
 FACE = Face(
     box=(178.0, 110.0, 173.0, 220.0),
@@ -25,7 +26,7 @@ FACE = Face(
 
 def clustering(*photos: Path) -> ArchiveClustering:
     embedding = np.eye(1, 8, dtype=np.float32)[0]
-    faces = tuple(FoundFace(str(photo), FACE, None, embedding) for photo in photos)
+    faces = tuple(EmbeddedFace(str(photo), FACE, None, embedding) for photo in photos)
     return ArchiveClustering(
         groups=(PersonGroup(faces, 0.0, "small"),),
         ungrouped=(),

@@ -42,9 +42,8 @@ def test_bombs_cost_little() -> None:
     assert max(reading.peak for reading in readings) < 500_000_000
 
 
-@pytest.mark.parametrize("name", ["lossless.webp", "lying-padded.jpg"])
-def test_the_costliest_bombs_stay_within_the_bounds(name: str) -> None:
-    (reading,) = read_all([(name, bombs()[name]())])
+def test_the_costliest_bomb_stays_within_the_bounds() -> None:
+    (reading,) = read_all([("lossless.webp", bombs()["lossless.webp"]())])
     assert reading.fault == ""
 
 
@@ -69,5 +68,5 @@ def test_what_counts_as_a_fault(outcome: str, seconds: float, peak: int, fault: 
 
 def test_a_worker_that_dies_is_a_fault() -> None:
     worker = Worker()
-    worker.close()
+    worker._process.kill()
     assert "the process ended" in worker.read("x", b"x" * 1_000_000).fault
