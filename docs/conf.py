@@ -98,6 +98,8 @@ sphinx_gallery_conf = {
 gen_rst.ZIP_DOWNLOAD = ""
 
 nitpicky = True
+# Napoleon writes the annotations of named tuples as explicit references.
+nitpick_ignore_regex = [(r"py:class", r"numpy\..*")]
 
 # Links to other projects need the network, and every build fetches their inventories; without the
 # variable the documentation builds the same anywhere.

@@ -4,6 +4,7 @@ from facekit.clustering import cluster as cluster
 from facekit.clustering.albums import cluster_photos as cluster_photos
 from facekit.detection import Detector as Detector
 from facekit.detection import FaceDetector as FaceDetector
+from facekit.detection import YuNetDetector as YuNetDetector
 from facekit.embedding import Architecture as Architecture
 from facekit.embedding import Embedder as Embedder
 from facekit.embedding import FaceEmbedder as FaceEmbedder

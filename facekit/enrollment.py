@@ -12,7 +12,7 @@ import numpy as np
 
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.gallery import Gallery
-from facekit.gallery.catalogue import PhotoSource
+from facekit.gallery.records import PhotoSource
 from facekit.io.images import ImageSource
 from facekit.io.people import PersonImage
 from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from facekit.alignment import Aligner
-from facekit.detection import Detector, FaceDetector
+from facekit.detection import DETECTORS, FaceDetector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.embedding.weights.registry import REGISTRY
@@ -15,14 +15,16 @@ from facekit.errors import InvalidArgumentError
 from facekit.identification import IdentityClassifier
 from facekit.quality import QualityGate
 
-_DETECTORS: dict[str, type[Any]] = {"Detector": Detector}
+_DETECTORS: dict[str, type[Any]] = {kind.__name__: kind for kind in DETECTORS.values()}
 
 
 def detector_to_dict(detector: FaceDetector) -> dict[str, Any]:
     """Returns the class of a detector and, if it is facekit's own, its parameters."""
     name = type(detector).__name__
     if _DETECTORS.get(name) is type(detector):
-        return {"class": name, "parameters": detector.get_params()}  # type: ignore[attr-defined]
+        # How many cores there are is for each machine to say.
+        parameters = {**detector.get_params(), "threads": None}  # type: ignore[attr-defined]
+        return {"class": name, "parameters": parameters}
     return {"class": f"{type(detector).__module__}.{type(detector).__qualname__}"}
 
 

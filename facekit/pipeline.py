@@ -187,7 +187,7 @@ class FacePipeline:
 
         Args:
             images: A folder, a video, a camera, or any number of images; see
-                :data:`facekit.io.sources.StreamSource`.
+                ``facekit.io.sources.StreamSource``.
             select: Which faces are used; a name, or a function of all faces and the image's height
                 and width.
             cropped: Whether each image already is a face: then the whole image is its box, and

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from facekit import parts
 from facekit.alignment import Aligner
 from facekit.clustering.albums import ArchiveClustering, PersonGroup, PhotoArchive, cluster_photos
-from facekit.detection import Detector, FaceDetector
+from facekit.detection import FaceDetector, make_detector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.enrollment import Enrollment, discard, partial_gallery
@@ -31,8 +31,8 @@ from facekit.errors import (
 )
 from facekit.faces import Identity, RecognizedFace, Verification
 from facekit.gallery import Gallery
-from facekit.gallery.catalogue import PhotoSource
 from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.answers import Explanation, Neighbor
 from facekit.io.images import MAX_PIXELS, ImageSource, check_several, describe_source
@@ -65,8 +65,8 @@ class FaceRecognizer:
     Args:
         weights: Which weights embed the faces, as for :class:`facekit.Embedder`. Not together with
             ``embedder``.
-        detector: Finds the faces: a :class:`facekit.Detector`, or any
-            :class:`facekit.FaceDetector`.
+        detector: Finds the faces: ``"mtcnn"``, the default, ``"yunet"``, a
+            :class:`facekit.Detector`, or any :class:`facekit.FaceDetector`.
         aligner: Cuts them out; by default the one that the weights were trained with.
         embedder: Embeds them: a :class:`facekit.Embedder`, or any
             :class:`facekit.FaceEmbedder`.
@@ -111,7 +111,7 @@ class FaceRecognizer:
         self,
         weights: str | os.PathLike[str] | None = None,
         *,
-        detector: FaceDetector | None = None,
+        detector: FaceDetector | str | None = None,
         aligner: Aligner | None = None,
         embedder: FaceEmbedder | None = None,
         classifier: IdentityClassifier | None = None,
@@ -124,7 +124,9 @@ class FaceRecognizer:
         self.embedder: FaceEmbedder = embedder or Embedder(
             DEFAULT_WEIGHTS if weights is None else weights
         )
-        self.detector: FaceDetector = detector or Detector()
+        if detector is None or isinstance(detector, str):
+            detector = make_detector(detector or "mtcnn")
+        self.detector: FaceDetector = detector
         self.aligner = aligner or Aligner(**self.embedder.record.alignment)
         self.quality = quality
         self.max_pixels = max_pixels
@@ -577,24 +579,14 @@ class FaceRecognizer:
         if self.gallery.path is not None and path.resolve() == self.gallery.path.resolve():
             self.gallery.set_settings(kept)
             return
-        if path.exists():
-            Gallery.open(path).close()  # anything else than a gallery is not replaced
-        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        discard(beside)
-        try:
-            with self.gallery.copy(beside) as copy:
-                copy.set_settings(kept)
-            discard(path)
-            beside.rename(path)
-        finally:
-            discard(beside)
+        self.gallery.copy(path, overwrite=True, settings=kept).close()
 
     @classmethod
     def load(
         cls,
         path: str | os.PathLike[str],
         *,
-        detector: FaceDetector | None = None,
+        detector: FaceDetector | str | None = None,
         embedder: FaceEmbedder | None = None,
         classifier: IdentityClassifier | None = None,
     ) -> FaceRecognizer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import sys
 import warnings
@@ -29,9 +30,11 @@ from facekit import (
     NoFaceError,
     NotFittedError,
     RandomWeightsWarning,
+    YuNetDetector,
     load_image,
 )
 from facekit.identification import default_classifier
+from facekit.parts import detector_from_dict, detector_to_dict
 
 SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
 
@@ -227,7 +230,8 @@ def test_a_removed_person_is_gone_from_the_file_saved_after(
     path = tmp_path / "people.facekit"
     fitted.save(path)
     assert b"Eileen" in content(path)
-    erased = fitted.gallery.embeddings[fitted.gallery.names.index("Eileen")].tobytes()
+    embedding = fitted.gallery.embeddings[fitted.gallery.names.index("Eileen")]
+    erased = embedding[:8].tobytes()  # a longer part may lie on two pages of the file
     assert erased in content(path)
     fitted.remove("Eileen")
     fitted.save(path)
@@ -284,6 +288,7 @@ def test_verify_same_different_and_no_face(
         recognizer.verify(hopper, np.zeros((90, 90, 3), dtype=np.uint8))
 
 
+@pytest.mark.filterwarnings("ignore:.*the same file is enrolled as")
 @pytest.mark.parametrize("strategy", ["svm", "nearest"])
 def test_save_and_load_give_the_same_answers_to_the_bit(
     embedder: Embedder,
@@ -428,3 +433,14 @@ def test_the_calibration_that_a_gallery_keeps_is_used(recognizer: FaceRecognizer
     own = IdentityClassifier("nearest", threshold=0.5)
     chosen = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery, classifier=own)
     assert chosen.classifier.strategy == "nearest"
+
+
+def test_detector_by_name_is_kept_with_its_parameters() -> None:
+    recognizer = FaceRecognizer("facekit-small", detector="yunet")
+    assert repr(recognizer.detector) == "YuNetDetector()"
+    kept = detector_to_dict(YuNetDetector(upscale=2, threads=1))
+    assert repr(detector_from_dict(json.loads(json.dumps(kept)), "file")) == (
+        "YuNetDetector(upscale=2)"
+    )
+    with pytest.raises(InvalidArgumentError, match="detector"):
+        FaceRecognizer("facekit-small", detector="viola-jones")

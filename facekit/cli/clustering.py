@@ -12,13 +12,14 @@ from facekit.cli.common import (
     DONE,
     FAILED,
     add_command,
+    add_detection,
     add_json,
-    add_max_pixels,
     add_weights,
     check_output_folder,
     chosen_embedder,
     count,
     default_embedder,
+    detector_for,
     max_pixels_of,
     say_passed_over,
 )
@@ -63,7 +64,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="group small, blurred, dark and turned faces as well",
     )
-    add_max_pixels(command)
+    add_detection(command)
     add_weights(command)
     add_json(command, "one object")
 
@@ -83,6 +84,8 @@ def _cluster(options: argparse.Namespace) -> int:
     photos = dict.fromkeys(photo for path in options.photos for photo in found_in.get(path, [path]))
     found = cluster_photos(
         list(photos),
+        detector=detector_for(options),
+        max_pixels=max_pixels_of(options),
         embedder=chosen_embedder(options) or default_embedder(),
         quality=None if options.any_quality else QualityGate(),
         threshold=options.threshold,

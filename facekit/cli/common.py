@@ -84,8 +84,18 @@ def add_photos(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_detector(command: argparse.ArgumentParser) -> None:
+    """Adds ``--detector``."""
+    command.add_argument(
+        "--detector",
+        choices=("mtcnn", "yunet"),
+        help="what finds the faces; default: mtcnn, or that of the gallery",
+    )
+
+
 def add_detection(command: argparse.ArgumentParser) -> None:
     """Adds what to look for in images."""
+    add_detector(command)
     command.add_argument(
         "--min-face-size", type=float, metavar="PIXELS", help="the side of the smallest face"
     )
@@ -125,14 +135,18 @@ def detector_for(options: argparse.Namespace, given: FaceDetector | None = None)
         options: The options; those that were not given do not change anything.
         given: The detector that they change; the default one if not given.
     """
-    from facekit.detection import Detector
+    from facekit.detection import DETECTORS
+    from facekit.detection.base import ImageDetector
 
+    kind: type[ImageDetector] = DETECTORS[options.detector or "mtcnn"]
+    if options.detector is None and isinstance(given, ImageDetector):
+        kind = type(given)
+    detector = given if isinstance(given, kind) else kind()
     names = ("min_face_size", "max_image_side", "max_faces")
-    changed = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if given is not None and not changed:
-        return given
-    kept = given.get_params() if isinstance(given, Detector) else {}
-    return Detector(**{**kept, **changed})
+    changed = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    if not changed:
+        return given if given is not None and options.detector is None else detector
+    return kind(**detector.get_params()).set_params(**changed)
 
 
 def max_pixels_of(options: argparse.Namespace) -> int:

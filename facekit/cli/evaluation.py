@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from facekit.cli.common import (
     DONE,
     add_command,
+    add_detector,
     add_json,
     add_weights,
     chosen_embedder,
     data_folder,
     default_embedder,
+    detector_for,
 )
 from facekit.errors import InvalidArgumentError, ProtocolError
 from facekit.utils.terminal import printable
@@ -38,13 +40,13 @@ def add_commands(commands: Any) -> None:
         "--alignment", choices=("similarity", "crop", "both"), default="both", help="default: both"
     )
     command.add_argument("--output", type=Path, metavar="PNG", help="draw the ROC curves here")
+    add_detector(command)
     add_weights(command)
     add_json(command, "one object")
 
 
 def _evaluate_lfw(options: argparse.Namespace) -> int:
     from facekit.alignment import Aligner, AlignmentMode
-    from facekit.detection import Detector
     from facekit.evaluation import evaluate_lfw, read_pairs
     from facekit.visualization.files import check_replaceable
 
@@ -60,7 +62,7 @@ def _evaluate_lfw(options: argparse.Namespace) -> int:
     results = evaluate_lfw(
         folder,
         pairs,
-        detector=Detector(),
+        detector=detector_for(options),
         embedder=embedder,
         aligners={
             mode: own if mode == own.mode else Aligner(embedder.input_size, mode) for mode in modes

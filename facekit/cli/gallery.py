@@ -85,7 +85,7 @@ def _add(
     commands: Any, name: str, run: Any, help_text: str, *, weights: bool = True
 ) -> argparse.ArgumentParser:
     command = add_command(commands, name, run, help_text)
-    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the folder of the gallery")
+    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the file of the gallery")
     if weights:
         add_weights(command)
     add_json(command, "one object")

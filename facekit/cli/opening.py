@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
-    """Returns a recognizer of the people in the gallery of a folder, calibrated as it says.
+    """Returns a recognizer of the people in a gallery's file, calibrated as it says.
 
     Args:
         options: With ``weights``, which may be ``None``: then the gallery names them.
-        path: The folder.
+        path: The file.
 
     Raises:
         FacekitError: If the gallery cannot be used, has other weights, or holds nobody.

@@ -124,10 +124,10 @@ def _add_demo(commands: Any) -> None:
 
 
 def _detect(options: argparse.Namespace) -> int:
-    from facekit.detection import Detector
+    from facekit.detection.base import ImageDetector
 
     detector, max_pixels = detector_for(options), max_pixels_of(options)
-    assert isinstance(detector, Detector)
+    assert isinstance(detector, ImageDetector)
     return for_each_photo(
         options, lambda photos: detector.detect_stream(photos, max_pixels=max_pixels), place
     )

@@ -76,7 +76,7 @@ class PersonGroup:
             rounded: As in :meth:`facekit.Face.to_dict`.
 
         Returns:
-            The spread, and the faces as :meth:`EmbeddedFace.to_dict` gives them.
+            The spread, and the faces as :meth:`facekit.EmbeddedFace.to_dict` gives them.
         """
         return {
             "spread": self.spread,

@@ -2,5 +2,7 @@
 
 from facekit.detection.detector import Detector
 from facekit.detection.protocol import FaceDetector
+from facekit.detection.registry import DETECTORS, make_detector
+from facekit.detection.yunet import YuNetDetector
 
-__all__ = ["Detector", "FaceDetector"]
+__all__ = ["DETECTORS", "Detector", "FaceDetector", "YuNetDetector", "make_detector"]

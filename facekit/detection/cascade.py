@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ from facekit.detection.tiling import (
     plan_tiles,
     read_tile,
 )
+from facekit.detection.view import Detections
 from facekit.io.images import RGBImage
 from facekit.utils.openvino import available_cores
 
@@ -51,24 +52,6 @@ _MOST_PATCHES = 256
 
 # Of larger pictures no copy in floating point is made, and as much is drawn at a time.
 _COPIED_PIXELS = _DRAWN_PIXELS = 4_000_000
-
-# The overlaps above which the weaker of two windows goes, as in mtcnn 1.0.0: within a level,
-# between levels, after R-Net and, relative to the smaller one, after O-Net.
-_WITHIN_LEVEL, _BETWEEN_LEVELS, _REFINED, _OUTPUT = 0.5, 0.7, 0.7, 0.7
-
-
-class Detections(NamedTuple):
-    """The faces of one picture, the most confident first.
-
-    Attributes:
-        boxes: float64 ``(n, 4)``: x1, y1, x2, y2 in pixels, not clipped to the picture.
-        confidences: float64 ``(n,)``.
-        keypoints: float64 ``(n, 5, 2)``: x and y, in the order of :class:`facekit.Keypoints`.
-    """
-
-    boxes: Boxes
-    confidences: npt.NDArray[np.float64]
-    keypoints: npt.NDArray[np.float64]
 
 
 class Cascade:
@@ -102,8 +85,8 @@ class Cascade:
                 pixels = picture.astype(np.float32)
             boxes = self._propose(pixels, settings)
             source = patch_source(picture, pixels)
-            boxes = self._refine(source, boxes, settings.thresholds[1])
-            return self._conclude(source, boxes, settings.thresholds[2])
+            boxes = self._refine(source, boxes, settings)
+            return self._conclude(source, boxes, settings)
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
@@ -133,9 +116,10 @@ class Cascade:
             for strip, windows in zip(strips, by_level(answers, len(strips)), strict=True):
                 found[strip.level].append(windows._replace(top=windows.top + strip.top))
         proposals = [
-            _proposals(level, joined(windows)) for level, windows in zip(levels, found, strict=True)
+            _proposals(level, joined(windows), settings.overlaps[0])
+            for level, windows in zip(levels, found, strict=True)
         ]
-        return _merged(proposals)
+        return _merged(proposals, settings.overlaps[1])
 
     def _search(self, tile: Tile, drawn: Sequence[FloatArray], least: float) -> Windows:
         pixels, hidden = self._proposal.inputs()
@@ -143,23 +127,24 @@ class Cascade:
         (answer,) = self._proposal.run()
         return read_tile(tile, answer, least)
 
-    def _refine(self, source: Source, windows: Boxes, threshold: float) -> Boxes:
+    def _refine(self, source: Source, windows: Boxes, settings: Settings) -> Boxes:
         offsets, probabilities = self._classify(
             self._refinement, source, windows, _REFINED_SIDE, _REFINED_AT_ONCE
         )
-        passed = probabilities[:, 1] > threshold
+        passed = probabilities[:, 1] > settings.thresholds[1]
         better = moved(windows[passed], offsets[passed])
-        return squared(better[suppress_non_maxima(better, probabilities[passed, 1], _REFINED)])
+        kept = suppress_non_maxima(better, probabilities[passed, 1], settings.overlaps[2])
+        return squared(better[kept])
 
-    def _conclude(self, source: Source, windows: Boxes, threshold: float) -> Detections:
+    def _conclude(self, source: Source, windows: Boxes, settings: Settings) -> Detections:
         offsets, points, probabilities = self._classify(
             self._output, source, windows, _OUTPUT_SIDE, _OUTPUT_AT_ONCE
         )
-        passed = probabilities[:, 1] > threshold
+        passed = probabilities[:, 1] > settings.thresholds[2]
         faces = moved(windows[passed], offsets[passed])
         confidences = probabilities[passed, 1].astype(np.float64)
         keypoints = _placed(points[passed], windows[passed])
-        kept = suppress_non_maxima(faces, confidences, _OUTPUT, measure="min")
+        kept = suppress_non_maxima(faces, confidences, settings.overlaps[3], measure="min")
         return Detections(faces[kept], confidences[kept], keypoints[kept])
 
     def _classify(
@@ -230,22 +215,22 @@ def _drawn(pixels: npt.NDArray[Any], levels: Sequence[Level], strip: Strip) -> F
     return draw_rows(pixels, levels[strip.level], strip.top, strip.height)
 
 
-def _proposals(level: Level, windows: Windows) -> tuple[Boxes, FloatArray]:
+def _proposals(level: Level, windows: Windows, threshold: float) -> tuple[Boxes, FloatArray]:
     """Turns the windows found on a level into boxes in the picture, and their probabilities."""
     corner = np.stack([windows.left, windows.top], axis=1).astype(np.float64)
     # From the window's second to its thirteenth pixel, as mtcnn counts.
     cell = np.concatenate([corner + 1, corner + WINDOW], axis=1)
     boxes: Boxes = (cell + windows.offsets.astype(np.float64) * (WINDOW - 1)) / level.scale
     probabilities = _probabilities(windows.scores)
-    kept = suppress_non_maxima(boxes, probabilities, _WITHIN_LEVEL)
+    kept = suppress_non_maxima(boxes, probabilities, threshold)
     return boxes[kept], probabilities[kept]
 
 
-def _merged(proposals: Sequence[tuple[Boxes, FloatArray]]) -> Boxes:
+def _merged(proposals: Sequence[tuple[Boxes, FloatArray]], threshold: float) -> Boxes:
     """Turns the proposals of all levels into squares for R-Net."""
     boxes = np.concatenate([np.empty((0, 4)), *(boxes for boxes, _ in proposals)])
     scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in proposals)])
-    return squared(boxes[suppress_non_maxima(boxes, scores, _BETWEEN_LEVELS)])
+    return squared(boxes[suppress_non_maxima(boxes, scores, threshold)])
 
 
 def _placed(points: FloatArray, windows: Boxes) -> npt.NDArray[np.float64]:

@@ -37,7 +37,7 @@ class Embedder:
     """Maps aligned faces to embeddings: unit vectors, near for one person, far for two.
 
     Args:
-        weights: A name from :data:`facekit.embedding.weights.registry.REGISTRY`, the path of a
+        weights: A name from ``facekit.embedding.weights.registry.REGISTRY``, the path of a
             file (one of the published ones, or one that :meth:`save` wrote), or ``None`` for random
             weights.
         architecture: The network to build for ``weights=None``; otherwise the weights decide.

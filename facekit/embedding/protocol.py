@@ -14,10 +14,6 @@ from facekit.embedding.weights.registry import WeightsRecord
 class FaceEmbedder(Protocol):
     """Maps aligned faces to embeddings: :class:`facekit.Embedder`, or any object like it.
 
-    Attributes:
-        record: What is known about its weights. The identity keeps galleries of other embedders
-            apart; ``alignment`` names the aligner; thresholds and distances calibrate names.
-
     Example:
         >>> import numpy as np
         >>> from facekit import Architecture, FaceEmbedder
@@ -34,7 +30,11 @@ class FaceEmbedder(Protocol):
 
     @property
     def record(self) -> WeightsRecord:
-        """What is known about the weights."""
+        """What is known about the weights.
+
+        The identity keeps galleries of other embedders apart; ``alignment`` names the aligner;
+        thresholds and distances calibrate names.
+        """
         ...
 
     @property

@@ -8,26 +8,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
 
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.errors import CalibrationWarning, InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray, IntArray
 from facekit.identification.answers import Explanation, Identification
+from facekit.identification.estimator import Classifier
 from facekit.identification.open_set import OpenSet, OpenSetParameters, Threshold
 from facekit.identification.strategies import Strategy
 from facekit.utils.validation import UNIT_NORM_TOLERANCE, whole
 
 
-class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class IdentityClassifier(Classifier):
     """Names the person of an embedding, or says that it is none of those enrolled.
 
     The strategy chooses one of the enrolled people; the choice stands only if that person lies
@@ -61,7 +54,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes_: The names of the enrolled people, sorted, ``(k,)``.
         threshold_: The largest distance at which a name is given, or ``None``.
         calibration_: Where it comes from, a
-            :class:`facekit.identification.calibration.Calibration`; ``None`` without a threshold.
+            ``Calibration``; ``None`` without a threshold.
         coef_: For ``"svm"`` with two to 32 people: the weights of the decision functions.
         intercept_: Likewise, their constants.
 
@@ -141,6 +134,9 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _fit(
         self, X: npt.ArrayLike, y: npt.ArrayLike, learned: Mapping[str, npt.NDArray[Any]] | None
     ) -> IdentityClassifier:
+        from sklearn.utils.multiclass import check_classification_targets
+        from sklearn.utils.validation import validate_data
+
         OpenSetParameters.of(self).check()
         _check_names(y)
         embeddings, names = validate_data(self, X, y, dtype=[np.float64, np.float32])
@@ -336,6 +332,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If X cannot be used, the classifier is not fitted, or there are not as many
                 names as embeddings.
         """
+        from sklearn.utils.validation import check_consistent_length, column_or_1d
+
         predicted, truth = self.predict(X), column_or_1d(y, dtype=object)
         check_consistent_length(predicted, truth, sample_weight)
         right = np.equal(predicted, truth).astype(np.float64)
@@ -344,15 +342,31 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _people(self) -> OpenSet:
-        check_is_fitted(self)
+        self._check_is_fitted()
         people: OpenSet = self._people_
         return people
 
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "_people_"):
+            from sklearn.utils.validation import check_is_fitted
+
+            check_is_fitted(self)
+
     def _validated(self, X: npt.ArrayLike) -> FloatArray:
-        check_is_fitted(self)
-        validated: FloatArray = validate_data(
-            self, X, dtype=np.float64, reset=False, ensure_min_samples=0
-        )
+        self._check_is_fitted()
+        validated: FloatArray
+        if (
+            type(X) is np.ndarray
+            and X.dtype.kind == "f"
+            and X.shape[1:] == (self.n_features_in_,)
+            and not hasattr(self, "feature_names_in_")
+            and np.isfinite(X).all()
+        ):
+            validated = X.astype(np.float64, copy=False)
+        else:
+            from sklearn.utils.validation import validate_data
+
+            validated = validate_data(self, X, dtype=np.float64, reset=False, ensure_min_samples=0)
         self._check_unit_norm(validated)
         return validated
 

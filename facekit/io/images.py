@@ -62,7 +62,7 @@ def load_image(
             gives blue first, so pass ``image[..., ::-1]``. Floating-point arrays are refused,
             because 0 to 1 and 0 to 255 cannot be told apart with certainty.
         max_pixels: The largest width × height that is accepted, in pixels. By default
-            :data:`~facekit.io.images.MAX_PIXELS` for what is still to be decoded, and no limit
+            ``facekit.io.images.MAX_PIXELS`` for what is still to be decoded, and no limit
             for what is in memory already, arrays and PIL images that were not opened from a file.
         truncated: ``"use"`` reads a JPEG whose end is missing, with gray for what is not there and
             an :class:`facekit.errors.ImageWarning`; ``"error"`` refuses it.
@@ -148,7 +148,7 @@ def read_image(
 def image_suffixes() -> frozenset[str]:
     """Returns the file name endings, in lower case, that are taken for images in a folder.
 
-    They are :data:`IMAGE_SUFFIXES`, and those of HEIC if the extra ``heic`` is installed.
+    They are ``IMAGE_SUFFIXES``, and those of HEIC if the extra ``heic`` is installed.
 
     Example:
         >>> from facekit.io.images import image_suffixes

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -262,3 +263,24 @@ def test_evaluate_lfw_prints_a_table_and_draws(
     result = json.loads(capsys.readouterr().out)
     assert list(result["results"]) == ["crop"]
     assert result["results"]["crop"]["accuracy"] == 1.0
+
+
+def test_detector_is_chosen_and_given_what_to_look_for() -> None:
+    from argparse import Namespace
+
+    from facekit import Detector, InvalidArgumentError, YuNetDetector
+    from facekit.cli.common import detector_for
+
+    def chosen(given: Any = None, **options: Any) -> str:
+        none = {"detector": None, "min_face_size": None, "max_image_side": None, "max_faces": None}
+        return repr(detector_for(Namespace(**{**none, **options}), given))
+
+    assert chosen() == "Detector()"
+    assert chosen(detector="yunet", max_faces=2) == "YuNetDetector(max_faces=2)"
+    assert chosen(YuNetDetector(upscale=2), max_faces=2) == "YuNetDetector(upscale=2, max_faces=2)"
+    assert chosen(YuNetDetector(), detector="mtcnn", min_face_size=40) == (
+        "Detector(min_face_size=40)"
+    )
+    assert chosen(Detector(padding=0.1)) == "Detector(padding=0.1)"
+    with pytest.raises(InvalidArgumentError, match="min_face_size"):
+        chosen(detector="yunet", min_face_size=40)

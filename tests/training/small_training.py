@@ -26,8 +26,8 @@ from facekit.training.engine.collapse import CollapseGuard
 from facekit.training.engine.loop import TrainingLoop
 from facekit.training.engine.plan import Plan
 
-PEOPLE, PHOTOS, EPOCHS = 8, 8, 6
-STEPS = 6 * 8
+PEOPLE, PHOTOS, EPOCHS = 8, 8, 3
+STEPS = EPOCHS * 8
 
 
 def network() -> Any:
@@ -68,7 +68,7 @@ def train(
         "network": trained,
         "trained": trained,
         "trainable": {0: "all"},
-        "objectives": {0: TripletLoss("batch-all"), 2: TripletLoss("semihard")},
+        "objectives": {0: TripletLoss("batch-all"), 1: TripletLoss("semihard")},
         "statistics": triplet_statistics,
         "freeze_batch_normalization": False,
         "optimizer": keras.optimizers.Adam(use_ema=True, ema_momentum=0.8),

@@ -22,7 +22,7 @@ def read_weights(weights: str | os.PathLike[str]) -> tuple[WeightsRecord, LayerW
     """Reads weights by name or by path.
 
     Args:
-        weights: A name from :data:`facekit.embedding.weights.registry.REGISTRY`; or the path of a
+        weights: A name from ``facekit.embedding.weights.registry.REGISTRY``; or the path of a
             published file, of one that :meth:`facekit.Embedder.save` wrote, or of a folder with one
             of them.
 

@@ -32,32 +32,8 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """What both kinds of batches share: a batch is a pure function of seed, epoch and index.
 
-    Made as :class:`facekit.training.BalancedBatches` or :class:`facekit.training.ShuffledBatches`.
     Nothing but these three numbers is needed to go on in the middle of an epoch, threads may
     make batches in any order, and a batch can be looked at again.
-
-    Args:
-        dataset: The faces.
-        seed: Draws everything, 0 or more.
-        epoch: The epoch to begin with, from 0.
-        augmentation: Alters the faces; ``None`` leaves them as they are.
-        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
-        max_queue_size: How many batches are made ahead.
-
-    Attributes:
-        dataset: As given.
-        epoch: The epoch whose batches ``batches[index]`` are, from 0; may be set.
-
-    Raises:
-        InvalidArgumentError: If an argument lies outside its range.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.training import FaceDataset, ShuffledBatches
-        >>> data = FaceDataset.from_arrays(np.zeros((5, 32, 32, 3), dtype=np.uint8), [None] * 5)
-        >>> one, other = (ShuffledBatches(data, batch_size=2, seed=7) for _ in range(2))
-        >>> one.rows(epoch=3, index=1).tolist() == other.rows(epoch=3, index=1).tolist()
-        True
     """
 
     def __init__(

@@ -38,29 +38,10 @@ _THREADS = min(os.cpu_count() or 1, 8)
 
 
 class FaceStore(Protocol):
-    """Where a data set reads its faces from, by number.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.training import DatasetReport, FaceDataset
-        >>> class Black:
-        ...     def read(self, faces):
-        ...         return np.zeros((len(faces), 32, 32, 3), dtype=np.uint8)
-        >>> data = FaceDataset(Black(), np.arange(2), ["Ann", "Bob"], ["1.jpg", "2.jpg"],
-        ...                    input_size=32, report=DatasetReport(()))
-        >>> data.images([1]).shape
-        (1, 32, 32, 3)
-    """
+    """Where a data set reads its faces from, by number."""
 
     def read(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Reads faces; called by several threads at once.
-
-        Args:
-            faces: The numbers of the faces in the store, int64 ``(n,)``.
-
-        Returns:
-            uint8 ``(n, S, S, 3)``, RGB, in the order of ``faces``.
-        """
+        """Reads the faces of some numbers, uint8 ``(n, S, S, 3)``; called by several threads."""
 
 
 class FaceDataset:
@@ -388,7 +369,11 @@ class FaceDataset:
         settings = {
             "source": "photos",
             "aligner": aligner.to_dict(),
-            "detector": detector.get_params(),
+            "detector": {
+                "class": type(detector).__name__,
+                **detector.get_params(),
+                "threads": None,  # changes nothing
+            },
         }
         faces = _cache(cache, settings, input_size)
         pipeline = FacePipeline(detector, aligner=aligner)

@@ -23,12 +23,7 @@ _BATCH = 32
 
 
 class FeatureSet:
-    """Faces of which the features are known; it stands in for the faces in a training.
-
-    Args:
-        features: float32 ``(n, c)``, what the backbone makes of each face.
-        faces: The faces.
-    """
+    """Faces of which the features are known; it stands in for the faces in a training."""
 
     def __init__(self, features: npt.NDArray[np.float32], faces: Any) -> None:
         self._features = features
@@ -40,20 +35,13 @@ class FeatureSet:
         return len(self._features)
 
     def images(self, indices: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Returns the features of some faces, where :class:`FaceDataset` has their pictures."""
+        """Returns the features of some faces, where :class:`FaceDataset` has their pixels."""
         chosen: npt.NDArray[np.float32] = self._features[np.asarray(indices)]
         return chosen
 
 
 def split_head(network: Any) -> tuple[Any, Any]:
-    """Splits a network into backbone and head, which share its layers.
-
-    Args:
-        network: A ``keras.Model`` of :func:`facekit.embedding.build_network`.
-
-    Returns:
-        From pictures to pooled features, and from these to embeddings.
-    """
+    """Returns two networks, from images to pooled features and from these to embeddings."""
     import keras
 
     pooling = network.get_layer(FEATURES_LAYER)
@@ -67,17 +55,7 @@ def split_head(network: Any) -> tuple[Any, Any]:
 def features_of(
     backbone: Any, faces: Any, folder: str | os.PathLike[str], *, progress: bool = False
 ) -> FeatureSet:
-    """Computes the features of all faces, or reads them if they were computed before.
-
-    Args:
-        backbone: From pictures to features.
-        faces: The faces, a :class:`facekit.training.FaceDataset`.
-        folder: Where they are kept, in a file named after the backbone's weights and the faces.
-        progress: Whether to show a progress bar, if standard error is a terminal.
-
-    Returns:
-        The faces with their features.
-    """
+    """Computes the features of all faces, or reads them from the folder if they are there."""
     weights = layer_weights(backbone)
     digest = hashlib.sha256()
     for layer in sorted(weights):
@@ -101,14 +79,7 @@ def cached_array(
 ) -> npt.NDArray[np.float32]:
     """Returns an array from its file, or computes it and keeps it there.
 
-    Args:
-        folder: Where the file is.
-        name: How its name begins.
-        key: All that the array depends on; the rest of the file's name.
-        compute: Computes it.
-
-    Raises:
-        FileFormatError: If the file cannot be written.
+    The file is named after ``key``, which is all that the array depends on.
     """
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
     path = folder / f"{name}-{digest}.safetensors"
@@ -131,17 +102,7 @@ def cached_array(
 def run_network(
     network: Any, faces: Any, *, batch_size: int, progress: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Runs a network in inference over all faces.
-
-    Args:
-        network: A ``keras.Model`` with one output ``(batch, d)``.
-        faces: A :class:`facekit.training.FaceDataset` or a :class:`FeatureSet`.
-        batch_size: How many faces at a time.
-        progress: Whether to show a progress bar, if standard error is a terminal.
-
-    Returns:
-        float32 ``(n, d)``.
-    """
+    """Runs a network with one output in inference over all faces; float32 ``(n, d)``."""
     outputs = np.empty((len(faces), network.output_shape[-1]), dtype=np.float32)
     starts = range(0, len(faces), batch_size)
     for start in track(starts, "Running the network", total=len(starts), shown=progress):

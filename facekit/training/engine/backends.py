@@ -39,12 +39,8 @@ def with_gradient(
     """Returns a function for a loss, its other values, and its gradient by the embeddings."""
     import keras
 
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return _with_tensorflow(loss)
-    if backend == "jax":
-        return _with_jax(loss)
-    return _with_torch(loss)
+    backends = {"tensorflow": _with_tensorflow, "jax": _with_jax, "torch": _with_torch}
+    return backends[keras.backend.backend()](loss)
 
 
 def _with_tensorflow(loss: Loss) -> Callable[..., Any]:
@@ -63,9 +59,8 @@ def _with_jax(loss: Loss) -> Callable[..., Any]:
     import jax
 
     def run(y: Tensor, embeddings: Tensor) -> Any:
-        (value, others), gradient = jax.value_and_grad(
-            lambda variable: loss(y, variable), has_aux=True
-        )(embeddings)
+        by_embeddings = jax.value_and_grad(lambda x: loss(y, x), has_aux=True)
+        (value, others), gradient = by_embeddings(embeddings)
         return value, others, gradient
 
     return jax.jit(run)  # type: ignore[no-any-return]

@@ -55,24 +55,8 @@ class FitArguments(NamedTuple):
 class Trainer:
     """What the trainers share: where they start, how they step, what they keep.
 
-    Made as :class:`facekit.training.TripletTrainer` or :class:`facekit.training.Distiller`, whose
-    ``fit`` trains.
-
-    Args:
-        start: Where to start: an architecture, for random weights, or an embedder.
-        folder: As for :class:`facekit.training.TripletTrainer`, like all others: ``network``,
-            ``embedding_size``, ``dropout``, ``aligner``, ``augmentation``, ``trainable``,
-            ``optimizer``, ``learning_rate``, ``schedule``, ``warm_up_steps``, ``precision``,
-            ``patience``, ``checkpoint_interval``, ``workers`` and ``seed``.
-
-    Raises:
-        InvalidArgumentError: If an argument lies outside its range.
-
-    Example:
-        >>> from facekit.training import Distiller, TripletTrainer
-        >>> from facekit.training.engine.base import Trainer
-        >>> issubclass(TripletTrainer, Trainer), issubclass(Distiller, Trainer)
-        (True, True)
+    Made as :class:`facekit.training.TripletTrainer` or :class:`facekit.training.Distiller`, which
+    describe the arguments.
     """
 
     start: Architecture | Embedder = field(kw_only=False)

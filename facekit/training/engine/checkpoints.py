@@ -40,11 +40,7 @@ class Progress:
 class Snapshot:
     """A training at one moment, ready to be written as a checkpoint.
 
-    Args:
-        progress: How far the training is.
-        settings: What must be the same where it goes on.
-        network: The network; its random state (dropout) is among its variables.
-        optimizer: The optimizer, with its moments, averages and number of steps.
+    The random state of dropout is among the variables of the network.
     """
 
     def __init__(
@@ -58,11 +54,7 @@ class Snapshot:
         }
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes the checkpoint; the one before is there until the new one is whole.
-
-        Raises:
-            FileFormatError: If it cannot be written.
-        """
+        """Writes the checkpoint; the one before is there until the new one is whole."""
         safetensors_file.write(
             path,
             kind=_FILE_KIND,
@@ -73,14 +65,7 @@ class Snapshot:
 
 
 class Checkpoint:
-    """A checkpoint that was read.
-
-    Args:
-        path: The file.
-
-    Attributes:
-        progress: How far the training is.
-        settings: With what it was made.
+    """A checkpoint that was read: how far the training is, and with what settings it was made.
 
     Raises:
         FileFormatError: If it is missing, damaged, of another kind or newer than this facekit.
@@ -98,19 +83,11 @@ class Checkpoint:
             raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
 
     def restore_network(self, network: Any) -> None:
-        """Fills a network.
-
-        Raises:
-            FileFormatError: If the checkpoint is of another network.
-        """
+        """Fills a network, or raises a FileFormatError if the checkpoint is of another one."""
         self._restore("network", network.variables)
 
     def restore_optimizer(self, optimizer: Any) -> None:
-        """Fills an optimizer that is built for the network's trainable variables.
-
-        Raises:
-            FileFormatError: If the checkpoint is of another optimizer.
-        """
+        """Fills an optimizer that is built for the network's trainable variables."""
         self._restore("optimizer", optimizer.variables)
 
     def _restore(self, part: str, variables: Sequence[Any]) -> None:

@@ -18,24 +18,9 @@ class CollapseGuard:
     the margin is all that shows. Hard mining and too high a learning rate lead there.
 
     A step is *suspicious* if the spread of the embeddings is nearly zero, or if the loss equals the
-    margin and negatives are no farther than positives. After ``patience`` suspicious steps in a row
-    the training has collapsed. A loss that is not finite stops it at once.
-
-    Args:
-        margin: The margin of the triplet loss; ``None`` for a training without one.
-        patience: How many suspicious steps in a row are a collapse.
-        smallest_spread: A spread (mean distance to the mean embedding, 0 for one point
-            and up to 1) below this is suspicious.
-
-    Example:
-        >>> from facekit.training.engine.collapse import CollapseGuard
-        >>> guard = CollapseGuard(margin=0.2, patience=2)
-        >>> guard.check({"loss": 0.1, "spread": 0.8}, "step 1")
-        >>> guard.suspicious
-        False
-        >>> guard.check({"loss": 0.2, "spread": 0.0}, "step 2")
-        >>> guard.suspicious
-        True
+    margin (``None`` for a loss without one) and negatives are no farther than positives. After
+    ``patience`` suspicious steps in a row the training has collapsed. A loss that is not finite
+    stops it at once.
     """
 
     def __init__(
@@ -53,11 +38,6 @@ class CollapseGuard:
 
     def check(self, step: Mapping[str, float], where: str) -> None:
         """Looks at what a step measured.
-
-        Args:
-            step: Its ``loss`` and ``spread``, and ``positive_distance`` and ``negative_distance``
-                of a triplet training.
-            where: Which step it is, for the error.
 
         Raises:
             TrainingError: If the loss is not finite.

@@ -19,26 +19,17 @@ def set_trainable(network: Any, what: str, *, freeze_batch_normalization: bool =
     """Lets the end of a network learn and freezes the rest.
 
     A frozen batch normalization stays in inference mode: it neither uses the batch's statistics
-    nor moves its own.
+    nor moves its own. In a network made from folded weights all of them must be frozen.
 
     Args:
         network: A ``keras.Model`` of :func:`facekit.embedding.build_network`.
         what: ``"head"``: the dense layer alone; ``"last-blocks"``: what comes after the last
             reduction; ``"all"``; or the name of a block, such as ``"Block17_8"`` or
             ``"Mixed_7a"``: everything from it on.
-        freeze_batch_normalization: Whether batch normalizations stay frozen wherever they are, as
-            they must in a network that was made from folded weights.
+        freeze_batch_normalization: Whether batch normalizations stay frozen wherever they are.
 
     Raises:
         InvalidArgumentError: If the network has no such block.
-
-    Example:
-        >>> from facekit.embedding import Architecture, build_network
-        >>> from facekit.training.engine.freezing import set_trainable
-        >>> network = build_network(Architecture(width=0.25, blocks=0.1, input_size=80))
-        >>> set_trainable(network, "head")
-        >>> [variable.path for variable in network.trainable_variables]
-        ['Bottleneck/kernel', 'Bottleneck/bias']
     """
     first = _first_trainable(network, what)
     for index, layer in enumerate(network.layers):

@@ -26,17 +26,14 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 HISTORY_NAME = "history.csv"
 PLOT_NAME = "history.png"
 
+# Drawing takes a second, as long as an epoch of a head alone.
+_SECONDS_BETWEEN_PLOTS = 60.0
+
 
 class TrainingLoop:
     """Trains a network, and keeps everything in a folder from which it can go on.
 
-    Args:
-        batches: What is trained on.
-        plan: What is trained, and how.
-        guard: Stops a training that is lost.
-        folder: Where checkpoint and history are kept.
-        settings: What must be the same for a training to go on.
-        checkpoint_interval: Seconds between checkpoints; one is also kept after every epoch.
+    ``settings`` must be the same for a training to go on.
     """
 
     def __init__(
@@ -58,6 +55,7 @@ class TrainingLoop:
         self._path = folder / CHECKPOINT_NAME
         self._unconfirmed: Snapshot | None = None
         self._snapshot_at = 0.0
+        self._plotted_at = time.monotonic()
         self._callbacks: Any = None
 
     def run(
@@ -68,16 +66,7 @@ class TrainingLoop:
         progress: bool = True,
         callbacks: Sequence[Any] = (),
     ) -> History:
-        """Trains up to an epoch.
-
-        Args:
-            epochs: How many epochs there are in all, those before a resumption included.
-            resume: Whether to go on from the folder's checkpoint, if there is one.
-            progress: Whether to show a progress bar, if standard error is a terminal.
-            callbacks: Keras callbacks. One that sets ``stop_training`` ends the training.
-
-        Returns:
-            The history.
+        """Trains up to an epoch, those before a resumption included, and returns the history.
 
         Raises:
             InvalidArgumentError: If the folder holds a training and ``resume`` is false, or one
@@ -98,12 +87,15 @@ class TrainingLoop:
                 self._finish_epoch(state, epochs)
             self._confirm()
         except TrainingError as error:
+            if state.rows:
+                self._plot(state)
             kept = Checkpoint(self._path)
             kept.restore_network(self._plan.trained)
             at = f"epoch {kept.progress.epoch + 1}, step {kept.progress.step}"
             raise type(error)(
                 f"{error}. The last good checkpoint is kept: {self._path} ({at})"
             ) from error
+        self._plot(state)
         stopped = self._step.model.stop_training
         if stopped and state.epoch < epochs:
             self._finalize()
@@ -206,9 +198,13 @@ class TrainingLoop:
     def _add_row(self, state: Progress, row: dict[str, float]) -> None:
         # Not Keras' CSVLogger: a training killed after a row was appended would append it again.
         state.rows.append(row)
-        history = History(state.rows)
-        history.to_csv(self._folder / HISTORY_NAME)
-        history.plot(self._folder / PLOT_NAME)
+        History(state.rows).to_csv(self._folder / HISTORY_NAME)
+        if time.monotonic() - self._plotted_at >= _SECONDS_BETWEEN_PLOTS:
+            self._plot(state)
+
+    def _plot(self, state: Progress) -> None:
+        History(state.rows).plot(self._folder / PLOT_NAME)
+        self._plotted_at = time.monotonic()
 
     def _take_snapshot(self, state: Progress) -> None:
         self._unconfirmed = Snapshot(

@@ -34,17 +34,11 @@ class Plan:
     Args:
         network: The whole network, in which layers are frozen.
         trained: What the steps train: the network, or its head if the backbone's features are kept.
-        trainable: Which layers learn, by the epoch from which on.
-        objectives: What is minimized, by the epoch from which on.
+        trainable: Which layers learn, by the epoch from which on; likewise the next.
+        objectives: What is minimized.
         statistics: What else every step measures.
-        freeze_batch_normalization: Whether batch normalizations never learn.
-        optimizer: Which optimizer.
-        learning_rates: Learning rates by the epoch from which on, numbers or Keras schedules.
-        schedule: How the numbers go on.
-        warm_up_steps: Over how many steps they rise.
-        precision: In what the network computes.
-        micro_batch: How many faces go through the network at a time; ``None`` for all of a batch.
-        parts: How many parts a batch has.
+        learning_rates: Numbers, or Keras schedules.
+        parts: How many parts of ``micro_batch`` faces a batch has.
         held_out: Faces to validate on, or ``None``.
 
     Attributes:
@@ -107,11 +101,7 @@ class Plan:
         )
 
     def validate(self) -> dict[str, float]:
-        """Validates the network as it is; without faces to validate on it returns nothing.
-
-        Raises:
-            TrainingError: If its embeddings are not finite.
-        """
+        """Validates the network, if there are faces to validate on, and returns a history's row."""
         if self.held_out is None:
             return {}
         embeddings = run_network(

@@ -16,11 +16,7 @@ Precision: TypeAlias = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
 def check_precision(precision: str, micro_batch: int | None = None) -> None:
-    """Checks that a precision is known and goes with training a batch in parts.
-
-    Raises:
-        InvalidArgumentError: If it does not.
-    """
+    """Checks that a precision is known and goes with training a batch in parts."""
     choice(precision, "precision", get_args(Precision))
     if precision == "mixed_float16" and micro_batch is not None:
         # Scaling the loss leaves out single parts that overflow, which would shift all later ones.
@@ -45,11 +41,7 @@ def fresh_optimizer(
 ) -> Any:
     """Returns a new optimizer like the one given, built for some variables.
 
-    Args:
-        optimizer: A name that Keras knows, or a Keras optimizer, which is left as it is.
-        variables: What it is for.
-        precision: With ``"mixed_float16"`` it scales the loss, so that small gradients are kept.
-        parts: Over how many calls it gathers gradients before it changes anything.
+    ``parts`` is over how many calls it gathers gradients before it changes anything.
     """
     config = optimizer_config(optimizer)
     # The rate is set in every step, also that of a schedule: it counts the steps of the training.
@@ -64,11 +56,7 @@ def fresh_optimizer(
 
 
 def optimizer_config(optimizer: Any) -> dict[str, Any]:
-    """Returns what Keras makes an equal optimizer from.
-
-    Raises:
-        InvalidArgumentError: If Keras knows no such optimizer.
-    """
+    """Returns what Keras makes an equal optimizer from."""
     try:
         config: dict[str, Any] = keras.optimizers.serialize(keras.optimizers.get(optimizer))
     except (ValueError, TypeError) as error:

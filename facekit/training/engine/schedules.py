@@ -17,11 +17,7 @@ Schedule: TypeAlias = Literal["constant", "cosine"]
 
 
 def by_epoch(name: str, value: Any) -> dict[int, Any]:
-    """Returns a value, or values that each hold from an epoch on, by the epoch they begin with.
-
-    Raises:
-        InvalidArgumentError: If there is no value for epoch 0, or a key is no epoch.
-    """
+    """Returns values by the epoch from which on they hold, of one value or a mapping."""
     if not isinstance(value, Mapping):
         return {0: value}
     epochs = [whole(key, f"the epoch of a value of {name}", least=0) for key in value]

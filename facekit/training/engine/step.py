@@ -19,11 +19,6 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
 
     Only the two methods are overridden that are the same on every backend. So TensorFlow, JAX and
     PyTorch each train with the step that Keras has for them.
-
-    Args:
-        network: From faces (or features of them) to embeddings.
-        objective: What to minimize.
-        statistics: What else to measure.
     """
 
     def __init__(self, network: Any, objective: Objective, statistics: Statistics) -> None:
@@ -58,22 +53,13 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
 class TrainingStep:
     """Trains on a batch, and returns what it measured.
 
-    With ``micro_batch`` the batch goes through the network in parts, and memory is needed for the
-    activations of one part only. The triplets are those of the whole batch all the same (gradient
-    caching): first the embeddings of all parts are computed without gradient, then the loss of all
-    of them and its gradient by each embedding, at last each part again, this time with the
-    gradient handed on from its embeddings into the network. The optimizer is run once, with the
-    sum. It costs a second forward pass. Random state is the same in both passes, so that dropout
-    drops the same; batch normalization uses the statistics of the part.
-
-    Args:
-        network: From faces (or features of them) to embeddings.
-        objective: What to minimize.
-        statistics: What else to measure.
-        optimizer: A Keras optimizer, built for the network's trainable variables or not at all.
-            With ``micro_batch`` its ``gradient_accumulation_steps`` must be ``parts``.
-        micro_batch: How many faces go through the network at a time; ``None`` for all.
-        parts: How many parts the batch has.
+    With ``micro_batch`` the batch goes through the network in ``parts``, and memory is needed for
+    the activations of one part only. The triplets are those of the whole batch all the same
+    (gradient caching): first the embeddings of all parts are computed without gradient, then the
+    loss of all of them and its gradient by each embedding, at last each part again, with the
+    gradient handed on from its embeddings into the network. The optimizer, whose
+    ``gradient_accumulation_steps`` must be ``parts``, is run once, with the sum. Random state is
+    the same in both passes; batch normalization uses the statistics of the part.
 
     References:
         L. Gao, Y. Zhang, J. Han and J. Callan, "Scaling Deep Contrastive Learning Batch Size under
@@ -147,11 +133,7 @@ def _forward(network: Any) -> Callable[..., tuple[Tensor, list[Tensor]]]:
 
 
 def parts_of(batch_size: int, micro_batch: int | None) -> int:
-    """Returns into how many parts a batch is divided.
-
-    Raises:
-        InvalidArgumentError: If the parts would not be of one size.
-    """
+    """Returns into how many equal parts a batch is divided."""
     if micro_batch is None:
         return 1
     whole(micro_batch, "micro_batch", least=1)

@@ -60,17 +60,9 @@ def validate(
     pairs: int = 1_000_000,
     seed: int = 0,
 ) -> ValidationResult:
-    """Computes the figures of embeddings with known people.
+    """Computes the figures of embeddings with known people; a label of −1 is left out.
 
-    Args:
-        embeddings: float32 ``(n, d)``, of unit L2 norm.
-        labels: Whom each shows, ``(n,)``; −1 for unknown, which is left out.
-        pairs: Up to so many pairs of two people are compared, drawn at random if there are more.
-            All pairs of one person are.
-        seed: Decides which.
-
-    Returns:
-        The figures.
+    All pairs of one person are compared, and up to ``pairs`` pairs of two people, drawn at random.
 
     Raises:
         InvalidArgumentError: If there are not two people, or nobody with two photos.

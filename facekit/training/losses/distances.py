@@ -66,11 +66,7 @@ def check_metric(metric: object) -> None:
 
 
 def precise(embeddings: Tensor) -> Tensor:
-    """Returns embeddings as a matrix of float32, or of float64 where they come as that.
-
-    Raises:
-        InvalidArgumentError: If they are not ``(n, d)``.
-    """
+    """Returns embeddings ``(n, d)`` as float32, or as float64 where they come as that."""
     embeddings = ops.convert_to_tensor(embeddings)
     if len(embeddings.shape) != 2:
         raise InvalidArgumentError(

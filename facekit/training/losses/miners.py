@@ -186,13 +186,7 @@ class SemihardNegatives(NamedTuple):
 
 
 class ActiveTriplets(NamedTuple):
-    """The triplets that violate the margin: number, sum of d(a, p) − d(a, n) + margin, derivative.
-
-    Attributes:
-        count: How many there are, a scalar.
-        loss: The sum over them, a scalar.
-        weights: The derivative of that sum by each distance, ``(B, B)``.
-    """
+    """Triplets that violate the margin: how many, their sum, its derivative by each distance."""
 
     count: Tensor
     loss: Tensor

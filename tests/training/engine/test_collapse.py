@@ -56,7 +56,9 @@ def test_a_loss_near_the_margin_alone_is_healthy() -> None:
     # Semi-hard negatives of a large batch lie just behind the positives.
     guard = CollapseGuard(0.2, patience=1)
     guard.check({**HEALTHY, "loss": 0.2}, "step 1")
+    assert not guard.suspicious
     guard.check({**STUCK, "loss": 0.19}, "step 2")
+    assert not guard.suspicious
 
 
 def test_without_a_margin_only_the_spread_counts() -> None:
