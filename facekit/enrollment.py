@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.gallery import Gallery
-from facekit.gallery.catalogue import PhotoSource
+from facekit.gallery.records import PhotoSource
 from facekit.io.images import ImageSource
 from facekit.io.people import PersonImage
 from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
@@ -161,8 +160,6 @@ def partial_gallery(gallery: Gallery) -> Gallery:
 
 def discard(path: Path) -> None:
     """Deletes the files of a partial gallery."""
-    if path.is_dir():
-        shutil.rmtree(path)
     for beside in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
         beside.unlink(missing_ok=True)
 

@@ -122,6 +122,11 @@ class EmbeddedImage:
     sha256: str | None = None
     error: ImageError | None = None
 
+    @property
+    def skipped(self) -> bool:
+        """Whether the image was passed over without being read."""
+        return self.error is None and self.size == (0, 0)
+
 
 class FacePipeline:
     """Takes images to embedded faces: detect, gate, align, embed.

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 
 from facekit import parts
 from facekit.alignment import Aligner
@@ -31,8 +30,8 @@ from facekit.errors import (
 )
 from facekit.faces import Identity, RecognizedFace, Verification
 from facekit.gallery import Gallery
-from facekit.gallery.catalogue import PhotoSource
 from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.answers import Explanation, Neighbor
 from facekit.io.images import MAX_PIXELS, ImageSource, check_several, describe_source
@@ -579,17 +578,7 @@ class FaceRecognizer:
         if self.gallery.path is not None and path.resolve() == self.gallery.path.resolve():
             self.gallery.set_settings(kept)
             return
-        if path.exists():
-            Gallery.open(path).close()  # anything else than a gallery is not replaced
-        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        discard(beside)
-        try:
-            with self.gallery.copy(beside) as copy:
-                copy.set_settings(kept)
-            discard(path)
-            beside.rename(path)
-        finally:
-            discard(beside)
+        self.gallery.copy(path, overwrite=True, settings=kept).close()
 
     @classmethod
     def load(
@@ -704,7 +693,7 @@ class FaceRecognizer:
         return fitted
 
     def _fit(self, enrolled: Enrolled, parameters: dict[str, Any]) -> _Fitted:
-        classifier = clone(self.classifier)
+        classifier = type(self.classifier)(**self.classifier.get_params())
         if classifier.distances is None:
             classifier.set_params(distances=self.embedder.record.distances)
         kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from facekit.errors import ImageError
 from facekit.faces import RecognizedFace
+from facekit.utils.terminal import printable
 
 OutcomeStatus: TypeAlias = Literal[
     "enrolled",
@@ -57,7 +58,7 @@ class PhotoOutcome:
 
     def line(self) -> str:
         """Returns the outcome as an indented line of a report."""
-        return f"  {self.source} ({self.person or 'nobody'}): {self.detail}"
+        return printable(f"  {self.source} ({self.person or 'nobody'}): {self.detail}")
 
 
 @dataclass(frozen=True)

@@ -301,6 +301,28 @@ def test_interrupted_enrollment_keeps_what_is_done_and_goes_on(tmp_path: Path, a
     assert not people.enroll_people(photos, progress=False).enrolled
 
 
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_interrupted_clustering_keeps_what_is_done_and_goes_on(tmp_path: Path, at: int) -> None:
+    photos, journal = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "out" / "journal"
+    options: dict[str, Any] = {
+        "embedder": Shades(), "quality": QualityGate.off(), "threshold": 0.1, "progress": False
+    }  # fmt: skip
+    expected = cluster_photos(photos, detector=Marked(), **options)
+    with pytest.raises(KeyboardInterrupt):
+        cluster_photos(photos, detector=Interrupted(at), journal=journal, **options)
+    assert journal.exists()
+    detector = Interrupted(10)
+    found = cluster_photos(photos, detector=detector, journal=journal, **options)
+    assert len(detector.seen) == 6 - at
+    assert found == expected
+    assert not journal.exists()
+    with pytest.raises(KeyboardInterrupt):
+        cluster_photos(photos, detector=Interrupted(at), journal=journal, **options)
+    other = Marked()  # the faces of another detector are not taken for its own
+    assert cluster_photos(photos, detector=other, journal=journal, **options) == expected
+    assert len(other.seen) == 6
+
+
 @pytest.mark.parametrize("at", [1, 5])
 def test_interrupted_fit_changes_nothing_and_goes_on(tmp_path: Path, at: int) -> None:
     photos, path = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "people.facekit"
@@ -379,8 +401,6 @@ def test_nothing_usable_leaves_no_partial_gallery(tmp_path: Path) -> None:
 
 # Copies, processes, forks
 
-pickles = pytest.mark.skipif("__reduce__" not in vars(Gallery), reason="galleries do not pickle")
-
 
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory: pytest.TempPathFactory, hopper: Path) -> FaceRecognizer:
@@ -392,14 +412,12 @@ def names(people: FaceRecognizer, image: Path) -> list[str | None]:
     return [face.name for face in people.recognize(image)]
 
 
-@pickles
 def test_copies_answer_alike(on_disk: FaceRecognizer, hopper: Path) -> None:
     for other in (pickle.loads(pickle.dumps(on_disk)), copy.deepcopy(on_disk)):
         assert other.recognize(hopper) == on_disk.recognize(hopper)
         assert other.gallery.path == on_disk.gallery.path
 
 
-@pickles
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_other_processes_answer_alike(on_disk: FaceRecognizer, hopper: Path, method: str) -> None:
     if method not in multiprocessing.get_all_start_methods():
@@ -410,7 +428,6 @@ def test_other_processes_answer_alike(on_disk: FaceRecognizer, hopper: Path, met
         assert pool.submit(names, on_disk, hopper).result(timeout=120) == ["Grace"]
 
 
-@pickles
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_fork_while_other_threads_recognize(on_disk: FaceRecognizer, hopper: Path) -> None:
     stop = threading.Event()
@@ -433,7 +450,6 @@ def test_fork_while_other_threads_recognize(on_disk: FaceRecognizer, hopper: Pat
             thread.join()
 
 
-@pickles
 def test_joblib_answers_alike(on_disk: FaceRecognizer, hopper: Path) -> None:
     joblib = pytest.importorskip("joblib")  # comes with scikit-learn
     parallel = joblib.Parallel(n_jobs=2, timeout=120)

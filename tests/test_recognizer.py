@@ -230,7 +230,8 @@ def test_a_removed_person_is_gone_from_the_file_saved_after(
     path = tmp_path / "people.facekit"
     fitted.save(path)
     assert b"Eileen" in content(path)
-    erased = fitted.gallery.embeddings[fitted.gallery.names.index("Eileen")].tobytes()
+    embedding = fitted.gallery.embeddings[fitted.gallery.names.index("Eileen")]
+    erased = embedding[:8].tobytes()  # a longer part may lie on two pages of the file
     assert erased in content(path)
     fitted.remove("Eileen")
     fitted.save(path)
@@ -287,6 +288,7 @@ def test_verify_same_different_and_no_face(
         recognizer.verify(hopper, np.zeros((90, 90, 3), dtype=np.uint8))
 
 
+@pytest.mark.filterwarnings("ignore:.*the same file is enrolled as")
 @pytest.mark.parametrize("strategy", ["svm", "nearest"])
 def test_save_and_load_give_the_same_answers_to_the_bit(
     embedder: Embedder,

@@ -27,6 +27,9 @@ from facekit.cli.common import (
 if TYPE_CHECKING:
     from facekit.clustering.albums import ArchiveClustering
 
+# The faces found so far, in the output folder; deleted when all photos have been read.
+_JOURNAL = ".faces.partial"
+
 
 def add_commands(commands: Any) -> None:
     """Adds the command to the parser's."""
@@ -90,6 +93,7 @@ def _cluster(options: argparse.Namespace) -> int:
         quality=None if options.any_quality else QualityGate(),
         threshold=options.threshold,
         min_faces=options.min_faces,
+        journal=None if options.output is None else options.output / _JOURNAL,
     )
     errors = list(found.errors)
     if options.output is not None:

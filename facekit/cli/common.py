@@ -72,6 +72,11 @@ def add_weights(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--weights", metavar="NAME", help="the embedder's weights: a name or the path of a file"
     )
+    command.add_argument(
+        "--allow-unverified",
+        action="store_true",
+        help="take weights of which no checksum is published",
+    )
 
 
 def add_photos(command: argparse.ArgumentParser) -> None:
@@ -280,7 +285,7 @@ def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
         return None
     from facekit.embedding import Embedder
 
-    return Embedder(options.weights)
+    return Embedder(options.weights, allow_unverified=options.allow_unverified)
 
 
 def default_embedder() -> Embedder:

@@ -170,7 +170,8 @@ def _fit(options: argparse.Namespace) -> int:
         several = [{"image": o.source, "reason": o.detail} for o in report.several_faces]
         print(json.dumps({"people": people, "left_out": left_out, "several_faces": several}))
     else:
-        print(report.summary())
+        for line in report.summary().splitlines():
+            print(line)
         print(f"Wrote {path}")
     return DONE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,17 +13,22 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.clustering.groups import Group, cluster, linking_threshold
+from facekit.clustering.journal import FaceJournal
 from facekit.detection import Detector, FaceDetector
 from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError
 from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource
-from facekit.pipeline import EmbeddedFace, FacePipeline
+from facekit.parts import detector_to_dict, quality_to_dict
+from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
 from facekit.utils.progress import track
 
 PhotoArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
 """A folder, with the folders inside it, or photos as :func:`facekit.load_image` reads them."""
+
+# After this many photos their faces are written to the journal.
+_IMAGES_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,7 @@ def cluster_photos(
     threshold: float | None = None,
     min_faces: int = 2,
     max_pixels: int = MAX_PIXELS,
+    journal: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> ArchiveClustering:
     """Groups the faces in photos into people, without knowing anybody.
@@ -160,6 +167,9 @@ def cluster_photos(
             :func:`facekit.clustering.groups.linking_threshold` of the weights.
         min_faces: Smaller groups are left ungrouped; at least 1.
         max_pixels: The largest photo that is read, in pixels.
+        journal: A file for the faces of photos in files, so that a call that was interrupted goes
+            on when it is repeated; it is deleted when all photos have been read. Without it, an
+            interrupted call starts again.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
@@ -168,6 +178,7 @@ def cluster_photos(
     Raises:
         ImageError: If the folder is missing or holds no pictures.
         InvalidArgumentError: If an argument cannot be used.
+        FileFormatError: If the journal cannot be used.
 
     Example:
         >>> from facekit import Embedder, cluster_photos
@@ -190,16 +201,44 @@ def cluster_photos(
         photos = list_images(photos, recursive=True).checked().images
     total = len(photos) if isinstance(photos, Sequence) else 0
     pipeline = FacePipeline(detector or Detector(), embedder, aligner=aligner, quality=quality)
+    settings = {
+        "weights": embedder.record.identity,
+        "detector": detector_to_dict(pipeline.detector),
+        "aligner": pipeline.aligner.to_dict(),
+        "quality": quality_to_dict(quality),
+    }
+    kept = None if journal is None else FaceJournal(Path(journal), settings)
     images = 0
     faces: list[EmbeddedFace] = []
     errors: list[ImageError] = []
-    stream = pipeline.run(photos, max_pixels=max_pixels)
-    for image in track(stream, "Finding faces", total=total, shown=progress):
-        faces += image.faces
-        if image.error is None:
+    new: list[EmbeddedImage] = []
+    stream = pipeline.run(
+        photos,
+        skip=None if kept is None else lambda _, digest: digest in kept.known,
+        max_pixels=max_pixels,
+    )
+    finished = False
+    try:
+        for image in track(stream, "Finding faces", total=total, shown=progress):
+            if image.error is not None:
+                errors.append(image.error)
+                continue
             images += 1
-        else:
-            errors.append(image.error)
+            if image.skipped and kept is not None and image.sha256 is not None:
+                faces += kept.faces(image.sha256, image.source)
+                continue
+            faces += image.faces
+            if kept is not None:
+                new.append(image)
+                if len(new) == _IMAGES_AT_A_TIME:
+                    kept.add(new)
+                    new = []
+        finished = True
+    finally:
+        if kept is not None:
+            if not finished:
+                kept.add(new)
+            kept.close(delete=finished)
     good = [face for face in faces if not face.problems]
     embeddings = np.array([face.unit for face in good], dtype=np.float32)
     embeddings = embeddings.reshape(len(good), embedder.embedding_size)

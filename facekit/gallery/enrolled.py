@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facekit.gallery.index import LEAST_NORM, Index, IntArray, Neighbors, build_index
+from facekit.gallery.index import EXACT_LIMIT, ExactIndex, Index, IntArray, Neighbors, build_index
+from facekit.gallery.records import Match
+
+# Rows added since the rows were last sorted by person are looked through one by one, up to this
+# share of all.
+_UNSORTED_SHARE, _UNSORTED_LEAST = 8, 1024
 
 
 class Enrolled:
@@ -19,7 +23,7 @@ class Enrolled:
     Args:
         embeddings: ``(n, d)``. Rows of erased photos hold zeros.
         labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
-        classes: The people, sorted, ``(k,)``.
+        classes: The people, ``(k,)``, each with at least one row.
         index: What searches the embeddings; made when it is first needed by default.
         least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
 
@@ -50,33 +54,8 @@ class Enrolled:
         self.least_norm = least_norm
         self.embeddings, self.labels, self.classes = embeddings, labels, classes
         self._index = index
+        self._sorted: tuple[IntArray, IntArray] | None = None
         self._lock = threading.Lock()
-
-    @classmethod
-    def of(
-        cls,
-        embeddings: npt.NDArray[Any],
-        people: Sequence[tuple[int, str]],
-        owners: IntArray,
-    ) -> Enrolled:
-        """Puts together what a catalogue says.
-
-        Args:
-            embeddings: All rows, ``(n, d)``.
-            people: Number and name of everybody, by name.
-            owners: Number and person of every photo, ``(m, 2)``; photos count from 1.
-
-        Returns:
-            The embeddings with their people; rows that no photo has count as erased.
-        """
-        numbers = np.array([number for number, _ in people], dtype=np.int64)
-        by_number = np.argsort(numbers)
-        labels = np.full(len(embeddings), -1, dtype=np.int32)
-        if len(owners):
-            labels[owners[:, 0] - 1] = by_number[np.searchsorted(numbers[by_number], owners[:, 1])]
-        names = np.array([name for _, name in people], dtype=object)
-        # A gallery's are of unit norm, and another thread may be erasing one at this moment.
-        return cls(embeddings, labels, names, least_norm=LEAST_NORM)
 
     def __reduce__(self) -> tuple[type[Enrolled], tuple[Any, ...]]:
         # A copy searches with an index of its own.
@@ -95,7 +74,9 @@ class Enrolled:
         """What searches the embeddings."""
         with self._lock:
             if self._index is None:
-                self._index = build_index(self.embeddings, self._erased(), self.least_norm)
+                self._index = build_index(
+                    self.embeddings, np.flatnonzero(self.labels < 0), self.least_norm
+                )
             return self._index
 
     @cached_property
@@ -124,70 +105,47 @@ class Enrolled:
         Returns:
             The rows, int64 ``(m,)``, rising.
         """
-        order, starts = self.by_person
-        return order[starts[person] : starts[person + 1]]
-
-    def extended(self, embeddings: npt.NDArray[Any], names: Sequence[str]) -> Enrolled:
-        """Returns what there is after more photos were enrolled.
-
-        Args:
-            embeddings: All rows, the new ones last.
-            names: The people of the new ones.
-        """
-        new = np.array(sorted(set(names) - set(self._present(names))), dtype=object)
-        places = np.searchsorted(self.classes, new)
-        classes = np.insert(self.classes, places, new)
-        # Each label moves up by the number of new names before its own.
-        moved = np.arange(len(self.classes)) + np.searchsorted(
-            places, np.arange(len(self.classes)), side="right"
+        if self._sorted is None:
+            self._sorted = self.by_person
+        order, starts = self._sorted
+        found = (
+            order[starts[person] : starts[person + 1]] if person + 1 < len(starts) else order[:0]
         )
-        labels = self.labels
-        if len(new):
-            labels = np.where(labels >= 0, moved[labels] if len(moved) else -1, -1)
-        added = np.searchsorted(classes, np.array(names, dtype=object))
-        labels = np.concatenate([labels, added]).astype(np.int32)
-        return self._changed(embeddings, labels, classes)
+        later = np.flatnonzero(self.labels[len(order) :] == person) + len(order)
+        return np.concatenate([found, later])
 
-    def without(self, rows: IntArray) -> Enrolled:
-        """Returns what there is after photos were erased.
+    def followed_by(self, after: Enrolled, *, only_added: bool) -> Enrolled:
+        """Hands on what is known about the rows to a later state.
 
         Args:
-            rows: Their rows, which stay and hold zeros.
-        """
-        labels = self.labels.copy()
-        labels[rows] = -1
-        left = np.zeros(len(self.classes), dtype=bool)
-        left[labels[labels >= 0]] = True
-        moved = np.cumsum(left, dtype=labels.dtype) - 1
-        labels = np.where(labels >= 0, moved[labels], -1).astype(np.int32)
-        return self._changed(self.embeddings, labels, self.classes[left])
-
-    def with_index_of(self, before: Enrolled) -> Enrolled:
-        """Takes over the index of an earlier state, brought up to date.
-
-        Args:
-            before: The earlier state, whose rows come first in this one.
+            after: The later state, whose first rows are the rows of this one.
+            only_added: Whether photos were added and nothing else has changed.
 
         Returns:
-            The same embeddings and people; itself, if the earlier state has no index yet.
+            The later state, which has the index and the order of this one, brought up to date.
         """
-        if before._index is None:
-            return self
-        index = before._index.updated(self.embeddings, self._erased())
-        return Enrolled(self.embeddings, self.labels, self.classes, index, self.least_norm)
+        index, known = self._index, 0 if self._sorted is None else len(self._sorted[0])
+        large = len(after.embeddings) > EXACT_LIMIT and after.least_norm > 0
+        if index is not None and not (isinstance(index, ExactIndex) and large):
+            erased = None if only_added else np.flatnonzero(after.labels < 0)
+            after._index = index.updated(after.embeddings, erased)
+        unsorted = len(after.labels) - known
+        if only_added and known and unsorted <= max(_UNSORTED_LEAST, known // _UNSORTED_SHARE):
+            after._sorted = self._sorted
+        return after
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
         """Finds the enrolled photos that are nearest to each probe.
 
         Args:
             probes: Embeddings, ``(n, d)``.
-            count: How many photos to find for each.
+            count: How many photos to find for each; no more than there are rows are returned.
 
         Returns:
             int64 rows ``(n, count)``, the nearest first and −1 where there are no more, and their
             Euclidean distances, float64 ``(n, count)``, infinite there.
         """
-        found = self.index.search(probes, count)
+        found = self.index.search(probes, min(count, max(1, len(self.labels))))
         # An index that grows may know rows that are not enrolled in this state.
         unknown = (found.rows >= len(self.labels)) | (found.rows < 0)
         unknown |= self.labels[np.where(unknown, 0, found.rows)] < 0 if len(self.labels) else True
@@ -198,19 +156,22 @@ class Enrolled:
             np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
         )
 
-    def _changed(
-        self, embeddings: npt.NDArray[Any], labels: npt.NDArray[Any], classes: npt.NDArray[Any]
-    ) -> Enrolled:
-        changed = Enrolled(embeddings, labels, classes, least_norm=self.least_norm)
-        return changed.with_index_of(self)
+    def matches(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
+        """Does what :meth:`search` does, with the names; photos count from 1.
 
-    def _present(self, names: Sequence[str]) -> list[str]:
-        places = np.searchsorted(self.classes, np.array(names, dtype=object))
+        Args:
+            probes: Embeddings, ``(n, d)``.
+            count: How many photos to find for each, at most.
+
+        Returns:
+            For each probe the photos, the nearest first.
+        """
+        found = self.search(probes, count)
         return [
-            name
-            for name, place in zip(names, places, strict=True)
-            if place < len(self.classes) and self.classes[place] == name
+            [
+                Match(str(self.classes[self.labels[row]]), float(distance), int(row) + 1)
+                for row, distance in zip(rows, distances, strict=True)
+                if row >= 0
+            ]
+            for rows, distances in zip(found.rows, found.distances, strict=True)
         ]
-
-    def _erased(self) -> IntArray:
-        return np.flatnonzero(self.labels < 0)

@@ -3,55 +3,42 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Mapping, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facekit.errors import EnrollmentError, InvalidArgumentError
-from facekit.gallery.catalogue import Catalogue, EnrolledPhoto, PhotoSource, checked_sources
+from facekit.errors import EnrollmentError, EnrollmentWarning, FileFormatError, InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.index import LEAST_NORM
+from facekit.gallery.legacy import check_path
+from facekit.gallery.protocol import Batch, GalleryStore
+from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource, checked_sources
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_photos
-from facekit.gallery.store import Store
+from facekit.gallery.store import FileStore
 from facekit.utils.validation import identity, json_values, unit_rows, whole
-
-
-class Match(NamedTuple):
-    """An enrolled photo that resembles a probe.
-
-    Attributes:
-        person: Who it shows.
-        distance: Euclidean distance between the unit embeddings, 0 to 2.
-        photo: The number of the photo in the gallery.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import Gallery
-        >>> gallery = Gallery("example@1", embedding_size=2)
-        >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
-        >>> match = gallery.search(np.array([[0.8, 0.6]]))[0][0]
-        >>> match.person, match.photo, round(match.distance, 3)
-        ('Ada', 1, 0.632)
-    """
-
-    person: str
-    distance: float
-    photo: int
 
 
 class Gallery:
     """Holds the embeddings of the people who are enrolled, and the photos they came from.
 
-    ``Gallery(weights, embedding_size)`` is one in memory. :meth:`open` and :meth:`create` give one
-    in a folder: every change is on the disk when the method returns, whatever happens to the
-    process afterwards, and happens as a whole or not at all. Several processes and threads may use
-    one at once. Every method of such a gallery can raise :class:`facekit.FileFormatError`, if the
-    files turn out to be damaged or cannot be read or written, and
-    :class:`facekit.GalleryBusyError`, if another process keeps them locked.
+    ``Gallery(weights, embedding_size)`` is in memory. :meth:`open` and :meth:`create` give one in a
+    file: every change is on the disk when the method returns, whatever happens to the process
+    afterwards, and happens as a whole or not at all. Several processes and threads may use one at
+    once; those who read never wait for one who writes. It pickles by its path, and works after a
+    fork.
+
+    Names are normalized: Unicode's form C, without white space around them. A person cannot be
+    called "unknown", which is what strangers are called.
+
+    Every method of a gallery in a file can raise :class:`facekit.FileFormatError`, if the file
+    turns out to be damaged or cannot be read or written, and :class:`facekit.GalleryBusyError`, if
+    another process keeps it locked.
 
     Args:
         weights: The identity of the weights that make the embeddings
@@ -62,10 +49,10 @@ class Gallery:
     Attributes:
         weights: As given.
         embedding_size: As given.
-        path: The folder, or ``None`` in memory.
+        path: The file, or ``None`` in memory.
 
     Raises:
-        InvalidArgumentError: If ``embedding_size`` is no positive whole number.
+        InvalidArgumentError: If ``embedding_size`` is not a positive whole number.
 
     Example:
         >>> import numpy as np
@@ -73,8 +60,8 @@ class Gallery:
         >>> gallery = Gallery("example@1", embedding_size=2)
         >>> gallery.enroll("Ada", np.array([[1.0, 0.0]], dtype=np.float32), ["ada.jpg"])
         [1]
-        >>> gallery.people
-        {'Ada': 1}
+        >>> gallery.people, "Ada" in gallery
+        ({'Ada': 1}, True)
         >>> gallery.search(np.array([[0.8, 0.6]]))[0][0].person
         'Ada'
         >>> gallery.remove("Ada"), len(gallery)
@@ -82,14 +69,15 @@ class Gallery:
     """
 
     def __init__(self, weights: str, embedding_size: int) -> None:
-        self._start(Store.in_memory(weights, whole(embedding_size, "embedding_size", least=1)))
+        size = whole(embedding_size, "embedding_size", least=1, most=_MOST_COMPONENTS)
+        self._start(FileStore.in_memory(str(weights), size))
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], weights: str, embedding_size: int) -> Gallery:
-        """Makes an empty gallery in a folder.
+        """Makes an empty gallery in a file that its owner alone can read.
 
         Args:
-            path: The folder; it is made, and its own folder must exist.
+            path: The file; its folder must exist.
             weights: As for the class.
             embedding_size: As for the class.
 
@@ -98,49 +86,97 @@ class Gallery:
 
         Raises:
             FileFormatError: If something is there already or cannot be written.
-            InvalidArgumentError: If ``embedding_size`` is no positive whole number.
+            InvalidArgumentError: If ``embedding_size`` is not a positive whole number, or the path
+                holds a NUL.
         """
-        Store.create(Path(path), weights, whole(embedding_size, "embedding_size", least=1))
+        size = whole(embedding_size, "embedding_size", least=1, most=_MOST_COMPONENTS)
+        FileStore.create(_file(path), str(weights), size)
         return cls.open(path, weights=weights)
 
     @classmethod
     def open(
         cls, path: str | os.PathLike[str], *, weights: str | None = None, timeout: float = 10.0
     ) -> Gallery:
-        """Opens the gallery in a folder, and finishes what a killed process left undone.
+        """Opens the gallery in a file.
+
+        A file, or a folder, that cannot be written can be read. People and vectors are read, and
+        checked against their checksums, when they are first used.
 
         Args:
-            path: The folder that :meth:`create` made.
+            path: The file that :meth:`create` or :meth:`copy` made.
             weights: The identity of the weights that the caller uses, to be compared.
             timeout: How long a change waits for another process that is changing the gallery, in
                 seconds.
 
         Returns:
-            The gallery. Up to 20,000 photos every byte was checked; see :meth:`check`.
+            The gallery.
 
         Raises:
             FileFormatError: If it is missing, truncated, damaged, altered, or of another version.
             GalleryBusyError: If another process keeps the gallery locked.
-            InvalidArgumentError: If it belongs to other weights.
+            InvalidArgumentError: If it belongs to other weights, or the path holds a NUL.
         """
         gallery = cls.__new__(cls)
-        gallery._start(Store.open(Path(path), weights, timeout))
+        file = _file(path)
+        check_path(file)
+        gallery._start(FileStore.open(file, weights, timeout))
         return gallery
 
-    def _start(self, store: Store) -> None:
+    @classmethod
+    def of(cls, store: GalleryStore) -> Gallery:
+        """Makes a gallery of any store, such as a database server's.
+
+        Args:
+            store: Keeps the people and photos.
+
+        Returns:
+            The gallery. Names, metadata, settings and the care of the file are the matter of
+            :meth:`create`'s files: :meth:`rename`, :meth:`merge`, :meth:`metadata`,
+            :attr:`settings`, :meth:`check`, :meth:`compact` raise
+            :class:`facekit.InvalidArgumentError`.
+        """
+        gallery = cls.__new__(cls)
+        gallery._start(store)
+        return gallery
+
+    def _start(self, store: GalleryStore) -> None:
         self._store = store
-        self._lock = threading.RLock()
         self.weights, self.embedding_size = store.weights, store.embedding_size
-        self.path = store.path
+        self.path = store.path if isinstance(store, FileStore) else None
 
     def __len__(self) -> int:
         return len(self.enrolled())
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.people)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return self._has(identity(name))
+        except InvalidArgumentError:
+            return False
+
     def __repr__(self) -> str:
         place = "" if self.path is None else f", path={os.fspath(self.path)!r}"
         return (
-            f"Gallery({len(self.people)} people, {len(self)} photos, "
+            f"Gallery({len(self.enrolled().classes)} people, {len(self)} photos, "
             f"weights={self.weights!r}{place})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self._store, FileStore):
+            return Gallery.of, (self._store,)
+        if self.path is not None:
+            return _opened, (str(self.path.absolute()), self.weights)
+        photos, embeddings = self.content()
+        notes = {name: note for name in self if (note := self.metadata(name))}
+        return _filled, (
+            self.weights,
+            self.embedding_size,
+            photos,
+            embeddings,
+            notes,
+            self.settings,
         )
 
     def __enter__(self) -> Gallery:
@@ -155,8 +191,11 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Closes the files. Nothing needs to be saved: every change is on the disk already."""
-        with self._lock:
+        """Closes the file. Nothing needs to be saved: every change is on the disk already.
+
+        A gallery that is not closed is closed when it is no longer used.
+        """
+        if isinstance(self._store, FileStore):
             self._store.close()
 
     # What is enrolled.
@@ -164,8 +203,9 @@ class Gallery:
     @property
     def people(self) -> dict[str, int]:
         """The enrolled people, sorted by name, with the number of photos of each."""
-        with self._lock:
-            return self._catalogue.counts()
+        if isinstance(self._store, FileStore):
+            return self._store.people()
+        return dict(sorted(Counter(photo.person for photo in self.photos()).items()))
 
     @property
     def embeddings(self) -> npt.NDArray[np.float32]:
@@ -194,29 +234,38 @@ class Gallery:
 
         Raises:
             EnrollmentError: If nobody of that name is enrolled.
-            InvalidArgumentError: If the name is empty.
+            InvalidArgumentError: If the name cannot be one.
         """
-        with self._lock:
-            person = None if name is None else self._person(name)[0]
-            return self._catalogue.photos(person=person)
+        if name is None:
+            return [photo for photos, _ in self.snapshot() for photo in photos]
+        person = identity(name)
+        if isinstance(self._store, FileStore):
+            return self._store.photos_of(person)
+        found = [photo for photo in self.photos() if photo.person == person]
+        if not found:
+            raise EnrollmentError(f"nobody is enrolled as {person!r}")
+        return found
 
     def photo(self, number: int) -> EnrolledPhoto:
         """Returns one enrolled photo by its number.
 
         Args:
-            number: Its number, from 1, as :meth:`enroll` returned it.
+            number: Its number, as :meth:`enroll` returned it.
 
         Returns:
             The photo.
 
         Raises:
             EnrollmentError: If there is none of that number.
+            InvalidArgumentError: If the number is not a whole one.
         """
-        with self._lock:
-            found = self._catalogue.photos([number])
-        if not found:
-            raise EnrollmentError(f"no photo of the number {number} is enrolled")
-        return found[0]
+        number = whole(number, "number")
+        if isinstance(self._store, FileStore):
+            return self._store.photos([number])[0]
+        for photo in self.photos():
+            if photo.id == number:
+                return photo
+        raise EnrollmentError(f"no photo of the number {number} is enrolled")
 
     def metadata(self, name: str) -> dict[str, Any]:
         """Returns what was noted about a person.
@@ -229,24 +278,41 @@ class Gallery:
 
         Raises:
             EnrollmentError: If nobody of that name is enrolled.
-            InvalidArgumentError: If the name is empty.
+            InvalidArgumentError: If the name cannot be one.
         """
-        with self._lock:
-            return self._person(name)[1]
+        return self._in_file.metadata(identity(name))
 
     def enrolled(self) -> Enrolled:
         """Returns the embeddings with their people as they are now.
 
         It does not change when others are enrolled, so that any number of threads may read it. Of
-        those who are removed, it holds zeros.
+        those who are removed, it holds zeros. It costs what has changed since the last call; of a
+        store other than a file's, everything is read each time.
         """
-        with self._lock:
+        if isinstance(self._store, FileStore):
             return self._store.enrolled()
+        photos, embeddings = self.content()
+        classes, labels = np.unique(
+            np.array([photo.person for photo in photos], dtype=object), return_inverse=True
+        )
+        return Enrolled(embeddings, labels, classes, least_norm=LEAST_NORM)
+
+    def snapshot(self) -> Iterator[Batch]:
+        """Yields everything that is enrolled at one moment, batch by batch.
+
+        Yields:
+            Some photos, and their embeddings, float32 ``(n, d)``; in the order of enrollment.
+        """
+        yield from self._store.snapshot()
 
     def content(self) -> tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]:
         """Returns all photos with a copy of their embeddings, as they were at one moment."""
-        with self._lock, self._store.changing():
-            return self._content()
+        photos: list[EnrolledPhoto] = []
+        vectors = [np.empty((0, self.embedding_size), np.float32)]
+        for some, embeddings in self.snapshot():
+            photos += some
+            vectors.append(embeddings)
+        return photos, np.concatenate(vectors)
 
     # Changes.
 
@@ -261,7 +327,7 @@ class Gallery:
         """Adds photos of one person, who may be enrolled already.
 
         Args:
-            name: Who it is; not empty.
+            name: Who it is; a non-empty string other than "unknown".
             embeddings: float32 ``(n, d)``, of unit L2 norm.
             photos: Where each comes from: what the photo is called, or more.
             metadata: What to note about the person, values for JSON; what was noted before under
@@ -274,13 +340,12 @@ class Gallery:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
+
+        Warns:
+            EnrollmentWarning: If the file of a photo, by its SHA-256, is enrolled under another
+                name, too.
         """
-        name = identity(name)
-        names = [name] * len(photos)
-        about = {name: json_values(metadata or {})}
-        names, rows, described = self._checked(names, embeddings, photos)
-        with self._lock:
-            return self._store.add(names, rows, described, about) if names else []
+        return self._enroll([name] * len(photos), embeddings, photos, {name: metadata or {}})
 
     def extend(
         self,
@@ -302,10 +367,11 @@ class Gallery:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
+
+        Warns:
+            EnrollmentWarning: As for :meth:`enroll`.
         """
-        names, rows, photos = self._checked(names, embeddings, sources)
-        with self._lock:
-            return self._store.add(names, rows, photos, {}) if names else []
+        return self._enroll(names, embeddings, sources, {})
 
     def replace(
         self,
@@ -328,15 +394,17 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
         """
-        names, rows, photos = self._checked(names, embeddings, sources)
-        with self._lock:
-            self._store.replace(names, rows, photos)
-        return list(range(1, len(rows) + 1))
+        people, rows, photos = self._checked(names, embeddings, sources)
+        if isinstance(self._store, FileStore):
+            self._store.replace(people, rows, photos)
+            return list(range(1, len(rows) + 1))
+        self._store.remove([photo.id for photo in self.photos()])
+        return self._store.add(people, rows, photos)
 
     def remove(self, name: str) -> int:
         """Erases a person: name, metadata, embeddings and where the photos came from.
 
-        When it returns, none of it is in the gallery's files any more.
+        When it returns, none of it is in the gallery's file any more, nor beside it.
 
         Args:
             name: Who it is.
@@ -346,16 +414,15 @@ class Gallery:
 
         Raises:
             EnrollmentError: If nobody of that name is enrolled.
-            GalleryBusyError: If another process keeps the gallery locked.
-            InvalidArgumentError: If the name is empty.
+            GalleryBusyError: If another process keeps the gallery locked; or if one has been
+                reading for so long that the log could not be erased, which the message says.
+            InvalidArgumentError: If the name cannot be one.
         """
-        with self._lock:
-            with self._store.changing():
-                person, _ = self._person(name)
-                numbers = [photo.id for photo in self._catalogue.photos(person=person)]
-                self._store.remove([person], numbers)
-            self._store.erase(numbers)
-        return len(numbers)
+        if isinstance(self._store, FileStore):
+            return self._store.remove_person(identity(name))
+        photos = self.photos(name)
+        self._store.remove([photo.id for photo in photos])
+        return len(photos)
 
     def remove_photos(self, numbers: Sequence[int]) -> int:
         """Erases photos; a person left without any is erased, too.
@@ -368,15 +435,13 @@ class Gallery:
 
         Raises:
             EnrollmentError: If one of them is not enrolled; then nothing changes.
+            InvalidArgumentError: If a number is not a whole one.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        numbers = list(dict.fromkeys(int(number) for number in numbers))
-        with self._lock:
-            with self._store.changing():
-                people = {self._person(self.photo(number).person)[0] for number in numbers}
-                self._store.remove(sorted(people), numbers)
-            self._store.erase(numbers)
-        return len(numbers)
+        chosen = list(dict.fromkeys(whole(number, "number") for number in numbers))
+        if chosen:
+            self._store.remove(chosen)
+        return len(chosen)
 
     def clear(self) -> int:
         """Erases everybody.
@@ -387,13 +452,12 @@ class Gallery:
         Raises:
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        with self._lock:
-            removed = len(self)
-            self._store.replace([], np.zeros((0, self.embedding_size), np.float32), [])
+        removed = len(self)
+        self.replace([], np.zeros((0, self.embedding_size), np.float32), [])
         return removed
 
     def rename(self, name: str, new: str) -> None:
-        """Gives a person another name.
+        """Gives a person another name; the old one is gone from the file when it returns.
 
         Args:
             name: Who it is.
@@ -401,18 +465,10 @@ class Gallery:
 
         Raises:
             EnrollmentError: If nobody is enrolled under the old name, or somebody under the new.
-            InvalidArgumentError: If one of the names is empty.
+            InvalidArgumentError: If one of the names cannot be one.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        new = identity(new)
-        with self._lock, self._store.changing():
-            person, metadata = self._person(name)
-            if new != name and self._catalogue.person(new) is not None:
-                raise EnrollmentError(
-                    f"{new!r} is enrolled already; if both are one person, use merge"
-                )
-            self._catalogue.set_person(person, new, metadata)
-            self._store.forget()
+        self._in_file.rename(identity(name), identity(new))
 
     def merge(self, name: str, into: str) -> int:
         """Gives all photos of one name to another: the two were one person.
@@ -427,19 +483,13 @@ class Gallery:
 
         Raises:
             EnrollmentError: If nobody is enrolled under one of the names.
-            InvalidArgumentError: If both are the same, or one is empty.
+            InvalidArgumentError: If both are the same, or one cannot be a name.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        if name == into:
-            raise InvalidArgumentError(f"name and into must differ, both are {name!r}")
-        with self._lock, self._store.changing():
-            (person, metadata), (other, kept) = self._person(name), self._person(into)
-            numbers = [photo.id for photo in self._catalogue.photos(person=person)]
-            self._store.reassign(numbers, other)
-            self._catalogue.delete_people_without_photos([person])
-            self._catalogue.set_person(other, into, {**metadata, **kept})
-            self._store.forget()
-        return len(numbers)
+        one, other = identity(name), identity(into)
+        if one == other:
+            raise InvalidArgumentError(f"name and into must differ, both are {one!r}")
+        return self._in_file.merge(one, other)
 
     def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> None:
         """Replaces what is noted about a person.
@@ -450,20 +500,15 @@ class Gallery:
 
         Raises:
             EnrollmentError: If nobody of that name is enrolled.
-            InvalidArgumentError: If a value is none for JSON, or the name is empty.
+            InvalidArgumentError: If JSON cannot write a value, or the name cannot be one.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        checked = json_values(metadata)
-        with self._lock, self._store.changing():
-            person, _ = self._person(name)
-            self._catalogue.set_person(person, name, checked)
+        self._in_file.set_metadata(identity(name), json_values(metadata))
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a recognizer keeps with the gallery, such as its calibration; values for JSON."""
-        with self._lock:
-            found: dict[str, Any] = self._catalogue.meta()["settings"]
-        return found
+        return self._store.settings() if isinstance(self._store, FileStore) else {}
 
     def set_settings(self, settings: Mapping[str, Any]) -> None:
         """Replaces :attr:`settings`.
@@ -472,12 +517,10 @@ class Gallery:
             settings: Values for JSON.
 
         Raises:
-            InvalidArgumentError: If a value is none for JSON.
+            InvalidArgumentError: If JSON cannot write a value.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        checked = json_values(settings)
-        with self._lock, self._store.changing():
-            self._catalogue.set_meta({"settings": checked})
+        self._in_file.set_settings(json_values(settings, "settings"))
 
     # Questions.
 
@@ -488,7 +531,7 @@ class Gallery:
         that FAISS, if it is installed, chooses those to compare.
 
         Args:
-            probes: Embeddings, ``(n, d)``.
+            probes: Embeddings, ``(n, d)``, of unit L2 norm.
             count: How many photos to return for each, at most.
 
         Returns:
@@ -498,17 +541,7 @@ class Gallery:
             InvalidArgumentError: If the probes do not fit.
         """
         count = whole(count, "count", least=1)
-        checked = unit_rows(probes, self.embedding_size, "probes")
-        enrolled = self.enrolled()
-        found = enrolled.search(checked, count)
-        return [
-            [
-                Match(str(enrolled.classes[enrolled.labels[row]]), float(distance), int(row) + 1)
-                for row, distance in zip(rows, distances, strict=True)
-                if row >= 0
-            ]
-            for rows, distances in zip(found.rows, found.distances, strict=True)
-        ]
+        return self._store.search(unit_rows(probes, self.embedding_size, "probes"), count)
 
     def duplicates(self, threshold: float) -> list[Duplicate]:
         """Finds names that may stand for one person.
@@ -536,79 +569,108 @@ class Gallery:
         Returns:
             The photos, the one farthest from its name first.
         """
+        odd = odd_photos(self.enrolled(), threshold)
+        photos = [self.photo(row + 1) for row, _, _ in odd]
         return [
-            Outlier(self.photo(row + 1), distance, resembles)
-            for row, distance, resembles in odd_photos(self.enrolled(), threshold)
+            Outlier(photo, distance, resembles)
+            for photo, (_, distance, resembles) in zip(photos, odd, strict=True)
         ]
 
     # Care.
 
     def check(self) -> None:
-        """Checks every byte of the gallery against its checksums.
-
-        :meth:`open` does so up to 20,000 photos. A million take about half a minute.
+        """Checks everything in the gallery against its checksums, also what is not used.
 
         Raises:
-            FileFormatError: If something was damaged or altered.
+            FileFormatError: If something was damaged or altered. :func:`facekit.gallery.repair`
+                saves what is whole.
         """
-        with self._lock:
-            self._store.check()
+        self._in_file.check()
 
     def compact(self) -> None:
         """Gives the space of removed photos back; the numbers of photos change.
 
         Raises:
+            FileFormatError: If the file cannot be written or the disk is full; nothing is lost.
             GalleryBusyError: If another process keeps the gallery locked.
         """
-        with self._lock:
-            self._store.compact()
+        self._in_file.compact()
 
-    def copy(self, path: str | os.PathLike[str] | None = None) -> Gallery:
+    def copy(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Gallery:
         """Makes a gallery with the same content, which changes on its own: a backup.
 
         Args:
-            path: The folder to make for it; in memory by default.
+            path: The file to make, which is there as a whole or not at all; in memory by default.
+            overwrite: Whether a gallery that is there gets this content instead of its own, in one
+                step.
+            settings: Its :attr:`settings`; the same by default.
 
         Returns:
             The other gallery. Its photos are numbered without gaps.
 
         Raises:
-            FileFormatError: If something is there already or cannot be written.
+            FileFormatError: If something is there already, or something other than a gallery, or
+                cannot be written.
+            InvalidArgumentError: If the settings are not values for JSON.
         """
-        with self._lock, self._store.changing():
-            photos, embeddings = self._content()
-            about = {name: self.metadata(name) for name in self.people}
-            settings = self.settings
+        kept = None if settings is None else json_values(settings, "settings")
         if path is None:
             other = Gallery(self.weights, self.embedding_size)
+            other._in_file.take_over(self._in_file, kept)
+            return other
+        file = _file(path)
+        if overwrite and file.exists():
+            other = Gallery.open(file)
+            try:
+                if other.embedding_size != self.embedding_size:
+                    raise FileFormatError(
+                        f"{file}: its embeddings have {other.embedding_size} components, these "
+                        f"have {self.embedding_size}; delete the file, or choose another"
+                    )
+                other._in_file.take_over(self._in_file, kept)
+            finally:
+                other.close()
         else:
-            other = Gallery.create(path, self.weights, self.embedding_size)
-        if photos:
-            other._store.add([photo.person for photo in photos], embeddings, photos, about)
-        other.set_settings(settings)
-        return other
+            FileStore.create(file, self.weights, self.embedding_size, self._in_file, kept)
+        return Gallery.open(file)
 
     # Inside.
 
     @property
-    def _catalogue(self) -> Catalogue:
-        return self._store.catalogue
-
-    def _content(self) -> tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]:
-        photos = self._catalogue.photos()
-        rows = np.array([photo.id - 1 for photo in photos], dtype=np.int64)
-        return photos, self._store.vectors()[rows]
-
-    def _person(self, name: str) -> tuple[int, dict[str, Any]]:
-        name = identity(name)
-        found = self._catalogue.person(name)
-        if found is None:
-            people = list(self._catalogue.counts())
-            shown = ", ".join(people[:20]) + (f" and {len(people) - 20} more" * (len(people) > 20))
-            raise EnrollmentError(
-                f"nobody is enrolled as {name!r}; enrolled are {shown or 'no people at all'}"
+    def _in_file(self) -> FileStore:
+        if not isinstance(self._store, FileStore):
+            raise InvalidArgumentError(
+                f"a gallery in a {type(self._store).__name__} cannot do this; one in a file can"
             )
-        return found
+        return self._store
+
+    def _has(self, name: str) -> bool:
+        return self._store.has(name) if isinstance(self._store, FileStore) else name in self.people
+
+    def _enroll(
+        self,
+        names: Sequence[str],
+        embeddings: npt.ArrayLike,
+        sources: Sequence[str | PhotoSource],
+        metadata: Mapping[str, Mapping[str, Any]],
+    ) -> list[int]:
+        about = {identity(name): json_values(note) for name, note in metadata.items()}
+        people, rows, photos = self._checked(names, embeddings, sources)
+        if not people:
+            return []
+        if not isinstance(self._store, FileStore):
+            if any(about.values()):
+                self._in_file  # noqa: B018 - it says that there is no metadata
+            return self._store.add(people, rows, photos)
+        for sentence in self._store.elsewhere(people, photos):
+            warnings.warn(sentence, EnrollmentWarning, stacklevel=3)
+        return self._store.add(people, rows, photos, about)
 
     def _checked(
         self,
@@ -616,11 +678,38 @@ class Gallery:
         embeddings: npt.ArrayLike,
         photos: Sequence[str | PhotoSource],
     ) -> tuple[list[str], npt.NDArray[np.float32], list[PhotoSource]]:
-        names = [identity(name) for name in names]
-        rows = unit_rows(embeddings, self.embedding_size)
+        known = {name: identity(name) for name in dict.fromkeys(names)}
+        rows = unit_rows(embeddings, self.embedding_size, "embeddings")
         if not len(names) == len(photos) == len(rows):
             raise InvalidArgumentError(
                 f"there must be as many names and sources as embeddings, got {len(names)} names, "
                 f"{len(photos)} sources and {len(rows)} embeddings"
             )
-        return names, rows, checked_sources(photos)
+        return [known[name] for name in names], rows, checked_sources(photos)
+
+
+_MOST_COMPONENTS = 1 << 16
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    if "\0" in os.fspath(path):
+        raise InvalidArgumentError(f"path must not hold a NUL, got {os.fspath(path)!r:.80}")
+    return Path(path)
+
+
+def _opened(path: str, weights: str) -> Gallery:
+    return Gallery.open(path, weights=weights)
+
+
+def _filled(
+    weights: str,
+    size: int,
+    photos: list[EnrolledPhoto],
+    embeddings: npt.NDArray[np.float32],
+    notes: dict[str, dict[str, Any]],
+    settings: dict[str, Any],
+) -> Gallery:
+    store = FileStore.in_memory(weights, size)
+    store.add([photo.person for photo in photos], embeddings, photos, notes)
+    store.set_settings(settings)
+    return Gallery.of(store)

@@ -19,10 +19,16 @@ _MOST_SIMILARITIES = 1 << 23
 LEAST_NORM = 0.98
 """A gallery's row whose norm is less is erased, or is being erased by another thread just now."""
 
-# How many photos the coarse search of FAISS passes on to the exact comparison. An embedding at
-# distance 1.1 of 512 components shares so many signs with the probe that it is nearly always among
-# the first thousand of a million; a nearer one all the more.
-_COARSE_CANDIDATES = 1024
+SIGN_SIZE = 384
+"""From this number of components on, FAISS compares the signs of the components."""
+
+# How many photos the coarse search of FAISS passes on to the exact comparison, beyond those asked
+# for. Two embeddings of 512 components at distance 1.1 share so many signs that each is nearly
+# always among the first thousand of a million for the other; 8 bits a component say far more.
+_SIGN_CANDIDATES, _BYTE_CANDIDATES = 1024, 128
+
+# From this number of probes on, FAISS shares them between threads.
+_PROBES_A_THREAD = 16
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -49,12 +55,12 @@ class Index(Protocol):
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
         """Returns the nearest enrolled photos of each probe, at most ``count``."""
 
-    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray) -> Index:
+    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray | None) -> Index:
         """Returns an index of all rows, the new ones among them.
 
         Args:
             embeddings: All enrolled embeddings; those known before come first.
-            erased: The rows among them that are erased.
+            erased: The rows among them that are erased; ``None`` if the same are as before.
         """
 
 
@@ -86,18 +92,19 @@ class ExactIndex:
                 rows[block, :taken] = np.argpartition(-similarity, taken - 1, axis=1)[:, :taken]
         return _ordered(probes, self._embeddings, rows, self._least_norm)
 
-    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray) -> ExactIndex:
+    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray | None) -> ExactIndex:
         """Returns an index of all rows, the new ones among them."""
-        return ExactIndex(embeddings, erased, self._least_norm)
+        return ExactIndex(embeddings, self._erased if erased is None else erased, self._least_norm)
 
 
 class FaissIndex:
-    """Preselects by the signs of the components with FAISS, and compares those exactly.
+    """Preselects by short codes with FAISS, and compares those selected exactly.
 
-    An embedding's signs take 1/32 of its memory, and counting differing bits is fast. The angle
-    between two vectors is proportional to the expected number of differing signs, so the nearest
-    embeddings are found among those with the fewest. Nothing is trained, and a row is added in
-    microseconds.
+    Of :data:`SIGN_SIZE` components or more, the code is their signs: 1/32 of the memory, and
+    counting differing bits is fast. The angle between two vectors is proportional to the expected
+    number of differing signs, so the nearest embeddings are among those with the fewest. With fewer
+    components the signs say too little, and the code has 8 bits for each component, a quarter of
+    the memory. Either way a row is added in microseconds.
 
     Args:
         embeddings: ``(m, d)``, of unit L2 norm. Rows of zeros are passed over.
@@ -107,7 +114,8 @@ class FaissIndex:
 
     References:
         M. Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002,
-        section 3, with the coordinate axes as hyperplanes. ``faiss.IndexBinaryFlat``.
+        section 3, with the coordinate axes as hyperplanes. ``faiss.IndexBinaryFlat``,
+        ``faiss.IndexScalarQuantizer``.
     """
 
     def __init__(self, embeddings: npt.NDArray[Any]) -> None:
@@ -117,7 +125,15 @@ class FaissIndex:
             )
         import faiss
 
-        self._bits = faiss.IndexBinaryFlat(8 * -(-embeddings.shape[1] // 8))
+        size = embeddings.shape[1]
+        self._signs = size >= SIGN_SIZE
+        if self._signs:
+            self._codes: Any = faiss.IndexBinaryFlat(8 * -(-size // 8))
+        else:
+            kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
+            self._codes = faiss.IndexScalarQuantizer(size, kind, faiss.METRIC_INNER_PRODUCT)
+            # Larger components, which later rows may have, are cut off.
+            self._scale = 127.0 / max(1e-3, float(np.abs(embeddings[:EXACT_LIMIT]).max()))
         # Adding moves what a search in another thread reads.
         self._lock = threading.Lock()
         self._embeddings = embeddings[:0]
@@ -125,11 +141,21 @@ class FaissIndex:
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
         """Returns the nearest enrolled photos of each probe, at most ``count``."""
-        coarse = max(count, _COARSE_CANDIDATES)
+        import faiss
+
+        coarse = count + (_SIGN_CANDIDATES if self._signs else _BYTE_CANDIDATES)
+        rows = np.full((len(probes), count), -1, dtype=np.int64)
+        threads = faiss.omp_get_max_threads()
         with self._lock:
             embeddings = self._embeddings
-            _, coarse_rows = self._bits.search(_signs(probes), coarse)
-        rows = np.full((len(probes), count), -1, dtype=np.int64)
+            try:
+                # Further threads cost a single probe more than they save.
+                faiss.omp_set_num_threads(threads if len(probes) >= _PROBES_A_THREAD else 1)
+                _, coarse_rows = self._codes.search(
+                    self._coded(probes), min(coarse, max(1, len(embeddings)))
+                )
+            finally:
+                faiss.omp_set_num_threads(threads)
         for index, (probe, candidates) in enumerate(zip(probes, coarse_rows, strict=True)):
             candidates = candidates[candidates >= 0]
             vectors = embeddings[candidates]
@@ -139,16 +165,33 @@ class FaissIndex:
             rows[index, : len(nearest)] = candidates[nearest]
         return _ordered(probes, embeddings, rows, LEAST_NORM)
 
-    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray) -> FaissIndex:
+    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray | None) -> FaissIndex:
         """Returns an index of all rows, the new ones among them: itself."""
         self._extend(embeddings)
+        if erased is not None and len(erased):
+            self._erase(erased)
         return self
 
     def _extend(self, embeddings: npt.NDArray[Any]) -> None:
         with self._lock:
             for start in range(len(self._embeddings), len(embeddings), EXACT_LIMIT):
-                self._bits.add(_signs(embeddings[start : start + EXACT_LIMIT]))
+                self._codes.add(self._coded(embeddings[start : start + EXACT_LIMIT]))
             self._embeddings = embeddings
+
+    def _erase(self, rows: IntArray) -> None:
+        # A code of zeros is that of no face, and never near.
+        import faiss
+
+        held = self._codes.xb if self._signs else self._codes.codes
+        with self._lock:
+            codes = faiss.rev_swig_ptr(held.data(), held.size()).reshape(len(self._embeddings), -1)
+            codes[rows] = 0 if self._signs else 128
+
+    def _coded(self, vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self._signs:
+            return np.packbits(np.asarray(vectors) > 0, axis=1)
+        scaled = np.asarray(vectors, dtype=np.float32) * np.float32(self._scale)
+        return np.clip(np.rint(scaled, out=scaled), -127, 127, out=scaled)
 
 
 def build_index(
@@ -179,10 +222,6 @@ def is_erased(vectors: npt.NDArray[Any], least_norm: float) -> npt.NDArray[np.bo
     """Returns which rows are no embeddings any more, because their photos were removed."""
     erased: npt.NDArray[np.bool_] = np.linalg.norm(vectors, axis=1) < least_norm
     return erased
-
-
-def _signs(vectors: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    return np.packbits(np.asarray(vectors) > 0, axis=1)
 
 
 def _ordered(

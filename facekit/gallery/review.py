@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facekit.gallery.catalogue import EnrolledPhoto
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray
+from facekit.gallery.records import EnrolledPhoto
 
 # How many nearest photos are looked at to find those of other people, beyond a person's own.
 _OTHERS = 16
@@ -82,7 +82,7 @@ def near_people(enrolled: Enrolled, threshold: float) -> list[Duplicate]:
             distances = distances.T
         apart = float(np.median(distances.min(axis=1)))
         if apart <= threshold:
-            one, other = str(enrolled.classes[first]), str(enrolled.classes[second])
+            one, other = sorted(str(enrolled.classes[person]) for person in (first, second))
             found.append(Duplicate(one, other, apart))
     return sorted(found, key=lambda pair: (pair.distance, pair.first, pair.second))
 

@@ -178,7 +178,7 @@ def test_people_are_removed_renamed_and_merged(gallery: Path, capsys: Output) ->
     assert main(["remove", str(gallery), "Grace Hopper"]) == DONE
     assert capsys.readouterr().out == "Erased Grace Hopper: 2 photos\n"
     assert people_of(gallery) == {}
-    assert not any(b"Grace" in path.read_bytes() for path in gallery.iterdir())
+    assert b"Grace" not in gallery.read_bytes()
     assert main(["people", str(gallery)]) == DONE
 
 
@@ -262,7 +262,7 @@ def test_the_gallery_says_which_weights_it_needs(
         (["enroll", "people", "Ada", "x.jpg", "--weights", "{weights}"], "x.jpg: no such file"),
         (["enroll", "people", "--from", "nowhere", "--weights", "{weights}"], "no such folder"),
         (["enroll", "no/folder/people", "Ada", "{hopper}"], "its folder does not exist"),
-        (["enroll", "known", "Ada", "{hopper}"], "known: is no gallery"),
+        (["enroll", "known", "Ada", "{hopper}"], "known: is not a gallery"),
         (["enroll", "people", "Ada", "{hopper}", "--weights", DEFAULT_WEIGHTS], "small@"),
         (["people", "nowhere"], "nowhere: no such gallery"),
         (["people", "people", "--check"], "not known by name"),
@@ -270,7 +270,7 @@ def test_the_gallery_says_which_weights_it_needs(
         (["rename", "people", "Eileen", "Grace"], "use merge"),
         (["merge", "people", "Grace", "Grace"], "must differ"),
         (["calibrate", "people", "--fpir", "2", "--weights", "{weights}"], "fpir"),
-        (["recognize", "known", "{hopper}"], "known: is no gallery"),
+        (["recognize", "known", "{hopper}"], "known: is not a gallery"),
         (["recognize", "people", "{hopper}"], "not known by name"),
     ],
 )
@@ -311,5 +311,5 @@ def test_a_name_that_the_terminal_cannot_show_is_shown_escaped(gallery: Path) ->
         env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
     )
     assert answer.returncode == DONE
-    assert "Ren\\udcff" in answer.stdout
+    assert "Ren\\xff" in answer.stdout
     assert answer.stderr == ""
