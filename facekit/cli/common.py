@@ -111,11 +111,16 @@ def add_detection(command: argparse.ArgumentParser) -> None:
         help="search larger images in a reduced copy",
     )
     command.add_argument("--max-faces", type=int, metavar="NUMBER", help="only the largest")
+    add_max_pixels(command)
+
+
+def add_max_pixels(command: argparse.ArgumentParser) -> None:
+    """Adds ``--max-pixels``."""
     command.add_argument(
         "--max-pixels",
         type=int,
         metavar="NUMBER",
-        help="refuse larger images; default: 179 M",
+        help="refuse images with more pixels, width × height; default: 120 million",
     )
 
 
