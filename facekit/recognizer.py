@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 
 from facekit import parts
 from facekit.alignment import Aligner
@@ -697,7 +696,7 @@ class FaceRecognizer:
         return fitted
 
     def _fit(self, enrolled: Enrolled, parameters: dict[str, Any]) -> _Fitted:
-        classifier = clone(self.classifier)
+        classifier = type(self.classifier)(**self.classifier.get_params())
         if classifier.distances is None:
             classifier.set_params(distances=self.embedder.record.distances)
         kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None

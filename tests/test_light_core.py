@@ -52,7 +52,11 @@ print(*(face.name for face in recognizer.recognize(sys.argv[2])))
             "from facekit.embedding import Architecture, build_network as b; b(Architecture())",
             "train",
         ),
-        ("import facekit; facekit.Embedder(engine='keras')", "train"),
+        (
+            "import facekit as f, numpy as n; "
+            "f.Embedder(engine='keras').embed(n.zeros((1, 112, 112, 3), 'u1'))",
+            "train",
+        ),
         ("from facekit.utils.figures import axes_or_new; axes_or_new(None, 3, 3)", "plots"),
         (
             "from facekit.embedding.weights.published import read_keras_h5 as r; r('x.h5')",

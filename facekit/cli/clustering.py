@@ -97,7 +97,7 @@ def _cluster(options: argparse.Namespace) -> int:
     )
     errors = list(found.errors)
     if options.output is not None:
-        errors += write_groups(found, options.output)
+        errors += write_groups(found, options.output, max_pixels=options.max_pixels)
     if options.json:
         print(json.dumps(found.to_dict()))
     else:

@@ -72,6 +72,11 @@ def add_weights(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--weights", metavar="NAME", help="the embedder's weights: a name or the path of a file"
     )
+    command.add_argument(
+        "--allow-unverified",
+        action="store_true",
+        help="take weights of which no checksum is published",
+    )
 
 
 def add_photos(command: argparse.ArgumentParser) -> None:
@@ -106,11 +111,16 @@ def add_detection(command: argparse.ArgumentParser) -> None:
         help="search larger images in a reduced copy",
     )
     command.add_argument("--max-faces", type=int, metavar="NUMBER", help="only the largest")
+    add_max_pixels(command)
+
+
+def add_max_pixels(command: argparse.ArgumentParser) -> None:
+    """Adds ``--max-pixels``."""
     command.add_argument(
         "--max-pixels",
         type=int,
         metavar="NUMBER",
-        help="refuse larger images; default: 179 M",
+        help="refuse images with more pixels, width × height; default: 120 million",
     )
 
 
@@ -280,7 +290,7 @@ def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
         return None
     from facekit.embedding import Embedder
 
-    return Embedder(options.weights)
+    return Embedder(options.weights, allow_unverified=options.allow_unverified)
 
 
 def default_embedder() -> Embedder:

@@ -111,7 +111,7 @@ def _enroll(options: argparse.Namespace) -> int:
             weights, _ = weights_of(gallery, options)
     elif not path.resolve().parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
-    embedder = Embedder(weights)
+    embedder = Embedder(weights, allow_unverified=options.allow_unverified)
     # Enrolling names nobody: weights that cannot be calibrated are enrolled with, too.
     classifier = IdentityClassifier("nearest", threshold=2.0)
     quality = None if options.any_quality else QualityGate()

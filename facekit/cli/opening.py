@@ -33,7 +33,9 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
     with Gallery.open(path) as gallery:
         weights, _ = weights_of(gallery, options)
         check_not_empty(gallery)
-    return FaceRecognizer.load(path, embedder=Embedder(weights))
+    return FaceRecognizer.load(
+        path, embedder=Embedder(weights, allow_unverified=options.allow_unverified)
+    )
 
 
 @contextmanager
@@ -72,7 +74,7 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
     if name in REGISTRY:
         record = REGISTRY[name]
     elif options.weights:
-        record, _ = read_weights(name)
+        record, _ = read_weights(name, allow_unverified=True)
     else:
         raise InvalidArgumentError(
             f"{gallery.path}: was made with the weights {gallery.weights}, which are not known by "

@@ -155,7 +155,7 @@ def _verified(weights: str) -> dict[str, str | None]:
     from facekit.embedding.weights.reading import read_weights
 
     try:
-        record, _ = read_weights(weights)
+        record, _ = read_weights(weights, allow_unverified=True)
     except WeightsNotFoundError:
         raise
     except FacekitError as error:

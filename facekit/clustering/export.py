@@ -75,7 +75,9 @@ def check_output(folder: str | os.PathLike[str]) -> None:
             )
 
 
-def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> list[ImageError]:
+def write_groups(
+    found: ArchiveClustering, folder: str | os.PathLike[str], *, max_pixels: int | None = None
+) -> list[ImageError]:
     """Writes a folder of face cuts and a contact sheet for each group, and a list of all faces.
 
     ``people/group-001`` holds the faces of the largest group, cut out of the photos, and so on;
@@ -88,6 +90,7 @@ def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> li
         found: The groups; their photos must be files, and still there.
         folder: Where to write; made if it is not there. Until all is written, the parts are in a
             hidden folder inside it, which a failure or an interruption removes.
+        max_pixels: As for :func:`facekit.load_image`.
 
     Returns:
         For each photo that cannot be read again, why not; its faces are in the list, but not cut
@@ -117,21 +120,23 @@ def write_groups(found: ArchiveClustering, folder: str | os.PathLike[str]) -> li
         for left in folder.glob(f"{_UNFINISHED}*"):  # by a run that was killed
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
-            errors = _write_parts(found, Path(unfinished))
+            errors = _write_parts(found, Path(unfinished), max_pixels)
             _move_parts(Path(unfinished), folder)
     except OSError as error:
         raise FileFormatError(f"{printable(folder)}: cannot be written ({error})") from error
     return errors
 
 
-def _write_parts(found: ArchiveClustering, folder: Path) -> list[ImageError]:
+def _write_parts(
+    found: ArchiveClustering, folder: Path, max_pixels: int | None
+) -> list[ImageError]:
     errors: list[ImageError] = []
     cuts: dict[int, list[tuple[int, Path]]] = defaultdict(list)
     for part in ("people", "sheets"):
         (folder / part).mkdir()
     for source, places in _by_photo(found).items():
         try:
-            pixels = load_image(source)
+            pixels = load_image(source, max_pixels=max_pixels)
         except ImageError as error:
             errors.append(error)
             continue

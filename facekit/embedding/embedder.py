@@ -7,6 +7,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -26,10 +27,12 @@ from facekit.embedding.networks.folding import (
 from facekit.embedding.networks.names import HEAD_LAYER
 from facekit.embedding.networks.network import Architecture, build_network
 from facekit.embedding.networks.shapes import weight_shapes
+from facekit.embedding.weights import registry
 from facekit.embedding.weights.files import write_embedder
 from facekit.embedding.weights.reading import read_weights
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, WeightsRecord
 from facekit.errors import InvalidArgumentError, RandomWeightsWarning
+from facekit.utils.home import home
 from facekit.utils.progress import track
 
 
@@ -49,6 +52,12 @@ class Embedder:
             TensorFlow. ``"keras"`` runs on Keras' backend, and so on a graphics card; ``threads``
             has no effect there. Both give the same embeddings within 1e-4.
         seed: Decides the weights for ``weights=None``.
+        allow_unverified: Whether to take published weights of which no checksum is known. Nothing
+            tells then whether the file is the published one.
+
+    The weights are read and checked at once, the network is compiled at the first :meth:`embed`.
+    ``batch_size``, ``threads`` and ``engine`` may be changed later. An embedder may be used from
+    several threads at once, copied, pickled, and used in a forked process.
 
     Attributes:
         record: What is known about the weights, a
@@ -88,6 +97,7 @@ class Embedder:
         threads: int | None = None,
         engine: Engine = "openvino",
         seed: int = 0,
+        allow_unverified: bool = False,
     ) -> None:
         _check_running(batch_size, threads, engine)
         if weights is not None and architecture is not None:
@@ -97,7 +107,7 @@ class Embedder:
         if weights is None:
             record, arrays = _random(architecture or Architecture(), seed)
         else:
-            record, arrays = read_weights(weights)
+            record, arrays = read_weights(weights, allow_unverified=allow_unverified)
         self._start(record, arrays, batch_size, threads, engine)
 
     @classmethod
@@ -214,13 +224,36 @@ class Embedder:
         self.record = record
         self.batch_size = batch_size
         self.threads = threads
-        self.engine = engine
+        self.engine: Engine = engine
         self._arrays = arrays
-        self._network = (
-            OpenVinoNetwork(record.architecture, arrays, threads)
-            if engine == "openvino"
-            else KerasNetwork(record.architecture, arrays, batch_size)
-        )
+        self._compiled: tuple[Any, OpenVinoNetwork | KerasNetwork] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}
+
+    def _network(self) -> OpenVinoNetwork | KerasNetwork:
+        """Returns what runs the network, made anew when a setting has changed."""
+        settings = (self.engine, self.threads, self.batch_size)
+        compiled = self._compiled
+        if compiled is None or compiled[0] != settings:
+            _check_running(self.batch_size, self.threads, self.engine)
+            architecture = self.record.architecture
+            compiled = (
+                settings,
+                (
+                    OpenVinoNetwork(architecture, self._arrays, self.threads, self._cache())
+                    if self.engine == "openvino"
+                    else KerasNetwork(architecture, self._arrays, self.batch_size)
+                ),
+            )
+            self._compiled = compiled
+        return compiled[1]
+
+    def _cache(self) -> Path | None:
+        # Weights known by name alone: others come and go, and the folder would fill.
+        if registry.REGISTRY.get(self.record.name) is not self.record:
+            return None
+        return home() / "compiled" / f"{self.record.name}-{_digest(self._arrays)}"
 
     def __repr__(self) -> str:
         return f"Embedder(weights={self.record.name!r}, batch_size={self.batch_size})"
@@ -281,11 +314,12 @@ class Embedder:
         write_embedder(path, self.record, self._arrays, half_precision=half_precision)
 
     def _embed_batch(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        embeddings = self._network(pictures)
+        network = self._network()
+        embeddings = network(pictures)
         if not self.record.mirrored:
             return embeddings
         mirror_images = np.ascontiguousarray(pictures[:, :, ::-1])
-        both = embeddings + self._network(mirror_images)
+        both = embeddings + network(mirror_images)
         norms = np.linalg.norm(both, axis=1, keepdims=True)
         # Two opposite embeddings have no mean direction; no picture of a face has such a pair.
         unit: npt.NDArray[np.float32] = np.where(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,33 +22,33 @@ Predict: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 class OpenVinoNetwork:
     """A network that OpenVINO runs, compiled once for batches of every size.
 
-    It can be called from several threads at once, copied, pickled, and used in a forked process.
+    It can be called from several threads at once, and used in a forked process.
 
     Args:
         architecture: What to build.
         weights: The weights of the folded network; that they fit has been checked.
         threads: How many cores it uses; ``None`` for all that the process may use.
+        cache: The file that keeps what was compiled, if any.
     """
 
     def __init__(
-        self, architecture: Architecture, weights: LayerWeights, threads: int | None
+        self,
+        architecture: Architecture,
+        weights: LayerWeights,
+        threads: int | None,
+        cache: Path | None = None,
     ) -> None:
-        self._arguments = (architecture, weights, threads)
-        self._graph = Graph(self._build, threads=threads or available_cores(), streams=1)
+        def build() -> Any:
+            from facekit.embedding.networks.openvino_graph import openvino_network
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments
+            return openvino_network(architecture, weights)
+
+        self._graph = Graph(build, threads=threads or available_cores(), streams=1, cache=cache)
 
     def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs the network on uint8 ``(n, S, S, 3)``."""
         (embeddings,) = self._graph.infer(np.ascontiguousarray(pictures))
         return np.array(embeddings)
-
-    def _build(self) -> Any:
-        from facekit.embedding.networks.openvino_graph import openvino_network
-
-        architecture, weights, _ = self._arguments
-        return openvino_network(architecture, weights)
 
 
 class KerasNetwork:
@@ -64,7 +65,6 @@ class KerasNetwork:
 
     def __init__(self, architecture: Architecture, weights: LayerWeights, batch_size: int) -> None:
         keras = import_extra("keras")
-        self._arguments = (architecture, weights, batch_size)
         self._batch_size = batch_size
         self._network = build_network(architecture, folded=True)
         assign(self._network, weights)
@@ -73,9 +73,6 @@ class KerasNetwork:
             if keras.backend.backend() == "tensorflow"
             else self._padded_prediction
         )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments
 
     def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs the network on uint8 ``(n, S, S, 3)``, n at most the batch size."""

@@ -48,7 +48,7 @@ _PROGRAMS = frozenset({"EPS", "WMF", "EMF", "PDF"})
 # The memory that a decoder may take, for each pixel that is allowed. A plain JPEG takes 7 bytes.
 _BYTES_PER_ALLOWED_PIXEL = 12
 # At their peak, the output included; measured by tests/fuzz. Others: what Pillow holds, and 3.
-_BYTES_PER_PIXEL = {"WEBP": 15, "AVIF": 16, "HEIF": 16, "JPEG2000": 20}
+_BYTES_PER_PIXEL = {"WEBP": 15, "AVIF": 12, "HEIF": 12, "JPEG2000": 20}
 _BYTES_OF_MODE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 
 # The least that a JPEG spends is one bit for each block of 8 × 8 pixels, 512 pixels a byte.
@@ -345,7 +345,7 @@ def _prepare(image: ImageFile.ImageFile, stream: IO[bytes], name: str, limits: L
         image.info["facekit_scans"] = scans
         width, height = image.size
         most = min(_SCANS_OF_LARGEST * limits.max_pixels // (width * height or 1), _MOST_SCANS)
-        if scans > most:
+        if scans > max(most, 1):
             raise ImageError(
                 f"{name}: has {width} × {height} pixels in {scans} scans, more than the limit of "
                 f"{most} scans for this size"

@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 from facekit.errors import FileFormatError
 
+_MOST_HEADER_BYTES = 16_000_000
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -109,6 +111,7 @@ def read(
     if not path.is_file():
         raise FileFormatError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
     try:
+        _check_header(path)
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             _check_kind(path, metadata, kind, newest_version)
@@ -118,7 +121,7 @@ def read(
         raise FileFormatError(
             f"{path}: is truncated, damaged or not a facekit file ({error})"
         ) from error
-    except (KeyError, ValueError, TypeError, OSError) as error:
+    except (KeyError, ValueError, TypeError, OSError, RecursionError) as error:
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
@@ -128,6 +131,16 @@ def read(
             "saved. Restore it from a copy, or make it again"
         )
     return header, arrays
+
+
+def _check_header(path: Path) -> None:
+    """Refuses a header that is far larger than any of ours: to parse it takes 17 times its size."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if length > _MOST_HEADER_BYTES:
+        raise FileFormatError(
+            f"{path}: is damaged or not a facekit file (a header of {length:,} bytes)"
+        )
 
 
 def _check_kind(path: Path, metadata: Mapping[str, str], kind: str, newest_version: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import pickle
@@ -637,8 +638,10 @@ def test_a_file_of_deepface_under_its_name_must_fit(
         content["Conv2d_1a_3x3/Conv2d_1a_3x3/kernel:0"] = np.zeros((3, 3, 3, 32), np.float32)
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
     for weights in (name, path):
-        with pytest.raises(WeightsError, match=rf"{file.name}: .*is missing"):
+        with pytest.raises(WeightsError, match=r"allow_unverified=True"):
             Embedder(weights)
+        with pytest.raises(WeightsError, match=rf"{file.name}: .*is missing"):
+            Embedder(weights, allow_unverified=True)
 
 
 # The real weights.
@@ -691,3 +694,27 @@ def test_a_truncated_copy_of_facenet_is_refused(
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="truncated or was altered"):
         Embedder(PUBLISHED)
+
+
+# What runs the network.
+
+
+def test_settings_can_be_changed(embedder: Embedder) -> None:
+    changed = copy.deepcopy(embedder)
+    expected = changed.embed(PICTURES)
+    changed.threads, changed.batch_size = 1, 1
+    np.testing.assert_allclose(changed.embed(PICTURES), expected, atol=1e-5)
+    changed.threads = 0
+    with pytest.raises(InvalidArgumentError, match="threads"):
+        changed.embed(PICTURES)
+
+
+def test_what_was_compiled_is_kept_where_facekit_keeps_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
+    faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+    first = Embedder("facekit-small").embed(faces)
+    (blob,) = (tmp_path / "compiled").iterdir()
+    assert blob.name.startswith("facekit-small-")
+    np.testing.assert_array_equal(Embedder("facekit-small").embed(faces), first)

@@ -6,7 +6,7 @@ import io
 import random
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -139,7 +139,7 @@ def png(width: int, height: int, *, depth: int = 8, color: int = 2, extra: bytes
     """Returns a PNG of zeros, whole, about a thousandth of its pixels in size."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
     row = bytes(1 + (width * depth * channels + 7) // 8)
-    packer = zlib.compressobj(9)
+    packer = zlib.compressobj(1)
     parts = [packer.compress(row * 100) for _ in range(height // 100)]
     parts += [packer.compress(row * (height % 100)), packer.flush()]
     palette = chunk(b"PLTE", bytes(range(3)) + b"\xff\x80\x40") if color == 3 else b""
@@ -219,56 +219,64 @@ def _tiff_tags(width: int, height: int, compression: int, **more: int) -> dict[i
     return tags | {int(tag[1:]): value for tag, value in more.items()}
 
 
-def bombs() -> dict[str, bytes]:
-    """Returns the constructed files by name."""
+def bombs() -> dict[str, Callable[[], bytes]]:
+    """Returns what makes the constructed files, by name: some take seconds to make."""
     big = SIDE
     small = encode(Image.new("RGB", (16, 16), "red"), "JPEG")
-    text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000)))
-    profile = chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(50_000_000)))
-    files = {
-        "lossless.webp": webp(9_000, 9_000),
-        "lossless-limit.webp": webp(big, big),
-        "lossless-largest.webp": webp(16_383, 16_383),
-        "lying.jpg": resized_jpeg(small, big, big),
-        "lying-largest.jpg": resized_jpeg(small, 65_500, 65_500),
-        "lying-padded.jpg": resized_jpeg(small, big, big) + bytes(500_000),
-        "scans-hundreds.jpg": jpeg_of_many_scans(8_000, 8_000, 900),
-        "scans-allowed.jpg": jpeg_of_many_scans(big, big, 50, size=200_000),
-        "palette.png": png(big, big, depth=1, color=3),
-        "gray.png": png(big, big, color=0),
-        "rgb.png": png(big, big),
-        "rgba.png": png(big, big, color=6),
-        "deep-gray.png": png(big, big, depth=16, color=0),
-        "deep-rgb.png": png(big, big, depth=16),
-        "text.png": png(16, 16, extra=text * 3),
-        "profile.png": png(16, 16, extra=profile),
-        "largest.png": png(100_000, 100_000)[:60],
-        "canvas.gif": gif(big, big),
-        "canvas-largest.gif": gif(65_535, 65_535),
-        "frames.gif": gif(2_000, 2_000, frames=100_000),
-        "run-length.bmp": bmp(big, big),
-        "plain.bmp": bmp(big, big, bits=24, rle=False),
-        "largest.bmp": bmp(2**31 - 1, 1),
-        "strip.tif": tiff(_tiff_tags(big, big, 1, t273=0, t278=big, t279=2**31)),
-        "packed.tif": tiff(_tiff_tags(big, big, 32_773, t273=0, t278=big, t279=1_000)),
-        "tile.tif": tiff(_tiff_tags(16, 16, 32_773, t322=32_768, t323=32_768, t324=0, t325=1_000)),
-        "loop.tif": tiff(_tiff_tags(16, 16, 1, t273=0, t278=16, t279=256, t34665=8, t34853=8)),
-        "header.ppm": b"P6 %d %d 255\n" % (big, big) + bytes(1000),
-        "plain.ppm": b"P3 %d %d 255\n" % (big, big) + b"1 " * 100_000,
-        "run-length.tga": struct.pack("<BBBHHBHHHHBB", 0, 0, 10, 0, 0, 0, 0, 0, big, big, 24, 0)
-        + b"\xff\0\0\0" * 1000,
-        "program.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n",
-        "text.jpg": b"not an image\n" * 100,
-        "empty.jpg": b"",
-        "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
+    text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(9_000_000)))
+    profile = chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(9_000_000)))
+    files: dict[str, Callable[[], bytes]] = {
+        "lossless.webp": lambda: webp(9_000, 9_000),
+        "lossless-limit.webp": lambda: webp(big, big),
+        "lossless-largest.webp": lambda: webp(16_383, 16_383),
+        "lying.jpg": lambda: resized_jpeg(small, big, big),
+        "lying-largest.jpg": lambda: resized_jpeg(small, 65_500, 65_500),
+        "lying-padded.jpg": lambda: resized_jpeg(small, big, big) + bytes(500_000),
+        "scans-hundreds.jpg": lambda: jpeg_of_many_scans(8_000, 8_000, 900),
+        "scans-allowed.jpg": lambda: jpeg_of_many_scans(big, big, 12, size=200_000),
+        "palette.png": lambda: png(big, big, depth=1, color=3),
+        "gray.png": lambda: png(big, big, color=0),
+        "rgb.png": lambda: png(big, big),
+        "rgba.png": lambda: png(big, big, color=6),
+        "deep-gray.png": lambda: png(big, big, depth=16, color=0),
+        "deep-rgb.png": lambda: png(big, big, depth=16),
+        "text.png": lambda: png(16, 16, extra=text * 3),
+        "profile.png": lambda: png(16, 16, extra=profile),
+        "largest.png": lambda: png(16, 16).replace(bytes([0, 0, 0, 16]) * 2, b"\0\1\0\0" * 2, 1),
+        "canvas.gif": lambda: gif(big, big),
+        "canvas-largest.gif": lambda: gif(65_535, 65_535),
+        "frames.gif": lambda: gif(2_000, 2_000, frames=100_000),
+        "run-length.bmp": lambda: bmp(big, big),
+        "plain.bmp": lambda: bmp(big, big, bits=24, rle=False),
+        "largest.bmp": lambda: bmp(2**31 - 1, 1),
+        "strip.tif": lambda: tiff(_tiff_tags(big, big, 1, t273=0, t278=big, t279=2**31)),
+        "packed.tif": lambda: tiff(_tiff_tags(big, big, 32_773, t273=0, t278=big, t279=1_000)),
+        "tile.tif": lambda: tiff(
+            _tiff_tags(16, 16, 32_773, t322=32_768, t323=32_768, t324=0, t325=1_000)
+        ),
+        "loop.tif": lambda: tiff(
+            _tiff_tags(16, 16, 1, t273=0, t278=16, t279=256, t34665=8, t34853=8)
+        ),
+        "header.ppm": lambda: b"P6 %d %d 255\n" % (big, big) + bytes(1000),
+        "plain.ppm": lambda: b"P3 %d %d 255\n" % (big, big) + b"1 " * 100_000,
+        "run-length.tga": lambda: (
+            struct.pack("<BBBHHBHHHHBB", 0, 0, 10, 0, 0, 0, 0, 0, big, big, 24, 0)
+            + b"\xff\0\0\0" * 1000
+        ),
+        "program.jpg": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n",
+        "text.jpg": lambda: b"not an image\n" * 100,
+        "empty.jpg": lambda: b"",
+        "drawing.svg": lambda: b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
     }
     if features.check("jpg_2000"):
         data = bytearray(encode(Image.new("RGB", (16, 16)), "JPEG2000", no_jp2=True))
         data[8:16] = struct.pack(">II", big, big)
         data[24:32] = struct.pack(">II", big, big)
-        files["lying.j2k"] = bytes(data)
+        first = bytes(data)
+        files["lying.j2k"] = lambda: first
         data = bytearray(encode(Image.new("RGB", (16, 16)), "JPEG2000"))
         at = data.find(b"\xff\x4f\xff\x51")
         data[at + 8 : at + 16] = data[at + 24 : at + 32] = struct.pack(">II", 30_000, 30_000)
-        files["lying.jp2"] = bytes(data)
+        second = bytes(data)
+        files["lying.jp2"] = lambda: second
     return files

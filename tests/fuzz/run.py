@@ -109,7 +109,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first one; default: 0")
     parser.add_argument("--bombs", action="store_true", help="print what each bomb costs")
     options = parser.parse_args()
-    constructed = list(read_all(sorted(bombs().items()), alone=True))
+    made = ((name, make()) for name, make in sorted(bombs().items()))
+    constructed = list(read_all(made, alone=True))
     if options.bombs:
         for reading in constructed:
             print(

@@ -296,3 +296,31 @@ def test_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
     path.chmod(0o600)
     write(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_giant_header_is_refused_before_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import safetensors
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("parsed")
+
+    path = tmp_path / "giant.facekit"
+    with path.open("wb") as stream:
+        stream.write((99_000_000).to_bytes(8, "little") + b"{")
+        stream.truncate(99_000_008)
+    monkeypatch.setattr(safetensors, "safe_open", never)
+    with pytest.raises(FileFormatError, match=r"giant\.facekit: .*a header of 99,000,000 bytes"):
+        safetensors_file.read(path, kind="facekit.test", newest_version=1)
+
+
+def test_json_nested_too_deep_is_our_error(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "nested.facekit"
+    nested = "[" * 100_000 + "]" * 100_000
+    metadata = {"format": "facekit.test", "version": "1", "header": nested, "sha256": ""}
+    save_file({"a": np.zeros(1)}, path, metadata=metadata)
+    with pytest.raises(FileFormatError, match="header is damaged"):
+        safetensors_file.read(path, kind="facekit.test", newest_version=1)

@@ -18,13 +18,17 @@ from facekit.io.safetensors_file import sha256
 _SUFFIXES = (".safetensors", ".npz", ".h5")
 
 
-def read_weights(weights: str | os.PathLike[str]) -> tuple[WeightsRecord, LayerWeights]:
+def read_weights(
+    weights: str | os.PathLike[str], *, allow_unverified: bool = False
+) -> tuple[WeightsRecord, LayerWeights]:
     """Reads weights by name or by path.
 
     Args:
         weights: A name from ``facekit.embedding.weights.registry.REGISTRY``; or the path of a
             published file, of one that :meth:`facekit.Embedder.save` wrote, or of a folder with one
             of them.
+        allow_unverified: Whether to take a published file of which no checksum is known by its
+            name alone.
 
     Returns:
         What is known about them, and the weights of the folded network.
@@ -36,7 +40,9 @@ def read_weights(weights: str | os.PathLike[str]) -> tuple[WeightsRecord, LayerW
     """
     if isinstance(weights, str) and not looks_like_path(weights):
         record = record_for(weights)
-        return record, read_file_of(record, *locate(record))
+        path, file = locate(record)
+        _check_consent(path, file, allow_unverified)
+        return record, read_file_of(record, path, file)
     path = Path(weights)
     if path.is_dir():
         path = file_in(path)
@@ -51,6 +57,7 @@ def read_weights(weights: str | os.PathLike[str]) -> tuple[WeightsRecord, LayerW
         return record, arrays
     if path.suffix in _SUFFIXES:
         record, file = identify(path)
+        _check_consent(path, file, allow_unverified)
         return record, read_file_of(record, path, file)
     raise WeightsError(
         f"{path}: files of weights end in {', '.join(_SUFFIXES)}; nothing else is read"
@@ -86,6 +93,14 @@ def read_file_of(record: WeightsRecord, path: Path, file: WeightsFile) -> LayerW
 def looks_like_path(weights: str) -> bool:
     """Returns whether a text is meant as a path rather than as a name."""
     return os.sep in weights or "/" in weights or Path(weights).suffix in _SUFFIXES
+
+
+def _check_consent(path: Path, file: WeightsFile, allow_unverified: bool) -> None:
+    if file.sha256 is None and not allow_unverified:
+        raise WeightsError(
+            f"{path}: no checksum of {file.name} is published, so that nothing tells whether this "
+            "is the file; if you trust it, pass allow_unverified=True (--allow-unverified)"
+        )
 
 
 def _read_own(path: Path) -> tuple[WeightsRecord, LayerWeights]:
