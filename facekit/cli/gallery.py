@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facekit.cli import gallery_file
 from facekit.cli.common import (
     DONE,
     FAILED,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
+    gallery_file.add_commands(commands)
     enroll = _add(commands, "enroll", _enroll, "add people to a gallery, which is made if need be")
     enroll.add_argument("name", nargs="?", metavar="NAME", help="whom the photos show")
     enroll.add_argument(

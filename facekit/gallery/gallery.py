@@ -617,7 +617,7 @@ class Gallery:
         Raises:
             FileFormatError: If something is there already, or something other than a gallery, or
                 cannot be written.
-            InvalidArgumentError: If the settings are not values for JSON.
+            InvalidArgumentError: If JSON cannot write a setting, or the path holds a NUL.
         """
         kept = None if settings is None else json_values(settings, "settings")
         if path is None:

@@ -83,7 +83,7 @@ class Mirror:
 
     def rows_of(self, slot: int) -> npt.NDArray[np.int64]:
         """Returns the rows of a person's photos."""
-        return self.enrolled.photos_of(int(self._label_of.held[slot]))
+        return np.flatnonzero(self._owners.held == slot + 1)
 
     def digests(self, view: View) -> npt.NDArray[np.uint64]:
         """Returns the first eight bytes of each photo's SHA-256, by row."""
@@ -162,10 +162,18 @@ class Mirror:
             before[:] = records
         starts = self._records.held["name"][changed].tolist()
         lengths = self._records.held["length"][changed].tolist()
-        names = []
-        for start, length in zip(starts, lengths, strict=True):
-            text = heap[start : start + length] if heap else view.bytes_at("names", start, length)
-            names.append(decoded(text) if length else None)
+        places = list(zip(starts, lengths, strict=True))
+        if heap.isascii() and heap:
+            everything = heap.decode("ascii")  # its slices cost less than a decoding of each name
+            names = [everything[start : start + length] or None for start, length in places]
+        else:
+            names = [
+                decoded(
+                    heap[start : start + length] if heap else view.bytes_at("names", start, length)
+                )
+                or None
+                for start, length in places
+            ]
         earlier = [self._names.held[slot] if slot < known else None for slot in changed]
         # A name may go from one person to another: all old ones first.
         for name in earlier:
@@ -177,7 +185,7 @@ class Mirror:
                 self.slots[name] = slot
         # A new slot without a name is of a person who was removed before this process looked.
         new = self._names.held[known:]
-        renamed = any(
+        renamed = known > 0 and any(
             slot < known and name != before
             for slot, name, before in zip(changed, names, earlier, strict=True)
         )
