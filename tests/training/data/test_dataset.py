@@ -391,7 +391,8 @@ class CountingDetector(small_datasets.CountingDetector):
         return found
 
 folder = Path(sys.argv[1])
-FaceDataset.from_folder(folder, input_size=32, detector=CountingDetector(), cache=folder.parent / "cache")
+cache = folder.parent / "cache"
+FaceDataset.from_folder(folder, input_size=32, detector=CountingDetector(), cache=cache)
 """
 
 
