@@ -32,8 +32,12 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@
 
+# Five celebrities of the development's data, if they are there.
+CELEBRITIES := $(wildcard $(FACEKIT_DATA)/five_celebrities)
+DEMO_PHOTOS := $(if $(CELEBRITIES),--known $(CELEBRITIES)/train --photos $(CELEBRITIES)/val)
+
 demo: $(READY)
-	$(BIN)/facekit demo --output output
+	$(BIN)/facekit demo --output output $(DEMO_PHOTOS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadscope

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from facekit.embedding import Embedder
-from facekit.errors import EnrollmentWarning
+from facekit.errors import EnrollmentWarning, InvalidArgumentError
 from facekit.faces import RecognizedFace
 from facekit.identification import IdentityClassifier
 from facekit.io.images import IMAGE_SUFFIXES, RGBImage, load_image
@@ -23,7 +23,6 @@ from facekit.utils.progress import track
 from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
 
-PHOTO_SET = "five_celebrities"
 _FIT = 360
 # A small album of known people: a name too many is seen at once, one too few is a nuisance.
 _FPIR = 0.02
@@ -49,12 +48,15 @@ class NamedPhoto:
         return {face.name for face in self.found} - {None} == {self.person}
 
 
-def run_demo(data: Path | None, output: Path, console: Console) -> bool:
+def run_demo(
+    output: Path, console: Console, *, known: Path | None = None, photos: Path | None = None
+) -> bool:
     """Runs the demonstration and writes an annotated contact sheet.
 
     Args:
-        data: The folder that holds ``five_celebrities/train`` and ``five_celebrities/val`` (a
-            folder of photos a person), or ``None``.
+        known: A folder with one folder of photos a person, who are enrolled; or ``None``, for one
+            of two portraits that come with other packages.
+        photos: Another such folder, whose photos are named.
         output: The folder for the contact sheet.
         console: Where to print.
 
@@ -62,16 +64,20 @@ def run_demo(data: Path | None, output: Path, console: Console) -> bool:
         Whether every photo was named rightly, as far as there was something to name.
 
     Raises:
+        InvalidArgumentError: If one folder is given without the other, or is missing.
         FacekitError: If the contact sheet cannot be written.
     """
-    photos = None if data is None else data / PHOTO_SET
-    has_photos = photos is not None and all((photos / part).is_dir() for part in ("train", "val"))
-    if photos is not None and has_photos:
-        return _name_people(Embedder(), photos, output, console)
+    if known is not None and photos is not None:
+        for folder in (known, photos):
+            if not folder.is_dir():
+                raise InvalidArgumentError(f"{folder}: no such folder")
+        return _name_people(Embedder(), known, photos, output, console)
+    if known is not None or photos is not None:
+        raise InvalidArgumentError("known and photos go together: people to enroll and to name")
     right = _show_portraits(Embedder(), output, console)
     console.print(
-        f"To see more, put photos of known people into {PHOTO_SET}/train/<person>/ and "
-        f"{PHOTO_SET}/val/<person>/ in a folder, and name that folder in FACEKIT_DATA or --data",
+        "To see more, name two folders with one folder of photos a person: facekit demo --known "
+        "train --photos val",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -79,16 +85,16 @@ def run_demo(data: Path | None, output: Path, console: Console) -> bool:
     return right
 
 
-def _name_people(embedder: Embedder, photos: Path, output: Path, console: Console) -> bool:
+def _name_people(
+    embedder: Embedder, known: Path, photos: Path, output: Path, console: Console
+) -> bool:
     classifier = IdentityClassifier("centroid", fpir=_FPIR, distances=embedder.record.distances)
     recognizer = FaceRecognizer(embedder=embedder, classifier=classifier)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnrollmentWarning)
-        recognizer.fit(photos / "train")
+        recognizer.fit(known)
     console.print(recognizer.report_.summary(), markup=False, highlight=False, soft_wrap=True)
-    paths = sorted(
-        path for path in (photos / "val").glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES
-    )
+    paths = sorted(path for path in photos.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES)
     named = [
         NamedPhoto(path, path.parent.name, recognizer.recognize(path))
         for path in track(paths, "Recognizing", total=len(paths), shown=True)

@@ -18,7 +18,6 @@ from facekit.cli.common import (
     add_photos,
     add_weights,
     chosen_embedder,
-    data_folder,
     default_embedder,
     detector_for,
     for_each_photo,
@@ -117,9 +116,15 @@ def _add_verify(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     command = add_command(
-        commands, "demo", _demo, "learn five people, name them, and draw a contact sheet"
+        commands, "demo", _demo, "learn people, name them in other photos, draw a contact sheet"
     )
-    command.add_argument("--data", type=Path, metavar="FOLDER", help="default: $FACEKIT_DATA")
+    for option, what in (("--known", "the people to enroll"), ("--photos", "the photos to name")):
+        command.add_argument(
+            option,
+            type=Path,
+            metavar="FOLDER",
+            help=f"{what}, a folder each (default: portraits that come with other packages)",
+        )
     command.add_argument("--output", type=Path, default=Path("output"), metavar="FOLDER")
 
 
@@ -217,4 +222,5 @@ def _demo(options: argparse.Namespace) -> int:
 
     from facekit.demo import run_demo
 
-    return DONE if run_demo(data_folder(options.data), options.output, Console()) else NEGATIVE
+    right = run_demo(options.output, Console(), known=options.known, photos=options.photos)
+    return DONE if right else NEGATIVE

@@ -164,7 +164,8 @@ def cluster_photos(
         aligner: Cuts them out; by default the one that the weights were trained with.
         quality: The gate that faces must pass to be grouped; ``None`` lets all pass.
         threshold: The Euclidean distance up to which two faces are linked; by default
-            :func:`facekit.clustering.groups.linking_threshold` of the weights.
+            :func:`facekit.clustering.groups.linking_threshold` of the weights and the number of
+            faces.
         min_faces: Smaller groups are left ungrouped; at least 1.
         max_pixels: The largest photo that is read, in pixels.
         journal: A file for the faces of photos in files, so that a call that was interrupted goes
@@ -193,10 +194,9 @@ def cluster_photos(
         C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
         to Natural Language Processing Problems", TextGraphs 2006.
     """
-    if threshold is None:
-        threshold = linking_threshold(embedder.record)
     # Checked before the long work, not after it.
-    cluster(np.empty((0, 1), dtype=np.float32), threshold=threshold, min_faces=min_faces)
+    checked = linking_threshold(embedder.record) if threshold is None else threshold
+    cluster(np.empty((0, 1), dtype=np.float32), threshold=checked, min_faces=min_faces)
     if isinstance(photos, str | os.PathLike):
         photos = list_images(photos, recursive=True).checked().images
     total = len(photos) if isinstance(photos, Sequence) else 0
@@ -210,6 +210,7 @@ def cluster_photos(
     kept = None if journal is None else FaceJournal(Path(journal), settings)
     images = 0
     faces: list[EmbeddedFace] = []
+    seen_in: list[int] = []
     errors: list[ImageError] = []
     new: list[EmbeddedImage] = []
     stream = pipeline.run(
@@ -225,9 +226,12 @@ def cluster_photos(
                 continue
             images += 1
             if image.skipped and kept is not None and image.sha256 is not None:
-                faces += kept.faces(image.sha256, image.source)
+                found_before = kept.faces(image.sha256, image.source)
+                faces += found_before
+                seen_in += [images] * len(found_before)
                 continue
             faces += image.faces
+            seen_in += [images] * len(image.faces)
             if kept is not None:
                 new.append(image)
                 if len(new) == _IMAGES_AT_A_TIME:
@@ -240,9 +244,14 @@ def cluster_photos(
                 kept.add(new)
             kept.close(delete=finished)
     good = [face for face in faces if not face.problems]
+    # Two faces of one image are two people.
+    numbers = [number for number, face in zip(seen_in, faces, strict=True) if not face.problems]
     embeddings = np.array([face.unit for face in good], dtype=np.float32)
     embeddings = embeddings.reshape(len(good), embedder.embedding_size)
-    found = cluster(embeddings, threshold=threshold, min_faces=min_faces)
+    if threshold is None:
+        threshold = linking_threshold(embedder.record, len(good))
+    images_of = np.array(numbers, dtype=np.int64)
+    found = cluster(embeddings, threshold=threshold, min_faces=min_faces, images=images_of)
 
     def people(group: Group) -> PersonGroup:
         faces_of_group = tuple(good[place] for place in group.members)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from facekit.clustering.linkage import split_loose
 from facekit.clustering.whispers import chinese_whispers
 from facekit.embedding.weights.registry import WeightsRecord
 from facekit.errors import InvalidArgumentError
 from facekit.utils.validation import number, unit_rows, whole
 
 # Measured on LFW and on albums: see the page on clustering.
+_FALSE_LINKS_A_FACE = 0.15
+_MOST_FALSE_LINKS = 7e-5
 _SHARE_OF_STRICTEST = 0.95
+
+_GRID = np.linspace(0.0, 2.0, 2001)
 
 
 @dataclass(frozen=True)
@@ -80,27 +87,36 @@ class Clustering:
 
 
 def cluster(
-    embeddings: npt.NDArray[np.float32], *, threshold: float, min_faces: int = 2
+    embeddings: npt.ArrayLike,
+    *,
+    threshold: float,
+    min_faces: int = 2,
+    images: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
+    seed: int = 0,
 ) -> Clustering:
     """Groups the embeddings of unknown faces into people.
 
-    Faces within the threshold are linked, and Chinese whispers find the groups. Memory grows with
-    the number of faces, time with its square: ten times as many take a hundred times as long.
+    Faces within the threshold are linked, each with its 64 nearest at most, and Chinese whispers
+    find the groups. A group whose parts lie further apart on average than the threshold, a chain of
+    people who resemble each other, is split by average linkage. With the extra ``faiss`` a million
+    faces take minutes; without it time grows with the square of their number.
 
     Args:
         embeddings: float32 ``(n, d)`` of unit L2 norm; n may be 0.
         threshold: The Euclidean distance up to which two faces are linked. It belongs to the
-            weights, and should be smaller than the one for verification, because each face is
-            compared with all others; see
+            weights and to the number of faces, because each face is compared with all others; see
             :func:`facekit.clustering.groups.linking_threshold`.
         min_faces: Smaller groups are left ungrouped; at least 1.
+        images: The number of the image that each face was found in, ``(n,)``: two faces of one
+            image are never one person. By default nothing is known of that.
+        seed: Of the random order in which the faces choose their groups.
 
     Returns:
         The groups. The order of the embeddings does not change who is grouped with whom.
 
     Raises:
         InvalidArgumentError: If the embeddings are not finite or not of unit norm, the threshold
-            is not a number from 0 to 2, or ``min_faces`` is no whole number above 0.
+            is not a number from 0 to 2, or ``min_faces``, ``images`` or ``seed`` cannot be used.
 
     Example:
         >>> import numpy as np
@@ -109,15 +125,24 @@ def cluster(
         >>> found = cluster(faces, threshold=0.7)
         >>> [group.members for group in found.groups], found.ungrouped
         ([(0, 2)], (1, 3))
+        >>> cluster(faces, threshold=0.7, images=[0, 1, 0, 1]).groups  # 0 and 2 were seen together
+        ()
 
     References:
         C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
         to Natural Language Processing Problems", TextGraphs 2006.
+        ``scipy.cluster.hierarchy.average``.
     """
     vectors = unit_rows(embeddings)
     threshold = number(threshold, "threshold", 0, 2)
     min_faces = whole(min_faces, "min_faces", least=1)
-    labels = chinese_whispers(vectors, threshold)
+    labels = chinese_whispers(
+        vectors,
+        threshold,
+        images=_checked_images(images, len(vectors)),
+        seed=whole(seed, "seed", least=0),
+    )
+    labels = split_loose(vectors, labels, threshold)
     by_label = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels))
     groups: list[Group] = []
@@ -131,29 +156,51 @@ def cluster(
     return Clustering(tuple(groups), tuple(sorted(ungrouped)), threshold)
 
 
-def linking_threshold(record: WeightsRecord) -> float:
+def linking_threshold(record: WeightsRecord, faces: int = 2000) -> float:
     """Returns the distance up to which faces are linked by default.
 
-    It is 0.95 times the threshold of the record's smallest false-match rate: for weights with a
-    threshold for one pair of strangers in 10,000, about one pair in 50,000 is linked.
+    Each face is compared with all others, so that the threshold shrinks as they become more: at it,
+    one face in seven is linked with an impostor by chance, whatever their number. It follows from
+    the weights' table of distances, which is extrapolated beyond one pair in 30,000; for weights
+    without one it is 0.95 times the threshold of the record's smallest false-match rate.
 
     Args:
         record: The record of the weights that made the embeddings.
+        faces: How many faces are compared with each other.
 
     Raises:
-        InvalidArgumentError: If the record has no thresholds.
+        InvalidArgumentError: If the record has no thresholds, or ``faces`` is not a whole number of
+            at least 0.
 
     Example:
-        >>> from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
         >>> from facekit.clustering.groups import linking_threshold
-        >>> round(linking_threshold(REGISTRY[DEFAULT_WEIGHTS]), 3)
-        0.808
+        >>> from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
+        >>> record = REGISTRY[DEFAULT_WEIGHTS]
+        >>> linking_threshold(record, 1_000_000) < linking_threshold(record, 1_000)
+        True
     """
+    faces = whole(faces, "faces", least=0)
+    if record.distances is not None:
+        rates = record.distances.false_match_rate("nearest", 1, _GRID)
+        wanted = min(_MOST_FALSE_LINKS, _FALSE_LINKS_A_FACE / max(1, faces))
+        return float(np.interp(math.log(wanted), np.log(rates), _GRID))
     if not record.thresholds:
         raise InvalidArgumentError(
             f"the weights {record.name!r} have no thresholds; give clustering one: threshold=..."
         )
     return _SHARE_OF_STRICTEST * record.thresholds[min(record.thresholds)]
+
+
+def _checked_images(images: object, faces: int) -> npt.NDArray[np.int64] | None:
+    if images is None:
+        return None
+    numbers = np.asarray(images)
+    if numbers.shape != (faces,) or (faces and numbers.dtype.kind not in "iu"):
+        raise InvalidArgumentError(
+            f"images must hold the number of the image of each of the {faces} faces, got an array "
+            f"of {numbers.dtype} of shape {numbers.shape}"
+        )
+    return numbers.astype(np.int64)
 
 
 def _group(vectors: npt.NDArray[np.float32], members: npt.NDArray[np.int64]) -> Group:

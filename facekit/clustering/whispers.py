@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
-# So many similarities are in memory at a time: 64 MiB of them.
-_SIMILARITIES_AT_A_TIME = 1 << 24
-# A vector listens to so many others at the most, the nearest: of one person's ten thousand photos
-# some hundred are as good as all, and all of the links would not fit into memory.
-_MOST_LINKS = 256
+from facekit.clustering.neighbors import Links, near_links
+
 _MOST_ROUNDS = 50
-
-
-class _Links(NamedTuple):
-    """The links of vector i are those from ``start[i]`` to ``start[i + 1]``."""
-
-    start: npt.NDArray[np.int64]
-    target: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float32]
+# The vectors of one part of a round answer at the same time.
+_PARTS = 16
 
 
 def chinese_whispers(
-    vectors: npt.NDArray[np.float32], threshold: float, *, seed: int = 0
+    vectors: npt.NDArray[np.float32],
+    threshold: float,
+    *,
+    images: npt.NDArray[np.int64] | None = None,
+    seed: int = 0,
 ) -> npt.NDArray[np.int64]:
     """Groups unit vectors that are linked by small distances.
 
     Vectors within the threshold are linked. At first each is a group of its own; then, in random
     order and again and again, each joins the group that the vectors linked with it vote for, near
     ones with more weight. One wrong link between two people is outvoted by the right ones; if
-    whatever is linked were joined, a single chance likeness would merge two people.
+    all linked vectors were joined, a single chance likeness would merge two people.
 
     Args:
         vectors: float32 ``(n, d)`` of unit L2 norm.
         threshold: The largest Euclidean distance of linked vectors.
+        images: The number of each vector's image, ``(n,)``: two vectors of one image are not linked
+            and never in one group.
         seed: Of the random order.
 
     Returns:
@@ -53,52 +48,86 @@ def chinese_whispers(
         to Natural Language Processing Problems", TextGraphs 2006.
     """
     # Sorted, so that the order given cannot matter, not even by rounding; adding 0 turns −0 into 0.
-    distinct, place, counts = np.unique(
-        vectors + np.float32(0.0), axis=0, return_inverse=True, return_counts=True
+    distinct, first, place, counts = np.unique(
+        vectors + np.float32(0.0),
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
     )
-    links = _links(distinct, counts.astype(np.float32), threshold)
-    groups = _whisper(links, np.random.default_rng(seed))
-    return np.asarray(groups[place.reshape(-1)], dtype=np.int64)
+    place = place.reshape(-1)
+    links = near_links(distinct, threshold)
+    # A vector that stands for several equal ones has as many votes.
+    links = links._replace(weight=links.weight * counts[links.target].astype(np.float32))
+    if images is not None:
+        # Equal vectors of several images belong to none in particular.
+        links = _without_same_image(links, np.where(counts == 1, images[first], -1))
+    groups = _whisper(links, np.random.default_rng(seed))[place]
+    if images is not None:
+        groups = _apart(vectors, groups, images)
+    return np.asarray(np.unique(groups, return_inverse=True)[1].reshape(-1), dtype=np.int64)
 
 
-def _links(
-    vectors: npt.NDArray[np.float32], counts: npt.NDArray[np.float32], threshold: float
-) -> _Links:
-    number = len(vectors)
-    least = np.float32(1.0 - threshold**2 / 2.0)
-    step = max(1, _SIMILARITIES_AT_A_TIME // max(1, number))
-    lengths = np.zeros(number + 1, dtype=np.int64)
-    targets, weights = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
-    for start in range(0, number, step):
-        similarity = vectors[start : start + step] @ vectors.T
-        rows = np.arange(len(similarity))
-        similarity[rows, start + rows] = -np.inf
-        linked = similarity >= least
-        crowded = np.flatnonzero(linked.sum(axis=1) > _MOST_LINKS)
-        if len(crowded):
-            kept = -np.partition(-similarity[crowded], _MOST_LINKS - 1, axis=1)[:, _MOST_LINKS - 1]
-            linked[crowded] &= similarity[crowded] >= kept[:, None]
-        row, target = np.nonzero(linked)
-        lengths[start + 1 : start + 1 + len(similarity)] = np.bincount(row, minlength=len(rows))
-        targets.append(target.astype(np.int32))
-        # A vector that stands for several equal ones has as many votes.
-        weights.append(np.maximum(similarity[row, target], 1e-6) * counts[target])
-    return _Links(np.cumsum(lengths), np.concatenate(targets), np.concatenate(weights))
+def _without_same_image(links: Links, images: npt.NDArray[np.int64]) -> Links:
+    owner = np.repeat(np.arange(len(links.start) - 1), np.diff(links.start))
+    kept = (images[owner] < 0) | (images[owner] != images[links.target])
+    lengths = np.bincount(owner[kept], minlength=len(links.start) - 1)
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    return Links(start, links.target[kept], links.weight[kept])
 
 
-def _whisper(links: _Links, random: np.random.Generator) -> npt.NDArray[np.int64]:
+def _apart(
+    vectors: npt.NDArray[np.float32],
+    groups: npt.NDArray[np.int64],
+    images: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Leaves of each image one face in a group, the most typical, and moves the others out."""
+    groups = groups.copy()
+    while True:
+        _, groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        order = np.lexsort((images, groups))
+        twice = (np.diff(groups[order]) == 0) & (np.diff(images[order]) == 0)
+        if not twice.any():
+            return groups
+        for group in np.unique(groups[order[1:][twice]]):
+            members = np.flatnonzero(groups == group)
+            alike = vectors[members] @ vectors[members].mean(axis=0)
+            by_image = members[np.lexsort((members, -alike, images[members]))]
+            later = np.concatenate([[False], np.diff(images[by_image]) == 0])
+            # Those moved out are a group as before, until they are apart, too.
+            groups[by_image[later]] = len(sizes) + group
+
+
+def _whisper(links: Links, random: np.random.Generator) -> npt.NDArray[np.int64]:
     number = len(links.start) - 1
     group = np.arange(number)
-    linked = np.flatnonzero(np.diff(links.start))
+    waiting = np.diff(links.start) > 0
     for _ in range(_MOST_ROUNDS):
-        changed = False
-        for vector in random.permutation(linked):
-            own = slice(links.start[vector], links.start[vector + 1])
-            heard, votes_for = np.unique(group[links.target[own]], return_inverse=True)
-            best = heard[np.bincount(votes_for, links.weight[own]).argmax()]
-            if best != group[vector]:
-                group[vector] = best
-                changed = True
-        if not changed:
+        order = random.permutation(np.flatnonzero(waiting))
+        if not len(order):
             break
-    return np.unique(group, return_inverse=True)[1].reshape(-1)
+        waiting[:] = False
+        for part in np.array_split(order, min(_PARTS, len(order))):
+            voted = _votes(links, part, group)
+            changed = part[voted != group[part]]
+            group[part] = voted
+            waiting[links.target[links.of(changed)[0]]] = True
+            waiting[changed] = True
+    return group
+
+
+def _votes(
+    links: Links, rows: npt.NDArray[np.int64], group: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Returns the group that the links of each row vote for; of equal ones the first."""
+    places, owner = links.of(rows)
+    heard = group[links.target[places]]
+    order = np.lexsort((heard, owner))
+    owner, heard = owner[order], heard[order]
+    new = np.concatenate([[True], (np.diff(owner) != 0) | (np.diff(heard) != 0)])
+    starts = np.flatnonzero(new)
+    votes = np.add.reduceat(links.weight[places][order].astype(np.float64), starts)
+    owner, heard = owner[starts], heard[starts]
+    best = np.lexsort((heard, -votes, owner))
+    _, first = np.unique(owner[best], return_index=True)
+    return heard[best[first]]

@@ -194,7 +194,7 @@ def test_verify_says_yes_and_no_by_exit_code(
         (["verify", "a.jpg", "b.jpg", "--weights", "nobody"], "no weights are named 'nobody'"),
         (["detect", "x.jpg", "--min-face-size", "1"], "--min-face-size"),
         (["evaluate", "lfw", "--data", "missing"], "pairs.txt"),
-        (["demo", "--data", "missing"], "no such folder"),
+        (["demo", "--known", "missing", "--photos", "missing"], "no such folder"),
     ],
 )
 def test_mistakes_end_in_one_line(

@@ -12,9 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from facekit import Architecture, InvalidArgumentError
-from facekit.clustering import whispers
+from facekit.clustering import neighbors
 from facekit.clustering.groups import Clustering, cluster, linking_threshold
 from facekit.embedding import WeightsRecord
+from facekit.embedding.weights.registry import REGISTRY
 
 Vectors = npt.NDArray[np.float32]
 
@@ -158,7 +159,7 @@ def test_equal_faces_are_one_group_in_order() -> None:
 
 
 def test_more_faces_of_a_person_than_links_stay_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whispers, "_MOST_LINKS", 8)
+    monkeypatch.setattr(neighbors, "MOST_LINKS", 8)
     vectors = people(1, 3, 60, noise=0.03)
     assert sorted(map(len, cluster(vectors, threshold=0.8).groups)) == [60, 60, 60]
 
@@ -166,7 +167,7 @@ def test_more_faces_of_a_person_than_links_stay_one_group(monkeypatch: pytest.Mo
 def test_pieces_of_the_similarities_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = people(2, 20, 5, noise=0.07)
     at_once = cluster(vectors, threshold=0.9)
-    monkeypatch.setattr(whispers, "_SIMILARITIES_AT_A_TIME", 700)
+    monkeypatch.setattr(neighbors, "_SIMILARITIES_AT_A_TIME", 700)
     assert together(cluster(vectors, threshold=0.9)) == together(at_once)
 
 
@@ -224,3 +225,66 @@ def test_the_threshold_follows_from_the_strictest_of_the_weights() -> None:
     assert linking_threshold(record({0.01: 1.1, 0.0001: 0.9, 0.001: 1.0})) == pytest.approx(0.855)
     with pytest.raises(InvalidArgumentError, match="'mine' have no thresholds"):
         linking_threshold(record({}))
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6))
+def test_the_default_threshold_shrinks_with_the_number_of_faces(few: int, many: int) -> None:
+    record = REGISTRY["facekit-small"]
+    few, many = sorted((few, many))
+    assert linking_threshold(record, many) <= linking_threshold(record, few)
+    assert linking_threshold(record, 10_000) < linking_threshold(record, 1_000)
+
+
+@given(some_vectors, thresholds, st.data())
+def test_two_faces_of_one_image_are_never_one_person(
+    vectors: Vectors, threshold: float, data: st.DataObject
+) -> None:
+    faces = len(vectors)
+    images = data.draw(st.lists(st.integers(0, 5), min_size=faces, max_size=faces))
+    found = cluster(np.tile(vectors, (2, 1)), threshold=threshold, images=images * 2)
+    for group in found.groups:
+        of_group = [(images * 2)[member] for member in group.members]
+        assert len(set(of_group)) == len(of_group)
+
+
+def test_images_without_two_faces_change_nothing() -> None:
+    vectors = people(5, 10, 6)
+    alone = cluster(vectors, threshold=0.8, images=np.arange(len(vectors)))
+    assert alone == cluster(vectors, threshold=0.8)
+
+
+@pytest.mark.parametrize("images", [[0], [[0, 1, 2]], ["a", "b", "c"], [0.0, 1.0, 2.0]])
+def test_images_that_cannot_work_are_named(images: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="images must hold"):
+        cluster(random_vectors(0, 3, 4), threshold=1.0, images=images)
+
+
+@pytest.mark.parametrize("number", [50, 3000])
+def test_with_and_without_faiss_the_same_faces_are_linked(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = people(6, number // 10, 10, noise=0.06)
+    quick = neighbors.near_links(vectors, 0.9)
+    monkeypatch.setattr(neighbors, "faiss_is_installed", lambda: False)
+    plain = neighbors.near_links(vectors, 0.9)
+    np.testing.assert_array_equal(quick.start, plain.start)
+    np.testing.assert_array_equal(quick.target, plain.target)
+    np.testing.assert_allclose(quick.weight, plain.weight, atol=1e-6)
+
+
+def test_very_many_faces_are_searched_by_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(neighbors, "_EXACT_LIMIT", 1000)
+    vectors = people(7, 400, 10, noise=0.03)
+    found = cluster(vectors, threshold=0.8)
+    assert sorted(map(len, found.groups)) == [10] * 400
+    assert cluster(vectors, threshold=0.8) == found
+
+
+def test_a_chain_of_groups_is_split() -> None:
+    # Each lies within the threshold of the next; the ends are far apart.
+    angles = np.linspace(0.0, np.pi / 2, 13)
+    chain = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    groups = cluster(chain, threshold=0.4).groups
+    assert len(groups) > 1
+    assert all(group.spread <= 0.4 for group in groups)
