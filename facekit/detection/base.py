@@ -128,7 +128,7 @@ class ImageDetector(ABC):
 
     @property
     def concurrency(self) -> int:
-        """How many threads may search images at once, each an image of its own: one a core."""
+        """The number of threads that may search images at once, one a core."""
         from facekit.utils.openvino import available_cores
 
         return self.threads or available_cores()
