@@ -1,4 +1,4 @@
-"""The commands that the pages name exist with these arguments, and figures agree between pages."""
+"""The commands that the pages name exist with these arguments."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ PAGES = [
     *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md")),
     *sorted((PROJECT / "docs").glob("**/*.md")),
 ]
-# These pages collect figures that others state in their context.
-FIGURES = [PROJECT / "docs" / name for name in ("accuracy.md", "performance.md")]
-
 # What a shell adds to a command is cut off: what reads it, files and comments.
 _SHELL = re.compile(r"\s(?:\||#|>).*")
 _FENCE = re.compile(
@@ -130,21 +127,3 @@ def test_the_pages_name_commands() -> None:
 def test_every_benchmark_that_can_be_run_is_named_by_a_page(script: Path) -> None:
     if "__main__" in script.read_text(encoding="utf-8"):
         assert script.name in {Path(words[0]).name for _, words in benchmark_commands()}
-
-
-def numbers(text: str) -> set[str]:
-    """Returns the numbers of a text; not those before a ×, which are ratios or sizes."""
-    found = re.finditer(r"(?<![\w.,-])\d+(?:[.,]\d+)*", text)
-    return {number[0] for number in found if not text.startswith(" ×", number.end())}
-
-
-@pytest.mark.parametrize("page", FIGURES, ids=lambda p: p.stem)
-def test_collected_figures_are_those_of_the_pages_they_come_from(page: Path) -> None:
-    for section in page.read_text(encoding="utf-8").split("\n## ")[1:]:
-        sources = set(re.findall(r"\]\(([\w-]+\.md)", section)) - {path.name for path in FIGURES}
-        stated = set[str]().union(
-            *(numbers((page.parent / name).read_text(encoding="utf-8")) for name in sources)
-        )
-        rows = [line for line in section.splitlines() if line.startswith("|")]
-        missing = numbers("\n".join(rows)) - stated
-        assert not missing, f"{section.splitlines()[0]}: {sorted(missing)} are not in {sources}"
