@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from facekit.alignment import Aligner
 from facekit.detection import DETECTORS, FaceDetector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.distances import DistanceTable
@@ -83,8 +82,3 @@ def quality_to_dict(quality: QualityGate | None) -> dict[str, Any] | None:
 def quality_from_dict(kept: Mapping[str, Any] | None) -> QualityGate | None:
     """Makes the gate again."""
     return None if kept is None else QualityGate(**kept)
-
-
-def aligner_from_dict(kept: Mapping[str, Any]) -> Aligner:
-    """Makes the aligner again."""
-    return Aligner(**kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -111,29 +110,6 @@ class IdentityClassifier(Classifier):
             CalibrationWarning: If the people resemble each other so much that strangers like them
                 will get a name more often than ``fpir`` says.
         """
-        return self._fit(X, y, None)
-
-    def restore(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, learned: Mapping[str, npt.NDArray[Any]]
-    ) -> IdentityClassifier:
-        """Fits with what an earlier fit learned, instead of learning it again.
-
-        Args:
-            X: The embeddings of that fit.
-            y: Their names.
-            learned: What :meth:`learned` returned after it.
-
-        Returns:
-            The classifier itself, with the same answers to the bit.
-
-        Raises:
-            InvalidArgumentError: If ``learned`` does not fit the people.
-        """
-        return self._fit(X, y, learned)
-
-    def _fit(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, learned: Mapping[str, npt.NDArray[Any]] | None
-    ) -> IdentityClassifier:
         from sklearn.utils.multiclass import check_classification_targets
         from sklearn.utils.validation import validate_data
 
@@ -144,14 +120,10 @@ class IdentityClassifier(Classifier):
             check_classification_targets(names)
         self._check_unit_norm(embeddings)
         classes, labels = np.unique(names, return_inverse=True)
-        self.fit_enrolled(Enrolled(embeddings, labels, classes), learned=learned)
+        self.fit_enrolled(Enrolled(embeddings, labels, classes))
         if self.calibration_ is not None and self.calibration_.doubt:
-            warnings.warn(self.calibration_.doubt, CalibrationWarning, stacklevel=3)
+            warnings.warn(self.calibration_.doubt, CalibrationWarning, stacklevel=2)
         return self
-
-    def learned(self) -> dict[str, npt.NDArray[Any]]:
-        """Returns what :meth:`fit` learned beside the embeddings and names, for :meth:`restore`."""
-        return self._people.learned()
 
     def fit_enrolled(
         self,
@@ -159,7 +131,6 @@ class IdentityClassifier(Classifier):
         *,
         shift: tuple[float, int] | None = None,
         cohort: npt.ArrayLike | None = None,
-        learned: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> IdentityClassifier:
         """Does what :meth:`fit` does, with what a gallery holds and without copying it.
 
@@ -169,7 +140,6 @@ class IdentityClassifier(Classifier):
                 enrolled photos with each other again.
             cohort: Embeddings of people who are not enrolled, ``(n, d)``, such as will be met: the
                 threshold is the one at which that share of them gets a name.
-            learned: As for :meth:`restore`.
 
         Returns:
             The classifier itself.
@@ -177,9 +147,7 @@ class IdentityClassifier(Classifier):
         Raises:
             InvalidArgumentError: As :meth:`fit`.
         """
-        people = OpenSet(
-            enrolled, OpenSetParameters.of(self), shift=shift, cohort=cohort, learned=learned
-        )
+        people = OpenSet(enrolled, OpenSetParameters.of(self), shift=shift, cohort=cohort)
         self.n_features_in_ = enrolled.embeddings.shape[1]
         self._people_ = people
         self.classes_ = people.classes

@@ -95,7 +95,6 @@ class OpenSet:
         shift: ``shift`` and ``probes`` of an earlier calibration, to be kept instead of comparing
             the enrolled photos with each other again.
         cohort: Embeddings of people who are not enrolled, ``(n, d)``, to calibrate with.
-        learned: What :meth:`learned` returned for the same people, instead of learning it again.
 
     Attributes:
         classes: The people, sorted.
@@ -105,7 +104,7 @@ class OpenSet:
 
     Raises:
         InvalidArgumentError: If a parameter cannot be used, the threshold cannot be calibrated, or
-            ``learned`` or ``cohort`` does not fit.
+            ``cohort`` does not fit.
 
     Example:
         >>> import numpy as np
@@ -124,7 +123,6 @@ class OpenSet:
         *,
         shift: tuple[float, int] | None = None,
         cohort: npt.ArrayLike | None = None,
-        learned: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> None:
         parameters.check()
         self.enrolled, self.parameters, self.classes = enrolled, parameters, enrolled.classes
@@ -144,13 +142,7 @@ class OpenSet:
         self.threshold = None if self.calibration is None else self.calibration.threshold
         self.machine: Machine | None = None
         if parameters.strategy == "svm" and 2 <= len(self.classes) <= SHORTLIST:
-            self.machine = (
-                self._trained(self._everybody()) if learned is None else self._restored(learned)
-            )
-
-    def learned(self) -> dict[str, npt.NDArray[Any]]:
-        """Returns what was learned beside the embeddings and names."""
-        return {} if self.machine is None else self.machine._asdict()
+            self.machine = self._trained(self._everybody())
 
     def identify(self, X: npt.NDArray[Any]) -> Identification:
         """Says whom each embedding resembles most; the threshold is not applied."""
@@ -208,16 +200,6 @@ class OpenSet:
                 self.named(found), *found, *nearest, strict=True
             )
         ]
-
-    def _restored(self, learned: Mapping[str, npt.NDArray[Any]]) -> Machine:
-        machines = 1 if len(self.classes) == 2 else len(self.classes)
-        shapes = {
-            "coef": (machines, self.enrolled.embeddings.shape[1]),
-            "intercept": (machines,),
-        }
-        if {name: array.shape for name, array in learned.items()} != shapes:
-            raise InvalidArgumentError(f"learned must hold arrays of the shapes {shapes}")
-        return Machine(learned["coef"], learned["intercept"])
 
     def _everybody(self) -> IntArray:
         return np.arange(len(self.classes))

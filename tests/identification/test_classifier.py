@@ -232,18 +232,6 @@ def test_nearest_is_what_comparing_with_every_photo_finds(
 
 
 @given(gallery=galleries, strategy=strategies, seed=seeds)
-def test_a_restored_classifier_gives_the_same_answers_to_the_bit(
-    gallery: Any, strategy: Any, seed: int
-) -> None:
-    fitted = IdentityClassifier(strategy, threshold=1.0).fit(*gallery)
-    restored = IdentityClassifier(strategy, threshold=1.0).restore(*gallery, fitted.learned())
-    probes = strangers(seed)
-    for mine, theirs in zip(restored.identify(probes), fitted.identify(probes), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    np.testing.assert_array_equal(restored.predict_proba(probes), fitted.predict_proba(probes))
-
-
-@given(gallery=galleries, strategy=strategies, seed=seeds)
 def test_the_largest_score_decides(gallery: Any, strategy: Any, seed: int) -> None:
     classifier = IdentityClassifier(strategy, threshold=None).fit(*gallery)
     probes = strangers(seed)
@@ -314,7 +302,7 @@ def test_fitting_again_forgets_the_first_people() -> None:
     classifier = IdentityClassifier("svm", threshold=1.0).fit(embeddings, names)
     classifier.fit(embeddings[:3], names[:3])
     assert classifier.classes_.tolist() == ["Ada"]
-    assert classifier.learned() == {}
+    assert not hasattr(classifier, "coef_")
     assert classifier.predict(embeddings[-1:]).tolist() == [None]
 
 
@@ -437,26 +425,6 @@ def test_an_invalid_penalty_is_refused() -> None:
 def test_constructor_arguments_are_checked_when_fitting() -> None:
     classifier = IdentityClassifier("nonsense", threshold=7)  # type: ignore[arg-type]
     assert classifier.get_params()["threshold"] == 7
-
-
-@pytest.mark.parametrize(
-    "learned",
-    [
-        {},
-        {"coef": np.zeros((4, SIZE))},
-        {"coef": np.zeros((3, SIZE)), "intercept": np.zeros(3)},
-        {"coef": np.zeros((4, SIZE - 1)), "intercept": np.zeros(4)},
-        {"coef": np.zeros((4, SIZE)), "intercept": np.zeros(4), "more": np.zeros(1)},
-    ],
-)
-def test_restoring_what_belongs_to_others_is_refused(learned: dict[str, FloatArray]) -> None:
-    with pytest.raises(InvalidArgumentError, match="learned must hold"):
-        IdentityClassifier("svm", threshold=1.0).restore(*people(), learned)
-
-
-def test_what_was_learned_is_known_after_fitting_only() -> None:
-    with pytest.raises(NotFittedError):
-        IdentityClassifier(threshold=1.0).learned()
 
 
 # Calibration.
