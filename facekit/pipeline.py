@@ -152,7 +152,7 @@ class FacePipeline:
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
         >>> (image,) = FacePipeline(Detector(), Embedder()).run([portrait])
         >>> len(image.faces), image.faces[0].embedding.shape, image.faces[0].problems
-        (1, (512,), ())
+        (1, (128,), ())
     """
 
     def __init__(
@@ -404,7 +404,7 @@ def face_in_box(box: tuple[float, float, float, float], confidence: float = 1.0)
     Example:
         >>> from facekit.pipeline import face_in_box
         >>> face_in_box((0.0, 0.0, 100.0, 120.0)).keypoints.nose[0]
-        50.0...
+        50.0
     """
     x, y, width, height = box
     # MTCNN's boxes are about as wide and high as 0.8 of the aligned square.
