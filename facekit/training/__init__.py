@@ -17,7 +17,10 @@ _HOMES = {
     "FaceNetLoss": "facekit.training.losses",
     "FaceOutcome": "facekit.training.report",
     "History": "facekit.training.history",
+    "OnnxTeacher": "facekit.training.teachers",
     "ShuffledBatches": "facekit.training.batches",
+    "StoredTeacher": "facekit.training.teachers",
+    "Teacher": "facekit.training.teachers",
     "TripletBatchAllLoss": "facekit.training.losses",
     "TripletHardLoss": "facekit.training.losses",
     "TripletSemiHardLoss": "facekit.training.losses",
@@ -53,6 +56,9 @@ if TYPE_CHECKING:
     from facekit.training.plots import plot_history as plot_history
     from facekit.training.report import DatasetReport as DatasetReport
     from facekit.training.report import FaceOutcome as FaceOutcome
+    from facekit.training.teachers import OnnxTeacher as OnnxTeacher
+    from facekit.training.teachers import StoredTeacher as StoredTeacher
+    from facekit.training.teachers import Teacher as Teacher
     from facekit.training.trainer import TripletTrainer as TripletTrainer
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.training.checks import check_faces
+from facekit.training.occlusion import occlude
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 
@@ -37,6 +38,8 @@ class Augmentation:
         smallest: The smallest such size, as a fraction of the side.
         jpeg: The probability of a JPEG compression.
         jpeg_quality: The lowest quality of the compression, 1 to 95; the highest is 95.
+        occlusion: The probability of drawing dark glasses, a mask or a hat over the face. They are
+            drawn where the mode ``similarity`` of :class:`facekit.Aligner` puts a face's parts.
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
@@ -63,6 +66,7 @@ class Augmentation:
     smallest: float = 0.25
     jpeg: float = 0.3
     jpeg_quality: int = 30
+    occlusion: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -95,10 +99,15 @@ class Augmentation:
         size = np.where(_sometimes(rng, number, self.downscale), size.round(), side).astype(int)
         quality: Any = rng.integers(self.jpeg_quality, 95, number, endpoint=True)
         quality = np.where(_sometimes(rng, number, self.jpeg), quality, 0)
+        occluded = _sometimes(rng, number, self.occlusion)
+        seeds: npt.NDArray[np.float64] = rng.random(number)
         altered = np.empty_like(images)
         for index in range(number):
+            image = images[index]
+            if occluded[index]:
+                image = occlude(image, np.random.default_rng(int(2**32 * seeds[index])))
             altered[index] = _alter(
-                images[index],
+                image,
                 geometry[index],
                 colour[index],
                 float(sigma[index]),
@@ -141,7 +150,7 @@ class Augmentation:
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 _RANGES = {
-    **dict.fromkeys(("mirror", "grey", "blur", "downscale", "jpeg"), (0.0, 1.0)),
+    **dict.fromkeys(("mirror", "grey", "blur", "downscale", "jpeg", "occlusion"), (0.0, 1.0)),
     **dict.fromkeys(("shift", "brightness", "blur_sigma"), (0.0, 0.5)),
     **dict.fromkeys(("scale", "contrast", "saturation"), (0.0, 1.0)),
     "rotation": (0.0, 180.0),

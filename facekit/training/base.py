@@ -283,6 +283,8 @@ class Trainer:
 def _plain(value: Any) -> Any:
     if isinstance(value, Embedder):
         return value.record.identity
+    if hasattr(value, "identity"):  # a teacher
+        return value.identity
     if isinstance(value, Architecture | Aligner):
         return value.to_dict()
     if isinstance(value, Augmentation):

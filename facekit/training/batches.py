@@ -17,7 +17,13 @@ from facekit.errors import InvalidArgumentError, TrainingDataError
 from facekit.training.augmentation import Augmentation
 from facekit.training.checks import check_whole
 from facekit.training.dataset import FaceDataset
-from facekit.training.plans import balanced_plan, count_batches, count_groups, shuffled_plan
+from facekit.training.plans import (
+    balanced_plan,
+    count_batches,
+    count_groups,
+    grouped_plan,
+    shuffled_plan,
+)
 
 Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
 """Faces, uint8 ``(n, S, S, 3)``, and whose they are, int32 ``(n,)``."""
@@ -283,6 +289,11 @@ class ShuffledBatches(SeededBatches):
         augmentation: Alters the faces; ``None`` leaves them as they are.
         workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
         max_queue_size: How many batches are made ahead.
+        group_size: How many faces that are alike come side by side, where ``nearest`` is set.
+
+    Attributes:
+        nearest: For each face the places of those most like it, int64 ``(n, k)``, or ``None`` to
+            draw each face by itself.
 
     Raises:
         TrainingDataError: If the data set is empty.
@@ -306,6 +317,7 @@ class ShuffledBatches(SeededBatches):
         augmentation: Augmentation | None = None,
         workers: int = 2,
         max_queue_size: int = 4,
+        group_size: int = 1,
     ) -> None:
         super().__init__(
             dataset,
@@ -316,6 +328,8 @@ class ShuffledBatches(SeededBatches):
             max_queue_size=max_queue_size,
         )
         self.batch_size = check_whole(batch_size, "batch_size", 1)
+        self.group_size = check_whole(group_size, "group_size", 1)
+        self.nearest: Rows | None = None
         if not len(dataset):
             raise TrainingDataError("the data set holds no faces")
 
@@ -323,7 +337,9 @@ class ShuffledBatches(SeededBatches):
         return -(-len(self.dataset) // self.batch_size)
 
     def _draw(self, rng: np.random.Generator) -> list[Rows]:
-        return shuffled_plan(len(self.dataset), self.batch_size, rng)
+        if self.nearest is None:
+            return shuffled_plan(len(self.dataset), self.batch_size, rng)
+        return grouped_plan(self.nearest, self.batch_size, self.group_size, rng)
 
 
 def _photos_of_each(dataset: FaceDataset) -> list[Rows]:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
+_COMPARED_AT_A_TIME = 512
+
 
 def shuffled_plan(number: int, batch_size: int, rng: np.random.Generator) -> list[Rows]:
     """Deals faces into batches, each face once.
@@ -23,6 +25,47 @@ def shuffled_plan(number: int, batch_size: int, rng: np.random.Generator) -> lis
     """
     order = rng.permutation(number)
     return [order[start : start + batch_size] for start in range(0, number, batch_size)]
+
+
+def nearest_faces(embeddings: npt.NDArray[np.float32], count: int) -> Rows:
+    """Returns for each face the places of those most like it, ``(n, count)``, nearest first."""
+    count = min(count, len(embeddings) - 1)
+    nearest = np.empty((len(embeddings), count), dtype=np.int64)
+    for start in range(0, len(embeddings), _COMPARED_AT_A_TIME):
+        part = slice(start, start + _COMPARED_AT_A_TIME)
+        cosines = embeddings[part] @ embeddings.T
+        rows = np.arange(len(cosines))
+        cosines[rows, rows + start] = -np.inf
+        found = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        order = np.argsort(-np.take_along_axis(cosines, found, axis=1), axis=1)
+        nearest[part] = np.take_along_axis(found, order, axis=1)
+    return nearest
+
+
+def grouped_plan(nearest: Rows, batch_size: int, size: int, rng: np.random.Generator) -> list[Rows]:
+    """Deals faces into batches, each face once, groups of faces that are alike side by side.
+
+    Args:
+        nearest: For each face the places of those most like it, of :func:`nearest_faces`.
+        batch_size: How many faces go into a batch; the last batch may hold fewer.
+        size: How many faces a group has, at most.
+        rng: Where the chances come from.
+
+    Returns:
+        For each batch the places of its faces, int64.
+    """
+    free = np.ones(len(nearest), dtype=bool)
+    groups = []
+    for face in rng.permutation(len(nearest)):
+        if not free[face]:
+            continue
+        free[face] = False
+        alike = nearest[face][free[nearest[face]]]
+        alike = rng.permutation(alike)[: size - 1]
+        free[alike] = False
+        groups.append(np.concatenate([[face], alike]))
+    order = np.concatenate([groups[place] for place in rng.permutation(len(groups))])
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def count_groups(counts: npt.NDArray[np.int64], photos: int) -> npt.NDArray[np.int64]:
