@@ -100,7 +100,7 @@ class Augmentation:
         quality: Any = rng.integers(self.jpeg_quality, 95, number, endpoint=True)
         quality = np.where(_sometimes(rng, number, self.jpeg), quality, 0)
         occluded = _sometimes(rng, number, self.occlusion)
-        seeds: npt.NDArray[np.float64] = rng.random(number)
+        seeds = rng.random(size=(number,))
         altered = np.empty_like(images)
         for index in range(number):
             image = images[index]
