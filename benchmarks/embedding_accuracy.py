@@ -30,7 +30,6 @@ from pathlib import Path
 
 import numpy as np
 from embedding_cache import pool_face
-from thresholds import embed, held_out_faces
 
 from facekit import Aligner, Detector, Embedder, load_image
 from facekit.embedding.weights import DEFAULT_WEIGHTS
@@ -97,8 +96,10 @@ def measure_lfw(folder: Path, embedder: Embedder, cache: Path | None) -> dict[st
     }
 
 
-def measure_groups(folder: Path, embedder: Embedder, cache: Path | None) -> dict[str, float]:
-    """Returns the false-match rate of each group, at two thresholds."""
+def group_embeddings(
+    folder: Path, embedder: Embedder, cache: Path | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the embeddings of faces with a group for each, and the groups."""
     with (folder / "index.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
 
@@ -109,11 +110,16 @@ def measure_groups(folder: Path, embedder: Embedder, cache: Path | None) -> dict
         )
 
     embeddings = embedder.embed(kept(cut, "groups", embedder, cache))
-    groups = np.array([row["group"] for row in rows])
-    white = distances(embeddings[np.char.startswith(groups, "White")])
+    return embeddings, np.array([row["group"] for row in rows])
+
+
+def measure_groups(folder: Path, embedder: Embedder, cache: Path | None) -> dict[str, float]:
+    """Returns the false-match rate of each group, at two thresholds."""
+    embeddings, groups = group_embeddings(folder, embedder, cache)
+    white = all_distances(embeddings[np.char.startswith(groups, "White")])
     threshold = np.quantile(white, SET_RATE)
     own = embedder.record.thresholds.get(SET_RATE)
-    within = {name: distances(embeddings[groups == name]) for name in sorted(set(groups))}
+    within = {name: all_distances(embeddings[groups == name]) for name in sorted(set(groups))}
     rates = {name: float(np.mean(each <= threshold)) for name, each in within.items()}
     adults = [rate for name, rate in rates.items() if name[-2:] in (" F", " M")]
     figures = {
@@ -130,6 +136,8 @@ def measure_groups(folder: Path, embedder: Embedder, cache: Path | None) -> dict
 
 def measure_pool(pool: Path, embedder: Embedder) -> dict[str, float]:
     """Returns the true-match rates of the people that were held out, relatives among them."""
+    from thresholds import embed, held_out_faces  # which imports from here, too
+
     faces = held_out_faces(pool, embedder.aligner(), 0.05, ("",))
     return true_match_rates(embed(embedder, faces), faces.labels, (1e-2, *RATES[:2]))
 
@@ -167,7 +175,7 @@ def open_set(embeddings: np.ndarray, people: np.ndarray) -> dict[str, float]:
     }
 
 
-def distances(embeddings: np.ndarray) -> np.ndarray:
+def all_distances(embeddings: np.ndarray) -> np.ndarray:
     """Returns the distances of all pairs."""
     cosines = (embeddings @ embeddings.T)[np.triu_indices(len(embeddings), 1)]
     return np.sqrt(np.maximum(0.0, 2.0 - 2.0 * cosines))

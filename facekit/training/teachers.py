@@ -56,7 +56,15 @@ class Teacher(Protocol):
         """Returns what cuts out the faces that it reads, or ``None`` if it needs no pictures."""
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
-        """Returns float32 ``(n, d)``, each row of unit norm, for the faces of a data set."""
+        """Returns the embeddings of the faces of a data set.
+
+        Args:
+            faces: The faces, as its aligner cuts them, or of another size.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
+        """
 
 
 class OnnxTeacher:
@@ -76,6 +84,7 @@ class OnnxTeacher:
 
     Raises:
         WeightsError: If the file is missing, damaged, or of another form.
+        InvalidArgumentError: If the aligner makes pictures of another size.
 
     Example:
         >>> from facekit.training import OnnxTeacher
@@ -150,7 +159,15 @@ class OnnxTeacher:
         return _unit(raw + self._run(faces[:, :, ::-1]) if self._mirrored else raw)
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
-        """Returns the embeddings of the faces of a data set."""
+        """Returns the embeddings of the faces of a data set.
+
+        Args:
+            faces: The faces, as its aligner cuts them, or of another size.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
+        """
         return _embed_in_parts(self, self._aligner.size, faces, progress=progress)
 
     def _run(self, faces: npt.NDArray[np.uint8]) -> Vectors:
@@ -196,6 +213,9 @@ class StoredTeacher:
         Args:
             path: The file.
 
+        Returns:
+            The teacher.
+
         Raises:
             TrainingDataError: If the file is missing, damaged, or holds other arrays.
             InvalidArgumentError: As the constructor.
@@ -224,6 +244,13 @@ class StoredTeacher:
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
         """Returns the embeddings of the faces of a data set.
+
+        Args:
+            faces: The faces, known by their keys.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
 
         Raises:
             TrainingDataError: If some are not stored.
@@ -269,7 +296,15 @@ class EmbedderTeacher:
         return self.embedder.aligner()
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
-        """Returns the embeddings of the faces of a data set, resized where they must be."""
+        """Returns the embeddings of the faces of a data set.
+
+        Args:
+            faces: The faces, as the aligner cuts them, or of another size.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
+        """
         return _embed_in_parts(self.embedder, self.embedder.input_size, faces, progress=progress)
 
 
