@@ -4,7 +4,8 @@
 
 embeds the labelled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
 table as :data:`facekit.embedding.weights.REGISTRY` holds it. People with photos nearer than
-``--wrong-label`` are taken for one person under two labels.
+``--wrong-label`` are taken for one person under two labels. ``--groups`` adds a folder of faces
+with a ``group`` each, all of different people, so that strangers are not those of CelebA alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pprint
 from pathlib import Path
 
 import numpy as np
+from embedding_accuracy import group_embeddings
 from embedding_cache import embed_pool
 from thresholds import embed, held_out_faces
 
@@ -29,6 +31,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder for the embeddings")
     parser.add_argument("--wrong-label", type=float, default=0.45, metavar="DISTANCE")
     parser.add_argument("--held-out", type=float, metavar="SHARE")
+    parser.add_argument("--groups", type=Path, help="a folder of faces with a group for each")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
     options = parser.parse_args()
     embedder = Embedder(options.weights)
@@ -52,6 +55,12 @@ def main() -> None:
         embeddings = np.concatenate([part.embeddings for part in parts])
         labels = np.concatenate([part.people for part in parts])
         source = f"{len(embeddings):,} faces of {len(set(labels)):,} people of CelebA"
+    if options.groups:
+        others, _ = group_embeddings(options.groups, embedder, None)
+        embeddings = np.concatenate([embeddings, others])
+        _, labels = np.unique(labels, return_inverse=True)
+        labels = np.concatenate([labels, labels.max() + 1 + np.arange(len(others))])
+        source += f", and {len(others):,} of people of several groups"
     table = DistanceTable.measure(
         embeddings, labels, photos=photos, wrong_label=options.wrong_label, source=source
     )

@@ -10,8 +10,8 @@ CVPR 2022). Shares are equal unless they are given. Without ``--to`` the mean ge
 registry, is rounded to half precision and written to ``facekit/embedding/bundled/``; the checksum
 that is printed goes into the registry, and so do the figures of
 
-    python benchmarks/thresholds.py pool --groups groups
-    python benchmarks/distances.py pool --held-out 0.05 --archives ""
+    python benchmarks/thresholds.py pool --held-out 0.05 --groups groups
+    python benchmarks/distances.py pool --held-out 0.05 --groups groups
 
 after which it is run again, so that the file holds them, too.
 """
