@@ -14,12 +14,13 @@ ADDONS_READY := $(ADDONS_VENV)/.ready
 ADDONS_PYTHON ?= $(firstword $(foreach python,python3.11 $(PYTHON) python3.10,$(shell $(python) -c \
 	'import sys; sys.version_info[:2] in ((3, 10), (3, 11)) and print("$(python)")' 2>/dev/null)))
 
-.PHONY: help demo test check lint types imports docs images parity examples build clean
+.PHONY: help demo test check lint types imports docs images parity fuzz examples build clean
 
 help:
 	@echo "make demo    names the people in photos and writes an annotated contact sheet to output/"
 	@echo "make test    runs the tests"
 	@echo "make parity  compares the triplet losses with tensorflow-addons, in an environment apart"
+	@echo "make fuzz    reads damaged and malicious image files, and measures what they cost"
 	@echo "make check   runs all that CI runs: lint, types, import order, docs, tests, parity, wheel"
 	@echo "make docs    builds the documentation into docs/_build/html"
 	@echo "make images  draws the pictures of images/ anew"
@@ -31,11 +32,19 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@
 
+# Five celebrities of the development's data, if they are there.
+CELEBRITIES := $(wildcard $(FACEKIT_DATA)/five_celebrities)
+DEMO_PHOTOS := $(if $(CELEBRITIES),--known $(CELEBRITIES)/train --photos $(CELEBRITIES)/val)
+
 demo: $(READY)
-	$(BIN)/facekit demo --output output
+	$(BIN)/facekit demo --output output $(DEMO_PHOTOS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+# 1,500 damaged image files and the bombs: no error but facekit's own, 2 GB and 5 s at the most.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.run --count 1500 --bombs
 
 lint: $(READY)
 	$(BIN)/ruff check .

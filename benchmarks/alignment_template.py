@@ -4,7 +4,7 @@
 
 reads a table with the columns ``box_x1, box_y1, box_x2, box_y2``, ``left_eye_x, left_eye_y`` and so
 on for the five keypoints, and ``score``, and prints the average position of each keypoint as
-:data:`facekit.alignment.DEFAULT_TEMPLATE` defines it: in the square around the box's centre whose
+:data:`facekit.alignment.DEFAULT_TEMPLATE` defines it: in the square around the box's center whose
 side is 1.25 times the square root of the box's area, made symmetric.
 """
 

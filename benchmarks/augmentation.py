@@ -36,16 +36,16 @@ def milliseconds_per_face(work: Callable[[], Any], faces: int) -> float:
 
 def keras_layers() -> keras.Sequential:
     geometry = {"fill_mode": "nearest", "interpolation": "bilinear"}
-    colour = {"value_range": (0, 255)}
+    color = {"value_range": (0, 255)}
     return keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal"),
             keras.layers.RandomTranslation(0.04, 0.04, **geometry),
             keras.layers.RandomZoom((-0.08, 0.08), **geometry),
             keras.layers.RandomRotation(8 / 360, **geometry),
-            keras.layers.RandomBrightness(0.1, **colour),
-            keras.layers.RandomContrast(0.25, **colour),
-            keras.layers.RandomSaturation((0.4, 0.6), **colour),
+            keras.layers.RandomBrightness(0.1, **color),
+            keras.layers.RandomContrast(0.25, **color),
+            keras.layers.RandomSaturation((0.4, 0.6), **color),
         ]
     )
 
@@ -59,7 +59,7 @@ def main() -> None:
     images = np.ascontiguousarray(images[:, :side, :side])
 
     layers = keras_layers()
-    colour_only = Augmentation(blur=0, downscale=0, jpeg=0)
+    color_only = Augmentation(blur=0, downscale=0, jpeg=0)
     everything = Augmentation()
 
     def in_two_threads() -> None:
@@ -72,13 +72,13 @@ def main() -> None:
     )
     reference = milliseconds_per_face(lambda: np.asarray(layers(images, training=True)), batch)
     for name, work, faces in [
-        ("facekit, geometry and colour", lambda: colour_only(images, rng), batch),
+        ("facekit, geometry and color", lambda: color_only(images, rng), batch),
         ("facekit, everything", lambda: everything(images, rng), batch),
         ("facekit, everything, two threads", in_two_threads, 2 * batch),
     ]:
         took = milliseconds_per_face(work, faces)
         print(f"{name:<36} {took:.3f} ms a face, {reference / took:.1f} times as fast as Keras")
-    print(f"{'Keras layers, geometry and colour':<36} {reference:.3f} ms a face")
+    print(f"{'Keras layers, geometry and color':<36} {reference:.3f} ms a face")
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ from scipy.spatial.distance import pdist
 from sklearn.cluster import DBSCAN, HDBSCAN
 
 from facekit import Detector, Embedder, cluster, load_image
-from facekit.embedding.weights import DEFAULT_WEIGHTS
-from facekit.identification.clustering import linking_threshold
-from facekit.imaging import list_images
-from facekit.progress import track
+from facekit.clustering.groups import linking_threshold
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+from facekit.io.folders import list_images
+from facekit.utils.progress import track
 
 
 def main() -> None:
@@ -149,7 +149,7 @@ def _embedded(
         photo
         for person in sorted(folder.iterdir())
         if person.is_dir()
-        for photo in list_images(person)
+        for photo in list_images(person).images
     ]
     people, aligned = [], []
     for photo in track(photos, "Finding faces", total=len(photos), shown=True):
@@ -172,11 +172,11 @@ def _embedded(
 def _measure_size(faces: int) -> None:
     random = np.random.default_rng(0)
     people = -(-faces // 20)
-    centres = random.normal(size=(people, 512)).astype(np.float32)
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centers = random.normal(size=(people, 512)).astype(np.float32)
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     truth = random.integers(0, people, faces)
     noise = random.uniform(0.01, 0.03, (faces, 1)).astype(np.float32)
-    vectors = centres[truth] + noise * random.normal(size=(faces, 512)).astype(np.float32)
+    vectors = centers[truth] + noise * random.normal(size=(faces, 512)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()

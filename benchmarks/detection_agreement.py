@@ -18,8 +18,8 @@ from mtcnn import MTCNN
 
 from facekit import Detector, Face, load_image
 from facekit.detection.boxes import overlap
-from facekit.imaging import IMAGE_SUFFIXES
-from facekit.progress import track
+from facekit.io.images import IMAGE_SUFFIXES
+from facekit.utils.progress import track
 
 
 def main() -> None:

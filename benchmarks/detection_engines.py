@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-import openvino as ov
 
 from facekit.detection import mosaic
 from facekit.detection.networks import Network, proposal_network
-from facekit.detection.pyramid import Level, draw_level, plan_pyramid
+from facekit.detection.pyramid import Level, draw_rows, plan_pyramid
+from facekit.utils.openvino import ov
 
 THREADS = 2
 Levels = Sequence[np.ndarray]
@@ -48,7 +48,7 @@ def main() -> None:
 def levels_of(height: int, width: int) -> tuple[Levels, Sequence[Level]]:
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.float32)
     plan = plan_pyramid(height, width, 20, 0.709)
-    return [draw_level(picture, level) for level in plan], plan
+    return [draw_rows(picture, level, 0, level.height) for level in plan], plan
 
 
 def measure(
@@ -125,7 +125,7 @@ def openvino_mosaic() -> Callable[[Levels, Sequence[Level]], object]:
             mosaic.draw_tile(tile, levels, pixels, hidden)
             return mosaic.read_tile(tile, network.run()[0], 0.4)
 
-        return list(workers.map(one, mosaic.plan_mosaic(plan)))
+        return list(workers.map(one, mosaic.plan_tiles(plan)))
 
     return run
 

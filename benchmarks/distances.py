@@ -2,8 +2,8 @@
 
     python benchmarks/distances.py pool/ --cache cache/
 
-embeds the labelled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
-table as :data:`facekit.embedding.weights.REGISTRY` holds it. People with photos nearer than
+embeds the labeled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
+table, or with ``--write`` puts it into the weights' model card. People with photos nearer than
 ``--wrong-label`` are taken for one person under two labels. ``--groups`` adds a folder of faces
 with a ``group`` each, all of different people, so that strangers are not those of CelebA alone.
 """
@@ -11,7 +11,8 @@ with a ``group`` each, all of different people, so that strangers are not those 
 from __future__ import annotations
 
 import argparse
-import pprint
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from embedding_cache import embed_pool
 from thresholds import embed, held_out_faces
 
 from facekit import Embedder
-from facekit.distances import DistanceTable
-from facekit.embedding.weights import DEFAULT_WEIGHTS
+from facekit.embedding.weights.distances import DistanceTable
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, write_card
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=float, metavar="SHARE")
     parser.add_argument("--groups", type=Path, help="a folder of faces with a group for each")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
+    parser.add_argument("--write", action="store_true", help="into the model card")
     options = parser.parse_args()
     embedder = Embedder(options.weights)
     photos: tuple[int, ...] = (1, 2, 4, 8, 16)
@@ -64,7 +66,10 @@ def main() -> None:
     table = DistanceTable.measure(
         embeddings, labels, photos=photos, wrong_label=options.wrong_label, source=source
     )
-    pprint.pprint(table.to_dict(), sort_dicts=False, width=98, compact=True)
+    if options.write:
+        print(write_card(dataclasses.replace(embedder.record, distances=table)))
+    else:
+        print(json.dumps(table.to_dict()))
 
 
 if __name__ == "__main__":

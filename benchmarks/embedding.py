@@ -138,7 +138,7 @@ def first_name(known: Path, photo: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "people.facekit"
         command = [sys.executable, "-m", "facekit"]
-        subprocess.run([*command, "fit", known, "--model", model], check=True, capture_output=True)
+        subprocess.run([*command, "fit", known, model], check=True, capture_output=True)
         recognize = [*command, "recognize", model, photo]
         seconds = [
             _timed(lambda: subprocess.run(recognize, check=True, capture_output=True))

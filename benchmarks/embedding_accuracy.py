@@ -32,10 +32,10 @@ import numpy as np
 from embedding_cache import pool_face
 
 from facekit import Aligner, Detector, Embedder, load_image
-from facekit.embedding.weights import DEFAULT_WEIGHTS
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.evaluation import read_pairs
 from facekit.evaluation.verification import evaluate_verification
-from facekit.progress import track
+from facekit.utils.progress import track
 
 RATES = (1e-3, 1e-4, 1e-5)
 SET_RATE = 1e-3

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from facekit import Detector, Embedder, Face, Keypoints, load_image
-from facekit.imaging import list_images
-from facekit.progress import track
+from facekit.io.folders import list_images
+from facekit.utils.progress import track
 
 
 class EmbeddedFaces(NamedTuple):
@@ -55,7 +55,7 @@ def embed_folder(folder: Path, embedder: Embedder, cache: Path | None) -> Embedd
         photo
         for person in sorted(folder.iterdir())
         if person.is_dir()
-        for photo in list_images(person)
+        for photo in list_images(person).images
     ]
     detector, aligner = Detector(), embedder.aligner()
     aligned, people, sources, central = [], [], [], []
@@ -79,7 +79,7 @@ def embed_folder(folder: Path, embedder: Embedder, cache: Path | None) -> Embedd
 def embed_pool(
     pool: Path, embedder: Embedder, cache: Path | None, *, archives: tuple[str, ...]
 ) -> EmbeddedFaces:
-    """Embeds the labelled faces of a pool of cut faces, the way ``thresholds.py`` reads it.
+    """Embeds the labeled faces of a pool of cut faces, the way ``thresholds.py`` reads it.
 
     Args:
         pool: The folder with ``index.csv`` and the archives that it names.

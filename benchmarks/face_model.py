@@ -60,9 +60,9 @@ def _upright(points: np.ndarray) -> np.ndarray:
     height = np.linalg.norm(down, axis=1)[:, None]
     down = down / height
     right = np.stack([down[:, 1], -down[:, 0]], axis=1)
-    centred = (points - ((eyes + mouth) / 2)[:, None]) / height[:, None]
+    centerd = (points - ((eyes + mouth) / 2)[:, None]) / height[:, None]
     return np.stack(
-        [np.einsum("nkc,nc->nk", centred, right), np.einsum("nkc,nc->nk", centred, down)], axis=2
+        [np.einsum("nkc,nc->nk", centerd, right), np.einsum("nkc,nc->nk", centerd, down)], axis=2
     )
 
 

@@ -19,7 +19,7 @@ from embedding_cache import EmbeddedFaces, embed_folder
 from sklearn.svm import SVC
 
 from facekit import Embedder, IdentityClassifier
-from facekit.embedding.weights import DEFAULT_WEIGHTS
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 
 STRATEGIES = ("nearest", "centroid", "svm")
 TARGETS = (0.01, 0.001)
@@ -84,7 +84,7 @@ def _lfw(lfw: EmbeddedFaces, embedder: Embedder) -> None:
         _print_rates("thresholds from the strangers themselves", answers)
         for target in TARGETS:
             classifier = IdentityClassifier(
-                strategy, unknown=target, distances=embedder.record.distances
+                strategy, fpir=target, distances=embedder.record.distances
             ).fit(enrolled.embeddings, enrolled.people)
             _print_accepted(f"target {target:.1%}", answers, classifier.threshold_)
         if strategy == "nearest":
@@ -146,7 +146,7 @@ def _five(train: EmbeddedFaces, val: EmbeddedFaces, lfw: EmbeddedFaces, embedder
     pairs = IdentityClassifier(threshold=record.threshold(0.001), distances=record.distances)
     classifiers = {"svm, one pair in 1,000": pairs} | {
         f"{strategy}, target {target:.1%}": IdentityClassifier(
-            strategy, unknown=target, distances=record.distances
+            strategy, fpir=target, distances=record.distances
         )
         for strategy in STRATEGIES
         for target in (*TARGETS, 0.005)

@@ -1,4 +1,4 @@
-"""Measures whether the quality gate flags the faces that are recognised badly, and only those.
+"""Measures whether the quality gate flags the faces that are recognized badly, and only those.
 
     python benchmarks/quality.py lfw five_celebrities/train --damage 200
 
@@ -25,10 +25,11 @@ from pathlib import Path
 import numpy as np
 
 from facekit import Detector, Embedder, Face, load_image
-from facekit.embedding.weights import DEFAULT_WEIGHTS
-from facekit.imaging import RGBImage, list_images
-from facekit.progress import track
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+from facekit.io.folders import list_images
+from facekit.io.images import RGBImage
 from facekit.quality import FaceQuality, QualityGate
+from facekit.utils.progress import track
 
 GATE = QualityGate()
 
@@ -80,13 +81,13 @@ def main() -> None:
     options = parser.parse_args()
     reader = Reader(options.weights)
     for folder in options.folders:
-        photos = {person.name: list_images(person) for person in _subfolders(folder)}
+        photos = {person.name: list_images(person).images for person in _subfolders(folder)}
         _report_folder(reader, folder, photos)
     if options.damage:
         people = {
             person.name: photos
             for person in _subfolders(options.folders[0])
-            if len(photos := list_images(person)) >= 2
+            if len(photos := list_images(person).images) >= 2
         }
         _report_damage(reader, dict(list(people.items())[: options.damage]))
 

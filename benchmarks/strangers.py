@@ -1,8 +1,8 @@
-"""Counts how many strangers a recogniser takes for one of the people it knows.
+"""Counts how many strangers a recognizer takes for one of the people it knows.
 
     python benchmarks/strangers.py known/ strangers/
 
-fits on a folder with one folder of photos a person, and recognises every photo in another such
+fits on a folder with one folder of photos a person, and recognizes every photo in another such
 folder, whose people are not enrolled. Printed is the share of strangers' faces that get a name, by
 the default classifier, and for two strategies and each threshold of the weights' record. People of
 the same name in both folders (underscores and case do not count) are left out of the strangers.
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import clone
 
-from facekit import EnrolmentWarning, FaceRecognizer, IdentityClassifier, load_image
-from facekit.embedding.weights import DEFAULT_WEIGHTS
-from facekit.imaging import list_images
-from facekit.progress import track
+from facekit import EnrollmentWarning, FaceRecognizer, IdentityClassifier, load_image
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+from facekit.io.folders import list_images
+from facekit.utils.progress import track
 
 
 def main() -> None:
@@ -31,14 +31,14 @@ def main() -> None:
     options = parser.parse_args()
     recognizer = FaceRecognizer(options.weights)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
+        warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(options.known)
     known = {_plain(name) for name in recognizer.people}
     photos = [
         photo
         for folder in sorted(options.strangers.iterdir())
         if folder.is_dir() and _plain(folder.name) not in known
-        for photo in list_images(folder)
+        for photo in list_images(folder).images
     ]
     embeddings = _embeddings(recognizer, photos)
     print(f"{recognizer}, {len(photos):,} photos of strangers, {len(embeddings):,} faces")
@@ -47,7 +47,7 @@ def main() -> None:
     named = default.fit_enrolled(gallery.enrolled()).identify(embeddings).distance
     named = named <= recognizer.threshold
     print(
-        f"default ({default.strategy}, unknown {default.unknown}), threshold "
+        f"default ({default.strategy}, FPIR {default.fpir}), threshold "
         f"{recognizer.threshold:.3f}: {named.sum()} named, {named.mean():.2%}"
     )
     thresholds = recognizer.embedder.record.thresholds

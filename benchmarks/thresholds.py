@@ -9,7 +9,7 @@ people are aligned and embedded, and every pair of faces of different people is 
 are the quantiles of these distances (the thresholds) and the share of pairs of one person within
 them. For weights that were trained on the pool, ``--held-out`` takes all faces of the people that a
 configuration with ``validation`` of that share kept out of the training. ``--archives ""`` takes
-those of all archives, not only of CelebA's.
+those of all archives, not only of CelebA's. ``--write`` puts the thresholds into the model card.
 
     python benchmarks/thresholds.py pool/ --held-out 0.05 --groups groups/
 
@@ -21,13 +21,14 @@ groups count the same. Printed besides are the threshold of the worst group and 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 from embedding_accuracy import all_distances, group_embeddings
 
 from facekit import Aligner, Embedder
-from facekit.embedding.weights import DEFAULT_WEIGHTS
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, write_card
 from facekit.training import FaceDataset
 
 RATES = (0.01, 0.001, 0.0001)
@@ -41,13 +42,14 @@ def main() -> None:
     parser.add_argument("--held-out", type=float, metavar="SHARE")
     parser.add_argument("--groups", type=Path, help="a folder of faces with a group for each")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
+    parser.add_argument("--write", action="store_true", help="into the model card")
     options = parser.parse_args()
     embedder = Embedder(options.weights)
     aligner = embedder.aligner()
     if options.held_out:
         faces = held_out_faces(options.pool, aligner, options.held_out, (options.archives,))
     else:
-        faces = FaceDataset.from_pool(options.pool, input_size=aligner.size, aligner=aligner)
+        faces = FaceDataset.from_archives(options.pool, input_size=aligner.size, aligner=aligner)
         faces = faces.subset(two_of_each(faces, options.archives, options.people))
     embeddings = embed(embedder, faces).astype(np.float64)
     upper = np.triu_indices(len(faces), 1)
@@ -62,15 +64,16 @@ def main() -> None:
         names = [name for name in sorted(set(groups)) if name.endswith((" F", " M"))]
         strangers = [all_distances(embeddings[groups == name]) for name in names]
         print(f"strangers: {len(names)} groups, {sum(map(len, strangers)):,} pairs within them")
+    thresholds = {}
     for rate in RATES:
         # Groups of one size weigh the same; so do groups of other sizes here.
         size = min(map(len, strangers))
         drawn = [np.quantile(each, (np.arange(size) + 0.5) / size) for each in strangers]
         threshold = float(np.quantile(np.concatenate(drawn), rate))
+        thresholds[rate] = round(threshold, 3)
         accepted = float((distances[same] <= threshold).mean())
         print(
-            f"false-accept rate {rate:g}: threshold {threshold:.3f}, "
-            f"true-accept rate {accepted:.3f}"
+            f"false-match rate {rate:g}: threshold {threshold:.3f}, true-accept rate {accepted:.3f}"
         )
         if options.groups:
             worst = int(np.argmin([np.quantile(each, rate) for each in strangers]))
@@ -78,14 +81,16 @@ def main() -> None:
                 f"  worst: {names[worst]}, {np.mean(strangers[worst] <= threshold):.2%}; threshold "
                 f"for it {np.quantile(strangers[worst], rate):.3f}"
             )
+    if options.write:
+        print(write_card(dataclasses.replace(embedder.record, thresholds=thresholds)))
 
 
 def held_out_faces(
     pool: Path, aligner: Aligner, share: float, archives: tuple[str, ...]
 ) -> FaceDataset:
     """Returns the faces in some archives of the people that a training on the pool leaves out."""
-    faces = FaceDataset.from_pool(
-        pool, input_size=aligner.size, aligner=aligner, labelled_only=False
+    faces = FaceDataset.from_archives(
+        pool, input_size=aligner.size, aligner=aligner, labeled_only=False
     )
     held_out = faces.split(share, seed=0)[1]
     return held_out.subset([i for i, key in enumerate(held_out.keys) if key.startswith(archives)])

@@ -54,23 +54,19 @@ def train(pool: Path) -> None:
     from facekit import Architecture
     from facekit.training import FaceDataset, TripletTrainer
 
-    faces = FaceDataset.from_pool(pool, input_size=75, progress=False)
+    faces = FaceDataset.from_archives(pool, input_size=75, progress=False)
     trainer = TripletTrainer(
         Architecture(width=0.25, blocks=0.1, input_size=75, embedding_size=32),
         folder=tempfile.mkdtemp(),
-        mining={0: "batch-all", 1: "semihard"},
+        miner={0: "batch-all", 1: "semihard"},
         identities=8,
         photos=4,
         learning_rate=1e-4,
         seed=5,
     )
     train_with, validate_with = faces.split(60, seed=3)[1], faces.split(20, seed=4)[1]
-    trainer.fit(
-        train_with,
-        validate_with,
-        epochs=EPOCHS,
-        on_epoch_end=lambda row: print(json.dumps(dict(row)), flush=True),
-    )
+    for row in trainer.fit(train_with, validate_with, epochs=EPOCHS):
+        print(json.dumps(dict(row)), flush=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras.callbacks import LambdaCallback
 from matplotlib.figure import Figure
 
 from facekit import Architecture, Detector, Embedder, Face, RandomWeightsWarning
@@ -37,12 +38,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    train, validation = FaceDataset.from_pool(options.pool, input_size=75).split(0.05)
+    train, validation = FaceDataset.from_archives(options.pool, input_size=75).split(0.05)
     print(f"{len(train):,} faces of {len(train.identities):,} people")
     trainer = TripletTrainer(
         ARCHITECTURE,
         folder=options.folder,
-        mining={0: "batch-all", 3: "semihard"},
+        miner={0: "batch-all", 3: "semihard"},
         learning_rate=2e-3,
         warm_up_steps=200,
         identities=32,
@@ -51,12 +52,13 @@ def main() -> None:
     )
     start = time.monotonic()
 
-    def keep(row: Mapping[str, float]) -> None:
-        trainer.embedder().save(options.folder / f"epoch-{row['epoch']}.safetensors")
+    def keep(epoch: int, row: Mapping[str, float]) -> None:
+        trainer.embedder().save(options.folder / f"epoch-{epoch + 1}.safetensors")
         minutes = (time.monotonic() - start) / 60
-        print(f"epoch {row['epoch']}, {minutes:.1f} minutes: loss {row['loss']:.4f}", flush=True)
+        print(f"epoch {epoch + 1}, {minutes:.1f} minutes: loss {row['loss']:.4f}", flush=True)
 
-    trainer.fit(train, validation, epochs=options.epochs, resume=True, on_epoch_end=keep)
+    callbacks = [LambdaCallback(on_epoch_end=keep)]
+    trainer.fit(train, validation, epochs=options.epochs, resume=True, callbacks=callbacks)
     warnings.simplefilter("ignore", RandomWeightsWarning)
     embedders = {0: Embedder(None, architecture=ARCHITECTURE, seed=trainer.seed)}
     for epoch in range(1, options.epochs + 1):
@@ -102,7 +104,7 @@ def plot(accuracies: Sequence[float], path: Path) -> None:
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     ax = figure.subplots()
     ax.plot(range(len(accuracies)), accuracies, marker="o")
-    ax.axhline(accuracies[0], linestyle=":", color="grey", label="untrained")
+    ax.axhline(accuracies[0], linestyle=":", color="gray", label="untrained")
     ax.set(xlabel="Epoch", ylabel="Accuracy on LFW, folds 1 to 3", ylim=(0.5, 1.0))
     ax.legend(frameon=False)
     figure.savefig(path, dpi=120)

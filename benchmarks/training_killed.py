@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facekit.training.checkpoints import Checkpoint
+from facekit.training.engine.checkpoints import Checkpoint
 
 KILLS = 5
 
@@ -69,11 +69,11 @@ def train(pool: Path, folder: Path) -> None:
     from facekit import Architecture
     from facekit.training import FaceDataset, TripletTrainer
 
-    faces = FaceDataset.from_pool(pool, input_size=75, progress=False)
+    faces = FaceDataset.from_archives(pool, input_size=75, progress=False)
     trainer = TripletTrainer(
         Architecture(width=0.25, blocks=0.1, input_size=75, embedding_size=32, dropout=0.2),
         folder=folder,
-        mining={0: "batch-all", 1: "semihard"},
+        miner={0: "batch-all", 1: "semihard"},
         trainable={0: "last-blocks", 1: "all"},
         identities=8,
         photos=4,

@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     (file,) = options.run.glob("teacher-*.safetensors")
     trained_on = load_file(file)["teacher"]
-    faces = FaceDataset.from_pool(options.pool, input_size=INPUT_SIZE, labelled_only=False)
+    faces = FaceDataset.from_archives(options.pool, input_size=INPUT_SIZE, labeled_only=False)
     keys = faces.split(HELD_OUT, seed=SEED)[0].keys
     if len(keys) != len(trained_on):
         raise SystemExit(f"{file} holds {len(trained_on)} faces, the pool gives {len(keys)}")

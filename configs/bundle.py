@@ -1,19 +1,16 @@
 """Takes the mean of trained embedders, and makes the file of the weights that come with facekit.
 
-    python configs/bundle.py runs/facekit-small-1 runs/facekit-small-2 --to runs/mean-2.safetensors
-    python configs/bundle.py runs/mean-2.safetensors=0.4 runs/facekit-small-3=0.6 --to …
-    python configs/bundle.py runs/facekit-small-4
+    python configs/bundle.py runs/facekit-small-1 runs/facekit-small-2 --version 4
+    python benchmarks/thresholds.py pool --held-out 0.05 --write
+    python benchmarks/distances.py pool --held-out 0.05 --write
 
 Networks that started with the same weights can be averaged: the mean is nearly as good as the
 better one on each kind of photos (M. Wortsman et al., "Robust fine-tuning of zero-shot models",
-CVPR 2022). Shares are equal unless they are given. Without ``--to`` the mean gets the record of the
-registry, is rounded to half precision and written to ``facekit/embedding/bundled/``; the checksum
-that is printed goes into the registry, and so do the figures of
-
-    python benchmarks/thresholds.py pool --held-out 0.05 --groups groups
-    python benchmarks/distances.py pool --held-out 0.05 --groups groups
-
-after which it is run again, so that the file holds them, too.
+CVPR 2022). Shares are equal unless they are given, as in ``runs/a=0.4 runs/b=0.6``. The mean is
+rounded to half precision and written to ``facekit/embedding/weights/bundled/``, and its version,
+architecture, alignment and checksum go into the model card; the other two commands write what they
+measure there. The texts and the accuracy in the card are edited by hand. ``--to FILE`` writes the
+mean as it is, to train on.
 """
 
 from __future__ import annotations
@@ -22,19 +19,21 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from facekit import Aligner, Embedder
-from facekit.embedding.folding import assign, layer_weights
-from facekit.embedding.weights import record_for
-from facekit.storage import sha256
+from facekit import Embedder
+from facekit.embedding.networks.folding import assign, layer_weights
+from facekit.embedding.weights.registry import record_for, write_card
+from facekit.io.safetensors_file import sha256
 
 NAME = "facekit-small"
-FOLDER = Path("facekit/embedding/bundled")
+FOLDER = Path("facekit/embedding/weights/bundled")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="+", metavar="FILE[=SHARE]", help="embedders, or folders")
-    parser.add_argument("--to", type=Path, help="where to write the mean as it is")
+    parser.add_argument("parts", nargs="+", metavar="PATH[=SHARE]", help="embedders, or folders")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--version", help="of the weights in the package, larger than the last")
+    where.add_argument("--to", type=Path, help="where to write the mean as it is")
     options = parser.parse_args()
     shares = {}
     for part in options.parts:
@@ -45,16 +44,23 @@ def main() -> None:
     if options.to:
         embedder.save(options.to)
         return
-    record = record_for(NAME)
-    for found, expected in (
-        (embedder.record.architecture, record.architecture),
-        (embedder.aligner().to_dict(), Aligner(**record.alignment).to_dict()),
-    ):
-        if found != expected:
-            raise SystemExit(f"the embedder has {found}, the registry {expected}")
-    embedder.record = dataclasses.replace(record, files=())
+    # The tables stand in the card alone: they are measured on the file that is written here.
+    embedder.record = dataclasses.replace(
+        embedder.record, version=options.version, thresholds={}, distances=None
+    )
     path = FOLDER / f"{NAME}.safetensors"
     embedder.save(path, half_precision=True)
+    record = record_for(NAME)
+    write_card(
+        dataclasses.replace(
+            record,
+            version=options.version,
+            architecture=embedder.record.architecture,
+            alignment=embedder.record.alignment,
+            mirrored=embedder.record.mirrored,
+            files=(dataclasses.replace(record.files[0], sha256=sha256(path)),),
+        )
+    )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(path)}")
 
 

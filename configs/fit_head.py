@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from facekit import Embedder, storage
-from facekit.embedding.names import HEAD_LAYER
+from facekit import Embedder
+from facekit.embedding.networks.names import HEAD_LAYER
+from facekit.io import safetensors_file
 from facekit.training import FaceDataset
-from facekit.training.features import run_network, split_head
-from facekit.training.teachers import StoredTeacher, rotation_between
+from facekit.training.data.features import run_network, split_head
+from facekit.training.distillation.teachers import StoredTeacher, rotation_between
 
 FACES, RIDGE, WEIGHTS = 12_000, 0.03, (1.0, 0.775)
 
@@ -27,8 +28,8 @@ FACES, RIDGE, WEIGHTS = 12_000, 0.03, (1.0, 0.775)
 def main() -> None:
     source, folder, pool, target = map(Path, sys.argv[1:])
     embedder = Embedder(source)
-    faces = FaceDataset.from_pool(
-        pool, input_size=embedder.input_size, aligner=embedder.aligner(), labelled_only=False
+    faces = FaceDataset.from_archives(
+        pool, input_size=embedder.input_size, aligner=embedder.aligner(), labeled_only=False
     ).split(0.05)[0]
     chosen = np.sort(np.random.default_rng(5).choice(len(faces), FACES, replace=False))
     given = np.concatenate(
@@ -61,7 +62,7 @@ def targets(folder: Path, faces: FaceDataset) -> list[np.ndarray]:
     """Returns each teacher's embeddings: the stored ones, and those that the training kept."""
     stored = StoredTeacher.from_npz("runs/teacher_edgeface_xs.npz").embed_faces(faces)
     kept = [
-        storage.read(path, kind="facekit.features", newest_version=1)[1]["teacher"]
+        safetensors_file.read(path, kind="facekit.features", newest_version=1)[1]["teacher"]
         for path in sorted(folder.glob("teacher-*.safetensors"))
     ]
     return [stored, *(each for each in kept if each.shape != stored.shape)]

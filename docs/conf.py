@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,10 +13,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from sphinx.util.nodes import make_refnode
 from sphinx_gallery import gen_rst
 from sphinx_gallery.sorting import ExplicitOrder
 
 import facekit
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from public_names import public_names
 
 project = "facekit"
 author = "The facekit developers"
@@ -35,7 +38,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "changelog.d"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"facekit {release}"
@@ -95,29 +98,8 @@ sphinx_gallery_conf = {
 gen_rst.ZIP_DOWNLOAD = ""
 
 nitpicky = True
-# Objects of other packages, which only intersphinx could resolve: each by its name, so that a
-# misspelt reference to one of facekit's own is still reported.
-nitpick_ignore_regex = [
-    (r"py:class", r"collections\.abc\.(Callable|Iterable|Iterator|Mapping|Sequence)"),
-    (r"py:class", r"keras\.(KerasTensor|losses\.Loss|src\.losses\.loss\.Loss|utils\.PyDataset)"),
-    (r"py:class", r"matplotlib\.(axes\.Axes|figure\.Figure)"),
-    (r"py:class", r"numpy\.(bool|bool_|dtype|float32|float64|int32|int64|integer|ndarray|uint8)"),
-    (r"py:class", r"numpy\.typing\.(ArrayLike|NDArray)"),
-    (r"py:class", r"os\.PathLike"),
-    (r"py:class", r"pathlib\.Path"),
-    (r"py:class", r"PIL\.(Image\.Image|ImageFont\.FreeTypeFont)"),
-    # Up to Sphinx 8.1 an annotation does not find these, which are data.
-    (r"py:class", r"facekit\.alignment\.AlignmentMode"),
-    (r"py:class", r"(facekit\.identification\.index\.)?(Index|Neighbours)"),
-    (r"py:class", r"facekit\.detection\.detector\.BoxFormat"),
-    (r"py:class", r"facekit\.detection\.stream\.StreamSource"),
-    (r"py:class", r"facekit\.detection\.view\.Region"),
-    (r"py:class", r"facekit\.archive\.PhotoArchive"),
-    (r"py:class", r"facekit\.enrolment\.EnrolmentSource"),
-    (r"py:class", r"facekit\.training\.(batches\.Batch|report\.FaceStatus)"),
-    (r"py:class", r"facekit\.imaging\.(ImageSource|RGBImage)"),
-    (r"py:class", r"facekit\.training\.distances\.DistanceMetric"),
-]
+# Napoleon writes the annotations of named tuples as explicit references.
+nitpick_ignore_regex = [(r"py:class", r"numpy\..*")]
 
 # Links to other projects need the network, and every build fetches their inventories; without the
 # variable the documentation builds the same anywhere.
@@ -130,78 +112,6 @@ if os.environ.get("FACEKIT_DOCS_INTERSPHINX"):
         "sklearn": ("https://scikit-learn.org/stable/", None),
     }
     intersphinx_timeout = 20
-
-# What the names in annotations stand for, so that they become links.
-_QUALIFIED = {
-    **{name: f"facekit.{name}" for name in facekit.__all__},
-    "AlignmentMode": "facekit.alignment.AlignmentMode",
-    "BoxFormat": "facekit.detection.detector.BoxFormat",
-    "Region": "facekit.detection.view.Region",
-    "StreamSource": "facekit.detection.stream.StreamSource",
-    "ArchiveClustering": "facekit.archive.ArchiveClustering",
-    "Axes": "matplotlib.axes.Axes",
-    "Callable": "collections.abc.Callable",
-    "Clustering": "facekit.identification.clustering.Clustering",
-    "DistanceMetric": "facekit.training.distances.DistanceMetric",
-    "Figure": "matplotlib.figure.Figure",
-    "EnrolmentSource": "facekit.enrolment.EnrolmentSource",
-    "FoundFace": "facekit.archive.FoundFace",
-    "Group": "facekit.identification.clustering.Group",
-    "HeadPose": "facekit.quality.HeadPose",
-    "Identification": "facekit.identification.classifier.Identification",
-    "ImageSource": "facekit.imaging.ImageSource",
-    "Iterable": "collections.abc.Iterable",
-    "LFWResult": "facekit.evaluation.LFWResult",
-    "Mapping": "collections.abc.Mapping",
-    "Pair": "facekit.evaluation.Pair",
-    "Path": "pathlib.Path",
-    "PersonGroup": "facekit.archive.PersonGroup",
-    "PhotoArchive": "facekit.archive.PhotoArchive",
-    "PhotoOutcome": "facekit.enrolment.PhotoOutcome",
-    "RGBImage": "facekit.imaging.RGBImage",
-    "RocCurve": "facekit.evaluation.verification.RocCurve",
-    "Sequence": "collections.abc.Sequence",
-    "Tensor": "keras.KerasTensor",
-    "Tile": "facekit.visualization.Tile",
-    "VerificationReport": "facekit.evaluation.VerificationReport",
-    "WeightsFile": "facekit.embedding.weights.WeightsFile",
-    "WeightsRecord": "facekit.embedding.WeightsRecord",
-}
-_MODULES = {"npt.": "numpy.typing.", "np.": "numpy.", "ImageFont.": "PIL.ImageFont."}
-_SPELT_OUT = {
-    "Backbone": 'Literal["inception_resnet_v1", "inception_resnet_v2"]',
-    "Engine": 'Literal["openvino", "keras"]',
-    "FileLayout": 'Literal["facekit", "facenet_folded_npz", "keras_facenet_h5", "deepface_h5"]',
-    "FloatArray": "~numpy.typing.NDArray[~numpy.float64]",
-    "OutcomeStatus": (
-        'Literal["enrolled", "several faces", "no face", "poor quality", "unreadable", '
-        '"not a photo"]'
-    ),
-    "Point": "tuple[float, float]",
-    "Strategy": 'Literal["svm", "nearest", "centroid"]',
-    "Measure": 'Literal["nearest", "centroid"]',
-    "Threshold": 'float | Literal["auto"] | None',
-    "IntArray": "~numpy.typing.NDArray[~numpy.int64]",
-    "_Matrix": "~numpy.typing.NDArray[~numpy.float64]",
-}
-
-
-def _linked(annotation: object) -> str:
-    """Returns an annotation as it stands in the source, with each name written out in full."""
-    text = getattr(annotation, "__forward_arg__", annotation)
-    if not isinstance(text, str):
-        text = inspect.formatannotation(annotation)
-
-    def write_out(match: re.Match[str]) -> str:
-        module, name = match["module"] or "", match["name"]
-        if module:
-            return f"~{_MODULES.get(module, module)}{name}"
-        if name in _QUALIFIED:
-            return f"~{_QUALIFIED[name]}"
-        return _SPELT_OUT.get(name, name)
-
-    pattern = r"""(?<!["'\w.])(?P<module>(?:\w+\.)*)(?P<name>[A-Za-z_]\w*)(?!["'\w])"""
-    return re.sub(pattern, write_out, text)
 
 
 def _signature_of_source(
@@ -216,7 +126,7 @@ def _signature_of_source(
         parameter.replace(
             annotation=parameter.annotation
             if parameter.annotation is parameter.empty
-            else _Text(_linked(parameter.annotation)),
+            else _Text(_as_written(parameter.annotation)),
             default=_Text("...") if repr(parameter.default) == "<factory>" else parameter.default,
         )
         for parameter in found.parameters.values()
@@ -224,7 +134,50 @@ def _signature_of_source(
     ]
     shown = found.replace(parameters=parameters, return_annotation=found.empty)
     has_return = what != "class" and found.return_annotation is not found.empty
-    return str(shown), _linked(found.return_annotation) if has_return else ""
+    return str(shown), _as_written(found.return_annotation) if has_return else ""
+
+
+def _as_written(annotation: object) -> str:
+    """Returns an annotation as it stands in the source."""
+    text = getattr(annotation, "__forward_arg__", annotation)
+    return text if isinstance(text, str) else inspect.formatannotation(annotation)
+
+
+def _link_by_name(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Links a Python name to the one documented object that ends in it, if there is one.
+
+    A name in an annotation that leads nowhere stays plain text; only explicit references carry
+    ``refexplicit``, and are reported.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.get_domain("py")
+    ending = "." + node["reftarget"].rpartition(".")[2]
+    found = [name for name in domain.objects if name.endswith(ending)]
+    if len(found) == 1:
+        entry = domain.objects[found[0]]
+        page = node.get("refdoc", env.docname)
+        return make_refnode(app.builder, page, entry.docname, entry.node_id, content, found[0])
+    return None if "refexplicit" in node else content
+
+
+def _write_reference() -> None:
+    """Writes the reference's page: the public names of the package and of each of its parts."""
+    lines = [
+        "# Reference",
+        "",
+        "Everything named here is public. The names under `facekit` are imported from the package",
+        "itself, `from facekit import FaceRecognizer`, and loaded when they are first used.",
+    ]
+    for part, names in public_names().items():
+        title = (sys.modules[part].__doc__ or "").partition("\n")[0].partition(":")[0].rstrip(".")
+        lines += ["", f"## {title} (`{part}`)", "", "```{eval-rst}", f".. currentmodule:: {part}"]
+        lines += ["", ".. autosummary::", "   :toctree: generated", ""]
+        lines += [f"   {name}" for name in names] + ["```"]
+    page, text = _DOCS / "reference" / "index.md", "\n".join(lines) + "\n"
+    page.parent.mkdir(exist_ok=True)
+    if not page.exists() or page.read_text(encoding="utf-8") != text:
+        page.write_text(text, encoding="utf-8")
 
 
 class _Text:
@@ -247,6 +200,10 @@ def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) ->
     return None
 
 
+_write_reference()
+
+
 def setup(app: Any) -> None:
     app.connect("autodoc-process-signature", _signature_of_source)
     app.connect("autodoc-skip-member", _skip)
+    app.connect("missing-reference", _link_by_name)

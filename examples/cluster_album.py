@@ -35,7 +35,7 @@ else:
             "mirrored": portrait[:, ::-1],
             "darker": portrait * 0.5,
             "lighter": 128 + portrait / 2,
-            "without colour": portrait.mean(axis=2, keepdims=True).repeat(3, axis=2),
+            "without color": portrait.mean(axis=2, keepdims=True).repeat(3, axis=2),
             "smaller": portrait[::2, ::2],
         }
         for how, pixels in copies.items():
@@ -46,7 +46,7 @@ else:
 # ---------------
 #
 # Faces within a threshold are linked, and the links decide. By default the threshold is a strict
-# one: a group that is split costs a second look, a group that is mixed enrols a wrong face.
+# one: a group that is split costs a second look, a group that is mixed enrolls a wrong face.
 
 found = cluster_photos(album, embedder=embedder)
 print(f"{found.photos} photos, {len(found.groups)} groups, linked up to {found.threshold:.3f}")
@@ -74,9 +74,9 @@ if cuts:
     print("Wrote groups.png")
 
 # %%
-# :func:`facekit.group_folders.write_groups` writes a folder of faces for each group, to be named
-# and enrolled, as ``facekit cluster`` does: see :doc:`/clustering`. In Python
-# :meth:`facekit.FaceRecognizer.enroll_group` enrols a group at once.
+# :func:`facekit.clustering.export.write_groups` writes a folder of faces for each group, to be
+# named and enrolled, as ``facekit cluster`` does: see :doc:`/clustering`. In Python
+# :meth:`facekit.FaceRecognizer.enroll_group` enrolls a group at once.
 #
 # An album of real photos
 # -----------------------

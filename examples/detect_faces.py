@@ -47,7 +47,7 @@ print([face["box"] for face in corners])
 # ----------------------------------------
 #
 # :meth:`facekit.Face.from_dict` reads these dictionaries, also those that mtcnn itself made. With
-# faces one can go on to draw, to align or to recognise.
+# faces one can go on to draw, to align or to recognize.
 
 import matplotlib.pyplot as plt
 

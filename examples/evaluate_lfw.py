@@ -83,8 +83,8 @@ else:
 
 print(f"accuracy {report.accuracy:.2%} ± {report.standard_error:.2%}")
 print(f"equal error rate {report.eer:.2%}, area under the ROC curve {report.auc:.4f}")
-for rate, accepted in report.tar_at_far.items():
-    print(f"true-accept rate {accepted:.2%} at a false-accept rate of {rate:.1%}")
+for rate, accepted in report.tar_at_fmr.items():
+    print(f"true-accept rate {accepted:.2%} at a false-match rate of {rate:.1%}")
 
 # %%
 # How far apart

@@ -75,7 +75,7 @@ if len(sys.argv) != 3:
 # Name them
 # ---------
 #
-# For names each frame goes through the recogniser. A smaller copy is searched, and only faces of 40
+# For names each frame goes through the recognizer. A smaller copy is searched, and only faces of 40
 # pixels or more, so that the loop keeps up with a camera.
 
 

@@ -8,7 +8,7 @@ called open-set recognition, and the threshold decides how it errs: a low one re
 are enrolled, a high one takes strangers for them.
 
 With the folder that ``FACEKIT_DATA`` names (``five_celebrities`` and ``lfw`` in it, see
-:doc:`/contributing`) the script enrols five people and looks up strangers; without it, it has two
+:doc:`/contributing`) the script enrolls five people and looks up strangers; without it, it has two
 portraits and altered copies of them.
 """
 
@@ -116,21 +116,21 @@ figure.savefig("strangers.png")
 # ------------------------------------------
 #
 # A stranger is compared with everybody, and each person is one more chance to be mistaken. So
-# the right distance depends on who is enrolled. ``unknown`` asks for a share of the strangers'
+# the right distance depends on who is enrolled. ``fpir`` asks for a share of the strangers'
 # faces that may get a name, and the threshold follows from it.
 
-for unknown in (0.05, 0.01, 0.001):
-    open_set = IdentityClassifier(
-        "centroid", unknown=unknown, distances=embedder.record.distances
-    ).fit(enrolled, labels)
+for fpir in (0.05, 0.01, 0.001):
+    open_set = IdentityClassifier("centroid", fpir=fpir, distances=embedder.record.distances).fit(
+        enrolled, labels
+    )
     right = np.mean(open_set.predict(probes) == truth)
     wrong = np.mean([name is not None for name in open_set.predict(stranger_probes)])
     print(
-        f"unknown={unknown}: threshold {open_set.threshold_:.3f}, {right:.1%} of the enrolled "
+        f"fpir={fpir}: threshold {open_set.threshold_:.3f}, {right:.1%} of the enrolled "
         f"people's faces named rightly, {wrong:.1%} of the strangers' named"
     )
 
 # %%
-# Inside a recogniser it is one argument:
-# ``FaceRecognizer(classifier=IdentityClassifier("centroid", unknown=0.001))``. How good the default
+# Inside a recognizer it is one argument:
+# ``FaceRecognizer(classifier=IdentityClassifier("centroid", fpir=0.001))``. How good the default
 # weights are, and what to choose, stands in :doc:`/recognition`.

@@ -9,10 +9,10 @@ interrupted goes on when the same line is typed again::
 
     python train_triplet_head.py FACES FOLDER
 
-FACES is a folder with one folder of photos a person, or a pool with an index.csv; FOLDER is where
-the training is kept.
+FACES is a folder with one folder of photos a person, or one with an index.csv of faces that were
+found before; FOLDER is where the training is kept.
 
-Without arguments it trains for seconds, with 200 people of a pool of cuts, if ``FACEKIT_DATA``
+Without arguments it trains for seconds, with 200 people of a pool of faces, if ``FACEKIT_DATA``
 names a folder with ``pool`` in it (see :doc:`/contributing`), else with people who do not exist.
 The backbone has seen the pool's faces before, though not their names, so on other people all is a
 little harder.
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from keras.callbacks import LambdaCallback
 
 from facekit import Detector, Embedder
 from facekit.demo import portrait_paths
@@ -44,7 +45,9 @@ pool = Path(os.environ.get("FACEKIT_DATA", ".")) / "pool"
 start = Embedder()
 if len(sys.argv) == 3:
     source, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    read = FaceDataset.from_pool if (source / "index.csv").is_file() else FaceDataset.from_folder
+    read = (
+        FaceDataset.from_archives if (source / "index.csv").is_file() else FaceDataset.from_folder
+    )
     faces = read(source, input_size=start.input_size, aligner=start.aligner())
     train, validation = faces.split(0.1)
 elif (pool / "index.csv").is_file():
@@ -100,7 +103,7 @@ print("validation:", validation)
 # -----
 #
 # The head is new and random, the backbone stays as it is. Without augmentation the backbone runs
-# once for each face, and an epoch takes a second. ``mining="semihard"`` takes, for each pair of one
+# once for each face, and an epoch takes a second. ``miner="semihard"`` takes, for each pair of one
 # person, the nearest photo of somebody else that is farther than the pair is apart: hard enough to
 # teach something, and rarely a wrong label.
 
@@ -111,7 +114,7 @@ trainer = TripletTrainer(
     embedding_size=128,
     trainable="head",
     augmentation=None,
-    mining="semihard",
+    miner="semihard",
     learning_rate=1e-3,
     identities=min(30, len(train.identities)),
     photos=4,
@@ -127,20 +130,22 @@ def embeddings_of(network, architecture):
     ]
 
 
-def watch(row):
+def watch(epoch, row):
     """Prints what an epoch brought, and keeps embeddings of two of them."""
     print(
-        f"epoch {row['epoch']:2}: loss {row['loss']:.4f}, "
-        f"TAR at FAR 1 % {row['validation_tar']:.1%}, recall@1 {row['validation_recall']:.1%}"
+        f"epoch {epoch + 1:2}: loss {row['loss']:.4f}, "
+        f"TAR at FMR 1 % {row['validation_tar']:.1%}, recall@1 {row['validation_recall']:.1%}"
     )
-    if row["epoch"] in (2, epochs):
-        snapshots[f"after epoch {row['epoch']}"] = embeddings_of(
+    if epoch + 1 in (2, epochs):
+        snapshots[f"after epoch {epoch + 1}"] = embeddings_of(
             trainer.network_, trainer.architecture_
         )
 
 
 snapshots = {"before": embeddings_of(*start.to_network(embedding_size=128, seed=trainer.seed))}
-history = trainer.fit(train, validation, epochs=epochs, resume=True, on_epoch_end=watch)
+history = trainer.fit(
+    train, validation, epochs=epochs, resume=True, callbacks=[LambdaCallback(on_epoch_end=watch)]
+)
 print(f"Wrote {folder.name}/embedder.safetensors, which Embedder(path) reads")
 
 # %%
@@ -181,4 +186,4 @@ plot_history(history, metrics=["validation_tar", "validation_recall"], ax=right)
 figure.tight_layout()
 figure.savefig("training.png")
 for when, row in (("before", history[0]), ("after", history[-1])):
-    print(f"{when:6} TAR at FAR 1 % {row['validation_tar']:.1%}, EER {row['validation_eer']:.1%}")
+    print(f"{when:6} TAR at FMR 1 % {row['validation_tar']:.1%}, EER {row['validation_eer']:.1%}")

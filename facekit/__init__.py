@@ -1,4 +1,4 @@
-"""facekit recognises people in photos: detect, align, embed and identify faces.
+"""facekit recognizes people in photos: detect, align, embed and identify faces.
 
 The public names are imported when they are first used, so that ``import facekit`` costs next to
 nothing and loads neither TensorFlow nor OpenCV.
@@ -11,96 +11,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from facekit.utils.lazy import attach
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Aligner": "facekit.alignment",
-    "Architecture": "facekit.embedding",
-    "BatchError": "facekit.errors",
-    "CollapseError": "facekit.errors",
-    "DetectedImage": "facekit.faces",
-    "Detector": "facekit.detection",
-    "Embedder": "facekit.embedding",
-    "EnrolmentError": "facekit.errors",
-    "EnrolmentReport": "facekit.enrolment",
-    "EnrolmentWarning": "facekit.errors",
-    "Face": "facekit.faces",
-    "FaceQuality": "facekit.quality",
-    "FaceRecognizer": "facekit.recognizer",
-    "FacekitError": "facekit.errors",
-    "FacekitWarning": "facekit.errors",
-    "FileFormatError": "facekit.errors",
-    "Gallery": "facekit.identification",
-    "GalleryBusyError": "facekit.errors",
-    "IdentityClassifier": "facekit.identification",
-    "ImageError": "facekit.errors",
-    "InvalidArgumentError": "facekit.errors",
-    "Keypoints": "facekit.faces",
-    "NoFaceError": "facekit.errors",
-    "NotFittedError": "facekit.errors",
-    "ProtocolError": "facekit.errors",
-    "QualityGate": "facekit.quality",
-    "RandomWeightsWarning": "facekit.errors",
-    "RecognizedFace": "facekit.faces",
-    "TrainingError": "facekit.errors",
-    "TrainingDataError": "facekit.errors",
-    "Verification": "facekit.faces",
-    "WeightsError": "facekit.errors",
-    "WeightsNotFoundError": "facekit.errors",
-    "cluster": "facekit.identification",
-    "cluster_photos": "facekit.archive",
-    "load_image": "facekit.imaging",
-}
-
-__all__ = [*_HOMES, "__version__"]
-
-if TYPE_CHECKING:
-    from facekit.alignment import Aligner as Aligner
-    from facekit.archive import cluster_photos as cluster_photos
-    from facekit.detection import Detector as Detector
-    from facekit.embedding import Architecture as Architecture
-    from facekit.embedding import Embedder as Embedder
-    from facekit.enrolment import EnrolmentReport as EnrolmentReport
-    from facekit.errors import BatchError as BatchError
-    from facekit.errors import CollapseError as CollapseError
-    from facekit.errors import EnrolmentError as EnrolmentError
-    from facekit.errors import EnrolmentWarning as EnrolmentWarning
-    from facekit.errors import FacekitError as FacekitError
-    from facekit.errors import FacekitWarning as FacekitWarning
-    from facekit.errors import FileFormatError as FileFormatError
-    from facekit.errors import GalleryBusyError as GalleryBusyError
-    from facekit.errors import ImageError as ImageError
-    from facekit.errors import InvalidArgumentError as InvalidArgumentError
-    from facekit.errors import NoFaceError as NoFaceError
-    from facekit.errors import NotFittedError as NotFittedError
-    from facekit.errors import ProtocolError as ProtocolError
-    from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
-    from facekit.errors import TrainingDataError as TrainingDataError
-    from facekit.errors import TrainingError as TrainingError
-    from facekit.errors import WeightsError as WeightsError
-    from facekit.errors import WeightsNotFoundError as WeightsNotFoundError
-    from facekit.faces import DetectedImage as DetectedImage
-    from facekit.faces import Face as Face
-    from facekit.faces import Keypoints as Keypoints
-    from facekit.faces import RecognizedFace as RecognizedFace
-    from facekit.faces import Verification as Verification
-    from facekit.identification import Gallery as Gallery
-    from facekit.identification import IdentityClassifier as IdentityClassifier
-    from facekit.identification import cluster as cluster
-    from facekit.imaging import load_image as load_image
-    from facekit.quality import FaceQuality as FaceQuality
-    from facekit.quality import QualityGate as QualityGate
-    from facekit.recognizer import FaceRecognizer as FaceRecognizer
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
+__all__ += ["__version__"]

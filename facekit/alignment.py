@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
-from facekit.imaging import ImageSource, RGBImage, load_image
+from facekit.io.images import ImageSource, RGBImage, load_image
 
 AlignmentMode: TypeAlias = Literal["similarity", "crop"]
 """How a face is brought to the square, by its keypoints or by its box."""
@@ -26,7 +26,7 @@ DEFAULT_TEMPLATE: tuple[tuple[float, float], ...] = (
 """Where the five keypoints come to lie, as fractions of the side of the aligned picture.
 
 The order is that of :class:`facekit.Keypoints`. The points are the average of MTCNN's keypoints
-over 44,350 faces, in a square around the box with the box's centre and 1.25 times the
+over 44,350 faces, in a square around the box with the box's center and 1.25 times the
 square root of its area as the side, made symmetric. ``benchmarks/alignment_template.py`` computes
 them.
 """
@@ -41,7 +41,7 @@ _Matrix: TypeAlias = npt.NDArray[np.float64]
 class Aligner:
     """Cuts faces out of a picture, upright and of one size.
 
-    Two modes exist, because a network recognises best what it was trained on:
+    Two modes exist, because a network recognizes best what it was trained on:
 
     ``"similarity"``
         The rotation, scale and shift that bring the five keypoints closest, in the least-squares
@@ -164,7 +164,7 @@ def similarity_transform(
 
     Returns:
         The 2×3 matrix ``[s·R | t]`` of rotation R (no reflection), scale s and shift t that
-        minimises the squared distances, or ``None`` if the points determine none, because all of
+        minimizes the squared distances, or ``None`` if the points determine none, because all of
         one set coincide, or one mirrors the other and spreads equally in all directions.
 
     Example:
@@ -216,8 +216,8 @@ def _warp(pixels: RGBImage, matrix: _Matrix, size: int) -> RGBImage:
         pixels, matrix = _shrink(pixels, matrix, reduction / _MAX_SUPERSAMPLING)
         reduction = 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
     samples = max(1, math.ceil(min(reduction, _MAX_SUPERSAMPLING) - 1e-9))
-    # Pixel centres: the coordinates above are continuous, with (0, 0) the corner of the first
-    # pixel, while OpenCV puts (0, 0) at its centre.
+    # Pixel centers: the coordinates above are continuous, with (0, 0) the corner of the first
+    # pixel, while OpenCV puts (0, 0) at its center.
     to_samples = matrix * samples
     to_samples[:, 2] += 0.5 * to_samples[:, :2].sum(axis=1) - 0.5
     side = size * samples

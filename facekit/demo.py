@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,23 +10,27 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from facekit.embedding import Embedder
-from facekit.errors import EnrolmentWarning
+from facekit.errors import EnrollmentWarning, InvalidArgumentError
 from facekit.faces import RecognizedFace
-from facekit.imaging import IMAGE_SUFFIXES, RGBImage, load_image
-from facekit.progress import track
+from facekit.identification import IdentityClassifier
+from facekit.io.images import IMAGE_SUFFIXES, RGBImage, load_image
 from facekit.recognizer import FaceRecognizer
+from facekit.utils.progress import track
+from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
 
-PHOTO_SET = "five_celebrities"
 _FIT = 360
+# A small album of known people: a name too many is seen at once, one too few is a nuisance.
+_FPIR = 0.02
 
 
 @dataclass(frozen=True)
 class NamedPhoto:
-    """A photo of a known person, and whom the recogniser saw in it.
+    """A photo of a known person, and whom the recognizer saw in it.
 
     Args:
         path: The photo.
@@ -45,12 +48,15 @@ class NamedPhoto:
         return {face.name for face in self.found} - {None} == {self.person}
 
 
-def run_demo(data: Path | None, output: Path, console: Console) -> bool:
+def run_demo(
+    output: Path, console: Console, *, known: Path | None = None, photos: Path | None = None
+) -> bool:
     """Runs the demonstration and writes an annotated contact sheet.
 
     Args:
-        data: The folder that holds ``five_celebrities/train`` and ``five_celebrities/val`` (a
-            folder of photos a person), or ``None``.
+        known: A folder with one folder of photos a person, who are enrolled; or ``None``, for one
+            of two portraits that come with other packages.
+        photos: Another such folder, whose photos are named.
         output: The folder for the contact sheet.
         console: Where to print.
 
@@ -58,16 +64,20 @@ def run_demo(data: Path | None, output: Path, console: Console) -> bool:
         Whether every photo was named rightly, as far as there was something to name.
 
     Raises:
+        InvalidArgumentError: If one folder is given without the other, or is missing.
         FacekitError: If the contact sheet cannot be written.
     """
-    photos = None if data is None else data / PHOTO_SET
-    has_photos = photos is not None and all((photos / part).is_dir() for part in ("train", "val"))
-    if photos is not None and has_photos:
-        return _name_people(Embedder(), photos, output, console)
+    if known is not None and photos is not None:
+        for folder in (known, photos):
+            if not folder.is_dir():
+                raise InvalidArgumentError(f"{folder}: no such folder")
+        return _name_people(Embedder(), known, photos, output, console)
+    if known is not None or photos is not None:
+        raise InvalidArgumentError("known and photos go together: people to enroll and to name")
     right = _show_portraits(Embedder(), output, console)
     console.print(
-        f"To see more, put photos of known people into {PHOTO_SET}/train/<person>/ and "
-        f"{PHOTO_SET}/val/<person>/ in a folder, and name that folder in FACEKIT_DATA or --data",
+        "To see more, name two folders with one folder of photos a person: facekit demo --known "
+        "train --photos val",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -75,18 +85,19 @@ def run_demo(data: Path | None, output: Path, console: Console) -> bool:
     return right
 
 
-def _name_people(embedder: Embedder, photos: Path, output: Path, console: Console) -> bool:
-    recognizer = FaceRecognizer(embedder=embedder)
+def _name_people(
+    embedder: Embedder, known: Path, photos: Path, output: Path, console: Console
+) -> bool:
+    classifier = IdentityClassifier("centroid", fpir=_FPIR, distances=embedder.record.distances)
+    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
-        recognizer.fit(photos / "train")
+        warnings.simplefilter("ignore", EnrollmentWarning)
+        recognizer.fit(known)
     console.print(recognizer.report_.summary(), markup=False, highlight=False, soft_wrap=True)
-    paths = sorted(
-        path for path in (photos / "val").glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES
-    )
+    paths = sorted(path for path in photos.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES)
     named = [
         NamedPhoto(path, path.parent.name, recognizer.recognize(path))
-        for path in track(paths, "Recognising", total=len(paths), shown=True)
+        for path in track(paths, "Recognizing", total=len(paths), shown=True)
     ]
     right = sum(photo.right for photo in named)
     console.print(_table(named, right))
@@ -110,12 +121,14 @@ def _table(named: Sequence[NamedPhoto], right: int) -> Table:
     table.add_column("Distance", justify="right")
     table.add_column("", no_wrap=True)
     for photo in named:
-        names = "\n".join(face.label for face in photo.found) or "no face found"
+        labels = (escape(printable(face.label)) for face in photo.found)
+        names = "\n".join(labels) or "no face found"
         distances = "\n".join(f"{face.distance:.2f}" for face in photo.found)
         name = photo.path.name
         short = name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"
         mark = "[green]✓[/]" if photo.right else "[red]✗[/]"
-        table.add_row(short, photo.person, names, distances, mark)
+        person = escape(printable(photo.person))
+        table.add_row(escape(printable(short)), person, names, distances, mark)
     return table
 
 
@@ -124,7 +137,7 @@ def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
     enrolled, *strangers = portraits
     recognizer = FaceRecognizer(embedder=embedder)
     recognizer.fit({enrolled: portraits[enrolled]}, progress=False)
-    console.print(f"Enrolled {enrolled} with one portrait; recognised in pictures:")
+    console.print(f"Enrolled {enrolled} with one portrait; recognized in pictures:")
     mirrored = load_image(portraits[enrolled])[:, ::-1]
     # One person is enrolled: her portrait, mirrored, must be named, and everybody else unknown.
     questions: list[tuple[str, RGBImage, str | None]] = [
@@ -170,5 +183,5 @@ def portrait_paths() -> dict[str, Path]:
 
 def _save_sheet(sheet: RGBImage, output: Path, console: Console) -> None:
     path = output / "contact_sheet.png"
-    save_image(path, sheet)
-    console.print(f"Wrote {os.fspath(path)}", highlight=False, soft_wrap=True)
+    save_image(path, sheet, replace=False)
+    console.print(f"Wrote {printable(path)}", highlight=False, markup=False, soft_wrap=True)

@@ -68,7 +68,7 @@ class FileFormatError(FacekitError, ValueError):
     """A file written by facekit is truncated, altered, of another kind, or from a newer version."""
 
 
-class EnrolmentError(FacekitError, ValueError):
+class EnrollmentError(FacekitError, ValueError):
     """No photo of those given can be enrolled, or a person is not enrolled."""
 
 
@@ -76,12 +76,16 @@ class GalleryBusyError(FacekitError, TimeoutError):
     """Another process kept a gallery locked for too long; nothing was changed."""
 
 
+class MissingExtraError(FacekitError, ImportError):
+    """A part of facekit needs a package that is not installed; the message names the extra."""
+
+
 class NoFaceError(FacekitError, ValueError):
     """A photo that should show a face shows none that the detector finds."""
 
 
 class NotFittedError(FacekitError, ValueError, AttributeError):
-    """A recogniser was asked for names before anybody was enrolled."""
+    """A recognizer was asked for names before anybody was enrolled."""
 
 
 class TrainingDataError(FacekitError, ValueError):
@@ -93,7 +97,7 @@ class ProtocolError(FacekitError, ValueError):
 
 
 class TrainingError(FacekitError, RuntimeError):
-    """Training stopped, because going on would spoil what it has learnt; the message says why."""
+    """Training stopped, because going on would spoil what it has learned; the message says why."""
 
 
 class CollapseError(TrainingError):
@@ -104,8 +108,16 @@ class FacekitWarning(UserWarning):
     """Base of every warning that facekit issues."""
 
 
-class EnrolmentWarning(FacekitWarning):
+class ImageWarning(FacekitWarning):
+    """An image was used although part of its file is damaged; the message names the file."""
+
+
+class EnrollmentWarning(FacekitWarning):
     """Some of the photos given were left out or need a look; the message names them."""
+
+
+class CalibrationWarning(FacekitWarning):
+    """The enrolled people resemble each other more than the weights' table foretells."""
 
 
 class RandomWeightsWarning(FacekitWarning):

@@ -202,6 +202,36 @@ class DetectedImage:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Whose an embedding is.
+
+    Args:
+        name: Who it is, or ``None`` for a stranger.
+        candidate: The enrolled person that it resembles most; equal to ``name`` unless that is
+            ``None``.
+        distance: Euclidean distance to the candidate, between unit embeddings, 0 to 2.
+        threshold: The largest distance at which ``name`` is given.
+        probability: The probability that it is ``candidate``, as in :class:`RecognizedFace`.
+
+    Example:
+        >>> from facekit.faces import Identity
+        >>> Identity(None, candidate="Ada", distance=1.3, threshold=0.9, probability=0.02).label
+        'unknown'
+    """
+
+    name: str | None
+    candidate: str
+    distance: float
+    threshold: float
+    probability: float
+
+    @property
+    def label(self) -> str:
+        """The name to show, that of the person or ``"unknown"``."""
+        return "unknown" if self.name is None else self.name
+
+
+@dataclass(frozen=True)
 class RecognizedFace:
     """A face together with who it is.
 
@@ -237,6 +267,28 @@ class RecognizedFace:
     threshold: float
     probability: float
     problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, face: Face, identity: Identity, problems: tuple[str, ...] = ()) -> RecognizedFace:
+        """Puts a face and its identity together; a face with problems gets no name.
+
+        Args:
+            face: The face.
+            identity: Whose its embedding is.
+            problems: Why the image of the face is too poor to be named.
+
+        Returns:
+            The face with its identity.
+        """
+        return cls(
+            face,
+            None if problems else identity.name,
+            identity.candidate,
+            identity.distance,
+            identity.threshold,
+            identity.probability,
+            problems,
+        )
 
     @property
     def label(self) -> str:

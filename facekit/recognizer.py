@@ -2,65 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 
-from facekit import storage
+from facekit import parts
 from facekit.alignment import Aligner
-from facekit.archive import ArchiveClustering, PersonGroup, PhotoArchive, cluster_photos
-from facekit.detection import Detector
-from facekit.distances import DistanceTable
-from facekit.embedding import Embedder
-from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY, WeightsRecord
-from facekit.enrolment import (
-    Candidate,
-    EnrolmentReport,
-    EnrolmentSource,
-    PhotoOutcome,
-    find_face,
-    read_candidates,
-)
+from facekit.clustering.albums import ArchiveClustering, PersonGroup, PhotoArchive, cluster_photos
+from facekit.detection import FaceDetector, make_detector
+from facekit.embedding import Embedder, FaceEmbedder
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+from facekit.enrollment import Enrollment, discard, partial_gallery
 from facekit.errors import (
-    EnrolmentError,
-    EnrolmentWarning,
+    EnrollmentError,
+    EnrollmentWarning,
     FileFormatError,
-    ImageError,
     InvalidArgumentError,
     NoFaceError,
     NotFittedError,
 )
-from facekit.faces import Face, RecognizedFace, Verification, largest_face
-from facekit.identification import Gallery, IdentityClassifier
-from facekit.identification.catalogue import PhotoSource
-from facekit.identification.checks import check_name
-from facekit.identification.classifier import Explanation, Neighbour
-from facekit.identification.enrolled import Enrolled
-from facekit.imaging import ImageSource, RGBImage, check_several, describe_source, load_image
-from facekit.progress import track
+from facekit.faces import Identity, RecognizedFace, Verification
+from facekit.gallery import Gallery
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.records import PhotoSource
+from facekit.identification import IdentityClassifier, default_classifier
+from facekit.identification.answers import Explanation, Neighbor
+from facekit.io.images import MAX_PIXELS, ImageSource, check_several, describe_source
+from facekit.io.people import EnrollmentSource, PersonImage, people_images
+from facekit.io.sources import StreamSource, all_or_batch_error
+from facekit.pipeline import EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
-
-_FILE_KIND = "facekit.recognizer"
-_FILE_VERSION = 2
-
-# How many pictures recognize_batch keeps in memory at a time: they fill the embedder's batches.
-_PICTURES_AT_A_TIME = 32
-
-DEFAULT_UNKNOWN = 0.01
-"""The share of strangers' faces that may get a name, if nothing is said. It is so small that an
-album shows hardly any, and so large that its people are found."""
-
-Box: TypeAlias = tuple[float, float, float, float]
+from facekit.report import EnrollmentReport, RecognizedImage
+from facekit.utils.forking import ForkLock
+from facekit.utils.progress import track
+from facekit.utils.validation import identity
 
 # Up to this many photos every change of the gallery refines the calibration anew; beyond that it is
 # kept until calibrate or fit is called.
@@ -70,10 +52,11 @@ _CALIBRATED_AT_ONCE = 2000
 class _Fitted(NamedTuple):
     classifier: IdentityClassifier
     enrolled: Enrolled
+    parameters: dict[str, Any]
 
 
 class FaceRecognizer:
-    """Recognises people in photos: finds the faces, aligns, embeds and names them.
+    """Recognizes people in photos: finds the faces, aligns, embeds and names them.
 
     Each part can be given ready-made; what is not given is built with defaults that suit the
     weights.
@@ -81,23 +64,26 @@ class FaceRecognizer:
     Args:
         weights: Which weights embed the faces, as for :class:`facekit.Embedder`. Not together with
             ``embedder``.
-        detector: Finds the faces.
+        detector: Finds the faces: ``"mtcnn"``, the default, ``"yunet"``, a
+            :class:`facekit.Detector`, or any :class:`facekit.FaceDetector`.
         aligner: Cuts them out; by default the one that the weights were trained with.
-        embedder: Embeds them.
+        embedder: Embeds them: a :class:`facekit.Embedder`, or any
+            :class:`facekit.FaceEmbedder`.
         classifier: Names them; it is cloned, not changed. By default the one that ``facekit
             calibrate`` chose for the gallery, or else that of
-            :func:`facekit.recognizer.default_classifier`.
-            ``IdentityClassifier("centroid", unknown=0.001)`` names fewer strangers, and fewer of
+            :func:`facekit.identification.default_classifier`.
+            ``IdentityClassifier("centroid", fpir=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
         quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
-        gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the folder of one,
+        gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the path of one,
             which is made if it is not there. By default an empty one in memory.
+        max_pixels: The largest image that is read, in pixels.
 
     Attributes:
-        gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a folder, every change is
+        gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a file, every change is
             on the disk when the method that makes it returns.
         report_: What became of the photos of the last :meth:`fit` or :meth:`enroll`, an
-            :class:`facekit.EnrolmentReport`; empty before, and after :meth:`load`.
+            :class:`facekit.EnrollmentReport`; empty before, and after :meth:`load`.
 
     Raises:
         InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures
@@ -124,42 +110,48 @@ class FaceRecognizer:
         self,
         weights: str | os.PathLike[str] | None = None,
         *,
-        detector: Detector | None = None,
+        detector: FaceDetector | str | None = None,
         aligner: Aligner | None = None,
-        embedder: Embedder | None = None,
+        embedder: FaceEmbedder | None = None,
         classifier: IdentityClassifier | None = None,
         quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
         gallery: Gallery | str | os.PathLike[str] | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if weights is not None and embedder is not None:
             raise InvalidArgumentError("give either weights or embedder, not both")
-        self.embedder = embedder or Embedder(DEFAULT_WEIGHTS if weights is None else weights)
-        self.detector = detector or Detector()
-        self.aligner = aligner or self.embedder.aligner()
-        if self.aligner.size != self.embedder.input_size:
-            raise InvalidArgumentError(
-                f"aligner gives pictures of side {self.aligner.size}, the embedder reads "
-                f"{self.embedder.input_size}"
-            )
+        self.embedder: FaceEmbedder = embedder or Embedder(
+            DEFAULT_WEIGHTS if weights is None else weights
+        )
+        if detector is None or isinstance(detector, str):
+            detector = make_detector(detector or "mtcnn")
+        self.detector: FaceDetector = detector
+        self.aligner = aligner or Aligner(**self.embedder.record.alignment)
+        self.quality = quality
+        self.max_pixels = max_pixels
+        self._pipeline()  # checks that the parts fit
         if classifier is not None and classifier.threshold is None:
             raise InvalidArgumentError(
                 "classifier needs a threshold: without one every stranger gets somebody's name"
             )
-        self.quality = quality
         self.gallery = self._opened(gallery)
         self.classifier = (
             classifier or _kept_classifier(self.gallery) or default_classifier(self.embedder.record)
         )
-        self.report_ = EnrolmentReport(())
+        self.report_ = EnrollmentReport(())
         self._fitted: _Fitted | None = None
         self._shift: tuple[float, int] | None = None
-        self._fitting = threading.Lock()
+        self._fitting = ForkLock()
 
     def __repr__(self) -> str:
         return (
             f"FaceRecognizer({len(self.people)} people, {len(self.gallery)} photos, "
             f"weights={self.embedder.record.name!r})"
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What the classifier learned follows from the gallery.
+        return {**self.__dict__, "_fitted": None}
 
     @property
     def people(self) -> dict[str, int]:
@@ -187,59 +179,128 @@ class FaceRecognizer:
         given = self.classifier.threshold
         return self.embedder.record.threshold() if isinstance(given, str) else float(given or 0.0)
 
-    def fit(self, photos: EnrolmentSource, *, progress: bool = True) -> FaceRecognizer:
-        """Enrols the people of some photos, in place of whoever was enrolled before.
+    def fit(
+        self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
+    ) -> FaceRecognizer:
+        """Enrolls the people of some photos, in place of whoever was enrolled before.
 
         Every photo should show the face of its person; of several faces the largest is taken. A
-        photo that cannot be used is left out, and named in ``report_`` and in a warning.
+        photo that cannot be used is left out, and named in ``report_`` and in a warning. The photos
+        are read piece by piece; the people before are replaced at the end, in one step. With a
+        gallery in a file, a call that is interrupted keeps what it has done beside that file, and
+        the next one goes on from there.
 
         Args:
             photos: A folder with one folder a person, named after the person; or ``{name:
                 images}``, where the images are one image, a list of them or a folder; or pairs of
                 ``(name, image)``.
+            cropped: Whether each image is cut to the face already, so that the whole image is the
+                face and nothing is detected.
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
-            The recogniser itself.
+            The recognizer itself.
 
         Raises:
-            EnrolmentError: If no photo at all can be used; then nothing changes.
+            EnrollmentError: If no photo at all can be used; then nothing changes.
             InvalidArgumentError: If ``photos`` has another form, a name is empty, or the threshold
                 cannot be calibrated for these people.
 
         Warns:
-            EnrolmentWarning: If photos were left out or show several faces.
+            EnrollmentWarning: If photos were left out or show several faces.
         """
-        self._enrol(read_candidates(photos), anew=True, progress=progress)
+        images = people_images(photos)
+        fresh = partial_gallery(self.gallery)
+        enrollment = Enrollment(fresh)
+        try:
+            self._enroll(enrollment, images, cropped=cropped, progress=progress)
+        except EnrollmentError:
+            fresh.close()
+            if fresh.path is not None:
+                discard(fresh.path)
+            raise
+        # What an interrupted call before this one enrolled, and this one was not given, is left.
+        content = zip(*fresh.content(), strict=True)
+        kept = [
+            (photo, embedding)
+            for photo, embedding in content
+            if photo.sha256 is None or (photo.person, photo.sha256) in enrollment.visited
+        ]
+        self.gallery.replace(
+            [photo.person for photo, _ in kept],
+            np.stack([embedding for _, embedding in kept]),
+            [PhotoSource(photo.source, photo.sha256, photo.box) for photo, _ in kept],
+        )
+        fresh.close()
+        if fresh.path is not None:
+            discard(fresh.path)
+        self._shift = None
+        # If the threshold cannot be calibrated for these people, that is an error now, not at the
+        # first photo. People who are enrolled one by one may become enough later.
+        self._current()
         return self
 
     def enroll(
-        self, name: str, photos: ImageSource | Sequence[ImageSource], *, progress: bool = True
-    ) -> EnrolmentReport:
+        self,
+        name: str,
+        photos: ImageSource | Sequence[ImageSource],
+        *,
+        cropped: bool = False,
+        progress: bool = True,
+    ) -> EnrollmentReport:
         """Adds photos of one person, who may be enrolled already.
+
+        A photo in a file that is enrolled for this person already, by its content, is passed over.
 
         Args:
             name: Who it is.
             photos: One image, a list of images, or a folder of them.
+            cropped: As for :meth:`fit`.
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
-            What became of each photo.
+            The outcome for each photo.
 
         Raises:
-            EnrolmentError: If none of the photos can be used; then nothing changes.
+            EnrollmentError: If none of the photos can be used; then nothing changes.
             InvalidArgumentError: If the name is empty.
 
         Warns:
-            EnrolmentWarning: If photos were left out or show several faces.
+            EnrollmentWarning: If photos were left out or show several faces.
         """
-        check_name(name)
-        return self._enrol(read_candidates({name: photos}), anew=False, progress=progress)
+        return self.enroll_people({identity(name): photos}, cropped=cropped, progress=progress)
+
+    def enroll_people(
+        self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
+    ) -> EnrollmentReport:
+        """Adds photos of several people, who may be enrolled already.
+
+        With a gallery in a file, what is enrolled is on the disk every few photos. A call that is
+        interrupted goes on when it is repeated: photos in files that are enrolled already, by their
+        content, are passed over.
+
+        Args:
+            photos: As for :meth:`fit`.
+            cropped: As for :meth:`fit`.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            The outcome for each photo.
+
+        Raises:
+            EnrollmentError: If none of the photos can be used; then nothing changes.
+            InvalidArgumentError: If ``photos`` has another form or a name is empty.
+
+        Warns:
+            EnrollmentWarning: If photos were left out or show several faces.
+        """
+        images = people_images(photos)
+        return self._enroll(Enrollment(self.gallery), images, cropped=cropped, progress=progress)
 
     def remove(self, name: str) -> int:
-        """Forgets a person: embeddings, sources and what the classifier learnt of them.
+        """Forgets a person: embeddings, sources and what the classifier learned of them.
 
-        From a gallery in a folder the person is erased. Files saved before still hold the person:
+        From a gallery in a file the person is erased. Files saved before still hold the person:
         save again over them, or delete them.
 
         Args:
@@ -249,11 +310,11 @@ class FaceRecognizer:
             How many photos were enrolled of that person.
 
         Raises:
-            EnrolmentError: If nobody of that name is enrolled.
+            EnrollmentError: If nobody of that name is enrolled.
         """
         removed = self.gallery.remove(name)
         kept = tuple(o for o in self.report_.outcomes if o.person != name)
-        self.report_ = EnrolmentReport(kept)
+        self.report_ = EnrollmentReport(kept)
         return removed
 
     def cluster(
@@ -273,7 +334,7 @@ class FaceRecognizer:
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
-            The groups; :meth:`enroll_group` enrols one.
+            The groups; :meth:`enroll_group` enrolls one.
 
         Raises:
             ImageError: If the folder is missing or holds no pictures.
@@ -287,11 +348,12 @@ class FaceRecognizer:
             quality=self.quality,
             threshold=threshold,
             min_faces=min_faces,
+            max_pixels=self.max_pixels,
             progress=progress,
         )
 
     def enroll_group(self, name: str, group: PersonGroup) -> None:
-        """Enrols the faces of a group as one person, who may be enrolled already.
+        """Enrolls the faces of a group as one person, who may be enrolled already.
 
         Args:
             name: Who it is.
@@ -300,21 +362,16 @@ class FaceRecognizer:
         Raises:
             InvalidArgumentError: If the name is empty, or the group was found with other weights.
         """
-        identity = self.embedder.record.identity
-        if group.weights != identity:
-            raise InvalidArgumentError(
-                f"the group was found with the weights {group.weights}, the recogniser has "
-                f"{identity}; their embeddings cannot be compared"
-            )
+        self._check_weights("the group was found", group.weights)
         photos = [PhotoSource(found.source, box=found.face.box) for found in group.faces]
-        check_name(name)
-        self.gallery.enroll(name, group.embeddings, photos)
+        self.gallery.enroll(identity(name), group.embeddings, photos)
 
-    def recognize(self, image: ImageSource) -> list[RecognizedFace]:
+    def recognize(self, image: ImageSource, *, cropped: bool = False) -> list[RecognizedFace]:
         """Names the people in one photo.
 
         Args:
             image: Anything that :func:`facekit.load_image` reads.
+            cropped: As for :meth:`fit`.
 
         Returns:
             One result for each face, the most confidently detected first; an empty list if there
@@ -326,41 +383,106 @@ class FaceRecognizer:
             InvalidArgumentError: If the threshold cannot be calibrated: the weights have no table
                 of distances, and too few people are enrolled.
         """
-        return self.recognize_batch([image], progress=False)[0]
+        (result,) = self.recognize_stream([image], cropped=cropped)
+        if result.error is not None:
+            raise result.error
+        return list(result.faces)
 
     def recognize_batch(
-        self, images: Iterable[ImageSource], *, progress: bool = True
+        self, images: Iterable[ImageSource], *, cropped: bool = False, progress: bool = True
     ) -> list[list[RecognizedFace]]:
         """Names the people in several photos; faces of different photos are embedded together.
 
         Args:
             images: Any number of images; a generator is read piece by piece.
+            cropped: As for :meth:`fit`.
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
             For each photo, in order, what :meth:`recognize` returns for it.
 
         Raises:
-            ImageError: If one of the images cannot be read.
+            BatchError: If some of the images cannot be read; it is raised after the others were
+                recognized, holds their results, and is an :class:`facekit.ImageError`.
             InvalidArgumentError: If one image is given instead of several.
             NotFittedError: If nobody is enrolled.
         """
-        fitted = self._current()
         check_several(images, instead="recognize")
         total = len(images) if isinstance(images, Sequence) else 0
-        pictures = track(images, "Recognising", total=total, shown=progress and total > 1)
-        return [
-            result
-            for chunk in _chunks(pictures, _PICTURES_AT_A_TIME)
-            for result in self._recognize_chunk(chunk, fitted)
-        ]
+        stream = self.recognize_stream(images, cropped=cropped)
+        tracked = track(stream, "Recognizing", total=total, shown=progress and total > 1)
+        return all_or_batch_error([image.error or list(image.faces) for image in tracked])
 
-    def explain(self, image: ImageSource, count: int = 5) -> list[Explanation]:
+    def recognize_stream(
+        self, images: StreamSource, *, every: int = 1, cropped: bool = False
+    ) -> Iterator[RecognizedImage]:
+        """Names the people in any number of photos, or in a video, one after the other.
+
+        Photos are read ahead in the background, results come in order, and the memory does not grow
+        with their number. A photo that cannot be read is reported in its place, and the rest goes
+        on.
+
+        Args:
+            images: A folder, a video file, the number of a camera, or any number of images, such as
+                a generator.
+            every: Take one of this many images or frames.
+            cropped: As for :meth:`fit`.
+
+        Yields:
+            One result for each photo, with its faces or its error.
+
+        Raises:
+            ImageError: If the folder, the video or the camera cannot be opened.
+            NotFittedError: If nobody is enrolled.
+
+        Example:
+            >>> from facekit import FaceRecognizer
+            >>> from matplotlib.cbook import get_sample_data
+            >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+            >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
+            >>> for image in recognizer.recognize_stream([portrait, "no_such_photo.jpg"]):
+            ...     print([face.label for face in image.faces], image.error is None)
+            ['Grace Hopper'] True
+            [] False
+        """
+        fitted = self._current()
+        groups = self._pipeline().run_grouped(
+            images, every=every, cropped=cropped, max_pixels=self.max_pixels
+        )
+        return self._named(groups, fitted)
+
+    def identify(self, embeddings: npt.ArrayLike) -> list[Identity]:
+        """Says whose the given embeddings are.
+
+        Args:
+            embeddings: ``(n, d)``, of unit L2 norm, made by the recognizer's embedder.
+
+        Returns:
+            One answer for each.
+
+        Raises:
+            NotFittedError: If nobody is enrolled.
+            InvalidArgumentError: If the embeddings have another shape or norm.
+
+        Example:
+            >>> from facekit import FaceRecognizer
+            >>> from matplotlib.cbook import get_sample_data
+            >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+            >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
+            >>> [found.label for found in recognizer.identify(recognizer.gallery.embeddings)]
+            ['Grace Hopper']
+        """
+        return self._identities(embeddings, self._current())
+
+    def explain(
+        self, image: ImageSource, count: int = 5, *, cropped: bool = False
+    ) -> list[Explanation]:
         """Says why each face of a photo gets its name, or none.
 
         Args:
             image: Anything that :func:`facekit.load_image` reads.
             count: How many of the nearest enrolled photos to list, at most.
+            cropped: As for :meth:`fit`.
 
         Returns:
             One explanation for each face, in the order of :meth:`recognize` and with its names.
@@ -370,23 +492,18 @@ class FaceRecognizer:
             NotFittedError: If nobody is enrolled.
         """
         fitted = self._current()
-        pixels = load_image(image)
-        faces = self.detector.detect(pixels)
-        embeddings = self.embedder.embed(self.aligner.align(pixels, faces))
+        (found,) = self._embedded([image], cropped=cropped)
         threshold = self._threshold_of(fitted)
-        explanations = fitted.classifier.explain(embeddings, count)
+        unit = [face.unit for face in found.faces]
+        explanations = fitted.classifier.explain(self._rows(unit), count)
         return [
             replace(
-                found,
-                name=(
-                    found.candidate
-                    if found.distance <= threshold and not self._problems(pixels, face)
-                    else None
-                ),
+                why,
+                name=why.candidate if why.distance <= threshold and not face.problems else None,
                 threshold=threshold,
-                nearest=tuple(self._with_source(neighbour) for neighbour in found.nearest),
+                nearest=tuple(self._with_source(neighbor) for neighbor in why.nearest),
             )
-            for face, found in zip(faces, explanations, strict=True)
+            for face, why in zip(found.faces, explanations, strict=True)
         ]
 
     def calibrate(self) -> float:
@@ -406,12 +523,15 @@ class FaceRecognizer:
             self._fitted = self._shift = None
         return self._threshold_of(self._current())
 
-    def verify(self, first: ImageSource, second: ImageSource) -> Verification:
+    def verify(
+        self, first: ImageSource, second: ImageSource, *, cropped: bool = False
+    ) -> Verification:
         """Says whether two photos show the same person; nobody needs to be enrolled.
 
         Args:
             first: A photo; of several faces the largest counts.
             second: Another one.
+            cropped: As for :meth:`fit`.
 
         Returns:
             The answer, with the distance, the threshold and the faces compared.
@@ -420,153 +540,167 @@ class FaceRecognizer:
             ImageError: If an image cannot be read.
             NoFaceError: If no face is found in one of them.
         """
-        faces, aligned = [], []
-        for image, fallback in ((first, "the first image"), (second, "the second image")):
-            pixels = load_image(image)
-            found = self.detector.detect(pixels)
-            if not found:
+        images = self._embedded([first, second], select="largest", cropped=cropped)
+        for image, found, fallback in zip(
+            (first, second), images, ("the first image", "the second image"), strict=True
+        ):
+            if not found.faces:
                 raise NoFaceError(
                     f"{describe_source(image, fallback)}: no face found; a larger or sharper "
                     "photo, or a lower min_face_size or thresholds of the Detector, may help"
                 )
-            faces.append(largest_face(found))
-            aligned.append(self.aligner.align(pixels, faces[-1:]))
-        one, other = self.embedder.embed(np.concatenate(aligned)).astype(np.float64)
-        distance = float(np.linalg.norm(one - other))
+        one, other = (found.faces[0] for found in images)
+        distance = float(np.linalg.norm(one.unit.astype(np.float64) - other.unit))
         return Verification(
             same=distance <= self.verification_threshold,
             distance=distance,
             threshold=self.verification_threshold,
-            faces=(faces[0], faces[1]),
+            faces=(one.face, other.face),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the recogniser to one file: the enrolled embeddings, the classifier, the settings.
+        """Writes a gallery file with everybody enrolled and the recognizer's parameters.
 
         The weights of the embedder are not in it, only their name; neither are the photos. The
-        file is biometric data of the people enrolled: keep it as such. A new one is readable by
-        its owner alone.
+        file is biometric data of the people enrolled: keep it as such.
 
         Args:
-            path: Where to write. An existing file is replaced in one step.
+            path: Where to write. An existing gallery is replaced in one step.
 
         Raises:
             FileFormatError: If the file cannot be written.
             NotFittedError: If nobody is enrolled.
         """
-        fitted = self._current()
-        photos, embeddings = self.gallery.content()
-        while self.gallery.enrolled() is not fitted.enrolled:  # changed by another thread
-            fitted = self._current()
-            photos, embeddings = self.gallery.content()
-        classifier, calibration = fitted.classifier, fitted.classifier.calibration_
-        storage.write(
-            path,
-            kind=_FILE_KIND,
-            version=_FILE_VERSION,
-            header={
-                "weights": {
-                    "name": self.embedder.record.name,
-                    "identity": self.embedder.record.identity,
-                },
-                "detector": self.detector.get_params(),
-                "aligner": self.aligner.to_dict(),
-                "quality": None if self.quality is None else asdict(self.quality),
-                "classifier": _classifier_to_dict(self.classifier),
-                "shift": [calibration.shift, calibration.probes] if calibration else None,
-                "names": [photo.person for photo in photos],
-                "sources": [photo.source for photo in photos],
-            },
-            arrays={"embeddings": embeddings, **classifier.learnt()},
-            private=True,
-        )
+        self._current()
+        path = Path(path)
+        kept = {**self.gallery.settings, "recognizer": self._to_dict()}
+        kept.pop("calibration", None)  # the classifier has it
+        if self.gallery.path is not None and path.resolve() == self.gallery.path.resolve():
+            self.gallery.set_settings(kept)
+            return
+        self.gallery.copy(path, overwrite=True, settings=kept).close()
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], *, embedder: Embedder | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        detector: FaceDetector | str | None = None,
+        embedder: FaceEmbedder | None = None,
+        classifier: IdentityClassifier | None = None,
     ) -> FaceRecognizer:
-        """Reads a recogniser that :meth:`save` wrote; it gives the same answers to the bit.
+        """Opens a gallery file as a recognizer, with the parameters that :meth:`save` kept there.
+
+        It gives the same answers to the bit, and works on the file: what it enrolls or removes is
+        changed there. A gallery without parameters gets the default parts.
 
         Args:
             path: The file.
+            detector: The detector it was saved with, if that is not one of facekit's own.
             embedder: The embedder it was saved with, if its weights are not known by name.
+            classifier: Another classifier than that it was saved with.
 
         Returns:
-            The recogniser.
+            The recognizer.
 
         Raises:
             FileFormatError: If the file is missing, truncated, altered, of another kind or newer.
-            InvalidArgumentError: If the embedder has other weights than the file was made with.
+            InvalidArgumentError: If the detector or the embedder is needed and not given, or the
+                embedder has other weights than the file was made with.
             WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
             WeightsError: If the weights are damaged or altered.
         """
-        header, arrays = storage.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)
+        gallery = Gallery.open(path)
         try:
-            weights = header["weights"]
-            embedder = embedder or _embedder_for(os.fspath(path), weights["name"])
-            if embedder.record.identity != weights["identity"]:
-                raise InvalidArgumentError(
-                    f"{os.fspath(path)}: was made with the weights {weights['identity']}, the "
-                    f"embedder has {embedder.record.identity}; their embeddings cannot be compared"
+            name = gallery.weights.rpartition("@")[0]
+            embedder = embedder or parts.embedder_by_name(name, os.fspath(path))
+            kept = gallery.settings.get("recognizer")
+            if kept is None:
+                return cls(
+                    detector=detector, embedder=embedder, classifier=classifier, gallery=gallery
                 )
-            # Files from before there was a gate say nothing of one, and had none.
-            quality = header.get("quality")
             recognizer = cls(
-                detector=Detector(**header["detector"]),
-                aligner=Aligner(**header["aligner"]),
+                detector=detector or parts.detector_from_dict(kept["detector"], os.fspath(path)),
+                aligner=Aligner(**kept["aligner"]),
                 embedder=embedder,
-                classifier=_classifier_from_dict(header["classifier"]),
-                quality=None if quality is None else QualityGate(**quality),
+                # What facekit calibrate set after it was saved comes first.
+                classifier=classifier
+                or _kept_classifier(gallery)
+                or parts.classifier_from_dict(kept["classifier"]),
+                quality=parts.quality_from_dict(kept["quality"]),
+                gallery=gallery,
             )
-            recognizer.gallery.extend(header["names"], arrays.pop("embeddings"), header["sources"])
-            if header.get("shift"):  # files of version 1 know none
-                recognizer._shift = (float(header["shift"][0]), int(header["shift"][1]))
-            if len(recognizer.gallery):
-                recognizer._fitted = recognizer._fit(recognizer.gallery.enrolled(), arrays)
+            if kept["shift"] is not None:
+                recognizer._shift = (float(kept["shift"][0]), int(kept["shift"][1]))
         except (KeyError, TypeError) as error:
+            gallery.close()
             raise FileFormatError(
-                f"{os.fspath(path)}: misses a part of a recogniser ({error})"
+                f"{os.fspath(path)}: misses a part of a recognizer ({error})"
             ) from error
+        except BaseException:
+            gallery.close()
+            raise
         return recognizer
 
+    def _to_dict(self) -> dict[str, Any]:
+        return {
+            "detector": parts.detector_to_dict(self.detector),
+            "aligner": self.aligner.to_dict(),
+            "quality": parts.quality_to_dict(self.quality),
+            "classifier": parts.classifier_to_dict(self.classifier),
+            "shift": self._shift,
+        }
+
+    def _pipeline(self) -> FacePipeline:
+        return FacePipeline(
+            self.detector, self.embedder, aligner=self.aligner, quality=self.quality
+        )
+
     def _opened(self, gallery: Gallery | str | os.PathLike[str] | None) -> Gallery:
-        identity, size = self.embedder.record.identity, self.embedder.embedding_size
+        weights, size = self.embedder.record.identity, self.embedder.embedding_size
         if gallery is None:
-            return Gallery(identity, size)
+            return Gallery(weights, size)
         if not isinstance(gallery, Gallery):
             if Path(gallery).exists():
-                return Gallery.open(gallery, weights=identity)
-            return Gallery.create(gallery, identity, size)
-        if gallery.weights != identity:
-            raise InvalidArgumentError(
-                f"gallery was made with the weights {gallery.weights}, the embedder has "
-                f"{identity}; their embeddings cannot be compared"
-            )
+                return Gallery.open(gallery, weights=weights)
+            return Gallery.create(gallery, weights, size)
+        self._check_weights("gallery was made", gallery.weights)
         return gallery
 
+    def _check_weights(self, what: str, weights: str) -> None:
+        own = self.embedder.record.identity
+        if weights != own:
+            raise InvalidArgumentError(
+                f"{what} with the weights {weights}, the embedder has {own}; their embeddings "
+                "cannot be compared"
+            )
+
     def _current(self) -> _Fitted:
+        self._check_weights("gallery was made", self.gallery.weights)
         enrolled = self.gallery.enrolled()
         if len(enrolled) == 0:
             raise NotFittedError(
                 "nobody is enrolled; call fit with photos of the people, enroll, or load a file"
             )
+        parameters = self.classifier.get_params()
         fitted = self._fitted
-        if fitted is None or fitted.enrolled is not enrolled:
+        if not _is_current(fitted, enrolled, parameters):
             with self._fitting:
                 fitted = self._fitted
-                if fitted is None or fitted.enrolled is not enrolled:
-                    fitted = self._fitted = self._fit(enrolled, None)
+                if not _is_current(fitted, enrolled, parameters):
+                    fitted = self._fitted = self._fit(enrolled, parameters)
+        assert fitted is not None
         return fitted
 
-    def _fit(self, enrolled: Enrolled, learnt: dict[str, npt.NDArray[Any]] | None) -> _Fitted:
-        classifier = clone(self.classifier)
+    def _fit(self, enrolled: Enrolled, parameters: dict[str, Any]) -> _Fitted:
+        classifier = type(self.classifier)(**self.classifier.get_params())
         if classifier.distances is None:
             classifier.set_params(distances=self.embedder.record.distances)
-        kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE or learnt is not None else None
-        classifier.fit_enrolled(enrolled, shift=kept, learnt=learnt)
+        kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None
+        classifier.fit_enrolled(enrolled, shift=kept)
         found = classifier.calibration_
         self._shift = (found.shift, found.probes) if found is not None else None
-        return _Fitted(classifier, enrolled)
+        return _Fitted(classifier, enrolled, parameters)
 
     def _threshold_of(self, fitted: _Fitted | None) -> float:
         given = self.classifier.threshold
@@ -574,100 +708,80 @@ class FaceRecognizer:
             return float((fitted or self._current()).classifier.threshold_ or 0.0)
         return float(given or 0.0)
 
-    def _with_source(self, neighbour: Neighbour) -> Neighbour:
+    def _with_source(self, neighbor: Neighbor) -> Neighbor:
         try:
-            return replace(neighbour, source=self.gallery.photo(neighbour.row + 1).source)
-        except EnrolmentError:  # removed meanwhile
-            return neighbour
+            return replace(neighbor, source=self.gallery.photo(neighbor.row + 1).source)
+        except EnrollmentError:  # removed meanwhile
+            return neighbor
 
-    def _enrol(
-        self, candidates: Sequence[Candidate], *, anew: bool, progress: bool
-    ) -> EnrolmentReport:
-        for candidate in candidates:
-            if candidate.source is not None:
-                check_name(candidate.person)
-        outcomes: list[PhotoOutcome] = []
-        usable: list[Candidate] = []
-        photos: list[PhotoSource] = []
-        aligned: list[npt.NDArray[np.uint8]] = []
-        tracked = track(candidates, "Finding faces", total=len(candidates), shown=progress)
-        for candidate in tracked:
-            outcome, picture, face = find_face(candidate, self.detector, self.aligner, self.quality)
-            outcomes.append(outcome)
-            if picture is not None and face is not None:
-                usable.append(candidate)
-                digest = _digest(candidate.source)
-                photos.append(PhotoSource(candidate.label, sha256=digest, box=face.box))
-                aligned.append(picture)
-        report = EnrolmentReport(tuple(outcomes))
-        if not usable:
-            raise EnrolmentError(f"none of the photos can be enrolled\n{report.summary()}")
-        embeddings = self.embedder.embed(np.concatenate(aligned), progress=progress)
-        names = [candidate.person for candidate in usable]
-        if anew:
-            self.gallery.replace(names, embeddings, photos)
-            self._shift = None
-        else:
-            self.gallery.extend(names, embeddings, photos)
-        self.report_ = report
+    def _enroll(
+        self,
+        enrollment: Enrollment,
+        images: Iterable[PersonImage],
+        *,
+        cropped: bool,
+        progress: bool,
+    ) -> EnrollmentReport:
+        self._check_weights("gallery was made", self.gallery.weights)
+        enrolled_before = self.report_
+        try:
+            report = enrollment.run(
+                images,
+                self._pipeline(),
+                cropped=cropped,
+                max_pixels=self.max_pixels,
+                progress=progress,
+            )
+        finally:
+            self.report_ = enrollment.report
+        if not report.enrolled and not report.already_enrolled:
+            self.report_ = enrolled_before
+            raise EnrollmentError(f"none of the photos can be enrolled\n{report.summary()}")
         if report.left_out or report.several_faces:
-            warnings.warn(report.summary(), EnrolmentWarning, stacklevel=3)
-        if anew:
-            # Whoever cannot be calibrated for hears of it now, not at the first photo. People who
-            # are enrolled one by one may become enough later.
-            self._current()
+            warnings.warn(report.summary(), EnrollmentWarning, stacklevel=4)
         return report
 
-    def _recognize_chunk(
-        self, images: Sequence[ImageSource], fitted: _Fitted
-    ) -> list[list[RecognizedFace]]:
-        faces: list[list[Face]] = []
-        problems: list[tuple[str, ...]] = []
-        aligned: list[npt.NDArray[np.uint8]] = []
-        for result in self.detector.detect_stream(images):
-            if result.error is not None or result.image is None:
-                raise result.error or ImageError(f"{result.source}: cannot be read")
-            faces.append(result.faces)
-            aligned.append(self.aligner.align(result.image, result.faces))
-            problems += [self._problems(result.image, face) for face in result.faces]
-        embeddings = self.embedder.embed(np.concatenate(aligned))
+    def _embedded(self, images: list[ImageSource], **options: Any) -> list[EmbeddedImage]:
+        found = list(self._pipeline().run(images, max_pixels=self.max_pixels, **options))
+        for image in found:
+            if image.error is not None:
+                raise image.error
+        return found
+
+    def _rows(self, embeddings: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        return np.reshape(np.array(embeddings), (-1, self.embedder.embedding_size))
+
+    def _identities(self, embeddings: npt.ArrayLike, fitted: _Fitted) -> list[Identity]:
         found = fitted.classifier.identify(embeddings)
         threshold = self._threshold_of(fitted)
-        answers = (found.candidate, found.distance, found.probability, problems)
-        rows = iter(zip(*answers, strict=True))
-        return [[_named(face, threshold, *next(rows)) for face in of_image] for of_image in faces]
+        return [
+            Identity(
+                name=str(candidate) if distance <= threshold else None,
+                candidate=str(candidate),
+                distance=float(distance),
+                threshold=threshold,
+                probability=float(probability),
+            )
+            for candidate, distance, probability in zip(*found, strict=True)
+        ]
 
-    def _problems(self, pixels: RGBImage, face: Face) -> tuple[str, ...]:
-        return () if self.quality is None else self.quality.assess(pixels, face).problems
+    def _named(
+        self, groups: Iterator[list[EmbeddedImage]], fitted: _Fitted
+    ) -> Iterator[RecognizedImage]:
+        with closing(groups):  # type: ignore[type-var]
+            for group in groups:
+                unit = self._rows([face.unit for image in group for face in image.faces])
+                identities = iter(self._identities(unit, fitted))
+                for image in group:
+                    faces = tuple(
+                        RecognizedFace.of(face.face, next(identities), face.problems)
+                        for face in image.faces
+                    )
+                    yield RecognizedImage(image.source, image.index, faces, image.error)
 
 
-def default_classifier(record: WeightsRecord) -> IdentityClassifier:
-    """Returns the classifier of a :class:`FaceRecognizer` that is given none.
-
-    It compares a face with the mean of each person's photos, and takes one stranger's face in a
-    hundred for somebody who is enrolled, however many are. For weights without a table of
-    distances, it is a linear SVM with a threshold at which one *pair* of strangers in a thousand
-    passes.
-
-    Args:
-        record: The record of the weights.
-
-    Returns:
-        The classifier, not fitted.
-
-    Raises:
-        InvalidArgumentError: If the record has neither the table nor that threshold.
-
-    Example:
-        >>> from facekit.embedding.weights import record_for
-        >>> from facekit.recognizer import default_classifier
-        >>> classifier = default_classifier(record_for("facekit-small"))
-        >>> classifier.strategy, classifier.unknown
-        ('centroid', 0.01)
-    """
-    if record.distances is None:
-        return IdentityClassifier(threshold=record.threshold())
-    return IdentityClassifier("centroid", unknown=DEFAULT_UNKNOWN)
+def _is_current(fitted: _Fitted | None, enrolled: Enrolled, parameters: Mapping[str, Any]) -> bool:
+    return fitted is not None and fitted.enrolled is enrolled and fitted.parameters == parameters
 
 
 def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
@@ -675,61 +789,8 @@ def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:
     if kept is None:
         return None
     try:
-        return IdentityClassifier(kept["strategy"], unknown=kept["unknown"])
+        return IdentityClassifier(kept["strategy"], fpir=kept["fpir"])
     except (KeyError, TypeError) as error:
         raise FileFormatError(
             f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"
         ) from error
-
-
-def _digest(source: ImageSource | None) -> str | None:
-    """Returns the SHA-256 of a photo's file; pictures that are no file have none."""
-    if isinstance(source, str | os.PathLike):
-        return storage.sha256(Path(source))
-    return hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else None
-
-
-def _named(
-    face: Face,
-    threshold: float,
-    candidate: str,
-    distance: float,
-    probability: float,
-    problems: tuple[str, ...],
-) -> RecognizedFace:
-    return RecognizedFace(
-        face=face,
-        name=str(candidate) if distance <= threshold and not problems else None,
-        candidate=str(candidate),
-        distance=float(distance),
-        threshold=threshold,
-        probability=float(probability),
-        problems=problems,
-    )
-
-
-def _classifier_to_dict(classifier: IdentityClassifier) -> dict[str, Any]:
-    parameters: dict[str, Any] = classifier.get_params()
-    table = parameters["distances"]
-    return {**parameters, "distances": None if table is None else table.to_dict()}
-
-
-def _classifier_from_dict(parameters: dict[str, Any]) -> IdentityClassifier:
-    table = parameters.get("distances")
-    return IdentityClassifier(
-        **{**parameters, "distances": None if table is None else DistanceTable.from_dict(table)}
-    )
-
-
-def _chunks(items: Iterator[ImageSource], size: int) -> Iterator[list[ImageSource]]:
-    while chunk := list(islice(items, size)):
-        yield chunk
-
-
-def _embedder_for(path: str, weights: str) -> Embedder:
-    if weights not in REGISTRY:
-        raise InvalidArgumentError(
-            f"{path}: was made with the weights {weights!r}, which are not known by name; pass "
-            "embedder=Embedder(<path of the weights>)"
-        )
-    return Embedder(weights)

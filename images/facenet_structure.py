@@ -76,7 +76,7 @@ def paint(canvas: Canvas) -> None:
     _below(
         canvas,
         711,
-        settings["mining"].replace("semihard", "semi-hard"),
+        settings["miner"].replace("semihard", "semi-hard"),
         rf"$\alpha = {settings['margin']:g}$",
     )
 

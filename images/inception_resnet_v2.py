@@ -22,9 +22,9 @@ from typing import Literal
 from style import SMALL, WIDTH, Canvas, Tone, draw, output_folder
 
 from facekit.embedding import Architecture
-from facekit.embedding.backbones import BACKBONES
-from facekit.embedding.blocks import GraphBuilder, Padding
-from facekit.embedding.names import FEATURES_LAYER, HEAD_LAYER
+from facekit.embedding.networks.backbones import BACKBONES
+from facekit.embedding.networks.blocks import GraphBuilder, Padding
+from facekit.embedding.networks.names import FEATURES_LAYER, HEAD_LAYER
 
 ARCHITECTURE = Architecture()
 """The network that is drawn: an embedder's, whole."""

@@ -37,7 +37,7 @@ def people_with(counts: Sequence[int], unknown: int = 0) -> FaceDataset:
 
 
 def portrait(number: int, size: int = 40) -> Image.Image:
-    """Returns a picture of a colour of its own."""
+    """Returns a picture of a color of its own."""
     rng = np.random.default_rng(number)
     return Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
 
@@ -72,3 +72,6 @@ class CountingDetector:
     def detect(self, image: npt.NDArray[np.uint8]) -> list[Face]:
         self.seen += 1
         return self.faces
+
+    def detect_batch(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[list[Face]]:
+        return [self.detect(image) for image in images]

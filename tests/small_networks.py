@@ -24,7 +24,7 @@ SMALL_V2 = Architecture(width=0.25, blocks=0.1, input_size=SIDE, embedding_size=
 
 
 def random_pictures(count: int, side: int = SIDE, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Returns pictures of large coloured patches, more like photos than noise is."""
+    """Returns pictures of large colored patches, more like photos than noise is."""
     patches = np.random.default_rng(seed).integers(0, 256, size=(count, 5, 5, 3), dtype=np.uint8)
     return patches.repeat(side // 5, axis=1).repeat(side // 5, axis=2)
 
@@ -34,8 +34,8 @@ def predict(network: Any, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.flo
     return np.asarray(network(pictures.astype(np.float32), training=False))
 
 
-def randomise_normalisations(network: Any, seed: int = 0) -> None:
-    """Gives batch normalisations statistics as after a training: fresh ones hide mistakes."""
+def randomize_normalizations(network: Any, seed: int = 0) -> None:
+    """Gives batch normalizations statistics as after a training: fresh ones hide mistakes."""
     generator = np.random.default_rng(seed)
     for layer in network.layers:
         for weight in layer.weights:

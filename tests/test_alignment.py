@@ -29,7 +29,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 angles = st.floats(-math.pi, math.pi)
 modes: st.SearchStrategy[Mode] = st.sampled_from(MODES)
-colours = st.tuples(*[st.integers(0, 255)] * 3)
+colors = st.tuples(*[st.integers(0, 255)] * 3)
 
 
 def face_of(points: Matrix, box: tuple[float, float, float, float] | None = None) -> Face:
@@ -338,12 +338,12 @@ def test_every_face_gives_a_picture(faces: list[Face], picture: UInt8, mode: Mod
 
 
 @settings(max_examples=150)
-@given(face=any_face | near_face, colour=colours, mode=modes, size=st.integers(1, 40))
+@given(face=any_face | near_face, color=colors, mode=modes, size=st.integers(1, 40))
 def test_uniform_picture_gives_a_uniform_one(
-    face: Face, colour: tuple[int, int, int], mode: Mode, size: int
+    face: Face, color: tuple[int, int, int], mode: Mode, size: int
 ) -> None:
-    aligned = Aligner(size, mode).align(np.full((30, 50, 3), colour, np.uint8), [face])
-    assert np.array_equal(aligned[0], np.full((size, size, 3), colour))
+    aligned = Aligner(size, mode).align(np.full((30, 50, 3), color, np.uint8), [face])
+    assert np.array_equal(aligned[0], np.full((size, size, 3), color))
 
 
 AWKWARD: dict[str, Face] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facekit import Architecture, Embedder, load_image
+from facekit import Architecture, Embedder, InvalidArgumentError, load_image
 from facekit.demo import portrait_paths, run_demo
 from facekit.embedding import build_network
 
@@ -37,40 +37,45 @@ def test_as_installed_it_names_a_portrait_and_refuses_a_stranger(
 ) -> None:
     monkeypatch.setenv("FACEKIT_OFFLINE", "1")
     console = recording()
-    assert run_demo(None, tmp_path, console)
+    assert run_demo(tmp_path, console)
     text = console.export_text()
     assert "Grace Hopper, mirrored: Grace Hopper" in text
     assert "Eileen Collins: unknown" in text
-    assert "FACEKIT_DATA" in text
+    assert "--photos" in text
     assert load_image(tmp_path / "contact_sheet.png").shape[2] == 3
 
 
-def test_without_photos_it_recognises_the_portraits(
+def test_without_photos_it_recognizes_the_portraits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facekit.demo.Embedder", lambda: small_embedder(1e-3))
     console = recording()
     # A random embedder does not know a mirrored face again, and the demonstration says so.
-    assert not run_demo(tmp_path / "nothing", tmp_path, console)
+    assert not run_demo(tmp_path, console)
     text = console.export_text()
     assert "Eileen Collins: unknown" in text
-    assert "five_celebrities/train/<person>/" in text
+    assert "--known" in text
 
 
-def test_with_photos_it_counts_the_right_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_photos_it_counts_the_right_ones(tmp_path: Path) -> None:
+    folders = {"known": tmp_path / "train", "photos": tmp_path / "val"}
     for part in ("train", "val"):
         for name, photo in portrait_paths().items():
-            folder = tmp_path / "five_celebrities" / part / name
+            folder = tmp_path / part / name
             folder.mkdir(parents=True)
             shutil.copy(photo, folder)
-    monkeypatch.setattr("facekit.demo.Embedder", lambda: small_embedder(1e-3))
     console = recording()
-    assert run_demo(tmp_path, tmp_path / "out", console)
+    assert run_demo(tmp_path / "out", console, **folders)
     assert "2 of 2 photos named rightly" in console.export_text()
-    extra = tmp_path / "five_celebrities" / "val" / "Eileen Collins"
+    extra = tmp_path / "val" / "Eileen Collins"
     shutil.copy(portrait_paths()["Grace Hopper"], extra / "wrong.jpg")
     console = recording()
-    assert not run_demo(tmp_path, tmp_path / "out", console)
+    assert not run_demo(tmp_path / "out", console, **folders)
     assert "2 of 3 photos named rightly" in console.export_text()
+
+
+def test_one_folder_without_the_other_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="go together"):
+        run_demo(tmp_path, recording(), known=tmp_path)
+    with pytest.raises(InvalidArgumentError, match="nowhere: no such folder"):
+        run_demo(tmp_path, recording(), known=tmp_path / "nowhere", photos=tmp_path)

@@ -91,7 +91,7 @@ def test_verify_tells_the_two_portraits_apart(outputs: dict[str, tuple[Path, str
     assert different.startswith("different persons")
 
 
-def test_name_people_keeps_whom_it_learnt(outputs: dict[str, tuple[Path, str]]) -> None:
+def test_name_people_keeps_whom_it_learned(outputs: dict[str, tuple[Path, str]]) -> None:
     folder, printed = outputs["name_people.py"]
     assert "party.png: Grace Hopper, Eileen Collins" in printed
     recognizer = FaceRecognizer.load(folder / "people.facekit")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
+import json
 import subprocess
 import sys
 import warnings
@@ -19,8 +19,8 @@ from facekit import (
     Architecture,
     Detector,
     Embedder,
-    EnrolmentError,
-    EnrolmentWarning,
+    EnrollmentError,
+    EnrollmentWarning,
     FaceRecognizer,
     FileFormatError,
     Gallery,
@@ -30,9 +30,11 @@ from facekit import (
     NoFaceError,
     NotFittedError,
     RandomWeightsWarning,
+    YuNetDetector,
     load_image,
 )
-from facekit.recognizer import default_classifier
+from facekit.identification import default_classifier
+from facekit.parts import detector_from_dict, detector_to_dict
 
 SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
 
@@ -63,6 +65,12 @@ def both(hopper: Path, astronaut: Path) -> np.ndarray:
     left, right = load_image(hopper), load_image(astronaut)
     height = min(len(left), len(right))
     return np.hstack([left[:height], right[:height]])
+
+
+def content(path: Path) -> bytes:
+    """Returns all bytes of a gallery."""
+    files = [path, *path.rglob("*"), *path.parent.glob(f"{path.name}-*")]
+    return b"".join(file.read_bytes() for file in files if file.is_file())
 
 
 def names(recognizer: FaceRecognizer, image: object) -> list[str | None]:
@@ -116,7 +124,7 @@ def test_photos_left_out_are_named(
     Image.new("RGB", (200, 200)).save(known / "Eileen" / "black.png")
     Image.fromarray(both).save(known / "Eileen" / "two.png")
     Image.new("RGB", (200, 200)).save(known / "stray.png")
-    with pytest.warns(EnrolmentWarning) as caught:
+    with pytest.warns(EnrollmentWarning) as caught:
         recognizer.fit(known, progress=False)
     report = recognizer.report_
     assert report is not None
@@ -136,7 +144,7 @@ def test_photos_left_out_are_named(
 def test_the_largest_of_several_faces_is_enrolled(
     recognizer: FaceRecognizer, both: np.ndarray, hopper: Path
 ) -> None:
-    with pytest.warns(EnrolmentWarning, match="2 faces found"):
+    with pytest.warns(EnrollmentWarning, match="2 faces found"):
         recognizer.fit({"Largest": both}, progress=False)
     largest = max(recognizer.recognize(both), key=lambda result: result.face.area)
     assert largest.name == "Largest"
@@ -144,7 +152,7 @@ def test_the_largest_of_several_faces_is_enrolled(
 
 def test_a_person_without_a_usable_photo_is_said(recognizer: FaceRecognizer, hopper: Path) -> None:
     black = np.zeros((100, 100, 3), dtype=np.uint8)
-    with pytest.warns(EnrolmentWarning, match="not enrolled for want of a usable photo: Nobody"):
+    with pytest.warns(EnrollmentWarning, match="not enrolled for want of a usable photo: Nobody"):
         recognizer.fit({"Nobody": black, "Grace": hopper}, progress=False)
     assert recognizer.people == {"Grace": 1}
 
@@ -153,9 +161,9 @@ def test_nothing_usable_is_an_error_and_changes_nothing(
     fitted: FaceRecognizer, hopper: Path, tmp_path: Path
 ) -> None:
     black = np.zeros((100, 100, 3), dtype=np.uint8)
-    with pytest.raises(EnrolmentError, match="photo 1 of Nobody"):
+    with pytest.raises(EnrollmentError, match="photo 1 of Nobody"):
         fitted.fit({"Nobody": black}, progress=False)
-    with pytest.raises(EnrolmentError, match=r"missing\.jpg"):
+    with pytest.raises(EnrollmentError, match=r"missing\.jpg"):
         fitted.enroll("Grace", tmp_path / "missing.jpg", progress=False)
     assert fitted.people == {"Eileen": 1, "Grace": 1}
     assert names(fitted, hopper) == ["Grace"]
@@ -165,7 +173,7 @@ def test_nothing_usable_is_an_error_and_changes_nothing(
     "photos", [{}, [], 3, "no/such/folder", [("only one",)], [3], {"": "x.jpg"}]
 )
 def test_photos_of_a_wrong_form_are_an_error(recognizer: FaceRecognizer, photos: object) -> None:
-    with pytest.raises((EnrolmentError, InvalidArgumentError)):
+    with pytest.raises((EnrollmentError, InvalidArgumentError)):
         recognizer.fit(photos, progress=False)  # type: ignore[arg-type]
 
 
@@ -205,24 +213,14 @@ def test_the_threshold_of_the_classifier_counts(
     assert loaded.recognize(mirrored) == fitted.recognize(mirrored)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the file system has no such permissions")
-def test_a_new_file_is_its_owners_alone(fitted: FaceRecognizer, tmp_path: Path) -> None:
-    path = tmp_path / "people.facekit"
-    fitted.save(path)
-    assert path.stat().st_mode & 0o777 == 0o600
-    path.chmod(0o640)
-    fitted.save(path)
-    assert path.stat().st_mode & 0o777 == 0o640
-
-
-def test_removing_the_last_person_leaves_nobody_to_recognise(
+def test_removing_the_last_person_leaves_nobody_to_recognize(
     recognizer: FaceRecognizer, hopper: Path
 ) -> None:
     recognizer.fit({"Grace": hopper}, progress=False)
     recognizer.remove("Grace")
     with pytest.raises(NotFittedError, match="nobody is enrolled"):
         recognizer.recognize(hopper)
-    with pytest.raises(EnrolmentError, match="Grace"):
+    with pytest.raises(EnrollmentError, match="Grace"):
         recognizer.remove("Grace")
 
 
@@ -231,14 +229,15 @@ def test_a_removed_person_is_gone_from_the_file_saved_after(
 ) -> None:
     path = tmp_path / "people.facekit"
     fitted.save(path)
-    assert b"Eileen" in path.read_bytes()
-    erased = fitted.gallery.embeddings[fitted.gallery.names.index("Eileen")].tobytes()
-    assert erased in path.read_bytes()
+    assert b"Eileen" in content(path)
+    embedding = fitted.gallery.embeddings[fitted.gallery.names.index("Eileen")]
+    erased = embedding[:8].tobytes()  # a longer part may lie on two pages of the file
+    assert erased in content(path)
     fitted.remove("Eileen")
     fitted.save(path)
-    assert b"Eileen" not in path.read_bytes()
-    assert b"astronaut" not in path.read_bytes()
-    assert erased not in path.read_bytes()
+    assert b"Eileen" not in content(path)
+    assert b"astronaut" not in content(path)
+    assert erased not in content(path)
 
 
 def test_nobody_enrolled_is_an_error(recognizer: FaceRecognizer, hopper: Path) -> None:
@@ -289,6 +288,7 @@ def test_verify_same_different_and_no_face(
         recognizer.verify(hopper, np.zeros((90, 90, 3), dtype=np.uint8))
 
 
+@pytest.mark.filterwarnings("ignore:.*the same file is enrolled as")
 @pytest.mark.parametrize("strategy", ["svm", "nearest"])
 def test_save_and_load_give_the_same_answers_to_the_bit(
     embedder: Embedder,
@@ -315,27 +315,17 @@ def test_save_and_load_give_the_same_answers_to_the_bit(
     assert repr(loaded.detector) == repr(original.detector)
 
 
-def test_a_damaged_file_is_an_error(
+def test_what_is_not_a_gallery_is_an_error_and_is_not_replaced(
     fitted: FaceRecognizer, embedder: Embedder, tmp_path: Path
 ) -> None:
-    path = tmp_path / "people.facekit"
-    fitted.save(path)
-    whole = path.read_bytes()
-    rng = np.random.default_rng(0)
-    for position in rng.integers(0, len(whole), size=40):
-        altered = bytearray(whole)
-        altered[position] ^= 1 << int(rng.integers(0, 8))
-        path.write_bytes(altered)
-        with pytest.raises(FileFormatError, match=r"people\.facekit"):
-            FaceRecognizer.load(path, embedder=embedder)
-    for length in (0, 1, 8, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:length])
-        with pytest.raises(FileFormatError, match=r"people\.facekit"):
-            FaceRecognizer.load(path, embedder=embedder)
-    with pytest.raises(FileFormatError, match="no such file"):
+    (tmp_path / "letter.txt").write_text("Dear reader")
+    with pytest.raises(FileFormatError, match=r"letter\.txt"):
+        FaceRecognizer.load(tmp_path / "letter.txt", embedder=embedder)
+    with pytest.raises(FileFormatError, match=r"letter\.txt"):
+        fitted.save(tmp_path / "letter.txt")
+    assert (tmp_path / "letter.txt").read_text() == "Dear reader"
+    with pytest.raises(FileFormatError, match="missing"):
         FaceRecognizer.load(tmp_path / "missing.facekit", embedder=embedder)
-    with pytest.raises(FileFormatError, match="is a folder"):
-        FaceRecognizer.load(tmp_path, embedder=embedder)
 
 
 def test_other_weights_are_an_error_that_names_both(fitted: FaceRecognizer, tmp_path: Path) -> None:
@@ -364,9 +354,9 @@ def test_parts_that_do_not_fit_are_an_error(embedder: Embedder) -> None:
 
 @pytest.fixture(scope="module")
 def celebrities(data_folder: Path) -> tuple[FaceRecognizer, Path]:
-    recognizer = FaceRecognizer()
+    recognizer = FaceRecognizer(classifier=IdentityClassifier("centroid", fpir=0.02))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
+        warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(data_folder / "five_celebrities" / "train", progress=False)
     return recognizer, data_folder
 
@@ -378,7 +368,7 @@ def test_names_every_celebrity_and_nobody_else(celebrities: tuple[FaceRecognizer
 
 
 def test_refuses_nearly_all_strangers(celebrities: tuple[FaceRecognizer, Path]) -> None:
-    # One stranger's face in a hundred may get a name.
+    # Two strangers' faces in a hundred may get a name.
     recognizer, data = celebrities
     photos = sorted((data / "lfw").glob("*/*_0001.jpg"))[:60]
     named = [name is not None for photo in photos for name in names(recognizer, photo)]
@@ -437,9 +427,20 @@ def test_the_default_follows_from_what_is_known_of_the_weights(
 
 def test_the_calibration_that_a_gallery_keeps_is_used(recognizer: FaceRecognizer) -> None:
     gallery = Gallery(recognizer.embedder.record.identity, recognizer.embedder.embedding_size)
-    gallery.set_settings({"calibration": {"strategy": "centroid", "unknown": 0.02}})
+    gallery.set_settings({"calibration": {"strategy": "centroid", "fpir": 0.02}})
     kept = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery).classifier
-    assert (kept.strategy, kept.unknown, kept.threshold) == ("centroid", 0.02, "auto")
+    assert (kept.strategy, kept.fpir, kept.threshold) == ("centroid", 0.02, "auto")
     own = IdentityClassifier("nearest", threshold=0.5)
     chosen = FaceRecognizer(embedder=recognizer.embedder, gallery=gallery, classifier=own)
     assert chosen.classifier.strategy == "nearest"
+
+
+def test_detector_by_name_is_kept_with_its_parameters() -> None:
+    recognizer = FaceRecognizer("facekit-small", detector="yunet")
+    assert repr(recognizer.detector) == "YuNetDetector()"
+    kept = detector_to_dict(YuNetDetector(upscale=2, threads=1))
+    assert repr(detector_from_dict(json.loads(json.dumps(kept)), "file")) == (
+        "YuNetDetector(upscale=2)"
+    )
+    with pytest.raises(InvalidArgumentError, match="detector"):
+        FaceRecognizer("facekit-small", detector="viola-jones")

@@ -14,8 +14,8 @@ from facekit import (
     Architecture,
     Detector,
     Embedder,
-    EnrolmentError,
-    EnrolmentWarning,
+    EnrollmentError,
+    EnrollmentWarning,
     FaceRecognizer,
     IdentityClassifier,
     InvalidArgumentError,
@@ -55,13 +55,13 @@ def test_a_poor_photo_is_left_out_with_its_reason(
     embedder: Embedder, detector: Detector, hopper: Path, blurred: Path
 ) -> None:
     gated = recognizer(embedder, detector, QualityGate())
-    with pytest.warns(EnrolmentWarning, match=r"blurred\.png .*: blurred: "):
+    with pytest.warns(EnrollmentWarning, match=r"blurred\.png .*: blurred: "):
         gated.fit({"Grace": hopper, "Eileen": [blurred]}, progress=False)
     assert gated.people == {"Grace": 1}
     (outcome,) = gated.report_.left_out
     assert outcome.status == "poor quality"
     assert outcome.detail.startswith("blurred: ")
-    with pytest.raises(EnrolmentError, match="blurred: "):
+    with pytest.raises(EnrollmentError, match="blurred: "):
         gated.enroll("Eileen", blurred, progress=False)
 
 
@@ -90,7 +90,7 @@ def test_a_poor_face_is_not_named_and_says_why(
 
 
 @pytest.mark.parametrize("quality", [None, QualityGate(max_yaw=12.5, min_sharpness=None)])
-def test_the_gate_is_saved_with_the_recogniser(
+def test_the_gate_is_saved_with_the_recognizer(
     embedder: Embedder,
     detector: Detector,
     astronaut: Path,
@@ -132,7 +132,7 @@ def test_the_commands_report_poor_faces(
     known.mkdir(parents=True)
     for photo in (hopper, blurred):
         (known / photo.name).write_bytes(photo.read_bytes())
-    fit = ["fit", str(known.parent), "--model", model, "--weights", weights]
+    fit = ["fit", str(known.parent), model, "--weights", weights]
     assert main(fit) == DONE
     assert "1 photo left out:\n" in (printed := capsys.readouterr().out)
     assert "blurred.png (Grace): blurred: " in printed

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from facekit import __version__
 from facekit.cli import clustering, evaluation, gallery, recognition, training, weights
-from facekit.cli.common import DONE, FAILED, INTERRUPTED
+from facekit.cli.common import FAILED, INTERRUPTED, in_command_words
+from facekit.cli.output import Interruption, OutputError, flush_output, safe_output
 from facekit.errors import FacekitError
+from facekit.utils.extras import import_extra
+from facekit.utils.terminal import printable
 
 _EXIT_CODES = """\
 exit codes: 0 done (verify: same person; demo: all named rightly; weights verify: unaltered), 1 the
@@ -29,28 +33,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, as ``facekit --help`` lists them.
     """
+    interruption = Interruption()
+    if arguments is None:
+        interruption.install()
+    try:
+        options = _parsed(arguments)
+        with safe_output():
+            return _run(options)
+    except OutputError as error:
+        print(f"facekit: error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        pass
+    except Exception as error:  # noqa: BLE001
+        # An extension module that is interrupted while it starts raises what it likes.
+        if not interruption.happened:
+            return _failed(error)
+    print("facekit: interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit:
+        flush_output()  # of --help
+        raise
     if options.run is None:
         parser.print_help()
-        return FAILED
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # The name of a folder may hold what the terminal cannot show; that must not end a command.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        options.run = lambda _: FAILED
+    return options
+
+
+def _failed(error: Exception) -> int:
+    """Reports an error that nothing foresaw: not with Python's exit code 1, which means "no"."""
+    if isinstance(error, OSError):
+        print(f"facekit: error: {printable(error, limit=1000)}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    return FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         if options.tensorflow and not options.verbose:
             _start_tensorflow_quietly()
         return int(options.run(options))
     except FacekitError as error:
-        print(f"facekit: error: {error}", file=sys.stderr)
+        print(f"facekit: error: {in_command_words(error, options)}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("facekit: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe left, as `head` does: nothing more to say, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors cannot steer the terminal: arguments may be names of files."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message, limit=1000))
 
 
 def _start_tensorflow_quietly() -> None:
@@ -62,8 +101,7 @@ def _start_tensorflow_quietly() -> None:
     kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)
     try:
-        import tensorflow as tf
-
+        tf = import_extra("tensorflow")
         tf.config.list_logical_devices()
     finally:
         os.dup2(kept, 2)
@@ -72,9 +110,9 @@ def _start_tensorflow_quietly() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="facekit",
-        description="Recognise people in photos. Everything runs on this machine.",
+        description="Recognize people in photos. Everything runs on this machine.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

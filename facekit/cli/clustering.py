@@ -12,15 +12,23 @@ from facekit.cli.common import (
     DONE,
     FAILED,
     add_command,
+    add_detection,
     add_json,
     add_weights,
+    check_output_folder,
     chosen_embedder,
     count,
     default_embedder,
+    detector_for,
+    max_pixels_of,
+    say_passed_over,
 )
 
 if TYPE_CHECKING:
-    from facekit.archive import ArchiveClustering
+    from facekit.clustering.albums import ArchiveClustering
+
+# The faces found so far, in the output folder; deleted when all photos have been read.
+_JOURNAL = ".faces.partial"
 
 
 def add_commands(commands: Any) -> None:
@@ -59,42 +67,48 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="group small, blurred, dark and turned faces as well",
     )
+    add_detection(command)
     add_weights(command)
     add_json(command, "one object")
 
 
 def _cluster(options: argparse.Namespace) -> int:
-    from facekit.archive import cluster_photos, list_archive
-    from facekit.group_folders import check_output, write_groups
+    from facekit.clustering.albums import cluster_photos
+    from facekit.clustering.export import check_output, write_groups
+    from facekit.io.folders import is_folder, list_images
     from facekit.quality import QualityGate
 
     if options.output is not None:
+        check_output_folder(options.output, options.photos, deep=True)
         check_output(options.output)
-    photos = dict.fromkeys(
-        photo
-        for path in options.photos
-        for photo in (list_archive(path) if path.is_dir() else [path])
-    )
+    listings = [list_images(path, recursive=True) for path in options.photos if is_folder(path)]
+    say_passed_over(listings)
+    found_in = {listing.folder: listing.checked().images for listing in listings}
+    photos = dict.fromkeys(photo for path in options.photos for photo in found_in.get(path, [path]))
     found = cluster_photos(
         list(photos),
+        detector=detector_for(options),
+        max_pixels=max_pixels_of(options),
         embedder=chosen_embedder(options) or default_embedder(),
         quality=None if options.any_quality else QualityGate(),
         threshold=options.threshold,
         min_faces=options.min_faces,
+        journal=None if options.output is None else options.output / _JOURNAL,
     )
+    errors = list(found.errors)
     if options.output is not None:
-        write_groups(found, options.output)
+        errors += write_groups(found, options.output, max_pixels=options.max_pixels)
     if options.json:
         print(json.dumps(found.to_dict()))
     else:
         _print(found, options.output)
-    for error in found.errors:
+    for error in errors:
         print(f"facekit: {error}", file=sys.stderr)
-    return FAILED if found.errors else DONE
+    return FAILED if errors else DONE
 
 
 def _print(found: ArchiveClustering, output: Path | None) -> None:
-    from facekit.group_folders import group_name
+    from facekit.clustering.export import group_name
 
     grouped = sum(map(len, found.groups))
     print(
@@ -111,6 +125,6 @@ def _print(found: ArchiveClustering, output: Path | None) -> None:
     if output is not None and found.groups:
         print(f"Wrote {output / 'people'}, {output / 'sheets'} and {output / 'groups.json'}")
         print(
-            f"To enrol: rename the folders in {output / 'people'} to the people's names, and run "
-            f"facekit fit {output / 'people'} --model FILE"
+            f"To enroll: rename the folders in {output / 'people'} to the people's names, and run "
+            f"facekit fit {output / 'people'} GALLERY"
         )

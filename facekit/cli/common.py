@@ -5,19 +5,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, InvalidArgumentError
-from facekit.progress import track
+from facekit.utils.progress import track
 
 if TYPE_CHECKING:
+    from facekit.detection import FaceDetector
     from facekit.embedding import Embedder
-    from facekit.faces import Face, RecognizedFace
+    from facekit.faces import DetectedImage, Face, RecognizedFace
+    from facekit.io.folders import ImageListing
+    from facekit.report import RecognizedImage
 
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
+
+
+def in_command_words(error: Exception, options: argparse.Namespace) -> str:
+    """Returns an error's message with the command's options in place of Python's arguments."""
+    message = str(error)
+    for name in vars(options):
+        option = f"--{name.replace('_', '-')}"
+        message = re.sub(rf"\b{name}=True\b", option, message)
+        if "_" in name:
+            message = re.sub(rf"(?<![\w/\\-]){name}(?![\w/\\.])", option, message)
+    return message
 
 
 def add_command(
@@ -57,6 +72,11 @@ def add_weights(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--weights", metavar="NAME", help="the embedder's weights: a name or the path of a file"
     )
+    command.add_argument(
+        "--allow-unverified",
+        action="store_true",
+        help="take weights of which no checksum is published",
+    )
 
 
 def add_photos(command: argparse.ArgumentParser) -> None:
@@ -69,72 +89,189 @@ def add_photos(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_detector(command: argparse.ArgumentParser) -> None:
+    """Adds ``--detector``."""
+    command.add_argument(
+        "--detector",
+        choices=("mtcnn", "yunet"),
+        help="what finds the faces; default: mtcnn, or that of the gallery",
+    )
+
+
+def add_detection(command: argparse.ArgumentParser) -> None:
+    """Adds what to look for in images."""
+    add_detector(command)
+    command.add_argument(
+        "--min-face-size", type=float, metavar="PIXELS", help="the side of the smallest face"
+    )
+    command.add_argument(
+        "--max-image-side",
+        type=int,
+        metavar="PIXELS",
+        help="search larger images in a reduced copy",
+    )
+    command.add_argument("--max-faces", type=int, metavar="NUMBER", help="only the largest")
+    add_max_pixels(command)
+
+
+def add_max_pixels(command: argparse.ArgumentParser) -> None:
+    """Adds ``--max-pixels``."""
+    command.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="NUMBER",
+        help="refuse images with more pixels, width × height; default: 120 million",
+    )
+
+
+def add_cropped(command: argparse.ArgumentParser) -> None:
+    """Adds ``--cropped``."""
+    command.add_argument(
+        "--cropped",
+        action="store_true",
+        help="the images are cut to the face: take the whole image, detect nothing",
+    )
+
+
+def detector_for(options: argparse.Namespace, given: FaceDetector | None = None) -> FaceDetector:
+    """Returns a detector with the options of :func:`add_detection`.
+
+    Args:
+        options: The options; those that were not given do not change anything.
+        given: The detector that they change; the default one if not given.
+    """
+    from facekit.detection import DETECTORS
+    from facekit.detection.base import ImageDetector
+
+    kind: type[ImageDetector] = DETECTORS[options.detector or "mtcnn"]
+    if options.detector is None and isinstance(given, ImageDetector):
+        kind = type(given)
+    detector = given if isinstance(given, kind) else kind()
+    names = ("min_face_size", "max_image_side", "max_faces")
+    changed = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    if not changed:
+        return given if given is not None and options.detector is None else detector
+    return kind(**detector.get_params()).set_params(**changed)
+
+
+def max_pixels_of(options: argparse.Namespace) -> int:
+    """Returns ``--max-pixels``, or the default limit."""
+    from facekit.io.images import MAX_PIXELS
+
+    return MAX_PIXELS if options.max_pixels is None else int(options.max_pixels)
+
+
 def for_each_photo(
     options: argparse.Namespace,
-    answer: Callable[[Path], Sequence[Any]],
+    answers: Callable[[list[Path]], Iterator[DetectedImage | RecognizedImage]],
     describe: Callable[[Any], str],
 ) -> int:
     """Works through the photos; one that cannot be used is reported and the rest goes on.
 
     Args:
         options: With ``photos``, ``output`` and ``json``.
-        answer: Returns the results of one photo.
-        describe: Puts one result into words.
+        answers: Yields the results of the photos, in order.
+        describe: Puts one face into words.
 
     Returns:
         The exit code.
     """
     photos = expanded(options.photos)
+    check_output_folder(options.output, [*options.photos, *photos])
     names = _output_names(photos)
     failures = 0
     # A bar and lines of text on one terminal would tear each other apart.
     shown = not sys.stdout.isatty()
-    for photo in track(photos, "Photos", total=len(photos), shown=shown):
+    for answer in track(answers(photos), "Photos", total=len(photos), shown=shown):
+        photo = photos[answer.index]
         try:
-            results = answer(photo)
+            if answer.error is not None:
+                raise answer.error
             if options.output is not None:
-                _write_annotated(options.output / names[photo], photo, results)
+                _write_annotated(options.output / names[photo], photo, answer.faces)
         except FacekitError as error:
             failures += 1
             if options.json:
-                print(json.dumps({"image": str(photo), "error": str(error)}), flush=True)
+                print(
+                    json.dumps({"image": str(photo), "error": in_command_words(error, options)}),
+                    flush=True,
+                )
             else:
-                print(f"facekit: {error}", file=sys.stderr)
+                print(f"facekit: {in_command_words(error, options)}", file=sys.stderr)
             continue
         if options.json:
-            faces = [result.to_dict() for result in results]
+            faces = [face.to_dict() for face in answer.faces]
             print(json.dumps({"image": str(photo), "faces": faces}), flush=True)
         else:
-            print(f"{photo}: {count(len(results), 'face')}")
-            for result in results:
-                print(f"  {describe(result)}", flush=True)
+            print(f"{photo}: {count(len(answer.faces), 'face')}")
+            for face in answer.faces:
+                print(f"  {describe(face)}", flush=True)
     if failures:
         print(f"facekit: {failures} of {len(photos)} photos could not be used", file=sys.stderr)
     return FAILED if failures else DONE
 
 
 def expanded(photos: Sequence[Path]) -> list[Path]:
-    """Returns the photos, with the pictures right inside a folder in place of the folder."""
-    from facekit.imaging import list_images
+    """Returns the photos, with the images right inside a folder in place of the folder."""
+    from facekit.io.folders import is_folder, list_images
 
-    # A folder without pictures stays in the list, to be reported like any other bad photo.
+    listings = {path: list_images(path) for path in photos if is_folder(path)}
+    say_passed_over(listings.values())
+    # A folder without images stays in the list, to be reported like any other bad photo.
     return list(
         dict.fromkeys(
-            photo for path in photos for photo in ((path.is_dir() and list_images(path)) or [path])
+            photo
+            for path in photos
+            for photo in (path in listings and listings[path].images) or [path]
         )
     )
 
 
+def say_passed_over(listings: Iterable[ImageListing]) -> None:
+    """Says on standard error what was passed over in folders."""
+    for listing in listings:
+        if listing.passed_over:
+            print(f"facekit: {listing.summary()}", file=sys.stderr)
+
+
+def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:
+    """Checks that ``--output`` is apart from the images, so that no run takes copies for images.
+
+    Args:
+        output: The folder of ``--output``, if given.
+        inputs: The images and folders that were given.
+        deep: Whether the folders inside the inputs are read, too.
+
+    Raises:
+        InvalidArgumentError: If it is a folder of images, or, with ``deep``, inside one.
+    """
+    from facekit.io.folders import is_folder
+
+    if output is None:
+        return
+    target = output.resolve()
+    for path in inputs:
+        folder = (path if is_folder(path) else path.parent).resolve()
+        if target == folder or (deep and is_folder(path) and folder in target.parents):
+            raise InvalidArgumentError(
+                f"--output {output}: would mix copies with the images in {folder} and might "
+                "overwrite them; name a folder of its own"
+            )
+
+
 def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
-    # Photos of one name from different folders must not overwrite each other.
+    from facekit.visualization.files import file_name
+
+    # Photos of one name from different folders must not overwrite each other, not even where the
+    # file system takes "A.png" for "a.png".
     taken: set[str] = set()
     names = {}
     for photo in photos:
-        name, number = f"{photo.stem}.png", 1
-        while name in taken:
+        name, number = file_name(photo.stem, ".png"), 1
+        while name.casefold() in taken:
             number += 1
-            name = f"{photo.stem}-{number}.png"
-        taken.add(name)
+            name = file_name(photo.stem, f"-{number}.png")
+        taken.add(name.casefold())
         names[photo] = name
     return names
 
@@ -144,7 +281,7 @@ def _write_annotated(path: Path, photo: Path, results: Sequence[Face | Recognize
 
     if path.exists() and path.samefile(photo):
         raise InvalidArgumentError(f"{photo}: --output would overwrite the photo itself")
-    save_image(path, draw_faces(photo, results))
+    save_image(path, draw_faces(photo, results), replace=False)
 
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
@@ -153,7 +290,7 @@ def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
         return None
     from facekit.embedding import Embedder
 
-    return Embedder(options.weights)
+    return Embedder(options.weights, allow_unverified=options.allow_unverified)
 
 
 def default_embedder() -> Embedder:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from facekit.cli.common import (
     DONE,
     add_command,
+    add_detector,
     add_json,
     add_weights,
     chosen_embedder,
     data_folder,
     default_embedder,
+    detector_for,
 )
 from facekit.errors import InvalidArgumentError, ProtocolError
+from facekit.utils.terminal import printable
 
 if TYPE_CHECKING:
     from facekit.embedding import Embedder
@@ -37,15 +40,18 @@ def add_commands(commands: Any) -> None:
         "--alignment", choices=("similarity", "crop", "both"), default="both", help="default: both"
     )
     command.add_argument("--output", type=Path, metavar="PNG", help="draw the ROC curves here")
+    add_detector(command)
     add_weights(command)
     add_json(command, "one object")
 
 
 def _evaluate_lfw(options: argparse.Namespace) -> int:
     from facekit.alignment import Aligner, AlignmentMode
-    from facekit.detection import Detector
     from facekit.evaluation import evaluate_lfw, read_pairs
+    from facekit.visualization.files import check_replaceable
 
+    if options.output is not None:
+        check_replaceable(options.output)
     folder = options.data or (data_folder(None) or Path()) / "lfw"
     pairs_file = options.pairs or _only_pairs_file(folder)
     pairs = read_pairs(pairs_file)
@@ -56,7 +62,7 @@ def _evaluate_lfw(options: argparse.Namespace) -> int:
     results = evaluate_lfw(
         folder,
         pairs,
-        detector=Detector(),
+        detector=detector_for(options),
         embedder=embedder,
         aligners={
             mode: own if mode == own.mode else Aligner(embedder.input_size, mode) for mode in modes
@@ -103,33 +109,34 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
         ("equal error rate", [f"{r.eer:.2%}" for r in reports]),
     ]
     lines += [
-        (f"TAR at FAR {rate * 100:g} %", [f"{r.tar_at_far[rate]:.2%}" for r in reports])
-        for rate in first.report.tar_at_far
+        (f"TAR at FMR {rate * 100:g} %", [f"{r.tar_at_fmr[rate]:.2%}" for r in reports])
+        for rate in first.report.tar_at_fmr
     ]
     for label, values in lines:
         table.add_row(label, *values)
     console = Console()
     console.print(table)
-    console.print(f"Pairs: {pairs_file}", highlight=False, soft_wrap=True)
+    console.print(f"Pairs: {printable(pairs_file)}", highlight=False, markup=False, soft_wrap=True)
     if first.without_face:
         console.print(
-            f"No face found in {', '.join(first.without_face)}: the middle was used.",
+            f"No face found in {printable(', '.join(first.without_face))}: the middle was used.",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 
 
 def _write_roc(path: Path, results: dict[str, LFWResult]) -> None:
-    from matplotlib.figure import Figure
-
     from facekit.evaluation.plots import plot_roc
     from facekit.evaluation.verification import roc
+    from facekit.utils.figures import new_figure
 
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = new_figure(6, 4.5)
     curves = {name: roc(result.distances, result.same) for name, result in results.items()}
     plot_roc(curves, ax=figure.subplots())
     try:
-        figure.savefig(path, dpi=150)
+        is_png = path.suffix.lower() == ".png"
+        figure.savefig(path, dpi=150, metadata={"Software": "facekit"} if is_png else None)
     except (OSError, ValueError) as error:
         raise InvalidArgumentError(f"--output {path}: cannot be written ({error})") from error
 

@@ -9,16 +9,30 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, FAILED, add_command, add_json, add_weights, count, expanded
-from facekit.cli.opening import check_not_empty, weights_of
-from facekit.errors import EnrolmentWarning, InvalidArgumentError
+from facekit.cli import gallery_file
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    add_command,
+    add_cropped,
+    add_detection,
+    add_json,
+    add_weights,
+    count,
+    detector_for,
+    expanded,
+    max_pixels_of,
+)
+from facekit.cli.opening import check_not_empty, new_if_missing, weights_of
+from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from facekit.enrolment import PhotoOutcome
+    from facekit.report import PhotoOutcome
 
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
+    gallery_file.add_commands(commands)
     enroll = _add(commands, "enroll", _enroll, "add people to a gallery, which is made if need be")
     enroll.add_argument("name", nargs="?", metavar="NAME", help="whom the photos show")
     enroll.add_argument(
@@ -29,11 +43,13 @@ def add_commands(commands: Any) -> None:
         dest="folder",
         type=Path,
         metavar="FOLDER",
-        help="enrol the people of this folder, which holds a folder of photos for each",
+        help="enroll the people of this folder, which holds a folder of photos for each",
     )
     enroll.add_argument(
-        "--any-quality", action="store_true", help="enrol poor pictures of faces as well"
+        "--any-quality", action="store_true", help="enroll poor pictures of faces as well"
     )
+    add_cropped(enroll)
+    add_detection(enroll)
     people = _add(commands, "people", _people, "list who is enrolled in a gallery")
     people.add_argument(
         "--check",
@@ -54,7 +70,7 @@ def add_commands(commands: Any) -> None:
         commands, "calibrate", _calibrate, "set how rarely a gallery may name a stranger"
     )
     calibrate.add_argument(
-        "--unknown",
+        "--fpir",
         type=float,
         metavar="SHARE",
         help="the share of strangers' faces that may get a name; default: 0.01",
@@ -71,7 +87,7 @@ def _add(
     commands: Any, name: str, run: Any, help_text: str, *, weights: bool = True
 ) -> argparse.ArgumentParser:
     command = add_command(commands, name, run, help_text)
-    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the folder of the gallery")
+    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the file of the gallery")
     if weights:
         add_weights(command)
     add_json(command, "one object")
@@ -80,8 +96,9 @@ def _add(
 
 def _enroll(options: argparse.Namespace) -> int:
     from facekit.embedding import Embedder
-    from facekit.embedding.weights import DEFAULT_WEIGHTS
-    from facekit.identification import Gallery, IdentityClassifier
+    from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+    from facekit.gallery import Gallery
+    from facekit.identification import IdentityClassifier
     from facekit.quality import QualityGate
     from facekit.recognizer import FaceRecognizer
 
@@ -96,24 +113,26 @@ def _enroll(options: argparse.Namespace) -> int:
             weights, _ = weights_of(gallery, options)
     elif not path.resolve().parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
-    # In memory first: if no photo can be used, no gallery is made.
-    found = FaceRecognizer(
-        embedder=Embedder(weights),
-        classifier=IdentityClassifier("nearest", threshold=2.0),
-        quality=None if options.any_quality else QualityGate(),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
-        found.fit(options.folder or {options.name: expanded(options.photos)})
-    photos, embeddings = found.gallery.content()
-    identity, size = found.embedder.record.identity, found.embedder.embedding_size
-    there = path.exists()
-    with (
-        Gallery.open(path, weights=identity) if there else Gallery.create(path, identity, size)
-    ) as gallery:
-        gallery.extend([photo.person for photo in photos], embeddings, photos)
-        enrolled = gallery.people
-    outcomes, people = found.report_.outcomes, found.report_.people
+    embedder = Embedder(weights, allow_unverified=options.allow_unverified)
+    # Enrolling names nobody: weights that cannot be calibrated are enrolled with, too.
+    classifier = IdentityClassifier("nearest", threshold=2.0)
+    quality = None if options.any_quality else QualityGate()
+    with new_if_missing(path):
+        recognizer = (
+            FaceRecognizer.load(path, embedder=embedder, classifier=classifier)
+            if path.exists()
+            else FaceRecognizer(embedder=embedder, classifier=classifier, gallery=path)
+        )
+        recognizer.detector = detector_for(options, recognizer.detector)
+        recognizer.max_pixels = max_pixels_of(options)
+        recognizer.quality = quality
+        with recognizer.gallery as gallery, warnings.catch_warnings():
+            warnings.simplefilter("ignore", EnrollmentWarning)
+            found = recognizer.enroll_people(
+                options.folder or {options.name: expanded(options.photos)}, cropped=options.cropped
+            )
+            enrolled = gallery.people
+    outcomes, people = found.outcomes, found.people
     if options.json:
         listed = [
             {"image": o.source, "person": o.person, "status": o.status, "detail": o.detail}
@@ -124,7 +143,8 @@ def _enroll(options: argparse.Namespace) -> int:
         for outcome in outcomes:
             print(_line(outcome))
         print(
-            f"{count(len(photos), 'photo')} of {_persons(sum(map(bool, people.values())))} "
+            f"{count(len(found.enrolled), 'photo')} of "
+            f"{_persons(len({outcome.person for outcome in found.enrolled}))} "
             f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
             f"{_persons(len(enrolled))}"
         )
@@ -135,7 +155,7 @@ def _enroll(options: argparse.Namespace) -> int:
 
 
 def _people(options: argparse.Namespace) -> int:
-    from facekit.identification import Gallery
+    from facekit.gallery import Gallery
 
     with Gallery.open(options.gallery) as gallery:
         people = gallery.people
@@ -173,7 +193,7 @@ def _people(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace) -> int:
-    from facekit.identification import Gallery
+    from facekit.gallery import Gallery
 
     name = options.name
     with Gallery.open(options.gallery) as gallery:
@@ -192,18 +212,18 @@ def _change(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from facekit.identification import Gallery, IdentityClassifier
-    from facekit.recognizer import DEFAULT_UNKNOWN
+    from facekit.gallery import Gallery
+    from facekit.identification import DEFAULT_FPIR, IdentityClassifier
 
-    unknown = DEFAULT_UNKNOWN if options.unknown is None else options.unknown
+    fpir = DEFAULT_FPIR if options.fpir is None else options.fpir
     with Gallery.open(options.gallery) as gallery:
         table = weights_of(gallery, options)[1].distances
         check_not_empty(gallery)
-        classifier = IdentityClassifier(
-            options.strategy, unknown=unknown, distances=table
-        ).fit_enrolled(gallery.enrolled())
+        classifier = IdentityClassifier(options.strategy, fpir=fpir, distances=table).fit_enrolled(
+            gallery.enrolled()
+        )
         found, people, photos = classifier.calibration_, len(gallery.people), len(gallery)
-        chosen = {"strategy": options.strategy, "unknown": unknown}
+        chosen = {"strategy": options.strategy, "fpir": fpir}
         gallery.set_settings({**gallery.settings, "calibration": chosen})
     assert found is not None
     if options.json:
@@ -217,7 +237,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         rests = f"the weights' table of distances and {own}, which shift it by {found.shift:+.3f}"
     else:
         rests = "the weights' table of distances; there are too few people to refine it"
-    print(f"threshold {found.threshold:.3f}: about {unknown:.2%} of strangers get a name")
+    print(f"threshold {found.threshold:.3f}: about {fpir:.2%} of strangers get a name")
     print(f"  for {count(photos, 'photo')} of {_persons(people)}, strategy {options.strategy}")
     print(f"  rests on {rests}")
     print(f"Kept with {options.gallery}: facekit recognize uses it, and follows later changes")

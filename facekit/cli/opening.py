@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facekit.errors import InvalidArgumentError, NotFittedError
+from facekit.errors import FacekitError, InvalidArgumentError, NotFittedError
 
 if TYPE_CHECKING:
-    from facekit.embedding.weights import WeightsRecord
-    from facekit.identification import Gallery
+    from facekit.embedding.weights.registry import WeightsRecord
+    from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
 
 
 def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
-    """Returns a recogniser of the people in the gallery of a folder, calibrated as it says.
+    """Returns a recognizer of the people in a gallery's file, calibrated as it says.
 
     Args:
         options: With ``weights``, which may be ``None``: then the gallery names them.
-        path: The folder.
+        path: The file.
 
     Raises:
         FacekitError: If the gallery cannot be used, has other weights, or holds nobody.
     """
     from facekit.embedding import Embedder
-    from facekit.identification import Gallery
+    from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
 
-    gallery = Gallery.open(path)
-    try:
+    with Gallery.open(path) as gallery:
         weights, _ = weights_of(gallery, options)
         check_not_empty(gallery)
-        return FaceRecognizer(embedder=Embedder(weights), gallery=gallery)
-    except BaseException:
-        gallery.close()
+    return FaceRecognizer.load(
+        path, embedder=Embedder(weights, allow_unverified=options.allow_unverified)
+    )
+
+
+@contextmanager
+def new_if_missing(path: Path) -> Iterator[None]:
+    """Deletes the gallery that is made in the block, if the block fails before anybody is enrolled.
+
+    Args:
+        path: Where the gallery is or will be. One that is there already is left alone; after an
+            interruption, so is a new one.
+    """
+    from facekit.enrollment import discard
+
+    there = path.exists()
+    try:
+        yield
+    except FacekitError:
+        if not there and path.exists():
+            discard(path)
         raise
 
 
@@ -48,14 +67,14 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
     Raises:
         InvalidArgumentError: If the gallery has other weights, or its own are not known by name.
     """
-    from facekit.embedding.reading import read_weights
-    from facekit.embedding.weights import REGISTRY
+    from facekit.embedding.weights.reading import read_weights
+    from facekit.embedding.weights.registry import REGISTRY
 
     name = options.weights or gallery.weights.rpartition("@")[0]
     if name in REGISTRY:
         record = REGISTRY[name]
     elif options.weights:
-        record, _ = read_weights(name)
+        record, _ = read_weights(name, allow_unverified=True)
     else:
         raise InvalidArgumentError(
             f"{gallery.path}: was made with the weights {gallery.weights}, which are not known by "

@@ -12,17 +12,20 @@ from facekit.cli.common import (
     DONE,
     NEGATIVE,
     add_command,
+    add_cropped,
+    add_detection,
     add_json,
     add_photos,
     add_weights,
     chosen_embedder,
-    data_folder,
     default_embedder,
+    detector_for,
     for_each_photo,
+    max_pixels_of,
     place,
 )
-from facekit.cli.opening import open_recognizer
-from facekit.errors import EnrolmentWarning, InvalidArgumentError
+from facekit.cli.opening import new_if_missing, open_recognizer
+from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
     from facekit.faces import RecognizedFace
@@ -40,16 +43,7 @@ def add_commands(commands: Any) -> None:
 def _add_detect(commands: Any) -> None:
     command = add_command(commands, "detect", _detect, "find the faces in photos")
     add_photos(command)
-    command.add_argument(
-        "--min-face-size", type=float, default=20, metavar="PIXELS", help="default: %(default)s"
-    )
-    command.add_argument(
-        "--max-image-side",
-        type=int,
-        metavar="PIXELS",
-        help="search larger photos in a reduced copy",
-    )
-    command.add_argument("--max-faces", type=int, metavar="NUMBER", help="only the largest")
+    add_detection(command)
     add_json(command, "one object a photo, one a line")
 
 
@@ -59,7 +53,10 @@ def _add_fit(commands: Any) -> None:
     )
     command.add_argument("folder", type=Path, help="holds a folder for each person")
     command.add_argument(
-        "--model", type=Path, required=True, metavar="FILE", help="write the recogniser here"
+        "gallery",
+        type=Path,
+        metavar="GALLERY",
+        help="the gallery to make; the people in one that is there are replaced",
     )
     command.add_argument(
         "--strategy",
@@ -67,7 +64,7 @@ def _add_fit(commands: Any) -> None:
         help="how a face is compared with the people; default: centroid",
     )
     command.add_argument(
-        "--unknown",
+        "--fpir",
         type=float,
         metavar="SHARE",
         help="the share of strangers' faces that may get a name; default: 0.01",
@@ -79,8 +76,10 @@ def _add_fit(commands: Any) -> None:
         help="instead: the largest distance that counts as known, whoever is enrolled",
     )
     command.add_argument(
-        "--any-quality", action="store_true", help="enrol and name poor pictures of faces as well"
+        "--any-quality", action="store_true", help="enroll and name poor pictures of faces as well"
     )
+    add_cropped(command)
+    add_detection(command)
     add_weights(command)
     add_json(command, "one object")
 
@@ -88,15 +87,17 @@ def _add_fit(commands: Any) -> None:
 def _add_recognize(commands: Any) -> None:
     command = add_command(commands, "recognize", _recognize, "name the people in photos")
     command.add_argument(
-        "model",
+        "gallery",
         type=Path,
-        metavar="GALLERY|FILE",
-        help="a gallery of 'facekit enroll', or a file that 'facekit fit' wrote",
+        metavar="GALLERY",
+        help="the gallery that 'facekit fit' or 'facekit enroll' made",
     )
     add_photos(command)
     command.add_argument(
         "--any-quality", action="store_true", help="name poor pictures of faces as well"
     )
+    add_cropped(command)
+    add_detection(command)
     add_weights(command)
     add_json(command, "one object a photo, one a line")
 
@@ -107,86 +108,107 @@ def _add_verify(commands: Any) -> None:
     )
     command.add_argument("first", type=Path)
     command.add_argument("second", type=Path)
+    add_cropped(command)
+    add_detection(command)
     add_weights(command)
     add_json(command, "one object")
 
 
 def _add_demo(commands: Any) -> None:
     command = add_command(
-        commands, "demo", _demo, "learn five people, name them, and draw a contact sheet"
+        commands, "demo", _demo, "learn people, name them in other photos, draw a contact sheet"
     )
-    command.add_argument("--data", type=Path, metavar="FOLDER", help="default: $FACEKIT_DATA")
+    for option, what in (("--known", "the people to enroll"), ("--photos", "the photos to name")):
+        command.add_argument(
+            option,
+            type=Path,
+            metavar="FOLDER",
+            help=f"{what}, a folder each (default: portraits that come with other packages)",
+        )
     command.add_argument("--output", type=Path, default=Path("output"), metavar="FOLDER")
 
 
 def _detect(options: argparse.Namespace) -> int:
-    from facekit.detection import Detector
+    from facekit.detection.base import ImageDetector
 
-    detector = Detector(
-        min_face_size=options.min_face_size,
-        max_image_side=options.max_image_side,
-        max_faces=options.max_faces,
+    detector, max_pixels = detector_for(options), max_pixels_of(options)
+    assert isinstance(detector, ImageDetector)
+    return for_each_photo(
+        options, lambda photos: detector.detect_stream(photos, max_pixels=max_pixels), place
     )
-    return for_each_photo(options, detector.detect, place)
 
 
 def _fit(options: argparse.Namespace) -> int:
+    from facekit.identification import default_classifier
     from facekit.quality import QualityGate
-    from facekit.recognizer import FaceRecognizer, default_classifier
+    from facekit.recognizer import FaceRecognizer
 
-    if options.unknown is not None and options.threshold is not None:
-        raise InvalidArgumentError("give either --unknown or --threshold, not both")
-    if not options.model.resolve().parent.is_dir():
-        raise InvalidArgumentError(f"--model {options.model}: its folder does not exist")
+    if options.fpir is not None and options.threshold is not None:
+        raise InvalidArgumentError("give either --fpir or --threshold, not both")
+    path: Path = options.gallery
+    if not path.resolve().parent.is_dir():
+        raise InvalidArgumentError(f"{path}: its folder does not exist")
     embedder = chosen_embedder(options) or default_embedder()
     classifier = default_classifier(embedder.record)
     if options.strategy is not None:
         classifier.set_params(strategy=options.strategy)
-    if options.unknown is not None:
-        classifier.set_params(unknown=options.unknown, threshold="auto")
+    if options.fpir is not None:
+        classifier.set_params(fpir=options.fpir, threshold="auto")
     if options.threshold is not None:
         classifier.set_params(threshold=options.threshold)
-    quality = None if options.any_quality else QualityGate()
-    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier, quality=quality)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EnrolmentWarning)
-        recognizer.fit(options.folder)
-    recognizer.save(options.model)
-    report = recognizer.report_
+    with new_if_missing(path):
+        recognizer = FaceRecognizer(
+            embedder=embedder,
+            detector=detector_for(options),
+            classifier=classifier,
+            quality=None if options.any_quality else QualityGate(),
+            gallery=path,
+            max_pixels=max_pixels_of(options),
+        )
+        with recognizer.gallery, warnings.catch_warnings():
+            warnings.simplefilter("ignore", EnrollmentWarning)
+            recognizer.fit(options.folder, cropped=options.cropped)
+            recognizer.save(path)
+            report, people = recognizer.report_, recognizer.people
     if options.json:
         left_out = [{"image": o.source, "reason": o.detail} for o in report.left_out]
         several = [{"image": o.source, "reason": o.detail} for o in report.several_faces]
-        people = recognizer.people
         print(json.dumps({"people": people, "left_out": left_out, "several_faces": several}))
     else:
-        print(report.summary())
-        print(f"Wrote {options.model}")
+        for line in report.summary().splitlines():
+            print(line)
+        print(f"Wrote {path}")
     return DONE
 
 
 def _recognize(options: argparse.Namespace) -> int:
-    from facekit.recognizer import FaceRecognizer
-
-    if options.model.is_dir():
-        recognizer = open_recognizer(options, options.model)
-    else:
-        recognizer = FaceRecognizer.load(options.model, embedder=chosen_embedder(options))
-    if options.any_quality:
-        recognizer.quality = None
-
-    def describe(result: RecognizedFace) -> str:
-        problems = "".join(f"; {problem}" for problem in result.problems)
-        return f"{result.label}, distance {result.distance:.2f}, {place(result.face)}{problems}"
-
+    recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
-        return for_each_photo(options, recognizer.recognize, describe)
+        if options.any_quality:
+            recognizer.quality = None
+        recognizer.detector = detector_for(options, recognizer.detector)
+        recognizer.max_pixels = max_pixels_of(options)
+
+        def describe(result: RecognizedFace) -> str:
+            problems = "".join(f"; {problem}" for problem in result.problems)
+            return f"{result.label}, distance {result.distance:.2f}, {place(result.face)}{problems}"
+
+        return for_each_photo(
+            options,
+            lambda photos: recognizer.recognize_stream(photos, cropped=options.cropped),
+            describe,
+        )
 
 
 def _verify(options: argparse.Namespace) -> int:
     from facekit.recognizer import FaceRecognizer
 
-    recognizer = FaceRecognizer(embedder=chosen_embedder(options))
-    result = recognizer.verify(options.first, options.second)
+    recognizer = FaceRecognizer(
+        embedder=chosen_embedder(options),
+        detector=detector_for(options),
+        max_pixels=max_pixels_of(options),
+    )
+    result = recognizer.verify(options.first, options.second, cropped=options.cropped)
     if options.json:
         print(json.dumps(result.to_dict()))
     else:
@@ -200,4 +222,5 @@ def _demo(options: argparse.Namespace) -> int:
 
     from facekit.demo import run_demo
 
-    return DONE if run_demo(data_folder(options.data), options.output, Console()) else NEGATIVE
+    right = run_demo(options.output, Console(), known=options.known, photos=options.photos)
+    return DONE if right else NEGATIVE

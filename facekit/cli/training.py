@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.cli.common import DONE, add_command, add_json, count
 from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner
@@ -23,144 +24,120 @@ _TEACHER = "facenet-20180402-vggface2"
 _DEFAULTS: dict[str, Any] = {"epochs": 10, "validation": 0.1, "seed": 0}
 
 
+# The options that both commands have: a name, what stands for the value or which values there are,
+# and the help text. Without a default: a value in the configuration file counts more than none.
+_OPTIONS: tuple[tuple[str, Any, str], ...] = (
+    (
+        "--data",
+        "FACES",
+        "a folder with one folder of photos a person, a CSV file of photos and people, or a folder "
+        "of zip archives with an index.csv of faces found before",
+    ),
+    ("--folder", "FOLDER", "where the training is kept"),
+    ("--weights", "NAME", "weights to start from (default: random ones)"),
+    (
+        "--network",
+        "CHECKPOINT",
+        "the checkpoint of another training, with whose network to start; --input-size may differ "
+        "(default: random weights)",
+    ),
+    (
+        "--trainable",
+        "WHAT",
+        "all, last-blocks, head or a block; by epoch: 0:head,3:all (default: all)",
+    ),
+    ("--optimizer", "NAME", "a Keras optimizer (default: adam)"),
+    ("--learning-rate", "RATE", "by epoch: 0:0.001,5:0.0001 (default: the optimizer's)"),
+    ("--schedule", ("cosine", "constant"), "default: cosine"),
+    ("--precision", ("float32", "mixed_float16", "mixed_bfloat16"), "default: float32"),
+    ("--backbone", ("inception_resnet_v1", "inception_resnet_v2"), "default: v2"),
+    ("--alignment", ("similarity", "crop"), "default: as the weights, or similarity"),
+    ("--epochs", int, "epochs in all (default: 10)"),
+    ("--validation", float, "share of the people to validate with, 0 for none (default: 0.1)"),
+    ("--warm-up-steps", int, "steps over which the learning rate rises (default: 0)"),
+    ("--width", float, "multiplies the backbone's filters (default: 1)"),
+    ("--blocks", float, "multiplies the backbone's blocks (default: 1)"),
+    ("--input-size", int, "side of the faces in pixels (default: 160)"),
+    ("--embedding-size", int, "components of an embedding (default: 128, or the weights')"),
+    ("--dropout", float, "share of features that training drops (default: 0)"),
+    ("--patience", int, "suspicious steps in a row that are a collapse (default: 50)"),
+    ("--checkpoint-interval", float, "seconds between checkpoints (default: 60)"),
+    ("--workers", int, "threads that make batches (default: 2)"),
+    ("--seed", int, "decides everything random (default: 0)"),
+    ("--augmentation", bool, "alter the faces in every batch (default: yes)"),
+)
+_TRAIN_OPTIONS: tuple[tuple[str, Any, str], ...] = (
+    (
+        "--miner",
+        "WHICH",
+        "batch-all, semihard, hard or facenet; by epoch: 0:batch-all,2:semihard "
+        "(default: semihard)",
+    ),
+    ("--margin", float, "how much farther a negative has to be (default: 0.2)"),
+    ("--identities", int, "people in a batch (default: 32)"),
+    ("--photos", int, "photos of each in a batch (default: 4)"),
+    ("--micro-batch", int, "faces that go through the network at a time (default: all)"),
+)
+_DISTILL_OPTIONS: tuple[tuple[str, Any, str], ...] = (
+    (
+        "--teacher",
+        "NAME",
+        f"the large one's weights (default: {_TEACHER}); several are tables in CONFIG: "
+        "[[teachers]] with weights, onnx or stored, and weight",
+    ),
+    ("--batch-size", int, "faces in a batch (default: 128)"),
+    ("--cosine-weight", float, "weight of the directions (default: 1)"),
+    ("--distance-weight", float, "weight of the distances of pairs (default: 1)"),
+    ("--angle-weight", float, "weight of the angles of triplets (default: 0)"),
+    ("--impostor-weight", float, "weight of the nearest faces of others (default: 0)"),
+    ("--neighbors", int, "faces in the groups of like ones that make a batch (default: 1)"),
+    (
+        "--pruned",
+        bool,
+        "start with the teacher's channels, as many as --width leaves (default: random weights)",
+    ),
+)
+
+
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
-    train = add_command(
-        commands,
-        "train",
-        _train,
-        "train an embedder with triplets of faces of known people",
-        tensorflow=True,
-    )
-    _add_common(train)
-    train.add_argument(
-        "--mining",
-        metavar="WHICH",
-        help="batch-all, semihard, hard or facenet; by epoch: 0:batch-all,2:semihard "
-        "(default: semihard)",
-    )
-    _add_numbers(
-        train,
-        ("--margin", float, "how much farther a negative has to be (default: 0.2)"),
-        ("--identities", int, "people in a batch (default: 32)"),
-        ("--photos", int, "photos of each in a batch (default: 4)"),
-        ("--micro-batch", int, "faces that go through the network at a time (default: all)"),
-    )
-    distill = add_command(
-        commands,
-        "distill",
-        _distill,
-        "train a small embedder to follow a large one",
-        tensorflow=True,
-    )
-    _add_common(distill)
-    distill.add_argument(
-        "--teacher",
-        metavar="NAME",
-        help=f"the large one's weights (default: {_TEACHER}); several are tables in CONFIG: "
-        "[[teachers]] with weights, onnx or stored, and weight",
-    )
-    _add_numbers(
-        distill,
-        ("--batch-size", int, "faces in a batch (default: 128)"),
-        ("--cosine-weight", float, "weight of the directions (default: 1)"),
-        ("--distance-weight", float, "weight of the distances of pairs (default: 1)"),
-        ("--angle-weight", float, "weight of the angles of triplets (default: 0)"),
-        ("--impostor-weight", float, "weight of the nearest faces of others (default: 0)"),
-        ("--neighbors", int, "faces in the groups of like ones that make a batch (default: 1)"),
-    )
-    distill.add_argument(
-        "--pruned",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="start with the teacher's channels, as many as --width leaves (default: random "
-        "weights)",
-    )
+    for name, run, what, options in (
+        (
+            "train",
+            _train,
+            "train an embedder with triplets of faces of known people",
+            _TRAIN_OPTIONS,
+        ),
+        ("distill", _distill, "train a small embedder to follow a large one", _DISTILL_OPTIONS),
+    ):
+        command = add_command(commands, name, run, what, tensorflow=True)
+        command.add_argument(
+            "config",
+            nargs="?",
+            type=Path,
+            metavar="CONFIG",
+            help="a TOML file with any of the options, named as here with _ for -; options given "
+            "here count more",
+        )
+        for option, kind, help_text in (*options, *_OPTIONS):
+            _add_option(command, option, kind, help_text)
+        for option, help_text in (
+            ("--tensorboard", "write events for TensorBoard into the folder, too"),
+            ("--resume", "go on where the folder's training is"),
+        ):
+            command.add_argument(option, action="store_true", default=None, help=help_text)
+        add_json(command, "one object for each epoch, on a line of its own")
 
 
-def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "config",
-        nargs="?",
-        type=Path,
-        metavar="CONFIG",
-        help="a TOML file with any of the options, named as here with _ for -; options given here "
-        "count more",
-    )
-    command.add_argument(
-        "--data",
-        metavar="FACES",
-        help="a folder with one folder of photos a person, a CSV file of photos and people, or a "
-        "pool with an index.csv",
-    )
-    command.add_argument("--folder", metavar="FOLDER", help="where the training is kept")
-    command.add_argument(
-        "--weights", metavar="NAME", help="weights to start from (default: random ones)"
-    )
-    command.add_argument(
-        "--network",
-        metavar="CHECKPOINT",
-        help="the checkpoint of another training, with whose network to start; --input-size may "
-        "differ (default: random weights)",
-    )
-    command.add_argument(
-        "--trainable",
-        metavar="WHAT",
-        help="all, last-blocks, head or a block; by epoch: 0:head,3:all (default: all)",
-    )
-    command.add_argument("--optimizer", metavar="NAME", help="a Keras optimiser (default: adam)")
-    command.add_argument(
-        "--learning-rate",
-        metavar="RATE",
-        help="by epoch: 0:0.001,5:0.0001 (default: the optimiser's)",
-    )
-    command.add_argument("--schedule", choices=("cosine", "constant"), help="default: cosine")
-    command.add_argument(
-        "--precision",
-        choices=("float32", "mixed_float16", "mixed_bfloat16"),
-        help="default: float32",
-    )
-    command.add_argument(
-        "--backbone", choices=("inception_resnet_v1", "inception_resnet_v2"), help="default: v2"
-    )
-    command.add_argument(
-        "--alignment", choices=("similarity", "crop"), help="default: as the weights, or similarity"
-    )
-    _add_numbers(
-        command,
-        ("--epochs", int, "epochs in all (default: 10)"),
-        ("--validation", float, "share of the people to validate with, 0 for none (default: 0.1)"),
-        ("--warm-up-steps", int, "steps over which the learning rate rises (default: 0)"),
-        ("--width", float, "multiplies the backbone's filters (default: 1)"),
-        ("--blocks", float, "multiplies the backbone's blocks (default: 1)"),
-        ("--input-size", int, "side of the faces in pixels (default: 160)"),
-        ("--embedding-size", int, "components of an embedding (default: 128, or the weights')"),
-        ("--dropout", float, "share of features that training drops (default: 0)"),
-        ("--patience", int, "suspicious steps in a row that are a collapse (default: 50)"),
-        ("--checkpoint-interval", float, "seconds between checkpoints (default: 60)"),
-        ("--workers", int, "threads that make batches (default: 2)"),
-        ("--seed", int, "decides everything random (default: 0)"),
-    )
-    # No default: a value in the configuration file must not be overruled by an option not given.
-    command.add_argument(
-        "--augmentation",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="alter the faces in every batch (default: yes)",
-    )
-    command.add_argument(
-        "--tensorboard", action="store_true", default=None, help="write events for TensorBoard"
-    )
-    command.add_argument(
-        "--resume", action="store_true", default=None, help="go on where the folder's training is"
-    )
-    add_json(command, "one object for each epoch, on a line of its own")
-
-
-def _add_numbers(
-    command: argparse.ArgumentParser, *options: tuple[str, type[int] | type[float], str]
-) -> None:
-    for name, kind, help_text in options:
+def _add_option(command: argparse.ArgumentParser, name: str, kind: Any, help_text: str) -> None:
+    if kind is bool:
+        yes_or_no = argparse.BooleanOptionalAction
+        command.add_argument(name, action=yes_or_no, default=None, help=help_text)
+    elif isinstance(kind, tuple):
+        command.add_argument(name, choices=kind, help=help_text)
+    elif isinstance(kind, str):
+        command.add_argument(name, metavar=kind, help=help_text)
+    else:
         command.add_argument(name, type=kind, metavar="N", help=help_text)
 
 
@@ -173,7 +150,7 @@ def _train(options: argparse.Namespace) -> int:
     aligner = _aligner(start, settings)
     # Before the faces are prepared, which takes hours for many photos: it checks the settings.
     trainer = _made(TripletTrainer, start, settings)
-    train, validation = _faces(settings, aligner, labelled_only=True)
+    train, validation = _faces(settings, aligner, labeled_only=True)
     print(f"{_describe(train)} to train with", file=sys.stderr)
     trainer.fit(train, validation, **_fit_arguments(options, settings))
     return _done(options, settings)
@@ -188,10 +165,10 @@ def _distill(options: argparse.Namespace) -> int:
     _read_network(start, settings)
     aligner = _aligner(start, settings)
     distiller = _made(Distiller, start, settings, teacher=teachers, teacher_weights=weights)
-    train, validation = _faces(settings, aligner, labelled_only=False)
+    train, validation = _faces(settings, aligner, labeled_only=False)
     # The same faces in each teacher's own alignment; with the same seed the split is the same.
     teacher_faces = [
-        None if wanted is None else _faces(settings, wanted, labelled_only=False)[0]
+        None if wanted is None else _faces(settings, wanted, labeled_only=False)[0]
         for wanted in (teacher.aligner() for teacher in teachers)
     ]
     print(f"{_describe(train)} to train with", file=sys.stderr)
@@ -250,7 +227,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
             raise InvalidArgumentError(
                 f"--{name} is missing; give it, or {name} in the configuration file"
             )
-    for name, kind in (("mining", str), ("trainable", str), ("learning_rate", float)):
+    for name, kind in (("miner", str), ("trainable", str), ("learning_rate", float)):
         if name in settings:
             settings[name] = _by_epoch(name, settings[name], kind)
     return settings
@@ -305,7 +282,7 @@ def _start(settings: dict[str, Any]) -> Architecture | Embedder:
 def _read_network(start: Architecture | Embedder, settings: dict[str, Any]) -> None:
     """Puts a network in the place of the path of its checkpoint."""
     from facekit.embedding import Architecture, build_network
-    from facekit.training.checkpoints import Checkpoint
+    from facekit.training.engine.checkpoints import Checkpoint
 
     if "network" not in settings:
         return
@@ -328,14 +305,14 @@ def _aligner(start: Architecture | Embedder, settings: dict[str, Any]) -> Aligne
 
 
 def _faces(
-    settings: Mapping[str, Any], aligner: Aligner, *, labelled_only: bool
+    settings: Mapping[str, Any], aligner: Aligner, *, labeled_only: bool
 ) -> tuple[FaceDataset, FaceDataset | None]:
     from facekit.training import FaceDataset
 
     source = Path(settings["data"])
     arguments: dict[str, Any] = {"input_size": aligner.size, "aligner": aligner}
     if (source / "index.csv").is_file():
-        faces = FaceDataset.from_pool(source, labelled_only=labelled_only, **arguments)
+        faces = FaceDataset.from_archives(source, labeled_only=labeled_only, **arguments)
     elif source.suffix == ".csv":
         faces = FaceDataset.from_csv(source, **arguments)
     else:
@@ -370,31 +347,38 @@ def _made(
 
 
 def _fit_arguments(options: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
+    from keras.callbacks import LambdaCallback, TensorBoard
+
+    report = _print_json if options.json else _print_row
+    callbacks = [LambdaCallback(on_epoch_end=report)]
+    if settings.get("tensorboard"):
+        import_extra("tensorboard")
+        callbacks.append(TensorBoard(str(Path(settings["folder"]) / "tensorboard")))
     return {
         "epochs": settings["epochs"],
         "resume": bool(settings.get("resume")),
-        "on_epoch_end": _print_json if options.json else _print_row,
+        "callbacks": callbacks,
     }
 
 
-def _print_json(row: Mapping[str, float]) -> None:
-    print(json.dumps(dict(row)), flush=True)
+def _print_json(epoch: int, row: Mapping[str, float]) -> None:
+    print(json.dumps({"epoch": epoch + 1, **row}), flush=True)
 
 
-def _print_row(row: Mapping[str, float]) -> None:
+def _print_row(epoch: int, row: Mapping[str, float]) -> None:
     words = [f"loss {row['loss']:.4f}"]
     words += [
         f"{label} {row[name]:.2%}"
         for name, label in (
             ("active", "active triplets"),
             ("cosine_similarity", "cosine similarity"),
-            ("validation_tar", "TAR at FAR 1 %"),
+            ("validation_tar", "TAR at FMR 1 %"),
             ("validation_eer", "EER"),
             ("validation_recall", "recall@1"),
         )
         if name in row
     ]
-    print(f"Epoch {row['epoch']}: {', '.join(words)}", flush=True)
+    print(f"Epoch {epoch + 1}: {', '.join(words)}", flush=True)
 
 
 def _done(options: argparse.Namespace, settings: Mapping[str, Any]) -> int:

@@ -12,7 +12,7 @@ from facekit.cli.common import DONE, NEGATIVE, add_command, add_json
 from facekit.errors import FacekitError, WeightsNotFoundError
 
 if TYPE_CHECKING:
-    from facekit.embedding.weights import WeightsRecord
+    from facekit.embedding.weights.registry import WeightsRecord
 
 
 def add_commands(commands: Any) -> None:
@@ -37,8 +37,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from facekit.embedding.retrieval import find
-    from facekit.embedding.weights import DEFAULT_WEIGHTS, REGISTRY
+    from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
+    from facekit.embedding.weights.retrieval import find
 
     rows: list[dict[str, Any]] = []
     for record in REGISTRY.values():
@@ -67,10 +67,10 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from facekit.embedding.weights import record_for
+    from facekit.embedding.weights.registry import record_for
 
     record = record_for(options.name)
-    values = {**record.to_dict(), "files": [_file_to_dict(file) for file in record.files]}
+    values = record.card()
     if options.json:
         print(json.dumps(values))
         return DONE
@@ -92,9 +92,9 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _pull(options: argparse.Namespace) -> int:
-    from facekit.embedding.retrieval import check, fetch, find
-    from facekit.embedding.weights import record_for
-    from facekit.storage import home
+    from facekit.embedding.weights.registry import record_for
+    from facekit.embedding.weights.retrieval import check, fetch, find
+    from facekit.utils.home import home
 
     record = record_for(options.name)
     found = find(record)
@@ -112,8 +112,8 @@ def _pull(options: argparse.Namespace) -> int:
 
 
 def _path(options: argparse.Namespace) -> int:
-    from facekit.embedding.retrieval import find, folders
-    from facekit.embedding.weights import record_for
+    from facekit.embedding.weights.registry import record_for
+    from facekit.embedding.weights.retrieval import find, folders
 
     record = record_for(options.name)
     found = find(record)
@@ -128,9 +128,9 @@ def _path(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from facekit.embedding.reading import looks_like_path
-    from facekit.embedding.retrieval import find, locate
-    from facekit.embedding.weights import REGISTRY, record_for
+    from facekit.embedding.weights.reading import looks_like_path
+    from facekit.embedding.weights.registry import REGISTRY, record_for
+    from facekit.embedding.weights.retrieval import find, locate
 
     names = [name for name, record in REGISTRY.items() if find(record) is not None]
     if options.weights is not None:
@@ -152,10 +152,10 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _verified(weights: str) -> dict[str, str | None]:
-    from facekit.embedding.reading import read_weights
+    from facekit.embedding.weights.reading import read_weights
 
     try:
-        record, _ = read_weights(weights)
+        record, _ = read_weights(weights, allow_unverified=True)
     except WeightsNotFoundError:
         raise
     except FacekitError as error:
@@ -167,7 +167,3 @@ def _verified(weights: str) -> dict[str, str | None]:
 
 def _print_path(options: argparse.Namespace, record: WeightsRecord, path: Path) -> None:
     print(json.dumps({"name": record.name, "path": str(path)}) if options.json else path)
-
-
-def _file_to_dict(file: Any) -> dict[str, str | None]:
-    return {"name": file.name, "url": file.url, "sha256": file.sha256}

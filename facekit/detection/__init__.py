@@ -1,5 +1,8 @@
 """Finding faces: where they are, and their five keypoints."""
 
 from facekit.detection.detector import Detector
+from facekit.detection.protocol import FaceDetector
+from facekit.detection.registry import DETECTORS, make_detector
+from facekit.detection.yunet import YuNetDetector
 
-__all__ = ["Detector"]
+__all__ = ["DETECTORS", "Detector", "FaceDetector", "YuNetDetector", "make_detector"]

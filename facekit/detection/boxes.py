@@ -10,7 +10,7 @@ import numpy.typing as npt
 Boxes: TypeAlias = npt.NDArray[np.float64]
 OverlapMeasure: TypeAlias = Literal["union", "min"]
 
-# How many boxes are compared with all better ones at a time, which bounds the memory.
+# How many boxes are compared with their neighbors at a time, which bounds the memory.
 _ROWS = 256
 
 
@@ -72,14 +72,25 @@ def suppress_non_maxima(
     order = np.argsort(scores.astype(np.float64))[::-1]
     ranked = boxes[order]
     stays = np.ones(len(ranked), dtype=bool)
+    places = np.arange(len(ranked)) if len(ranked) <= _ROWS else _by_position(ranked)
     for start in range(0, len(ranked), _ROWS):
-        block = ranked[start : start + _ROWS]
-        better = ranked[: start + len(block)]
-        intersection, base = _shared(block, better, measure)
+        ranks = places[start : start + _ROWS]
+        block = ranked[ranks]
+        first, last = block[:, :2].min(axis=0), block[:, 2:].max(axis=0)
+        near = (ranked[:, :2] < last) & (ranked[:, 2:] > first)
+        neighbors = np.flatnonzero(near.all(axis=1))
+        intersection, base = _shared(block, ranked[neighbors], measure)
         suppressed = intersection > threshold * base
-        rank = np.arange(len(block))[:, None] + start
-        stays[start : start + len(block)] = ~(suppressed & (np.arange(len(better)) < rank)).any(1)
+        stays[ranks] = ~(suppressed & (neighbors < ranks[:, None])).any(axis=1)
     return order[stays]
+
+
+def _by_position(boxes: Boxes) -> npt.NDArray[np.intp]:
+    """Sorts boxes so that neighbors in the order lie near each other, square by square."""
+    centers = boxes[:, :2] + boxes[:, 2:]
+    side = 2.0 * np.sqrt(_ROWS / len(boxes) * np.prod(np.ptp(centers / 2.0, axis=0) + 1.0))
+    row, column = np.floor(centers / side).T
+    return np.lexsort((row, column))
 
 
 def squared(boxes: Boxes) -> Boxes:

@@ -3,50 +3,66 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from numbers import Real
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
+from facekit.detection.base import ImageDetector
 from facekit.detection.settings import Settings
-from facekit.errors import BatchError, ImageError, InvalidArgumentError
-from facekit.faces import DetectedImage, Face
-from facekit.imaging import ImageSource, check_several, describe_source, load_image
+from facekit.errors import InvalidArgumentError
+from facekit.faces import Face
+from facekit.io.images import MAX_PIXELS, ImageSource, describe_source, load_image
+from facekit.utils.validation import choice, flag, number
 
 if TYPE_CHECKING:
-    from facekit.detection.stream import ImageJob, StreamSource
-    from facekit.detection.view import Region, View
+    from typing_extensions import Self
+
+    from facekit.detection.view import Detections, View
+    from facekit.io.images import RGBImage
 
 Answer = TypeVar("Answer")
 
 BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
 """How ``detect_faces`` writes a box: corner, width and height, or two corners, in pixels."""
 
+OutputType: TypeAlias = Literal["json", "numpy"]
+"""What ``detect_faces`` returns: dictionaries, or one array."""
 
-class Detector:
+_JUSTIFICATIONS = (
+    "center", "top", "topleft", "topright", "bottom", "bottomleft", "bottomright", "left", "right",
+)  # fmt: skip
+
+
+class Detector(ImageDetector):
     """Finds faces with MTCNN, a cascade of three small networks.
 
     The weights are those of the ``mtcnn`` package, and so are the answers: :meth:`detect_faces`
     can stand in for ``mtcnn.MTCNN().detect_faces``. The networks are run by facekit's own engine,
-    several times faster, on pictures of any size, and without TensorFlow. They are loaded at the
+    several times faster, on images of any size, and without TensorFlow. They are loaded at the
     first detection and shared by all detectors of the process. A detector may be used from several
-    threads at once, copied, pickled, and used in a forked process.
+    threads at once, copied, pickled, and used in a forked process. An argument can be changed
+    later, as an attribute or by :meth:`set_params`; it then counts for every method.
 
     Args:
         min_face_size: The side of the smallest face to find, in pixels, at least 6. The cost grows
             with the inverse square: 40 takes about a quarter of the time of 20.
-        scale_factor: The ratio between neighbouring levels of the image pyramid, 0.1 to 0.95. A
+        scale_factor: The ratio between neighboring levels of the image pyramid, 0.1 to 0.95. A
             larger one looks for more sizes of face, and takes longer.
         thresholds: The confidence that a candidate needs to pass the proposal, the refinement and
             the output network, each in [0, 1]. Lower values find more faces and more non-faces.
-        max_image_side: A picture whose longer side exceeds this, in pixels, is searched in a copy
-            reduced to it. Boxes are in pixels of the picture all the same. ``min_face_size``
+        max_image_side: An image whose longer side exceeds this, in pixels, is searched in a copy
+            reduced to it. Boxes are in pixels of the image all the same. ``min_face_size``
             counts in the copy, so that faces are lost that are small in it. ``None``: never.
-        max_faces: At most so many faces a picture: the largest. ``None``: all.
-        complete_pyramid: Whether to search for faces of every size up to the picture's. ``mtcnn``
+        max_faces: At most this many faces of an image: the largest. ``None``: all.
+        complete_pyramid: Whether to search for faces of every size up to the image's. ``mtcnn``
             stops earlier for a ``min_face_size`` below about 17, and so does ``False``.
+        rotations: By how many degrees the image is turned counterclockwise for the search, some of
+            0, 90, 180 and 270: for images that lie on their side and have no EXIF orientation. Of
+            several, the one with the largest sum of confidences counts.
+        padding: The border that is added on each side for the search, as a share of the image's
+            width and height, 0 to 2: for faces that fill the image or reach beyond it.
         threads: How many cores to use; ``None`` for all that the process may use.
 
     Raises:
@@ -75,270 +91,166 @@ class Detector:
         max_image_side: int | None = None,
         max_faces: int | None = None,
         complete_pyramid: bool = False,
+        rotations: Sequence[int] = (0,),
+        padding: float = 0.0,
         threads: int | None = None,
     ) -> None:
-        self._settings = _checked_settings(
-            min_face_size, scale_factor, thresholds, complete_pyramid
-        )
         self.min_face_size = min_face_size
         self.scale_factor = scale_factor
-        self.thresholds = self._settings.thresholds
-        self.max_image_side = _checked_count("max_image_side", max_image_side)
-        self.max_faces = _checked_count("max_faces", max_faces)
+        self.thresholds = thresholds
+        self.max_image_side = max_image_side
+        self.max_faces = max_faces
         self.complete_pyramid = complete_pyramid
-        self.threads = _checked_count("threads", threads)
+        self.rotations = rotations
+        self.padding = padding
+        self.threads = threads
+        self._check()
 
-    def __repr__(self) -> str:
-        # What is at its default is left out, as scikit-learn does.
-        optional = {
-            "max_image_side": self.max_image_side,
-            "max_faces": self.max_faces,
-            "complete_pyramid": self.complete_pyramid or None,
-            "threads": self.threads,
-        }
-        extra = "".join(f", {n}={v}" for n, v in optional.items() if v is not None)
-        return (
-            f"Detector(min_face_size={self.min_face_size}, scale_factor={self.scale_factor}, "
-            f"thresholds={self.thresholds}{extra})"
-        )
+    @classmethod
+    def thorough(cls, **parameters: Any) -> Self:
+        """Makes a detector that finds more faces, and more non-faces, and takes longer.
 
-    def get_params(self) -> dict[str, Any]:
-        """Returns the arguments that make an equal detector, ready for ``json.dumps``.
-
-        Without ``threads``: how many cores there are is for each machine to say.
-        """
-        return {
-            "min_face_size": self.min_face_size,
-            "scale_factor": self.scale_factor,
-            "thresholds": list(self.thresholds),
-            "max_image_side": self.max_image_side,
-            "max_faces": self.max_faces,
-            "complete_pyramid": self.complete_pyramid,
-        }
-
-    def detect(self, image: ImageSource, *, region: Region | None = None) -> list[Face]:
-        """Finds the faces of one picture.
+        It has ``thresholds=(0.5, 0.6, 0.6)``, ``min_face_size=12``, ``complete_pyramid=True`` and
+        ``padding=0.1``.
 
         Args:
-            image: Anything that :func:`facekit.load_image` reads.
-            region: ``(x, y, width, height)`` in pixels: the part of the picture to search; all of
-                it by default. Boxes are in pixels of the picture. The cost is that of a picture
-                of the region's size.
+            parameters: Other arguments of the constructor, or other values of these.
 
         Returns:
-            The faces, the most confident first; equal ones by position. Boxes are clipped to the
-            picture, or to the region, and have a positive area; keypoints may lie outside it. A
-            picture without faces, or too small to hold one, gives an empty list.
+            The detector.
 
         Raises:
-            ImageError: If the image cannot be read, or the region lies outside it.
-            InvalidArgumentError: If the region is no rectangle.
-        """
-        (faces,) = self._search([self._view(image, _checked_region(region))])
-        return faces
-
-    def detect_batch(
-        self, images: Iterable[ImageSource], *, region: Region | None = None
-    ) -> list[list[Face]]:
-        """Finds the faces of several pictures.
-
-        The pictures are read in the background while others are searched, and several small ones
-        are searched together, which is faster than one by one. Of pictures in files, few are in
-        memory at a time.
-
-        Args:
-            images: Pictures of any sizes.
-            region: As for :meth:`detect`, the same for all.
-
-        Returns:
-            For each picture, in order, what :meth:`detect` returns for it.
-
-        Raises:
-            BatchError: If some of the images cannot be read; it is raised after the others have
-                been searched, holds their faces, and is an :class:`facekit.ImageError`.
-            InvalidArgumentError: If one image is given instead of several.
-        """
-        check_several(images, instead="detect")
-        return _collected(self.detect_stream(images, region=region), list)
-
-    def detect_stream(
-        self, source: StreamSource, *, region: Region | None = None, every: int = 1
-    ) -> Iterator[DetectedImage]:
-        """Goes through many pictures, or a video, and yields the faces of each.
-
-        Pictures are read ahead in the background, results come in order, and the memory does not
-        grow with their number. One that cannot be read is reported in its place, and the rest goes
-        on.
-
-        Args:
-            source: A folder of pictures (by name, not those in folders inside it), a video file,
-                the number of a camera, or pictures as for :meth:`detect_batch`, such as a
-                generator.
-            region: As for :meth:`detect`, the same for all.
-            every: Of how many pictures or frames one is searched; the others are passed over.
-
-        Yields:
-            For each picture its name, place, pixels and faces, or the error in ``error``.
-
-        Raises:
-            ImageError: If the folder, the video or the camera cannot be opened.
-            InvalidArgumentError: If an argument cannot be used.
+            InvalidArgumentError: If an argument lies outside its range.
 
         Example:
-            >>> import numpy as np
             >>> from facekit import Detector
-            >>> black = np.zeros((40, 40, 3), dtype=np.uint8)
-            >>> for result in Detector().detect_stream([black, "no_such_photo.jpg"]):
-            ...     print(result.source, result.error or result.faces)
-            image 0 []
-            no_such_photo.jpg no_such_photo.jpg: no such file; relative paths start at the working directory
-        """  # noqa: E501
-        from facekit.detection.stream import image_jobs
-
-        region, every = _checked_region(region), _checked_count("every", every) or 1
-        # A camera's frames are searched as they come, not when there are enough of them.
-        live = isinstance(source, int)
-        return self._stream(image_jobs(source, every), region, live=live, search=self._search)
+            >>> Detector.thorough(max_faces=1).complete_pyramid
+            True
+        """
+        preset: dict[str, Any] = {
+            "min_face_size": 12,
+            "thresholds": (0.5, 0.6, 0.6),
+            "complete_pyramid": True,
+            "padding": 0.1,
+        }
+        return cls(**{**preset, **parameters})
 
     def detect_faces(
         self,
         image: ImageSource | list[Any],
-        *,
         fit_to_image: bool = True,
         limit_boundaries_landmarks: bool = False,
         box_format: BoxFormat = "xywh",
+        output_type: OutputType = "json",
+        postprocess: bool = True,
+        batch_stack_justification: str = "center",
+        *,
         min_face_size: float | None = None,
         scale_factor: float | None = None,
         threshold_pnet: float | None = None,
         threshold_rnet: float | None = None,
         threshold_onet: float | None = None,
+        nms_pnet1: float = 0.5,
+        nms_pnet2: float = 0.7,
+        nms_rnet: float = 0.7,
+        nms_onet: float = 0.7,
+        min_size: int = 12,
     ) -> Any:
-        """Does what ``mtcnn.MTCNN.detect_faces`` does, with its arguments and dictionaries.
+        """Does what ``mtcnn.MTCNN.detect_faces`` does, with its arguments and its numbers.
 
         Args:
-            image: A picture, or a list of pictures.
-            fit_to_image: Whether boxes are clipped to the picture.
-            limit_boundaries_landmarks: Whether keypoints are moved into it.
+            image: An image, or a list of images.
+            fit_to_image: Whether boxes are clipped to the image.
+            limit_boundaries_landmarks: Whether keypoints are moved into it, too; only together
+                with ``fit_to_image``, as in ``mtcnn``.
             box_format: ``"xywh"``: ``[x, y, width, height]``; ``"xyxy"``: the corners ``[x1, y1,
                 x2, y2]``.
-            min_face_size: For this call, instead of the detector's; likewise the rest.
+            output_type: ``"json"`` for dictionaries, ``"numpy"`` for an array.
+            postprocess: ``False`` switches off ``fit_to_image`` and
+                ``limit_boundaries_landmarks``.
+            batch_stack_justification: Without effect: ``mtcnn`` says by it where smaller images of
+                a list lie in the padded batch, and facekit pads none.
+            min_face_size: For this call, instead of the detector's; likewise the next four.
             scale_factor: Likewise.
             threshold_pnet: The first of ``thresholds``.
             threshold_rnet: The second.
             threshold_onet: The third.
+            nms_pnet1: The overlap (IoU) above which the weaker of two windows of a level goes.
+            nms_pnet2: Likewise for windows of all levels.
+            nms_rnet: Likewise after the refinement network.
+            nms_onet: Likewise after the output network, relative to the smaller window.
+            min_size: Without effect, as in ``mtcnn`` 1.0.0, which takes it and does not use it.
 
         Returns:
-            A list of dictionaries with ``box`` (whole pixels), ``confidence`` and ``keypoints``
-            (name to ``[x, y]``), or a list of such lists for a list of pictures. The numbers are
-            plain Python ones, so that ``json.dumps`` works.
+            With ``"json"`` a list of dictionaries with ``box`` (whole pixels), ``confidence`` and
+            ``keypoints`` (name to ``[x, y]``), or a list of such lists for a list of images. The
+            numbers are plain Python ones, so that ``json.dumps`` works. With ``"numpy"`` float64
+            ``(n, 16)`` for one image or all together: the place of the image in the list, the four
+            numbers of the box, the confidence, the x of the five keypoints and their y.
 
         Raises:
-            ImageError: If the picture cannot be read.
-            BatchError: If some pictures of a list cannot be read, as in :meth:`detect_batch`.
+            ImageError: If the image cannot be read; ``mtcnn`` returns an empty list.
+            BatchError: If some images of a list cannot be read, as in :meth:`detect_batch`.
             InvalidArgumentError: If an argument lies outside its range.
 
         Example:
             >>> import numpy as np
             >>> from facekit import Detector
-            >>> Detector().detect_faces(np.zeros((8, 8, 3), dtype=np.uint8))
-            []
+            >>> black = np.zeros((8, 8, 3), dtype=np.uint8)
+            >>> Detector().detect_faces(black), Detector().detect_faces([black])
+            ([], [[]])
+            >>> Detector().detect_faces(black, output_type="numpy").shape
+            (0, 16)
         """
-        if box_format not in ("xywh", "xyxy"):
-            raise InvalidArgumentError(f'box_format must be "xywh" or "xyxy", got {box_format!r}')
-        given = (threshold_pnet, threshold_rnet, threshold_onet)
-        settings = _checked_settings(
+        self._check()
+        choice(box_format, "box_format", ("xywh", "xyxy"))
+        choice(output_type, "output_type", ("json", "numpy"))
+        choice(batch_stack_justification, "batch_stack_justification", _JUSTIFICATIONS)
+        settings = _settings(
             self.min_face_size if min_face_size is None else min_face_size,
             self.scale_factor if scale_factor is None else scale_factor,
             [
-                own if other is None else other
-                for own, other in zip(self.thresholds, given, strict=True)
+                own if given is None else given
+                for own, given in zip(
+                    self.thresholds, (threshold_pnet, threshold_rnet, threshold_onet), strict=True
+                )
             ],
             self.complete_pyramid,
+            (nms_pnet1, nms_pnet2, nms_rnet, nms_onet),
         )
+        fit_boxes = bool(fit_to_image and postprocess)
         search = functools.partial(
             self._search,
-            settings=settings,
-            fit_boxes=fit_to_image,
-            fit_keypoints=limit_boundaries_landmarks,
+            find=functools.partial(self._find, settings=settings),
+            fit_boxes=fit_boxes,
+            fit_keypoints=bool(limit_boundaries_landmarks and fit_boxes),
         )
 
-        def dictionaries(faces: list[Face]) -> list[dict[str, Any]]:
-            return [_dictionary(face, box_format) for face in faces]
+        def dictionaries(view: View) -> list[dict[str, Any]]:
+            return [_dictionary(face, box_format) for face in search(view)]
 
-        if not isinstance(image, list):
-            (faces,) = search([self._view(image, None)])
-            return dictionaries(faces)
-        from facekit.detection.stream import image_jobs
+        def answers(answer: Callable[[View], Answer]) -> list[Answer]:
+            if isinstance(image, list):
+                return self._batch(image, answer, None, MAX_PIXELS)
+            name = describe_source(image, fallback="the image")
+            return [answer(self._view(load_image(image), None, name))]
 
-        stream = self._stream(image_jobs(image, every=1), None, live=False, search=search)
-        return _collected(stream, dictionaries)
+        if output_type == "numpy":
+            return _rows(answers(search), box_format)
+        return answers(dictionaries) if isinstance(image, list) else answers(dictionaries)[0]
 
-    def _view(self, image: ImageSource, region: Region | None) -> View:
-        from facekit.detection.view import View
+    def _check(self) -> None:
+        super()._check()
+        _settings(self.min_face_size, self.scale_factor, self.thresholds, self.complete_pyramid)
 
-        name = describe_source(image, fallback="the image")
-        return View.of(load_image(image), region, self.max_image_side, name)
-
-    def _stream(
-        self,
-        jobs: Iterator[ImageJob],
-        region: Region | None,
-        *,
-        live: bool,
-        search: Callable[[list[View]], list[list[Face]]],
-    ) -> Iterator[DetectedImage]:
-        from facekit.detection.cascade import shared_cascade
-        from facekit.detection.stream import read_ahead
-        from facekit.detection.view import View
-
-        def prepare(job: ImageJob) -> View:
-            return View.of(job.load(), region, self.max_image_side, job.source)
-
-        submit = shared_cascade(self.threads).submit
-        for group in read_ahead(jobs, prepare, submit, live=live):
-            found = iter(search([loaded.view for loaded in group if loaded.view]))
-            for loaded in group:
-                faces = next(found) if loaded.view else []
-                picture = loaded.view.picture if loaded.view else None
-                yield DetectedImage(
-                    loaded.job.source, loaded.job.index, faces, picture, loaded.error
-                )
-
-    def _search(
-        self,
-        views: Sequence[View],
-        settings: Settings | None = None,
-        *,
-        fit_boxes: bool = True,
-        fit_keypoints: bool = False,
-    ) -> list[list[Face]]:
+    def _find(self, pixels: RGBImage, settings: Settings | None = None) -> Detections:
         # The engine is imported when it is first used: a detector can be made at no cost.
         from facekit.detection.cascade import shared_cascade
 
-        pictures = [view.pixels for view in views]
-        detections = shared_cascade(self.threads).detect(pictures, settings or self._settings)
-        results = []
-        for view, found in zip(views, detections, strict=True):
-            faces = view.faces(found, fit_boxes=fit_boxes, fit_keypoints=fit_keypoints)
-            largest = sorted(faces, key=lambda face: -face.area)[: self.max_faces]
-            results.append(sorted(largest, key=lambda face: (-face.confidence, face.box)))
-        return results
-
-
-def _collected(
-    stream: Iterable[DetectedImage], convert: Callable[[list[Face]], list[Answer]]
-) -> list[list[Answer]]:
-    """Returns what was found in each image of a stream, once all have been searched."""
-    answers: list[list[Answer] | None] = []
-    errors: dict[int, ImageError] = {}
-    # The results hold the pictures, too, and are not kept.
-    for result in stream:
-        if result.error is not None:
-            errors[result.index] = result.error
-        answers.append(None if result.error else convert(result.faces))
-    if errors:
-        raise BatchError(answers, errors)
-    return [answer for answer in answers if answer is not None]
+        settings = settings or _settings(
+            self.min_face_size, self.scale_factor, self.thresholds, self.complete_pyramid
+        )
+        return shared_cascade(self.threads).detect(pixels, settings)
 
 
 def _dictionary(face: Face, box_format: BoxFormat) -> dict[str, Any]:
@@ -349,58 +261,38 @@ def _dictionary(face: Face, box_format: BoxFormat) -> dict[str, Any]:
     return dictionary
 
 
-def _checked_settings(
-    min_face_size: float, scale_factor: float, thresholds: Sequence[float], complete_pyramid: bool
+def _rows(found: Sequence[Sequence[Face]], box_format: BoxFormat) -> npt.NDArray[np.float64]:
+    rows = np.array(
+        [
+            (place, *face.box, face.confidence, *face.keypoints.to_array().T.ravel())
+            for place, faces in enumerate(found)
+            for face in faces
+        ],
+        dtype=np.float64,
+    ).reshape(-1, 16)
+    if box_format == "xyxy":
+        rows[:, 3:5] += rows[:, 1:3]
+    return rows
+
+
+def _settings(
+    min_face_size: float,
+    scale_factor: float,
+    thresholds: Sequence[float],
+    complete_pyramid: bool,
+    overlaps: tuple[float, float, float, float] = (0.5, 0.7, 0.7, 0.7),
 ) -> Settings:
-    if not (_is_number(min_face_size) and math.isfinite(min_face_size) and min_face_size >= 6):
-        raise InvalidArgumentError(
-            f"min_face_size must be at least 6 pixels, got {min_face_size!r}"
-        )
-    if not (_is_number(scale_factor) and 0.1 <= scale_factor <= 0.95):
-        raise InvalidArgumentError(
-            f"scale_factor must be between 0.1 and 0.95, got {scale_factor!r}"
-        )
-    if (
-        not isinstance(thresholds, Sequence | np.ndarray)
-        or len(thresholds) != 3
-        or not all(_is_number(value) and 0.0 <= value <= 1.0 for value in thresholds)
-    ):
+    """Returns checked settings of the cascade."""
+    if not isinstance(thresholds, Sequence | np.ndarray) or len(thresholds) != 3:
         raise InvalidArgumentError(
             f"thresholds must be three numbers in [0, 1], one for each network, got {thresholds!r}"
         )
-    proposal, refinement, output = (float(value) for value in thresholds)
+    proposal, refinement, output = (number(value, "thresholds", 0, 1) for value in thresholds)
+    within, between, refined, final = (number(value, "nms", 0, 1) for value in overlaps)
     return Settings(
-        float(min_face_size),
-        float(scale_factor),
+        number(min_face_size, "min_face_size", 6),
+        number(scale_factor, "scale_factor", 0.1, 0.95),
         (proposal, refinement, output),
-        bool(complete_pyramid),
+        flag(complete_pyramid, "complete_pyramid"),
+        (within, between, refined, final),
     )
-
-
-def _checked_count(name: str, value: int | None) -> int | None:
-    if value is not None and not (
-        isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
-    ):
-        raise InvalidArgumentError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return None if value is None else int(value)
-
-
-def _checked_region(region: Region | None) -> Region | None:
-    if region is None:
-        return None
-    if (
-        not isinstance(region, Sequence | np.ndarray)
-        or len(region) != 4
-        or not all(_is_number(value) and math.isfinite(value) for value in region)
-        or region[2] <= 0
-        or region[3] <= 0
-    ):
-        raise InvalidArgumentError(
-            f"region must be (x, y, width, height) in pixels with a positive size, got {region!r}"
-        )
-    x, y, width, height = (float(value) for value in region)
-    return (x, y, width, height)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
-from openvino import opset13 as ops
 
 from facekit.detection.weights import read_weights
-from facekit.inference import compile_graph
+from facekit.utils.openvino import Graph, ops, ov
 
-FloatArray = npt.NDArray[np.float32]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+Node: TypeAlias = Any
 
 # The networks were trained on (pixel - 127.5) / 128. They are built to take pixels as they are:
 # that step is part of the first convolution.
@@ -36,14 +36,19 @@ class Network:
         threads: How many threads may run it at once, each on a core of its own.
     """
 
-    def __init__(self, model: ov.Model, threads: int) -> None:
-        self._compiled = compile_graph(model, threads=threads, streams=threads)
-        self._requests = threading.local()
+    def __init__(self, model: Any, threads: int) -> None:
+        self._graph = Graph(lambda: model, threads=threads, streams=threads)
+        self._filled = threading.local()
 
     def inputs(self) -> list[FloatArray]:
         """Returns the arrays that :meth:`run` reads: those of the calling thread, to be filled."""
-        request = self._request()
-        return [request.get_input_tensor(i).data for i in range(len(self._compiled.inputs))]
+        tensors = [tensor.data for tensor in self._graph.request().input_tensors]
+        if not hasattr(self._filled, "done"):
+            # What nobody fills would be whatever the memory held, and not always finite.
+            for array in tensors:
+                array.fill(0)
+            self._filled.done = True
+        return tensors
 
     def run(self) -> list[FloatArray]:
         """Runs the network on what :meth:`inputs` holds.
@@ -51,20 +56,10 @@ class Network:
         Returns:
             Its outputs. They are overwritten by the same thread's next run.
         """
-        request = self._request()
-        request.infer()
-        return [request.get_output_tensor(i).data for i in range(len(self._compiled.outputs))]
-
-    def _request(self) -> ov.InferRequest:
-        if not hasattr(self._requests, "request"):
-            request = self._requests.request = self._compiled.create_infer_request()
-            # What nobody fills would be whatever the memory held, and not always finite.
-            for i in range(len(self._compiled.inputs)):
-                request.get_input_tensor(i).data.fill(0)
-        return self._requests.request
+        return self._graph.infer()
 
 
-def proposal_network(height: int, width: int) -> ov.Model:
+def proposal_network(height: int, width: int) -> Any:
     """Builds P-Net, the fully convolutional network that proposes windows.
 
     Args:
@@ -92,7 +87,7 @@ def proposal_network(height: int, width: int) -> ov.Model:
     return ov.Model([_convolution(x, kernel, bias)], [pixels, hidden], "pnet")
 
 
-def refinement_network(windows: int) -> ov.Model:
+def refinement_network(windows: int) -> Any:
     """Builds R-Net, which tells faces from other windows and moves the windows.
 
     Args:
@@ -114,7 +109,7 @@ def refinement_network(windows: int) -> ov.Model:
     return ov.Model([offsets, ops.softmax(scores, 1)], [pixels], "rnet")
 
 
-def output_network(windows: int) -> ov.Model:
+def output_network(windows: int) -> Any:
     """Builds O-Net, which does what R-Net does more carefully, and finds the five keypoints.
 
     Args:
@@ -147,33 +142,33 @@ class _Reader:
     def next(self) -> FloatArray:
         return next(self._arrays)
 
-    def first_convolution(self, x: ov.Node) -> ov.Node:
+    def first_convolution(self, x: Node) -> Node:
         kernel, bias = self.next(), self.next()
         scaled = kernel / _PIXEL_SCALE
         return _convolution(x, scaled, bias - MEAN_PIXEL * scaled.sum(axis=(0, 1, 2)))
 
-    def convolution(self, x: ov.Node) -> ov.Node:
+    def convolution(self, x: Node) -> Node:
         return _convolution(x, self.next(), self.next())
 
-    def dense(self, x: ov.Node) -> ov.Node:
+    def dense(self, x: Node) -> Node:
         product = ops.matmul(x, ops.constant(self.next()), False, False)
         return ops.add(product, ops.constant(self.next()))
 
-    def prelu(self, x: ov.Node) -> ov.Node:
+    def prelu(self, x: Node) -> Node:
         return ops.prelu(x, ops.constant(self.next().ravel()))
 
 
-def _channels_first(pixels: ov.Node) -> ov.Node:
+def _channels_first(pixels: Node) -> Node:
     return ops.transpose(pixels, ops.constant(np.array([0, 3, 1, 2])))
 
 
-def _convolution(x: ov.Node, kernel: FloatArray, bias: FloatArray) -> ov.Node:
+def _convolution(x: Node, kernel: FloatArray, bias: FloatArray) -> Node:
     channels_first = ops.constant(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
     convolved = ops.convolution(x, channels_first, [1, 1], [0, 0], [0, 0], [1, 1])
     return ops.add(convolved, ops.constant(bias.reshape(1, -1, 1, 1)))
 
 
-def _max_pool(x: ov.Node, side: int, *, padding: int) -> ov.Node:
+def _max_pool(x: Node, side: int, *, padding: int) -> Node:
     # Where padding is needed, TensorFlow's "same" pads the end alone, with nothing at the start.
     pooled = ops.max_pool(
         x, [2, 2], [1, 1], [0, 0], [padding, padding], [side, side], rounding_type="floor"
@@ -181,7 +176,7 @@ def _max_pool(x: ov.Node, side: int, *, padding: int) -> ov.Node:
     return pooled.output(0)
 
 
-def _flattened(x: ov.Node) -> ov.Node:
+def _flattened(x: Node) -> Node:
     # The networks come from Caffe for MATLAB, whose images lie column by column.
     columns_first = ops.transpose(x, ops.constant(np.array([0, 3, 2, 1])))
     return ops.reshape(columns_first, ops.constant(np.array([0, -1])), True)

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from facekit.detection.boxes import Boxes
 from facekit.detection.networks import MEAN_PIXEL
-from facekit.imaging import RGBImage
+from facekit.io.images import RGBImage
+
+Source: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.uint32]
+"""What windows are cut out of: the pixels as float32 ``(height, width, 3)``, or :func:`packed`."""
+
+# OpenCV 4 rounds positions to 1/32 of a pixel, and takes no longer sides.
+_EXACT = int(cv2.__version__.partition(".")[0]) >= 5
+_LONGEST_SIDE = 32_000
 
 
-def packed(pixels: RGBImage) -> npt.NDArray[np.uint32]:
-    """Returns a picture with each pixel as one number, so that one look-up fetches it.
+def patch_source(picture: RGBImage, pixels: npt.NDArray[Any]) -> Source:
+    """Returns a picture as windows are cut out of it: the quick way where it is exact.
 
     Args:
-        pixels: uint8 ``(height, width, 3)``.
+        picture: uint8 ``(height, width, 3)``.
+        pixels: The same as float32, or as it is if it is too large for a copy.
 
     Returns:
-        uint32 ``(height, width)``.
+        One of the two forms that :func:`cut_patches` takes.
     """
-    four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    if _EXACT and pixels.dtype == np.float32 and max(pixels.shape) < _LONGEST_SIDE:
+        return pixels
+    return packed(picture)
+
+
+def packed(picture: RGBImage) -> npt.NDArray[np.uint32]:
+    """Returns a picture as ``(height, width)``: one look-up fetches a pixel."""
+    four = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
     return np.asarray(four).view(np.uint32)[..., 0]
 
 
-def cut_patches(
-    picture: npt.NDArray[np.uint32], boxes: Boxes, side: int
-) -> npt.NDArray[np.float32]:
+def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float32]:
     """Cuts windows out of a picture, by bilinear interpolation at the points of a grid.
 
     Args:
-        picture: What :func:`packed` makes of it.
+        source: The picture, as :func:`patch_source` returns it.
         boxes: ``(n, 4)``: x1, y1, x2 and y2 of the corners of the grids, in pixels.
         side: The number of points along a side.
 
@@ -42,45 +57,72 @@ def cut_patches(
         outside the picture. As in ``mtcnn`` 1.0.0, coordinates are divided by the sizes of the
         picture and multiplied by those less one.
     """
-    height, width = picture.shape
-    above, below, down, inside_rows = _grid(boxes[:, 1], boxes[:, 3], side, height)
-    left, right, across, inside_columns = _grid(boxes[:, 0], boxes[:, 2], side, width)
-    flat = picture.reshape(-1)
-    above, below = above[:, :, None] * width, below[:, :, None] * width
-    left, right, across = left[:, None, :], right[:, None, :], across[:, None, :, None]
+    height, width = source.shape[:2]
+    y, inside_rows = _points(boxes[:, 1], boxes[:, 3], side, height)
+    x, inside_columns = _points(boxes[:, 0], boxes[:, 2], side, width)
+    if source.dtype == np.float32:
+        return _remapped(source, np.where(inside_rows, y, -9), np.where(inside_columns, x, -9))
+    patches = _interpolated(source.reshape(-1), y, x, height, width)
+    patches[~(inside_rows[:, :, None] & inside_columns[:, None, :])] = MEAN_PIXEL
+    return patches
 
-    def fetched(rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+
+def _remapped(
+    pixels: npt.NDArray[Any], y: npt.NDArray[np.float32], x: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Lets OpenCV read the pixels at the points of all windows at once."""
+    count, side = y.shape
+    if not count:
+        return np.empty((0, side, side, 3), dtype=np.float32)
+    columns = np.broadcast_to(x[:, None, :], (count, side, side)).reshape(-1, side)
+    rows = np.broadcast_to(y[:, :, None], (count, side, side)).reshape(-1, side)
+    gray = (MEAN_PIXEL, MEAN_PIXEL, MEAN_PIXEL)
+    patches = cv2.remap(
+        pixels, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=gray
+    )
+    return np.asarray(patches, dtype=np.float32).reshape(count, side, side, 3)
+
+
+def _interpolated(
+    flat: npt.NDArray[Any],
+    y: npt.NDArray[np.float32],
+    x: npt.NDArray[np.float32],
+    height: int,
+    width: int,
+) -> npt.NDArray[np.float32]:
+    """Reads the four pixels around each point of a picture of :func:`packed` pixels."""
+    np.clip(y, 0, height - 1, out=y)
+    np.clip(x, 0, width - 1, out=x)
+    above, left = y.astype(np.intp), x.astype(np.intp)
+    below, right = np.minimum(above + 1, height - 1), np.minimum(left + 1, width - 1)
+    down, across = (y - above)[:, :, None, None], (x - left)[:, None, :, None]
+    left, right = left[:, None, :], right[:, None, :]
+
+    def fetched(
+        rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.float32]:
         # All indices are valid; "clip" spares checking them.
-        numbers = flat.take(rows + columns, mode="clip")
-        return numbers.view(np.uint8).reshape(*numbers.shape, 4)
+        numbers = flat.take(rows[:, :, None] * width + columns, mode="clip")
+        return numbers.view(np.uint8).reshape(*numbers.shape, 4).astype(np.float32)
 
-    def between(rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        start = fetched(rows, left).astype(np.float32)
-        mixed = fetched(rows, right).astype(np.float32)
+    def between(rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        start, mixed = fetched(rows, left), fetched(rows, right)
         mixed -= start
-        mixed *= across
+        mixed *= across.astype(np.float32)
         mixed += start
         return mixed
 
     upper, patches = between(above), between(below)
     patches -= upper
-    patches *= down[:, :, None, None]
+    patches *= down.astype(np.float32)
     patches += upper
-    patches[~(inside_rows[:, :, None] & inside_columns[:, None, :])] = MEAN_PIXEL
     return patches[..., :3]
 
 
-def _grid(
+def _points(
     starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], side: int, length: int
-) -> tuple[
-    npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32], npt.NDArray[np.bool_]
-]:
-    """Places points along one axis.
-
-    Returns:
-        For each point, ``(n, side)``: the pixel before it, the one after it, how far it lies
-        from the first towards the second, and whether it lies inside the picture.
-    """
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Places points ``(n, side)`` along one axis, and says which lie inside the picture."""
     # In single precision and in this order, as TensorFlow computes it: at a border, the last
     # digit decides whether a point lies inside.
     first = (starts / length).astype(np.float32)
@@ -89,8 +131,4 @@ def _grid(
     points = (
         first[:, None] * np.float32(length - 1) + np.arange(side, dtype=np.float32) * step[:, None]
     )
-    inside = (points >= 0) & (points <= length - 1)
-    np.clip(points, 0, length - 1, out=points)
-    before = points.astype(np.intp)
-    after = np.minimum(before + 1, length - 1)
-    return before, after, points - before.astype(np.float32), inside
+    return points, (points >= 0) & (points <= length - 1)

@@ -11,12 +11,15 @@ class Settings:
 
     Args:
         min_face_size: The side of the smallest face, in pixels.
-        scale_factor: The ratio between neighbouring levels of the pyramid.
+        scale_factor: The ratio between neighboring levels of the pyramid.
         thresholds: The confidence that a window needs to pass each of the three networks.
-        complete_pyramid: Whether the pyramid reaches faces as large as the picture.
+        complete_pyramid: Whether the pyramid reaches faces as large as the image.
+        overlaps: The overlaps above which the weaker of two windows goes: within a level, between
+            levels, after R-Net and, relative to the smaller one, after O-Net; as in ``mtcnn``.
     """
 
     min_face_size: float
     scale_factor: float
     thresholds: tuple[float, float, float]
     complete_pyramid: bool
+    overlaps: tuple[float, float, float, float] = (0.5, 0.7, 0.7, 0.7)

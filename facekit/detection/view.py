@@ -1,33 +1,55 @@
-"""The part of a picture that is searched, and the way back from it to the picture."""
+"""The part of an image that is searched, and the way back from it to the image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facekit.detection.boxes import clipped
-from facekit.detection.cascade import Detections
+from facekit.detection.boxes import Boxes, clipped
 from facekit.errors import ImageError
 from facekit.faces import Face, Keypoints
-from facekit.imaging import RGBImage
+from facekit.io.images import RGBImage
 
 Region: TypeAlias = tuple[float, float, float, float]
-"""A rectangle of a picture, in pixels. It is ``(x, y, width, height)`` from the top left corner."""
+"""A rectangle of an image, in pixels. It is ``(x, y, width, height)`` from the top left corner."""
+
+_BORDER = (127, 127, 127)
+
+
+class Detections(NamedTuple):
+    """The faces that an engine found in pixels, the most confident first.
+
+    Attributes:
+        boxes: float64 ``(n, 4)``: x1, y1, x2, y2 in pixels, not clipped.
+        confidences: float64 ``(n,)``.
+        keypoints: float64 ``(n, 5, 2)``: x and y, in the order of :class:`facekit.Keypoints`.
+    """
+
+    boxes: Boxes
+    confidences: npt.NDArray[np.float64]
+    keypoints: npt.NDArray[np.float64]
+
+    @property
+    def score(self) -> float:
+        """How much speaks for faces: the sum of the confidences."""
+        return float(self.confidences.sum())
 
 
 @dataclass(frozen=True)
 class View:
-    """A part of a picture, reduced if it was too large.
+    """A part of an image, reduced if it was too large, with a border around it.
 
     Attributes:
-        picture: The whole picture, uint8 ``(height, width, 3)``.
+        picture: The whole image, uint8 ``(height, width, 3)``.
         pixels: What is searched, uint8 ``(height, width, 3)``.
-        left: Where the part begins in the picture, in pixels; likewise ``top``.
-        height: The part's size in the picture, in pixels; likewise ``width``.
+        left: Where the part begins in the image, in pixels; likewise ``top``.
+        height: The part's size in the image, in pixels; likewise ``width``.
+        border: The width of the border left and right, and its height above and below, in
+            ``pixels``.
     """
 
     picture: RGBImage
@@ -36,22 +58,31 @@ class View:
     top: int
     height: int
     width: int
+    border: tuple[int, int] = (0, 0)
 
     @classmethod
-    def of(cls, picture: RGBImage, region: Region | None, max_side: int | None, name: str) -> View:
+    def of(
+        cls,
+        picture: RGBImage,
+        region: Region | None,
+        max_side: int | None,
+        name: str,
+        padding: float = 0.0,
+    ) -> View:
         """Cuts out and reduces what is to be searched.
 
         Args:
             picture: uint8 ``(height, width, 3)``.
             region: The part to search; all of it by default.
             max_side: The longest side that is searched as it is, in pixels.
-            name: What to call the picture.
+            name: What to call the image.
+            padding: The border on each side, as a share of the part's width or height.
 
         Returns:
             The view.
 
         Raises:
-            ImageError: If the region lies outside the picture.
+            ImageError: If the region lies outside the image.
         """
         left, top, right, bottom = 0, 0, picture.shape[1], picture.shape[0]
         if region is not None:
@@ -71,10 +102,35 @@ class View:
             ratio = max_side / max(height, width)
             size = (max(round(width * ratio), 1), max(round(height * ratio), 1))
             pixels = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
-        return cls(picture, pixels, left, top, height, width)
+        across, down = (round(padding * pixels.shape[axis]) for axis in (1, 0))
+        if across or down:
+            pixels = np.asarray(
+                cv2.copyMakeBorder(
+                    pixels, down, down, across, across, cv2.BORDER_CONSTANT, value=_BORDER
+                )
+            )
+        return cls(picture, pixels, left, top, height, width, (across, down))
+
+    def turned(self, degrees: int) -> RGBImage:
+        """Returns the pixels turned counterclockwise by a multiple of 90 degrees."""
+        return np.ascontiguousarray(np.rot90(self.pixels, degrees // 90))
+
+    def turned_back(self, found: Detections, degrees: int) -> Detections:
+        """Returns what was found in the turned pixels as found in :attr:`pixels`."""
+        corners = self._turned_back(found.boxes.reshape(-1, 2, 2), degrees)
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        return Detections(boxes, found.confidences, self._turned_back(found.keypoints, degrees))
+
+    def _turned_back(
+        self, points: npt.NDArray[np.float64], degrees: int
+    ) -> npt.NDArray[np.float64]:
+        right, bottom = self.pixels.shape[1] - 1, self.pixels.shape[0] - 1
+        x, y = points[..., 0], points[..., 1]
+        places = {0: (x, y), 1: (right - y, x), 2: (right - x, bottom - y), 3: (y, bottom - x)}
+        return np.stack(places[degrees // 90 % 4], axis=-1)
 
     def faces(self, found: Detections, *, fit_boxes: bool, fit_keypoints: bool) -> list[Face]:
-        """Returns what was found in the view as faces of the picture.
+        """Returns what was found in the view as faces of the image.
 
         Args:
             found: The faces in pixels of the view.
@@ -84,9 +140,12 @@ class View:
         Returns:
             The faces, in the same order. Those whose box has no area are left out.
         """
-        ratio = np.array([self.width / self.pixels.shape[1], self.height / self.pixels.shape[0]])
+        border = np.array(self.border)
+        size = np.array(self.pixels.shape[1::-1]) - 2 * border
+        ratio = np.array([self.width, self.height]) / size
         corner = np.array([self.left, self.top])
-        boxes, keypoints = found.boxes * np.tile(ratio, 2), found.keypoints * ratio
+        boxes = (found.boxes - np.tile(border, 2)) * np.tile(ratio, 2)
+        keypoints = (found.keypoints - border) * ratio
         if fit_boxes:
             boxes = clipped(boxes, self.height, self.width)
         if fit_keypoints:

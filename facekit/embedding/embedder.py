@@ -7,6 +7,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -14,8 +15,7 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.embedding.engines import Engine, KerasNetwork, OpenVinoNetwork
-from facekit.embedding.files import write_embedder
-from facekit.embedding.folding import (
+from facekit.embedding.networks.folding import (
     LayerWeights,
     assign,
     check_fit,
@@ -24,21 +24,25 @@ from facekit.embedding.folding import (
     residual_scales,
     unfold,
 )
-from facekit.embedding.names import HEAD_LAYER
-from facekit.embedding.network import Architecture, build_network
-from facekit.embedding.reading import read_weights
-from facekit.embedding.shapes import weight_shapes
-from facekit.embedding.weights import DEFAULT_WEIGHTS, WeightsRecord
+from facekit.embedding.networks.names import HEAD_LAYER
+from facekit.embedding.networks.network import Architecture, build_network
+from facekit.embedding.networks.shapes import weight_shapes
+from facekit.embedding.weights import registry
+from facekit.embedding.weights.files import write_embedder
+from facekit.embedding.weights.reading import read_weights
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, WeightsRecord
 from facekit.errors import InvalidArgumentError, RandomWeightsWarning
-from facekit.progress import track
+from facekit.utils.home import home
+from facekit.utils.progress import track
 
 
 class Embedder:
     """Maps aligned faces to embeddings: unit vectors, near for one person, far for two.
 
     Args:
-        weights: A name from :data:`facekit.embedding.weights.REGISTRY`, the path of a file (one of
-            the published ones, or one that :meth:`save` wrote), or ``None`` for random weights.
+        weights: A name from ``facekit.embedding.weights.registry.REGISTRY``, the path of a
+            file (one of the published ones, or one that :meth:`save` wrote), or ``None`` for random
+            weights.
         architecture: The network to build for ``weights=None``; otherwise the weights decide.
         batch_size: How many faces run through the network at a time. More is faster up to about
             32 and needs more memory, some 5 MB a face for the full networks.
@@ -48,10 +52,16 @@ class Embedder:
             TensorFlow. ``"keras"`` runs on Keras' backend, and so on a graphics card; ``threads``
             has no effect there. Both give the same embeddings within 1e-4.
         seed: Decides the weights for ``weights=None``.
+        allow_unverified: Whether to take published weights of which no checksum is known. Nothing
+            tells then whether the file is the published one.
+
+    The weights are read and checked at once, the network is compiled at the first :meth:`embed`.
+    ``batch_size``, ``threads`` and ``engine`` may be changed later. An embedder may be used from
+    several threads at once, copied, pickled, and used in a forked process.
 
     Attributes:
         record: What is known about the weights, a
-            :class:`facekit.embedding.weights.WeightsRecord`.
+            :class:`facekit.embedding.weights.registry.WeightsRecord`.
 
     Raises:
         WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
@@ -60,7 +70,7 @@ class Embedder:
         InvalidArgumentError: If an argument lies outside its range.
 
     Warns:
-        RandomWeightsWarning: For ``weights=None``: such an embedder recognises nobody.
+        RandomWeightsWarning: For ``weights=None``: such an embedder recognizes nobody.
 
     Example:
         >>> import warnings
@@ -87,6 +97,7 @@ class Embedder:
         threads: int | None = None,
         engine: Engine = "openvino",
         seed: int = 0,
+        allow_unverified: bool = False,
     ) -> None:
         _check_running(batch_size, threads, engine)
         if weights is not None and architecture is not None:
@@ -96,7 +107,7 @@ class Embedder:
         if weights is None:
             record, arrays = _random(architecture or Architecture(), seed)
         else:
-            record, arrays = read_weights(weights)
+            record, arrays = read_weights(weights, allow_unverified=allow_unverified)
         self._start(record, arrays, batch_size, threads, engine)
 
     @classmethod
@@ -123,7 +134,7 @@ class Embedder:
             mirrored: Whether to average the embeddings of a face and its mirror image, which is
                 more accurate and takes twice the time. Thresholds and distances must be measured
                 with the same.
-            thresholds: Distance by false-accept rate, as far as measured.
+            thresholds: Distance by false-match rate, as far as measured.
             batch_size: As for the constructor, like the others.
             threads: Likewise.
             engine: Likewise.
@@ -162,7 +173,7 @@ class Embedder:
     ) -> tuple[Any, Architecture]:
         """Makes a network that can be trained on from these weights: :meth:`from_network` undone.
 
-        Its batch normalisations have no statistics, because these are folded into the kernels.
+        Its batch normalizations have no statistics, because these are folded into the kernels.
         They must stay in inference mode (``layer.trainable = False``), as
         :class:`facekit.training.TripletTrainer` keeps them.
 
@@ -213,13 +224,36 @@ class Embedder:
         self.record = record
         self.batch_size = batch_size
         self.threads = threads
-        self.engine = engine
+        self.engine: Engine = engine
         self._arrays = arrays
-        self._network = (
-            OpenVinoNetwork(record.architecture, arrays, threads)
-            if engine == "openvino"
-            else KerasNetwork(record.architecture, arrays, batch_size)
-        )
+        self._compiled: tuple[Any, OpenVinoNetwork | KerasNetwork] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}
+
+    def _network(self) -> OpenVinoNetwork | KerasNetwork:
+        """Returns what runs the network, made anew when a setting has changed."""
+        settings = (self.engine, self.threads, self.batch_size)
+        compiled = self._compiled
+        if compiled is None or compiled[0] != settings:
+            _check_running(self.batch_size, self.threads, self.engine)
+            architecture = self.record.architecture
+            compiled = (
+                settings,
+                (
+                    OpenVinoNetwork(architecture, self._arrays, self.threads, self._cache())
+                    if self.engine == "openvino"
+                    else KerasNetwork(architecture, self._arrays, self.batch_size)
+                ),
+            )
+            self._compiled = compiled
+        return compiled[1]
+
+    def _cache(self) -> Path | None:
+        # Weights known by name alone: others come and go, and the folder would fill.
+        if registry.REGISTRY.get(self.record.name) is not self.record:
+            return None
+        return home() / "compiled" / f"{self.record.name}-{_digest(self._arrays)}"
 
     def __repr__(self) -> str:
         return f"Embedder(weights={self.record.name!r}, batch_size={self.batch_size})"
@@ -280,11 +314,12 @@ class Embedder:
         write_embedder(path, self.record, self._arrays, half_precision=half_precision)
 
     def _embed_batch(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        embeddings = self._network(pictures)
+        network = self._network()
+        embeddings = network(pictures)
         if not self.record.mirrored:
             return embeddings
         mirror_images = np.ascontiguousarray(pictures[:, :, ::-1])
-        both = embeddings + self._network(mirror_images)
+        both = embeddings + network(mirror_images)
         norms = np.linalg.norm(both, axis=1, keepdims=True)
         # Two opposite embeddings have no mean direction; no picture of a face has such a pair.
         unit: npt.NDArray[np.float32] = np.where(
@@ -322,7 +357,7 @@ def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None
 
 def _random(architecture: Architecture, seed: int) -> tuple[WeightsRecord, LayerWeights]:
     warnings.warn(
-        "weights=None: this embedder has random weights and recognises nobody; train it first",
+        "weights=None: this embedder has random weights and recognizes nobody; train it first",
         RandomWeightsWarning,
         stacklevel=3,
     )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from facekit.embedding.folding import LayerWeights, assign
-from facekit.embedding.network import Architecture, build_network
+from facekit.embedding.networks.folding import LayerWeights, assign
+from facekit.embedding.networks.network import Architecture, build_network
+from facekit.utils.extras import import_extra
+from facekit.utils.openvino import Graph, available_cores
 
 Engine: TypeAlias = Literal["openvino", "keras"]
 """What runs an embedder's network."""
@@ -22,67 +22,33 @@ Predict: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 class OpenVinoNetwork:
     """A network that OpenVINO runs, compiled once for batches of every size.
 
-    It can be called from several threads at once, copied, pickled, and used in a forked process.
+    It can be called from several threads at once, and used in a forked process.
 
     Args:
         architecture: What to build.
         weights: The weights of the folded network; that they fit has been checked.
         threads: How many cores it uses; ``None`` for all that the process may use.
+        cache: The file that keeps what was compiled, if any.
     """
 
     def __init__(
-        self, architecture: Architecture, weights: LayerWeights, threads: int | None
+        self,
+        architecture: Architecture,
+        weights: LayerWeights,
+        threads: int | None,
+        cache: Path | None = None,
     ) -> None:
-        self._arguments = (architecture, weights, threads)
-        self.after_fork()
-        self._compile()
-        _ALIVE.add(self)
+        def build() -> Any:
+            from facekit.embedding.networks.openvino_graph import openvino_network
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments
+            return openvino_network(architecture, weights)
+
+        self._graph = Graph(build, threads=threads or available_cores(), streams=1, cache=cache)
 
     def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs the network on uint8 ``(n, S, S, 3)``."""
-        with self._lock:
-            if self.compiled is None:
-                self._compile()
-        if not hasattr(self._requests, "request"):
-            self._requests.request = self.compiled.create_infer_request()
-        request = self._requests.request
-        # Without sharing, a request cannot take a larger batch than its first one.
-        request.infer({0: np.ascontiguousarray(pictures)}, share_inputs=True)
-        return np.array(request.get_output_tensor(0).data)
-
-    def after_fork(self) -> None:
-        """Forgets what was compiled: the threads that ran it stayed in the parent process."""
-        self.compiled: Any = None
-        self._requests = threading.local()
-        self._lock = threading.Lock()
-
-    def _compile(self) -> None:
-        from facekit.embedding.openvino_graph import openvino_network
-        from facekit.inference import available_cores, compile_graph
-
-        architecture, weights, threads = self._arguments
-        self.compiled = compile_graph(
-            openvino_network(architecture, weights), threads=threads or available_cores(), streams=1
-        )
-
-
-_ALIVE: weakref.WeakSet[OpenVinoNetwork] = weakref.WeakSet()
-# What was compiled before a fork must not be destroyed in the child, where the threads are not that
-# its destructor waits for.
-_OF_THE_PARENT: list[Any] = []
-
-
-def _renew_networks() -> None:
-    for network in _ALIVE:
-        _OF_THE_PARENT.append(network.compiled)
-        network.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_networks)
+        (embeddings,) = self._graph.infer(np.ascontiguousarray(pictures))
+        return np.array(embeddings)
 
 
 class KerasNetwork:
@@ -98,9 +64,7 @@ class KerasNetwork:
     """
 
     def __init__(self, architecture: Architecture, weights: LayerWeights, batch_size: int) -> None:
-        import keras
-
-        self._arguments = (architecture, weights, batch_size)
+        keras = import_extra("keras")
         self._batch_size = batch_size
         self._network = build_network(architecture, folded=True)
         assign(self._network, weights)
@@ -109,9 +73,6 @@ class KerasNetwork:
             if keras.backend.backend() == "tensorflow"
             else self._padded_prediction
         )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments
 
     def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs the network on uint8 ``(n, S, S, 3)``, n at most the batch size."""

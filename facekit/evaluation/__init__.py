@@ -7,11 +7,17 @@ from facekit.evaluation.plots import (
     plot_embeddings,
     plot_roc,
 )
-from facekit.evaluation.verification import VerificationReport, evaluate_verification
+from facekit.evaluation.verification import (
+    RocCurve,
+    VerificationReport,
+    evaluate_verification,
+    roc,
+)
 
 __all__ = [
     "LFWResult",
     "Pair",
+    "RocCurve",
     "VerificationReport",
     "evaluate_lfw",
     "evaluate_verification",
@@ -20,4 +26,5 @@ __all__ = [
     "plot_embeddings",
     "plot_roc",
     "read_pairs",
+    "roc",
 ]

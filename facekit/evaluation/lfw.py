@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facekit.alignment import DEFAULT_TEMPLATE, Aligner
-from facekit.detection import Detector
-from facekit.embedding import Embedder
+from facekit.alignment import Aligner
+from facekit.detection import FaceDetector
+from facekit.embedding import FaceEmbedder
 from facekit.errors import ProtocolError
 from facekit.evaluation.verification import VerificationReport, evaluate_verification
-from facekit.faces import Face, Keypoints
-from facekit.imaging import RGBImage, load_image
-from facekit.progress import track
+from facekit.faces import Face
+from facekit.pipeline import EmbeddedImage, FacePipeline, face_in_box, nearest_to_middle
+from facekit.utils.progress import track
 
 # Where the face of an LFW photo lies if the detector does not see it: the median of MTCNN's boxes,
-# as fractions of the picture. LFW's photos are centred on the face by construction.
+# as fractions of the picture. LFW's photos are centerd on the face by construction.
 _CENTRAL_BOX = (0.32, 0.26, 0.36, 0.49)
 
 
@@ -133,15 +133,15 @@ def evaluate_lfw(
     folder: str | os.PathLike[str],
     pairs: Sequence[Pair],
     *,
-    detector: Detector,
-    embedder: Embedder,
+    detector: FaceDetector,
+    embedder: FaceEmbedder,
     aligners: Mapping[str, Aligner],
     progress: bool = True,
 ) -> dict[str, LFWResult]:
     """Evaluates detector, aligner and embedder together on LFW's pairs.
 
     Each photo goes through the detector once. Of several faces the one nearest to the middle
-    counts, because LFW's photos are centred on the person they are named after. A photo without
+    counts, because LFW's photos are centerd on the person they are named after. A photo without
     any counts with the middle of the picture, and is listed. Nothing is trained.
 
     Args:
@@ -168,8 +168,8 @@ def evaluate_lfw(
         >>> from facekit.evaluation import Pair, evaluate_lfw
         >>> from facekit.visualization import save_image
         >>> folder, embedder = pathlib.Path(tempfile.mkdtemp()), Embedder("facekit-small")
-        >>> for name, grey in (("dark.png", 40), ("light.png", 220)):
-        ...     save_image(folder / name, np.full((100, 100, 3), grey, dtype=np.uint8))
+        >>> for name, gray in (("dark.png", 40), ("light.png", 220)):
+        ...     save_image(folder / name, np.full((100, 100, 3), gray, dtype=np.uint8))
         >>> pairs = [Pair(fold, "dark.png", other, other == "dark.png")
         ...          for fold in (0, 1) for other in ("dark.png", "light.png")]
         >>> results = evaluate_lfw(folder, pairs, detector=Detector(), embedder=embedder,
@@ -189,16 +189,23 @@ def evaluate_lfw(
             f"{folder}: {len(missing)} of {len(photos)} photos are missing, such as "
             f"{', '.join(missing[:3])}"
         )
-    aligned: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in aligners}
-    without_face = []
-    for photo in track(photos, "Finding faces", total=len(photos), shown=progress):
-        pixels = load_image(folder / photo)
-        faces = detector.detect(pixels)
-        if not faces:
-            without_face.append(photo)
-        face = _nearest_to_middle(faces, pixels) if faces else _central_face(pixels)
-        for name, aligner in aligners.items():
-            aligned[name].append(aligner.align(pixels, [face])[0])
+    paths = [folder / photo for photo in photos]
+    faces: list[list[Face]] | None = None
+    without_face: list[str] = []
+    unit: dict[str, list[npt.NDArray[np.float32]]] = {}
+    for name, aligner in aligners.items():
+        # The first aligner's pass detects, the others take its faces.
+        stream = FacePipeline(detector, embedder, aligner=aligner).run(
+            paths, select=_central if faces is None else "all", known=faces
+        )
+        tracked = track(stream, f"Embedding ({name})", total=len(photos), shown=progress)
+        images = [_usable(image) for image in tracked]
+        unit[name] = [image.faces[0].unit for image in images]
+        if faces is None:
+            faces = [[image.faces[0].face] for image in images]
+            without_face = [
+                photo for photo, image in zip(photos, images, strict=True) if not image.found
+            ]
     row = {photo: index for index, photo in enumerate(photos)}
     first = [row[pair.first] for pair in pairs]
     second = [row[pair.second] for pair in pairs]
@@ -206,7 +213,7 @@ def evaluate_lfw(
     folds = np.array([pair.fold for pair in pairs])
     results = {}
     for name in aligners:
-        embeddings = embedder.embed(aligned[name], progress=progress).astype(np.float64)
+        embeddings = np.stack(unit[name]).astype(np.float64)
         distances = np.linalg.norm(embeddings[first] - embeddings[second], axis=1)
         report = evaluate_verification(distances, same, folds)
         results[name] = LFWResult(report, distances, same, tuple(without_face))
@@ -239,19 +246,16 @@ def _positive(number: str) -> int:
     return int(number)
 
 
-def _nearest_to_middle(faces: Sequence[Face], pixels: RGBImage) -> Face:
-    middle = np.array(pixels.shape[1::-1]) / 2
-    return min(faces, key=lambda face: float(np.linalg.norm(np.array(face.center) - middle)))
+def _usable(image: EmbeddedImage) -> EmbeddedImage:
+    if image.error is not None:
+        raise image.error
+    return image
 
 
-def _central_face(pixels: RGBImage) -> Face:
-    height, width = pixels.shape[:2]
+def _central(faces: list[Face], size: tuple[int, int]) -> list[Face]:
+    """Returns the face nearest to the middle, or where it must be if none was found."""
+    if faces:
+        return [nearest_to_middle(faces, size)]
+    height, width = size
     x, y, box_width, box_height = np.array(_CENTRAL_BOX) * (width, height, width, height)
-    side = 1.25 * float(np.sqrt(box_width * box_height))
-    corner = np.array([x + box_width / 2, y + box_height / 2]) - side / 2
-    points = corner + side * np.array(DEFAULT_TEMPLATE)
-    return Face(
-        box=(float(x), float(y), float(box_width), float(box_height)),
-        confidence=0.0,
-        keypoints=Keypoints(*((float(px), float(py)) for px, py in points)),
-    )
+    return [face_in_box((float(x), float(y), float(box_width), float(box_height)), 0.0)]

@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from facekit.errors import InvalidArgumentError
 
-FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
-"""The false-accept rates that a report states by default."""
+FALSE_MATCH_RATES = (0.1, 0.01, 0.001)
+"""The false-match rates that a report states by default."""
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -23,7 +23,7 @@ class RocCurve(NamedTuple):
     """The receiver operating characteristic of a distance.
 
     Attributes:
-        false_accept_rate: Share of the pairs of two persons that are accepted, rising, ``(m,)``.
+        false_match_rate: Share of the pairs of two persons that are accepted, rising, ``(m,)``.
         true_accept_rate: Share of the pairs of one person that are accepted, ``(m,)``.
         threshold: The largest distance that is accepted at each point, ``(m,)``.
 
@@ -34,7 +34,7 @@ class RocCurve(NamedTuple):
         [0.0, 0.5, 1.0, 1.0, 1.0]
     """
 
-    false_accept_rate: FloatArray
+    false_match_rate: FloatArray
     true_accept_rate: FloatArray
     threshold: FloatArray
 
@@ -52,7 +52,7 @@ class VerificationReport:
         fold_thresholds: The threshold used for each fold.
         auc: Area under the ROC curve over all pairs.
         eer: Equal error rate: where as many pairs are accepted wrongly as refused wrongly.
-        tar_at_far: True-accept rate by false-accept rate, over all pairs.
+        tar_at_fmr: True-accept rate by false-match rate, over all pairs.
         pairs: How many pairs there were.
 
     Example:
@@ -69,7 +69,7 @@ class VerificationReport:
     fold_thresholds: tuple[float, ...]
     auc: float
     eer: float
-    tar_at_far: dict[float, float]
+    tar_at_fmr: dict[float, float]
     pairs: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class VerificationReport:
             "fold_thresholds": list(self.fold_thresholds),
             "auc": self.auc,
             "eer": self.eer,
-            "tar_at_far": {f"{far:g}": tar for far, tar in self.tar_at_far.items()},
+            "tar_at_fmr": {f"{fmr:g}": tar for fmr, tar in self.tar_at_fmr.items()},
             "pairs": self.pairs,
         }
 
@@ -91,7 +91,7 @@ def evaluate_verification(
     same: npt.ArrayLike,
     folds: npt.ArrayLike,
     *,
-    false_accept_rates: Sequence[float] = FALSE_ACCEPT_RATES,
+    false_match_rates: Sequence[float] = FALSE_MATCH_RATES,
 ) -> VerificationReport:
     """Computes all figures of a verification protocol.
 
@@ -99,7 +99,7 @@ def evaluate_verification(
         distances: The distance of each pair, ``(n,)``; any metric, smaller is more alike.
         same: Whether each pair shows one person, bool ``(n,)``.
         folds: The fold of each pair, ``(n,)``; at least two folds, each with pairs of both kinds.
-        false_accept_rates: The rates at which to state the true-accept rate.
+        false_match_rates: The rates at which to state the true-accept rate.
 
     Returns:
         The report.
@@ -141,7 +141,7 @@ def evaluate_verification(
         fold_thresholds=tuple(thresholds),
         auc=float(roc_auc_score(same, -distances)),
         eer=equal_error_rate(curve),
-        tar_at_far={rate: true_accept_rate(curve, rate) for rate in false_accept_rates},
+        tar_at_fmr={rate: true_accept_rate(curve, rate) for rate in false_match_rates},
         pairs=len(distances),
     )
 
@@ -164,7 +164,7 @@ def roc(distances: npt.ArrayLike, same: npt.ArrayLike) -> RocCurve:
         >>> curve = roc([0.4, 1.3, 0.6, 1.2], [True, False, True, False])
         >>> curve.threshold.tolist()
         [-inf, 0.4, 0.6, 1.2, 1.3]
-        >>> curve.false_accept_rate.tolist()
+        >>> curve.false_match_rate.tolist()
         [0.0, 0.0, 0.0, 0.5, 1.0]
 
     References:
@@ -175,15 +175,15 @@ def roc(distances: npt.ArrayLike, same: npt.ArrayLike) -> RocCurve:
     return RocCurve(false_rate, true_rate, -scores)
 
 
-def true_accept_rate(curve: RocCurve, false_accept_rate: float) -> float:
+def true_accept_rate(curve: RocCurve, false_match_rate: float) -> float:
     """Returns the largest share of right acceptances with at most that share of wrong ones."""
-    allowed = curve.false_accept_rate <= false_accept_rate
+    allowed = curve.false_match_rate <= false_match_rate
     return float(curve.true_accept_rate[allowed].max())
 
 
 def equal_error_rate(curve: RocCurve) -> float:
     """Returns the rate at which wrong acceptances equal wrong refusals, interpolated linearly."""
-    false_accept, false_reject = curve.false_accept_rate, 1.0 - curve.true_accept_rate
+    false_accept, false_reject = curve.false_match_rate, 1.0 - curve.true_accept_rate
     difference = false_accept - false_reject
     after = int(np.argmax(difference >= 0))
     before = max(after - 1, 0)
@@ -195,7 +195,7 @@ def equal_error_rate(curve: RocCurve) -> float:
 def best_threshold(distances: FloatArray, same: BoolArray) -> float:
     """Returns the distance at which most pairs are judged rightly.
 
-    It lies halfway between two neighbouring distances of the data; of several equally good places
+    It lies halfway between two neighboring distances of the data; of several equally good places
     the middle one is taken.
 
     Args:
@@ -221,7 +221,7 @@ def best_threshold(distances: FloatArray, same: BoolArray) -> float:
     below = ordered[cut - 1] if cut > 0 else ordered[0] - 1.0
     above = ordered[cut] if cut < len(ordered) else ordered[-1] + 1.0
     middle = (below + above) / 2
-    # Between two neighbouring floating-point numbers there is no third; the mean rounds to either.
+    # Between two neighboring floating-point numbers there is no third; the mean rounds to either.
     return float(middle if middle < above else below)
 
 

@@ -1,7 +1,7 @@
-"""Who a face belongs to: the classifier, the gallery of enrolled embeddings, and clustering."""
+"""Who an embedding belongs to: the classifier, open set and calibrated."""
 
-from facekit.identification.classifier import IdentityClassifier
-from facekit.identification.clustering import cluster
-from facekit.identification.gallery import Gallery
+from __future__ import annotations
 
-__all__ = ["Gallery", "IdentityClassifier", "cluster"]
+from facekit.utils.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,19 +1,20 @@
-"""Calibration: from the share of strangers that may be accepted to a distance."""
+"""Calibration: from the share of strangers that may get a name to a distance."""
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
 
-from facekit.distances import DistanceTable, Measure
+from facekit.embedding.weights.distances import DistanceTable, Measure
 from facekit.errors import InvalidArgumentError
-from facekit.identification.enrolled import Enrolled
-from facekit.identification.index import FloatArray
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.index import FloatArray, IntArray
+from facekit.utils.validation import vectors
 
 MIN_PEOPLE = 30
 """From this many people on, a gallery's own photos refine the calibration."""
@@ -23,31 +24,37 @@ MIN_PEOPLE = 30
 _WEIGHT_OF_TABLE = 100
 # More photos than this make the refinement slower, not better.
 _MOST_PROBES = 1000
-# Without a table the photos themselves must show as many mistakes.
+# This many small distances must have been seen for a rate to be read off them.
 _MISTAKES_NEEDED = 10
+# The enrolled people resemble each other if their photos come within the threshold of others this
+# many times as often as the table foretells, and at least that often.
+_RESEMBLING, _RESEMBLING_LEAST = 4.0, 3
 
 _GRID = np.linspace(0.0, 2.0, 2001)
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a classifier decides whether a face is anybody at all.
+    """How a classifier decides whether a face belongs to any enrolled person.
 
     Args:
-        unknown: The share of strangers' faces that may get a name; ``None`` if the threshold was
+        fpir: The share of strangers' faces that may get a name; ``None`` if the threshold was
             given.
         threshold: The largest distance at which a name is given.
-        shift: By how much the own gallery's distances between different people exceed those of the
-            table; 0 if there are too few people to say.
-        probes: How many of the own photos were compared for that.
+        shift: By how much the own gallery's distances between different people, or those to a
+            cohort, exceed those of the table; 0 if there are too few to say.
+        probes: How many of the own photos, or faces of a cohort, were compared for that.
         slope: How fast the log-odds that the person is known fall with the distance; 0 if they are
             not known.
         intercept: These log-odds at distance 0.
+        resembling: How many of the own photos lie within the threshold of another person.
+        foretold: How many the table foretells.
 
     Example:
         >>> import numpy as np
         >>> from facekit.identification.calibration import Calibration
-        >>> calibration = Calibration(unknown=0.001, threshold=0.9, slope=10.0, intercept=9.0)
+        >>> calibration = Calibration(fpir=0.001, threshold=0.9, slope=10.0, intercept=9.0)
         >>> calibration.known(np.array([0.5, 0.9])).round(3).tolist()
         [0.982, 0.5]
 
@@ -56,12 +63,36 @@ class Calibration:
         intercept.
     """
 
-    unknown: float | None
+    fpir: float | None
     threshold: float
     shift: float = 0.0
     probes: int = 0
     slope: float = 0.0
     intercept: float = 0.0
+    resembling: int = 0
+    foretold: float = 0.0
+
+    @property
+    def probabilistic(self) -> bool:
+        """Whether it is known how probable it is that a face is a stranger's."""
+        return self.slope != 0.0 or self.intercept != 0.0
+
+    @property
+    def doubt(self) -> str:
+        """Why the rate may not hold for these people, in words; empty if nothing speaks against it.
+
+        The table foretells how often photos of different people come near each other. If those
+        enrolled do so far more often, because they are relatives or of one group that the weights
+        tell apart badly, strangers like them get a name more often than ``fpir`` says.
+        """
+        if self.resembling < max(_RESEMBLING_LEAST, _RESEMBLING * self.foretold):
+            return ""
+        return (
+            f"{self.resembling} enrolled photos lie within the threshold of another enrolled "
+            f"person, where the weights' table foretells {self.foretold:.2g}: these people "
+            "resemble each other, and strangers like them get a name more often than was asked "
+            "for; calibrate with a cohort of faces like theirs, or set a smaller fpir"
+        )
 
     def known(self, distances: npt.NDArray[Any]) -> FloatArray:
         """Says how probable it is that faces at these distances are not strangers.
@@ -81,48 +112,71 @@ def calibrate(
     enrolled: Enrolled,
     *,
     measure: Measure,
-    unknown: float,
+    fpir: float,
     threshold: float | None = None,
     table: DistanceTable | None = None,
     prior: float = 0.5,
     shift: tuple[float, int] | None = None,
+    cohort: npt.ArrayLike | None = None,
 ) -> Calibration:
-    """Finds the threshold at which that share of strangers is accepted.
+    """Finds the threshold at which that share of strangers gets a name.
 
     For each number of photos a person is enrolled with, the table says how rarely a stranger comes
     that near to one such person. Different people are independent chances to be mistaken, so that
     the shares add up over the gallery. Cameras and people differ: if the gallery has at least
     :data:`MIN_PEOPLE` people, each photo is compared with all other people as if its own person
     were not enrolled. By as much as these distances differ from what the table foretells, the
-    threshold is shifted, the more, the more photos there are.
+    threshold is shifted, the more, the more photos there are. A cohort of strangers takes the place
+    of the own photos; a large one that of the table, too.
 
     Args:
         enrolled: Who is enrolled.
         measure: Which distance the classifier compares.
-        unknown: The target, in (0, 1).
+        fpir: The target, in (0, 1).
         threshold: A threshold to keep instead.
-        table: The table of the weights. Without one, the gallery must be large enough to show the
-            rate by itself.
+        table: The table of the weights. Without one, the gallery or the cohort must be large enough
+            to show the rate by itself.
         prior: The share of faces that belong to enrolled people, for the probability.
         shift: ``shift`` and ``probes`` of an earlier calibration, to be kept.
+        cohort: Embeddings of people who are not enrolled, ``(n, d)``.
 
     Returns:
         The calibration.
 
     Raises:
-        InvalidArgumentError: If there is no table and the gallery is too small.
+        InvalidArgumentError: If there is no table and the gallery and cohort are too small.
     """
-    counts = np.bincount(enrolled.labels[enrolled.rows], minlength=len(enrolled.classes))
+    impostors = None if cohort is None else _to_nearest(enrolled, measure, cohort)
     if table is None:
-        if threshold is None:
-            return Calibration(unknown, *_without_table(enrolled, measure, unknown))
-        return Calibration(None, threshold)
-    moved, probes = shift or _shift(enrolled, table, measure, counts)
-    slope, intercept = _platt(table, measure, counts, moved, prior)
+        if threshold is not None:
+            return Calibration(None, threshold)
+        return _without_table(enrolled, measure, fpir, impostors)
+    counts = np.bincount(enrolled.labels[enrolled.rows], minlength=len(enrolled.classes))
+    foretold = _Foretold(table, measure, counts)
+    own = None
+    if impostors is not None:
+        moved, probes = foretold.shift(impostors, _rates_of_tail(len(impostors))), len(impostors)
+    elif shift is not None:
+        moved, probes = shift
+    else:
+        moved, probes = 0.0, 0
+        own = distances_between_people(enrolled, measure)
+        if int((counts > 0).sum()) >= MIN_PEOPLE and len(own):
+            moved = foretold.without_one().shift(own, _rates_of_bulk(len(own)))
+            moved, probes = moved * len(own) / (len(own) + _WEIGHT_OF_TABLE), len(own)
+    slope, intercept = _platt(foretold, moved, prior)
     if threshold is not None:
         return Calibration(None, threshold, moved, probes, slope, intercept)
-    found = float(np.clip(_expected(table, measure, counts, unknown) + moved, 0.0, 2.0))
-    return Calibration(unknown, found, moved, probes, slope, intercept)
+    if impostors is not None and len(impostors) * fpir >= _MISTAKES_NEEDED:
+        found = float(np.quantile(impostors, fpir))
+    else:
+        found = float(np.clip(foretold.distance(fpir) + moved, 0.0, 2.0))
+    near, expected = 0, 0.0
+    if own is not None and len(own):
+        unshifted = float(foretold.distance(fpir))
+        near = int((own <= unshifted).sum())
+        expected = len(own) * float(foretold.without_one().rate(unshifted))
+    return Calibration(fpir, found, moved, probes, slope, intercept, near, expected)
 
 
 def distances_between_people(
@@ -139,80 +193,122 @@ def distances_between_people(
     if len(rows) > most:
         rows = rows[np.argsort(enrolled.embeddings[rows, 0], kind="stable")]
         rows = np.sort(rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)])
-    own, probes = enrolled.labels[rows], enrolled.embeddings[rows]
+    own = enrolled.labels[rows]
+    found = _nearest(enrolled, measure, enrolled.embeddings[rows], own)
+    return found[np.isfinite(found)]
+
+
+def _to_nearest(enrolled: Enrolled, measure: Measure, cohort: npt.ArrayLike) -> FloatArray:
+    faces = vectors(cohort, enrolled.embeddings.shape[1], "cohort")
+    if not len(faces):
+        raise InvalidArgumentError("cohort must hold at least one face")
+    return _nearest(enrolled, measure, faces, np.full(len(faces), -1))
+
+
+def _nearest(
+    enrolled: Enrolled, measure: Measure, probes: npt.NDArray[Any], own: IntArray
+) -> FloatArray:
+    """Returns the distance of each probe to the nearest person who is not its own."""
     if measure == "centroid":
-        similarity = probes @ enrolled.centroids.T
-        similarity[np.arange(len(rows)), own] = -1.0
-        nearest = similarity.max(axis=1).astype(np.float64)
-        to_centroids: FloatArray = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * nearest))
-        return to_centroids
-    most_photos = int(np.bincount(enrolled.labels[enrolled.rows]).max())
-    found = enrolled.search(probes, min(most_photos + 1, len(enrolled.labels)))
-    people = np.where(found.rows >= 0, enrolled.labels[found.rows], own[:, None])
-    others: FloatArray = np.where(people == own[:, None], np.inf, found.distances).min(axis=1)
-    return others[np.isfinite(others)]
+        people, labels = enrolled.centroids, np.arange(len(enrolled.classes))
+    else:
+        people, labels = enrolled.embeddings, enrolled.labels
+    similarity = np.empty(len(probes))
+    for start in range(0, len(probes), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        products = probes[block] @ people.T
+        products[:, labels < 0] = -np.inf
+        products[labels == own[block, None]] = -np.inf
+        similarity[block] = products.max(axis=1)
+    distances: FloatArray = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * similarity))
+    return distances
 
 
-def _expected(
-    table: DistanceTable, measure: Measure, counts: npt.NDArray[np.int64], rate: float
-) -> float:
-    # The distance within which that share of strangers finds somebody. Of each person the chance
-    # of being missed is 1 − rate(distance), and all must miss.
-    missed = np.zeros_like(_GRID)
-    for photos, people in zip(*np.unique(counts[counts > 0], return_counts=True), strict=True):
-        share = np.minimum(table.accept_rate(measure, int(photos), _GRID), 1.0 - 1e-12)
-        missed += people * np.log1p(-share)
-    accepted = np.log(np.maximum(-missed, 1e-300))
-    return float(np.interp(math.log(-math.log1p(-rate)), accepted, _GRID))
+class _Foretold:
+    """The share of strangers within a distance of a gallery, as the table has it."""
+
+    def __init__(self, table: DistanceTable, measure: Measure, counts: IntArray) -> None:
+        self.table, self.measure, self.counts = table, measure, counts[counts > 0]
+        # Of each person the chance of being missed is 1 − rate(distance), and all must miss.
+        missed = np.zeros_like(_GRID)
+        for photos, number in zip(*np.unique(self.counts, return_counts=True), strict=True):
+            share = np.minimum(table.false_match_rate(measure, int(photos), _GRID), 1.0 - 1e-12)
+            missed -= number * np.log1p(-share)
+        self._missed = np.log(np.maximum(missed, 1e-300))
+
+    def without_one(self) -> _Foretold:
+        """Returns what a photo meets whose own person does not count."""
+        people = len(self.counts)
+        fewer = copy.copy(self)
+        fewer._missed = self._missed + math.log(max(people - 1.0, 1e-9) / people)
+        return fewer
+
+    def distance(self, rate: float | FloatArray) -> Any:
+        """Returns the distance within which that share of strangers finds a person."""
+        return np.interp(np.log(-np.log1p(-np.asarray(rate))), self._missed, _GRID)
+
+    def rate(self, distance: float | FloatArray) -> Any:
+        """Returns the share of strangers who find a person within a distance."""
+        return -np.expm1(-np.exp(np.interp(distance, _GRID, self._missed)))
+
+    def shift(self, distances: FloatArray, rates: FloatArray) -> float:
+        """Returns by how much distances that were seen exceed those foretold."""
+        return float(np.mean(np.quantile(distances, rates) - self.distance(rates)))
 
 
-def _shift(
-    enrolled: Enrolled, table: DistanceTable, measure: Measure, counts: npt.NDArray[np.int64]
-) -> tuple[float, int]:
-    people = int((counts > 0).sum())
-    if people < MIN_PEOPLE:
-        return 0.0, 0
-    distances = distances_between_people(enrolled, measure)
+def _rates_of_bulk(number: int) -> FloatArray:
     # Rarer than ten of the photos, and commoner than half, says little about rare strangers.
-    rates = np.geomspace(min(0.3, 10 / len(distances)), 0.5, 6)
-    # Each photo meets one person fewer than a stranger does.
-    fewer = [-math.expm1(math.log1p(-rate) * people / (people - 1)) for rate in rates]
-    foretold = [_expected(table, measure, counts, rate) for rate in fewer]
-    moved = float(np.mean(np.quantile(distances, rates) - foretold))
-    return moved * len(distances) / (len(distances) + _WEIGHT_OF_TABLE), len(distances)
+    rates: FloatArray = np.geomspace(min(0.3, 10 / number), 0.5, 6)
+    return rates
+
+
+def _rates_of_tail(number: int) -> FloatArray:
+    rates: FloatArray = np.geomspace(min(0.3, 10 / number), min(0.5, 100 / number), 6)
+    return rates
 
 
 def _without_table(
-    enrolled: Enrolled, measure: Measure, unknown: float
-) -> tuple[float, float, int]:
-    needed = math.ceil(_MISTAKES_NEEDED / unknown)
+    enrolled: Enrolled, measure: Measure, fpir: float, impostors: FloatArray | None
+) -> Calibration:
+    needed = math.ceil(_MISTAKES_NEEDED / fpir)
     people = len(enrolled.classes)
-    if people < MIN_PEOPLE or len(enrolled) < needed:
+    if impostors is not None and len(impostors) >= needed:
+        return Calibration(fpir, float(np.quantile(impostors, fpir)), 0.0, len(impostors))
+    if people < MIN_PEOPLE or len(enrolled) < needed or impostors is not None:
+        seen = "" if impostors is None else f", the cohort has {len(impostors)} faces"
         raise InvalidArgumentError(
-            f"unknown={unknown:g} cannot be turned into a threshold: {len(enrolled)} photos of "
-            f"{people} people are enrolled, without a table of distances at least {needed:,} of "
-            f"{MIN_PEOPLE} are needed. Give the classifier distances=embedder.record.distances, "
-            "or threshold="
+            f"fpir={fpir:g} cannot be turned into a threshold: {len(enrolled)} photos of "
+            f"{people} people are enrolled{seen}, without a table of distances at least "
+            f"{needed:,} of {MIN_PEOPLE} people, or a cohort of as many faces, are needed. Give "
+            "the classifier distances=embedder.record.distances, or threshold="
         )
     distances = distances_between_people(enrolled, measure, most=max(needed, _MOST_PROBES))
-    return float(np.quantile(distances, unknown)), 0.0, len(distances)
+    return Calibration(fpir, float(np.quantile(distances, fpir)), 0.0, len(distances))
 
 
-def _platt(
-    table: DistanceTable,
-    measure: Measure,
-    counts: npt.NDArray[np.int64],
-    shift: float,
-    prior: float,
-) -> tuple[float, float]:
+def _platt(foretold: _Foretold, shift: float, prior: float) -> tuple[float, float]:
     # Platt's scaling: a logistic regression of "is known" on the distance, on a sample of both
     # distributions that is made of their quantiles, so that it is the same each time.
     levels = (np.arange(100) + 0.5) / 100
-    strangers = [_expected(table, measure, counts, level) + shift for level in levels]
-    typical = float(np.exp(np.mean(np.log(counts[counts > 0]))))
-    same = np.interp(levels, table.rates, table.quantiles("same", measure, typical))
-    X = np.concatenate([strangers, same])[:, None]
-    known = np.repeat([0, 1], len(levels))
+    impostors = foretold.distance(levels) + shift
+    typical = float(np.exp(np.mean(np.log(foretold.counts))))
+    table = foretold.table
+    genuine = np.interp(levels, table.rates, table.quantiles("genuine", foretold.measure, typical))
+    distances = np.concatenate([impostors, genuine])
+    known = np.repeat([0.0, 1.0], len(levels))
     weights = np.repeat([1.0 - prior, prior], len(levels))
-    fitted = LogisticRegression(C=100.0).fit(X, known, sample_weight=weights)
-    return max(0.0, -float(fitted.coef_[0, 0])), float(fitted.intercept_[0])
+    X = np.stack([-distances, np.ones_like(distances)], axis=1)
+    # Newton's method. The penalty on the slope keeps it finite where both are far apart.
+    penalty = np.array([0.01, 0.0])
+    found = np.zeros(2)
+    for _ in range(50):
+        probability = 1.0 / (1.0 + np.exp(-X @ found))
+        gradient = X.T @ (weights * (probability - known)) + penalty * found
+        curvature = weights * np.maximum(probability * (1.0 - probability), 1e-12)
+        step = np.linalg.solve((X.T * curvature) @ X + np.diag(penalty), gradient)
+        found = found - step * min(
+            1.0, 10.0 / max(np.abs(step).max(), 1e-9)
+        )  # no leap beyond what it sees
+        if np.abs(step).max() < 1e-9:
+            break
+    return max(0.0, float(found[0])), float(found[1])

@@ -1,131 +1,26 @@
-"""The classifier: which of the enrolled people an embedding belongs to, or none of them."""
+"""The classifier: identification as scikit-learn has it."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
 
-from facekit.distances import DistanceTable
-from facekit.errors import InvalidArgumentError
-from facekit.identification.calibration import Calibration, calibrate
-from facekit.identification.checks import UNIT_NORM_TOLERANCE, check_positive
-from facekit.identification.enrolled import Enrolled
-from facekit.identification.index import FloatArray, IntArray
-from facekit.identification.strategies import (
-    Machine,
-    Resemblance,
-    Strategy,
-    check_strategy,
-    measure_of,
-    resemblance,
-    train,
-)
-
-Threshold: TypeAlias = float | Literal["auto"] | None
-"""The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
-
-SHORTLIST = 32
-"""Of more people than this, only the eight nearest are looked at closely for each face."""
-
-_NEAREST_PEOPLE = 8
-# They are looked for among the people of this many nearest photos.
-_NEAREST_PHOTOS = 128
+from facekit.embedding.weights.distances import DistanceTable
+from facekit.errors import CalibrationWarning, InvalidArgumentError
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.index import FloatArray, IntArray
+from facekit.identification.answers import Explanation, Identification
+from facekit.identification.estimator import Classifier
+from facekit.identification.open_set import OpenSet, OpenSetParameters, Threshold
+from facekit.identification.strategies import Strategy
+from facekit.utils.validation import UNIT_NORM_TOLERANCE, whole
 
 
-class Identification(NamedTuple):
-    """What a classifier says of n embeddings, before the threshold is applied.
-
-    Attributes:
-        candidate: The person chosen for each, an array of n of the classes.
-        distance: Euclidean distance to that person, float64 ``(n,)``: to the nearest enrolled
-            embedding, or for the strategy ``"centroid"`` to the mean of all.
-        probability: The probability that it is that person, float64 ``(n,)``; see
-            :meth:`facekit.IdentityClassifier.predict_proba`.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
-        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
-        >>> found = classifier.identify([[0.8, 0.6]])
-        >>> found.candidate.tolist(), found.distance.round(3).tolist()
-        (['Ada'], [0.632])
-    """
-
-    candidate: npt.NDArray[Any]
-    distance: FloatArray
-    probability: FloatArray
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """An enrolled embedding near to a face.
-
-    Args:
-        person: Who it shows.
-        distance: Euclidean distance between the unit embeddings.
-        row: Its row among those given to ``fit``, from 0.
-        source: What its photo is called, if that is known.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
-        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
-        >>> nearest = classifier.explain([[0.6, 0.8]])[0].nearest
-        >>> [(str(neighbour.person), neighbour.row) for neighbour in nearest]
-        [('Grace', 1), ('Ada', 0)]
-    """
-
-    person: Any
-    distance: float
-    row: int
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why a face got its name, or none.
-
-    Args:
-        name: The answer, ``None`` for a stranger.
-        candidate: The enrolled person that the face resembles most.
-        distance: The distance to the candidate, which decides.
-        threshold: The largest distance at which a name is given, or ``None`` without one.
-        probability: The probability that it is the candidate.
-        nearest: The nearest enrolled embeddings of anybody, the nearest first.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import IdentityClassifier
-        >>> classifier = IdentityClassifier("nearest", threshold=0.5)
-        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
-        >>> why = classifier.explain([[0.8, 0.6]])[0]
-        >>> why.name, str(why.candidate), round(why.distance, 3), why.threshold
-        (None, 'Ada', 0.632, 0.5)
-    """
-
-    name: Any
-    candidate: Any
-    distance: float
-    threshold: float | None
-    probability: float
-    nearest: tuple[Neighbour, ...]
-
-
-class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class IdentityClassifier(Classifier):
     """Names the person of an embedding, or says that it is none of those enrolled.
 
     The strategy chooses one of the enrolled people; the choice stands only if that person lies
@@ -134,7 +29,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Nobody can know a good distance by heart: it depends on the weights that made the embeddings,
     and on how many people are enrolled, since each is another chance to be mistaken. So the
-    threshold follows from ``unknown``, the share of strangers' faces that may get a name.
+    threshold follows from ``fpir``, the share of strangers' faces that may get a name.
 
     One person alone can be enrolled, and one embedding of each is enough.
 
@@ -143,10 +38,10 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             than 32 people only the eight nearest are told apart for each face. ``"nearest"``: the
             person of the nearest enrolled embedding. ``"centroid"``: the person with the nearest
             mean of embeddings; the threshold applies to the distance to that mean.
-        unknown: The false-accept rate to aim at: the share of the faces of strangers that get a
-            name although they should not, in (0, 1).
-        threshold: ``"auto"``: what ``unknown`` asks for. A number: this Euclidean distance between
-            unit embeddings, 0 to 2, whatever ``unknown`` says. ``None``: no refusal, every
+        fpir: The false-positive identification rate to aim at: the share of the faces of strangers
+            that get a name although they should not, in (0, 1).
+        threshold: ``"auto"``: what ``fpir`` asks for. A number: this Euclidean distance between
+            unit embeddings, 0 to 2, whatever ``fpir`` says. ``None``: no refusal, every
             embedding gets the name of somebody.
         C: For ``"svm"``: how strongly misclassified training samples count, as in
             ``sklearn.svm.LinearSVC``.
@@ -159,7 +54,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes_: The names of the enrolled people, sorted, ``(k,)``.
         threshold_: The largest distance at which a name is given, or ``None``.
         calibration_: Where it comes from, a
-            :class:`facekit.identification.calibration.Calibration`; ``None`` without a threshold.
+            ``Calibration``; ``None`` without a threshold.
         coef_: For ``"svm"`` with two to 32 people: the weights of the decision functions.
         intercept_: Likewise, their constants.
 
@@ -183,14 +78,14 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         strategy: Strategy = "svm",
         *,
-        unknown: float = 0.001,
+        fpir: float = 0.001,
         threshold: Threshold = "auto",
         C: float = 1.0,
         distances: DistanceTable | None = None,
         prior: float = 0.5,
     ) -> None:
         self.strategy = strategy
-        self.unknown = unknown
+        self.fpir = fpir
         self.threshold = threshold
         self.C = C
         self.distances = distances
@@ -211,50 +106,60 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 embedding is not of unit norm while there is a threshold, or the threshold cannot be
                 calibrated.
             ValueError: If X or y cannot be used, as scikit-learn's estimators say it.
+
+        Warns:
+            CalibrationWarning: If the people resemble each other so much that strangers like them
+                will get a name more often than ``fpir`` says.
         """
         return self._fit(X, y, None)
 
     def restore(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, learnt: Mapping[str, npt.NDArray[Any]]
+        self, X: npt.ArrayLike, y: npt.ArrayLike, learned: Mapping[str, npt.NDArray[Any]]
     ) -> IdentityClassifier:
-        """Does what :meth:`fit` does, with what an earlier fit learnt instead of learning it again.
+        """Fits with what an earlier fit learned, instead of learning it again.
 
         Args:
             X: The embeddings of that fit.
             y: Their names.
-            learnt: What :meth:`learnt` returned after it.
+            learned: What :meth:`learned` returned after it.
 
         Returns:
             The classifier itself, with the same answers to the bit.
 
         Raises:
-            InvalidArgumentError: If ``learnt`` does not fit the people.
+            InvalidArgumentError: If ``learned`` does not fit the people.
         """
-        return self._fit(X, y, learnt)
+        return self._fit(X, y, learned)
 
     def _fit(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, learnt: Mapping[str, npt.NDArray[Any]] | None
+        self, X: npt.ArrayLike, y: npt.ArrayLike, learned: Mapping[str, npt.NDArray[Any]] | None
     ) -> IdentityClassifier:
-        self._check_parameters()
+        from sklearn.utils.multiclass import check_classification_targets
+        from sklearn.utils.validation import validate_data
+
+        OpenSetParameters.of(self).check()
         _check_names(y)
         embeddings, names = validate_data(self, X, y, dtype=[np.float64, np.float32])
         if names.dtype.kind not in "OUS":  # of names it would say that they may be measurements
             check_classification_targets(names)
         self._check_unit_norm(embeddings)
         classes, labels = np.unique(names, return_inverse=True)
-        return self._adopt(Enrolled(embeddings, labels, classes), learnt=learnt)
+        self.fit_enrolled(Enrolled(embeddings, labels, classes), learned=learned)
+        if self.calibration_ is not None and self.calibration_.doubt:
+            warnings.warn(self.calibration_.doubt, CalibrationWarning, stacklevel=3)
+        return self
 
-    def learnt(self) -> dict[str, npt.NDArray[Any]]:
-        """Returns what :meth:`fit` learnt beside the embeddings and names, for :meth:`restore`."""
-        check_is_fitted(self)
-        return {"coef": self.coef_, "intercept": self.intercept_} if hasattr(self, "coef_") else {}
+    def learned(self) -> dict[str, npt.NDArray[Any]]:
+        """Returns what :meth:`fit` learned beside the embeddings and names, for :meth:`restore`."""
+        return self._people.learned()
 
     def fit_enrolled(
         self,
         enrolled: Enrolled,
         *,
         shift: tuple[float, int] | None = None,
-        learnt: Mapping[str, npt.NDArray[Any]] | None = None,
+        cohort: npt.ArrayLike | None = None,
+        learned: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> IdentityClassifier:
         """Does what :meth:`fit` does, with what a gallery holds and without copying it.
 
@@ -262,7 +167,9 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             enrolled: :meth:`facekit.Gallery.enrolled`.
             shift: ``shift`` and ``probes`` of a calibration to keep instead of comparing all
                 enrolled photos with each other again.
-            learnt: As for :meth:`restore`.
+            cohort: Embeddings of people who are not enrolled, ``(n, d)``, such as will be met: the
+                threshold is the one at which that share of them gets a name.
+            learned: As for :meth:`restore`.
 
         Returns:
             The classifier itself.
@@ -270,21 +177,31 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             InvalidArgumentError: As :meth:`fit`.
         """
-        self._check_parameters()
+        people = OpenSet(
+            enrolled, OpenSetParameters.of(self), shift=shift, cohort=cohort, learned=learned
+        )
         self.n_features_in_ = enrolled.embeddings.shape[1]
-        return self._adopt(enrolled, shift, learnt)
+        self._people_ = people
+        self.classes_ = people.classes
+        self.calibration_ = people.calibration
+        self.threshold_ = people.threshold
+        for name in ("coef_", "intercept_"):
+            self.__dict__.pop(name, None)
+        if people.machine is not None:
+            self.coef_, self.intercept_ = people.machine
+        return self
 
     @property
     def embeddings_(self) -> npt.NDArray[Any]:
         """The enrolled embeddings, sorted by person, ``(n, d)``."""
-        order, starts = self._enrolled_.by_person
-        embeddings: npt.NDArray[Any] = self._enrolled_.embeddings[order[starts[0] :]]
+        order, starts = self._people.enrolled.by_person
+        embeddings: npt.NDArray[Any] = self._people.enrolled.embeddings[order[starts[0] :]]
         return embeddings
 
     @property
     def labels_(self) -> IntArray:
         """The index in ``classes_`` of each of :attr:`embeddings_`, ``(n,)``."""
-        return np.sort(self._enrolled_.labels[self._enrolled_.rows])
+        return np.sort(self._people.enrolled.labels[self._people.enrolled.rows])
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Names the person of each embedding.
@@ -312,11 +229,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns:
             ``(n,)``: the names, as :meth:`predict` returns them.
         """
-        if self.threshold_ is None:
-            return found.candidate
-        names = found.candidate.astype(object)
-        names[found.distance > self.threshold_] = None
-        return names
+        return self._people.named(found)
 
     def identify(self, X: npt.ArrayLike) -> Identification:
         """Says whom each embedding resembles most, how near it is and how probable that is.
@@ -332,16 +245,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
                 estimators say it.
         """
-        X = self._validated(X)
-        chosen = np.zeros(len(X), dtype=np.int64)
-        distance, probability = np.zeros(len(X)), np.zeros(len(X))
-        for rows, people, found in self._resemblances(X):
-            best = found.scores.argmax(axis=1)
-            each = np.arange(len(best))
-            chosen[rows] = people[best]
-            distance[rows] = found.distances[each, best]
-            probability[rows] = self._probabilities(found)[each, best]
-        return Identification(self.classes_[chosen], distance, probability)
+        return self._people.identify(self._validated(X))
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Returns the probability that an embedding belongs to each of the people.
@@ -367,11 +271,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
                 estimators say it.
         """
-        X = self._validated(X)
-        probabilities = np.zeros((len(X), len(self.classes_)))
-        for rows, people, found in self._resemblances(X):
-            probabilities[np.ix_(rows, people)] = self._probabilities(found)
-        return probabilities
+        return self._people.probabilities(self._validated(X))
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
         """Returns the strategy's scores; the largest decides.
@@ -390,11 +290,7 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
                 estimators say it.
         """
-        X = self._validated(X)
-        scores = np.zeros((len(X), len(self.classes_)))
-        for rows, people, found in self._resemblances(X):
-            scores[rows] = found.scores.min(axis=1, keepdims=True) - 1.0
-            scores[np.ix_(rows, people)] = found.scores
+        scores = self._people.scores(self._validated(X))
         if len(self.classes_) == 2:
             halved: FloatArray = (scores[:, 1] - scores[:, 0]) / 2
             return halved
@@ -415,27 +311,8 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 and an embedding is not of unit norm.
             ValueError: As for :meth:`predict`.
         """
-        count = check_positive(count, "count")
-        X = self._validated(X)
-        found = self.identify(X)
-        nearest = self._enrolled_.search(X, count)
-        return [
-            Explanation(
-                name,
-                candidate,
-                float(distance),
-                self.threshold_,
-                float(probability),
-                tuple(
-                    Neighbour(self.classes_[self._enrolled_.labels[row]], float(far), int(row))
-                    for row, far in zip(rows, distances, strict=True)
-                    if row >= 0
-                ),
-            )
-            for name, candidate, distance, probability, rows, distances in zip(
-                self.named(found), *found, *nearest, strict=True
-            )
-        ]
+        count = whole(count, "count", least=1)
+        return self._people.explain(self._validated(X), count)
 
     def score(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
@@ -455,104 +332,41 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If X cannot be used, the classifier is not fitted, or there are not as many
                 names as embeddings.
         """
+        from sklearn.utils.validation import check_consistent_length, column_or_1d
+
         predicted, truth = self.predict(X), column_or_1d(y, dtype=object)
         check_consistent_length(predicted, truth, sample_weight)
         right = np.equal(predicted, truth).astype(np.float64)
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         return float(np.average(right, weights=weights))
 
-    def _adopt(
-        self,
-        enrolled: Enrolled,
-        shift: tuple[float, int] | None = None,
-        learnt: Mapping[str, npt.NDArray[Any]] | None = None,
-    ) -> IdentityClassifier:
-        calibration: Calibration | None = None
-        if self.threshold is not None:
-            calibration = calibrate(
-                enrolled,
-                measure=measure_of(self.strategy),
-                unknown=self.unknown,
-                threshold=None if isinstance(self.threshold, str) else float(self.threshold),
-                table=self.distances,
-                prior=self.prior,
-                shift=shift,
-            )
-        self.classes_ = enrolled.classes
-        self.calibration_ = calibration
-        self.threshold_ = None if calibration is None else calibration.threshold
-        self._enrolled_ = enrolled
-        for name in ("coef_", "intercept_"):
-            self.__dict__.pop(name, None)
-        if self.strategy == "svm" and 2 <= len(self.classes_) <= SHORTLIST:
-            machine = self._trained(self._everybody()) if learnt is None else self._restored(learnt)
-            self.coef_, self.intercept_ = machine
-        return self
+    @property
+    def _people(self) -> OpenSet:
+        self._check_is_fitted()
+        people: OpenSet = self._people_
+        return people
 
-    def _restored(self, learnt: Mapping[str, npt.NDArray[Any]]) -> Machine:
-        machines = 1 if len(self.classes_) == 2 else len(self.classes_)
-        shapes = {"coef": (machines, self.n_features_in_), "intercept": (machines,)}
-        if {name: array.shape for name, array in learnt.items()} != shapes:
-            raise InvalidArgumentError(f"learnt must hold arrays of the shapes {shapes}")
-        return Machine(learnt["coef"], learnt["intercept"])
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "_people_"):
+            from sklearn.utils.validation import check_is_fitted
 
-    def _everybody(self) -> IntArray:
-        return np.arange(len(self.classes_))
-
-    def _resemblances(self, X: FloatArray) -> list[tuple[IntArray, IntArray, Resemblance]]:
-        # Rows of X, the people that they were compared with, and how they resemble them.
-        if len(X) == 0:
-            return []
-        if len(self.classes_) <= SHORTLIST:
-            groups = [(np.arange(len(X)), self._everybody())]
-        else:
-            found = self._enrolled_.search(X, min(_NEAREST_PHOTOS, len(self._enrolled_)))
-            groups = []
-            for row, photos in enumerate(found.rows):
-                labels = self._enrolled_.labels[photos[photos >= 0]]
-                _, first = np.unique(labels, return_index=True)
-                nearest = labels[np.sort(first)[:_NEAREST_PEOPLE]]
-                groups.append((np.array([row]), np.sort(nearest).astype(np.int64)))
-        answers = []
-        for rows, people in groups:
-            photos, starts = self._photos_of(people)
-            machine = self._machine(people)
-            embeddings = self._enrolled_.embeddings[photos]
-            alike = resemblance(
-                self.strategy, X[rows], embeddings, starts, machine, self._enrolled_.least_norm
-            )
-            answers.append((rows, people, alike))
-        return answers
-
-    def _photos_of(self, people: IntArray) -> tuple[IntArray, IntArray]:
-        photos = [self._enrolled_.photos_of(int(person)) for person in people]
-        starts = np.cumsum([0, *(len(rows) for rows in photos[:-1])])
-        return np.concatenate(photos), starts
-
-    def _machine(self, people: IntArray) -> Machine | None:
-        if self.strategy != "svm" or len(people) < 2:
-            return None
-        if hasattr(self, "coef_"):
-            return Machine(self.coef_, self.intercept_)
-        return self._trained(people)  # of more people every face has a shortlist of its own
-
-    def _trained(self, people: IntArray) -> Machine:
-        photos, _ = self._photos_of(people)
-        return train(self._enrolled_.embeddings[photos], self._enrolled_.labels[photos], self.C)
-
-    def _probabilities(self, found: Resemblance) -> FloatArray:
-        if self.calibration_ is None or self.distances is None:
-            return found.shares
-        best = found.scores.argmax(axis=1)
-        known = self.calibration_.known(found.distances[np.arange(len(best)), best])
-        probabilities: FloatArray = found.shares * known[:, None]
-        return probabilities
+            check_is_fitted(self)
 
     def _validated(self, X: npt.ArrayLike) -> FloatArray:
-        check_is_fitted(self)
-        validated: FloatArray = validate_data(
-            self, X, dtype=np.float64, reset=False, ensure_min_samples=0
-        )
+        self._check_is_fitted()
+        validated: FloatArray
+        if (
+            type(X) is np.ndarray
+            and X.dtype.kind == "f"
+            and X.shape[1:] == (self.n_features_in_,)
+            and not hasattr(self, "feature_names_in_")
+            and np.isfinite(X).all()
+        ):
+            validated = X.astype(np.float64, copy=False)
+        else:
+            from sklearn.utils.validation import validate_data
+
+            validated = validate_data(self, X, dtype=np.float64, reset=False, ensure_min_samples=0)
         self._check_unit_norm(validated)
         return validated
 
@@ -568,31 +382,6 @@ class IdentityClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "normalize, or threshold=None"
             )
 
-    def _check_parameters(self) -> None:
-        check_strategy(self.strategy)
-        for name in ("unknown", "prior"):
-            value = getattr(self, name)
-            if not (_is_number(value) and 0.0 < value < 1.0):
-                raise InvalidArgumentError(f"{name} must be between 0 and 1, got {value!r}")
-        automatic = isinstance(self.threshold, str) and self.threshold == "auto"
-        if (
-            not automatic
-            and self.threshold is not None
-            and not (_is_number(self.threshold) and 0.0 <= float(self.threshold) <= 2.0)
-        ):
-            raise InvalidArgumentError(
-                f'threshold must be a distance from 0 to 2, "auto" or None, got {self.threshold!r}'
-            )
-        if self.distances is not None and not isinstance(self.distances, DistanceTable):
-            raise InvalidArgumentError(
-                f"distances must be a DistanceTable such as embedder.record.distances, got "
-                f"{type(self.distances).__name__}"
-            )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating)
-
 
 def _check_names(y: npt.ArrayLike) -> None:
     names = np.asarray(y, dtype=object)
@@ -601,5 +390,5 @@ def _check_names(y: npt.ArrayLike) -> None:
     if nameless and names.ndim:
         raise InvalidArgumentError(
             f"y must name a person for each embedding, row {nameless[0]} is None; strangers need "
-            "no enrolment: they are whoever is not enrolled"
+            "no enrollment: they are whoever is not enrolled"
         )

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.svm import LinearSVC
 
-from facekit.distances import Measure
-from facekit.errors import InvalidArgumentError
-from facekit.identification.index import FloatArray, IntArray, is_erased
+from facekit.embedding.weights.distances import Measure
+from facekit.gallery.index import FloatArray, IntArray, is_erased
 
 Strategy: TypeAlias = Literal["svm", "nearest", "centroid"]
 """How the candidate among the enrolled people is chosen."""
@@ -24,7 +20,7 @@ _DISTANCE_TEMPERATURE = 0.10
 
 _CANCELLATION_DISTANCE = 1e-4
 
-# From whom was removed while the question was asked: beyond every threshold.
+# A person who was removed while the question was asked: beyond every threshold.
 _GONE = 4.0
 
 
@@ -54,31 +50,15 @@ class Machine(NamedTuple):
     intercept: FloatArray
 
 
-def check_strategy(strategy: object) -> None:
-    """Checks the name of a strategy.
-
-    Raises:
-        InvalidArgumentError: If there is none of that name.
-    """
-    if strategy not in get_args(Strategy):
-        raise InvalidArgumentError(
-            f'strategy must be "svm", "nearest" or "centroid", got {strategy!r}'
-        )
-
-
 def measure_of(strategy: Strategy) -> Measure:
     """Returns which distance a strategy compares with the threshold."""
     return "centroid" if strategy == "centroid" else "nearest"
 
 
 def train(embeddings: npt.NDArray[Any], labels: IntArray, C: float) -> Machine:
-    """Trains a machine to tell the people of some embeddings apart.
+    """Trains a machine to tell the people of some embeddings apart; two people or more."""
+    from sklearn.svm import LinearSVC
 
-    Args:
-        embeddings: ``(n, d)``, sorted by person.
-        labels: The person of each, ``(n,)``; two or more people.
-        C: As in ``sklearn.svm.LinearSVC``.
-    """
     machine = LinearSVC(C=C, class_weight="balanced", random_state=0, max_iter=10_000)
     machine.fit(embeddings.astype(np.float64), labels)
     return Machine(machine.coef_, machine.intercept_)
@@ -114,15 +94,22 @@ def resemblance(
         distances = np.minimum.reduceat(to_each, starts, axis=1)
     if machine is None:
         scores = -np.square(distances)
-        return Resemblance(scores, distances, softmax(scores / _DISTANCE_TEMPERATURE, axis=1))
+        return Resemblance(scores, distances, _softmax(scores / _DISTANCE_TEMPERATURE))
     values = X @ machine.coef.T + machine.intercept
     scores = np.hstack([-values, values]) if len(starts) == 2 else values
-    return Resemblance(scores, distances, softmax(scores / _SVM_TEMPERATURE, axis=1))
+    return Resemblance(scores, distances, _softmax(scores / _SVM_TEMPERATURE))
+
+
+def _softmax(scores: FloatArray) -> FloatArray:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: FloatArray = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _distances(X: FloatArray, embeddings: npt.NDArray[Any]) -> FloatArray:
     enrolled = embeddings.astype(np.float64)
-    distances: FloatArray = euclidean_distances(X, enrolled)
+    squared = np.square(X).sum(axis=1)[:, None] + np.square(enrolled).sum(axis=1)
+    distances: FloatArray = np.sqrt(np.maximum(0.0, squared - 2.0 * X @ enrolled.T))
     # The fast formula cancels where two embeddings nearly coincide: an embedding would lie
     # 1e-8 away from itself, and no longer within a threshold of 0.
     rows, columns = np.nonzero(distances < _CANCELLATION_DISTANCE)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from numbers import Real
 from typing import NamedTuple
 
-from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
-from facekit.imaging import ImageSource
+from facekit.io.images import ImageSource
 from facekit.quality.measures import FaceQuality, measure_quality
+from facekit.utils.validation import number
 
 
 class _Limit(NamedTuple):
@@ -44,7 +43,7 @@ class QualityGate:
     """Flags faces that are too poor to be enrolled or named.
 
     ``None`` turns a limit off. The defaults stand where recognition was measured to suffer, and
-    flag few faces that are recognised well; the page on quality has the figures.
+    flag few faces that are recognized well; the page on quality has the figures.
 
     Args:
         min_interocular: Smallest distance between the eyes, in pixels.
@@ -92,12 +91,8 @@ class QualityGate:
             value = getattr(self, limit.name)
             if value is None:
                 continue
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if not (number and math.isfinite(value) and 0 <= value <= limit.largest):
-                upper = "" if math.isinf(limit.largest) else f" to {limit.largest:g}"
-                raise InvalidArgumentError(
-                    f"{limit.name} must be None or a number from 0{upper}, got {value!r}"
-                )
+            high = None if math.isinf(limit.largest) else limit.largest
+            number(value, f"{limit.name}, if not None,", 0, high)
 
     @classmethod
     def off(cls) -> QualityGate:

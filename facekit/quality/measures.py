@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facekit.alignment import DEFAULT_TEMPLATE, Aligner, similarity_transform
 from facekit.faces import Face
-from facekit.imaging import ImageSource, load_image
+from facekit.io.images import ImageSource, load_image
 from facekit.quality.pose import head_pose
 
 # Sharpness and light are measured on the aligned face at one small size, 20 pixels between the
@@ -20,7 +20,7 @@ from facekit.quality.pose import head_pose
 _SIDE = 64
 # The middle of the aligned face: forehead to mouth, without hair, neck and background.
 _MIDDLE = slice(round(0.15 * _SIDE), round(0.85 * _SIDE))
-# Added to the variance in grey levels squared, so that noise on an even surface is not sharp.
+# Added to the variance in gray levels squared, so that noise on an even surface is not sharp.
 _NOISE_VARIANCE = 25.0
 _WHITE = 250
 # The box of a face is this share of the side of the aligned picture, in its middle.
@@ -100,8 +100,8 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
         >>> from facekit.quality import measure_quality
         >>> points = Keypoints((30, 40), (70, 40), (50, 64), (32, 81), (68, 81))
         >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
-        >>> even_grey = np.full((128, 96, 3), 51, dtype=np.uint8)
-        >>> quality = measure_quality(even_grey, face)
+        >>> even_gray = np.full((128, 96, 3), 51, dtype=np.uint8)
+        >>> quality = measure_quality(even_gray, face)
         >>> quality.interocular, quality.brightness, quality.sharpness
         (40.0, 0.2, 0.0)
     """

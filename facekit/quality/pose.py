@@ -88,7 +88,7 @@ def head_pose(keypoints: Keypoints) -> HeadPose:
 
 
 def _fit_to_model() -> npt.NDArray[np.float64]:
-    # Times the centred keypoints, (2, 5), this is the least-squares projection of the model.
+    # Times the centerd keypoints, (2, 5), this is the least-squares projection of the model.
     model = np.array(FACE_MODEL)
     return np.linalg.pinv((model - model.mean(axis=0)).T)
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from facekit.errors import InvalidArgumentError
-from facekit.training.base import EpochCallback, FitArguments, Trainer
-from facekit.training.batches import BalancedBatches
-from facekit.training.dataset import FaceDataset
-from facekit.training.history import History
-from facekit.training.objectives import TripletObjective
-from facekit.training.precision import check_precision
-from facekit.training.schedules import by_epoch
-from facekit.training.step import parts_of
+from facekit.training.data.batches import BalancedBatches
+from facekit.training.data.dataset import FaceDataset
+from facekit.training.engine.base import FitArguments, Trainer
+from facekit.training.engine.history import History
+from facekit.training.engine.objectives import Objective
+from facekit.training.engine.precision import check_precision
+from facekit.training.engine.schedules import by_epoch
+from facekit.training.engine.step import parts_of
+from facekit.training.losses.losses import TripletLoss
+from facekit.training.losses.miners import Miner
+from facekit.training.losses.statistics import triplet_statistics
+from facekit.utils.validation import number
 
 
 @dataclass(kw_only=True, eq=False)
@@ -27,7 +31,7 @@ class TripletTrainer(Trainer):
 
     Some arguments can change while the training goes on: instead of a value they take a mapping
     with the values by the number of the epoch, from 0, that they begin with. So
-    ``mining={0: "batch-all", 2: "semihard"}`` warms up with all triplets, and ``trainable={0:
+    ``miner={0: "batch-all", 2: "semihard"}`` warms up with all triplets, and ``trainable={0:
     "head", 3: "last-blocks", 6: "all"}`` thaws a network from its end.
 
     After ``fit`` the folder holds ``embedder.safetensors``, which ``Embedder(path)`` reads,
@@ -42,24 +46,28 @@ class TripletTrainer(Trainer):
         dropout: Of an embedder: the share of pooled features that training drops.
         aligner: How the faces were aligned, which is kept with the weights; by default as the
             embedder's faces are, or a similarity.
-        mining: Which triplets count, by epoch: ``"batch-all"``, ``"semihard"``, ``"hard"``, or
-            ``"facenet"``.
+        miner: Which triplets count, by epoch: ``"batch-all"``, ``"semihard"``, ``"hard"``,
+            ``"facenet"``, or a :class:`Miner`.
         margin: By how much a negative has to be farther than a positive.
         distance_metric: ``"squared-L2"`` as in the paper, ``"L2"``, ``"angular"``, or a function
             from embeddings ``(batch, d)`` to distances ``(batch, batch)``.
+        objective: What is minimized instead of the triplet loss of miner, margin and distance, by
+            epoch: a ``keras.losses.Loss`` or another :class:`Objective`. Margin and distance are
+            then those of the statistics alone.
         identities: P, how many people a batch has.
         photos: K, how many photos each of them has in it.
         augmentation: How faces are altered in every batch; ``None`` for not at all.
         trainable: Which layers learn, by epoch: ``"all"``, ``"last-blocks"`` (after the last
             reduction), ``"head"``, or the name of the first block that does. With ``"head"`` alone
             and without augmentation the frozen backbone runs once for each face, and its features
-            are kept in the folder. Batch normalisations of a frozen layer, and all of an
+            are kept in the folder. Batch normalizations of a frozen layer, and all of an
             embedder's, stay in inference mode.
-        optimizer: The name of a Keras optimiser, or one.
-        learning_rate: The learning rate, by epoch; ``None`` for the optimiser's own.
-        schedule: How the learning rate goes on: ``"cosine"``, down to zero at the end of the last
-            epoch, or ``"constant"``. An optimiser that has a Keras schedule keeps to that.
-        warm_up_steps: Over how many steps the learning rate rises first.
+        optimizer: The name of a Keras optimizer, or one.
+        learning_rate: The learning rate, by epoch: a number, or one of
+            ``keras.optimizers.schedules``, of the training's steps; ``None`` for the optimizer's.
+        schedule: How a learning rate that is a number goes on: ``"cosine"``, down to zero at the
+            end of the last epoch, or ``"constant"``.
+        warm_up_steps: Over how many steps a learning rate that is a number rises first.
         micro_batch: How many faces go through the network at a time, where memory does not
             suffice for all P·K; the triplets are those of the whole batch all the same.
         precision: ``"float32"``, ``"mixed_float16"`` or ``"mixed_bfloat16"``: in what the network
@@ -67,7 +75,6 @@ class TripletTrainer(Trainer):
         patience: After how many steps in a row without any spread of the embeddings, or with a
             loss that equals the margin, the training has collapsed.
         checkpoint_interval: Seconds between checkpoints. One is also kept after every epoch.
-        tensorboard: Whether to write events for TensorBoard into the folder, too.
         workers: How many threads make batches.
         seed: Decides the random weights, the batches, the augmentation and the dropout.
 
@@ -101,19 +108,18 @@ class TripletTrainer(Trainer):
         Re-Identification", 2017, section 2.
     """
 
-    mining: str | Mapping[int, str] = "semihard"
+    miner: str | Miner | Mapping[int, str | Miner] = "semihard"
     margin: float = 0.2
-    distance_metric: str | Callable[[Any], Any] = "squared-L2"
+    distance_metric: Any = "squared-L2"
+    objective: Objective | Mapping[int, Objective] | None = None
     identities: int = 32
     photos: int = 4
     micro_batch: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (math.isfinite(self.margin) and self.margin > 0):
-            raise InvalidArgumentError(f"margin must be a positive number, got {self.margin!r}")
-        for mining in by_epoch("mining", self.mining).values():
-            self._objective(mining)
+        number(self.margin, "margin", above=0.0)
+        self._objectives()
         check_precision(self.precision, self.micro_batch)
         parts_of(self.identities * self.photos, self.micro_batch)
 
@@ -125,7 +131,7 @@ class TripletTrainer(Trainer):
         epochs: int = 10,
         resume: bool = False,
         progress: bool = True,
-        on_epoch_end: EpochCallback | None = None,
+        callbacks: Sequence[Any] = (),
     ) -> History:
         """Trains on faces of known people.
 
@@ -137,7 +143,8 @@ class TripletTrainer(Trainer):
             resume: Whether to go on from the folder's checkpoint as if nothing had happened. If
                 there is none, the training begins. Only ``epochs`` may differ from before.
             progress: Whether to show a progress bar, if standard error is a terminal.
-            on_epoch_end: Called after every epoch with its row of the history.
+            callbacks: Callbacks of ``keras.callbacks``; after each epoch they are given its row of
+                the history. They keep no state over a resumption.
 
         Returns:
             What each epoch measured.
@@ -162,13 +169,27 @@ class TripletTrainer(Trainer):
         return self._run(
             batches,
             validation,
-            FitArguments(epochs, resume, progress, on_epoch_end),
-            objectives=by_epoch("mining", self.mining),
-            make_objective=self._objective,
-            margin=self.margin,
+            FitArguments(epochs, resume, progress, callbacks),
+            objectives=self._objectives(),
+            statistics=partial(
+                triplet_statistics, margin=self.margin, distance_metric=self.distance_metric
+            ),
+            margin=self.margin if self.objective is None else None,
             micro_batch=self.micro_batch,
             parts=parts_of(self.identities * self.photos, self.micro_batch),
         )
 
-    def _objective(self, mining: str) -> TripletObjective:
-        return TripletObjective(mining, margin=self.margin, distance_metric=self.distance_metric)
+    def _objectives(self) -> dict[int, Objective]:
+        if self.objective is None:
+            return {
+                epoch: TripletLoss(miner, self.margin, self.distance_metric)
+                for epoch, miner in by_epoch("miner", self.miner).items()
+            }
+        objectives: dict[int, Objective] = by_epoch("objective", self.objective)
+        for objective in objectives.values():
+            if not callable(objective):
+                raise InvalidArgumentError(
+                    "objective must be a keras.losses.Loss or a function of labels and "
+                    f"embeddings, got {objective!r}"
+                )
+        return objectives

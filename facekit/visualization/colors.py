@@ -1,9 +1,9 @@
-"""What each result is called on a picture, and its colour."""
+"""What each result is called on a picture, and its color."""
 
 from __future__ import annotations
 
 from facekit.faces import Face, RecognizedFace
-from facekit.figures import one_line
+from facekit.utils.figures import one_line
 
 KNOWN_COLOR = (0, 158, 115)
 UNKNOWN_COLOR = (213, 94, 0)
@@ -14,7 +14,7 @@ PAPER = (255, 255, 255)
 
 
 def color_of(result: Face | RecognizedFace) -> tuple[int, int, int]:
-    """Returns the colour of a known person, a stranger, or a face nobody asked the name of."""
+    """Returns the color of a known person, a stranger, or a face nobody asked the name of."""
     if isinstance(result, Face):
         return FACE_COLOR
     return UNKNOWN_COLOR if result.name is None else KNOWN_COLOR

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
-from facekit.imaging import ImageSource, RGBImage, load_image
+from facekit.io.images import ImageSource, RGBImage, load_image
 from facekit.visualization.colors import PAPER, color_of, text_of
 from facekit.visualization.lettering import label_font
 
@@ -24,7 +24,7 @@ def draw_faces(
     """Draws boxes, keypoints and names on a copy of a picture.
 
     Known people are framed in green, strangers in orange, faces nobody asked the name of in blue;
-    the names are written out as well, so that nothing hangs on the colour alone.
+    the names are written out as well, so that nothing hangs on the color alone.
 
     Args:
         image: The picture in which the faces were found.

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
-from facekit.figures import axes_or_new, plain, shorten
-from facekit.imaging import ImageSource, load_image
+from facekit.io.images import ImageSource, load_image
+from facekit.utils.extras import import_extra
+from facekit.utils.figures import axes_or_new, plain, shorten
 from facekit.visualization.colors import color_of, text_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def plot_faces(
     """Shows a picture with boxes, keypoints and names.
 
     What is drawn on the picture are lines and letters, which stay crisp at any size and in a PDF.
-    The colours are those of :func:`draw_faces`: green for known people, orange for strangers, blue
+    The colors are those of :func:`draw_faces`: green for known people, orange for strangers, blue
     for faces nobody asked the name of. The label is the name with its distance, or the detector's
     confidence.
 
@@ -62,8 +63,7 @@ def plot_faces(
         >>> ax.texts[0].get_text()
         '0.98'
     """
-    from matplotlib.patches import Rectangle
-
+    rectangle = import_extra("matplotlib.patches").Rectangle
     if not isinstance(faces, Sequence) or not all(
         isinstance(result, Face | RecognizedFace) for result in faces
     ):
@@ -82,7 +82,7 @@ def plot_faces(
         color = tuple(value / 255 for value in color_of(result))
         x, y, box_width, box_height = face.box
         ax.add_patch(
-            Rectangle(
+            rectangle(
                 (x, y), box_width, box_height, fill=False, edgecolor=color, lw=2, zorder=order
             )
         )

@@ -10,7 +10,7 @@ from PIL import ImageFont
 
 @lru_cache(maxsize=16)
 def label_font(size: int) -> ImageFont.FreeTypeFont:
-    """Returns the font that names are written in, DejaVu Sans, which comes with matplotlib.
+    """Returns the font that names are written in, DejaVu Sans, which comes with facekit.
 
     Args:
         size: The size of the letters, in pixels.
@@ -21,9 +21,5 @@ def label_font(size: int) -> ImageFont.FreeTypeFont:
         >>> font.getname()[0], font.size
         ('DejaVu Sans', 16)
     """
-    # matplotlib's copy of DejaVu Sans knows the letters of most names; Pillow's own font does not.
-    import matplotlib
-
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size
-    )
+    # It knows the letters of most names; Pillow's own font does not.
+    return ImageFont.truetype(str(Path(__file__).parent / "fonts" / "DejaVuSans.ttf"), size)

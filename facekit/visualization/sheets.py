@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from facekit.errors import InvalidArgumentError
-from facekit.figures import one_line
-from facekit.imaging import RGBImage
+from facekit.io.images import RGBImage
+from facekit.utils.figures import one_line
 from facekit.visualization.colors import INK, KNOWN_COLOR, PAPER, WRONG_COLOR
 from facekit.visualization.lettering import label_font
 

@@ -146,3 +146,16 @@ def test_clipped_boxes_lie_inside_and_clip_to_themselves(
     inside = clipped(some, height, width)
     assert ((inside >= 0) & (inside <= [width - 1, height - 1] * 2)).all()
     assert np.array_equal(clipped(inside, height, width), inside)
+
+
+@given(st.integers(0, 99), thresholds, measures)
+def test_many_boxes_stay_as_if_all_were_compared(
+    seed: int, threshold: float, measure: OverlapMeasure
+) -> None:
+    random = np.random.default_rng(seed)
+    corner = random.uniform(0, 300, (700, 2))
+    some = np.concatenate([corner, corner + random.uniform(1, 60, (700, 2))], axis=1)
+    scores = distinct_scores(700, seed)
+    hidden = (overlap(some, some, measure) > threshold) & (scores[None, :] > scores[:, None])
+    expected = set(np.flatnonzero(~hidden.any(axis=1)).tolist())
+    assert set(suppress_non_maxima(some, scores, threshold, measure).tolist()) == expected

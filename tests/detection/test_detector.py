@@ -23,7 +23,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from facekit import Detector, Face, ImageError, InvalidArgumentError, load_image
+from facekit import (
+    Detector,
+    Face,
+    ImageError,
+    InvalidArgumentError,
+    Keypoints,
+    load_image,
+)
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -287,8 +294,9 @@ def test_one_image_is_no_batch(detector: Detector, images: Any) -> None:
 
 
 def test_bounds_are_accepted() -> None:
-    detector = Detector(min_face_size=6, scale_factor=0.95, thresholds=[0, 1, 0.5])
-    assert detector.thresholds == (0.0, 1.0, 0.5)
+    thresholds = [0, 1, 0.5]
+    detector = Detector(min_face_size=6, scale_factor=0.95, thresholds=thresholds)
+    assert detector.thresholds is thresholds  # stored as given, as scikit-learn's clone wants it
 
 
 # Less to search
@@ -424,13 +432,47 @@ def test_arguments_of_the_call_are_those_of_the_detector(crowd: UInt8) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"box_format": "yxyx"}, {"min_face_size": 2}, {"scale_factor": 2}, {"threshold_onet": 3}],
+    [
+        {"box_format": "yxyx"},
+        {"output_type": "xml"},
+        {"batch_stack_justification": "up"},
+        {"nms_rnet": 2},
+        {"min_face_size": 2},
+        {"scale_factor": 2},
+        {"threshold_onet": 3},
+    ],
 )
 def test_arguments_of_the_call_are_checked(
     detector: Detector, portrait: UInt8, arguments: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidArgumentError):
         detector.detect_faces(portrait, **arguments)
+
+
+def test_array_has_the_numbers_of_the_dictionaries(crowd: UInt8, portrait: UInt8) -> None:
+    detector = Detector()
+    black = np.zeros((30, 30, 3), np.uint8)
+    images = [crowd, black, portrait]
+    for box_format in ("xywh", "xyxy"):
+        rows = detector.detect_faces(images, output_type="numpy", box_format=box_format)
+        dictionaries = detector.detect_faces(images, box_format=box_format)
+        assert rows.dtype == np.float64
+        assert rows[:, 0].tolist() == [0.0] * len(dictionaries[0]) + [2.0] * len(dictionaries[2])
+        for row, one in zip(rows, [*dictionaries[0], *dictionaries[2]], strict=True):
+            assert row[1:5].round().tolist() == one["box"]
+            assert row[5] == one["confidence"]
+            points = [one["keypoints"][name] for name in Keypoints._fields]
+            assert row[6:].reshape(2, 5).T.round().tolist() == points
+    assert detector.detect_faces(black, output_type="numpy").shape == (0, 16)
+
+
+def test_arguments_without_effect_change_nothing(detector: Detector, crowd: UInt8) -> None:
+    expected = detector.detect_faces([crowd])
+    assert detector.detect_faces([crowd], batch_stack_justification="topleft") == expected
+    assert detector.detect_faces([crowd], min_size=30) == expected
+    half = crowd[:, :220]
+    loose = detector.detect_faces(half, fit_to_image=False)
+    assert detector.detect_faces(half, True, True, postprocess=False) == loose
 
 
 # One set of networks for all
@@ -508,9 +550,106 @@ def test_floating_point_picture_with_nan_is_refused(detector: Detector) -> None:
 
 def test_representation_makes_an_equal_detector() -> None:
     plain = "Detector(min_face_size=40, scale_factor=0.8, thresholds=(0.5, 0.6, 0.7)"
-    extra = ", max_image_side=900, max_faces=2, complete_pyramid=True, threads=1"
-    for text in (f"{plain})", f"{plain}{extra})"):
+    extra = ", max_image_side=900, max_faces=2, complete_pyramid=True, padding=0.2, threads=1"
+    for text in ("Detector()", f"{plain})", f"{plain}{extra})"):
         assert repr(eval(text)) == text
+
+
+# Arguments that change
+
+
+def test_changed_attributes_count_everywhere(portrait: UInt8) -> None:
+    detector = Detector()
+    detector.min_face_size = 2000
+    assert detector.detect(portrait) == detector.detect_faces(portrait) == []
+    assert detector.detect_batch([portrait]) == [[]]
+    assert next(detector.detect_stream([portrait])).faces == []
+    detector.set_params(min_face_size=20, max_faces=1)
+    assert len(detector.detect(portrait)) == len(detector.detect_faces(portrait)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("min_face_size", 3),
+        ("thresholds", (1, 2)),
+        ("padding", -1),
+        ("rotations", (45,)),
+        ("threads", 0),
+    ],
+)
+def test_wrong_values_are_refused_however_they_arrive(
+    portrait: UInt8, name: str, value: Any
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=name):
+        Detector(**{name: value})
+    detector = Detector(max_faces=3)
+    with pytest.raises(InvalidArgumentError, match=name):
+        detector.set_params(max_faces=5, **{name: value})
+    assert detector.max_faces == 3
+    setattr(detector, name, value)
+    for find in (detector.detect, detector.detect_faces):
+        with pytest.raises(InvalidArgumentError, match=name):
+            find(portrait)
+
+
+def test_parameters_of_other_names_are_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="min_face_sizee"):
+        Detector().set_params(min_face_sizee=40)
+
+
+# Faces that lie on their side, fill the image, or are hard to see
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_turned_image_has_the_turned_face(portrait: UInt8, quarters: int) -> None:
+    detector = Detector(rotations=(0, 90, 180, 270))
+    (face,) = detector.detect(portrait)
+    turned = np.ascontiguousarray(np.rot90(portrait, quarters))
+    (found,) = detector.detect(turned)
+    assert_lies_inside(found, turned)
+    back = Detector().detect(portrait)[0].keypoints.to_array()
+    size = np.array(portrait.shape[1::-1], dtype=float) - 1
+    for _ in range(quarters):  # where a point of the upright image lies after a quarter turn
+        back = np.stack([back[:, 1], size[0] - back[:, 0]], axis=1)
+        size = size[::-1]
+    # The left eye stays the left eye of the face, so that the aligner turns it upright.
+    assert found.keypoints.to_array() == pytest.approx(back, abs=0.1 * face.box[2])
+
+
+def test_face_that_fills_the_image_is_found_with_padding(portrait: UInt8) -> None:
+    (face,) = Detector().detect(portrait)
+    x, y, width, height = (round(value) for value in face.box)
+    cut = portrait[y + height // 5 : y + height, x : x + width]
+    found = Detector(padding=0.5).detect(cut)
+    assert len(found) == 1
+    assert_lies_inside(found[0], cut)
+    moved = found[0].keypoints.to_array() + np.array([x, y + height // 5])
+    assert moved == pytest.approx(face.keypoints.to_array(), abs=0.15 * width)
+
+
+def test_thorough_detector_finds_no_fewer_faces(crowd: UInt8) -> None:
+    thorough = Detector.thorough(threads=1)
+    assert thorough.threads == 1
+    assert thorough.complete_pyramid
+    assert len(thorough.detect(crowd)) >= len(Detector().detect(crowd))
+    assert Detector.thorough(padding=0).padding == 0
+
+
+# Large images
+
+
+def test_large_image_is_searched_piece_by_piece_with_the_same_answer(
+    crowd: UInt8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Detector().detect(crowd)
+    monkeypatch.setattr("facekit.detection.cascade._COPIED_PIXELS", 0)
+    monkeypatch.setattr("facekit.detection.cascade._DRAWN_PIXELS", 1)
+    found = Detector().detect(crowd)
+    assert len(found) == len(expected)
+    for face, other in zip(found, expected, strict=True):
+        assert face.box == pytest.approx(other.box, abs=0.01)
+        assert face.confidence == pytest.approx(other.confidence, abs=1e-4)
 
 
 def test_unreadable_picture_is_named(detector: Detector, tmp_path: Path) -> None:

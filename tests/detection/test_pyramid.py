@@ -11,8 +11,7 @@ from facekit.detection.pyramid import (
     SMALLEST_LEVEL,
     WINDOW,
     Level,
-    draw_level,
-    draw_small_levels,
+    draw_rows,
     plan_pyramid,
 )
 
@@ -87,13 +86,15 @@ def test_every_pixel_is_the_mean_of_its_area(
     )
     expected = mean_by_definition(picture, *target)
     level = Level(0.5, *target)
-    assert draw_level(picture.astype(np.float32), level) == pytest.approx(expected, abs=2e-3)
-    if not enlarge:
-        (drawn,) = draw_small_levels(picture, [level])
-        assert drawn == pytest.approx(expected, abs=2e-3)
+    top = data.draw(st.integers(0, target[0] - 1))
+    count = data.draw(st.integers(1, target[0] - top))
+    for pixels in (picture, picture.astype(np.float32)):
+        drawn = draw_rows(pixels, level, top, count)
+        assert drawn == pytest.approx(expected[top : top + count], abs=2e-3)
 
 
-def test_sums_that_overflow_do_no_harm() -> None:
-    white = np.full((3000, 3000, 3), 255, dtype=np.uint8)  # adds up to more than 2**31
-    (drawn,) = draw_small_levels(white, [Level(0.01, 30, 30)])
-    assert drawn == pytest.approx(255, abs=1e-3)
+def test_wide_images_are_drawn_in_parts() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (90, 9000, 3), dtype=np.uint8)
+    level = Level(0.3, 27, 2700)
+    expected = draw_rows(np.ascontiguousarray(picture[:, :3000]), level._replace(width=900), 0, 27)
+    assert draw_rows(picture, level, 0, 27)[:, :900] == pytest.approx(expected, abs=1e-3)

@@ -5,21 +5,16 @@ from __future__ import annotations
 import pickle
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from facekit import BatchError, Detector, ImageError, InvalidArgumentError, load_image
-from facekit.detection.stream import ImageJob, image_jobs, read_ahead
-from facekit.detection.view import View
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +116,7 @@ def test_batch_keeps_the_faces_and_not_the_pictures(detector: Detector) -> None:
             yield picture
 
     assert detector.detect_batch(pictures()) == [[]] * 40
-    assert most < 10
+    assert most <= 12  # 32 MiB, and one for each of two cores
 
 
 def test_every_other_picture(detector: Detector, folder: Path) -> None:
@@ -190,7 +185,7 @@ def test_other_sources_are_refused(detector: Detector, source: Any) -> None:
 
 
 def test_folder_without_pictures_is_an_error(detector: Detector, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no pictures"):
+    with pytest.raises(ImageError, match="holds no images"):
         detector.detect_stream(tmp_path)
 
 
@@ -208,52 +203,6 @@ def test_missing_file_is_reported(detector: Detector, tmp_path: Path) -> None:
 def test_every_is_checked(detector: Detector, folder: Path, every: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=f"every.*{every}"):
         detector.detect_stream(folder, every=every)
-
-
-# Reading ahead, without a detector
-
-
-def jobs_of(sizes: list[int], loading: list[int]) -> Iterator[ImageJob]:
-    for index, size in enumerate(sizes):
-
-        def load(index: int = index, size: int = size) -> np.ndarray:
-            loading.append(index)
-            if size == 0:
-                raise ImageError(f"picture {index} is bad")
-            return np.zeros((size, 1000, 3), np.uint8)
-
-        yield ImageJob(f"picture {index}", index, load)
-
-
-def prepare(job: ImageJob) -> View:
-    return View.of(job.load(), None, None, job.source)
-
-
-def at_once(function: Callable[[], View]) -> Future[View]:
-    future: Future[View] = Future()
-    try:
-        future.set_result(function())
-    except ImageError as error:
-        future.set_exception(error)
-    return future
-
-
-@given(st.lists(st.integers(0, 2500), max_size=60), st.booleans())
-def test_groups_hold_all_images_in_order_and_are_bounded(sizes: list[int], live: bool) -> None:
-    loading: list[int] = []
-    groups = read_ahead(jobs_of(sizes, loading), prepare, at_once, live=live)
-    seen: list[int] = []
-    for group in groups:
-        pixels = [len(loaded.view.picture) * 1000 for loaded in group if loaded.view]
-        assert len(pixels) <= 1 or sum(pixels) <= 1_500_000
-        assert not live or len(group) == 1
-        seen += [loaded.job.index for loaded in group]
-        # What waits is bounded by pixels, too: some images ahead when they are small.
-        assert len(loading) - len(seen) <= 65
-        for loaded in group:
-            assert (loaded.view is None) == (sizes[loaded.job.index] == 0)
-            assert (loaded.error is None) == (loaded.view is not None)
-    assert seen == list(range(len(sizes)))
 
 
 def test_several_streams_at_once_do_not_mix(detector: Detector, small: np.ndarray) -> None:
@@ -275,12 +224,3 @@ def test_several_streams_at_once_do_not_mix(detector: Detector, small: np.ndarra
 def test_camera_that_is_not_there_is_an_error(detector: Detector) -> None:
     with pytest.raises(ImageError, match="camera 9999"):
         detector.detect_stream(9999)
-
-
-def test_jobs_of_a_video_close_it(video: Path) -> None:
-    jobs = image_jobs(video, every=1)
-    first = next(jobs)
-    assert first.load().shape[2] == 3
-    assert hasattr(jobs, "close")
-    jobs.close()
-    assert next(jobs, None) is None

@@ -28,7 +28,7 @@ _FENCE = re.compile(
     r"^( *)```(?P<language>\S*)[^\n]*\n(?P<content>.*?)^\1```$", re.MULTILINE | re.DOTALL
 )
 # An error message that begins like a command.
-_MESSAGES = {"facekit fetches nothing; download the picture first"}
+_MESSAGES = {"facekit fetches nothing; download the image first"}
 # A line break may stand within the code of a sentence.
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 

@@ -174,23 +174,3 @@ def test_links_that_sphinx_does_not_check_lead_somewhere(page: Path) -> None:
 def test_the_examples_of_a_module_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     results = doctest.testmod(importlib.import_module(name))
     assert results.failed == 0, capsys.readouterr().out
-
-
-def test_the_reference_lists_every_public_name() -> None:
-    reference = (PROJECT / "docs" / "reference" / "index.md").read_text(encoding="utf-8")
-    words = set(reference.split())
-    modules = {
-        "": facekit.__all__,
-        **{
-            f"{name}.": importlib.import_module(f"facekit.{name}").__all__
-            for name in ("embedding", "evaluation", "training", "visualization")
-        },
-    }
-    missing = [
-        prefix + name
-        for prefix, names in modules.items()
-        for name in names
-        # Some names of a part are names of the package as well, and listed as such.
-        if prefix + name not in words and name not in words
-    ]
-    assert not missing

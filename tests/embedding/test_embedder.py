@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import pickle
@@ -27,7 +28,7 @@ from small_networks import (
     SMALL_V2,
     predict,
     random_pictures,
-    randomise_normalisations,
+    randomize_normalizations,
 )
 
 from facekit import (
@@ -40,12 +41,12 @@ from facekit import (
     WeightsError,
     WeightsNotFoundError,
     load_image,
-    storage,
 )
 from facekit.embedding import Architecture, build_network
 from facekit.embedding.engines import Engine
-from facekit.embedding.folding import fold, layer_weights, residual_scales
-from facekit.embedding.weights import REGISTRY, WeightsFile, WeightsRecord
+from facekit.embedding.networks.folding import fold, layer_weights, residual_scales
+from facekit.embedding.weights.registry import REGISTRY, WeightsFile, WeightsRecord
+from facekit.io import safetensors_file
 
 PICTURES = random_pictures(12)
 PUBLISHED = "facenet-20180402-vggface2"
@@ -60,7 +61,7 @@ def random_embedder(**arguments: Any) -> Embedder:
 def network() -> Any:
     """A small network as after a training."""
     network = build_network(SMALL_V2)
-    randomise_normalisations(network)
+    randomize_normalizations(network)
     return network
 
 
@@ -99,7 +100,7 @@ def test_embeddings_are_those_of_the_network(embedder: Embedder, network: Any) -
 
 @settings(max_examples=20)
 @given(chosen=st.lists(st.integers(0, len(PICTURES) - 1), min_size=1, max_size=9))
-def test_an_embedding_does_not_depend_on_its_neighbours(
+def test_an_embedding_does_not_depend_on_its_neighbors(
     embedder: Embedder, chosen: list[int]
 ) -> None:
     expected = embedder.embed(PICTURES)
@@ -152,7 +153,7 @@ def test_no_faces_give_no_embeddings(embedder: Embedder, nothing: Any) -> None:
 @pytest.mark.parametrize("architecture", [SMALL_V1, SMALL_V2], ids=lambda a: a.backbone)
 def test_both_engines_give_the_same_embeddings(architecture: Architecture) -> None:
     network = build_network(architecture)
-    randomise_normalisations(network)
+    randomize_normalizations(network)
     quick, slow = (
         Embedder.from_network(network, architecture, name="both", batch_size=5, engine=engine)
         for engine in get_args(Engine)
@@ -264,7 +265,7 @@ def test_arguments_out_of_range(network: Any, arguments: dict[str, Any]) -> None
         "one picture",
         "not square",
         "one channel",
-        "grey",
+        "gray",
         "float",
         "int",
         "zero to one",
@@ -282,7 +283,7 @@ def test_faces_of_another_form_are_refused(embedder: Embedder, faces: Any) -> No
 
 
 def test_random_weights_warn() -> None:
-    with pytest.warns(RandomWeightsWarning, match="recognises nobody"):
+    with pytest.warns(RandomWeightsWarning, match="recognizes nobody"):
         Embedder(weights=None, architecture=SMALL_V2)
 
 
@@ -468,7 +469,7 @@ def small_record(
 ) -> tuple[WeightsRecord, Path, npt.NDArray[np.float32]]:
     """A record of small weights, their file in FACEKIT_HOME, and the embeddings to expect."""
     network = build_network(SMALL_V1)
-    randomise_normalisations(network)
+    randomize_normalizations(network)
     arrays = {}
     for layer, weights in fold(layer_weights(network), residual_scales(network)).items():
         arrays[f"{layer}_kernel"] = weights["kernel"]
@@ -485,7 +486,7 @@ def small_record(
         files=(WeightsFile("weights.npz", "facenet_folded_npz", sha256),),
     )
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
-    monkeypatch.setattr("facekit.embedding.weights.REGISTRY", {"small": record})
+    monkeypatch.setattr("facekit.embedding.weights.registry.REGISTRY", {"small": record})
     return record, path, predict(network, PICTURES)
 
 
@@ -520,10 +521,10 @@ def bundled_record(
     shutil.copyfile(saved, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     record = replace(
-        embedder.record, files=(WeightsFile(path.name, "facekit", sha256),), licence="of the record"
+        embedder.record, files=(WeightsFile(path.name, "facekit", sha256),), license="of the record"
     )
-    monkeypatch.setattr("facekit.embedding.retrieval.BUNDLED", path.parent)
-    monkeypatch.setattr("facekit.embedding.weights.REGISTRY", {"small": record})
+    monkeypatch.setattr("facekit.embedding.weights.retrieval.BUNDLED", path.parent)
+    monkeypatch.setattr("facekit.embedding.weights.registry.REGISTRY", {"small": record})
     return record, path
 
 
@@ -551,7 +552,7 @@ def test_a_bundled_file_of_other_weights_is_refused(
     change: dict[str, Any],
 ) -> None:
     other = replace(bundled_record[0], **change)
-    monkeypatch.setattr("facekit.embedding.weights.REGISTRY", {"small": other})
+    monkeypatch.setattr("facekit.embedding.weights.registry.REGISTRY", {"small": other})
     with pytest.raises(WeightsError, match=r"small\.safetensors: holds the weights small@"):
         Embedder("small")
 
@@ -571,7 +572,7 @@ def write_own(path: Path, embedder: Embedder, **change: Any) -> Path:
             for name, array in arrays.items()
         },
     }
-    storage.write(path, **{**parts, **change})
+    safetensors_file.write(path, **{**parts, **change})
     return path
 
 
@@ -637,8 +638,10 @@ def test_a_file_of_deepface_under_its_name_must_fit(
         content["Conv2d_1a_3x3/Conv2d_1a_3x3/kernel:0"] = np.zeros((3, 3, 3, 32), np.float32)
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
     for weights in (name, path):
-        with pytest.raises(WeightsError, match=rf"{file.name}: .*is missing"):
+        with pytest.raises(WeightsError, match=r"allow_unverified=True"):
             Embedder(weights)
+        with pytest.raises(WeightsError, match=rf"{file.name}: .*is missing"):
+            Embedder(weights, allow_unverified=True)
 
 
 # The real weights.
@@ -691,3 +694,27 @@ def test_a_truncated_copy_of_facenet_is_refused(
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="truncated or was altered"):
         Embedder(PUBLISHED)
+
+
+# What runs the network.
+
+
+def test_settings_can_be_changed(embedder: Embedder) -> None:
+    changed = copy.deepcopy(embedder)
+    expected = changed.embed(PICTURES)
+    changed.threads, changed.batch_size = 1, 1
+    np.testing.assert_allclose(changed.embed(PICTURES), expected, atol=1e-5)
+    changed.threads = 0
+    with pytest.raises(InvalidArgumentError, match="threads"):
+        changed.embed(PICTURES)
+
+
+def test_what_was_compiled_is_kept_where_facekit_keeps_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
+    faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
+    first = Embedder("facekit-small").embed(faces)
+    (blob,) = (tmp_path / "compiled").iterdir()
+    assert blob.name.startswith("facekit-small-")
+    np.testing.assert_array_equal(Embedder("facekit-small").embed(faces), first)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from facekit import InvalidArgumentError, load_image
 from facekit.evaluation import plot_confusion, plot_distances, plot_embeddings, plot_roc
 from facekit.evaluation.verification import RocCurve, roc
-from facekit.figures import GREY, MARKERS
+from facekit.utils.figures import GREY, MARKERS
 from tests.plotting import check_that_pyplot_is_left_alone
 
 DISTANCES = [0.4, 0.6, 0.9, 0.5, 1.1, 1.3, 1.2, 0.8]
@@ -49,9 +49,9 @@ def curve() -> RocCurve:
     return roc(DISTANCES, SAME)
 
 
-def test_the_axes_are_labelled(curve: RocCurve) -> None:
+def test_the_axes_are_labeled(curve: RocCurve) -> None:
     ax = plot_roc({"example": curve})
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("False-accept rate", "True-accept rate")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("False-match rate", "True-accept rate")
 
 
 def test_the_false_accept_rate_is_logarithmic_from_the_smallest_rate(curve: RocCurve) -> None:
@@ -67,7 +67,7 @@ def test_every_curve_has_its_name_and_numbers(curve: RocCurve) -> None:
     assert ax.lines[0].get_color() != ax.lines[1].get_color()
     assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
     for line, drawn in zip(ax.lines, (curve, other), strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), drawn.false_accept_rate)
+        np.testing.assert_array_equal(line.get_xdata(), drawn.false_match_rate)
         np.testing.assert_array_equal(line.get_ydata(), drawn.true_accept_rate)
 
 
@@ -135,7 +135,7 @@ def test_without_a_threshold_there_is_no_line() -> None:
     assert ax.get_xlabel() == "Distance"
 
 
-def test_the_kinds_differ_in_more_than_the_colour() -> None:
+def test_the_kinds_differ_in_more_than_the_color() -> None:
     one, two = plot_distances(DISTANCES, SAME).patches
     assert one.get_edgecolor() != two.get_edgecolor()
     assert (one.get_hatch(), one.get_fill()) != (two.get_hatch(), two.get_fill())
@@ -248,7 +248,7 @@ def test_names_that_cannot_be_drawn(arguments: Any, problem: str) -> None:
         plot_confusion(*arguments)
 
 
-def test_an_unknown_normalisation_is_refused() -> None:
+def test_an_unknown_normalization_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match=r"normalize must be .* got 'rows'"):
         plot_confusion(["Ada"], ["Ada"], normalize="rows")  # type: ignore[arg-type]
 
@@ -294,7 +294,7 @@ def test_tsne_takes_few_points_and_gives_the_same_map_again(number: int) -> None
     assert first.get_xlabel() == "t-SNE, first dimension"
 
 
-def test_people_differ_in_colour_and_marker_and_strangers_are_grey() -> None:
+def test_people_differ_in_color_and_marker_and_strangers_are_gray() -> None:
     labels = [f"person {index}" for index in range(len(MARKERS))] + [None]
     ax = plot_embeddings(embeddings_of(len(labels)), labels)
     *people, strangers = ax.collections

@@ -123,7 +123,7 @@ def test_the_curve_is_what_counting_finds(measured: tuple[FloatArray, BoolArray]
 def test_the_area_is_that_of_counting_pairs(measured: tuple[FloatArray, BoolArray]) -> None:
     distances, same = measured
     curve = roc(distances, same)
-    area = auc(curve.false_accept_rate, curve.true_accept_rate)
+    area = auc(curve.false_match_rate, curve.true_accept_rate)
     smaller = distances[same][:, None] < distances[~same]
     equal = distances[same][:, None] == distances[~same]
     assert area == pytest.approx((smaller + 0.5 * equal).mean(), abs=1e-12)
@@ -215,7 +215,7 @@ def test_only_the_order_of_the_distances_counts(
     folds = with_folds(distances, same)
     first = evaluate_verification(distances, same, folds)
     second = evaluate_verification(rising(distances), same, folds)
-    assert (second.auc, second.eer, second.tar_at_far) == (first.auc, first.eer, first.tar_at_far)
+    assert (second.auc, second.eer, second.tar_at_fmr) == (first.auc, first.eer, first.tar_at_fmr)
 
 
 @given(gap=st.floats(1e-6, 10.0), count=st.integers(2, 8))
@@ -225,7 +225,7 @@ def test_separable_pairs_are_all_judged_rightly(gap: float, count: int) -> None:
     report = evaluate_verification(distances, same, with_folds(distances, same))
     assert (report.accuracy, report.standard_error) == (1.0, 0.0)
     assert (report.auc, report.eer) == (1.0, 0.0)
-    assert report.tar_at_far == {0.1: 1.0, 0.01: 1.0, 0.001: 1.0}
+    assert report.tar_at_fmr == {0.1: 1.0, 0.01: 1.0, 0.001: 1.0}
 
 
 @given(distance=st.floats(0.0, 2.0), count=st.integers(1, 8))
@@ -235,7 +235,7 @@ def test_a_constant_distance_is_as_good_as_a_coin(distance: float, count: int) -
     report = evaluate_verification(distances, same, with_folds(distances, same))
     assert report.accuracy == 0.5
     assert (report.auc, report.eer) == (0.5, 0.5)
-    assert set(report.tar_at_far.values()) == {0.0}
+    assert set(report.tar_at_fmr.values()) == {0.0}
 
 
 def test_the_standard_error_is_that_of_the_mean_of_the_folds() -> None:
@@ -264,9 +264,9 @@ def test_a_fold_is_judged_by_the_threshold_of_the_others() -> None:
 
 def test_the_rates_to_state_can_be_chosen() -> None:
     report = evaluate_verification(
-        [0.1, 0.4, 0.3, 0.2], [True, False, True, False], [0, 0, 1, 1], false_accept_rates=[0.5]
+        [0.1, 0.4, 0.3, 0.2], [True, False, True, False], [0, 0, 1, 1], false_match_rates=[0.5]
     )
-    assert report.tar_at_far == {0.5: 1.0}
+    assert report.tar_at_fmr == {0.5: 1.0}
 
 
 def test_a_report_is_ready_for_json() -> None:
@@ -274,10 +274,10 @@ def test_a_report_is_ready_for_json() -> None:
     values = json.loads(json.dumps(report.to_dict()))
     assert values["accuracy"] == report.accuracy
     assert values["fold_accuracies"] == list(report.fold_accuracies)
-    assert values["tar_at_far"] == {
-        "0.1": report.tar_at_far[0.1],
-        "0.01": report.tar_at_far[0.01],
-        "0.001": report.tar_at_far[0.001],
+    assert values["tar_at_fmr"] == {
+        "0.1": report.tar_at_fmr[0.1],
+        "0.01": report.tar_at_fmr[0.01],
+        "0.001": report.tar_at_fmr[0.001],
     }
 
 

@@ -33,9 +33,9 @@ def people(
 ) -> tuple[FloatArray, npt.NDArray[np.str_]]:
     """Returns unit embeddings of well separated people, and their names."""
     generator = np.random.default_rng(seed)
-    centres = np.linalg.qr(generator.normal(size=(SIZE, SIZE)))[0][:count]
+    centers = np.linalg.qr(generator.normal(size=(SIZE, SIZE)))[0][:count]
     spread = noise * generator.normal(size=(count * photos, SIZE))
-    return unit(centres.repeat(photos, axis=0) + spread), np.repeat(NAMES[:count], photos)
+    return unit(centers.repeat(photos, axis=0) + spread), np.repeat(NAMES[:count], photos)
 
 
 def strangers(seed: int = 0, count: int = 20) -> FloatArray:
@@ -64,7 +64,7 @@ def test_clone_copies_the_parameters_alone(strategy: Any) -> None:
     cloned = clone(classifier)
     assert cloned.get_params() == {
         "strategy": strategy,
-        "unknown": 0.001,
+        "fpir": 0.001,
         "threshold": 0.7,
         "C": 3.0,
         "distances": None,
@@ -80,7 +80,7 @@ def test_set_params_undoes_get_params() -> None:
 
 
 @STRATEGIES
-def test_a_pipeline_may_normalise_first(strategy: Any) -> None:
+def test_a_pipeline_may_normalize_first(strategy: Any) -> None:
     embeddings, names = people()
     pipeline = make_pipeline(Normalizer(), IdentityClassifier(strategy, threshold=0.9))
     assert pipeline.fit(5 * embeddings, names).score(0.1 * embeddings, names) == 1.0
@@ -104,7 +104,7 @@ def test_cross_validation_sees_refused_people_as_errors() -> None:
 
 
 @given(gallery=galleries, strategy=strategies)
-def test_enrolled_people_are_recognised(gallery: Any, strategy: Any) -> None:
+def test_enrolled_people_are_recognized(gallery: Any, strategy: Any) -> None:
     embeddings, names = gallery
     classifier = IdentityClassifier(strategy, threshold=1.0).fit(embeddings, names)
     assert classifier.predict(embeddings).tolist() == names.tolist()
@@ -126,7 +126,7 @@ def test_renaming_people_renames_the_answers(
 
 
 @given(gallery=galleries, strategy=strategies, data=st.data())
-def test_the_order_of_enrolment_does_not_matter(
+def test_the_order_of_enrollment_does_not_matter(
     gallery: Any, strategy: Any, data: st.DataObject
 ) -> None:
     embeddings, names = gallery
@@ -236,7 +236,7 @@ def test_a_restored_classifier_gives_the_same_answers_to_the_bit(
     gallery: Any, strategy: Any, seed: int
 ) -> None:
     fitted = IdentityClassifier(strategy, threshold=1.0).fit(*gallery)
-    restored = IdentityClassifier(strategy, threshold=1.0).restore(*gallery, fitted.learnt())
+    restored = IdentityClassifier(strategy, threshold=1.0).restore(*gallery, fitted.learned())
     probes = strangers(seed)
     for mine, theirs in zip(restored.identify(probes), fitted.identify(probes), strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -314,7 +314,7 @@ def test_fitting_again_forgets_the_first_people() -> None:
     classifier = IdentityClassifier("svm", threshold=1.0).fit(embeddings, names)
     classifier.fit(embeddings[:3], names[:3])
     assert classifier.classes_.tolist() == ["Ada"]
-    assert classifier.learnt() == {}
+    assert classifier.learned() == {}
     assert classifier.predict(embeddings[-1:]).tolist() == [None]
 
 
@@ -440,7 +440,7 @@ def test_constructor_arguments_are_checked_when_fitting() -> None:
 
 
 @pytest.mark.parametrize(
-    "learnt",
+    "learned",
     [
         {},
         {"coef": np.zeros((4, SIZE))},
@@ -449,23 +449,23 @@ def test_constructor_arguments_are_checked_when_fitting() -> None:
         {"coef": np.zeros((4, SIZE)), "intercept": np.zeros(4), "more": np.zeros(1)},
     ],
 )
-def test_restoring_what_belongs_to_others_is_refused(learnt: dict[str, FloatArray]) -> None:
-    with pytest.raises(InvalidArgumentError, match="learnt must hold"):
-        IdentityClassifier("svm", threshold=1.0).restore(*people(), learnt)
+def test_restoring_what_belongs_to_others_is_refused(learned: dict[str, FloatArray]) -> None:
+    with pytest.raises(InvalidArgumentError, match="learned must hold"):
+        IdentityClassifier("svm", threshold=1.0).restore(*people(), learned)
 
 
-def test_what_was_learnt_is_known_after_fitting_only() -> None:
+def test_what_was_learned_is_known_after_fitting_only() -> None:
     with pytest.raises(NotFittedError):
-        IdentityClassifier(threshold=1.0).learnt()
+        IdentityClassifier(threshold=1.0).learned()
 
 
 # Calibration.
 
 
 def table() -> Any:
-    from facekit.embedding.distance_tables import FACENET_VGGFACE2
+    from facekit.embedding.weights.registry import REGISTRY
 
-    return FACENET_VGGFACE2
+    return REGISTRY["facenet-20180402-vggface2"].distances
 
 
 @given(
@@ -477,7 +477,7 @@ def test_the_threshold_rises_with_the_target_rate(
     gallery: Any, strategy: Any, rates: list[float]
 ) -> None:
     strict, lenient = (
-        IdentityClassifier(strategy, unknown=rate, distances=table()).fit(*gallery).threshold_
+        IdentityClassifier(strategy, fpir=rate, distances=table()).fit(*gallery).threshold_
         for rate in rates
     )
     assert strict <= lenient
@@ -503,7 +503,7 @@ def test_more_people_make_the_threshold_stricter() -> None:
 
 
 def test_without_a_table_a_small_gallery_cannot_be_calibrated() -> None:
-    with pytest.raises(InvalidArgumentError, match=r"unknown=0\.001.*distances=.*threshold="):
+    with pytest.raises(InvalidArgumentError, match=r"fpir=0\.001.*distances=.*threshold="):
         IdentityClassifier().fit(*people())
 
 
@@ -513,6 +513,6 @@ def test_a_large_gallery_reaches_the_rate_that_was_set(strategy: Any) -> None:
     generator = np.random.default_rng(0)
     embeddings = unit(generator.normal(size=(300, SIZE)))
     names = [f"person {index:03}" for index in range(300)]
-    classifier = IdentityClassifier(strategy, unknown=0.1).fit(embeddings, names)
+    classifier = IdentityClassifier(strategy, fpir=0.1).fit(embeddings, names)
     named = np.not_equal(classifier.predict(unit(generator.normal(size=(400, SIZE)))), None)
     assert 0.05 <= named.mean() <= 0.2

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facekit import Gallery, IdentityClassifier
-from facekit.embedding.weights import REGISTRY
+from facekit.embedding.weights.registry import REGISTRY
 
 SIZE = 512
 TABLE = REGISTRY["facenet-20180402-vggface2"].distances
@@ -35,14 +35,14 @@ def people(seed: int, count: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return near(labels), np.array([f"person {label}" for label in labels], dtype=object), probes
 
 
-def classifier(strategy: Any, unknown: float = 0.001) -> IdentityClassifier:
-    return IdentityClassifier(strategy, unknown=unknown, distances=TABLE)
+def classifier(strategy: Any, fpir: float = 0.001) -> IdentityClassifier:
+    return IdentityClassifier(strategy, fpir=fpir, distances=TABLE)
 
 
 @STRATEGIES
 @settings(max_examples=4, deadline=None)
 @given(seed=SEEDS)
-def test_the_order_of_enrolment_and_the_names_do_not_matter(strategy: Any, seed: int) -> None:
+def test_the_order_of_enrollment_and_the_names_do_not_matter(strategy: Any, seed: int) -> None:
     X, names, probes = people(seed)
     found = classifier(strategy).fit(X, names).predict(probes)
     order = np.random.default_rng(seed).permutation(len(X))

@@ -9,19 +9,19 @@ from small_networks import (
     network_of_keras,
     predict,
     random_pictures,
-    randomise_normalisations,
+    randomize_normalizations,
 )
 
-from facekit.embedding.imagenet import copy_backbone_weights
+from facekit.embedding.networks.imagenet import copy_backbone_weights
 
 
 def test_the_feature_maps_equal_those_of_keras() -> None:
     reference, network = network_of_keras(), full_network()
-    randomise_normalisations(reference)
+    randomize_normalizations(reference)
     copy_backbone_weights(reference, network)
     backbone = keras.Model(network.input, network.get_layer("Conv2d_7b_1x1_Relu").output)
     pictures = random_pictures(2, side=160)
-    # Keras' model reads values from -1 to 1; ours standardises by itself.
+    # Keras' model reads values from -1 to 1; ours standardizes by itself.
     expected = np.asarray(reference(pictures.astype(np.float32) / 127.5 - 1.0, training=False))
     found = predict(backbone, pictures)
     assert found.shape == expected.shape == (2, 3, 3, 1536)

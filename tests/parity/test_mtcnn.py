@@ -14,7 +14,7 @@ from mtcnn import MTCNN
 from PIL import Image
 
 from facekit import Detector, Face, load_image
-from facekit.detection import mosaic
+from facekit.detection import tiling
 from facekit.detection.networks import (
     Network,
     output_network,
@@ -142,7 +142,7 @@ def test_networks_compute_the_same(mtcnn: MTCNN) -> None:
 
 @functools.cache
 def proposal_engine() -> Network:
-    return Network(proposal_network(mosaic.TILE_HEIGHT, mosaic.TILE_WIDTH), 1)
+    return Network(proposal_network(tiling.TILE_HEIGHT, tiling.TILE_WIDTH), 1)
 
 
 @settings(max_examples=15)
@@ -154,14 +154,14 @@ def test_proposal_network_answers_on_a_mosaic_as_on_the_picture(
     offsets, probabilities = (
         answer.numpy()[0] for answer in mtcnn.stages[0].model((picture[None] - 127.5) / 128)
     )
-    tiles = mosaic.plan_mosaic([Level(1.0, height, width)])
+    tiles = tiling.plan_tiles([Level(1.0, height, width)])
     parts = []
     for tile in tiles:
         pixels, hidden = proposal_engine().inputs()
         pixels.fill(255)  # what lies beside the pieces does not matter
-        mosaic.draw_tile(tile, [picture], pixels, hidden)
-        parts.append(mosaic.read_tile(tile, proposal_engine().run()[0], -np.inf))
-    (windows,) = mosaic.by_level(parts, 1)
+        tiling.draw_tile(tile, [picture], pixels, hidden)
+        parts.append(tiling.read_tile(tile, proposal_engine().run()[0], -np.inf))
+    (windows,) = tiling.by_level(parts, 1)
     assert len(windows.scores) == probabilities[..., 0].size
     assert windows.offsets == pytest.approx(offsets.reshape(-1, 4), abs=1e-4)
     log_odds = np.log(probabilities[..., 1] / probabilities[..., 0]).ravel()

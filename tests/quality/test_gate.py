@@ -138,10 +138,12 @@ def test_the_side_of_the_box_is_limited_on_demand() -> None:
 @pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "20", True, 1e6 + 0.5j])
 def test_a_limit_that_cannot_work_is_named(name: str, value: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"{name} must be None or a number"):
+    with pytest.raises(InvalidArgumentError, match=f"{name}, if not None, must be a number"):
         QualityGate(**{name: value})
 
 
 def test_a_share_above_one_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="max_outside must be None or a number from 0"):
+    with pytest.raises(
+        InvalidArgumentError, match="max_outside, if not None, must be a number from 0"
+    ):
         QualityGate(max_outside=15)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facekit import Detector, Face, ImageError, Keypoints, QualityGate, load_image
-from facekit.imaging import RGBImage
+from facekit.io.images import RGBImage
 from facekit.quality import measure_quality
 
 Portrait = tuple[RGBImage, Face]

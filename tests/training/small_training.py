@@ -7,24 +7,31 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from facekit.training import Augmentation, BalancedBatches, FaceDataset
-from facekit.training.collapse import CollapseGuard
-from facekit.training.loop import TrainingLoop
-from facekit.training.objectives import TripletObjective
-from facekit.training.plan import Plan
+from facekit.training import (
+    Augmentation,
+    BalancedBatches,
+    FaceDataset,
+    TripletLoss,
+)
+from facekit.training.data.batches import SeededBatches
+from facekit.training.engine.collapse import CollapseGuard
+from facekit.training.engine.loop import TrainingLoop
+from facekit.training.engine.plan import Plan
+from facekit.training.losses.statistics import spread
 
-PEOPLE, PHOTOS, EPOCHS = 8, 8, 6
-STEPS = 6 * 8
+PEOPLE, PHOTOS, EPOCHS = 8, 8, 3
+STEPS = EPOCHS * 8
 
 
 def network() -> Any:
-    """Returns a network with convolution, normalisation and dropout, in a moment."""
+    """Returns a network with convolution, normalization and dropout, in a moment."""
     x = inputs = keras.Input((16, 16, 3))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
     x = keras.layers.Conv2D(4, 3, kernel_initializer=keras.initializers.GlorotUniform(1))(x)
@@ -36,7 +43,7 @@ def network() -> Any:
 
 
 def faces() -> FaceDataset:
-    """Returns people that differ by their colour."""
+    """Returns people that differ by their color."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(PEOPLE), PHOTOS)
     pictures = rng.integers(0, 200, (PEOPLE, 1, 1, 3))[labels] + rng.integers(
@@ -45,7 +52,15 @@ def faces() -> FaceDataset:
     return FaceDataset.from_arrays(pictures.astype(np.uint8), [f"{label}" for label in labels])
 
 
-def train(folder: Path, *, pause: float = 0.0, patience: int = 50, **changes: Any) -> list[Any]:
+def train(
+    folder: Path,
+    *,
+    batches: SeededBatches | None = None,
+    epochs: int = EPOCHS,
+    callbacks: Sequence[Any] = (),
+    patience: int = 50,
+    **changes: Any,
+) -> list[Any]:
     """Trains, from the folder's checkpoint if there is one, and returns the final weights."""
     folder.mkdir(exist_ok=True)
     trained = network()
@@ -53,10 +68,9 @@ def train(folder: Path, *, pause: float = 0.0, patience: int = 50, **changes: An
         "network": trained,
         "trained": trained,
         "trainable": {0: "all"},
-        "objectives": {0: "batch-all", 2: "semihard"},
-        "make_objective": lambda mining: TripletObjective(
-            mining, margin=0.2, distance_metric="squared-L2"
-        ),
+        "objectives": {0: TripletLoss("batch-all"), 1: TripletLoss("semihard")},
+        # The statistics of triplets take longer to compile than all the rest.
+        "statistics": lambda _, embeddings: {"spread": spread(embeddings)},
         "freeze_batch_normalization": False,
         "optimizer": keras.optimizers.Adam(use_ema=True, ema_momentum=0.8),
         "learning_rates": {0: 0.01},
@@ -65,9 +79,10 @@ def train(folder: Path, *, pause: float = 0.0, patience: int = 50, **changes: An
         "precision": "float32",
         "held_out": faces(),
     }
-    batches = BalancedBatches(
-        faces(), identities=4, photos=2, seed=1, augmentation=Augmentation(), workers=2
-    )
+    if batches is None:
+        batches = BalancedBatches(
+            faces(), identities=4, photos=2, seed=1, augmentation=Augmentation(), workers=2
+        )
     plan = Plan(**{**arguments, **changes})
     loop = TrainingLoop(
         batches,
@@ -77,10 +92,11 @@ def train(folder: Path, *, pause: float = 0.0, patience: int = 50, **changes: An
         settings={},
         checkpoint_interval=0.0,
     )
-    loop.run(EPOCHS, resume=True, on_epoch_end=lambda _: time.sleep(pause))
+    loop.run(epochs, resume=True, callbacks=callbacks)
     return [np.asarray(variable) for variable in trained.variables]
 
 
 if __name__ == "__main__":
     FOLDER = Path(sys.argv[1])
-    np.savez(FOLDER / "final.npz", *train(FOLDER, pause=0.2))
+    PAUSE = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: time.sleep(0.2))
+    np.savez(FOLDER / "final.npz", *train(FOLDER, callbacks=[PAUSE]))

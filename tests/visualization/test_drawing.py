@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import features
 
 from facekit import Face, ImageError, InvalidArgumentError, Keypoints, RecognizedFace, load_image
-from facekit.imaging import IMAGE_SUFFIXES, RGBImage
+from facekit.io.images import IMAGE_SUFFIXES, RGBImage
 from facekit.visualization import (
     FACE_COLOR,
     KNOWN_COLOR,
@@ -30,7 +30,7 @@ POINTS = Keypoints((100, 130), (140, 130), (120, 160), (105, 190), (135, 190))
 FACE = Face(box=BOX, confidence=0.98, keypoints=POINTS)
 
 
-def grey_picture(height: int = HEIGHT, width: int = WIDTH) -> RGBImage:
+def gray_picture(height: int = HEIGHT, width: int = WIDTH) -> RGBImage:
     return np.full((height, width, 3), 100, dtype=np.uint8)
 
 
@@ -40,12 +40,12 @@ def recognized(name: str | None, face: Face = FACE) -> RecognizedFace:
     )
 
 
-def shows(picture: RGBImage, colour: tuple[int, ...]) -> bool:
-    return bool((picture == colour).all(axis=2).any())
+def shows(picture: RGBImage, color: tuple[int, ...]) -> bool:
+    return bool((picture == color).all(axis=2).any())
 
 
 RESULTS = pytest.mark.parametrize(
-    ("result", "colour"),
+    ("result", "color"),
     [
         (FACE, FACE_COLOR),
         (recognized("Ada"), KNOWN_COLOR),
@@ -59,58 +59,58 @@ RESULTS = pytest.mark.parametrize(
 
 
 @RESULTS
-def test_the_box_has_the_colour_of_the_result(result: Any, colour: tuple[int, ...]) -> None:
-    drawn = draw_faces(grey_picture(), [result])
+def test_the_box_has_the_color_of_the_result(result: Any, color: tuple[int, ...]) -> None:
+    drawn = draw_faces(gray_picture(), [result])
     x, y, width, height = (round(value) for value in BOX)
     for row, column in (
         (y + height // 2, x),
         (y + height // 2, x + width),
         (y + height, x + width // 2),
     ):
-        assert tuple(drawn[row, column]) == colour
+        assert tuple(drawn[row, column]) == color
 
 
 @RESULTS
-def test_the_keypoints_have_the_colour_of_the_result(result: Any, colour: tuple[int, ...]) -> None:
-    drawn = draw_faces(grey_picture(), [result])
-    assert {tuple(drawn[round(y), round(x)]) for x, y in POINTS} == {colour}
+def test_the_keypoints_have_the_color_of_the_result(result: Any, color: tuple[int, ...]) -> None:
+    drawn = draw_faces(gray_picture(), [result])
+    assert {tuple(drawn[round(y), round(x)]) for x, y in POINTS} == {color}
 
 
 def test_keypoints_can_be_left_out() -> None:
-    drawn = draw_faces(grey_picture(), [FACE], keypoints=False)
+    drawn = draw_faces(gray_picture(), [FACE], keypoints=False)
     assert {tuple(drawn[round(y), round(x)]) for x, y in POINTS} == {(100, 100, 100)}
 
 
 def test_the_picture_stays_as_it_was_away_from_the_face() -> None:
-    drawn = draw_faces(grey_picture(), [FACE])
+    drawn = draw_faces(gray_picture(), [FACE])
     assert (drawn[260:] == 100).all()
     assert (drawn[:, 200:] == 100).all()
 
 
 def test_the_input_is_not_changed() -> None:
-    picture = grey_picture()
+    picture = gray_picture()
     draw_faces(picture, [FACE, recognized("Ada")])
-    np.testing.assert_array_equal(picture, grey_picture())
+    np.testing.assert_array_equal(picture, gray_picture())
 
 
 def test_the_result_may_be_drawn_on_further() -> None:
-    picture = grey_picture()
+    picture = gray_picture()
     drawn = draw_faces(picture, [])
     np.testing.assert_array_equal(drawn, picture)
     drawn[:] = 0
-    np.testing.assert_array_equal(picture, grey_picture())
+    np.testing.assert_array_equal(picture, gray_picture())
 
 
 @given(height=st.integers(1, 120), width=st.integers(1, 120))
 def test_the_size_is_kept(height: int, width: int) -> None:
-    drawn = draw_faces(grey_picture(height, width), [FACE])
+    drawn = draw_faces(gray_picture(height, width), [FACE])
     assert drawn.shape == (height, width, 3)
     assert drawn.dtype == np.uint8
 
 
 @given(height=st.integers(1, 200), width=st.integers(1, 200), fit=st.integers(1, 300))
 def test_fit_is_the_longer_side(height: int, width: int, fit: int) -> None:
-    drawn = draw_faces(grey_picture(height, width), [FACE], fit=fit)
+    drawn = draw_faces(gray_picture(height, width), [FACE], fit=fit)
     scale = fit / max(height, width)
     assert max(drawn.shape[:2]) == fit
     assert drawn.shape[:2] == (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -119,7 +119,7 @@ def test_fit_is_the_longer_side(height: int, width: int, fit: int) -> None:
 @pytest.mark.parametrize("fit", [150, 600])
 def test_fit_scales_the_faces_too(fit: int) -> None:
     scale = fit / HEIGHT
-    drawn = draw_faces(grey_picture(), [FACE], fit=fit)
+    drawn = draw_faces(gray_picture(), [FACE], fit=fit)
     x, y, width, height = (value * scale for value in BOX)
     assert tuple(drawn[round(y + height / 2), round(x)]) == FACE_COLOR
     assert tuple(drawn[round(y + height), round(x + width / 2)]) == FACE_COLOR
@@ -128,29 +128,29 @@ def test_fit_scales_the_faces_too(fit: int) -> None:
 @pytest.mark.parametrize("fit", [0, -5])
 def test_fit_must_be_positive(fit: int) -> None:
     with pytest.raises(InvalidArgumentError, match="fit"):
-        draw_faces(grey_picture(), [FACE], fit=fit)
+        draw_faces(gray_picture(), [FACE], fit=fit)
 
 
 def test_the_most_certain_face_ends_up_on_top() -> None:
-    drawn = draw_faces(grey_picture(), [recognized("Ada"), recognized(None)], keypoints=False)
+    drawn = draw_faces(gray_picture(), [recognized("Ada"), recognized(None)], keypoints=False)
     assert tuple(drawn[160, 60]) == KNOWN_COLOR
 
 
 def test_the_name_is_written_out() -> None:
-    first, second = (draw_faces(grey_picture(), [recognized(name)]) for name in ("Ada", "Grace"))
+    first, second = (draw_faces(gray_picture(), [recognized(name)]) for name in ("Ada", "Grace"))
     assert not np.array_equal(first, second)
 
 
 @given(name=st.text(min_size=1, max_size=40))
 def test_any_name_can_be_drawn(name: str) -> None:
-    drawn = draw_faces(grey_picture(), [recognized(name)])
+    drawn = draw_faces(gray_picture(), [recognized(name)])
     assert shows(drawn, KNOWN_COLOR)
 
 
 @pytest.mark.parametrize("name", ["Σοφία", "Мария", "Łukasz Żółć", "山田太郎", "سارة", "👩‍🔬"])
 def test_names_in_other_scripts_can_be_drawn(name: str) -> None:
-    drawn = draw_faces(grey_picture(), [recognized(name)])
-    assert not np.array_equal(drawn, draw_faces(grey_picture(), [recognized("x")]))
+    drawn = draw_faces(gray_picture(), [recognized(name)])
+    assert not np.array_equal(drawn, draw_faces(gray_picture(), [recognized("x")]))
 
 
 coordinate = st.floats(-3000, 3000)
@@ -163,7 +163,7 @@ side = st.floats(0.01, 3000)
 )
 def test_a_face_may_lie_beyond_the_border(box: Any, points: Any) -> None:
     face = Face(box=box, confidence=0.5, keypoints=Keypoints(*points))
-    drawn = draw_faces(grey_picture(), [face, recognized("Ada", face)])
+    drawn = draw_faces(gray_picture(), [face, recognized("Ada", face)])
     assert drawn.shape == (HEIGHT, WIDTH, 3)
 
 
@@ -187,7 +187,7 @@ def test_a_missing_file_is_refused() -> None:
 )
 def test_the_size_of_a_sheet(count: int, columns: int, side: int, title: str) -> None:
     sheet = contact_sheet(
-        [Tile(grey_picture(), "x")] * count, columns=columns, side=side, title=title
+        [Tile(gray_picture(), "x")] * count, columns=columns, side=side, title=title
     )
     across = min(columns, count)
     down = (count + across - 1) // across
@@ -225,49 +225,49 @@ def test_a_tile_keeps_its_proportions(shape: tuple[int, int]) -> None:
 def test_a_tile_is_marked_as_right_or_wrong(
     right: bool, shown: tuple[int, ...], hidden: tuple[int, ...]
 ) -> None:
-    sheet = contact_sheet([Tile(grey_picture(), "Ada", right)], side=240)
+    sheet = contact_sheet([Tile(gray_picture(), "Ada", right)], side=240)
     assert shows(sheet, shown)
     assert not shows(sheet, hidden)
 
 
-def test_an_unmarked_tile_has_no_colour() -> None:
-    sheet = contact_sheet([Tile(grey_picture(), "Ada")], side=240)
+def test_an_unmarked_tile_has_no_color() -> None:
+    sheet = contact_sheet([Tile(gray_picture(), "Ada")], side=240)
     assert not shows(sheet, KNOWN_COLOR)
     assert not shows(sheet, WRONG_COLOR)
 
 
 @pytest.mark.parametrize("text", ["two\nlines", "two\r\nlines", "two\x1elines", "two\u2029lines"])
 def test_line_breaks_are_drawn_as_spaces(text: str) -> None:
-    broken = contact_sheet([Tile(grey_picture(), text)], title=text)
-    spaced = contact_sheet([Tile(grey_picture(), "two lines")], title="two lines")
+    broken = contact_sheet([Tile(gray_picture(), text)], title=text)
+    spaced = contact_sheet([Tile(gray_picture(), "two lines")], title="two lines")
     np.testing.assert_array_equal(broken, spaced)
 
 
 @given(caption=st.text(max_size=60), right=st.sampled_from([True, False, None]))
 def test_any_caption_fits_below_its_tile(caption: str, right: bool | None) -> None:
-    sheet = contact_sheet([Tile(grey_picture(40, 40), caption, right)], side=40)
+    sheet = contact_sheet([Tile(gray_picture(40, 40), caption, right)], side=40)
     # The white frame around the cell stays white.
     assert (sheet[:, :9] == 255).all()
     assert (sheet[:, -9:] == 255).all()
 
 
 def test_the_title_stands_above_the_tiles() -> None:
-    sheet = contact_sheet([Tile(grey_picture(), "")], side=240, title="A title")
+    sheet = contact_sheet([Tile(gray_picture(), "")], side=240, title="A title")
     heading = 45
     assert (sheet[10 : 10 + heading] != 255).any()
     assert (sheet[:10] == 255).all()
 
 
 def test_the_tiles_are_not_changed() -> None:
-    picture = grey_picture()
+    picture = gray_picture()
     contact_sheet([Tile(picture, "Ada", True)], side=20)
-    np.testing.assert_array_equal(picture, grey_picture())
+    np.testing.assert_array_equal(picture, gray_picture())
 
 
 @pytest.mark.parametrize("arguments", [{"columns": 0}, {"columns": -1}, {"side": 0}, {"side": -3}])
 def test_columns_and_side_must_be_positive(arguments: dict[str, int]) -> None:
     with pytest.raises(InvalidArgumentError, match="columns and a side"):
-        contact_sheet([Tile(grey_picture(), "")], **arguments)  # type: ignore[arg-type]
+        contact_sheet([Tile(gray_picture(), "")], **arguments)  # type: ignore[arg-type]
 
 
 def test_a_sheet_needs_tiles() -> None:
@@ -289,35 +289,35 @@ def test_every_ending_that_is_read_can_be_written(tmp_path: Path, suffix: str) -
     if suffix == ".avif" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     path = tmp_path / f"picture{suffix.upper()}"
-    save_image(path, grey_picture())
+    save_image(path, gray_picture())
     read = load_image(path).astype(int)
-    assert np.abs(read - grey_picture().astype(int)).max() <= 3
+    assert np.abs(read - gray_picture().astype(int)).max() <= 3
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
-    save_image(tmp_path / "new" / "folder" / "picture.png", grey_picture())
+    save_image(tmp_path / "new" / "folder" / "picture.png", gray_picture())
     assert (tmp_path / "new" / "folder" / "picture.png").is_file()
 
 
 @pytest.mark.parametrize("name", ["picture.txt", "picture", "picture.exe", ".png"])
 def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ImageError, match=r"the ending must be one of .*\.png"):
-        save_image(tmp_path / name, grey_picture())
+        save_image(tmp_path / name, gray_picture())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ImageError, match="cannot be written"):
-        save_image(tmp_path / "file" / "picture.png", grey_picture())
+        save_image(tmp_path / "file" / "picture.png", gray_picture())
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "picture.png").mkdir()
     with pytest.raises(ImageError, match="cannot be written"):
-        save_image(tmp_path / "picture.png", grey_picture())
+        save_image(tmp_path / "picture.png", gray_picture())
 
 
 def test_a_picture_that_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be written"):
-        save_image(tmp_path / "picture.webp", grey_picture(1, 17_000))
+        save_image(tmp_path / "picture.webp", gray_picture(1, 17_000))

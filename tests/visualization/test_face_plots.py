@@ -1,4 +1,4 @@
-"""Plots of pictures and faces: what is drawn, where, and in which colour."""
+"""Plots of pictures and faces: what is drawn, where, and in which color."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_axes_are_those_of_the_picture(found: list[Any]) -> None:
     ],
     ids=["face", "known", "unknown"],
 )
-def test_colour_and_label(result: Any, color: tuple[int, ...], label: str) -> None:
+def test_color_and_label(result: Any, color: tuple[int, ...], label: str) -> None:
     ax = plot_faces(PICTURE, [result])
     assert ax.texts[0].get_text() == label
     assert bytes_of(ax.patches[0].get_edgecolor()) == color

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
-from facekit.figures import axes_or_new, plain
+from facekit.utils.figures import axes_or_new, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import checked_pairs
-from facekit.figures import PALETTE, axes_or_new
+from facekit.utils.figures import PALETTE, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def plot_distances(
     Args:
         distances: The distance of each pair, ``(n,)``; any metric, smaller is more alike.
         same: Whether each pair shows one person, bool ``(n,)``. One kind may be missing.
-        threshold: Draws a line there, labelled with the number.
+        threshold: Draws a line there, labeled with the number.
         bins: How many bins the range of all distances is divided into, or their edges, rising;
             distances beyond given edges are not drawn.
         ax: Where to draw; a figure of its own by default.

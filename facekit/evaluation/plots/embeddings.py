@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
-from facekit.figures import GREY, MARKERS, PALETTE, add_legend, axes_or_new, plain
+from facekit.utils.figures import GREY, MARKERS, PALETTE, add_legend, axes_or_new, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +36,9 @@ def plot_embeddings(
 
     ``"pca"`` shows the two directions in which the embeddings differ most; what lies apart on the
     map lies apart in the embedding, but not the other way round. ``"tsne"`` shows which embeddings
-    are neighbours; sizes of groups and distances between groups mean nothing.
+    are neighbors; sizes of groups and distances between groups mean nothing.
 
-    Each person has a colour and a marker, strangers are grey crosses. Of many people, the names are
+    Each person has a color and a marker, strangers are gray crosses. Of many people, the names are
     written above their points instead of in a legend.
 
     Args:

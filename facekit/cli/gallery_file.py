@@ -1,0 +1,163 @@
+"""The commands about a gallery's file: info, check, compact, repair and migrate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import DONE, FAILED, add_command, add_json, count
+from facekit.errors import FileFormatError
+
+if TYPE_CHECKING:
+    from facekit.gallery import Gallery
+    from facekit.gallery.records import EnrolledPhoto
+    from facekit.pipeline import EmbeddedFace, FacePipeline
+
+# A face counts as the enrolled one if the boxes share this much of what both cover.
+_LEAST_OVERLAP = 0.3
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the command with its own commands to the parser's."""
+    group = add_command(commands, "gallery", _info, "check, repair and convert a gallery's file")
+    inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(inner, "info", _info, "show what a gallery holds")
+    _add(inner, "check", _check, "check everything in a gallery against its checksums")
+    _add(inner, "compact", _compact, "give the space of removed photos back")
+    repair = _add(inner, "repair", _repair, "save what is whole of a damaged gallery to a new file")
+    migrate = _add(inner, "migrate", _migrate, "embed the enrolled photos with other weights")
+    migrate.add_argument("--weights", metavar="NAME", required=True, help="the new weights")
+    for command in (repair, migrate):
+        command.add_argument("--output", type=Path, required=True, metavar="NEW", help="a new file")
+
+
+def _add(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help_text: str
+) -> argparse.ArgumentParser:
+    command = add_command(commands, name, run, help_text)
+    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the file of the gallery")
+    add_json(command, "one object")
+    return command
+
+
+def _info(options: argparse.Namespace) -> int:
+    from facekit.gallery import Gallery
+
+    with Gallery.open(options.gallery) as gallery:
+        found = {
+            "weights": gallery.weights,
+            "embedding_size": gallery.embedding_size,
+            "people": len(gallery.people),
+            "photos": len(gallery),
+            "bytes": options.gallery.stat().st_size,
+            "settings": sorted(gallery.settings),
+        }
+    return _answer(options, found, [f"{key.replace('_', ' ')}: {found[key]}" for key in found])
+
+
+def _check(options: argparse.Namespace) -> int:
+    from facekit.gallery import Gallery
+
+    with Gallery.open(options.gallery) as gallery:
+        gallery.check()
+        photos = len(gallery)
+    return _answer(options, {"photos": photos}, [f"{count(photos, 'photo')}: all is as written"])
+
+
+def _compact(options: argparse.Namespace) -> int:
+    from facekit.gallery import Gallery
+
+    before = options.gallery.stat().st_size if options.gallery.is_file() else 0
+    with Gallery.open(options.gallery) as gallery:
+        gallery.compact()
+    after = options.gallery.stat().st_size
+    return _answer(
+        options, {"before": before, "after": after}, [f"{before:,} bytes before, {after:,} now"]
+    )
+
+
+def _repair(options: argparse.Namespace) -> int:
+    from facekit.gallery import repair
+
+    found = repair(options.gallery, options.output)
+    people = len(found.people)
+    persons = f"{people:,} {'person' if people == 1 else 'people'}"
+    saved = f"{count(sum(found.people.values()), 'photo')} of {persons}"
+    return _report(options, {"people": found.people}, list(found.lost), f"{saved} saved")
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from facekit.detection import Detector
+    from facekit.embedding import Embedder
+    from facekit.gallery import Gallery
+    from facekit.pipeline import FacePipeline
+
+    if options.output.exists():
+        raise FileFormatError(f"{options.output}: something of that name is there already")
+    embedder = Embedder(options.weights)
+    with Gallery.open(options.gallery) as gallery:
+        new = Gallery(embedder.record.identity, embedder.embedding_size)
+        lost = list(_embedded_again(gallery, new, FacePipeline(Detector(), embedder)))
+        # The threshold and what else was set belong to the old weights.
+        new.copy(options.output, settings={}).close()
+    found = {"weights": new.weights, "people": new.people}
+    return _report(options, found, lost, f"{count(len(new), 'photo')} embedded again")
+
+
+def _embedded_again(gallery: Gallery, new: Gallery, pipeline: FacePipeline) -> Iterator[str]:
+    # Enrolls the photos of one gallery in another, and yields a sentence for each that is missing.
+    from facekit.gallery.records import PhotoSource
+
+    by_file: dict[str, list[EnrolledPhoto]] = {}
+    for photo in gallery.photos():
+        by_file.setdefault(photo.source, []).append(photo)
+    notes = {name: gallery.metadata(name) for name in gallery}
+    for image in pipeline.run(map(Path, by_file), digests=True):
+        for photo in by_file[str(image.source)]:
+            face = _same_face(photo, image.faces)
+            if image.error is not None:
+                yield f"{photo.person}: {image.error}"
+            elif photo.sha256 is not None and photo.sha256 != image.sha256:
+                yield f"{photo.person}: {photo.source}: the file has changed since it was enrolled"
+            elif face is None:
+                yield f"{photo.person}: {photo.source}: no face is found where it was enrolled"
+            else:
+                source = PhotoSource(photo.source, image.sha256, face.face.box)
+                note = notes.pop(photo.person, None)
+                new.enroll(photo.person, face.unit[None], [source], metadata=note)
+
+
+def _same_face(photo: EnrolledPhoto, faces: tuple[EmbeddedFace, ...]) -> EmbeddedFace | None:
+    if not faces:
+        return None
+    if photo.box is None:
+        return max(faces, key=lambda face: face.face.box[2] * face.face.box[3])
+    box = photo.box
+    nearest = max(faces, key=lambda face: _overlap(box, face.face.box))
+    return nearest if _overlap(box, nearest.face.box) >= _LEAST_OVERLAP else None
+
+
+def _overlap(
+    one: tuple[float, float, float, float], other: tuple[float, float, float, float]
+) -> float:
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / max(one[2] * one[3] + other[2] * other[3] - shared, 1e-9)
+
+
+def _report(
+    options: argparse.Namespace, found: dict[str, Any], lost: list[str], summary: str
+) -> int:
+    lines = [*(f"lost: {sentence}" for sentence in lost), f"{summary} to {options.output}"]
+    _answer(options, {**found, "lost": lost}, lines)
+    return FAILED if lost else DONE
+
+
+def _answer(options: argparse.Namespace, found: dict[str, Any], lines: list[str]) -> int:
+    for line in [json.dumps(found)] if options.json else lines:
+        print(line)
+    return DONE

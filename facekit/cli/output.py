@@ -1,0 +1,148 @@
+"""What a command prints: escaped in one place; and what stops it: full disks, Ctrl+C."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TextIO
+
+from facekit.errors import FacekitWarning
+from facekit.utils.terminal import printable
+
+INTERRUPTED = 130
+
+
+class OutputError(Exception):
+    """Standard output cannot be written; not a FacekitError, so that no command goes on."""
+
+
+class SafeStream:
+    """A text stream on which foreign text can neither steer the terminal nor forge a line.
+
+    Each ``write`` is one line at the most, as ``print`` makes them: control characters and line
+    breaks inside it are escaped.
+
+    Args:
+        stream: What to write to.
+        required: Whether an answer is lost if the stream cannot be written.
+    """
+
+    def __init__(self, stream: TextIO, *, required: bool) -> None:
+        self._stream = stream
+        self._required = required
+
+    @property
+    def rich_proxied_file(self) -> TextIO:
+        """What Rich writes to: its own escape sequences are wanted."""
+        return self._stream
+
+    def write(self, text: str) -> int:
+        """Writes a text, escaped."""
+        body, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
+        with self._watched():
+            self._stream.write(printable(body) + end)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands on what was written."""
+        with self._watched():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # If there is nowhere to write an error to, the exit code has to do.
+            if self._required:
+                _give_up(self._stream)
+                raise OutputError(_why(error)) from error
+
+
+@contextmanager
+def safe_output() -> Iterator[None]:
+    """Makes ``print`` safe, and warnings one line each, until the end of the block."""
+    kept = sys.stdout, sys.stderr
+    for stream in kept:
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show
+    # They are None if the shell closed them.
+    sys.stdout = SafeStream(sys.stdout or io.StringIO(), required=True)
+    sys.stderr = SafeStream(sys.stderr or io.StringIO(), required=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", FacekitWarning)
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        sys.stdout, sys.stderr = kept
+        flush_output()
+
+
+def flush_output() -> None:
+    """Hands on what was written.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise OutputError(_why(error)) from error
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"facekit: warning: {message}", file=sys.stderr)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Lets Python drop what is still to be written, instead of failing again at its exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):  # a stream of a test has no number
+        return
+
+
+def _why(error: OSError) -> str:
+    return f"standard output cannot be written ({error.strerror or type(error).__name__})"
+
+
+class Interruption:
+    """Ctrl+C: the first one ends the command in order, the next one at once; never a traceback."""
+
+    def __init__(self) -> None:
+        self.happened = False
+
+    def install(self) -> None:
+        """Takes over Ctrl+C for the rest of the process."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupt)
+            sys.unraisablehook = self._unraisable
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.happened:
+            self._exit()
+        self.happened = True
+        raise KeyboardInterrupt
+
+    def _unraisable(self, unraisable: Any) -> None:
+        # In a destructor or a callback, Python would print the interruption and go on.
+        if unraisable.exc_type is KeyboardInterrupt:
+            self._exit()
+        sys.__unraisablehook__(unraisable)
+
+    def _exit(self) -> None:
+        if sys.__stderr__ is not None and sys.__stderr__.isatty():
+            os.write(2, b"\x1b[?25h")  # a progress bar hides the cursor
+        os._exit(INTERRUPTED)

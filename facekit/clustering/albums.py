@@ -1,0 +1,268 @@
+"""The unknown faces of a photo archive, grouped into people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.alignment import Aligner
+from facekit.clustering.groups import Group, cluster, linking_threshold
+from facekit.clustering.journal import FaceJournal
+from facekit.detection import Detector, FaceDetector
+from facekit.embedding import FaceEmbedder
+from facekit.errors import ImageError
+from facekit.io.folders import list_images
+from facekit.io.images import MAX_PIXELS, ImageSource
+from facekit.parts import detector_to_dict, quality_to_dict
+from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
+from facekit.quality import QualityGate
+from facekit.utils.progress import track
+
+PhotoArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
+"""A folder, with the folders inside it, or photos as :func:`facekit.load_image` reads them."""
+
+# After this many photos their faces are written to the journal.
+_IMAGES_AT_A_TIME = 64
+
+
+@dataclass(frozen=True)
+class PersonGroup:
+    """Faces of an archive that seem to show one person.
+
+    Args:
+        faces: The faces, the most typical first.
+        spread: The root of the mean squared distance between two of the faces.
+        weights: The identity of the weights that embedded the faces.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Face, Keypoints
+        >>> from facekit.clustering.albums import PersonGroup
+        >>> from facekit.pipeline import EmbeddedFace
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> found = EmbeddedFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
+        >>> group = PersonGroup((found, found), spread=0.0, weights="example@1")
+        >>> len(group), group.representative.source, group.embeddings.shape
+        (2, 'party.jpg', (2, 2))
+    """
+
+    faces: tuple[EmbeddedFace, ...]
+    spread: float
+    weights: str
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def representative(self) -> EmbeddedFace:
+        """The most typical face."""
+        return self.faces[0]
+
+    @property
+    def embeddings(self) -> npt.NDArray[np.float32]:
+        """The embeddings of the faces, float32 ``(n, d)``."""
+        return np.stack([face.unit for face in self.faces])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The photo of each face."""
+        return tuple(face.source for face in self.faces)
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns the group as plain Python values, ready for ``json.dumps``.
+
+        Args:
+            rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The spread, and the faces as :meth:`facekit.EmbeddedFace.to_dict` gives them.
+        """
+        return {
+            "spread": self.spread,
+            "faces": [face.to_dict(rounded=rounded) for face in self.faces],
+        }
+
+
+@dataclass(frozen=True)
+class ArchiveClustering:
+    """The faces of an archive, grouped into people.
+
+    Args:
+        groups: The groups, the largest first.
+        ungrouped: The faces that are like no others.
+        poor: The faces that the quality gate flagged; they are not grouped.
+        photos: How many photos were read.
+        errors: Why others could not be read.
+        threshold: The Euclidean distance up to which faces were linked.
+        weights: The identity of the weights that embedded the faces.
+
+    Example:
+        >>> from facekit import Embedder, cluster_photos
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
+        >>> found.photos, [len(group) for group in found.groups], found.ungrouped
+        (2, [2], ())
+    """
+
+    groups: tuple[PersonGroup, ...]
+    ungrouped: tuple[EmbeddedFace, ...]
+    poor: tuple[EmbeddedFace, ...]
+    photos: int
+    errors: tuple[ImageError, ...]
+    threshold: float
+    weights: str
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns everything but the embeddings as plain Python values, for ``json.dumps``.
+
+        Args:
+            rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The fields by name.
+        """
+        return {
+            "groups": [group.to_dict(rounded=rounded) for group in self.groups],
+            "ungrouped": [face.to_dict(rounded=rounded) for face in self.ungrouped],
+            "poor": [face.to_dict(rounded=rounded) for face in self.poor],
+            "photos": self.photos,
+            "errors": [str(error) for error in self.errors],
+            "threshold": self.threshold,
+            "weights": self.weights,
+        }
+
+
+def cluster_photos(
+    photos: PhotoArchive,
+    *,
+    embedder: FaceEmbedder,
+    detector: FaceDetector | None = None,
+    aligner: Aligner | None = None,
+    quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
+    threshold: float | None = None,
+    min_faces: int = 2,
+    max_pixels: int = MAX_PIXELS,
+    journal: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> ArchiveClustering:
+    """Groups the faces in photos into people, without knowing anybody.
+
+    Of the pictures only faces, places and embeddings are kept, about 4 KiB a face.
+
+    Args:
+        photos: A folder, read with all folders inside it, or several photos.
+        embedder: Embeds the faces.
+        detector: Finds them; one with the default arguments if not given.
+        aligner: Cuts them out; by default the one that the weights were trained with.
+        quality: The gate that faces must pass to be grouped; ``None`` lets all pass.
+        threshold: The Euclidean distance up to which two faces are linked; by default
+            :func:`facekit.clustering.groups.linking_threshold` of the weights and the number of
+            faces.
+        min_faces: Smaller groups are left ungrouped; at least 1.
+        max_pixels: The largest photo that is read, in pixels.
+        journal: A file for the faces of photos in files, so that a call that was interrupted goes
+            on when it is repeated; it is deleted when all photos have been read. Without it, an
+            interrupted call starts again.
+        progress: Whether to show a progress bar, if standard error is a terminal.
+
+    Returns:
+        The groups. A photo that cannot be read is reported in ``errors``.
+
+    Raises:
+        ImageError: If the folder is missing or holds no pictures.
+        InvalidArgumentError: If an argument cannot be used.
+        FileFormatError: If the journal cannot be used.
+
+    Example:
+        >>> from facekit import Embedder, cluster_photos
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos(
+        ...     [portrait, "no_such_photo.jpg", portrait], embedder=Embedder("facekit-small"))
+        >>> [len(group) for group in found.groups], len(found.errors)
+        ([2], 1)
+
+    References:
+        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
+        to Natural Language Processing Problems", TextGraphs 2006.
+    """
+    # Checked before the long work, not after it.
+    checked = linking_threshold(embedder.record) if threshold is None else threshold
+    cluster(np.empty((0, 1), dtype=np.float32), threshold=checked, min_faces=min_faces)
+    if isinstance(photos, str | os.PathLike):
+        photos = list_images(photos, recursive=True).checked().images
+    total = len(photos) if isinstance(photos, Sequence) else 0
+    pipeline = FacePipeline(detector or Detector(), embedder, aligner=aligner, quality=quality)
+    settings = {
+        "weights": embedder.record.identity,
+        "detector": detector_to_dict(pipeline.detector),
+        "aligner": pipeline.aligner.to_dict(),
+        "quality": quality_to_dict(quality),
+    }
+    kept = None if journal is None else FaceJournal(Path(journal), settings)
+    images = 0
+    faces: list[EmbeddedFace] = []
+    seen_in: list[int] = []
+    errors: list[ImageError] = []
+    new: list[EmbeddedImage] = []
+    stream = pipeline.run(
+        photos,
+        skip=None if kept is None else lambda _, digest: digest in kept.known,
+        max_pixels=max_pixels,
+    )
+    finished = False
+    try:
+        for image in track(stream, "Finding faces", total=total, shown=progress):
+            if image.error is not None:
+                errors.append(image.error)
+                continue
+            images += 1
+            if image.skipped and kept is not None and image.sha256 is not None:
+                found_before = kept.faces(image.sha256, image.source)
+                faces += found_before
+                seen_in += [images] * len(found_before)
+                continue
+            faces += image.faces
+            seen_in += [images] * len(image.faces)
+            if kept is not None:
+                new.append(image)
+                if len(new) == _IMAGES_AT_A_TIME:
+                    kept.add(new)
+                    new = []
+        finished = True
+    finally:
+        if kept is not None:
+            if not finished:
+                kept.add(new)
+            kept.close(delete=finished)
+    good = [face for face in faces if not face.problems]
+    # Two faces of one image are two people.
+    numbers = [number for number, face in zip(seen_in, faces, strict=True) if not face.problems]
+    embeddings = np.array([face.unit for face in good], dtype=np.float32)
+    embeddings = embeddings.reshape(len(good), embedder.embedding_size)
+    if threshold is None:
+        threshold = linking_threshold(embedder.record, len(good))
+    images_of = np.array(numbers, dtype=np.int64)
+    found = cluster(embeddings, threshold=threshold, min_faces=min_faces, images=images_of)
+
+    def people(group: Group) -> PersonGroup:
+        faces_of_group = tuple(good[place] for place in group.members)
+        return PersonGroup(faces_of_group, group.spread, embedder.record.identity)
+
+    return ArchiveClustering(
+        groups=tuple(people(group) for group in found.groups),
+        ungrouped=tuple(good[place] for place in found.ungrouped),
+        poor=tuple(face for face in faces if face.problems),
+        photos=images,
+        errors=tuple(errors),
+        threshold=found.threshold,
+        weights=embedder.record.identity,
+    )

@@ -1,0 +1,193 @@
+"""Writing the groups of an archive so that a person can look at them and give them names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from facekit.clustering.albums import ArchiveClustering
+from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
+from facekit.io.images import RGBImage, load_image
+from facekit.pipeline import EmbeddedFace
+from facekit.utils.terminal import printable
+from facekit.visualization import Tile, contact_sheet, save_image
+from facekit.visualization.files import file_name
+
+# How much wider than its box a face is cut out: the detector finds it again, and little of whoever
+# stands beside is on the cut.
+_GROWTH = 1.6
+_MOST_TILES = 60
+_TILE_SIDE = 120
+_PARTS = ("people", "sheets", "groups.json")
+_UNFINISHED = ".facekit-unfinished-"
+
+
+def group_name(number: int) -> str:
+    """Says what a group is called before it has the name of a person.
+
+    Args:
+        number: Its number, from 1; that of the largest group is 1.
+
+    Returns:
+        The name of its folder in ``people``, and, with ``.png``, of its sheet.
+
+    Example:
+        >>> from facekit.clustering.export import group_name
+        >>> group_name(1)
+        'group-001'
+    """
+    return f"group-{number:03}"
+
+
+def check_output(folder: str | os.PathLike[str]) -> None:
+    """Checks that no groups were written into a folder before.
+
+    Args:
+        folder: The folder; it may be missing.
+
+    Raises:
+        InvalidArgumentError: If there were: groups of two runs must not be mixed, and folders that
+            have got names must not be touched.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit import InvalidArgumentError
+        >>> from facekit.clustering.export import check_output
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> check_output(folder)
+        >>> (folder / "people").mkdir()
+        >>> try:
+        ...     check_output(folder)
+        ... except InvalidArgumentError:
+        ...     print("name another folder")
+        name another folder
+    """
+    for part in _PARTS:
+        if Path(folder, part).exists():
+            raise InvalidArgumentError(
+                f"{os.fspath(folder)}: holds groups already ({part}); name another folder"
+            )
+
+
+def write_groups(
+    found: ArchiveClustering, folder: str | os.PathLike[str], *, max_pixels: int | None = None
+) -> list[ImageError]:
+    """Writes a folder of face cuts and a contact sheet for each group, and a list of all faces.
+
+    ``people/group-001`` holds the faces of the largest group, cut out of the photos, and so on;
+    ``sheets/group-001.png`` shows up to 60 of them on one picture, the most typical first, with the
+    names of the photos; ``groups.json`` lists all of them with photo and place. Whoever renames the
+    folders in ``people`` to the names of the people, and removes cuts that are wrong, has a folder
+    that :meth:`facekit.FaceRecognizer.fit` reads.
+
+    Args:
+        found: The groups; their photos must be files, and still there.
+        folder: Where to write; made if it is not there. Until all is written, the parts are in a
+            hidden folder inside it, which a failure or an interruption removes.
+        max_pixels: As for :func:`facekit.load_image`.
+
+    Returns:
+        For each photo that cannot be read again, why not; its faces are in the list, but not cut
+        out.
+
+    Raises:
+        FileFormatError: If the folder cannot be written.
+        ImageError: If an image cannot be written.
+        InvalidArgumentError: If the folder holds groups already.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit import Embedder, cluster_photos
+        >>> from facekit.clustering.export import write_groups
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> write_groups(found, folder)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['groups.json', 'people', 'sheets']
+    """
+    check_output(folder)
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{_UNFINISHED}*"):  # by a run that was killed
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
+            errors = _write_parts(found, Path(unfinished), max_pixels)
+            _move_parts(Path(unfinished), folder)
+    except OSError as error:
+        raise FileFormatError(f"{printable(folder)}: cannot be written ({error})") from error
+    return errors
+
+
+def _write_parts(
+    found: ArchiveClustering, folder: Path, max_pixels: int | None
+) -> list[ImageError]:
+    errors: list[ImageError] = []
+    cuts: dict[int, list[tuple[int, Path]]] = defaultdict(list)
+    for part in ("people", "sheets"):
+        (folder / part).mkdir()
+    for source, places in _by_photo(found).items():
+        try:
+            pixels = load_image(source, max_pixels=max_pixels)
+        except ImageError as error:
+            errors.append(error)
+            continue
+        for group, rank in places:
+            name = file_name(f"{rank + 1:04}-{Path(source).stem}", ".png")
+            cut = folder / "people" / group_name(group + 1) / name
+            save_image(cut, _cut(pixels, found.groups[group].faces[rank]))
+            cuts[group].append((rank, cut))
+    for number, group_cuts in sorted(cuts.items()):
+        shown = sorted(group_cuts)[:_MOST_TILES]
+        faces = found.groups[number].faces
+        tiles = [
+            Tile(load_image(cut), printable(Path(faces[rank].source).name)) for rank, cut in shown
+        ]
+        of_all = f", {len(shown)} shown" if len(shown) < len(faces) else ""
+        title = f"{group_name(number + 1)}: {len(faces)} faces{of_all}"
+        sheet = contact_sheet(tiles, columns=6, side=_TILE_SIDE, title=title)
+        save_image(folder / "sheets" / f"{group_name(number + 1)}.png", sheet)
+    text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
+    # A byte that is not UTF-8 becomes an escape of JSON, from which Python makes the name again.
+    (folder / "groups.json").write_bytes(text.encode("utf-8", "backslashreplace"))
+    return errors
+
+
+def _move_parts(source: Path, target: Path) -> None:
+    """Moves the parts into place; if one cannot be moved, none is."""
+    moved: list[str] = []
+    try:
+        for part in _PARTS:
+            if (source / part).is_file() or any((source / part).iterdir()):
+                (source / part).rename(target / part)
+                moved.append(part)
+    except BaseException:
+        for part in moved:
+            (target / part).rename(source / part)
+        raise
+
+
+def _by_photo(found: ArchiveClustering) -> dict[str, list[tuple[int, int]]]:
+    """Returns for each photo the faces in groups, as group and rank: it is read but once."""
+    places: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for number, group in enumerate(found.groups):
+        for rank, face in enumerate(group.faces):
+            places[face.source].append((number, rank))
+    return places
+
+
+def _cut(pixels: RGBImage, found: EmbeddedFace) -> RGBImage:
+    height, width = pixels.shape[:2]
+    center_x, center_y = found.face.center
+    half = _GROWTH * max(found.face.box[2:]) / 2
+    left, right = (int(np.clip(center_x + side * half, 0, width)) for side in (-1, 1))
+    top, bottom = (int(np.clip(center_y + side * half, 0, height)) for side in (-1, 1))
+    return np.ascontiguousarray(pixels[top:bottom, left:right])

@@ -1,0 +1,48 @@
+"""Splitting groups that hold together by chains alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+# The distances of all pairs are in memory: 64 MiB for a group of this size. Larger groups stay.
+_MOST_MEMBERS = 4096
+_ROUNDING = 1e-6
+
+
+def split_loose(
+    vectors: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], threshold: float
+) -> npt.NDArray[np.int64]:
+    """Splits groups by average linkage, where two parts lie further apart than a distance.
+
+    Args:
+        vectors: float32 ``(n, d)`` of unit L2 norm.
+        labels: The group of each, from 0, ``(n,)``.
+        threshold: The largest root of the mean squared distance between two parts of a group.
+
+    Returns:
+        The labels, numbered from 0.
+    """
+    order = np.argsort(labels, kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(labels, minlength=1))[:-1])
+    split = labels.copy()
+    following = len(groups)
+    for members in groups:
+        if not 2 < len(members) <= _MOST_MEMBERS:
+            continue
+        own = vectors[members]
+        # The order in which the faces are given must not matter, not even by rounding.
+        members = members[np.lexsort(own.T)]
+        own = vectors[members].astype(np.float64)
+        center = own.mean(axis=0)
+        if np.square(own - center).sum(axis=1).max() * 4.0 <= threshold**2:
+            continue  # no two are further apart than that
+        from scipy.cluster.hierarchy import average, fcluster
+        from scipy.spatial.distance import pdist
+
+        tree = average(pdist(own, "sqeuclidean"))
+        parts = fcluster(tree, threshold**2 + _ROUNDING, "distance")
+        moved = parts != parts[0]
+        split[members[moved]] = following + parts[moved]
+        following += int(parts.max()) + 1
+    return np.unique(split, return_inverse=True)[1].reshape(-1).astype(np.int64)

@@ -1,0 +1,112 @@
+"""The graph of near vectors: each with the nearest others within a distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.gallery.index import faiss_is_installed
+
+MOST_LINKS = 64
+"""A vector chooses this many others at most to be linked with, the nearest: of one person's ten
+thousand photos some dozens are as good as all, and all links would not fit into memory."""
+
+# This many similarities are in memory at a time: 64 MiB of them.
+_SIMILARITIES_AT_A_TIME = 1 << 24
+# Up to this many vectors FAISS compares all; of more, each with those of the nearest cells.
+_EXACT_LIMIT = 20_000
+_CELLS_SEARCHED = 32
+_SEARCHED_AT_A_TIME = 16_384
+
+
+class Links(NamedTuple):
+    """The links of vector i are those from ``start[i]`` to ``start[i + 1]``."""
+
+    start: npt.NDArray[np.int64]
+    target: npt.NDArray[np.int32]
+    weight: npt.NDArray[np.float32]
+
+    def of(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+        """Returns for some vectors the places of their links, and the place of the vector."""
+        lengths = self.start[rows + 1] - self.start[rows]
+        owner = np.repeat(np.arange(len(rows)), lengths)
+        first = np.cumsum(lengths) - lengths
+        return np.arange(len(owner)) - first[owner] + self.start[rows][owner], owner
+
+
+def near_links(vectors: npt.NDArray[np.float32], threshold: float) -> Links:
+    """Links unit vectors that lie within a distance; the weight is the similarity.
+
+    With FAISS, more than 20,000 vectors are compared by cells (an inverted file) and a few links
+    are missed; without it every vector is compared with every other.
+
+    Args:
+        vectors: float32 ``(n, d)`` of unit L2 norm.
+        threshold: The largest Euclidean distance of linked vectors.
+
+    References:
+        ``faiss.IndexFlatIP`` and ``faiss.IndexIVFFlat``.
+    """
+    least = np.float32(1.0 - threshold**2 / 2.0)
+    search = _by_faiss if len(vectors) > 1 and faiss_is_installed() else _by_products
+    owners, targets = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    weights = [np.empty(0, np.float32)]
+    for start, similarity, found in search(vectors, MOST_LINKS + 1):
+        rows = np.broadcast_to(start + np.arange(len(found))[:, None], found.shape)
+        linked = (similarity >= least) & (found >= 0) & (found != rows)
+        owners.append(rows[linked])
+        targets.append(found[linked])
+        weights.append(np.maximum(similarity[linked], np.float32(1e-6)))
+    return _both_ways(
+        np.concatenate(owners), np.concatenate(targets), np.concatenate(weights), len(vectors)
+    )
+
+
+def _both_ways(
+    owner: npt.NDArray[np.int64],
+    target: npt.NDArray[np.int64],
+    weight: npt.NDArray[np.float32],
+    number: int,
+) -> Links:
+    """Lets both ends of a link know it: one may have nearer ones than the other."""
+    keys = np.concatenate([owner * number + target, target * number + owner])
+    keys, first = np.unique(keys, return_index=True)
+    start = np.searchsorted(keys, np.arange(number + 1, dtype=np.int64) * number)
+    return Links(
+        start, (keys % max(1, number)).astype(np.int32), weight[first % max(1, len(weight))]
+    )
+
+
+_Found = Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.int64]]]
+
+
+def _by_products(vectors: npt.NDArray[np.float32], count: int) -> _Found:
+    number = len(vectors)
+    step = max(1, _SIMILARITIES_AT_A_TIME // max(1, number))
+    kept = min(count, number)
+    for start in range(0, number, step):
+        similarity = vectors[start : start + step] @ vectors.T
+        nearest = np.argpartition(-similarity, kept - 1, axis=1)[:, :kept]
+        yield start, np.take_along_axis(similarity, nearest, axis=1), nearest
+
+
+def _by_faiss(vectors: npt.NDArray[np.float32], count: int) -> _Found:
+    import faiss
+
+    number, size = vectors.shape
+    index: Any = faiss.IndexFlatIP(size)
+    if number > _EXACT_LIMIT:
+        cells = round(4 * math.sqrt(number))
+        index = faiss.IndexIVFFlat(index, size, cells, faiss.METRIC_INNER_PRODUCT)
+        # Evenly spread over the vectors, which come sorted; FAISS wants some dozens a cell.
+        index.train(vectors[:: max(1, number // (64 * cells))])
+        index.nprobe = _CELLS_SEARCHED
+    index.add(vectors)
+    for start in range(0, number, _SEARCHED_AT_A_TIME):
+        block = vectors[start : start + _SEARCHED_AT_A_TIME]
+        similarity, nearest = index.search(block, min(count, number))
+        yield start, similarity, nearest

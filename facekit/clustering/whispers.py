@@ -1,0 +1,133 @@
+"""Chinese whispers: communities of unit vectors, in memory that grows with their number only."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.clustering.neighbors import Links, near_links
+
+_MOST_ROUNDS = 50
+# The vectors of one part of a round answer at the same time.
+_PARTS = 16
+
+
+def chinese_whispers(
+    vectors: npt.NDArray[np.float32],
+    threshold: float,
+    *,
+    images: npt.NDArray[np.int64] | None = None,
+    seed: int = 0,
+) -> npt.NDArray[np.int64]:
+    """Groups unit vectors that are linked by small distances.
+
+    Vectors within the threshold are linked. At first each is a group of its own; then, in random
+    order and again and again, each joins the group that the vectors linked with it vote for, near
+    ones with more weight. One wrong link between two people is outvoted by the right ones; if
+    all linked vectors were joined, a single chance likeness would merge two people.
+
+    Args:
+        vectors: float32 ``(n, d)`` of unit L2 norm.
+        threshold: The largest Euclidean distance of linked vectors.
+        images: The number of each vector's image, ``(n,)``: two vectors of one image are not linked
+            and never in one group.
+        seed: Of the random order.
+
+    Returns:
+        int64 ``(n,)``, the number of each vector's group, from 0. The order in which the vectors
+        are given changes at most how the groups are numbered. Equal vectors share a group.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.clustering.whispers import chinese_whispers
+        >>> chinese_whispers(np.array([[1, 0], [0, 1], [0.8, 0.6]], dtype=np.float32), 0.7)
+        array([1, 0, 1])
+
+    References:
+        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
+        to Natural Language Processing Problems", TextGraphs 2006.
+    """
+    # Sorted, so that the order given cannot matter, not even by rounding; adding 0 turns −0 into 0.
+    distinct, first, place, counts = np.unique(
+        vectors + np.float32(0.0),
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    place = place.reshape(-1)
+    links = near_links(distinct, threshold)
+    # A vector that stands for several equal ones has as many votes.
+    links = links._replace(weight=links.weight * counts[links.target].astype(np.float32))
+    if images is not None:
+        # Equal vectors of several images belong to none in particular.
+        links = _without_same_image(links, np.where(counts == 1, images[first], -1))
+    groups = _whisper(links, np.random.default_rng(seed))[place]
+    if images is not None:
+        groups = _apart(vectors, groups, images)
+    return np.asarray(np.unique(groups, return_inverse=True)[1].reshape(-1), dtype=np.int64)
+
+
+def _without_same_image(links: Links, images: npt.NDArray[np.int64]) -> Links:
+    owner = np.repeat(np.arange(len(links.start) - 1), np.diff(links.start))
+    kept = (images[owner] < 0) | (images[owner] != images[links.target])
+    lengths = np.bincount(owner[kept], minlength=len(links.start) - 1)
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    return Links(start, links.target[kept], links.weight[kept])
+
+
+def _apart(
+    vectors: npt.NDArray[np.float32],
+    groups: npt.NDArray[np.int64],
+    images: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Leaves of each image one face in a group, the most typical, and moves the others out."""
+    groups = groups.copy()
+    while True:
+        _, groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        order = np.lexsort((images, groups))
+        twice = (np.diff(groups[order]) == 0) & (np.diff(images[order]) == 0)
+        if not twice.any():
+            return groups
+        for group in np.unique(groups[order[1:][twice]]):
+            members = np.flatnonzero(groups == group)
+            alike = vectors[members] @ vectors[members].mean(axis=0)
+            by_image = members[np.lexsort((members, -alike, images[members]))]
+            later = np.concatenate([[False], np.diff(images[by_image]) == 0])
+            # Those moved out are a group as before, until they are apart, too.
+            groups[by_image[later]] = len(sizes) + group
+
+
+def _whisper(links: Links, random: np.random.Generator) -> npt.NDArray[np.int64]:
+    number = len(links.start) - 1
+    group = np.arange(number)
+    waiting = np.diff(links.start) > 0
+    for _ in range(_MOST_ROUNDS):
+        order = random.permutation(np.flatnonzero(waiting))
+        if not len(order):
+            break
+        waiting[:] = False
+        for part in np.array_split(order, min(_PARTS, len(order))):
+            voted = _votes(links, part, group)
+            changed = part[voted != group[part]]
+            group[part] = voted
+            waiting[links.target[links.of(changed)[0]]] = True
+            waiting[changed] = True
+    return group
+
+
+def _votes(
+    links: Links, rows: npt.NDArray[np.int64], group: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Returns the group that the links of each row vote for; of equal ones the first."""
+    places, owner = links.of(rows)
+    heard = group[links.target[places]]
+    order = np.lexsort((heard, owner))
+    owner, heard = owner[order], heard[order]
+    new = np.concatenate([[True], (np.diff(owner) != 0) | (np.diff(heard) != 0)])
+    starts = np.flatnonzero(new)
+    votes = np.add.reduceat(links.weight[places][order].astype(np.float64), starts)
+    owner, heard = owner[starts], heard[starts]
+    best = np.lexsort((heard, -votes, owner))
+    _, first = np.unique(owner[best], return_index=True)
+    return heard[best[first]]

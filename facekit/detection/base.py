@@ -1,0 +1,317 @@
+"""What all detectors share: reading images, regions, borders, turned images, many images."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from facekit.errors import ImageError, InvalidArgumentError
+from facekit.faces import DetectedImage, Face
+from facekit.io.images import (
+    MAX_PIXELS,
+    ImageSource,
+    RGBImage,
+    check_several,
+    describe_source,
+    load_image,
+)
+from facekit.io.sources import (
+    ImageItem,
+    StreamSource,
+    all_or_batch_error,
+    image_items,
+    in_order,
+)
+from facekit.utils.validation import number, whole
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from facekit.detection.view import Detections, Region, View
+
+Answer = TypeVar("Answer")
+
+
+class ImageDetector(ABC):
+    """A detector of any kind: a subclass finds the faces in pixels, this class does the rest.
+
+    A subclass has all arguments of its constructor as attributes, and checks them in
+    :meth:`_check`. An attribute that is changed counts from the next image on.
+
+    Attributes:
+        max_image_side: An image whose longer side exceeds this, in pixels, is searched in a copy
+            reduced to it; ``None``: never.
+        max_faces: At most this many faces of an image, the largest; ``None``: all.
+        rotations: By how many degrees the image is turned counterclockwise for the search.
+        padding: The border around the image, as a share of its width and height.
+        threads: How many cores to use; ``None``: all that the process may use.
+    """
+
+    max_image_side: int | None
+    max_faces: int | None
+    rotations: Sequence[int]
+    padding: float
+    threads: int | None
+
+    @abstractmethod
+    def _find(self, pixels: RGBImage) -> Detections:
+        """Finds the faces in pixels, with what the attributes ask for."""
+
+    def _check(self) -> None:
+        """Checks the attributes.
+
+        Raises:
+            InvalidArgumentError: If one lies outside its range.
+        """
+        for name in ("max_image_side", "max_faces", "threads"):
+            value = getattr(self, name)
+            if value is not None:
+                whole(value, name, least=1)
+        number(self.padding, "padding", 0, 2)
+        turns = self.rotations
+        if (
+            not isinstance(turns, Sequence)
+            or isinstance(turns, str | bytes)
+            or not turns
+            or not set(turns) <= {0, 90, 180, 270}
+        ):
+            raise InvalidArgumentError(
+                f"rotations must be some of 0, 90, 180 and 270 degrees, got {turns!r}"
+            )
+
+    def __repr__(self) -> str:
+        # What is at its default is left out, as scikit-learn does.
+        defaults = inspect.signature(type(self)).parameters
+        values = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self.get_params().items()
+        }
+        shown = [f"{n}={v!r}" for n, v in values.items() if v != defaults[n].default]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Returns the arguments that make an equal detector, as scikit-learn's estimators do.
+
+        Args:
+            deep: Without effect; scikit-learn passes it.
+
+        Returns:
+            The arguments by name, ready for ``json.dumps``.
+        """
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Changes arguments; none is changed if one of them is wrong.
+
+        Args:
+            parameters: The arguments of the constructor to change.
+
+        Returns:
+            The detector.
+
+        Raises:
+            InvalidArgumentError: If there is no argument of that name, or a value lies outside its
+                range.
+        """
+        known = self.get_params()
+        if unknown := [name for name in parameters if name not in known]:
+            raise InvalidArgumentError(
+                f"{type(self).__name__} has no parameter {unknown[0]!r}, only {', '.join(known)}"
+            )
+        changed = type(self)(**{**known, **parameters})
+        vars(self).update(vars(changed))
+        return self
+
+    @property
+    def concurrency(self) -> int:
+        """The number of threads that may search images at once, one a core."""
+        from facekit.utils.openvino import available_cores
+
+        return self.threads or available_cores()
+
+    def detect(
+        self,
+        image: ImageSource,
+        *,
+        region: Region | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> list[Face]:
+        """Finds the faces of one image.
+
+        Args:
+            image: Anything that :func:`facekit.load_image` reads.
+            region: ``(x, y, width, height)`` in pixels: the part of the image to search; all of
+                it by default. Boxes are in pixels of the image. The cost is that of an image of
+                the region's size.
+            max_pixels: The largest image that is read, in pixels.
+
+        Returns:
+            The faces, the most confident first; equal ones by position. Boxes are clipped to the
+            image, or to the region, and have a positive area; keypoints may lie outside it. An
+            image without faces, or too small to hold one, gives an empty list.
+
+        Raises:
+            ImageError: If the image cannot be read, or the region lies outside it.
+            InvalidArgumentError: If the region or an attribute is outside its range.
+        """
+        region = checked_region(region)
+        self._check()
+        name = describe_source(image, fallback="the image")
+        view = self._view(load_image(image, max_pixels=max_pixels), region, name)
+        return self._search(view, self._find)
+
+    def detect_batch(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        region: Region | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> list[list[Face]]:
+        """Finds the faces of several images, one image on each core.
+
+        Args:
+            images: Images of any sizes. Few are in memory at a time.
+            region: As for :meth:`detect`, the same for all.
+            max_pixels: The largest image that is read, in pixels.
+
+        Returns:
+            For each image, in order, what :meth:`detect` returns for it.
+
+        Raises:
+            BatchError: If some of the images cannot be read; it is raised after the others have
+                been searched, holds their faces, and is an :class:`facekit.ImageError`.
+            InvalidArgumentError: If one image is given instead of several, or the region or an
+                attribute is outside its range.
+        """
+        check_several(images, instead="detect")
+        region = checked_region(region)
+        self._check()
+        return self._batch(images, lambda view: self._search(view, self._find), region, max_pixels)
+
+    def detect_stream(
+        self,
+        source: StreamSource,
+        *,
+        region: Region | None = None,
+        every: int = 1,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Iterator[DetectedImage]:
+        """Goes through many images, or a video, and yields the faces of each.
+
+        Images are read and searched ahead in the background, results come in order, and the memory
+        does not grow with their number. An image that cannot be read is reported in its place.
+
+        Args:
+            source: A folder of images (by name, not those in folders inside it), a video file,
+                the number of a camera, or images as for :meth:`detect_batch`, such as a
+                generator.
+            region: As for :meth:`detect`, the same for all.
+            every: Search one of this many images or frames, and pass over the others.
+            max_pixels: The largest image that is read, in pixels.
+
+        Yields:
+            For each image its name, place, pixels and faces, or the error in ``error``.
+
+        Raises:
+            ImageError: If the folder, the video or the camera cannot be opened.
+            InvalidArgumentError: If an argument cannot be used.
+
+        Example:
+            >>> import numpy as np
+            >>> from facekit import Detector
+            >>> black = np.zeros((40, 40, 3), dtype=np.uint8)
+            >>> for result in Detector().detect_stream([black, "no_such_photo.jpg"]):
+            ...     print(result.source, result.error or result.faces)
+            image 0 []
+            no_such_photo.jpg no_such_photo.jpg: no such file; relative paths start at the working directory
+        """  # noqa: E501
+        region, every = checked_region(region), whole(every, "every", least=1)
+        self._check()
+
+        def search(item: ImageItem) -> DetectedImage:
+            try:
+                view = self._view(item.load(max_pixels), region, item.name)
+            except ImageError as error:
+                return DetectedImage(item.name, item.index, [], None, error)
+            faces = self._search(view, self._find)
+            return DetectedImage(item.name, item.index, faces, view.picture)
+
+        return in_order(
+            image_items(source, every),
+            search,
+            # A camera's frames are searched as they come, not read ahead.
+            threads=0 if isinstance(source, int) else self.concurrency,
+            held_by_item=lambda item: item.held,
+            held_by_result=lambda result: 0 if result.image is None else result.image.nbytes,
+        )
+
+    def _view(self, picture: RGBImage, region: Region | None, name: str) -> View:
+        from facekit.detection.view import View
+
+        return View.of(picture, region, self.max_image_side, name, self.padding)
+
+    def _batch(
+        self,
+        images: Iterable[ImageSource],
+        search: Callable[[View], Answer],
+        region: Region | None,
+        max_pixels: int,
+    ) -> list[Answer]:
+        def answer(item: ImageItem) -> Answer | ImageError:
+            try:
+                view = self._view(item.load(max_pixels), region, item.name)
+            except ImageError as error:
+                return error
+            return search(view)
+
+        answers = in_order(
+            image_items(images),
+            answer,
+            threads=self.concurrency,
+            held_by_item=lambda item: item.held,
+        )
+        return all_or_batch_error(list(answers))
+
+    def _search(
+        self,
+        view: View,
+        find: Callable[[RGBImage], Detections],
+        *,
+        fit_boxes: bool = True,
+        fit_keypoints: bool = False,
+    ) -> list[Face]:
+        best: Detections | None = None
+        for degrees in self.rotations:
+            found = find(view.turned(degrees) if degrees else view.pixels)
+            if best is None or found.score > best.score:
+                best = view.turned_back(found, degrees) if degrees else found
+        assert best is not None
+        faces = view.faces(best, fit_boxes=fit_boxes, fit_keypoints=fit_keypoints)
+        if self.max_faces is not None:
+            faces = sorted(faces, key=lambda face: -face.area)[: self.max_faces]
+        return sorted(faces, key=lambda face: (-face.confidence, face.box))
+
+
+def checked_region(region: Region | None) -> Region | None:
+    """Returns a region as four numbers.
+
+    Raises:
+        InvalidArgumentError: If it is not a rectangle with a positive size.
+    """
+    if region is None:
+        return None
+    try:
+        x, y, width, height = (
+            number(value, "region")
+            for value in (region if isinstance(region, Sequence | np.ndarray) else ())
+        )
+        number(min(width, height), "region", above=0)
+    except ValueError as error:
+        raise InvalidArgumentError(
+            f"region must be (x, y, width, height) in pixels with a positive size, got {region!r}"
+        ) from error
+    return (x, y, width, height)

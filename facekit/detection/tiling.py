@@ -1,0 +1,252 @@
+"""Pyramids of pictures laid out on tiles of one size, so that P-Net meets a single shape.
+
+A network compiled for one shape runs fastest, and a picture of a new size costs nothing extra. The
+levels are cut into pieces of at most a tile, which overlap by what a window reaches beyond its
+step, and small pieces share a tile. The network answers as it does for each whole level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.detection.networks import HIDDEN
+from facekit.detection.pyramid import Level
+
+# A tile's size in pixels, even. Larger ones waste less on overlap, smaller ones on empty space.
+TILE_HEIGHT, TILE_WIDTH = 160, 192
+
+_STEP = 2  # the windows of P-Net lie two pixels apart
+_MARGIN = 10  # by which a window is longer than the step
+
+
+class Piece(NamedTuple):
+    """A part of a level, and its place on a tile.
+
+    Attributes:
+        level: The index of the level.
+        top: Where the piece begins in its level, in pixels, even; likewise ``left``.
+        height: Its size in pixels; likewise ``width``.
+        y: Where it begins on its tile, in pixels, even; likewise ``x``.
+    """
+
+    level: int
+    top: int
+    left: int
+    height: int
+    width: int
+    y: int = 0
+    x: int = 0
+
+
+class Windows(NamedTuple):
+    """Windows in which P-Net sees a face.
+
+    Attributes:
+        level: The index of the level of each, int ``(n,)``.
+        top: Where each begins in its level, in pixels; likewise ``left``.
+        offsets: float32 ``(n, 4)``: of x1, y1, x2 and y2, in sizes of the window.
+        scores: float32 ``(n,)``: by how much "face" exceeds "no face" before the softmax.
+    """
+
+    level: npt.NDArray[np.intp]
+    top: npt.NDArray[np.intp]
+    left: npt.NDArray[np.intp]
+    offsets: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+
+
+Tile: TypeAlias = list[Piece]
+
+
+class Strip(NamedTuple):
+    """Rows of a level that are drawn and searched together.
+
+    Attributes:
+        level: The index of the level.
+        top: The first row, even.
+        height: The number of rows; strips of a level overlap as pieces do.
+        width: The width of the level in pixels.
+    """
+
+    level: int
+    top: int
+    height: int
+    width: int
+
+
+def plan_strips(levels: Sequence[Level], most_pixels: int) -> list[list[Strip]]:
+    """Divides levels into groups of strips, so that only one group need be in memory.
+
+    Args:
+        levels: Of one picture.
+        most_pixels: How many pixels a group has at most, unless one row of tiles has more.
+
+    Returns:
+        The groups, level by level and top to bottom; a single group of whole levels if that fits.
+    """
+    groups: list[list[Strip]] = []
+    free = 0
+    for index, level in enumerate(levels):
+        rows = max(most_pixels // (level.width * (TILE_HEIGHT - _MARGIN)), 1)
+        for top, height in _parts(level.height, rows * (TILE_HEIGHT - _MARGIN) + _MARGIN):
+            size = height * level.width
+            if size > free:
+                groups.append([])
+                free = most_pixels
+            groups[-1].append(Strip(index, top, height, level.width))
+            free -= size
+    return groups
+
+
+def plan_tiles(levels: Sequence[Level | Strip]) -> list[Tile]:
+    """Lays out levels on as few tiles as a simple rule finds: the largest piece first.
+
+    Args:
+        levels: Levels, or strips of them.
+
+    Returns:
+        The pieces on each tile. Every window of every level lies in exactly one of them.
+
+    Example:
+        >>> from facekit.detection.tiling import plan_tiles
+        >>> from facekit.detection.pyramid import Level
+        >>> plan_tiles([Level(0.6, 30, 40)])
+        [[Piece(level=0, top=0, left=0, height=30, width=40, y=0, x=0)]]
+    """
+    pieces = [
+        Piece(index, top, left, height, width)
+        for index, level in enumerate(levels)
+        for top, height in _parts(level.height, TILE_HEIGHT)
+        for left, width in _parts(level.width, TILE_WIDTH)
+    ]
+    tiles: list[Tile] = []
+    free: list[tuple[int, int, int, int, int]] = []  # tile, y, x, height, width
+    for piece in sorted(pieces, key=lambda piece: (-piece.height, -piece.width)):
+        # Rounded up, so that what follows begins in step with the windows.
+        height, width = piece.height + piece.height % 2, piece.width + piece.width % 2
+        fitting = [space for space in free if space[3] >= height and space[4] >= width]
+        if fitting:
+            space = min(fitting, key=lambda space: min(space[3] - height, space[4] - width))
+            free.remove(space)
+        else:
+            space = (len(tiles), 0, 0, TILE_HEIGHT, TILE_WIDTH)
+            tiles.append([])
+        tile, y, x, free_height, free_width = space
+        tiles[tile].append(piece._replace(y=y, x=x))
+        right, below = free_width - width, free_height - height
+        # Cut along the longer rest, which keeps the larger of the two spaces whole.
+        if right * free_height > below * free_width:
+            spaces = [(y, x + width, free_height, right), (y + height, x, below, width)]
+        else:
+            spaces = [(y, x + width, height, right), (y + height, x, below, free_width)]
+        free += [(tile, *space) for space in spaces if min(space[2:]) > _MARGIN]
+    return tiles
+
+
+def draw_tile(
+    tile: Iterable[Piece],
+    pictures: Sequence[npt.NDArray[np.float32]],
+    pixels: npt.NDArray[np.float32],
+    hidden: npt.NDArray[np.float32],
+) -> None:
+    """Copies the pieces of a tile into the network's inputs.
+
+    Args:
+        tile: The pieces.
+        pictures: The picture of each level.
+        pixels: float32 ``(1, TILE_HEIGHT, TILE_WIDTH, 3)``. What lies between the pieces stays:
+            the windows that see it are not looked at.
+        hidden: float32 ``(1, 1, TILE_HEIGHT - 2, TILE_WIDTH - 2)``.
+    """
+    hidden.fill(0.0)
+    for piece in tile:
+        picture = pictures[piece.level]
+        bottom, right = piece.y + piece.height, piece.x + piece.width
+        pixels[0, piece.y : bottom, piece.x : right] = picture[
+            piece.top : piece.top + piece.height, piece.left : piece.left + piece.width
+        ]
+        # Where a side is odd, the last max-pooling of a whole level looks at one row less.
+        if piece.height % 2:
+            hidden[0, 0, bottom - 2, piece.x : right] = HIDDEN
+        if piece.width % 2:
+            hidden[0, 0, piece.y : bottom, right - 2] = HIDDEN
+
+
+def read_tile(
+    tile: Iterable[Piece], answer: npt.NDArray[np.float32], least_score: float
+) -> Windows:
+    """Reads the windows that show a face from the network's answer to a tile.
+
+    Args:
+        tile: The pieces.
+        answer: What P-Net returned for it.
+        least_score: The score that a window must exceed.
+
+    Returns:
+        The windows, piece by piece and row by row.
+    """
+    above = answer[0, 4] > least_score
+    parts = []
+    for piece in tile:
+        y, x = piece.y // _STEP, piece.x // _STEP
+        rows, columns = np.nonzero(
+            above[y : y + _windows(piece.height), x : x + _windows(piece.width)]
+        )
+        found = answer[0][:, y + rows, x + columns]
+        parts.append(
+            Windows(
+                np.full(len(rows), piece.level),
+                piece.top + _STEP * rows,
+                piece.left + _STEP * columns,
+                found[:4].T,
+                found[4],
+            )
+        )
+    return joined(parts)
+
+
+def by_level(parts: Sequence[Windows], levels: int) -> list[Windows]:
+    """Sorts the windows that were found on tiles by level, and those of a level row by row.
+
+    Args:
+        parts: What :func:`read_tile` found on each tile.
+        levels: How many levels there are.
+
+    Returns:
+        The windows of each level.
+    """
+    if not parts:
+        return []
+    together = joined(parts)
+    order = np.lexsort((together.left, together.top, together.level))
+    ends = np.searchsorted(together.level[order], np.arange(levels), side="right")
+    return [
+        _chosen(together, order[start:end])
+        for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ]
+
+
+def _chosen(windows: Windows, indices: npt.NDArray[np.intp]) -> Windows:
+    level, top, left, offsets, scores = windows
+    return Windows(level[indices], top[indices], left[indices], offsets[indices], scores[indices])
+
+
+def joined(parts: Sequence[Windows]) -> Windows:
+    """Returns the windows of several parts, one after the other; at least one part is needed."""
+    level, top, left, offsets, scores = zip(*parts, strict=True)
+    return Windows(*map(np.concatenate, (level, top, left, offsets, scores)))
+
+
+def _parts(length: int, longest: int) -> list[tuple[int, int]]:
+    """Cuts a length into parts that hold each window once: where each begins, and its length."""
+    reach = longest - _MARGIN
+    starts = range(0, max(length - _MARGIN, 1), reach)
+    return [(start, min(length - start, longest)) for start in starts]
+
+
+def _windows(length: int) -> int:
+    return (length - _MARGIN + 1) // _STEP

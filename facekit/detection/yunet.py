@@ -1,0 +1,192 @@
+"""YuNet, one small network that looks at the whole image at once, run by OpenCV."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.detection.base import ImageDetector
+from facekit.errors import WeightsError
+from facekit.io.downloads import check_sha256, fetch, weights_folders
+from facekit.io.images import RGBImage
+from facekit.utils.forking import ForkLock
+from facekit.utils.validation import number
+
+if TYPE_CHECKING:
+    from facekit.detection.view import Detections
+
+NAME = "yunet"
+FILE = "face_detection_yunet_2023mar.onnx"
+URL = (
+    "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
+    "face_detection_yunet_2023mar.onnx"
+)
+SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+
+# The overlap (IoU) above which the weaker of two boxes goes, and how many are compared, as in
+# OpenCV's own program.
+_OVERLAP, _COMPARED = 0.3, 5000
+
+# Where YuNet and MTCNN place the keypoints of the same upright face, in sides of the aligned face:
+# the second is the aligner's template, the first differs from it by the median of 693 faces of
+# CelebA, FIW and UTKFace. Alignment and quality limits were made with the second.
+_YUNET_SHAPE = np.array(
+    [(0.3416, 0.4036), (0.6475, 0.4049), (0.4906, 0.5856), (0.3652, 0.7270), (0.6233, 0.7295)]
+)
+_MTCNN_SHAPE = np.array(
+    [(0.3433, 0.4040), (0.6567, 0.4040), (0.5000, 0.5950), (0.3588, 0.7339), (0.6412, 0.7339)]
+)
+
+
+class YuNetDetector(ImageDetector):
+    """Finds faces with YuNet, which OpenCV runs: more of the small and turned ones than MTCNN.
+
+    The weights (232 kB) are looked for in ``FACEKIT_HOME/weights/yunet`` and
+    ``FACEKIT_DATA/weights/yunet``, downloaded at the first use if ``FACEKIT_OFFLINE`` is not set,
+    and checked. Images of any size are searched at once. Keypoints are moved, by a constant in the
+    frame of the face, to where MTCNN places them, on which alignment and quality limits rest. A
+    detector may be used from several threads, copied, pickled, and used in a forked process.
+
+    Args:
+        threshold: The confidence that a face needs, in [0, 1]. Lower values find more faces and
+            more non-faces.
+        upscale: By which factor the image is enlarged before the search, 1 to 8. Faces below
+            about 10 pixels are found only in an enlarged image. The time grows with the square.
+        max_image_side: An image whose longer side exceeds this, in pixels, is searched in a copy
+            reduced to it. Boxes are in pixels of the image all the same. ``None``: never.
+        max_faces: At most this many faces of an image: the largest. ``None``: all.
+        rotations: By how many degrees the image is turned counterclockwise for the search, some of
+            0, 90, 180 and 270. Of several, the one with the largest sum of confidences counts.
+        padding: The border that is added on each side for the search, as a share of the image's
+            width and height, 0 to 2: for faces that fill the image or reach beyond it.
+        threads: How many images are searched at once by :meth:`detect_batch` and
+            :meth:`detect_stream`; ``None`` for one a core. Within an image, OpenCV uses its own
+            threads (``cv2.setNumThreads``).
+
+    Raises:
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> from facekit import YuNetDetector
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> faces = YuNetDetector(max_image_side=640).detect(portrait)  # doctest: +SKIP
+        >>> len(faces), faces[0].confidence > 0.9  # doctest: +SKIP
+        (1, True)
+
+    References:
+        W. Wu, H. Peng and S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine
+        Intelligence Research 20, 2023. The weights ``face_detection_yunet_2023mar`` of OpenCV's
+        model zoo (MIT).
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: float = 0.7,
+        upscale: float = 1.0,
+        max_image_side: int | None = None,
+        max_faces: int | None = None,
+        rotations: Sequence[int] = (0,),
+        padding: float = 0.0,
+        threads: int | None = None,
+    ) -> None:
+        self.threshold = threshold
+        self.upscale = upscale
+        self.max_image_side = max_image_side
+        self.max_faces = max_faces
+        self.rotations = rotations
+        self.padding = padding
+        self.threads = threads
+        self._check()
+
+    def _check(self) -> None:
+        super()._check()
+        number(self.threshold, "threshold", 0, 1)
+        number(self.upscale, "upscale", 1, 8)
+
+    def _find(self, pixels: RGBImage) -> Detections:
+        # OpenCV is imported when it is first used: a detector can be made at no cost.
+        import cv2
+
+        from facekit.detection.view import Detections
+
+        searched = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        height, width = pixels.shape[:2]
+        if self.upscale > 1:
+            size = (round(width * self.upscale), round(height * self.upscale))
+            searched = cv2.resize(searched, size, interpolation=cv2.INTER_CUBIC)
+        engine = _engine()
+        engine.setInputSize((searched.shape[1], searched.shape[0]))
+        engine.setScoreThreshold(float(self.threshold))
+        _, found = engine.detect(searched)
+        rows = np.empty((0, 15)) if found is None else np.asarray(found, dtype=np.float64)
+        # Where numbers overflow there is no face.
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        rows = rows[np.argsort(-rows[:, 14], kind="stable")]
+        ratio = np.array([width / searched.shape[1], height / searched.shape[0]])
+        corner, size = rows[:, :2] * ratio, rows[:, 2:4] * ratio
+        boxes = np.concatenate([corner, corner + size], axis=1)
+        keypoints = _as_mtcnns(rows[:, 4:14].reshape(-1, 5, 2) * ratio)
+        return Detections(boxes, rows[:, 14], keypoints)
+
+
+def _as_mtcnns(keypoints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Moves keypoints ``(n, 5, 2)`` by the constant differences, turned and scaled to each face."""
+    points, shape = keypoints @ (1, 1j), _YUNET_SHAPE @ (1, 1j)
+    # As complex numbers: the factor of the similarity that fits the shape to the face best.
+    shape = shape - shape.mean()
+    factor = (points - points.mean(axis=1, keepdims=True)) @ shape.conj() / np.vdot(shape, shape)
+    moved = points + factor[:, None] * ((_MTCNN_SHAPE - _YUNET_SHAPE) @ (1, 1j))
+    return np.stack([moved.real, moved.imag], axis=-1)
+
+
+def yunet_weights() -> Path:
+    """Returns the checked file of YuNet's weights; downloads it once, if that is allowed.
+
+    Raises:
+        WeightsError: If the file on this machine is not the published one.
+        WeightsNotFoundError: If there is none and it cannot be fetched.
+    """
+    for folder in weights_folders(NAME):
+        if (folder / FILE).is_file():
+            check_sha256(folder / FILE, SHA256)
+            return folder / FILE
+    return fetch(NAME, FILE, URL, SHA256, ', or use the detector "mtcnn"')
+
+
+# OpenCV's object keeps what it works on: each thread has one of its own, in each process.
+_engines = threading.local()
+_making = ForkLock()
+
+
+def _engine() -> Any:
+    if getattr(_engines, "process", None) != os.getpid():
+        with _making:
+            _engines.engine = _new_engine()
+        _engines.process = os.getpid()
+    return _engines.engine
+
+
+def _new_engine() -> Any:
+    import cv2
+
+    model = np.frombuffer(yunet_weights().read_bytes(), dtype=np.uint8)
+    # OpenCV would warn, on standard error, of what it chooses by itself.
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_ERROR)
+    try:
+        return cv2.FaceDetectorYN.create(
+            "onnx", model, np.empty(0, np.uint8), (320, 320), 0.5, _OVERLAP, _COMPARED
+        )
+    except cv2.error as error:
+        raise WeightsError(f"OpenCV {cv2.__version__} cannot read YuNet: {error}") from error
+    finally:
+        logging.setLogLevel(level)

@@ -1,0 +1,1 @@
+"""The networks: their architectures, how they are built, folded and read."""

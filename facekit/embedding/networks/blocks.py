@@ -1,0 +1,81 @@
+"""The building blocks that both Inception-ResNet backbones are made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+Tensor: TypeAlias = Any
+"""A symbolic tensor of the framework that the graph is built in."""
+Padding: TypeAlias = Literal["same", "valid"]
+
+
+class GraphBuilder(ABC):
+    """Builds a graph of convolution and residual blocks in some framework.
+
+    A backbone is written once, as calls of these methods; each framework gives them a meaning.
+    Layers are named after the TensorFlow originals (``Block35_1_Branch_0_Conv2d_1x1``), so that
+    published weights load by name.
+
+    Args:
+        width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
+    """
+
+    def __init__(self, width: float) -> None:
+        self.width = width
+
+    def filters(self, full: int) -> int:
+        """Returns how many filters a layer has that has ``full`` of them at width 1."""
+        return max(8, 8 * round(full * self.width / 8))
+
+    def chain(
+        self, x: Tensor, name: str, *layers: tuple[str, int, int | tuple[int, int]]
+    ) -> Tensor:
+        """Adds convolutions of stride 1 one after the other: (name, filters, kernel size) each."""
+        for layer, filters, kernel_size in layers:
+            x = self.convolution(x, filters, kernel_size, f"{name}_{layer}")
+        return x
+
+    @abstractmethod
+    def convolution(
+        self,
+        x: Tensor,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        name: str,
+        *,
+        strides: int = 1,
+        padding: Padding = "same",
+    ) -> Tensor:
+        """Adds convolution, batch normalization and ReLU; ``filters`` counts at width 1."""
+
+    @abstractmethod
+    def residual(
+        self,
+        x: Tensor,
+        branches: Sequence[Tensor],
+        scale: float,
+        name: str,
+        *,
+        linear: bool = False,
+    ) -> Tensor:
+        """Joins branches, projects them to the depth of ``x`` and adds them, scaled, to it."""
+
+    @abstractmethod
+    def max_pooling(self, x: Tensor, name: str) -> Tensor:
+        """Adds the maximum over windows of 3 × 3, two pixels apart, none across the border."""
+
+    @abstractmethod
+    def average_pooling(self, x: Tensor, name: str) -> Tensor:
+        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the picture."""
+
+    @abstractmethod
+    def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:
+        """Joins the channels of several tensors."""
+
+
+def block_counts(full: tuple[int, int, int], multiplier: float) -> tuple[int, int, int]:
+    """Returns how often the blocks A, B and C repeat: ``full`` times the multiplier, or once."""
+    a, b, c = (max(1, round(count * multiplier)) for count in full)
+    return a, b, c

@@ -1,0 +1,179 @@
+"""Folding: batch normalizations and residual scales moved into the convolutions before them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.embedding.networks.names import (
+    BATCH_NORMALIZATION_EPSILON,
+    BATCH_NORMALIZATION_SUFFIX,
+    RESIDUAL_SCALE_SUFFIX,
+)
+from facekit.errors import WeightsError
+
+LayerWeights = dict[str, dict[str, npt.NDArray[np.float32]]]
+"""Weights by layer name, then by weight name (``kernel``, ``bias``, ``beta``, ...)."""
+
+
+def layer_weights(network: Any) -> LayerWeights:
+    """Returns a copy of a network's weights by layer and weight name."""
+    return {
+        layer.name: {
+            weight.name: np.asarray(weight.numpy(), dtype=np.float32) for weight in layer.weights
+        }
+        for layer in network.layers
+        if layer.weights and "seed_generator_state" not in {w.name for w in layer.weights}
+    }
+
+
+def assign(network: Any, weights: LayerWeights) -> None:
+    """Fills a network strictly by name and shape: nothing missing, nothing left over.
+
+    Args:
+        network: A ``keras.Model``.
+        weights: Weights by layer and weight name.
+
+    Raises:
+        WeightsError: If names or shapes differ; the message names the first few.
+    """
+    import keras
+
+    targets = {
+        (layer.name, weight.name): weight
+        for layer in network.layers
+        for weight in layer.weights
+        if weight.name != "seed_generator_state"
+    }
+    shapes = {key: tuple(weight.shape) for key, weight in targets.items()}
+    check_fit(weights, shapes, network.name)
+    for (layer, name), weight in targets.items():
+        weight.assign(keras.ops.convert_to_tensor(weights[layer][name], dtype=weight.dtype))
+
+
+def check_fit(
+    weights: LayerWeights,
+    shapes: Mapping[tuple[str, str], tuple[int, ...]],
+    network: str,
+    *,
+    source: str = "",
+) -> None:
+    """Checks that weights fit a network by name and shape: nothing missing, nothing left over.
+
+    Args:
+        weights: Weights by layer and weight name.
+        shapes: The shapes that the network needs, by layer and weight name.
+        network: What to call the network.
+        source: Where the weights come from; the message begins with it.
+
+    Raises:
+        WeightsError: If names or shapes differ, or a weight is not finite; the message names the
+            first few.
+    """
+    origin = f"{source}: " if source else ""
+    sources = {
+        (layer, name): array for layer, arrays in weights.items() for name, array in arrays.items()
+    }
+    problems = [f"{'/'.join(key)} is missing" for key in shapes.keys() - sources.keys()]
+    problems += [f"{'/'.join(key)} has no place" for key in sources.keys() - shapes.keys()]
+    problems += [
+        f"{'/'.join(key)} has shape {sources[key].shape}, the network needs {shape}"
+        for key, shape in shapes.items()
+        if key in sources and sources[key].shape != shape
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:3])
+        raise WeightsError(
+            f"{origin}the weights do not fit the network {network}: {shown}"
+            + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+        )
+    for key, array in sources.items():
+        if not np.isfinite(array).all():
+            raise WeightsError(
+                f"{origin}the weights hold NaN or infinite values in {'/'.join(key)}"
+            )
+
+
+def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeights:
+    """Folds batch normalizations and residual scales into kernels and biases.
+
+    A batch normalization in inference is y = (x − mean) / √(variance + ε) + beta, linear in the
+    output x of the layer before it: its factor scales that layer's kernel, the rest is a bias.
+
+    Args:
+        weights: The weights of a network as it is trained.
+        residual_scales: The scale of each residual projection, by layer name.
+
+    Returns:
+        The weights of the folded network, by the names of the layers that remain.
+
+    Raises:
+        WeightsError: If a layer is neither a convolution nor dense nor a batch normalization.
+    """
+    folded: LayerWeights = {}
+    for name, arrays in weights.items():
+        if name.endswith(BATCH_NORMALIZATION_SUFFIX):
+            continue
+        if "kernel" not in arrays:
+            raise WeightsError(
+                f"the layer {name!r} holds {', '.join(arrays)} and no kernel; it belongs to "
+                "another kind of network"
+            )
+        kernel = arrays["kernel"].astype(np.float64)
+        bias = arrays.get("bias", np.zeros(kernel.shape[-1])).astype(np.float64)
+        normalization = weights.get(name + BATCH_NORMALIZATION_SUFFIX)
+        if normalization is not None:
+            factor = 1.0 / np.sqrt(
+                normalization["moving_variance"].astype(np.float64) + BATCH_NORMALIZATION_EPSILON
+            )
+            kernel = kernel * factor
+            bias = normalization["beta"] + (bias - normalization["moving_mean"]) * factor
+        scale = residual_scales.get(name, 1.0)
+        folded[name] = {
+            "kernel": (kernel * scale).astype(np.float32),
+            "bias": (bias * scale).astype(np.float32),
+        }
+    return folded
+
+
+def unfold(folded: LayerWeights, network: Any) -> LayerWeights:
+    """Returns weights of a network as it is trained that compute the same as folded ones.
+
+    The statistics that a batch normalization had are gone. It gets mean 0 and variance 1 - ε, which
+    leave in inference what the kernel computes, and the folded bias as its beta. So the network
+    computes the same as long as its batch normalizations stay in inference mode.
+
+    Args:
+        folded: The weights of a folded network.
+        network: The network to be filled, not folded, of the same architecture. Layers of which
+            ``folded`` holds nothing keep their weights.
+
+    Returns:
+        The weights for :func:`assign`.
+    """
+    weights = layer_weights(network)
+    scales = residual_scales(network)
+    for name, arrays in folded.items():
+        scale = scales.get(name, 1.0)
+        weights[name]["kernel"] = arrays["kernel"] / np.float32(scale)
+        bias = arrays["bias"] / np.float32(scale)
+        normalization = weights.get(name + BATCH_NORMALIZATION_SUFFIX)
+        if normalization is None:
+            weights[name]["bias"] = bias
+            continue
+        normalization["beta"] = bias
+        normalization["moving_mean"] = np.zeros_like(bias)
+        normalization["moving_variance"] = np.full_like(bias, 1.0 - BATCH_NORMALIZATION_EPSILON)
+    return weights
+
+
+def residual_scales(network: Any) -> dict[str, float]:
+    """Returns the scale of each residual projection of a network as it is trained."""
+    return {
+        layer.name.removesuffix(RESIDUAL_SCALE_SUFFIX): float(layer.scale)
+        for layer in network.layers
+        if layer.name.endswith(RESIDUAL_SCALE_SUFFIX)
+    }

@@ -1,0 +1,152 @@
+"""ImageNet weights for the whole Inception-ResNet-v2 backbone, as a start for training."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from facekit.embedding.networks.folding import LayerWeights
+from facekit.embedding.networks.names import BATCH_NORMALIZATION_SUFFIX, HEAD_LAYER
+from facekit.embedding.networks.network import Architecture, build_network
+from facekit.embedding.weights.published import read_ordered_h5
+from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
+from facekit.utils.extras import import_extra
+
+_HEAD_LAYERS = (HEAD_LAYER, HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX)
+_FILE_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
+    "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+# How Keras words a download that failed or arrived damaged; it has no exception of its own for it.
+_FETCH_FAILURES = ("fetch failure", "corrupted file")
+
+
+def build_imagenet_network(
+    embedding_size: int = 128,
+    *,
+    input_size: int = 160,
+    dropout: float = 0.0,
+    seed: int = 0,
+    weights: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Builds the full network with Keras' ImageNet weights in its backbone.
+
+    The head stays random: the result is where a training starts from, not an embedder of faces.
+    Without a file of them, Keras downloads the weights (219 MB) at the first call and keeps them.
+
+    Args:
+        embedding_size: The number of components of an embedding.
+        input_size: The side of the pictures, in pixels.
+        dropout: The share of pooled features that training drops.
+        seed: Decides the random weights of the head.
+        weights: Keras' file of them, without the top, if it is on this machine:
+            ``inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5``.
+
+    Returns:
+        A ``keras.Model``, as :func:`facekit.embedding.build_network` makes it.
+
+    Raises:
+        InvalidArgumentError: If an argument lies outside its range.
+        WeightsNotFoundError: If Keras cannot fetch the weights, or there is no file of that path.
+        WeightsError: If the file is damaged or holds the weights of another network.
+
+    Example:
+        >>> from facekit.embedding import build_imagenet_network
+        >>> network = build_imagenet_network(embedding_size=128)  # doctest: +SKIP
+
+    References:
+        ``keras.applications.InceptionResNetV2``, whose weights these are.
+    """
+    keras = import_extra("keras")
+    architecture = Architecture(
+        input_size=input_size, embedding_size=embedding_size, dropout=dropout
+    )
+    if weights is not None:
+        path = Path(weights)
+        if not path.is_file():
+            raise WeightsNotFoundError(f"{path}: no such file; download {_FILE_URL}")
+        network = build_network(architecture, seed=seed)
+        fill_backbone(network, read_ordered_h5(path), source=str(path))
+        return network
+    try:
+        source = keras.applications.InceptionResNetV2(
+            include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3)
+        )
+    except Exception as error:
+        # Keras raises a bare Exception if the address does not answer.
+        failed = any(words in str(error) for words in _FETCH_FAILURES)
+        if not failed and not isinstance(error, OSError):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise WeightsNotFoundError(
+            f"Keras could not fetch its ImageNet weights ({reason}); "
+            f"download {_FILE_URL} into ~/.keras/models yourself"
+        ) from error
+    network = build_network(architecture, seed=seed)
+    copy_backbone_weights(source, network)
+    return network
+
+
+def copy_backbone_weights(source: Any, network: Any) -> None:
+    """Copies the weights of a ``keras.applications.InceptionResNetV2`` into a network's backbone.
+
+    Both build the same layers in the same order, so the weights correspond one to one.
+
+    Args:
+        source: The model of ``keras.applications``, without its top.
+        network: A network with a full ``inception_resnet_v2`` backbone, not folded.
+
+    Raises:
+        InvalidArgumentError: If the two differ in the number or shape of their weights.
+    """
+    targets = [
+        layer for layer in network.layers if layer.weights and layer.name not in _HEAD_LAYERS
+    ]
+    sources = [layer for layer in source.layers if layer.weights]
+    shapes = [[tuple(w.shape) for w in layer.weights] for layer in targets]
+    if shapes != [[tuple(w.shape) for w in layer.weights] for layer in sources]:
+        raise InvalidArgumentError(
+            f"the weights of {source.name} do not fit the backbone of {network.name}: only the "
+            "full inception_resnet_v2 (width 1, blocks 1) has the same layers"
+        )
+    for target, layer in zip(targets, sources, strict=True):
+        target.set_weights(layer.get_weights())
+
+
+def fill_backbone(network: Any, weights: LayerWeights, *, source: str) -> None:
+    """Fills a backbone with weights in the order in which Keras builds the layers.
+
+    Keras numbers most layers as they come (``conv2d_17``), so the order tells which is which. The
+    kinds and shapes of the weights must agree one by one, and the layers that Keras names after
+    their block must meet that block.
+
+    Args:
+        network: A network with an ``inception_resnet_v2`` backbone, not folded.
+        weights: Weights by layer, in the order of the file.
+        source: Where they come from; an error names it.
+
+    Raises:
+        WeightsError: If they do not fit.
+    """
+    targets = [
+        layer for layer in network.layers if layer.weights and layer.name not in _HEAD_LAYERS
+    ]
+    if len(targets) != len(weights):
+        raise WeightsError(
+            f"{source}: holds {len(weights)} layers with weights, the backbone of {network.name} "
+            f"has {len(targets)}; it belongs to another network. Download {_FILE_URL}"
+        )
+    for target, (name, arrays) in zip(targets, weights.items(), strict=True):
+        needed = {weight.name: tuple(weight.shape) for weight in target.weights}
+        found = {weight: array.shape for weight, array in arrays.items()}
+        block = re.fullmatch(r"(block\d+_\d+)_conv", name)
+        named_otherwise = block and target.name != f"{block[1].capitalize()}_Conv2d_1x1"
+        if found != needed or named_otherwise:
+            raise WeightsError(
+                f"{source}: {name} holds {found}, the backbone has {target.name} with {needed} "
+                f"there; it belongs to another network. Download {_FILE_URL}"
+            )
+    for target, arrays in zip(targets, weights.values(), strict=True):
+        target.set_weights([arrays[weight.name] for weight in target.weights])

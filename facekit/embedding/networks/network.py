@@ -1,0 +1,169 @@
+"""The embedder's network as a Keras 3 graph, built from a small description."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from facekit.embedding.networks.backbones import BACKBONES
+from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
+
+Backbone: TypeAlias = Literal["inception_resnet_v1", "inception_resnet_v2"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What an embedder's network looks like; weights fit one architecture.
+
+    Args:
+        backbone: ``"inception_resnet_v2"`` or ``"inception_resnet_v1"`` (FaceNet's).
+        width: Multiplies the number of filters of every layer of the backbone.
+        blocks: Multiplies how often the backbone's blocks repeat.
+        input_size: The side S of the pictures it reads, in pixels, at least 75.
+        embedding_size: The number of components d of an embedding.
+        dropout: The share of pooled features that training drops, in [0, 1).
+        head_batch_normalization: Whether the head's dense layer is batch-normalized.
+        input_mean: Subtracted from every pixel value (0 to 255) at the entrance of the network.
+        input_scale: What the difference is then divided by.
+
+    Raises:
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> from facekit import Architecture
+        >>> Architecture(width=0.5, blocks=0.5, input_size=112, embedding_size=256).backbone
+        'inception_resnet_v2'
+
+    References:
+        C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the
+        Impact of Residual Connections on Learning", AAAI 2017, section 3.
+    """
+
+    backbone: Backbone = "inception_resnet_v2"
+    width: float = 1.0
+    blocks: float = 1.0
+    input_size: int = 160
+    embedding_size: int = 128
+    dropout: float = 0.0
+    head_batch_normalization: bool = False
+    input_mean: float = 127.5
+    input_scale: float = 127.5
+
+    def __post_init__(self) -> None:
+        if self.backbone not in get_args(Backbone):
+            raise InvalidArgumentError(
+                f"backbone must be one of {get_args(Backbone)}, got {self.backbone!r}"
+            )
+        for name in ("width", "blocks", "input_scale"):
+            value = getattr(self, name)
+            if not (_is_number(value) and value > 0):
+                raise InvalidArgumentError(f"{name} must be a positive number, got {value!r}")
+        for name, least in (("input_size", 75), ("embedding_size", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidArgumentError(
+                    f"{name} must be a whole number, at least {least}, got {value!r}"
+                )
+        if not (_is_number(self.dropout) and 0.0 <= self.dropout < 1.0):
+            raise InvalidArgumentError(f"dropout must be in [0, 1), got {self.dropout!r}")
+        if not _is_number(self.input_mean):
+            raise InvalidArgumentError(f"input_mean must be a number, got {self.input_mean!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the arguments as plain Python values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
+        """Makes an architecture from :meth:`to_dict`'s values.
+
+        Args:
+            values: The arguments by name, as :meth:`to_dict` gives them; what is not given has its
+                default.
+
+        Returns:
+            The architecture.
+
+        Raises:
+            InvalidArgumentError: If a name is unknown or a value lies outside its range.
+        """
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise InvalidArgumentError(f"unknown parts of an architecture: {sorted(unknown)}")
+        return cls(**values)
+
+
+def build_network(architecture: Architecture, *, folded: bool = False, seed: int = 0) -> Any:
+    """Builds the network, with random weights.
+
+    Args:
+        architecture: What to build.
+        folded: Whether to build the graph without batch normalization, for inference.
+        seed: Decides the random weights: Glorot-uniform kernels, the same on every Keras backend;
+            and what dropout drops. A folded graph is made to be filled, and its weights are zero.
+
+    Returns:
+        A ``keras.Model`` from pictures, ``(batch, S, S, 3)`` with values 0 to 255, to embeddings,
+        float32 ``(batch, d)`` of unit L2 norm.
+
+    Example:
+        >>> from facekit.embedding import Architecture, build_network
+        >>> small = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
+        >>> build_network(small).output_shape
+        (None, 64)
+
+    References:
+        C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the
+        Impact of Residual Connections on Learning", AAAI 2017, section 3. F. Schroff,
+        D. Kalenichenko and J. Philbin, "FaceNet", CVPR 2015, figure 2, for the head. X. Glorot and
+        Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+        AISTATS 2010, equation 16, for the random weights.
+    """
+    keras = import_extra("keras")
+    from facekit.embedding.networks.head import triplet_head
+    from facekit.embedding.networks.keras_graph import KerasBuilder
+
+    side = architecture.input_size
+    pictures = keras.Input((side, side, 3), name="pictures")
+    x = keras.layers.Rescaling(
+        1.0 / architecture.input_scale,
+        offset=-architecture.input_mean / architecture.input_scale,
+        name="standardization",
+    )(pictures)
+    build = KerasBuilder(architecture.width, folded=folded)
+    features = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
+    embeddings = triplet_head(
+        features,
+        architecture.embedding_size,
+        dropout=architecture.dropout,
+        batch_normalization=architecture.head_batch_normalization,
+        folded=folded,
+        seed=seed,
+    )
+    network = keras.Model(pictures, embeddings, name=architecture.backbone)
+    if not folded:
+        _initialize(network, seed)
+    return network
+
+
+def _initialize(network: Any, seed: int) -> None:
+    # Keras' initializers draw from a process-wide generator; this one leaves the user's alone.
+    generator = np.random.default_rng(seed)
+    for layer in network.layers:
+        for weight in layer.weights:
+            if weight.name == "kernel":
+                receptive_field = math.prod(weight.shape[:-2])
+                fan_in, fan_out = (receptive_field * size for size in weight.shape[-2:])
+                limit = math.sqrt(6.0 / (fan_in + fan_out))
+                weight.assign(
+                    generator.uniform(-limit, limit, size=tuple(weight.shape)).astype(np.float32)
+                )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

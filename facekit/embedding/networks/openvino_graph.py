@@ -1,0 +1,108 @@
+"""Networks as OpenVINO graphs, for inference without Keras and TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from facekit.embedding.networks.backbones import BACKBONES
+from facekit.embedding.networks.blocks import GraphBuilder, Padding, Tensor
+from facekit.embedding.networks.folding import LayerWeights
+from facekit.embedding.networks.names import HEAD_LAYER
+from facekit.embedding.networks.network import Architecture
+from facekit.utils.openvino import ops, ov
+
+
+def openvino_network(architecture: Architecture, weights: LayerWeights) -> Any:
+    """Builds a network for inference.
+
+    Args:
+        architecture: What to build.
+        weights: The weights of the folded network; that they fit has been checked.
+
+    Returns:
+        A graph from pictures, uint8 ``(n, S, S, 3)``, to embeddings, float32 ``(n, d)`` of unit L2
+        norm.
+    """
+    build = OpenVinoBuilder(architecture.width, weights)
+    side = architecture.input_size
+    pictures = ops.parameter([-1, side, side, 3], np.uint8, name="pictures")
+    x = ops.convert(pictures, "f32")
+    x = ops.transpose(x, ops.constant(np.array([0, 3, 1, 2])))
+    x = ops.subtract(x, ops.constant(np.float32(architecture.input_mean)))
+    x = ops.multiply(x, ops.constant(np.float32(1.0 / architecture.input_scale)))
+    x = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
+    x = build.dense(ops.reduce_mean(x, np.array([2, 3])), HEAD_LAYER)
+    x = ops.normalize_l2(x, np.array([1]), 1e-24, "max")
+    return ov.Model([x], [pictures], architecture.backbone)
+
+
+class OpenVinoBuilder(GraphBuilder):
+    """Builds a folded graph of OpenVINO's operations, channels first, with its weights.
+
+    The shapes are those of the weights.
+
+    Args:
+        width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
+        weights: The weights of the folded network.
+    """
+
+    def __init__(self, width: float, weights: LayerWeights) -> None:
+        super().__init__(width)
+        self._weights = weights
+
+    def convolution(
+        self,
+        x: Tensor,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        name: str,
+        *,
+        strides: int = 1,
+        padding: Padding = "same",
+    ) -> Tensor:
+        """Adds convolution and ReLU."""
+        return ops.relu(self._convolution(x, name, strides, padding))
+
+    def residual(
+        self,
+        x: Tensor,
+        branches: Sequence[Tensor],
+        scale: float,
+        name: str,
+        *,
+        linear: bool = False,
+    ) -> Tensor:
+        """Joins branches, projects them to the depth of ``x`` and adds them to it."""
+        mixed = self.concatenation(branches, f"{name}_Concat")
+        # The weights of a folded network hold the scale.
+        x = ops.add(x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, "valid"))
+        return x if linear else ops.relu(x)
+
+    def max_pooling(self, x: Tensor, name: str) -> Tensor:
+        """Adds the maximum over windows of 3 × 3, two pixels apart, none across the border."""
+        return ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [3, 3], "floor").output(0)
+
+    def average_pooling(self, x: Tensor, name: str) -> Tensor:
+        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the picture."""
+        return ops.avg_pool(x, [1, 1], [1, 1], [1, 1], [3, 3], exclude_pad=True)
+
+    def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:
+        """Joins the channels of several tensors."""
+        return ops.concat(list(branches), axis=1)
+
+    def dense(self, x: Tensor, name: str) -> Tensor:
+        """Adds a dense layer with a bias."""
+        weights = self._weights[name]
+        product = ops.matmul(x, ops.constant(weights["kernel"]), False, False)
+        return ops.add(product, ops.constant(weights["bias"]))
+
+    def _convolution(self, x: Tensor, name: str, strides: int, padding: Padding) -> Tensor:
+        kernel, bias = self._weights[name]["kernel"], self._weights[name]["bias"]
+        # Kernels have odd sides, and those of stride 2 no padding, so both sides get the same.
+        pad = [side // 2 for side in kernel.shape[:2]] if padding == "same" else [0, 0]
+        channels_first = ops.constant(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
+        x = ops.convolution(x, channels_first, [strides, strides], pad, pad, [1, 1])
+        return ops.add(x, ops.constant(bias.reshape(1, -1, 1, 1)))

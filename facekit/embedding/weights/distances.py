@@ -1,0 +1,283 @@
+"""How far faces lie from the enrolled photos of a person: the tables that calibration reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import InvalidArgumentError
+
+Measure: TypeAlias = Literal["nearest", "centroid"]
+"""The distance from a face to a person: to the nearest of the enrolled photos, or to the mean of
+their embeddings, scaled to unit norm."""
+
+# Rarer than the first, a table of a few million comparisons says nothing reliable; what is rarer is
+# extrapolated. The second is where that extrapolation takes its slope from.
+_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
+_SLOPE_OVER = 30.0
+_PHOTOS = (1, 2, 4, 8, 16)
+# More people to compare with all faces make it slower and hardly more exact.
+_MOST_PEOPLE = 500
+# A stranger is any person. Those of whom there are many faces must not stand for all.
+_IMPOSTOR_FACES = 2
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+# On what scale of the number of photos distances change evenly. Each doubling brings about another
+# chance for the nearest photo; what is peculiar to single photos falls in their mean as one over
+# their number, so that the distances to it have a limit.
+_SCALES: Mapping[Measure, Callable[[npt.ArrayLike], Any]] = {
+    "nearest": np.log2,
+    "centroid": lambda photos: -1.0 / np.asarray(photos, dtype=np.float64),
+}
+
+
+@dataclass(frozen=True)
+class DistanceTable:
+    """The distances from faces to a person of whom a number of photos is enrolled.
+
+    Args:
+        photos: The numbers m of enrolled photos for which distances were measured, rising.
+        rates: Shares of comparisons, rising, each in (0, 1).
+        impostors: For each measure, and each m, the distance within which that share of strangers
+            lies: ``{"nearest": ((…), …), "centroid": ((…), …)}``.
+        genuine: Likewise, the distance within which that share of other photos of the person lies.
+        source: On what it was measured.
+
+    Raises:
+        InvalidArgumentError: If the numbers do not fit together.
+
+    Example:
+        >>> from facekit.embedding.weights.registry import REGISTRY
+        >>> table = REGISTRY["facenet-20180402-vggface2"].distances
+        >>> one, many = (float(table.false_match_rate("nearest", m, 0.9)) for m in (1, 16))
+        >>> one < many  # the more photos, the more chances for a stranger
+        True
+    """
+
+    photos: tuple[int, ...]
+    rates: tuple[float, ...]
+    impostors: Mapping[str, tuple[tuple[float, ...], ...]]
+    genuine: Mapping[str, tuple[tuple[float, ...], ...]]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        shape = (len(self.photos), len(self.rates))
+        rising = all(np.all(np.diff(values) > 0) for values in (self.photos, self.rates))
+        if not rising or not shape[0] or shape[1] < 4 or not 0 < self.rates[0] < 1:
+            raise InvalidArgumentError(
+                "a table of distances needs rising numbers of photos and at least four rising "
+                f"rates, got {self.photos!r} and {self.rates!r}"
+            )
+        for kind in (self.impostors, self.genuine):
+            for measure in get_args(Measure):
+                values = np.array(kind.get(measure, ()), dtype=np.float64)
+                if values.shape != shape or not (np.diff(values, axis=1) >= 0).all():
+                    raise InvalidArgumentError(
+                        f"a table of distances needs {shape[0]} rows of {shape[1]} rising "
+                        f"distances for {measure!r}, got {values.shape}"
+                    )
+
+    def false_match_rate(
+        self, measure: Measure, photos: float, distance: npt.ArrayLike
+    ) -> FloatArray:
+        """Returns the share of strangers within a distance of one person.
+
+        Args:
+            measure: Which distance.
+            photos: How many photos of the person are enrolled.
+            distance: The distance, any shape.
+
+        Returns:
+            The share, of the same shape. Below the table's rarest rate it falls as it does between
+            that rate and thirty times as much, on a logarithmic scale.
+        """
+        rows = self._row(self.impostors[measure], measure, photos)
+        logs = np.log(self.rates)
+        # Strictly rising, as interpolation needs it.
+        rows = rows + 1e-9 * np.arange(len(rows))
+        start = np.interp(logs[0] + math.log(_SLOPE_OVER), logs, rows)
+        slope = math.log(_SLOPE_OVER) / (start - rows[0])
+        distance = np.asarray(distance, dtype=np.float64)
+        inside = np.interp(distance, np.append(rows, 2.0), np.append(logs, 0.0))
+        below = logs[0] + slope * (distance - rows[0])
+        share: FloatArray = np.exp(np.where(distance < rows[0], below, inside))
+        return share
+
+    def quantiles(
+        self, kind: Literal["impostors", "genuine"], measure: Measure, photos: float
+    ) -> FloatArray:
+        """Returns the distance within which each of the rates lies.
+
+        Args:
+            kind: Of strangers, or of the person.
+            measure: Which distance.
+            photos: How many photos of the person are enrolled.
+        """
+        values = (self.impostors if kind == "impostors" else self.genuine)[measure]
+        return self._row(values, measure, photos)
+
+    def _row(
+        self, values: Sequence[Sequence[float]], measure: Measure, photos: float
+    ) -> FloatArray:
+        table = np.array(values, dtype=np.float64)
+        if len(table) == 1:
+            only: FloatArray = table[0]
+            return only
+        # Between the numbers that were measured and beyond them alike.
+        places, place = _SCALES[measure](self.photos), _SCALES[measure](max(1.0, photos))
+        upper = int(np.clip(np.searchsorted(places, place), 1, len(places) - 1))
+        weight = (place - places[upper - 1]) / (places[upper] - places[upper - 1])
+        row = (1 - weight) * table[upper - 1] + weight * table[upper]
+        return np.clip(np.maximum.accumulate(row), 0.0, 2.0 - 1e-6)
+
+    @classmethod
+    def measure(
+        cls,
+        embeddings: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        *,
+        photos: Sequence[int] = _PHOTOS,
+        wrong_label: float = 0.0,
+        source: str = "",
+    ) -> DistanceTable:
+        """Measures the table of a set of weights on labeled faces.
+
+        Each of up to 500 people with m photos or more is enrolled with the first m; the first two
+        faces of every other person are impostors, the remaining ones of the person are genuine.
+        People with more than m photos come first.
+
+        Args:
+            embeddings: Unit embeddings, ``(n, d)``.
+            labels: Whose each is, ``(n,)``.
+            photos: The numbers m of enrolled photos to measure.
+            wrong_label: Two people with photos nearer than this are taken for one person under two
+                labels, or one photo in two places, and are not compared.
+            source: What the faces are.
+
+        Returns:
+            The table.
+
+        Raises:
+            InvalidArgumentError: If there are too few faces for one of the numbers of photos.
+        """
+        vectors = np.asarray(embeddings, dtype=np.float32)
+        _, by_person = np.unique(np.asarray(labels), return_inverse=True)
+        rows_of = np.split(
+            np.argsort(by_person, kind="stable"), np.cumsum(np.bincount(by_person))[:-1]
+        )
+        first = np.concatenate([rows[:_IMPOSTOR_FACES] for rows in rows_of])
+        tables: dict[str, dict[str, list[tuple[float, ...]]]] = {
+            kind: {measure: [] for measure in get_args(Measure)}
+            for kind in ("impostors", "genuine")
+        }
+        for number in photos:
+            with_more = [rows for rows in rows_of if len(rows) > number]
+            people = [*with_more, *(rows for rows in rows_of if len(rows) == number)][:_MOST_PEOPLE]
+            if len(with_more) < 2 or len(people) * len(first) * _RATES[0] < 3:
+                raise InvalidArgumentError(
+                    f"labels must give at least some hundred people {number} photos or more each, "
+                    f"so that rare distances can be measured; got {len(people)} people, "
+                    f"{len(with_more)} of them with more than {number}"
+                )
+            found = _distances_to_people(vectors, by_person, people, number, wrong_label, first)
+            for kind, by_measure in found.items():
+                for measure, distances in by_measure.items():
+                    tables[kind][measure].append(
+                        tuple(np.round(np.quantile(distances, _RATES), 4).tolist())
+                    )
+        return cls(
+            tuple(int(number) for number in photos),
+            _RATES,
+            {measure: tuple(rows) for measure, rows in tables["impostors"].items()},
+            {measure: tuple(rows) for measure, rows in tables["genuine"].items()},
+            source,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the table as plain values for JSON."""
+        # The names in files of weights.
+        return {
+            "photos": list(self.photos),
+            "rates": list(self.rates),
+            "strangers": {
+                name: [list(row) for row in rows] for name, rows in self.impostors.items()
+            },
+            "same": {name: [list(row) for row in rows] for name, rows in self.genuine.items()},
+            "source": self.source,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DistanceTable:
+        """Makes a table from :meth:`to_dict`'s values.
+
+        Args:
+            values: The parts by name, as :meth:`to_dict` gives them.
+
+        Returns:
+            The table.
+
+        Raises:
+            InvalidArgumentError: If a part is missing or does not fit.
+        """
+        try:
+            return cls(
+                tuple(values["photos"]),
+                tuple(values["rates"]),
+                _frozen(values["strangers"]),
+                _frozen(values["same"]),
+                values["source"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidArgumentError(f"no table of distances can be made ({error})") from error
+
+
+def _frozen(tables: Mapping[str, Any]) -> dict[str, tuple[tuple[float, ...], ...]]:
+    return {
+        name: tuple(tuple(float(value) for value in row) for row in rows)
+        for name, rows in tables.items()
+    }
+
+
+def _distances_to_people(
+    vectors: npt.NDArray[np.float32],
+    by_person: npt.NDArray[np.int64],
+    people: Sequence[npt.NDArray[np.int64]],
+    number: int,
+    wrong_label: float,
+    first: npt.NDArray[np.int64],
+) -> dict[str, dict[str, FloatArray]]:
+    found: dict[str, dict[str, list[FloatArray]]] = {
+        kind: {measure: [] for measure in get_args(Measure)} for kind in ("impostors", "genuine")
+    }
+    for rows in people:
+        person = by_person[rows[0]]
+        own = by_person == person
+        to_all = _distance(vectors, vectors[rows])
+        # One wrong label would outweigh a million right ones where distances are rare.
+        doubtful = np.unique(by_person[to_all.min(axis=1) < wrong_label])
+        of_others = first[~np.isin(by_person[first], doubtful) & ~own[first]]
+        rest = rows[number:]
+        centroid = vectors[rows[:number]].mean(axis=0)
+        centroid /= np.linalg.norm(centroid)
+        by_measure = {
+            "nearest": to_all[:, :number].min(axis=1),
+            "centroid": _distance(vectors, centroid[None])[:, 0],
+        }
+        for measure, distances in by_measure.items():
+            found["impostors"][measure].append(distances[of_others])
+            found["genuine"][measure].append(distances[rest])
+    return {
+        kind: {measure: np.concatenate(parts) for measure, parts in by_measure.items()}
+        for kind, by_measure in found.items()
+    }
+
+
+def _distance(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> FloatArray:
+    squared: FloatArray = np.maximum(0.0, 2.0 - 2.0 * (first @ second.T).astype(np.float64))
+    return np.sqrt(squared)

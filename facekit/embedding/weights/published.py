@@ -1,0 +1,175 @@
+"""Reading the files in which others published weights, as layer weights, without pickle."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facekit.embedding.networks.folding import LayerWeights, check_fit, fold
+from facekit.embedding.networks.names import BATCH_NORMALIZATION_SUFFIX
+from facekit.embedding.networks.network import Architecture
+from facekit.embedding.networks.shapes import weight_shapes
+from facekit.embedding.weights.registry import FileLayout
+from facekit.errors import WeightsError
+from facekit.utils.extras import import_extra
+
+_NPZ_SUFFIXES = {
+    # Only the head's kernel carries "transpose" in its name; it is stored (inputs, outputs) all
+    # the same, as Keras keeps it.
+    "_kernel_transpose": "kernel",
+    "_kernel": "kernel",
+    "_MatMul_bias": "bias",
+    "_Conv2D_bias": "bias",
+}
+
+# deepface numbers the second of the two branches of these blocks like the block: in the third one
+# it is Branch_3. No block of the two kinds has a third branch.
+_DEEPFACE_BRANCH = re.compile(r"^(Block(?:17|8)_(\d+))_Branch_\2_")
+
+# What NumPy, zipfile and zlib raise for a damaged archive; a TypeError if the file is a single
+# array, a RuntimeError if a flag of the archive claims encryption or an unknown version.
+_NPZ_DAMAGE = (
+    OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+# What h5py raises: a KeyError where an object of the file cannot be opened, a TypeError where the
+# kind of its numbers is damaged, an AttributeError where a group should be and an array is.
+_H5_DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
+
+
+def read_published(path: Path, layout: FileLayout, architecture: Architecture) -> LayerWeights:
+    """Reads a file that others published and returns the weights of the folded network.
+
+    Args:
+        path: The file.
+        layout: ``"facenet_folded_npz"``: float16 arrays of the graph with batch normalization
+            folded, named ``<layer>_kernel`` and ``<layer>_Conv2D_bias``.
+            ``"keras_facenet_h5"``: an HDF5 file of Keras 2 with one group a layer, batch
+            normalizations of their own. ``"deepface_h5"``: the same with deepface's names and its
+            order of the colors, blue first.
+        architecture: The network that they belong to.
+
+    Returns:
+        Kernel and bias by layer name, of the shapes that the folded network needs.
+
+    Raises:
+        WeightsError: If the file is damaged, or does not fit the architecture.
+    """
+    folded = layout == "facenet_folded_npz"
+    shapes, scales = weight_shapes(architecture, folded=folded)
+    weights = read_folded_npz(path) if folded else read_keras_h5(path)
+    if layout == "deepface_h5":
+        weights = {_DEEPFACE_BRANCH.sub(r"\1_Branch_1_", name): w for name, w in weights.items()}
+    check_fit(weights, shapes, architecture.backbone, source=str(path))
+    if layout == "deepface_h5":
+        # deepface feeds pictures as OpenCV reads them, BGR. Turning the kernel that reads them
+        # instead of the pictures gives its embeddings from RGB.
+        first = next(iter(shapes))[0]
+        weights[first]["kernel"] = weights[first]["kernel"][:, :, ::-1, :]
+    return weights if folded else fold(weights, scales)
+
+
+def read_folded_npz(path: Path) -> LayerWeights:
+    """Reads an npz file of a folded graph.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Weights by layer and weight name.
+
+    Raises:
+        WeightsError: If the file is damaged, of another kind, or holds an array of unknown name.
+    """
+    weights: LayerWeights = {}
+    try:
+        opened = np.load(path, allow_pickle=False)
+        if not isinstance(opened, np.lib.npyio.NpzFile):
+            raise WeightsError(f"{path}: is truncated or of another kind (a single array)")
+        with opened as archive:
+            for name in archive.files:
+                layer, weight = _split_npz_name(name, path)
+                weights.setdefault(layer, {})[weight] = archive[name].astype(np.float32)
+    except _NPZ_DAMAGE as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"{path}: is truncated or damaged ({error})") from error
+    return weights
+
+
+def _split_npz_name(name: str, path: Path) -> tuple[str, str]:
+    for suffix, weight in _NPZ_SUFFIXES.items():
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), weight
+    raise WeightsError(f"{path}: holds an array of unknown name, {name!r}")
+
+
+def read_keras_h5(path: Path) -> LayerWeights:
+    """Reads an HDF5 file of Keras 2, weights alone or a whole model.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Weights by layer and weight name.
+
+    Raises:
+        WeightsError: If the file is damaged or of another kind, or a batch normalization has a
+            scale, which no network here has.
+    """
+    h5py = import_extra("h5py")
+    weights: LayerWeights = {}
+
+    def collect(name: str, item: Any) -> None:
+        # A dataset's path is "<layer>/<layer>/<weight>:0", the layer once or more than once.
+        if isinstance(item, h5py.Dataset):
+            layer, *_, weight = name.split("/")
+            weights.setdefault(layer, {})[weight.split(":")[0]] = np.asarray(item, np.float32)
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.get("model_weights", file).visititems(collect)
+    except _H5_DAMAGE as error:
+        raise WeightsError(f"{path}: is truncated or no HDF5 file ({error})") from error
+    for layer in weights:
+        if layer.endswith(BATCH_NORMALIZATION_SUFFIX):
+            # Keras 2 wrote a factor even for layers without one, in some versions as ones.
+            gamma = weights[layer].pop("gamma", None)
+            if gamma is not None and not np.allclose(gamma, 1.0):
+                raise WeightsError(f"{path}: {layer} has a scale, the network has none")
+    return weights
+
+
+def read_ordered_h5(path: Path) -> LayerWeights:
+    """Reads an HDF5 file of Keras 2 with its layers in the order in which they were built.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Weights by layer and weight name; layers without weights are left out.
+
+    Raises:
+        WeightsError: If the file is damaged or of another kind.
+    """
+    h5py = import_extra("h5py")
+    weights: LayerWeights = {}
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            for layer in map(_as_text, root.attrs["layer_names"]):
+                for name in map(_as_text, root[layer].attrs["weight_names"]):
+                    kind = name.rpartition("/")[2].split(":")[0]
+                    array = np.asarray(root[layer][name], np.float32)
+                    weights.setdefault(layer, {})[kind] = array
+    except _H5_DAMAGE as error:
+        raise WeightsError(f"{path}: is truncated or no HDF5 file of Keras ({error})") from error
+    return weights
+
+
+def _as_text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name

@@ -1,0 +1,110 @@
+"""From the name of weights or the path of their file to a record and a folded network's weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from facekit.embedding.networks.folding import LayerWeights, check_fit
+from facekit.embedding.networks.shapes import weight_shapes
+from facekit.embedding.weights import registry
+from facekit.embedding.weights.files import read_embedder
+from facekit.embedding.weights.published import read_published
+from facekit.embedding.weights.registry import WeightsFile, WeightsRecord, record_for
+from facekit.embedding.weights.retrieval import file_in, identify, locate
+from facekit.errors import WeightsError, WeightsNotFoundError
+from facekit.io.safetensors_file import sha256
+
+_SUFFIXES = (".safetensors", ".npz", ".h5")
+
+
+def read_weights(
+    weights: str | os.PathLike[str], *, allow_unverified: bool = False
+) -> tuple[WeightsRecord, LayerWeights]:
+    """Reads weights by name or by path.
+
+    Args:
+        weights: A name from ``facekit.embedding.weights.registry.REGISTRY``; or the path of a
+            published file, of one that :meth:`facekit.Embedder.save` wrote, or of a folder with one
+            of them.
+        allow_unverified: Whether to take a published file of which no checksum is known by its
+            name alone.
+
+    Returns:
+        What is known about them, and the weights of the folded network.
+
+    Raises:
+        WeightsNotFoundError: If they are not on this machine and cannot be fetched.
+        WeightsError: If the file is damaged or altered, or does not fit its network.
+        FileFormatError: If a file that facekit wrote is damaged, altered, or too new.
+    """
+    if isinstance(weights, str) and not looks_like_path(weights):
+        record = record_for(weights)
+        path, file = locate(record)
+        _check_consent(path, file, allow_unverified)
+        return record, read_file_of(record, path, file)
+    path = Path(weights)
+    if path.is_dir():
+        path = file_in(path)
+    if not path.is_file():
+        raise WeightsNotFoundError(f"{path}: no such file; give a path, a name, or None")
+    if path.suffix == ".safetensors":
+        record, arrays = _read_own(path)
+        known = registry.REGISTRY.get(record.name)
+        # The card of the weights in the package says more than the header of their file.
+        if known is not None and sha256(path) in {file.sha256 for file in known.files}:
+            record = known
+        return record, arrays
+    if path.suffix in _SUFFIXES:
+        record, file = identify(path)
+        _check_consent(path, file, allow_unverified)
+        return record, read_file_of(record, path, file)
+    raise WeightsError(
+        f"{path}: files of weights end in {', '.join(_SUFFIXES)}; nothing else is read"
+    )
+
+
+def read_file_of(record: WeightsRecord, path: Path, file: WeightsFile) -> LayerWeights:
+    """Reads a file of known weights.
+
+    Args:
+        record: What is known about them.
+        path: The file on this machine.
+        file: Which of the record's files it is.
+
+    Returns:
+        The weights of the folded network.
+
+    Raises:
+        WeightsError: If the file is damaged or does not fit the record's network.
+        FileFormatError: If a file that facekit wrote is damaged, altered, or too new.
+    """
+    if file.layout != "facekit":
+        return read_published(path, file.layout, record.architecture)
+    found, arrays = _read_own(path)
+    if (found.identity, found.architecture) != (record.identity, record.architecture):
+        raise WeightsError(
+            f"{path}: holds the weights {found.identity} for {found.architecture}, expected "
+            f"{record.identity} for {record.architecture}; put the right file there"
+        )
+    return arrays
+
+
+def looks_like_path(weights: str) -> bool:
+    """Returns whether a text is meant as a path rather than as a name."""
+    return os.sep in weights or "/" in weights or Path(weights).suffix in _SUFFIXES
+
+
+def _check_consent(path: Path, file: WeightsFile, allow_unverified: bool) -> None:
+    if file.sha256 is None and not allow_unverified:
+        raise WeightsError(
+            f"{path}: no checksum of {file.name} is published, so that nothing tells whether this "
+            "is the file; if you trust it, pass allow_unverified=True (--allow-unverified)"
+        )
+
+
+def _read_own(path: Path) -> tuple[WeightsRecord, LayerWeights]:
+    record, arrays = read_embedder(path)
+    shapes, _ = weight_shapes(record.architecture, folded=True)
+    check_fit(arrays, shapes, record.architecture.backbone, source=str(path))
+    return record, arrays

@@ -1,0 +1,217 @@
+"""The weights that facekit knows by name: one record each, read from its model card."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from facekit.embedding.networks.network import Architecture
+from facekit.embedding.weights.distances import DistanceTable
+from facekit.errors import InvalidArgumentError, WeightsNotFoundError
+
+FileLayout: TypeAlias = Literal["facekit", "facenet_folded_npz", "keras_facenet_h5", "deepface_h5"]
+"""How a weights file is laid out: ``"facekit"`` for :meth:`facekit.Embedder.save`'s own files."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file that holds a set of weights.
+
+    Args:
+        name: Its file name.
+        layout: How it is laid out.
+        sha256: The checksum that it must have, or ``None`` if its author published none. Such a
+            file is never downloaded: nothing would tell that it arrived as it was published. The
+            user fetches it, and it is known by its file name alone.
+        url: Where it is published, or ``None``.
+
+    Example:
+        >>> from facekit.embedding.weights.registry import REGISTRY
+        >>> file = REGISTRY["facekit-small"].files[0]
+        >>> file.name, file.layout, file.url
+        ('facekit-small.safetensors', 'facekit', None)
+    """
+
+    name: str
+    layout: FileLayout
+    sha256: str | None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """What is known about a set of weights: its model card in numbers.
+
+    Args:
+        name: The name by which :class:`facekit.Embedder` loads it.
+        version: Changes when the numbers in the files change.
+        architecture: The network that it fits.
+        alignment: The arguments of the :class:`facekit.Aligner` that it was trained with.
+        mirrored: Whether an embedding is the mean of those of the face and of its mirror image,
+            normalized. It is more accurate and takes twice the time.
+        thresholds: Euclidean distance between unit embeddings up to which two faces count as one
+            person, by the share of pairs of strangers that lie within it (false-match rate).
+        distances: How far faces lie from enrolled people, from which
+            :class:`facekit.IdentityClassifier` calibrates its threshold.
+        files: Files that hold the weights, the preferred one first.
+        training_data: What it was trained on.
+        license: Under which terms it may be used.
+        source: Where it comes from.
+        accuracy: Measured figures by protocol.
+        accuracy_by_group: For each protocol, the figures by group of people, where measured.
+
+    Example:
+        >>> from facekit.embedding.weights.registry import REGISTRY
+        >>> record = REGISTRY["facekit-small"]
+        >>> record.identity, record.architecture.embedding_size
+        ('facekit-small@3', 128)
+        >>> record.threshold(0.01) > record.threshold(0.001)
+        True
+    """
+
+    name: str
+    version: str
+    architecture: Architecture
+    alignment: Mapping[str, Any]
+    mirrored: bool = False
+    thresholds: Mapping[float, float] = field(default_factory=dict)
+    distances: DistanceTable | None = None
+    files: tuple[WeightsFile, ...] = ()
+    training_data: str = ""
+    license: str = ""
+    source: str = ""
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    accuracy_by_group: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """Name and version; embeddings can be compared if their identities are equal."""
+        return f"{self.name}@{self.version}"
+
+    def threshold(self, false_match_rate: float = 0.001) -> float:
+        """Returns the Euclidean distance within which that share of pairs of strangers lies.
+
+        Args:
+            false_match_rate: The share of pairs of strangers, one of those in ``thresholds``; one
+                pair in a thousand by default.
+
+        Raises:
+            InvalidArgumentError: If the record has no threshold for that rate.
+        """
+        if false_match_rate not in self.thresholds:
+            known = f"known: {sorted(self.thresholds)}" if self.thresholds else "none was measured"
+            raise InvalidArgumentError(
+                f"the weights {self.name!r} have no threshold for a false-match rate of "
+                f"{false_match_rate:g} ({known}); "
+                "give the classifier one: IdentityClassifier(threshold=...)"
+            )
+        return self.thresholds[false_match_rate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what a saved file keeps of the record, as plain Python values."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "source": self.source,
+            "training_data": self.training_data,
+            "license": self.license,
+            "accuracy": dict(self.accuracy),
+            "accuracy_by_group": {name: dict(by) for name, by in self.accuracy_by_group.items()},
+            "architecture": self.architecture.to_dict(),
+            "alignment": dict(self.alignment),
+            "mirrored": self.mirrored,
+            "thresholds": {str(float(rate)): value for rate, value in self.thresholds.items()},
+            "distances": None if self.distances is None else self.distances.to_dict(),
+        }
+
+    def card(self) -> dict[str, Any]:
+        """Returns the model card: the record with its files, as plain Python values."""
+        values = self.to_dict()
+        files = {"files": [asdict(file) for file in self.files]}
+        return {"name": self.name, "version": self.version, **files, **values}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> WeightsRecord:
+        """Makes a record from :meth:`to_dict`'s values.
+
+        Args:
+            values: The parts by name, as :meth:`to_dict` gives them.
+
+        Returns:
+            The record, without ``files``, which are not saved.
+
+        Raises:
+            InvalidArgumentError: If a part is missing or unknown, or a value cannot be used.
+        """
+        try:
+            table = values.get("distances")
+            if not isinstance(values.get("mirrored", False), bool):
+                raise TypeError(f"mirrored is {values['mirrored']!r}")  # noqa: TRY301
+            return cls(
+                **{
+                    **values,
+                    "distances": None if table is None else DistanceTable.from_dict(table),
+                    "architecture": Architecture.from_dict(values["architecture"]),
+                    "thresholds": {float(r): float(v) for r, v in values["thresholds"].items()},
+                }
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidArgumentError(
+                f"no weights record can be made of {sorted(values)} ({error})"
+            ) from error
+
+
+def _read_card(path: Path) -> WeightsRecord:
+    card = json.loads(path.read_text(encoding="utf-8"))
+    files = tuple(WeightsFile(**file) for file in card.pop("files"))
+    return replace(WeightsRecord.from_dict(card), files=files)
+
+
+CARDS = Path(__file__).parent / "cards"
+"""The folder of the model cards: one JSON file for each set of weights."""
+
+REGISTRY: Mapping[str, WeightsRecord] = MappingProxyType(
+    {record.name: record for record in map(_read_card, sorted(CARDS.glob("*.json")))}
+)
+"""The weights that :class:`facekit.Embedder` knows by name, read from their model cards."""
+
+DEFAULT_WEIGHTS = "facekit-small"
+"""The name of the weights that are used if none are named; they come with the package."""
+
+
+def write_card(record: WeightsRecord, folder: Path = CARDS) -> Path:
+    """Writes a record's model card, with each row of a table on one line, and returns its path."""
+    card = json.dumps(record.card(), indent=2, ensure_ascii=False)
+    rows = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
+    path = folder / f"{record.name}.json"
+    path.write_text(
+        rows.sub(lambda row: f"[{' '.join(row[1].split())}]", card) + "\n", encoding="utf-8"
+    )
+    return path
+
+
+def record_for(name: str) -> WeightsRecord:
+    """Returns the record of that name.
+
+    Args:
+        name: A name from :data:`REGISTRY`.
+
+    Raises:
+        WeightsNotFoundError: If there is none.
+
+    Example:
+        >>> from facekit.embedding.weights.registry import record_for
+        >>> record_for("facekit-small").architecture.input_size
+        112
+    """
+    if name not in REGISTRY:
+        raise WeightsNotFoundError(
+            f"no weights are named {name!r}; known are {', '.join(sorted(REGISTRY))}. "
+            "For a file of your own, give its path"
+        )
+    return REGISTRY[name]

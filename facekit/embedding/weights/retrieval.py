@@ -1,0 +1,184 @@
+"""The way from a record of weights to a checked file of it on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facekit.embedding.weights import registry as weights
+from facekit.embedding.weights.registry import WeightsFile, WeightsRecord
+from facekit.errors import WeightsError, WeightsNotFoundError
+from facekit.io import downloads
+from facekit.io.downloads import check_sha256, weights_folders
+from facekit.io.safetensors_file import sha256
+
+BUNDLED = Path(__file__).parent / "bundled"
+"""The folder of the weights that come with the package."""
+
+
+def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
+    """Finds a file of the weights on this machine, or fetches it, and checks it.
+
+    The package's own folder and the folders ``weights/<name>`` under ``FACEKIT_HOME`` and under
+    ``FACEKIT_DATA`` are searched first. Only if none holds a file, and ``FACEKIT_OFFLINE`` is not
+    set, it is downloaded.
+
+    Args:
+        record: Which weights.
+
+    Returns:
+        The path, and which of the record's files it is.
+
+    Raises:
+        WeightsError: If the file found is not the published one, bit for bit.
+        WeightsNotFoundError: If there is none and it cannot be fetched.
+
+    Example:
+        >>> from facekit.embedding.weights.retrieval import locate
+        >>> from facekit.embedding.weights.registry import record_for
+        >>> path, file = locate(record_for("facekit-small"))
+        >>> path.name, file.layout
+        ('facekit-small.safetensors', 'facekit')
+    """
+    found = find(record)
+    if found is None:
+        return fetch(record)
+    check(*found)
+    return found
+
+
+def find(record: WeightsRecord) -> tuple[Path, WeightsFile] | None:
+    """Finds a file of the weights on this machine, without checking or fetching it.
+
+    Args:
+        record: Which weights.
+
+    Returns:
+        The path, and which of the record's files it is; ``None`` if none is here.
+
+    Example:
+        >>> from facekit.embedding.weights.retrieval import find
+        >>> from facekit.embedding.weights.registry import record_for
+        >>> path, file = find(record_for("facekit-small"))
+        >>> path.name == file.name
+        True
+    """
+    for folder in folders(record):
+        for file in record.files:
+            if (folder / file.name).is_file():
+                return folder / file.name, file
+    return None
+
+
+def bundled() -> list[str]:
+    """Returns the names of the weights that come with facekit."""
+    return [
+        record.name
+        for record in weights.REGISTRY.values()
+        if any((BUNDLED / file.name).is_file() for file in record.files)
+    ]
+
+
+def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
+    """Downloads a file of the weights; one that is there already, unaltered, is kept.
+
+    Args:
+        record: Which weights.
+
+    Returns:
+        The path, and which of the record's files it is.
+
+    Raises:
+        WeightsNotFoundError: If it cannot be fetched; the message says from where, and where to put
+            it by hand.
+
+    Example:
+        >>> from facekit import WeightsNotFoundError
+        >>> from facekit.embedding.weights.retrieval import fetch
+        >>> from facekit.embedding.weights.registry import record_for
+        >>> path, file = fetch(record_for("facenet-20180402-vggface2"))  # doctest: +SKIP
+        >>> try:  # a file without a published checksum is not fetched
+        ...     fetch(record_for("deepface-facenet"))
+        ... except WeightsNotFoundError as error:
+        ...     print("no checksum is published" in str(error))
+        True
+    """
+    otherwise = f", or use weights that come with facekit ({', '.join(bundled())})"
+    for file in record.files:
+        if file.url is not None:
+            path = downloads.fetch(record.name, file.name, file.url, file.sha256, otherwise)
+            return path, file
+    raise WeightsNotFoundError(
+        f"the weights {record.name!r} are not on this machine and are published nowhere"
+    )
+
+
+def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
+    """Returns which weights a file holds, by its checksum, or by its name if none is published.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The record, and which of its files it is.
+
+    Raises:
+        WeightsError: If it holds none of them.
+
+    Example:
+        >>> from facekit.embedding.weights.retrieval import find, identify
+        >>> from facekit.embedding.weights.registry import record_for
+        >>> path, _ = find(record_for("facekit-small"))
+        >>> record, file = identify(path)
+        >>> record.name
+        'facekit-small'
+    """
+    checksum = sha256(path)
+    files = [(record, file) for record in weights.REGISTRY.values() for file in record.files]
+    for record, file in files:
+        if file.sha256 == checksum or (file.sha256 is None and file.name == path.name):
+            return record, file
+    raise WeightsError(
+        f"{path}: is none of the published weights that facekit knows (SHA-256 {checksum}); it was "
+        "altered, truncated, or is of another kind. facekit reads those and its own .safetensors. "
+        "`facekit weights list` names them; fetch the file again"
+    )
+
+
+def check(path: Path, file: WeightsFile) -> None:
+    """Checks a file's checksum, if one is published.
+
+    Args:
+        path: The file on this machine.
+        file: Which published file it should be.
+
+    Raises:
+        WeightsError: If it differs from the published one.
+
+    Example:
+        >>> from facekit.embedding.weights.retrieval import check, find
+        >>> from facekit.embedding.weights.registry import record_for
+        >>> check(*find(record_for("facekit-small")))  # says nothing: it is as published
+    """
+    if file.sha256 is not None:
+        check_sha256(path, file.sha256)
+
+
+def file_in(folder: Path) -> Path:
+    """Returns the weights file in a folder: a published one, or one that facekit wrote.
+
+    Args:
+        folder: The folder; only what lies right inside it counts.
+
+    Raises:
+        WeightsNotFoundError: If there is none.
+    """
+    published = {file.name for record in weights.REGISTRY.values() for file in record.files}
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".safetensors" or path.name in published:
+            return path
+    raise WeightsNotFoundError(f"{folder}: the folder holds no weights file")
+
+
+def folders(record: WeightsRecord) -> list[Path]:
+    """Returns the folders in which the weights are looked for, in that order."""
+    return [BUNDLED, *weights_folders(record.name)]

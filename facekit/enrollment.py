@@ -1,0 +1,183 @@
+"""Enrolling images of known people into a gallery, in pieces: what is done is kept."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from facekit.errors import FileFormatError, InvalidArgumentError
+from facekit.gallery import Gallery
+from facekit.gallery.records import PhotoSource
+from facekit.io.images import ImageSource
+from facekit.io.people import PersonImage
+from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
+from facekit.report import EnrollmentReport, OutcomeStatus, PhotoOutcome
+from facekit.utils.progress import track
+from facekit.utils.validation import identity
+
+# After this many faces they are written to the gallery; an interruption loses none of them.
+_FACES_AT_A_TIME = 64
+
+
+class Enrollment:
+    """Takes images of known people through a pipeline into a gallery.
+
+    An image in a file that the gallery holds for the same person already, by the hash of its
+    content, is passed over, so that an enrollment that was interrupted goes on.
+
+    Args:
+        gallery: Where to enroll.
+
+    Attributes:
+        gallery: As given.
+        outcomes: The outcome for each image so far.
+        visited: Person and hash of the images that were enrolled now or before.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.gallery = gallery
+        self.outcomes: list[PhotoOutcome] = []
+        self.visited: set[tuple[str, str]] = set()
+        self._known = {(p.person, p.sha256) for p in gallery.photos() if p.sha256 is not None}
+        self._pieces: list[tuple[str, EmbeddedFace, str | None]] = []
+
+    @property
+    def report(self) -> EnrollmentReport:
+        """The outcomes so far."""
+        return EnrollmentReport(tuple(self.outcomes))
+
+    def run(
+        self,
+        images: Iterable[PersonImage],
+        pipeline: FacePipeline,
+        *,
+        cropped: bool = False,
+        max_pixels: int,
+        progress: bool = False,
+    ) -> EnrollmentReport:
+        """Enrolls the largest face of each image.
+
+        Whatever ends it early, such as an interruption, the images before are enrolled.
+
+        Args:
+            images: The images with their people.
+            pipeline: Finds and embeds the faces.
+            cropped: As for :meth:`facekit.FacePipeline.run`.
+            max_pixels: Likewise.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            The outcome for each image.
+
+        Raises:
+            InvalidArgumentError: If a name cannot be used.
+        """
+        listed = images if isinstance(images, list) else []
+        for image in listed:
+            _named(image)
+        waiting: deque[PersonImage] = deque()
+        people: dict[int, str] = {}
+        stream = pipeline.run(
+            _sources(images, waiting, people),
+            select="largest",
+            cropped=cropped,
+            skip=lambda index, digest: (people[index], digest) in self._known,
+            max_pixels=max_pixels,
+        )
+        total = sum(image.source is not None for image in listed)
+        try:
+            for found in track(stream, "Enrolling", total=total, shown=progress):
+                self._note_others(waiting)
+                self._note(people.pop(found.index), waiting.popleft().name, found)
+                if len(self._pieces) >= _FACES_AT_A_TIME:
+                    self._write()
+            self._note_others(waiting)
+        finally:
+            stream.close()  # type: ignore[attr-defined]
+            self._write()
+        return self.report
+
+    def _note_others(self, waiting: deque[PersonImage]) -> None:
+        while waiting and waiting[0].problem:
+            image = waiting.popleft()
+            status: OutcomeStatus = "unreadable" if image.unreadable else "not a photo"
+            self.outcomes.append(PhotoOutcome(image.person, image.name, status, image.problem))
+
+    def _note(self, person: str, name: str, found: EmbeddedImage) -> None:
+        key = None if found.sha256 is None else (person, found.sha256)
+        if found.error is not None:
+            outcome = PhotoOutcome(person, name, "unreadable", str(found.error))
+        elif key is not None and key in self._known:
+            self.visited.add(key)
+            outcome = PhotoOutcome(person, name, "already enrolled", "the same file is enrolled")
+        elif not found.faces:
+            outcome = PhotoOutcome(person, name, "no face", "no face found")
+        elif problems := found.faces[0].problems:
+            outcome = PhotoOutcome(person, name, "poor quality", "; ".join(problems))
+        else:
+            outcome = PhotoOutcome(person, name, "enrolled")
+            if found.found > 1:
+                detail = f"{found.found} faces found, the largest was taken"
+                outcome = PhotoOutcome(person, name, "several faces", detail)
+            self._pieces.append((person, replace(found.faces[0], source=name), found.sha256))
+            if key is not None:
+                self._known.add(key)
+                self.visited.add(key)
+        self.outcomes.append(outcome)
+
+    def _write(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces:
+            self.gallery.extend(
+                [person for person, _, _ in pieces],
+                np.stack([face.unit for _, face, _ in pieces]),
+                [PhotoSource(f.source, sha256=digest, box=f.face.box) for _, f, digest in pieces],
+            )
+
+
+def partial_gallery(gallery: Gallery) -> Gallery:
+    """Returns the gallery in which a new set of people is gathered before it replaces the old one.
+
+    Beside a gallery in a file it is a file, too: if the work is interrupted, it goes on there.
+
+    Args:
+        gallery: The gallery whose people are to be replaced.
+    """
+    if gallery.path is None:
+        return Gallery(gallery.weights, gallery.embedding_size)
+    path = gallery.path.with_name(gallery.path.name + ".partial")
+    if path.exists():
+        try:
+            return Gallery.open(path, weights=gallery.weights)
+        except (FileFormatError, InvalidArgumentError):  # of other weights, or never finished
+            discard(path)
+    return Gallery.create(path, gallery.weights, gallery.embedding_size)
+
+
+def discard(path: Path) -> None:
+    """Deletes the files of a partial gallery."""
+    for beside in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        beside.unlink(missing_ok=True)
+
+
+def _named(image: PersonImage) -> PersonImage:
+    """Returns the image under the name as a gallery keeps it."""
+    return image if image.source is None else replace(image, person=identity(image.person))
+
+
+def _sources(
+    images: Iterable[PersonImage], waiting: deque[PersonImage], people: dict[int, str]
+) -> Iterator[ImageSource]:
+    """Yields what is to be read, and notes whose it is; the pixels are not kept."""
+    index = 0
+    for given in images:
+        image = _named(given)
+        waiting.append(replace(image, source=None))
+        if image.source is not None:
+            people[index] = image.person
+            index += 1
+            yield image.source

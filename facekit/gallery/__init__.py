@@ -1,0 +1,7 @@
+"""The gallery: who is enrolled, and where each embedding came from."""
+
+from facekit.gallery.gallery import Gallery
+from facekit.gallery.protocol import GalleryStore
+from facekit.gallery.repair import repair
+
+__all__ = ["Gallery", "GalleryStore", "repair"]

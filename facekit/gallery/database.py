@@ -1,0 +1,523 @@
+"""A SQLite file of checksummed blocks, which are overwritten in place and never moved.
+
+SQLite moves cells between pages when rows grow, shrink or go, and leaves copies of them in the free
+space of pages, whatever ``secure_delete`` says. So everything personal is in blobs of one fixed
+size: they are appended in the order of their number, which splits no page, and overwritten by blobs
+of the same size, which SQLite does where they are. What is overwritten with zeros is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import uuid
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from facekit.errors import FacekitError, FileFormatError, GalleryBusyError, InvalidArgumentError
+from facekit.gallery.legacy import foreign
+
+Stream: TypeAlias = Literal["vectors", "photos", "people", "names", "texts"]
+"""What a block holds: records of photos or of people, or the bytes that these point to."""
+
+STREAMS: tuple[Stream, ...] = get_args(Stream)
+
+Head: TypeAlias = dict[str, Any]
+Blocks: TypeAlias = dict[tuple[Stream, int], bytearray]
+
+_APPLICATION_ID = 0x66616365  # "face"
+_VERSION = 2
+
+_SCHEMA = (
+    *(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, data BLOB NOT NULL)" for name in STREAMS),
+    "CREATE TABLE blocks (stream TEXT NOT NULL, block INTEGER NOT NULL, version INTEGER NOT NULL, "
+    "checksum INTEGER NOT NULL, PRIMARY KEY (stream, block)) WITHOUT ROWID",
+    "CREATE INDEX blocks_by_version ON blocks (version)",
+    "CREATE TABLE head (id INTEGER PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL)",
+)
+
+# How many blocks a view keeps.
+_RECENT = 32
+
+# Connections of a thread that a child does not have.
+_INHERITED: list[sqlite3.Connection] = []
+
+
+class View:
+    """The content at one moment, which stays as it is while others write.
+
+    Args:
+        connection: In a transaction.
+        shown: What errors call the gallery.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, shown: str) -> None:
+        self._connection, self.shown = connection, shown
+        self._recent: dict[tuple[Stream, int], bytes] = {}
+        rows = connection.execute("SELECT value, checksum FROM head").fetchall()
+        if len(rows) != 1 or zlib.crc32(str(rows[0][0]).encode()) != rows[0][1]:
+            raise self.damage("its head")
+        self.head: Head = json.loads(rows[0][0])
+
+    def damage(self, what: str) -> FileFormatError:
+        """Returns the error that says what is damaged."""
+        return FileFormatError(
+            f"{self.shown}: the gallery was altered or damaged ({what}: the checksum does not "
+            "match). Restore it from a copy, or save what is whole with: facekit gallery repair"
+        )
+
+    def block(self, stream: Stream, index: int) -> bytes | bytearray:
+        """Returns one block, checked; the last ones are kept."""
+        if (stream, index) not in self._recent:
+            for _, data in self._select(stream, "id = ?", (index,)):
+                if len(self._recent) >= _RECENT:
+                    self._recent.clear()
+                self._recent[stream, index] = data
+                break
+            else:
+                raise self.damage(f"block {index} of {stream} is missing")
+        return self._recent[stream, index]
+
+    def blocks(self, stream: Stream, count: int) -> Iterator[bytes]:
+        """Yields the first ``count`` blocks in order, checked."""
+        expected = 0
+        for index, data in self._select(stream, "id < ? ORDER BY id", (count,)):
+            if index != expected:
+                break
+            expected += 1
+            yield data
+        if expected != count:
+            raise self.damage(f"block {expected} of {stream} is missing")
+
+    def _select(
+        self, stream: Stream, where: str, values: tuple[int, ...]
+    ) -> Iterator[tuple[int, bytes]]:
+        found = self._connection.execute(
+            f"SELECT id, data, version, checksum FROM {stream} "
+            f"LEFT JOIN blocks ON stream = '{stream}' AND block = id WHERE {where}",
+            values,
+        )
+        for index, data, version, checksum in found:
+            if self.checksum(stream, index, version, data) != checksum:
+                raise self.damage(f"block {index} of {stream}")
+            yield index, data
+
+    def checksum(self, stream: Stream, index: int, version: int, data: bytes | bytearray) -> int:
+        """Returns what is noted with a block: a block of another place does not match."""
+        return zlib.crc32(
+            data, zlib.crc32(f"{self.head['gallery']}{stream}{index},{version}".encode())
+        )
+
+    def bytes_at(self, stream: Stream, start: int, length: int) -> bytes:
+        """Returns bytes of a stream, which may lie in several blocks."""
+        size, found = self.head["bytes"], b""
+        while len(found) < length:
+            index, place = divmod(start + len(found), size)
+            part = self.block(stream, index)[place : place + length - len(found)]
+            if not part:
+                raise self.damage(f"block {index} of {stream}")
+            found += part
+        return found
+
+    def count(self, stream: Stream) -> int:
+        """Returns how many blocks there are."""
+        (found,) = self._connection.execute(f"SELECT COUNT(*) FROM {stream}").fetchone()
+        return int(found)
+
+    def changed_since(self, version: int) -> list[tuple[Stream, int]]:
+        """Returns the blocks that were written after that version."""
+        return self._connection.execute(
+            "SELECT stream, block FROM blocks WHERE version > ?", (version,)
+        ).fetchall()
+
+    def check(self) -> None:
+        """Checks SQLite's own structure and every block."""
+        (verdict, *_), *_ = self._connection.execute("PRAGMA integrity_check(1)").fetchall()
+        if verdict != "ok":
+            raise self.damage(verdict)
+        for stream in STREAMS:
+            for _ in self.blocks(stream, self.count(stream)):
+                pass
+
+    def salvage(self, stream: Stream) -> Iterator[tuple[int, bytes]]:
+        """Yields the blocks that can be read at all, unchecked."""
+        (last,) = self._connection.execute(f"SELECT MAX(id) FROM {stream}").fetchone()
+        for index in range(0 if last is None else min(last, 1 << 24) + 1):
+            with suppress(sqlite3.DatabaseError):
+                row = self._connection.execute(
+                    f"SELECT data FROM {stream} WHERE id = ?", (index,)
+                ).fetchone()
+                if row is not None and isinstance(row[0], bytes):
+                    yield index, row[0]
+
+
+class Change(View):
+    """A view that changes blocks; all of it is written at the end, or nothing.
+
+    Attributes:
+        blocks_changed: The new content of each changed block.
+        cleared: Whether all earlier blocks are deleted.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, shown: str) -> None:
+        super().__init__(connection, shown)
+        self.blocks_changed: Blocks = {}
+        self.cleared = False
+
+    def edit(self, stream: Stream, index: int, size: int) -> bytearray:
+        """Returns a block to be changed in place; a new one, of that size, holds zeros."""
+        key = stream, index
+        if key not in self.blocks_changed:
+            there = list(self._select(stream, "id = ?", (index,)))
+            self.blocks_changed[key] = bytearray(there[0][1] if there else size)
+        return self.blocks_changed[key]
+
+    def block(self, stream: Stream, index: int) -> bytes | bytearray:
+        """Returns one block as it is after the changes so far."""
+        changed = self.blocks_changed.get((stream, index))
+        return super().block(stream, index) if changed is None else changed
+
+    def write_at(self, stream: Stream, start: int, data: bytes) -> None:
+        """Overwrites bytes of a stream, which may lie in several blocks."""
+        size, done = self.head["bytes"], 0
+        while done < len(data):
+            index, place = divmod(start + done, size)
+            part = data[done : done + size - place]
+            self.edit(stream, index, size)[place : place + len(part)] = part
+            done += len(part)
+
+    def append(self, stream: Stream, data: bytes) -> int:
+        """Writes bytes at the end of a stream and returns where they begin."""
+        start: int = self.head[stream]
+        self.write_at(stream, start, data)
+        self.head[stream] = start + len(data)
+        return start
+
+    def clear(self) -> None:
+        """Deletes all blocks; the numbers of photos and people begin anew."""
+        self.blocks_changed.clear()
+        self._recent.clear()
+        for table in (*STREAMS, "blocks"):
+            self._connection.execute(f"DELETE FROM {table}")
+        self.head.update(empty_head())
+        self.cleared = True
+
+    def write(self) -> None:
+        """Writes the changed blocks and the head."""
+        version = self.head["version"] = self.head["version"] + 1
+        execute = self._connection.execute
+        for (stream, index), data in sorted(self.blocks_changed.items()):
+            if not execute(f"UPDATE {stream} SET data = ? WHERE id = ?", (data, index)).rowcount:
+                execute(f"INSERT INTO {stream} VALUES (?, ?)", (index, data))
+            checksum = self.checksum(stream, index, version, data)
+            execute(
+                "INSERT INTO blocks VALUES (?, ?, ?, ?) ON CONFLICT (stream, block) "
+                "DO UPDATE SET version = excluded.version, checksum = excluded.checksum",
+                (stream, index, version, checksum),
+            )
+        _write_head(self._connection, self.head)
+
+
+class Database:
+    """The blocks of a gallery in a file, or in memory.
+
+    Args:
+        path: The file, or ``None``.
+        timeout: How long a change waits for another process, in seconds.
+    """
+
+    def __init__(self, path: Path | None, timeout: float = 10.0) -> None:
+        self.path, self._timeout = path, timeout
+        self._shown = "the gallery" if path is None else str(path)
+        self._gate, self._active, self._paused = threading.Condition(), 0, False
+        self._own = threading.local()
+        self._free: deque[sqlite3.Connection] = deque()
+        self._all: list[sqlite3.Connection] = []
+        self._closed = False
+        self._stamp: tuple[int, ...] | None = None
+        if path is None:
+            self._free.append(self._connect())
+
+    @classmethod
+    def create(cls, path: Path | None, head: Head) -> Database:
+        """Makes an empty one."""
+        database = cls(path)
+        with database._explained(), database._connection() as connection:
+            connection.execute("BEGIN")
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+            _write_head(
+                connection, {"gallery": uuid.uuid4().hex, "version": 0, **empty_head(), **head}
+            )
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
+        return database
+
+    def check_format(self) -> None:
+        """Checks that the file is a gallery of a version that can be read."""
+        with (
+            self._explained(),
+            self._connection() as connection,
+            _transaction(connection, "DEFERRED"),
+        ):
+
+            def value(name: str) -> int:
+                return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+            if value("application_id") != _APPLICATION_ID:
+                raise FileFormatError(f"{self._shown}: is not a facekit gallery, or is damaged")
+            if value("user_version") != _VERSION:
+                raise FileFormatError(
+                    f"{self._shown}: has format version {value('user_version')}, this facekit "
+                    f"reads {_VERSION}; upgrade facekit"
+                )
+            # A view or trigger in a forged file could answer in the place of a table.
+            schema = connection.execute(
+                "SELECT sql FROM sqlite_master WHERE sql NOT NULL"
+            ).fetchall()
+            if {sql for (sql,) in schema} != set(_SCHEMA):
+                raise FileFormatError(f"{self._shown}: has other tables than a facekit gallery")
+
+    @contextmanager
+    def reading(self) -> Iterator[View]:
+        """Gives the content at this moment; never waits for who writes."""
+        with (
+            self._explained(),
+            self._connection() as connection,
+            _transaction(connection, "DEFERRED"),
+        ):
+            yield View(connection, self._shown)
+
+    @contextmanager
+    def changing(self) -> Iterator[Change]:
+        """Writes all changes that are made inside the block, or none of them."""
+        with (
+            self._explained(),
+            self._connection() as connection,
+            _transaction(connection, "IMMEDIATE"),
+        ):
+            change = Change(connection, self._shown)
+            yield change
+            if change.blocks_changed or change.cleared:
+                change.write()
+
+    def erase_log(self) -> None:
+        """Empties the write-ahead log, which holds what was overwritten."""
+        if self.path is None:
+            return
+        with self._explained(), self._connection() as connection:
+            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise GalleryBusyError(
+                f"{self._shown}: the change is made, but another process has been reading for "
+                f"{self._timeout:g} seconds, so that the log still holds what was erased; call "
+                "compact() later"
+            )
+
+    def vacuum(self) -> None:
+        """Gives the space of deleted blocks back."""
+        with self._explained(), self._connection() as connection:
+            connection.execute("VACUUM")
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._closed = True
+        while self._free:
+            self._free.pop().close()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Marks the block as one that a fork waits for; it may take a lock and read or change."""
+        outermost = not self._entered()
+        if outermost:
+            with self._gate:
+                self._gate.wait_for(lambda: not self._paused)
+                self._active += 1
+            self._own.entered = True
+        try:
+            yield
+        finally:
+            if outermost:
+                self._own.entered = False
+                with self._gate:
+                    self._active -= 1
+                    self._gate.notify_all()
+
+    def _entered(self) -> bool:
+        return bool(getattr(self._own, "entered", False))
+
+    def pause(self, timeout: float) -> bool:
+        """Waits until no other thread uses the database, and closes it, before the process forks.
+
+        SQLite keeps in memory what it has locked, and a child would wait for its parent's locks.
+
+        Returns:
+            Whether none uses it; after the timeout, one still may.
+        """
+        with self._gate:
+            self._paused = True
+            at_rest = self._gate.wait_for(lambda: self._active == self._entered(), timeout)
+        while self.path is not None and self._free:
+            connection = self._free.pop()
+            self._all.remove(connection)
+            connection.close()
+        return at_rest
+
+    def resume(self, *, child: bool) -> None:
+        """Goes on after :meth:`pause`, in the process that forked or in its child."""
+        if child:
+            self._gate, self._active = threading.Condition(), int(self._entered())
+            if self.path is not None:
+                # Of a thread that is not here: closing it would tear the parent's.
+                _INHERITED.extend(self._all)
+                self._all = []
+        with self._gate:
+            self._paused = False
+            self._gate.notify_all()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with self.entered():
+            if self._closed:
+                raise InvalidArgumentError(f"{self._shown}: is closed; open it again")
+            if self._stamp is not None and self._stamp != _stamp(self._existing()):
+                self._free.clear()  # opened as never changing, and changed after all
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        if self._closed:
+            connection.close()
+        else:
+            self._free.append(connection)
+
+    def _existing(self) -> Path:
+        assert self.path is not None
+        return self.path
+
+    def _connect(self) -> sqlite3.Connection:
+        address, self._stamp = ":memory:", None
+        if self.path is not None:
+            mode = "mode=rw"
+            if not (
+                os.access(self.path, os.W_OK) and os.access(self.path.absolute().parent, os.W_OK)
+            ):
+                log = self.path.with_name(f"{self.path.name}-wal")
+                mode = "mode=ro"
+                # Without a log, SQLite would have to make one, also to read.
+                if not log.exists():
+                    mode, self._stamp = "mode=ro&immutable=1", _stamp(self.path)
+            address = f"{self.path.absolute().as_uri()}?{mode}"
+        connection = sqlite3.connect(
+            address,
+            uri=self.path is not None,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._all.append(connection)
+        for setting in (
+            "secure_delete = ON",
+            "trusted_schema = OFF",
+            "synchronous = FULL",  # a commit is on the disk when it returns
+            "temp_store = MEMORY",  # nobody's name goes into a file in another folder
+        ):
+            connection.execute(f"PRAGMA {setting}")
+        return connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise GalleryBusyError(
+                    f"{self._shown}: another process has been changing the gallery for "
+                    f"{self._timeout:g} seconds; nothing was changed, try again"
+                ) from error
+            raise FileFormatError(f"{self._shown}: cannot be read or written ({error})") from error
+        except (
+            sqlite3.Error,
+            OSError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as error:
+            if isinstance(error, FacekitError):
+                raise
+            if self.path is not None and "not a database" in str(error):
+                raise foreign(self.path, error) from error
+            raise FileFormatError(
+                f"{self._shown}: is damaged or not a gallery ({error}); restore it from a copy"
+            ) from error
+
+
+def empty_head() -> Head:
+    """Returns what the head of a gallery without anybody says."""
+    return {
+        "generation": uuid.uuid4().hex,
+        "photos": 0,
+        "people": 0,
+        "names": 0,
+        "texts": 0,
+        "settings": [0, 0, 0],
+    }
+
+
+def private_file(path: Path) -> None:
+    """Makes an empty file that its owner alone can read.
+
+    Raises:
+        FileExistsError: If something is there.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def remove_files(path: Path) -> None:
+    """Removes a database with its log."""
+    for ending in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def count_blocks(items: int, size: int) -> int:
+    """Returns how many blocks hold that many items."""
+    return -(-items // size)
+
+
+def _write_head(connection: sqlite3.Connection, head: Head) -> None:
+    text = json.dumps(head)
+    connection.execute(
+        "INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (text, zlib.crc32(text.encode()))
+    )
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:  # also of a consumer that ends a generator early
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

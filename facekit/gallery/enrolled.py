@@ -1,0 +1,177 @@
+"""The enrolled embeddings with their people, as they were at one moment."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.gallery.index import EXACT_LIMIT, ExactIndex, Index, IntArray, Neighbors, build_index
+from facekit.gallery.records import Match
+
+# Rows added since the rows were last sorted by person are looked through one by one, up to this
+# share of all.
+_UNSORTED_SHARE, _UNSORTED_LEAST = 8, 1024
+
+
+class Enrolled:
+    """Embeddings and people that never change, so that any number of threads may read them.
+
+    Args:
+        embeddings: ``(n, d)``. Rows of erased photos hold zeros.
+        labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
+        classes: The people, ``(k,)``, each with at least one row.
+        index: What searches the embeddings; made when it is first needed by default.
+        least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
+
+    Attributes:
+        embeddings: As given.
+        labels: As given.
+        classes: As given.
+        least_norm: As given.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.gallery.enrolled import Enrolled
+        >>> people = np.array(["Ada", "Grace"], dtype=object)
+        >>> enrolled = Enrolled(np.eye(2), np.array([0, 1]), people)
+        >>> rows, distances = enrolled.search(np.array([[0.8, 0.6]]), count=1)
+        >>> people[enrolled.labels[rows]].tolist(), distances.round(3).tolist()
+        ([['Ada']], [[0.632]])
+    """
+
+    def __init__(
+        self,
+        embeddings: npt.NDArray[Any],
+        labels: npt.NDArray[Any],
+        classes: npt.NDArray[Any],
+        index: Index | None = None,
+        least_norm: float = 0.0,
+    ) -> None:
+        self.least_norm = least_norm
+        self.embeddings, self.labels, self.classes = embeddings, labels, classes
+        self._index = index
+        self._sorted: tuple[IntArray, IntArray] | None = None
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Enrolled], tuple[Any, ...]]:
+        # A copy searches with an index of its own.
+        return Enrolled, (self.embeddings, self.labels, self.classes, None, self.least_norm)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def rows(self) -> IntArray:
+        """The rows that are not erased."""
+        return np.flatnonzero(self.labels >= 0)
+
+    @property
+    def index(self) -> Index:
+        """What searches the embeddings."""
+        with self._lock:
+            if self._index is None:
+                self._index = build_index(
+                    self.embeddings, np.flatnonzero(self.labels < 0), self.least_norm
+                )
+            return self._index
+
+    @cached_property
+    def by_person(self) -> tuple[IntArray, IntArray]:
+        """The rows sorted by person, and where each person's begin, ``(k + 1,)``."""
+        order = np.argsort(self.labels, kind="stable")
+        return order, np.searchsorted(self.labels[order], np.arange(len(self.classes) + 1))
+
+    @cached_property
+    def centroids(self) -> npt.NDArray[Any]:
+        """The mean of each person's embeddings, scaled to unit norm, ``(k, d)``."""
+        order, starts = self.by_person
+        rows = order[starts[0] :]
+        sums = np.add.reduceat(self.embeddings[rows].astype(np.float64), starts[:-1] - starts[0])
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        # Opposite embeddings have no mean direction; any will do.
+        centroids: npt.NDArray[Any] = sums / np.where(norms > 0, norms, 1.0)
+        return centroids.astype(self.embeddings.dtype)
+
+    def photos_of(self, person: int) -> IntArray:
+        """Finds the rows of a person.
+
+        Args:
+            person: The place of the person in :attr:`classes`.
+
+        Returns:
+            The rows, int64 ``(m,)``, rising.
+        """
+        if self._sorted is None:
+            self._sorted = self.by_person
+        order, starts = self._sorted
+        found = (
+            order[starts[person] : starts[person + 1]] if person + 1 < len(starts) else order[:0]
+        )
+        later = np.flatnonzero(self.labels[len(order) :] == person) + len(order)
+        return np.concatenate([found, later])
+
+    def followed_by(self, after: Enrolled, *, only_added: bool) -> Enrolled:
+        """Hands on what is known about the rows to a later state.
+
+        Args:
+            after: The later state, whose first rows are the rows of this one.
+            only_added: Whether photos were added and nothing else has changed.
+
+        Returns:
+            The later state, which has the index and the order of this one, brought up to date.
+        """
+        index, known = self._index, 0 if self._sorted is None else len(self._sorted[0])
+        large = len(after.embeddings) > EXACT_LIMIT and after.least_norm > 0
+        if index is not None and not (isinstance(index, ExactIndex) and large):
+            erased = None if only_added else np.flatnonzero(after.labels < 0)
+            after._index = index.updated(after.embeddings, erased)
+        unsorted = len(after.labels) - known
+        if only_added and known and unsorted <= max(_UNSORTED_LEAST, known // _UNSORTED_SHARE):
+            after._sorted = self._sorted
+        return after
+
+    def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
+        """Finds the enrolled photos that are nearest to each probe.
+
+        Args:
+            probes: Embeddings, ``(n, d)``.
+            count: How many photos to find for each; no more than there are rows are returned.
+
+        Returns:
+            int64 rows ``(n, count)``, the nearest first and −1 where there are no more, and their
+            Euclidean distances, float64 ``(n, count)``, infinite there.
+        """
+        found = self.index.search(probes, min(count, max(1, len(self.labels))))
+        # An index that grows may know rows that are not enrolled in this state.
+        unknown = (found.rows >= len(self.labels)) | (found.rows < 0)
+        unknown |= self.labels[np.where(unknown, 0, found.rows)] < 0 if len(self.labels) else True
+        rows = np.where(unknown, -1, found.rows)
+        distances = np.where(unknown, np.inf, found.distances)
+        order = np.argsort(distances, axis=1, kind="stable")
+        return Neighbors(
+            np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        )
+
+    def matches(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
+        """Does what :meth:`search` does, with the names; photos count from 1.
+
+        Args:
+            probes: Embeddings, ``(n, d)``.
+            count: How many photos to find for each, at most.
+
+        Returns:
+            For each probe the photos, the nearest first.
+        """
+        found = self.search(probes, count)
+        return [
+            [
+                Match(str(self.classes[self.labels[row]]), float(distance), int(row) + 1)
+                for row, distance in zip(rows, distances, strict=True)
+                if row >= 0
+            ]
+            for rows, distances in zip(found.rows, found.distances, strict=True)
+        ]

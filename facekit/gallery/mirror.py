@@ -1,0 +1,256 @@
+"""What a process knows of a gallery: in memory, and brought up to date by what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.gallery.database import Stream, View, count_blocks
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.index import LEAST_NORM
+from facekit.gallery.layout import PERSON, PHOTO, Data, Layout, decoded, short_digests
+
+
+class Growing:
+    """An array that grows at its end; what was seen of it stays where it is.
+
+    Args:
+        dtype: The type of its items.
+        shape: The shape of one item.
+    """
+
+    def __init__(self, dtype: Any, *shape: int) -> None:
+        self._all: npt.NDArray[Any] = np.zeros((0, *shape), dtype)
+        self.held = self._all
+
+    def grow(self, length: int) -> npt.NDArray[Any]:
+        """Adds items that hold zeros, up to that length, and returns them."""
+        before = len(self.held)
+        if length > len(self._all):
+            # Memory that is not used yet costs nothing; so what is added is seldom copied.
+            shape = (length + length // 4 + 64, *self._all.shape[1:])
+            larger = np.zeros(shape, self._all.dtype)
+            larger[:before] = self.held
+            self._all = larger
+        self.held = self._all[:length]
+        return self.held[before:]
+
+
+class Mirror:
+    """The people and vectors of a gallery, as of one version of it.
+
+    The people have slots, numbers from 0 in the order in which they came; one who was removed
+    leaves a slot without a name.
+
+    Args:
+        layout: How the blocks are laid out.
+
+    Attributes:
+        version: The version of the gallery; −1 if nothing is known yet.
+        enrolled: The embeddings with their people.
+        slots: The slot of each person, by name.
+        owners: The slot of each photo's person plus 1, by row; 0 if the photo was removed.
+        names: The name of each slot, or ``None``.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets everything, so that all of it is read again."""
+        self.version, self._generation = -1, ""
+        self._vectors = Growing(np.float32, self._layout.size)
+        self._owners, self._labels = Growing(np.uint32), Growing(np.int32)
+        self._records, self._names = Growing(PERSON), Growing(object)
+        self._label_of, self._classes = Growing(np.int32), Growing(object)
+        self._digests: Growing | None = None
+        self.slots: dict[str, int] = {}
+        self.enrolled = self._state()
+
+    @property
+    def owners(self) -> npt.NDArray[np.uint32]:
+        """The slot of each photo's person plus 1, by row; 0 if the photo was removed."""
+        return self._owners.held
+
+    @property
+    def names(self) -> npt.NDArray[Any]:
+        """The name of each slot, or ``None``."""
+        return self._names.held
+
+    def rows_of(self, slot: int) -> npt.NDArray[np.int64]:
+        """Returns the rows of a person's photos."""
+        return np.flatnonzero(self._owners.held == slot + 1)
+
+    def digests(self, view: View) -> npt.NDArray[np.uint64]:
+        """Returns the first eight bytes of each photo's SHA-256, by row."""
+        if self._digests is None:
+            count, self._digests = view.head["photos"], Growing(np.uint64)
+            blocks = view.blocks("photos", count_blocks(count, self._layout.rows))
+            self._note_digests(count, enumerate(blocks))
+        return self._digests.held
+
+    def follow(self, view: View) -> None:
+        """Brings everything up to date with what is read in a view."""
+        if view.head["version"] == self.version:
+            return
+        if view.head["generation"] == self._generation and view.head["version"] > self.version:
+            self.apply(view, view.changed_since(self.version), view.block)
+            return
+        self.forget()
+        counts: dict[Stream, int] = {
+            "vectors": count_blocks(view.head["photos"], self._layout.rows),
+            "people": count_blocks(view.head["people"], self._layout.rows),
+        }
+        # What a damaged or forged head says must be there.
+        for stream, count in counts.items():
+            if count != view.count(stream):
+                raise view.damage(f"the number of blocks of {stream}")
+        every = [(stream, index) for stream, count in counts.items() for index in range(count)]
+        reading = {stream: view.blocks(stream, count) for stream, count in counts.items()}
+        names = view.blocks("names", count_blocks(view.head["names"], view.head["bytes"]))
+        self.apply(view, every, lambda stream, _: next(reading[stream]), b"".join(names))
+
+    def apply(
+        self,
+        view: View,
+        changed: Iterable[tuple[Stream, int]],
+        read: Callable[[Stream, int], Data],
+        heap: bytes = b"",
+    ) -> None:
+        """Takes over the blocks that have changed since the version that is known.
+
+        Args:
+            view: What they were read from.
+            changed: Which blocks.
+            read: Gives the content of each; asked in rising order.
+            heap: The bytes of all names, where many have changed.
+        """
+        blocks: dict[Stream, list[int]] = {"people": [], "vectors": [], "photos": []}
+        for stream, index in sorted(changed):
+            if stream in blocks:
+                blocks[stream].append(index)
+        try:
+            renamed = self._apply_people(view, blocks["people"], read, heap)
+            moved = self._apply_vectors(view, blocks["vectors"], read)
+            if self._digests is not None:
+                found = ((index, read("photos", index)) for index in blocks["photos"])
+                self._note_digests(view.head["photos"], found)
+            self._label(relabel=renamed or moved)
+        except BaseException:
+            self.forget()
+            raise
+        self.version, self._generation = view.head["version"], view.head["generation"]
+
+    def _apply_people(
+        self, view: View, indices: list[int], read: Callable[[Stream, int], Data], heap: bytes
+    ) -> bool:
+        count, rows = view.head["people"], self._layout.rows
+        known = len(self._records.held)
+        self._records.grow(count)
+        self._names.grow(count)[:] = None
+        changed: list[int] = []
+        for index in indices:
+            records = np.frombuffer(read("people", index), PERSON)[: count - index * rows]
+            before = self._records.held[index * rows : index * rows + len(records)]
+            # By the checksum: a new name may have the length of the old one, and its place.
+            differ = records != before
+            changed += (np.flatnonzero(differ) + index * rows).tolist()
+            before[:] = records
+        starts = self._records.held["name"][changed].tolist()
+        lengths = self._records.held["length"][changed].tolist()
+        places = list(zip(starts, lengths, strict=True))
+        if heap.isascii() and heap:
+            everything = heap.decode("ascii")  # its slices cost less than a decoding of each name
+            names = [everything[start : start + length] or None for start, length in places]
+        else:
+            names = [
+                decoded(
+                    heap[start : start + length] if heap else view.bytes_at("names", start, length)
+                )
+                or None
+                for start, length in places
+            ]
+        earlier = [self._names.held[slot] if slot < known else None for slot in changed]
+        # A name may go from one person to another: all old ones first.
+        for name in earlier:
+            if name is not None:
+                self.slots.pop(name, None)
+        for slot, name in zip(changed, names, strict=True):
+            self._names.held[slot] = name
+            if name is not None:
+                self.slots[name] = slot
+        # A new slot without a name is of a person who was removed before this process looked.
+        new = self._names.held[known:]
+        renamed = known > 0 and any(
+            slot < known and name != before
+            for slot, name, before in zip(changed, names, earlier, strict=True)
+        )
+        return renamed or bool((new == None).any())  # noqa: E711 - element by element
+
+    def _apply_vectors(
+        self, view: View, indices: list[int], read: Callable[[Stream, int], Data]
+    ) -> bool:
+        count, rows = view.head["photos"], self._layout.rows
+        known, moved = len(self._owners.held), False
+        self._owners.grow(count)
+        self._vectors.grow(count)
+        for index in indices:
+            first = index * rows
+            last = min(first + rows, count)
+            vectors, owners = self._layout.vectors(read("vectors", index))
+            people = owners["person"][: last - first]
+            if people.max(initial=0) > view.head["people"]:
+                raise view.damage(f"block {index} of vectors")
+            before = self._owners.held[first : max(first, min(last, known))]
+            differ = np.flatnonzero(before != people[: len(before)])
+            if len(differ):
+                moved = True
+                self._vectors.held[first + differ[people[differ] == 0]] = 0.0
+            new = slice(max(first, known), last)
+            if new.start < new.stop:
+                self._vectors.held[new] = vectors[new.start - first : new.stop - first]
+            self._owners.held[first:last] = people
+        return moved
+
+    def _note_digests(self, count: int, blocks: Iterable[tuple[int, Data]]) -> None:
+        assert self._digests is not None
+        self._digests.grow(count)
+        for index, data in blocks:
+            first = index * self._layout.rows
+            part = self._digests.held[first : first + self._layout.rows]
+            part[:] = short_digests(np.frombuffer(data, PHOTO))[: len(part)]
+
+    def _label(self, *, relabel: bool) -> None:
+        # Labels number the people who are there; whatever a state has seen of them stays.
+        before = self.enrolled
+        if relabel:
+            names = self._names.held
+            there = names != None  # noqa: E711 - element by element
+            self._label_of, self._labels, self._classes = (
+                Growing(np.int32),
+                Growing(np.int32),
+                Growing(object),
+            )
+            self._label_of.grow(len(names))[:] = np.where(there, np.cumsum(there) - 1, -1)
+            self._classes.grow(int(there.sum()))[:] = names[there]
+        else:
+            label, slot = len(self._classes.held), len(self._label_of.held)
+            names = self._names.held[slot:]
+            self._label_of.grow(slot + len(names))[:] = np.arange(label, label + len(names))
+            self._classes.grow(label + len(names))[:] = names
+        known = len(self._labels.held)
+        owners = self._owners.held[known:].astype(np.int64)
+        labels = self._labels.grow(len(self._owners.held))
+        labels[:] = -1
+        there = owners > 0
+        labels[there] = self._label_of.held[owners[there] - 1]
+        self.enrolled = before.followed_by(self._state(), only_added=not relabel)
+
+    def _state(self) -> Enrolled:
+        return Enrolled(
+            self._vectors.held, self._labels.held, self._classes.held, least_norm=LEAST_NORM
+        )

@@ -1,0 +1,117 @@
+"""What a gallery says about its photos."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from facekit.errors import InvalidArgumentError
+from facekit.utils.validation import number
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """Where an embedding comes from.
+
+    Args:
+        source: What the photo is called, its path if it has one. A string of a subclass becomes a
+            plain ``str``.
+        sha256: The SHA-256 of the photo's file in hexadecimal, if it is known.
+        box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
+
+    Raises:
+        InvalidArgumentError: If ``source`` is not a string or holds a NUL, ``sha256`` has not 64
+            hexadecimal digits, or ``box`` has not four finite numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> from facekit.gallery.records import PhotoSource
+        >>> photo = PhotoSource("ada.jpg", box=(10.0, 12.0, 80.0, 100.0))
+        >>> Gallery("example@1", embedding_size=2).enroll("Ada", np.array([[1.0, 0.0]]), [photo])
+        [1]
+    """
+
+    source: str
+    sha256: str | None = None
+    box: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        source, sha256, box = self.source, self.sha256, self.box
+        # Surrogates are allowed: a path may hold bytes that are not UTF-8.
+        if not isinstance(source, str) or "\0" in source:
+            raise InvalidArgumentError(
+                f"a photo's source must be a string without NUL, got {source!r:.80}"
+            )
+        object.__setattr__(self, "source", str.__str__(source))
+        if sha256 is not None:
+            if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256.lower()):
+                raise InvalidArgumentError(
+                    f"sha256 must be 64 hexadecimal digits, got {sha256!r:.80}"
+                )
+            object.__setattr__(self, "sha256", str.__str__(sha256.lower()))
+        if box is not None:
+            values = np.ravel(np.asarray(box, dtype=object)).tolist()
+            if len(values) != 4:
+                raise InvalidArgumentError(
+                    f"box must be (x, y, width, height) in pixels, got {box!r:.80}"
+                )
+            object.__setattr__(self, "box", tuple(number(value, "box") for value in values))
+
+
+@dataclass(frozen=True)
+class EnrolledPhoto(PhotoSource):
+    """An enrolled photo.
+
+    Args:
+        source: What the photo is called.
+        sha256: The SHA-256 of the photo's file, if it is known.
+        box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
+        id: Its number in the gallery.
+        person: Whose photo it is.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
+        >>> gallery.photo(1)
+        EnrolledPhoto(source='ada.jpg', sha256=None, box=None, id=1, person='Ada')
+    """
+
+    id: int = 0
+    person: str = ""
+
+
+class Match(NamedTuple):
+    """An enrolled photo that resembles a probe.
+
+    Attributes:
+        person: Who it shows.
+        distance: Euclidean distance between the unit embeddings, 0 to 2.
+        photo: The number of the photo in the gallery.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
+        >>> match = gallery.search(np.array([[0.8, 0.6]]))[0][0]
+        >>> match.person, match.photo, round(match.distance, 3)
+        ('Ada', 1, 0.632)
+    """
+
+    person: str
+    distance: float
+    photo: int
+
+
+def checked_sources(photos: Sequence[str | PhotoSource]) -> list[PhotoSource]:
+    """Returns the sources of photos; a string becomes a :class:`PhotoSource`."""
+    return [photo if isinstance(photo, PhotoSource) else PhotoSource(photo) for photo in photos]

@@ -1,0 +1,126 @@
+"""What a gallery may have wrong: one person under two names, a photo under a wrong name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.index import FloatArray
+from facekit.gallery.records import EnrolledPhoto
+
+# How many nearest photos are looked at to find those of other people, beyond a person's own.
+_OTHERS = 16
+_MOST_LOOKED_AT = 1024
+
+
+class Duplicate(NamedTuple):
+    """Two names that may stand for one person.
+
+    Attributes:
+        first: One name.
+        second: The other.
+        distance: The median distance from the photos of the one with fewer to the nearest photo of
+            the other.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> names, photos = ["Ada", "A. Lovelace"], ["1.jpg", "2.jpg"]
+        >>> _ = gallery.extend(names, np.array([[1, 0], [1, 0]]), photos)
+        >>> gallery.duplicates(threshold=0.9)
+        [Duplicate(first='A. Lovelace', second='Ada', distance=0.0)]
+    """
+
+    first: str
+    second: str
+    distance: float
+
+
+class Outlier(NamedTuple):
+    """A photo that may show somebody else than its name says.
+
+    Attributes:
+        photo: The photo.
+        distance: From it to the nearest other photo of its name.
+        resembles: The person of the nearest photo under another name, if that is nearer.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> photos = ["1.jpg", "2.jpg", "other.jpg"]
+        >>> _ = gallery.enroll("Ada", np.array([[1, 0], [1, 0], [0, 1]]), photos)
+        >>> outlier = gallery.outliers(threshold=0.9)[0]
+        >>> outlier.photo.source, round(outlier.distance, 3), outlier.resembles
+        ('other.jpg', 1.414, None)
+    """
+
+    photo: EnrolledPhoto
+    distance: float
+    resembles: str | None
+
+
+def near_people(enrolled: Enrolled, threshold: float) -> list[Duplicate]:
+    """Returns pairs of people at most that far apart, the nearest first."""
+    pairs = {
+        (min(own, other), max(own, other))
+        for _, own, other, distance in _nearest_others(enrolled)
+        if distance <= threshold
+    }
+    found = []
+    for first, second in pairs:
+        distances = _distances(
+            enrolled.embeddings[enrolled.photos_of(first)],
+            enrolled.embeddings[enrolled.photos_of(second)],
+        )
+        if distances.shape[0] > distances.shape[1]:
+            distances = distances.T
+        apart = float(np.median(distances.min(axis=1)))
+        if apart <= threshold:
+            one, other = sorted(str(enrolled.classes[person]) for person in (first, second))
+            found.append(Duplicate(one, other, apart))
+    return sorted(found, key=lambda pair: (pair.distance, pair.first, pair.second))
+
+
+def odd_photos(enrolled: Enrolled, threshold: float) -> list[tuple[int, float, str | None]]:
+    """Returns row, distance to its own person and nearer person of photos that stand out."""
+    nearest_other = {row: (other, far) for row, _, other, far in _nearest_others(enrolled)}
+    found: list[tuple[int, float, str | None]] = []
+    for person in range(len(enrolled.classes)):
+        rows = enrolled.photos_of(person)
+        if len(rows) < 3:
+            continue
+        distances = _distances(enrolled.embeddings[rows], enrolled.embeddings[rows])
+        np.fill_diagonal(distances, np.inf)
+        for row, own in zip(rows, distances.min(axis=1), strict=True):
+            other, far = nearest_other.get(int(row), (-1, np.inf))
+            if own > threshold or (far <= threshold and far < own):
+                resembles = str(enrolled.classes[other]) if far < own else None
+                found.append((int(row), float(own), resembles))
+    return sorted(found, key=lambda photo: (-photo[1], photo[0]))
+
+
+def _nearest_others(enrolled: Enrolled) -> Iterator[tuple[int, int, int, float]]:
+    # Row, person, the person of the nearest photo of somebody else, and its distance.
+    rows = enrolled.rows
+    if len(rows) == 0:
+        return
+    most = int(np.bincount(enrolled.labels[rows]).max())
+    found = enrolled.search(enrolled.embeddings[rows], min(most + _OTHERS, _MOST_LOOKED_AT))
+    for row, neighbors, distances in zip(rows, found.rows, found.distances, strict=True):
+        own = int(enrolled.labels[row])
+        people = np.where(neighbors >= 0, enrolled.labels[neighbors], own)
+        others = np.flatnonzero(people != own)
+        if len(others):
+            yield int(row), own, int(people[others[0]]), float(distances[others[0]])
+
+
+def _distances(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> FloatArray:
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    squared: FloatArray = np.maximum(0.0, 2.0 - 2.0 * one @ other.T)
+    return np.sqrt(squared)

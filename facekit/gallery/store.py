@@ -1,0 +1,597 @@
+"""The store of a gallery, in a file or in memory: each change happens as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import weakref
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import EnrollmentError, FileFormatError, InvalidArgumentError
+from facekit.gallery.database import (
+    Change,
+    Database,
+    Stream,
+    View,
+    count_blocks,
+    private_file,
+    remove_files,
+)
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.layout import (
+    PERSON,
+    PHOTO,
+    TEXT_BYTES,
+    Layout,
+    Records,
+    Vectors,
+    checksum,
+    decoded,
+    encoded,
+    owner_checksums,
+    photo_of,
+    photo_records,
+    rows_in_a_block,
+)
+from facekit.gallery.mirror import Mirror
+from facekit.gallery.protocol import Batch, Erasure
+from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource
+
+
+class FileStore:
+    """Keeps people and photos in a file, or in memory, and follows what other processes do.
+
+    Photos and people are numbered in the order in which they come. The number of one that is
+    removed is not used again before the gallery is compacted.
+
+    Args:
+        database: The blocks.
+
+    Attributes:
+        weights: The identity of the weights.
+        embedding_size: The number of components.
+        erasure: What is removed is gone when the method returns.
+        path: The file, or ``None`` in memory.
+    """
+
+    erasure: Erasure = "immediate"
+
+    def __init__(self, database: Database) -> None:
+        self.path = database.path
+        self._database = database
+        with database.reading() as view:
+            self.weights = str(view.head["weights"])
+            self.embedding_size = int(view.head["embedding_size"])
+            rows, texts = int(view.head["rows"]), int(view.head["bytes"])
+            sizes = (self.embedding_size, rows, texts)
+            if not all(0 < size <= 1 << 16 for size in sizes):
+                raise view.damage("its sizes")
+        self._layout = Layout(self.embedding_size, rows)
+        self._mirror = Mirror(self._layout)
+        self._lock = threading.RLock()
+        # A gallery that nobody closed is closed when it is no longer used.
+        self._closing = weakref.finalize(self, database.close)
+        _OPEN.add(self)
+
+    @classmethod
+    def in_memory(cls, weights: str, size: int) -> FileStore:
+        """Makes an empty one in memory."""
+        return cls(Database.create(None, _first_head(weights, size)))
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        weights: str,
+        size: int,
+        content: FileStore | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Makes a file, empty or with the content of another store, in one step."""
+        temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+        try:
+            private_file(temporary)
+            store = cls(Database.create(temporary, _first_head(weights, size)))
+            try:
+                if content is not None:
+                    store.take_over(content, settings)
+            finally:
+                store.close()
+            if path.exists():
+                raise FileExistsError("something of that name is there already")
+            temporary.rename(path)
+            _sync(path.parent)
+        except OSError as error:
+            raise FileFormatError(f"{path}: no gallery can be made there ({error})") from error
+        finally:
+            remove_files(temporary)
+
+    @classmethod
+    def open(cls, path: Path, weights: str | None, timeout: float) -> FileStore:
+        """Opens a file; see :meth:`facekit.Gallery.open`."""
+        database = Database(path, timeout)
+        try:
+            database.check_format()
+            store = cls(database)
+        except BaseException:
+            database.close()
+            raise
+        if weights is not None and weights != store.weights:
+            store.close()
+            raise InvalidArgumentError(
+                f"{path}: was made with the weights {store.weights}, the embedder has "
+                f"{weights}; their embeddings cannot be compared"
+            )
+        return store
+
+    def close(self) -> None:
+        """Closes the file; what was enrolled stays readable for those who hold it."""
+        self._closing()
+
+    # What is enrolled.
+
+    def enrolled(self) -> Enrolled:
+        """Returns what is enrolled now, also by other processes."""
+        with self._following():
+            return self._mirror.enrolled
+
+    def search(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
+        """Finds the enrolled photos that are nearest to each probe."""
+        return self.enrolled().matches(probes, count)
+
+    def snapshot(self) -> Iterator[Batch]:
+        """Yields all photos with their embeddings, as they were at one moment."""
+        with self._exclusively(), self._database.reading() as view:
+            yield from self._batches(view)
+
+    def photos(self, numbers: Sequence[int]) -> list[EnrolledPhoto]:
+        """Returns photos by number.
+
+        Raises:
+            EnrollmentError: If one of them is not enrolled.
+        """
+        with self._following() as view:
+            return [self._photo(view, row) for row in self._rows(numbers)]
+
+    def photos_of(self, name: str) -> list[EnrolledPhoto]:
+        """Returns the photos of a person."""
+        with self._following() as view:
+            return [self._photo(view, row) for row in self._rows_of(self._slot(name))]
+
+    def people(self) -> dict[str, int]:
+        """Returns how many photos there are of each person, by name."""
+        enrolled = self.enrolled()
+        counts = np.bincount(enrolled.labels[enrolled.rows], minlength=len(enrolled.classes))
+        return dict(sorted(zip(enrolled.classes.tolist(), counts.tolist(), strict=True)))
+
+    def has(self, name: str) -> bool:
+        """Returns whether a person is enrolled."""
+        with self._following():
+            return name in self._mirror.slots
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        """Returns what is noted about a person."""
+        with self._following() as view:
+            return self._person(view, self._slot(name))[1]
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what a recognizer keeps with the gallery."""
+        with self._exclusively(), self._database.reading() as view:
+            return self._settings(view)
+
+    def elsewhere(self, names: Sequence[str], photos: Sequence[PhotoSource]) -> list[str]:
+        """Returns a sentence for each photo whose file stands under another name, too."""
+        given = [(name, photo) for name, photo in zip(names, photos, strict=True) if photo.sha256]
+        if not given:
+            return []
+        people: dict[str | None, set[str]] = {}
+        with self._following() as view:
+            short = [
+                int.from_bytes(bytes.fromhex(photo.sha256 or "")[:8], "little")
+                for _, photo in given
+            ]
+            found = np.isin(self._mirror.digests(view), np.array(short, dtype=np.uint64))
+            for row in np.flatnonzero(found & (self._mirror.owners > 0)).tolist():
+                photo = self._photo(view, row)
+                people.setdefault(photo.sha256, set()).add(photo.person)
+        for name, source in given:
+            people.setdefault(source.sha256, set()).add(name)
+        return [
+            f"{source.source} ({name}): the same file is enrolled as {' and '.join(others)}"
+            for name, source in given
+            if (others := sorted(people[source.sha256] - {name}))
+        ]
+
+    # Changes.
+
+    def add(
+        self,
+        names: Sequence[str],
+        embeddings: Vectors,
+        photos: Sequence[PhotoSource],
+        metadata: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> list[int]:
+        """Adds photos, and returns their numbers."""
+        with self._changing() as change:
+            first: int = change.head["photos"]
+            slots = {
+                name: self._mirror.slots[name]
+                for name in dict.fromkeys(names)
+                if name in self._mirror.slots
+            }
+            self._add(change, names, embeddings, photos, metadata or {}, slots)
+        return list(range(first + 1, first + len(names) + 1))
+
+    def replace(
+        self, names: Sequence[str], embeddings: Vectors, photos: Sequence[PhotoSource]
+    ) -> None:
+        """Erases everybody and enrolls these photos instead, in one step."""
+        with self._changing() as change:
+            settings = self._settings(change)
+            change.clear()
+            self._add(change, names, embeddings, photos, {}, {})
+            self._set_settings(change, settings)
+        self._tidy()
+
+    def take_over(self, other: FileStore, settings: Mapping[str, Any] | None = None) -> None:
+        """Erases everybody, and takes what another store holds; its settings by default."""
+        with self._changing() as change, ExitStack() as stack:
+            view: View = change
+            if other is not self:
+                stack.enter_context(other._exclusively())
+                view = stack.enter_context(other._database.reading())
+            notes, batches = other._notes(view), other._batches(view)
+            kept = other._settings(view) if settings is None else settings
+            if other is self:
+                batches = iter(list(batches))  # all of it before it is cleared
+            change.clear()
+            change.head["weights"] = other.weights
+            slots: dict[str, int] = {}
+            for photos, vectors in batches:
+                names = [photo.person for photo in photos]
+                new = {name: notes[name] for name in names if name in notes and name not in slots}
+                self._add(change, names, vectors, photos, new, slots)
+            self._set_settings(change, kept)
+        self._tidy()
+
+    def compact(self) -> None:
+        """Numbers people and photos without gaps, and gives the space of removed ones back."""
+        self.take_over(self)
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Erases photos, and people who are left without any.
+
+        Raises:
+            EnrollmentError: If one of the photos is not enrolled; then nothing changes.
+        """
+        with self._changing(erasing=True) as change:
+            self._erase(change, self._rows(numbers))
+
+    def remove_person(self, name: str) -> int:
+        """Erases a person, and returns of how many photos."""
+        with self._changing(erasing=True) as change:
+            rows = self._rows_of(self._slot(name))
+            self._erase(change, rows)
+        return len(rows)
+
+    def rename(self, name: str, new: str) -> None:
+        """Gives a person another name, which nobody has."""
+        with self._changing(erasing=True) as change:
+            slot = self._slot(name)
+            if new != name and new in self._mirror.slots:
+                raise EnrollmentError(
+                    f"{new!r} is enrolled already; if both are one person, use merge"
+                )
+            self._write_person(change, slot, new, self._person(change, slot)[1])
+
+    def merge(self, name: str, into: str) -> int:
+        """Gives the photos of one person to another, and returns how many."""
+        with self._changing(erasing=True) as change:
+            slot, other = self._slot(name), self._slot(into)
+            note = {**self._person(change, slot)[1], **self._person(change, other)[1]}
+            rows = self._rows_of(slot)
+            for row in rows:
+                index, place = divmod(row, self._layout.rows)
+                vectors, owners = self._edit_vectors(change, index)
+                owners["person"][place] = other + 1
+                here = slice(place, place + 1)
+                owners["checksum"][here] = owner_checksums(
+                    row, owners["person"][here], vectors[here]
+                )
+            self._write_person(change, slot, None, {})
+            self._write_person(change, other, into, note)
+        return len(rows)
+
+    def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> None:
+        """Replaces what is noted about a person."""
+        with self._changing(erasing=True) as change:
+            self._write_person(change, self._slot(name), name, metadata)
+
+    def set_settings(self, settings: Mapping[str, Any]) -> None:
+        """Replaces what a recognizer keeps with the gallery."""
+        with self._changing(erasing=True) as change:
+            self._set_settings(change, settings)
+
+    def check(self) -> None:
+        """Checks SQLite's structure, every block and every record."""
+        with self._exclusively(), self._database.reading() as view:
+            view.check()
+            self._notes(view)
+            self._settings(view)
+            for photos, vectors in self._batches(view):
+                norms = np.linalg.norm(vectors, axis=1)
+                if not (np.abs(norms - 1.0) < 0.1).all():
+                    raise view.damage(
+                        f"the vector of photo {photos[int(np.argmax(np.abs(norms - 1)))].id}"
+                    )
+            for index in range(count_blocks(view.head["photos"], self._layout.rows)):
+                whole = self._layout.whole_rows(index, view.block("vectors", index))
+                if not whole.all():
+                    raise view.damage(
+                        f"photo {index * self._layout.rows + int(np.argmin(whole)) + 1}"
+                    )
+
+    def pause(self, timeout: float) -> bool:
+        """Waits until no other thread uses the gallery, before the process forks."""
+        return self._database.pause(timeout)
+
+    def resume(self, *, child: bool, at_rest: bool) -> None:
+        """Goes on after :meth:`pause`."""
+        if child and not at_rest:
+            self._lock = threading.RLock()
+            self._mirror.forget()
+        self._database.resume(child=child)
+
+    # Inside: the lock, and what is known.
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        # In memory there is one connection.
+        with self._database.entered(), self._lock if self.path is None else nullcontext():
+            yield
+
+    @contextmanager
+    def _following(self) -> Iterator[View]:
+        # The lock comes first: what is known is never newer than what is read.
+        with self._database.entered(), self._lock, self._database.reading() as view:
+            self._mirror.follow(view)
+            yield view
+
+    @contextmanager
+    def _changing(self, *, erasing: bool = False) -> Iterator[Change]:
+        # Readers of this process do not wait until it is on the disk.
+        with self._database.entered(), self._exclusively():
+            with self._database.changing() as change:
+                with self._lock:
+                    self._mirror.follow(change)
+                yield change
+            written = change.blocks_changed
+
+            def read(stream: Stream, index: int) -> bytearray:
+                return written[stream, index]
+
+            with self._lock:
+                if self._mirror.version < change.head["version"]:
+                    if change.cleared:
+                        self._mirror.forget()
+                    self._mirror.apply(change, written, read)
+        if erasing:
+            self._database.erase_log()
+
+    def _tidy(self) -> None:
+        if self.path is not None:
+            self._database.vacuum()
+            self._database.erase_log()
+
+    def _slot(self, name: str) -> int:
+        try:
+            return self._mirror.slots[name]
+        except KeyError:
+            people = sorted(self._mirror.slots)
+            shown = ", ".join(people[:20]) + (f" and {len(people) - 20} more" * (len(people) > 20))
+            raise EnrollmentError(
+                f"nobody is enrolled as {name!r}; enrolled are {shown or 'no people at all'}"
+            ) from None
+
+    def _rows(self, numbers: Sequence[int]) -> list[int]:
+        owners = self._mirror.owners
+        for number in numbers:
+            if not (0 < number <= len(owners) and owners[number - 1]):
+                raise EnrollmentError(f"no photo of the number {number} is enrolled")
+        return [number - 1 for number in dict.fromkeys(numbers)]
+
+    def _rows_of(self, slot: int) -> list[int]:
+        rows: list[int] = self._mirror.rows_of(slot).tolist()
+        return rows
+
+    # Inside: what is read.
+
+    def _batches(self, view: View) -> Iterator[Batch]:
+        people = [self._person(view, slot)[0] for slot in range(view.head["people"])]
+        for index in range(count_blocks(view.head["photos"], self._layout.rows)):
+            vectors, owners = self._layout.vectors(view.block("vectors", index))
+            places = np.flatnonzero(owners["person"]).tolist()
+            first = index * self._layout.rows
+            photos = [
+                self._described(view, first + place, people[owners["person"][place] - 1])
+                for place in places
+            ]
+            if photos:
+                yield photos, vectors[places]
+
+    def _notes(self, view: View) -> dict[str, dict[str, Any]]:
+        found = (self._person(view, slot) for slot in range(view.head["people"]))
+        return {name: note for name, note in found if name}
+
+    def _person(self, view: View, slot: int) -> tuple[str, dict[str, Any]]:
+        index, place = divmod(slot, self._layout.rows)
+        record = np.frombuffer(view.block("people", index), PERSON)[place]
+        name = view.bytes_at("names", int(record["name"]), int(record["length"]))
+        note = view.bytes_at("texts", int(record["note"]), int(record["note_length"]))
+        if name and checksum(slot, record, name + note) != record["checksum"]:
+            raise view.damage(f"person {slot + 1}")
+        return decoded(name), json.loads(decoded(note) or "{}")
+
+    def _photo(self, view: View, row: int) -> EnrolledPhoto:
+        return self._described(view, row, str(self._mirror.names[self._mirror.owners[row] - 1]))
+
+    def _described(self, view: View, row: int, person: str) -> EnrolledPhoto:
+        index, place = divmod(row, self._layout.rows)
+        record = np.frombuffer(view.block("photos", index), PHOTO)[place]
+        text = view.bytes_at("texts", int(record["text"]), int(record["length"]))
+        if checksum(row, record, text) != record["checksum"]:
+            raise view.damage(f"photo {row + 1}")
+        return photo_of(record, text, row, person)
+
+    def _settings(self, view: View) -> dict[str, Any]:
+        place, length, noted = view.head["settings"]
+        text = view.bytes_at("texts", place, length)
+        if zlib.crc32(text) != noted:
+            raise view.damage("its settings")
+        found: dict[str, Any] = json.loads(decoded(text) or "{}")
+        return found
+
+    # Inside: what is written.
+
+    def _add(
+        self,
+        change: Change,
+        names: Sequence[str],
+        embeddings: Vectors,
+        photos: Sequence[PhotoSource],
+        metadata: Mapping[str, Mapping[str, Any]],
+        slots: dict[str, int],
+    ) -> None:
+        for name in dict.fromkeys(names):
+            note = metadata.get(name, {})
+            if name not in slots:
+                slots[name] = change.head["people"]
+                change.head["people"] += 1
+                self._write_person(change, slots[name], name, note)
+            elif note:
+                before = self._person(change, slots[name])[1]
+                self._write_person(change, slots[name], name, {**before, **note})
+        first: int = change.head["photos"]
+        owners = np.array([slots[name] + 1 for name in names], dtype=np.uint32)
+        texts = [encoded(photo.source) for photo in photos]
+        start = change.append("texts", b"".join(texts))
+        records = photo_records(first, list(photos), texts, start)
+        checksums = owner_checksums(first, owners, embeddings)
+        done = 0
+        while done < len(photos):
+            index, place = divmod(first + done, self._layout.rows)
+            part = slice(done, min(len(photos), done + self._layout.rows - place))
+            here = slice(place, place + part.stop - part.start)
+            self._edit_photos(change, index)[here] = records[part]
+            vectors, held = self._edit_vectors(change, index)
+            vectors[here] = embeddings[part]
+            held["person"][here] = owners[part]
+            held["checksum"][here] = checksums[part]
+            done = part.stop
+        change.head["photos"] = first + len(photos)
+
+    def _erase(self, change: Change, rows: Sequence[int]) -> None:
+        gone = set(rows)
+        people = {int(self._mirror.owners[row]) - 1 for row in rows}
+        for row in rows:
+            index, place = divmod(row, self._layout.rows)
+            records = self._edit_photos(change, index)
+            start, length = int(records["text"][place]), int(records["length"][place])
+            change.write_at("texts", start, bytes(length))
+            records[place] = np.zeros((), PHOTO)
+            vectors, owners = self._edit_vectors(change, index)
+            vectors[place], owners[place] = 0.0, (0, 0)
+        for slot in people:
+            if gone.issuperset(self._rows_of(slot)):
+                self._write_person(change, slot, None, {})
+
+    def _write_person(
+        self, change: Change, slot: int, name: str | None, note: Mapping[str, Any]
+    ) -> None:
+        # Over what was noted before; no name erases the person.
+        index, place = divmod(slot, self._layout.rows)
+        size = self._layout.rows * PERSON.itemsize
+        records = np.frombuffer(change.edit("people", index, size), PERSON)
+        before = records[place].copy()
+        new_name = encoded(name or "")
+        new_note = encoded(json.dumps(note, ensure_ascii=False)) if note else b""
+        records[place] = (
+            _put(change, "names", int(before["name"]), int(before["length"]), new_name),
+            len(new_name),
+            len(new_note),
+            _put(change, "texts", int(before["note"]), int(before["note_length"]), new_note),
+            0,
+        )
+        if name is None:
+            records[place] = np.zeros((), PERSON)
+        else:
+            records["checksum"][place] = checksum(slot, records[place], new_name + new_note)
+
+    def _set_settings(self, change: Change, settings: Mapping[str, Any]) -> None:
+        text = encoded(json.dumps(settings, ensure_ascii=False))
+        place, length, _ = change.head["settings"]
+        place = _put(change, "texts", place, length, text)
+        change.head["settings"] = [place, len(text), zlib.crc32(text)]
+
+    def _edit_photos(self, change: Change, index: int) -> Records:
+        return np.frombuffer(
+            change.edit("photos", index, self._layout.rows * PHOTO.itemsize), PHOTO
+        )
+
+    def _edit_vectors(self, change: Change, index: int) -> tuple[Vectors, Records]:
+        return self._layout.vectors(change.edit("vectors", index, self._layout.vector_bytes))
+
+
+def _first_head(weights: str, size: int) -> dict[str, Any]:
+    rows = rows_in_a_block(size)
+    return {"weights": weights, "embedding_size": size, "rows": rows, "bytes": TEXT_BYTES}
+
+
+def _put(change: Change, stream: Stream, start: int, length: int, data: bytes) -> int:
+    # In the place of earlier bytes, if there is room; what is left of them becomes zeros.
+    if len(data) <= length:
+        change.write_at(stream, start, data.ljust(length, b"\0"))
+        return start
+    change.write_at(stream, start, bytes(length))
+    return change.append(stream, data)
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+# A fork may happen while other threads work with a gallery: it waits until each is at rest.
+_OPEN: weakref.WeakSet[FileStore] = weakref.WeakSet()
+_PAUSED: list[tuple[FileStore, bool]] = []
+_LONGEST_PAUSE = 10.0
+
+
+def _before_fork() -> None:
+    _PAUSED.extend((store, store.pause(_LONGEST_PAUSE)) for store in list(_OPEN))
+
+
+def _after_fork(*, child: bool) -> None:
+    while _PAUSED:
+        store, at_rest = _PAUSED.pop()
+        store.resume(child=child, at_rest=at_rest)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=lambda: _after_fork(child=False),
+        after_in_child=lambda: _after_fork(child=True),
+    )

@@ -1,0 +1,91 @@
+"""What identification says of an embedding, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from facekit.gallery.index import FloatArray
+
+
+class Identification(NamedTuple):
+    """What a classifier says of n embeddings, before the threshold is applied.
+
+    Attributes:
+        candidate: The person chosen for each, an array of n of the classes.
+        distance: Euclidean distance to that person, float64 ``(n,)``: to the nearest enrolled
+            embedding, or for the strategy ``"centroid"`` to the mean of all.
+        probability: The probability that it is that person, float64 ``(n,)``; see
+            :meth:`facekit.IdentityClassifier.predict_proba`.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import IdentityClassifier
+        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
+        >>> found = classifier.identify([[0.8, 0.6]])
+        >>> found.candidate.tolist(), found.distance.round(3).tolist()
+        (['Ada'], [0.632])
+    """
+
+    candidate: npt.NDArray[Any]
+    distance: FloatArray
+    probability: FloatArray
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """An enrolled embedding near to a face.
+
+    Args:
+        person: Who it shows.
+        distance: Euclidean distance between the unit embeddings.
+        row: Its row among those given to ``fit``, from 0.
+        source: What its photo is called, if that is known.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import IdentityClassifier
+        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
+        >>> nearest = classifier.explain([[0.6, 0.8]])[0].nearest
+        >>> [(str(neighbor.person), neighbor.row) for neighbor in nearest]
+        [('Grace', 1), ('Ada', 0)]
+    """
+
+    person: Any
+    distance: float
+    row: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a face got its name, or none.
+
+    Args:
+        name: The answer, ``None`` for a stranger.
+        candidate: The enrolled person that the face resembles most.
+        distance: The distance to the candidate, which decides.
+        threshold: The largest distance at which a name is given, or ``None`` without one.
+        probability: The probability that it is the candidate.
+        nearest: The nearest enrolled embeddings of anybody, the nearest first.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import IdentityClassifier
+        >>> classifier = IdentityClassifier("nearest", threshold=0.5)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
+        >>> why = classifier.explain([[0.8, 0.6]])[0]
+        >>> why.name, str(why.candidate), round(why.distance, 3), why.threshold
+        (None, 'Ada', 0.632, 0.5)
+    """
+
+    name: Any
+    candidate: Any
+    distance: float
+    threshold: float | None
+    probability: float
+    nearest: tuple[Neighbor, ...]

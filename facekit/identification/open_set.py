@@ -1,0 +1,272 @@
+"""The core of identification: candidates, distances and a threshold, with NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.embedding.weights.distances import DistanceTable
+from facekit.errors import InvalidArgumentError
+from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.index import FloatArray, IntArray
+from facekit.identification.answers import Explanation, Identification, Neighbor
+from facekit.identification.calibration import Calibration, calibrate
+from facekit.identification.strategies import (
+    Machine,
+    Resemblance,
+    Strategy,
+    measure_of,
+    resemblance,
+    train,
+)
+from facekit.utils.validation import choice, number
+
+Threshold: TypeAlias = float | Literal["auto"] | None
+"""The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
+
+SHORTLIST = 32
+"""Of more people than this, only the eight nearest are looked at closely for each face."""
+
+_NEAREST_PEOPLE = 8
+# They are looked for among the people of this many nearest photos.
+_NEAREST_PHOTOS = 128
+
+
+@dataclass(frozen=True)
+class OpenSetParameters:
+    """The parameters of :class:`facekit.IdentityClassifier`, without scikit-learn."""
+
+    strategy: Strategy = "svm"
+    fpir: float = 0.001
+    threshold: Threshold = "auto"
+    C: float = 1.0
+    distances: DistanceTable | None = None
+    prior: float = 0.5
+
+    @classmethod
+    def of(cls, classifier: Any) -> OpenSetParameters:
+        """Returns the parameters of an :class:`facekit.IdentityClassifier`."""
+        return cls(**{field.name: getattr(classifier, field.name) for field in fields(cls)})
+
+    def check(self) -> None:
+        """Checks the parameters.
+
+        Raises:
+            InvalidArgumentError: If one lies outside its range.
+        """
+        choice(self.strategy, "strategy", get_args(Strategy))
+        number(self.fpir, "fpir", above=0, below=1)
+        number(self.prior, "prior", above=0, below=1)
+        automatic = isinstance(self.threshold, str) and self.threshold == "auto"
+        if not automatic and self.threshold is not None:
+            number(self.threshold, "threshold", 0, 2)
+        if self.distances is not None and not isinstance(self.distances, DistanceTable):
+            raise InvalidArgumentError(
+                "distances must be a DistanceTable such as embedder.record.distances, got "
+                f"{type(self.distances).__name__}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the parameters as plain values for JSON."""
+        table = self.distances
+        return {**asdict(self), "distances": None if table is None else table.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OpenSetParameters:
+        """Returns the parameters of :meth:`to_dict`, checked."""
+        table = values.get("distances")
+        found = cls(
+            **{**values, "distances": None if table is None else DistanceTable.from_dict(table)}
+        )
+        found.check()
+        return found
+
+
+class OpenSet:
+    """Names the person of an embedding, or says that it is none of those enrolled.
+
+    Args:
+        enrolled: Who is enrolled.
+        parameters: How to decide.
+        shift: ``shift`` and ``probes`` of an earlier calibration, to be kept instead of comparing
+            the enrolled photos with each other again.
+        cohort: Embeddings of people who are not enrolled, ``(n, d)``, to calibrate with.
+        learned: What :meth:`learned` returned for the same people, instead of learning it again.
+
+    Attributes:
+        classes: The people, sorted.
+        calibration: Where the threshold comes from; ``None`` without one.
+        threshold: The largest distance at which a name is given, or ``None``.
+        machine: For ``"svm"`` with 2 to 32 people: the trained machine.
+
+    Raises:
+        InvalidArgumentError: If a parameter cannot be used, the threshold cannot be calibrated, or
+            ``learned`` or ``cohort`` does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.gallery.enrolled import Enrolled
+        >>> from facekit.identification.open_set import OpenSet, OpenSetParameters
+        >>> enrolled = Enrolled(np.eye(2), np.array([0, 1]), np.array(["Ada", "Grace"]))
+        >>> people = OpenSet(enrolled, OpenSetParameters("centroid", threshold=0.7))
+        >>> people.named(people.identify(np.array([[0.8, 0.6], [-1.0, 0.0]]))).tolist()
+        ['Ada', None]
+    """
+
+    def __init__(
+        self,
+        enrolled: Enrolled,
+        parameters: OpenSetParameters,
+        *,
+        shift: tuple[float, int] | None = None,
+        cohort: npt.ArrayLike | None = None,
+        learned: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> None:
+        parameters.check()
+        self.enrolled, self.parameters, self.classes = enrolled, parameters, enrolled.classes
+        self.calibration: Calibration | None = None
+        threshold = parameters.threshold
+        if threshold is not None:
+            self.calibration = calibrate(
+                enrolled,
+                measure=measure_of(parameters.strategy),
+                fpir=parameters.fpir,
+                threshold=None if isinstance(threshold, str) else float(threshold),
+                table=parameters.distances,
+                prior=parameters.prior,
+                shift=shift,
+                cohort=cohort,
+            )
+        self.threshold = None if self.calibration is None else self.calibration.threshold
+        self.machine: Machine | None = None
+        if parameters.strategy == "svm" and 2 <= len(self.classes) <= SHORTLIST:
+            self.machine = (
+                self._trained(self._everybody()) if learned is None else self._restored(learned)
+            )
+
+    def learned(self) -> dict[str, npt.NDArray[Any]]:
+        """Returns what was learned beside the embeddings and names."""
+        return {} if self.machine is None else self.machine._asdict()
+
+    def identify(self, X: npt.NDArray[Any]) -> Identification:
+        """Says whom each embedding resembles most; the threshold is not applied."""
+        chosen = np.zeros(len(X), dtype=np.int64)
+        distance, probability = np.zeros(len(X)), np.zeros(len(X))
+        for rows, people, found in self._resemblances(X):
+            best = found.scores.argmax(axis=1)
+            each = np.arange(len(best))
+            chosen[rows] = people[best]
+            distance[rows] = found.distances[each, best]
+            probability[rows] = self._probabilities(found)[each, best]
+        return Identification(self.classes[chosen], distance, probability)
+
+    def named(self, found: Identification) -> npt.NDArray[Any]:
+        """Applies the threshold to an identification."""
+        if self.threshold is None:
+            return found.candidate
+        names = found.candidate.astype(object)
+        names[found.distance > self.threshold] = None
+        return names
+
+    def probabilities(self, X: npt.NDArray[Any]) -> FloatArray:
+        """Returns the probability of each of the people, ``(n, k)``."""
+        probabilities = np.zeros((len(X), len(self.classes)))
+        for rows, people, found in self._resemblances(X):
+            probabilities[np.ix_(rows, people)] = self._probabilities(found)
+        return probabilities
+
+    def scores(self, X: npt.NDArray[Any]) -> FloatArray:
+        """Returns the strategy's score of each of the people, ``(n, k)``."""
+        scores = np.zeros((len(X), len(self.classes)))
+        for rows, people, found in self._resemblances(X):
+            scores[rows] = found.scores.min(axis=1, keepdims=True) - 1.0
+            scores[np.ix_(rows, people)] = found.scores
+        return scores
+
+    def explain(self, X: npt.NDArray[Any], count: int) -> list[Explanation]:
+        """Says why each embedding gets its name, with its nearest enrolled embeddings."""
+        found = self.identify(X)
+        nearest = self.enrolled.search(X, count)
+        return [
+            Explanation(
+                name,
+                candidate,
+                float(distance),
+                self.threshold,
+                float(probability),
+                tuple(
+                    Neighbor(self.classes[self.enrolled.labels[row]], float(far), int(row))
+                    for row, far in zip(rows, distances, strict=True)
+                    if row >= 0
+                ),
+            )
+            for name, candidate, distance, probability, rows, distances in zip(
+                self.named(found), *found, *nearest, strict=True
+            )
+        ]
+
+    def _restored(self, learned: Mapping[str, npt.NDArray[Any]]) -> Machine:
+        machines = 1 if len(self.classes) == 2 else len(self.classes)
+        shapes = {
+            "coef": (machines, self.enrolled.embeddings.shape[1]),
+            "intercept": (machines,),
+        }
+        if {name: array.shape for name, array in learned.items()} != shapes:
+            raise InvalidArgumentError(f"learned must hold arrays of the shapes {shapes}")
+        return Machine(learned["coef"], learned["intercept"])
+
+    def _everybody(self) -> IntArray:
+        return np.arange(len(self.classes))
+
+    def _resemblances(self, X: npt.NDArray[Any]) -> list[tuple[IntArray, IntArray, Resemblance]]:
+        # Rows of X, the people that they were compared with, and how they resemble them.
+        X = np.asarray(X, dtype=np.float64)
+        if len(X) == 0:
+            return []
+        if len(self.classes) <= SHORTLIST:
+            groups = [(np.arange(len(X)), self._everybody())]
+        else:
+            found = self.enrolled.search(X, min(_NEAREST_PHOTOS, len(self.enrolled)))
+            groups = []
+            for row, photos in enumerate(found.rows):
+                labels = self.enrolled.labels[photos[photos >= 0]]
+                _, first = np.unique(labels, return_index=True)
+                nearest = labels[np.sort(first)[:_NEAREST_PEOPLE]]
+                groups.append((np.array([row]), np.sort(nearest).astype(np.int64)))
+        strategy, least_norm = self.parameters.strategy, self.enrolled.least_norm
+        answers = []
+        for rows, people in groups:
+            photos, starts = self._photos_of(people)
+            embeddings = self.enrolled.embeddings[photos]
+            machine = self._machine(people)
+            alike = resemblance(strategy, X[rows], embeddings, starts, machine, least_norm)
+            answers.append((rows, people, alike))
+        return answers
+
+    def _photos_of(self, people: IntArray) -> tuple[IntArray, IntArray]:
+        photos = [self.enrolled.photos_of(int(person)) for person in people]
+        starts = np.cumsum([0, *(len(rows) for rows in photos[:-1])])
+        return np.concatenate(photos), starts
+
+    def _machine(self, people: IntArray) -> Machine | None:
+        if self.parameters.strategy != "svm" or len(people) < 2:
+            return None
+        # Of more people than SHORTLIST every face has a machine of its own.
+        return self.machine or self._trained(people)
+
+    def _trained(self, people: IntArray) -> Machine:
+        photos, _ = self._photos_of(people)
+        labels = self.enrolled.labels[photos]
+        return train(self.enrolled.embeddings[photos], labels, self.parameters.C)
+
+    def _probabilities(self, found: Resemblance) -> FloatArray:
+        if self.calibration is None or not self.calibration.probabilistic:
+            return found.shares
+        best = found.scores.argmax(axis=1)
+        known = self.calibration.known(found.distances[np.arange(len(best)), best])
+        probabilities: FloatArray = found.shares * known[:, None]
+        return probabilities

@@ -1,0 +1,141 @@
+"""Published files: looked for on this machine, downloaded once if allowed, checked."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from facekit.errors import WeightsError, WeightsNotFoundError
+from facekit.io.safetensors_file import public_mode, sha256
+from facekit.utils.home import home
+from facekit.utils.progress import byte_bar
+
+_LOGGER = logging.getLogger("facekit")
+_RETRIES = 3
+
+
+class RefusedError(OSError):
+    """The server answered that it will not give the file: asking again would change nothing."""
+
+
+def weights_folders(name: str) -> list[Path]:
+    """Returns the folders in which weights of that name are looked for, in that order."""
+    roots = [home()]
+    if os.environ.get("FACEKIT_DATA"):
+        roots.append(Path(os.environ["FACEKIT_DATA"]))
+    return [root / "weights" / name for root in roots]
+
+
+def check_sha256(path: Path, checksum: str) -> None:
+    """Checks a file's content.
+
+    Raises:
+        WeightsError: If it is another.
+    """
+    found = sha256(path)
+    if found != checksum:
+        raise WeightsError(
+            f"{path}: has SHA-256 {found}, expected {checksum}; the file is truncated or was "
+            "altered. Delete it and fetch it again"
+        )
+
+
+def fetch(name: str, file: str, url: str, checksum: str | None, otherwise: str = "") -> Path:
+    """Downloads weights into ``FACEKIT_HOME``, if that is allowed and they can be checked.
+
+    Args:
+        name: The weights' name.
+        file: The name of the file.
+        url: Where it is published.
+        checksum: The SHA-256 that is published for it, if any.
+        otherwise: What else the user can do, for the message.
+
+    Returns:
+        The path of the file, checked.
+
+    Raises:
+        WeightsNotFoundError: If it cannot be fetched; the message says from where, and where to put
+            it by hand.
+    """
+    path = home() / "weights" / name / file
+    missing = f"the weights {name!r} are not on this machine"
+    by_hand = f"download {url} yourself and put it at {path}{otherwise}"
+    if checksum is None:
+        raise WeightsNotFoundError(
+            f"{missing}, and facekit does not fetch them, because no checksum is published "
+            f"for {file}; {by_hand}"
+        )
+    if os.environ.get("FACEKIT_OFFLINE"):
+        raise WeightsNotFoundError(f"{missing} and FACEKIT_OFFLINE is set; {by_hand}")
+    try:
+        return download(url, path, checksum)
+    except (OSError, ValueError) as error:
+        lines = str(error).splitlines()
+        reason = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+        raise WeightsNotFoundError(
+            f"{missing} and could not be fetched ({reason}); {by_hand}"
+        ) from error
+
+
+def download(url: str, path: Path, checksum: str) -> Path:
+    """Downloads a file, unless it is there already, and checks it.
+
+    It arrives under a temporary name and gets its own only when it is whole and right. So two
+    processes that download at once end with one good file. A connection that breaks, and a file
+    that arrives damaged, are tried again. Proxies are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+    ``NO_PROXY``.
+
+    Args:
+        url: From where.
+        path: Under which name to keep it. Its folder is made.
+        checksum: The SHA-256 that it must have. A file of that name with another is replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: If the server cannot be reached or refuses, or the file cannot be written.
+        ValueError: If what arrives has another checksum every time.
+    """
+    import pooch
+
+    if path.is_file() and sha256(path) == checksum:
+        return path
+    _LOGGER.warning("Downloading %s to %s", url, path)
+    # Pooch would announce the same again, on standard error.
+    pooch.get_logger().setLevel(logging.WARNING)
+    fetcher = pooch.create(
+        path=path.parent,
+        base_url="",
+        registry={path.name: f"sha256:{checksum}"},
+        urls={path.name: url},
+        retry_if_failed=_RETRIES,
+    )
+    try:
+        fetcher.fetch(path.name, downloader=_deliver)
+    except _Refusal as refusal:
+        raise RefusedError(str(refusal)) from refusal
+    return path
+
+
+class _Refusal(Exception):  # noqa: N818
+    """Passes through pooch, which tries again after any ValueError or error of requests."""
+
+
+def _deliver(url: str, target: str, fetcher: Any) -> None:
+    import pooch
+
+    with byte_bar(f"Downloading {url.rpartition('/')[2]}") as bar:
+        try:
+            pooch.HTTPDownloader(progressbar=bar or False)(url, target, fetcher)
+        except OSError as error:
+            # The answer that an error of requests carries, if there was one.
+            status = getattr(getattr(error, "response", None), "status_code", 0)
+            # 408 and 429 ask to come back later; the other codes from 400 on are final.
+            if 400 <= status < 500 and status not in (408, 429):
+                raise _Refusal(str(error)) from error
+            raise
+    # The temporary file is its owner's alone; others may use FACEKIT_HOME, too.
+    Path(target).chmod(public_mode())

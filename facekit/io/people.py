@@ -1,0 +1,137 @@
+"""Images of known people: a folder for each person, a dictionary, or pairs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from facekit.errors import EnrollmentError, InvalidArgumentError
+from facekit.io.folders import list_images
+from facekit.io.images import ImageSource, describe_source, image_suffixes
+
+EnrollmentSource: TypeAlias = (
+    str | os.PathLike[str] | Mapping[str, Any] | Iterable[tuple[str, ImageSource]]
+)
+"""A folder with one folder a person, ``{name: images}``, or pairs of name and image."""
+
+
+@dataclass(frozen=True)
+class PersonImage:
+    """An image of a known person.
+
+    Args:
+        person: Who it shows; empty where that is not known.
+        name: What the image is called in reports.
+        source: Where to read it, or ``None`` if it is not an image and only to be reported.
+        problem: Why it is not an image.
+        unreadable: Whether the reason is that it cannot be read.
+    """
+
+    person: str
+    name: str
+    source: ImageSource | None
+    problem: str = ""
+    unreadable: bool = False
+
+
+def people_images(photos: EnrollmentSource) -> Iterable[PersonImage]:
+    """Lists the images of known people.
+
+    Args:
+        photos: As :meth:`facekit.FaceRecognizer.fit` takes them.
+
+    Returns:
+        The images, each with its person; in a folder also the files that are not images. A list,
+        or an iterator if the images come from one.
+
+    Raises:
+        EnrollmentError: If the folder is missing or cannot be read, or there are no images.
+        InvalidArgumentError: If ``photos`` has another form. A malformed pair of an iterator is
+            found when it is reached.
+    """
+    found: Iterable[PersonImage]
+    if isinstance(photos, str | os.PathLike):
+        found = list(_in_folder(Path(photos)))
+    elif isinstance(photos, Mapping):
+        found = (one for name, images in photos.items() for one in _of_person(name, images))
+        if not any(isinstance(images, Iterator) for images in photos.values()):
+            found = list(found)
+    elif isinstance(photos, Iterable):
+        found = (one for pair in photos for one in _of_pair(pair))
+        if isinstance(photos, Sequence):
+            found = list(found)
+    else:
+        raise InvalidArgumentError(
+            "photos must be a folder, {name: images} or pairs of (name, image), "
+            f"got {type(photos).__name__}"
+        )
+    if isinstance(found, list) and not found:
+        raise EnrollmentError("no photos to enroll were given")
+    return found
+
+
+def _in_folder(folder: Path) -> Iterator[PersonImage]:
+    if not folder.is_dir():
+        raise EnrollmentError(
+            f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder with "
+            "one folder a person, named after the person, that holds the photos"
+        )
+    try:
+        people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        beside = list_images(folder).images
+    except OSError as error:
+        raise EnrollmentError(f"{folder}: cannot be read ({error})") from error
+    for person in people:
+        yield from _in_person_folder(person.name, person)
+    if not people:
+        raise EnrollmentError(
+            f"{folder}: holds no folders; put the photos of each person into a folder named after "
+            "the person"
+        )
+    for path in beside:
+        problem = "lies beside the folders of the people, not inside one"
+        yield PersonImage("", str(path), None, problem)
+
+
+def _in_person_folder(name: str, folder: Path) -> Iterator[PersonImage]:
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        problem = f"the folder cannot be read ({error})"
+        yield PersonImage(name, str(folder), None, problem, unreadable=True)
+        return
+    if not paths:
+        yield PersonImage(name, str(folder), None, "the folder is empty")
+    for path in paths:
+        if path.is_dir():
+            yield PersonImage(name, str(path), None, "is a folder; photos in it are not read")
+        elif path.suffix.lower() not in image_suffixes():
+            yield PersonImage(name, str(path), None, "is not a picture, by the ending of its name")
+        else:
+            yield PersonImage(name, str(path), path)
+
+
+def _of_person(name: str, images: Any) -> Iterator[PersonImage]:
+    if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+        yield from _in_person_folder(name, Path(images))
+    elif isinstance(images, list | tuple | set | frozenset | Iterator) and not hasattr(
+        images, "read"
+    ):  # an open file iterates over its lines, but is one image
+        number = 0
+        for number, image in enumerate(images, start=1):
+            yield PersonImage(name, describe_source(image, f"photo {number} of {name}"), image)
+        if number == 0:
+            yield PersonImage(name, f"photos of {name}", None, "the list is empty")
+    else:
+        yield PersonImage(name, describe_source(images, f"photo 1 of {name}"), images)
+
+
+def _of_pair(pair: Any) -> Iterator[PersonImage]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
+        raise InvalidArgumentError(
+            f"photos must be pairs of (name, image), got {type(pair).__name__} {pair!r:.80}"
+        )
+    yield from _of_person(pair[0], pair[1])

@@ -1,0 +1,202 @@
+"""The files that facekit writes: safetensors with a checksummed header, saved atomically.
+
+A file is an ordinary `safetensors <https://github.com/huggingface/safetensors>`_ file. Its
+metadata holds four strings: ``format`` (what kind of file this is), ``version`` (of that kind),
+``header`` (everything that is not an array, as JSON) and ``sha256`` (of these three and of every
+array with its name, type and shape), so that a single altered bit is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import FileFormatError
+
+_MOST_HEADER_BYTES = 16_000_000
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write(
+    path: str | os.PathLike[str],
+    *,
+    kind: str,
+    version: int,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[Any]],
+    private: bool = False,
+) -> None:
+    """Writes a file so that at every moment either the old or the whole new one is there.
+
+    Args:
+        path: Where to write; its folder must exist.
+        kind: The kind of file, e.g. ``"facekit.recognizer"``.
+        version: The version of that kind's format.
+        header: Values for JSON; NumPy's numbers are written as Python's.
+        arrays: Named arrays.
+        private: Whether a new file is readable and writable by its owner alone. A file that is
+            replaced keeps its permissions.
+
+    Raises:
+        FileFormatError: If the folder does not exist or the file cannot be written there.
+    """
+    from safetensors.numpy import save
+
+    stored = {name: _as_stored(array) for name, array in arrays.items()}
+    # Escaped to ASCII: the name of a folder may hold characters that UTF-8 does not have.
+    metadata = {
+        "format": kind,
+        "version": str(version),
+        "header": json.dumps(header, sort_keys=True, default=_as_python),
+    }
+    metadata["sha256"] = _checksum(metadata, stored)
+    write_bytes(path, save(stored, metadata=metadata), private=private)
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes, *, private: bool = False) -> None:
+    """Writes a file of any kind so that at every moment either the old or the new one is there.
+
+    Args:
+        path: Where to write; its folder must exist.
+        content: What to write.
+        private: As for :func:`write`.
+
+    Raises:
+        FileFormatError: If the folder does not exist or the file cannot be written there.
+    """
+    path = Path(path)
+    try:
+        _replace_atomically(path, content, private=private)
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be written ({error})") from error
+
+
+def read(
+    path: str | os.PathLike[str], *, kind: str, newest_version: int
+) -> tuple[dict[str, Any], Arrays]:
+    """Reads a file of :func:`write` and checks that it is whole and unaltered.
+
+    Args:
+        path: The file.
+        kind: The kind of file expected.
+        newest_version: The newest version of that kind that the caller understands.
+
+    Returns:
+        The header and the arrays.
+
+    Raises:
+        FileFormatError: If the file is missing, truncated, altered, of another kind, or newer.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    try:
+        _check_header(path)
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            _check_kind(path, metadata, kind, newest_version)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(metadata["header"])
+    except SafetensorError as error:
+        raise FileFormatError(
+            f"{path}: is truncated, damaged or not a facekit file ({error})"
+        ) from error
+    except (KeyError, ValueError, TypeError, OSError, RecursionError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
+    if _checksum(metadata, arrays) != metadata.get("sha256"):
+        raise FileFormatError(
+            f"{path}: the checksum does not match; the file was altered or damaged after it was "
+            "saved. Restore it from a copy, or make it again"
+        )
+    return header, arrays
+
+
+def _check_header(path: Path) -> None:
+    """Refuses a header that is far larger than any of ours: to parse it takes 17 times its size."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if length > _MOST_HEADER_BYTES:
+        raise FileFormatError(
+            f"{path}: is damaged or not a facekit file (a header of {length:,} bytes)"
+        )
+
+
+def _check_kind(path: Path, metadata: Mapping[str, str], kind: str, newest_version: int) -> None:
+    found = metadata.get("format")
+    if found != kind:
+        raise FileFormatError(f"{path}: is a {found or 'foreign'} file, expected {kind}")
+    if int(metadata["version"]) > newest_version:
+        raise FileFormatError(
+            f"{path}: has format version {metadata['version']}, this facekit reads up to "
+            f"{newest_version}; upgrade facekit"
+        )
+
+
+def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    # Not numpy.ascontiguousarray: it gives a single number a dimension.
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for key in ("format", "version", "header"):
+        digest.update(f"{key}|{metadata[key]}\n".encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\n{name}|{array.dtype.str}|{array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _as_python(value: object) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _replace_atomically(path: Path, content: bytes, *, private: bool) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new_mode = 0o600 if private else public_mode()
+        mode = path.stat().st_mode if path.exists() else new_mode
+        Path(temporary).chmod(mode & 0o777)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def public_mode() -> int:
+    """Returns the permissions that the user's umask leaves to a new file.
+
+    What is made under a temporary name is its owner's alone until it gets these.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

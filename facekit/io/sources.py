@@ -1,0 +1,307 @@
+"""Image sources: folders, lists, videos and cameras, worked through in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from facekit.errors import BatchError, ImageError, InvalidArgumentError
+from facekit.io.folders import list_images
+from facekit.io.images import (
+    MAX_PIXELS,
+    ImageSource,
+    RGBImage,
+    check_several,
+    describe_source,
+    image_suffixes,
+    load_image,
+)
+
+if TYPE_CHECKING:
+    import cv2
+
+StreamSource: TypeAlias = str | os.PathLike[str] | int | Iterable[ImageSource]
+"""Many images: a folder, an image or a video file, the number of a camera, or several images."""
+
+BYTES_AHEAD = 32 * 2**20
+"""How many bytes of pixels may wait, read but not yet used."""
+
+_ITEMS_AHEAD = 64
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ImageItem:
+    """One of many images, not read yet.
+
+    Args:
+        name: What to call it in reports.
+        index: Its place, from 0; in a video the number of the frame.
+        source: Where to read it.
+    """
+
+    name: str
+    index: int
+    source: ImageSource = field(repr=False)
+
+    @property
+    def held(self) -> int:
+        """How many bytes of memory it occupies before it is read; 0 for a file."""
+        source = self.source
+        if isinstance(source, np.ndarray | memoryview):
+            return source.nbytes
+        if isinstance(source, bytes | bytearray):
+            return len(source)
+        if isinstance(source, Image.Image):
+            return source.width * source.height * len(source.getbands())
+        return 0
+
+    def load(self, max_pixels: int = MAX_PIXELS) -> RGBImage:
+        """Reads it, as :func:`facekit.load_image` does."""
+        return load_image(self.source, max_pixels=max_pixels)
+
+
+def image_items(source: StreamSource, every: int = 1) -> Iterator[ImageItem]:
+    """Lists the images of a source.
+
+    Args:
+        source: A folder (images right inside it, by name), an image or a video file, the number of
+            a camera, or several images.
+        every: Take one of this many images or frames.
+
+    Returns:
+        The images in order. Frames of a video are decoded during the iteration.
+
+    Raises:
+        ImageError: If the folder holds no images, or the video or camera cannot be opened.
+        InvalidArgumentError: If the source has another type.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            return _listed(list_images(path).checked().images, every)
+        if path.suffix.lower() in image_suffixes() or not path.exists():
+            return _listed([path], every)
+        return _frames(_opened(str(path), path), every)
+    if isinstance(source, bool):  # an int in Python, but not meant as the number of a camera
+        raise InvalidArgumentError(f"source must be a path, a camera or images, got {source}")
+    if isinstance(source, int):
+        return _frames(_opened(source, f"camera {source}"), every)
+    check_several(source, instead="the method for one image")
+    return _listed(source, every)
+
+
+def _listed(images: Iterable[ImageSource], every: int) -> Iterator[ImageItem]:
+    for index, image in enumerate(images):
+        if index % every == 0:
+            yield ImageItem(describe_source(image, fallback=f"image {index}"), index, image)
+
+
+def _opened(source: str | int, name: object) -> tuple[cv2.VideoCapture, str]:
+    import cv2
+
+    capture = cv2.VideoCapture(source)
+    if not capture.isOpened():
+        raise ImageError(f"{name}: is no picture, and no video that OpenCV can open")
+    return capture, str(name)
+
+
+def _frames(opened: tuple[cv2.VideoCapture, str], every: int) -> Iterator[ImageItem]:
+    import cv2
+
+    capture, name = opened
+    try:
+        index = 0
+        # To skip a frame, grabbing it is enough: it is not converted to an image.
+        while capture.grab():
+            if index % every == 0:
+                there, frame = capture.retrieve()
+                if there:
+                    image = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                    yield ImageItem(f"{name}, frame {index}", index, image)
+            index += 1
+    finally:
+        capture.release()
+
+
+def in_order(
+    items: Iterable[Item],
+    work: Callable[[Item], Result],
+    *,
+    threads: int,
+    held_by_item: Callable[[Item], int] = lambda _: 0,
+    held_by_result: Callable[[Result], int] = lambda _: 0,
+    bytes_ahead: int = BYTES_AHEAD,
+) -> Iterator[Result]:
+    """Applies a function to items on several threads and yields the results in order.
+
+    Items are taken from the iterable in the caller's thread. Read-ahead stops as soon as the items
+    and results that wait occupy ``bytes_ahead`` bytes, so that at most ``bytes_ahead`` and the work
+    of each thread are in memory, or 64 items.
+
+    Args:
+        items: What to work on; a single item is worked on in the caller's thread.
+        work: The function. What it raises is raised in the item's place, and ends the iteration.
+        threads: How many threads; 0 for the caller's alone, without reading ahead.
+        held_by_item: How many bytes an item occupies before and during the work.
+        held_by_result: How many bytes a result occupies.
+        bytes_ahead: How many bytes may wait.
+
+    Yields:
+        The results.
+    """
+    items = iter(items)
+    first = list(itertools.islice(items, 2)) if threads else []
+    if len(first) < 2:
+        yield from map(work, _emptied(first, items))
+        return
+    items = _emptied(first, items)
+    del first
+    ahead = _Ahead(work, held_by_item, held_by_result, bytes_ahead)
+    try:
+        ahead.start(threads)
+        yield from ahead.results(items)
+    finally:
+        ahead.stop()
+
+
+def _emptied(first: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
+    # Not itertools.chain: that keeps the first items in memory until the rest is used up.
+    while first:
+        yield first.pop(0)
+    yield from rest
+
+
+def all_or_batch_error(answers: list[Result | ImageError]) -> list[Result]:
+    """Returns the answers, or raises a :class:`facekit.BatchError` if some of them are errors."""
+    errors = {place: one for place, one in enumerate(answers) if isinstance(one, ImageError)}
+    if errors:
+        raise BatchError([None if i in errors else answers[i] for i in range(len(answers))], errors)
+    return [answer for answer in answers if not isinstance(answer, ImageError)]
+
+
+class _Job(Generic[Item, Result]):
+    def __init__(self, item: Item, held: int) -> None:
+        self.item: Item | None = item
+        self.held = held
+        self.results: list[Result] = []
+        self.error: BaseException | None = None
+        self.done = False
+
+
+class _Ahead(Generic[Item, Result]):
+    """The threads of :func:`in_order`, and what waits for them and behind them."""
+
+    def __init__(
+        self,
+        work: Callable[[Item], Result],
+        held_by_item: Callable[[Item], int],
+        held_by_result: Callable[[Result], int],
+        bytes_ahead: int,
+    ) -> None:
+        self._work = work
+        self._held_by_item, self._held_by_result = held_by_item, held_by_result
+        self._bytes_ahead = bytes_ahead
+        self._changed = threading.Condition()
+        self._waiting: deque[_Job[Item, Result]] = deque()  # not started
+        self._ordered: deque[_Job[Item, Result]] = deque()  # not yielded
+        self._held = 0
+        self._stopped = False
+        self._threads: list[threading.Thread] = []
+
+    def start(self, threads: int) -> None:
+        for number in range(threads):
+            thread = threading.Thread(target=self._run, name=f"facekit-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def results(self, items: Iterator[Item]) -> Iterator[Result]:
+        failure: Exception | None = None
+        more = True
+        while True:
+            try:
+                while more and self._has_room() and (more := self._take(items)):
+                    pass
+            except Exception as error:  # noqa: BLE001 - raised after the results before it
+                failure, more = error, False
+            if not self._ordered:
+                break
+            yield self._next_result()
+        if failure is not None:
+            raise failure
+
+    def _take(self, items: Iterator[Item]) -> bool:
+        for item in items:
+            job = _Job[Item, Result](item, self._held_by_item(item))
+            with self._changed:
+                self._held += job.held
+                self._waiting.append(job)
+                self._ordered.append(job)
+                self._changed.notify_all()
+            return True
+        return False
+
+    def _has_room(self) -> bool:
+        with self._changed:
+            return not self._ordered or (
+                len(self._ordered) < _ITEMS_AHEAD and self._held < self._bytes_ahead
+            )
+
+    def _next_result(self) -> Result:
+        with self._changed:
+            job = self._ordered[0]
+            self._changed.wait_for(lambda: job.done)
+            self._ordered.popleft()
+            self._held -= job.held
+            self._changed.notify_all()
+        if job.error is not None:
+            raise job.error
+        return job.results.pop()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._may_start())
+                if self._stopped:
+                    return
+                job = self._waiting.popleft()
+            try:
+                assert job.item is not None
+                result = self._work(job.item)
+                held = self._held_by_result(result)
+                job.results.append(result)
+                del result
+            except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
+                job.error, held = error, 0
+            with self._changed:
+                job.item = None
+                self._held += held - job.held
+                job.held = held
+                job.done = True
+                self._changed.notify_all()
+            del job
+
+    def _may_start(self) -> bool:
+        if not self._waiting:
+            return False
+        waiting = sum(job.held for job in self._waiting)
+        # What was started in its turn is always let through: nothing before it can be waiting.
+        return self._held - waiting < self._bytes_ahead or self._waiting[0] is self._ordered[0]

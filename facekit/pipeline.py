@@ -1,0 +1,477 @@
+"""The one way of an image: detect, gate, align, embed; in order and in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.alignment import DEFAULT_TEMPLATE, Aligner
+from facekit.detection import FaceDetector
+from facekit.embedding import FaceEmbedder
+from facekit.errors import ImageError, InvalidArgumentError
+from facekit.faces import Face, Keypoints, largest_face
+from facekit.io.images import MAX_PIXELS, ImageSource, RGBImage
+from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
+from facekit.quality import FaceQuality, QualityGate
+from facekit.utils.validation import whole
+
+FaceSelection: TypeAlias = Literal["all", "largest", "central"]
+"""Which faces of an image are used: all, the largest, or the one nearest to the middle."""
+
+Select: TypeAlias = Callable[[list[Face], tuple[int, int]], list[Face]]
+"""Chooses the faces to use, given all that were found and the image's height and width."""
+
+# How many faces are embedded together, and for how many images their results wait at most.
+_FACES_TOGETHER, _IMAGES_TOGETHER = 32, 64
+
+
+@dataclass(frozen=True)
+class EmbeddedFace:
+    """One face of an image, with what tells whose it is.
+
+    Args:
+        source: What the image is called: its path, or its place among the images given.
+        face: Where it is in the image.
+        quality: How good the image of the face is, or ``None`` without a gate.
+        embedding: float32 ``(d,)``, of unit L2 norm; ``None`` if nothing was to be embedded.
+        aligned: The aligned face, uint8 ``(S, S, 3)``, if it was to be kept.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import EmbeddedFace, Face, Keypoints
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> found = EmbeddedFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))
+        >>> found.to_dict()["image"], found.problems
+        ('party.jpg', ())
+    """
+
+    source: str
+    face: Face
+    quality: FaceQuality | None
+    embedding: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    aligned: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the image of the face is too poor, in words; empty if it is good or not assessed."""
+        return () if self.quality is None else self.quality.problems
+
+    @property
+    def unit(self) -> npt.NDArray[np.float32]:
+        """The embedding.
+
+        Raises:
+            InvalidArgumentError: If the face was not embedded.
+        """
+        if self.embedding is None:
+            raise InvalidArgumentError(f"the face in {self.source} was not embedded")
+        return self.embedding
+
+    def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
+        """Returns the face, its image and its problems as plain Python values.
+
+        Args:
+            rounded: As in :meth:`facekit.Face.to_dict`.
+
+        Returns:
+            The dictionary of the face, with ``image`` and ``problems`` beside it.
+        """
+        problems = list(self.problems)
+        return {"image": self.source, **self.face.to_dict(rounded=rounded), "problems": problems}
+
+
+@dataclass(frozen=True)
+class EmbeddedImage:
+    """One of many images with its faces, or the reason why it could not be used.
+
+    Args:
+        source: What the image is called.
+        index: Its place, from 0; in a video the number of the frame.
+        faces: The faces that were chosen, the most confident first.
+        found: How many faces were found, chosen or not.
+        size: Height and width in pixels; ``(0, 0)`` if it could not be read.
+        sha256: The SHA-256 of the image's file, if it was to be computed.
+        error: Why it could not be used, or ``None``.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Detector, Embedder, FacePipeline
+        >>> pipeline = FacePipeline(Detector(), Embedder())
+        >>> black = np.zeros((40, 50, 3), dtype=np.uint8)
+        >>> for image in pipeline.run([black, "no_such_photo.jpg"]):
+        ...     print(image.source, image.size, len(image.faces), image.error is None)
+        image 0 (40, 50) 0 True
+        no_such_photo.jpg (0, 0) 0 False
+    """
+
+    source: str
+    index: int
+    faces: tuple[EmbeddedFace, ...] = ()
+    found: int = 0
+    size: tuple[int, int] = (0, 0)
+    sha256: str | None = None
+    error: ImageError | None = None
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the image was passed over without being read."""
+        return self.error is None and self.size == (0, 0)
+
+
+class FacePipeline:
+    """Takes images to embedded faces: detect, gate, align, embed.
+
+    Each thread takes a whole image through detection, gate and alignment, while the caller's thread
+    embeds the faces of the images before. Pixels are dropped as soon as the faces are cut out.
+
+    Args:
+        detector: Finds the faces. One with an attribute ``concurrency`` is called from that many
+            threads at once, any other from one.
+        embedder: Embeds them; ``None`` to stop after the alignment.
+        aligner: Cuts them out; by default the one that the embedder's weights were trained with.
+        quality: Measures each face; ``None`` for no measures. Poor faces are embedded, too: what
+            to do with them is up to the caller.
+
+    Raises:
+        InvalidArgumentError: If there is neither embedder nor aligner, or the aligner's faces do
+            not fit the embedder.
+
+    Example:
+        >>> from facekit import Detector, Embedder, FacePipeline
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> (image,) = FacePipeline(Detector(), Embedder()).run([portrait])
+        >>> len(image.faces), image.faces[0].embedding.shape, image.faces[0].problems
+        (1, (512,), ())
+    """
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        embedder: FaceEmbedder | None = None,
+        *,
+        aligner: Aligner | None = None,
+        quality: QualityGate | None = None,
+    ) -> None:
+        if aligner is None and embedder is None:
+            raise InvalidArgumentError("give an embedder, an aligner, or both")
+        self.detector = detector
+        self.embedder = embedder
+        self.aligner = aligner or Aligner(**embedder.record.alignment)  # type: ignore[union-attr]
+        self.quality = quality
+        if embedder is not None and self.aligner.size != embedder.input_size:
+            raise InvalidArgumentError(
+                f"aligner gives pictures of side {self.aligner.size}, the embedder reads "
+                f"{embedder.input_size}"
+            )
+
+    def run(
+        self,
+        images: StreamSource,
+        *,
+        select: FaceSelection | Select = "all",
+        cropped: bool = False,
+        known: Sequence[Sequence[Face]] | None = None,
+        every: int = 1,
+        digests: bool = False,
+        skip: Callable[[int, str], bool] | None = None,
+        keep_aligned: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Iterator[EmbeddedImage]:
+        """Goes through images and yields the faces of each, in order.
+
+        Args:
+            images: A folder, a video, a camera, or any number of images; see
+                ``facekit.io.sources.StreamSource``.
+            select: Which faces are used; a name, or a function of all faces and the image's height
+                and width.
+            cropped: Whether each image already is a face: then the whole image is its box, and
+                nothing is detected.
+            known: The faces of each image, if they are known: then nothing is detected.
+            every: Take one of this many images or frames.
+            digests: Whether to compute ``sha256`` of images in files.
+            skip: Called with an image's place and ``sha256`` before it is read; an image for which
+                it returns true is yielded without faces.
+            keep_aligned: Whether to keep the aligned faces.
+            max_pixels: The largest image that is read, in pixels.
+
+        Yields:
+            One result for each image.
+
+        Raises:
+            ImageError: If the folder, the video or the camera cannot be opened.
+            InvalidArgumentError: If an argument cannot be used.
+        """
+        groups = self.run_grouped(
+            images,
+            select=select,
+            cropped=cropped,
+            known=known,
+            every=every,
+            digests=digests,
+            skip=skip,
+            keep_aligned=keep_aligned,
+            max_pixels=max_pixels,
+        )
+        return _flattened(groups)
+
+    def run_grouped(
+        self,
+        images: StreamSource,
+        *,
+        select: FaceSelection | Select = "all",
+        cropped: bool = False,
+        known: Sequence[Sequence[Face]] | None = None,
+        every: int = 1,
+        digests: bool = False,
+        skip: Callable[[int, str], bool] | None = None,
+        keep_aligned: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Iterator[list[EmbeddedImage]]:
+        """Does what :meth:`run` does, and yields the images whose faces are embedded together.
+
+        Args:
+            images: As for :meth:`run`, like the others.
+            select: Likewise.
+            cropped: Likewise.
+            known: Likewise.
+            every: Likewise.
+            digests: Likewise.
+            skip: Likewise.
+            keep_aligned: Likewise.
+            max_pixels: Likewise.
+
+        Yields:
+            The results of the next images, at least one; frames of a camera one at a time.
+
+        Raises:
+            ImageError: As :meth:`run`.
+            InvalidArgumentError: As :meth:`run`.
+        """
+        steps = _Steps(
+            self.detector,
+            self.aligner,
+            _without_border(self.quality) if cropped else self.quality,
+            _selection(select),
+            cropped=cropped,
+            known=known,
+            digests=digests or skip is not None,
+            skip=skip,
+            max_pixels=max_pixels,
+        )
+        live = isinstance(images, int)
+        prepared = in_order(
+            image_items(images, whole(every, "every", least=1)),
+            steps,
+            threads=0 if live else getattr(self.detector, "concurrency", 1),
+            held_by_item=lambda item: item.held,
+            held_by_result=lambda one: one.aligned.nbytes,
+        )
+        together = 1 if live or self.embedder is None else _IMAGES_TOGETHER
+        return self._groups(prepared, together, keep_aligned or self.embedder is None)
+
+    def _groups(
+        self, prepared: Iterator[_Prepared], together: int, keep_aligned: bool
+    ) -> Iterator[list[EmbeddedImage]]:
+        with closing(prepared):  # type: ignore[type-var]
+            waiting: list[_Prepared] = []
+            faces = 0
+            while True:
+                try:
+                    one = next(prepared, None)
+                except BaseException:  # an interruption, too, comes after what was done before it
+                    if waiting:
+                        yield self._embedded(waiting, keep_aligned)
+                    raise
+                if one is not None:
+                    waiting.append(one)
+                    faces += len(one.aligned)
+                if waiting and (
+                    one is None or faces >= _FACES_TOGETHER or len(waiting) >= together
+                ):
+                    yield self._embedded(waiting, keep_aligned)
+                    waiting, faces = [], 0
+                if one is None:
+                    return
+
+    def _embedded(self, waiting: list[_Prepared], keep_aligned: bool) -> list[EmbeddedImage]:
+        aligned = [face for one in waiting for face in one.aligned]
+        embeddings: Iterable[npt.NDArray[np.float32] | None] = [None] * len(aligned)
+        if self.embedder is not None and aligned:
+            embeddings = self.embedder.embed(np.stack(aligned))
+        rest = iter(embeddings)
+        return [
+            replace(
+                one.image,
+                faces=tuple(
+                    replace(face, embedding=next(rest), aligned=cut if keep_aligned else None)
+                    for face, cut in zip(one.image.faces, one.aligned, strict=True)
+                ),
+            )
+            for one in waiting
+        ]
+
+
+def _flattened(groups: Iterator[list[EmbeddedImage]]) -> Iterator[EmbeddedImage]:
+    with closing(groups):  # type: ignore[type-var]
+        for group in groups:
+            yield from group
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    image: EmbeddedImage
+    aligned: npt.NDArray[np.uint8]
+
+
+class _Steps:
+    """What one thread does with one image: read, detect, gate, align."""
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        aligner: Aligner,
+        quality: QualityGate | None,
+        select: Select,
+        *,
+        cropped: bool,
+        known: Sequence[Sequence[Face]] | None,
+        digests: bool,
+        skip: Callable[[int, str], bool] | None,
+        max_pixels: int,
+    ) -> None:
+        self._detector, self._aligner, self._quality = detector, aligner, quality
+        self._select, self._cropped, self._known = select, cropped, known
+        self._digests, self._skip, self._max_pixels = digests, skip, max_pixels
+
+    def __call__(self, item: ImageItem) -> _Prepared:
+        result = EmbeddedImage(item.name, item.index)
+        size = self._aligner.size
+        nothing = np.empty((0, size, size, 3), dtype=np.uint8)
+        digest = None
+        try:
+            digest = content_sha256(item.source) if self._digests else None
+            if self._skip is not None and digest is not None and self._skip(item.index, digest):
+                return _Prepared(replace(result, sha256=digest), nothing)
+            pixels = item.load(self._max_pixels)
+            faces = self._faces(item, pixels)
+        except ImageError as error:
+            return _Prepared(replace(result, sha256=digest, error=error), nothing)
+        height, width = pixels.shape[:2]
+        chosen = self._select(list(faces), (height, width))
+        gate = self._quality
+        image = replace(
+            result,
+            faces=tuple(
+                EmbeddedFace(item.name, face, None if gate is None else gate.assess(pixels, face))
+                for face in chosen
+            ),
+            found=len(faces),
+            size=(height, width),
+            sha256=digest,
+        )
+        return _Prepared(image, self._aligner.align(pixels, chosen))
+
+    def _faces(self, item: ImageItem, pixels: RGBImage) -> Sequence[Face]:
+        if self._cropped:
+            return [face_in_box((0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])))]
+        if self._known is not None:
+            return self._known[item.index]
+        (faces,) = self._detector.detect_batch([pixels])
+        return faces
+
+
+def face_in_box(box: tuple[float, float, float, float], confidence: float = 1.0) -> Face:
+    """Makes a face of a box alone, with keypoints where those of a frontal face lie.
+
+    Args:
+        box: ``(x, y, width, height)`` in pixels.
+        confidence: The face's confidence, in [0, 1].
+
+    Returns:
+        The face. An aligner cuts it out as it would a face that was detected with this box.
+
+    Example:
+        >>> from facekit.pipeline import face_in_box
+        >>> face_in_box((0.0, 0.0, 100.0, 120.0)).keypoints.nose[0]
+        50.0...
+    """
+    x, y, width, height = box
+    # MTCNN's boxes are about as wide and high as 0.8 of the aligned square.
+    side = 1.25 * float(np.sqrt(width * height))
+    corner = np.array([x + width / 2, y + height / 2]) - side / 2
+    points = corner + side * np.array(DEFAULT_TEMPLATE)
+    return Face(box, confidence, Keypoints(*((float(px), float(py)) for px, py in points)))
+
+
+def content_sha256(source: ImageSource) -> str | None:
+    """Returns the SHA-256 of an image's file, or ``None`` for an image that is not a file.
+
+    Args:
+        source: As for :func:`facekit.load_image`.
+
+    Raises:
+        ImageError: If the file cannot be read.
+
+    Example:
+        >>> from facekit.pipeline import content_sha256
+        >>> content_sha256(b"")[:8]
+        'e3b0c442'
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return hashlib.sha256(source).hexdigest()
+    if not isinstance(source, str | os.PathLike):
+        return None
+    try:
+        # A pipe would wait for ever; what is not a regular file is reported when it is read.
+        if not stat.S_ISREG(Path(source).stat().st_mode):
+            return None
+        with Path(source).open("rb") as stream:
+            digest = hashlib.sha256()
+            while block := stream.read(2**20):
+                digest.update(block)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{source}: cannot be read ({error})") from error
+    return digest.hexdigest()
+
+
+def nearest_to_middle(faces: Sequence[Face], size: tuple[int, int]) -> Face:
+    """Returns the face whose center is nearest to the middle of an image.
+
+    Args:
+        faces: At least one face.
+        size: The image's height and width in pixels.
+    """
+    middle = np.array(size[::-1]) / 2
+    return min(faces, key=lambda face: float(np.linalg.norm(np.array(face.center) - middle)))
+
+
+def _selection(select: FaceSelection | Select) -> Select:
+    if callable(select):
+        return select
+    if select == "all":
+        return lambda faces, _: faces
+    if select == "largest":
+        return lambda faces, _: [largest_face(faces)] if faces else []
+    if select == "central":
+        return lambda faces, size: [nearest_to_middle(faces, size)] if faces else []
+    raise InvalidArgumentError(
+        f"select must be one of {get_args(FaceSelection)} or a function, got {select!r}"
+    )
+
+
+def _without_border(quality: QualityGate | None) -> QualityGate | None:
+    """Returns the gate for images that are cut to the face: nothing lies beyond their border."""
+    return None if quality is None else replace(quality, max_outside=None)

@@ -1,0 +1,123 @@
+"""Faces found before: images in zip archives, boxes and keypoints in an index."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from facekit.alignment import Aligner
+from facekit.errors import ImageError, InvalidArgumentError, TrainingDataError
+from facekit.faces import Face, Keypoints
+from facekit.io.safetensors_file import sha256
+from facekit.training.data.collection import AlignedFace, Photo
+from facekit.training.engine.report import FaceOutcome
+
+_BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
+_POINTS = tuple((f"{name}_x", f"{name}_y") for name in Keypoints._fields)
+_COLUMNS = ("archive", "name", "label", *_BOX, *(c for point in _POINTS for c in point), "score")
+
+# What reading a damaged, encrypted or missing member, or decoding it, may raise.
+_UNREADABLE = (ImageError, KeyError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+class Archive:
+    """A zip file whose members any number of threads may read."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.digest = sha256(path)
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise TrainingDataError(
+                f"{path}: cannot be read as a zip archive ({error}); fetch it again"
+            ) from error
+        self._lock = threading.Lock()
+
+    def read(self, name: str) -> bytes:
+        """Returns the content of a member."""
+        # zipfile counts its open members without a lock of its own.
+        with self._lock:
+            return self._zip.read(name)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._zip.close()
+
+
+def read_index(
+    index: Path,
+    open_files: ExitStack,
+    aligner: Aligner,
+    *,
+    labeled_only: bool,
+    min_score: float,
+) -> Iterator[Photo | FaceOutcome]:
+    """Yields in order an image of an index, or why it is not used.
+
+    Args:
+        index: The CSV file, beside the archives that it names.
+        open_files: Closes the archives, which the images yielded read.
+        aligner: Cuts the faces out.
+        labeled_only: Whether to leave out the faces of unknown people.
+        min_score: The detector's confidence that a face needs.
+
+    Raises:
+        TrainingDataError: If the index or an archive is missing or damaged.
+    """
+    archives: dict[str, Archive] = {}
+    try:
+        with index.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise TrainingDataError(f"{index}: has no column {', '.join(missing)}")
+            for row in reader:
+                person, source = row["label"], f"{row['archive']}/{row['name']}"
+                try:
+                    face = _face(row)
+                except (InvalidArgumentError, TypeError, ValueError) as error:
+                    raise TrainingDataError(
+                        f"{index}, line {reader.line_num}: is malformed ({error})"
+                    ) from error
+                if labeled_only and not person:
+                    yield FaceOutcome(person, source, "unknown person")
+                elif face.confidence < min_score:
+                    detail = f"confidence {face.confidence:.4f}"
+                    yield FaceOutcome(person, source, "uncertain", detail)
+                else:
+                    archive = archives.get(row["archive"])
+                    if archive is None:
+                        archive = Archive(index.parent / row["archive"])
+                        archives[row["archive"]] = open_files.enter_context(closing(archive))
+                    yield _photo(person, source, row["name"], face, archive, aligner)
+    except FileNotFoundError as error:
+        raise TrainingDataError(
+            f"{index}: no such file; give the index, or its folder if it is called index.csv"
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingDataError(f"{index}: cannot be read as CSV in UTF-8 ({error})") from error
+
+
+def _photo(
+    person: str, source: str, name: str, face: Face, archive: Archive, aligner: Aligner
+) -> Photo:
+    def align() -> AlignedFace:
+        try:
+            return "used", "", aligner.align(archive.read(name), [face])[0]
+        except _UNREADABLE as error:
+            return "unreadable", str(error).removeprefix("the bytes given: "), None
+
+    content = f"{archive.digest}/{name}/{face}"
+    return Photo(person, source, hashlib.sha256(content.encode()).hexdigest(), align)
+
+
+def _face(row: Mapping[str, str]) -> Face:
+    left, top, right, bottom = (float(row[name]) for name in _BOX)
+    points = Keypoints(*((float(row[x]), float(row[y])) for x, y in _POINTS))
+    return Face((left, top, right - left, bottom - top), float(row["score"]), points)

@@ -1,0 +1,387 @@
+"""Batches to train with: P people with K photos each, or every face once; all of one shape.
+
+A compiled training step depends on the first shape of a batch that it sees, and so, in the last
+digits, do all weights after it. A training that goes on in the middle of an epoch sees another
+batch first. So all batches have the same shape.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import InvalidArgumentError, TrainingDataError
+from facekit.training.data.augmentation import Augmentation
+from facekit.training.data.dataset import FaceDataset
+from facekit.utils.validation import whole
+
+Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
+"""Faces, uint8 ``(n, S, S, 3)``, and whose they are, int32 ``(n,)``."""
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+_COMPARED_AT_A_TIME = 512
+
+
+class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """What both kinds of batches share: a batch is a pure function of seed, epoch and index.
+
+    Nothing but these three numbers is needed to go on in the middle of an epoch, threads may
+    make batches in any order, and a batch can be looked at again.
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        *,
+        seed: int,
+        epoch: int,
+        augmentation: Augmentation | None,
+        workers: int,
+        max_queue_size: int,
+    ) -> None:
+        super().__init__(
+            workers=whole(workers, "workers", least=1),
+            max_queue_size=whole(max_queue_size, "max_queue_size", least=1),
+        )
+        self.dataset = dataset
+        self.seed = whole(seed, "seed", least=0)
+        self.epoch = whole(epoch, "epoch", least=0)
+        self.augmentation = augmentation
+        self._plan: tuple[int, list[Rows]] | None = None
+        self._lock = threading.Lock()
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batch(self.epoch, index)
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Makes one batch of one epoch; any number of threads may do so at once.
+
+        Args:
+            epoch: From 0.
+            index: From 0 to ``len(self) - 1``.
+
+        Returns:
+            Faces, uint8 ``(n, S, S, 3)``, and labels, int32 ``(n,)``.
+
+        Raises:
+            IndexError: If there is no batch of that index.
+            FileFormatError: If the data set's cache is gone or damaged.
+        """
+        rows = self.rows(epoch, index)
+        images = self.dataset.images(rows)
+        if self.augmentation is not None:
+            # From 1, because a 0 at the end makes no other seed: that is the one of the plan.
+            rng = np.random.default_rng((self.seed, epoch, index + 1))
+            images = self.augmentation(images, rng)
+        return images, self.dataset.labels[rows]
+
+    def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
+        """Says which faces of the data set make up a batch.
+
+        Args:
+            epoch: From 0.
+            index: From 0 to ``len(self) - 1``.
+
+        Returns:
+            The places of the faces in the data set, int64 ``(n,)``.
+
+        Raises:
+            IndexError: If there is no batch of that index.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
+        with self._lock:
+            if self._plan is None or self._plan[0] != epoch:
+                self._plan = (epoch, self._draw(np.random.default_rng((self.seed, epoch))))
+            return self._plan[1][index]
+
+    def read(self, start: int = 0) -> Iterator[Batch]:
+        """Yields the batches of the epoch in order, made ahead by ``workers`` threads.
+
+        Args:
+            start: The index of the first batch.
+
+        Yields:
+            Faces, uint8 ``(n, S, S, 3)``, and labels, int32 ``(n,)``, of each batch.
+        """
+        epoch = self.epoch
+        ahead: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(self.workers) as executor:
+            try:
+                for index in range(start, len(self)):
+                    ahead.append(executor.submit(self.batch, epoch, index))
+                    if len(ahead) > self.max_queue_size:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def on_epoch_end(self) -> None:
+        """Goes on to the next epoch.
+
+        Keras's ``fit`` calls it at the end of each epoch, and once before the first if it has to
+        build the model, so that it may begin with epoch 1. Set ``epoch`` in a callback's
+        ``on_epoch_begin`` where the number matters.
+        """
+        self.epoch += 1
+
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator) -> list[Rows]:
+        """Draws which faces make up each batch of an epoch."""
+
+
+class BalancedBatches(SeededBatches):
+    """Batches of P people with K photos each, for triplet losses.
+
+    In every batch every person has at least two different photos. In every epoch every photo of
+    the people used comes at least once. Exactly:
+
+    - A person's photos are shuffled and dealt into groups of K. The last group is filled up with
+      other photos of the person.
+    - A person with fewer than K photos, but two at least, is one group, in which photos repeat.
+      With augmentation the copies differ.
+    - A person with one photo gives no pair: the photo is left out, and listed in ``left_out``.
+    - Faces of unknown people are left out.
+    - The groups are dealt into as many batches as needed for every batch to have groups of P
+      different people. Where some people have many more photos than others, groups of the others
+      are drawn again to fill the batches.
+
+    Args:
+        dataset: The faces.
+        identities: P, the number of people in a batch, at least 2.
+        photos: K, the number of photos of each, at least 2.
+        seed: Draws everything.
+        epoch: The epoch to begin with, from 0.
+        augmentation: Alters the faces; ``None`` leaves them as they are.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
+        max_queue_size: How many batches are made ahead.
+
+    Attributes:
+        left_out: The names of the people with one photo only.
+
+    Raises:
+        TrainingDataError: If fewer than two people have two photos.
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import BalancedBatches, FaceDataset
+        >>> faces = np.zeros((7, 32, 32, 3), dtype=np.uint8)
+        >>> data = FaceDataset.from_arrays(faces, ["A", "A", "A", "A", "B", "B", "C"])
+        >>> batches = BalancedBatches(data, identities=2, photos=2)
+        >>> len(batches), batches.left_out
+        (2, ('C',))
+        >>> images, labels = batches[0]
+        >>> images.shape, sorted(labels.tolist())
+        ((4, 32, 32, 3), [0, 0, 1, 1])
+
+    References:
+        A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss for Person
+        Re-Identification", 2017, section 2 (batches of P × K).
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        *,
+        identities: int = 32,
+        photos: int = 4,
+        seed: int = 0,
+        epoch: int = 0,
+        augmentation: Augmentation | None = None,
+        workers: int = 2,
+        max_queue_size: int = 4,
+    ) -> None:
+        super().__init__(
+            dataset,
+            seed=seed,
+            epoch=epoch,
+            augmentation=augmentation,
+            workers=workers,
+            max_queue_size=max_queue_size,
+        )
+        self.identities = whole(identities, "identities", least=2)
+        self.photos = whole(photos, "photos", least=2)
+        photos_of = _photos_of_each(dataset)
+        self._photos_of = [rows for rows in photos_of if len(rows) > 1]
+        self.left_out = tuple(
+            name for name, rows in zip(dataset.identities, photos_of, strict=True) if len(rows) == 1
+        )
+        people = len(self._photos_of)
+        if people < 2:
+            raise TrainingDataError(
+                "triplets need two photos of each of two people at least; of the "
+                f"{len(dataset.identities)} people of the data set, {people} have two photos or "
+                "more. Add photos"
+            )
+        if identities > people:
+            raise InvalidArgumentError(
+                f"identities must be at most {people}, the number of people with two photos or "
+                f"more, got {identities}"
+            )
+        groups = [-(-len(rows) // photos) for rows in self._photos_of]
+        # All groups have a place, and no batch holds two groups of one person.
+        self._length = max(-(-sum(groups) // identities), max(groups))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def summary(self) -> str:
+        """Returns in words what an epoch consists of, and what is left out."""
+        photos = sum(len(rows) for rows in self._photos_of)
+        text = (
+            f"an epoch: {photos:,} photos of {len(self._photos_of):,} people in "
+            f"{len(self):,} batches of {self.identities} people × {self.photos} photos"
+        )
+        unknown = int(np.count_nonzero(self.dataset.labels < 0))
+        if self.left_out:
+            text += f"; people left out for want of a second photo: {len(self.left_out):,}"
+        if unknown:
+            text += f"; photos left out, because the person is not known: {unknown:,}"
+        return text
+
+    def _draw(self, rng: np.random.Generator) -> list[Rows]:
+        groups_of = [_groups(rows, self.photos, rng) for rows in self._photos_of]
+        # Groups of one person are dealt one after the other, so to different batches: nobody makes
+        # more groups than there are batches.
+        people = rng.permutation(len(groups_of))
+        dealt = [(person, group) for person in people for group in groups_of[person]]
+        seats = rng.permutation(len(self))
+        batches: list[list[Rows]] = [[] for _ in seats]
+        members: list[list[int]] = [[] for _ in seats]
+        for turn, (person, group) in enumerate(dealt):
+            batches[seats[turn % len(seats)]].append(group)
+            members[seats[turn % len(seats)]].append(person)
+        for batch, present in zip(batches, members, strict=True):
+            if len(batch) < self.identities:
+                absent = np.setdiff1d(people, present)
+                for person in rng.choice(absent, self.identities - len(batch), replace=False):
+                    batch.append(groups_of[person][rng.integers(len(groups_of[person]))])
+        return [np.concatenate(batch) for batch in batches]
+
+
+class ShuffledBatches(SeededBatches):
+    """Batches in which every face comes in every epoch, for distillation.
+
+    All batches have the same size: the last of an epoch is filled up with faces of the first.
+
+    Args:
+        dataset: The faces, of known people or not.
+        batch_size: How many faces a batch has, at most all of the data set.
+        seed: Draws everything.
+        epoch: The epoch to begin with, from 0.
+        augmentation: Alters the faces; ``None`` leaves them as they are.
+        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
+        max_queue_size: How many batches are made ahead.
+        group_size: How many faces that are alike come side by side, where ``nearest`` is set.
+
+    Attributes:
+        nearest: For each face the places of those most like it, int64 ``(n, k)``, or ``None`` to
+            draw each face by itself.
+
+    Raises:
+        TrainingDataError: If the data set is empty.
+        InvalidArgumentError: If an argument lies outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import FaceDataset, ShuffledBatches
+        >>> data = FaceDataset.from_arrays(np.zeros((5, 32, 32, 3), dtype=np.uint8), [None] * 5)
+        >>> [len(images) for images, _ in ShuffledBatches(data, batch_size=2).read()]
+        [2, 2, 2]
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        *,
+        batch_size: int = 128,
+        seed: int = 0,
+        epoch: int = 0,
+        augmentation: Augmentation | None = None,
+        workers: int = 2,
+        max_queue_size: int = 4,
+        group_size: int = 1,
+    ) -> None:
+        super().__init__(
+            dataset,
+            seed=seed,
+            epoch=epoch,
+            augmentation=augmentation,
+            workers=workers,
+            max_queue_size=max_queue_size,
+        )
+        self.batch_size = whole(batch_size, "batch_size", least=1)
+        self.group_size = whole(group_size, "group_size", least=1)
+        self.nearest: Rows | None = None
+        if not len(dataset):
+            raise TrainingDataError("the data set holds no faces")
+        self.batch_size = min(self.batch_size, len(dataset))
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def _draw(self, rng: np.random.Generator) -> list[Rows]:
+        if self.nearest is None:
+            order = rng.permutation(len(self.dataset))
+        else:
+            order = _grouped(self.nearest, self.group_size, rng)
+        filled = np.concatenate([order, order[: -len(order) % self.batch_size]])
+        return list(filled.reshape(-1, self.batch_size))
+
+
+def nearest_faces(embeddings: npt.NDArray[np.float32], count: int) -> Rows:
+    """Returns for each face the places of those most like it, ``(n, count)``, nearest first."""
+    count = min(count, len(embeddings) - 1)
+    nearest = np.empty((len(embeddings), count), dtype=np.int64)
+    for start in range(0, len(embeddings), _COMPARED_AT_A_TIME):
+        part = slice(start, start + _COMPARED_AT_A_TIME)
+        cosines = embeddings[part] @ embeddings.T
+        rows = np.arange(len(cosines))
+        cosines[rows, rows + start] = -np.inf
+        found = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        order = np.argsort(-np.take_along_axis(cosines, found, axis=1), axis=1)
+        nearest[part] = np.take_along_axis(found, order, axis=1)
+    return nearest
+
+
+def _grouped(nearest: Rows, size: int, rng: np.random.Generator) -> Rows:
+    """Returns all faces in an order of chance, in groups of faces that are alike."""
+    free = np.ones(len(nearest), dtype=bool)
+    groups = []
+    for face in rng.permutation(len(nearest)):
+        if not free[face]:
+            continue
+        free[face] = False
+        alike = rng.permutation(nearest[face][free[nearest[face]]])[: size - 1]
+        free[alike] = False
+        groups.append(np.concatenate([[face], alike]))
+    return np.concatenate([groups[place] for place in rng.permutation(len(groups))])
+
+
+def _photos_of_each(dataset: FaceDataset) -> list[Rows]:
+    """Returns for each person, in the order of ``identities``, the places of the photos."""
+    order = np.argsort(dataset.labels, kind="stable")
+    sorted_labels = dataset.labels[order]
+    starts = np.searchsorted(sorted_labels, np.arange(len(dataset.identities)))
+    # Unknown people, labeled -1, come before the first start.
+    return np.split(order, starts)[1:]
+
+
+def _groups(rows: Rows, photos: int, rng: np.random.Generator) -> list[Rows]:
+    """Deals the photos of one person into groups of K, the last one filled up with others."""
+    order = rng.permutation(rows)
+    # The photos that are dealt first are not in the last group, unless there are fewer than K.
+    filled = np.concatenate([order, np.resize(order, -len(order) % photos)])
+    return list(filled.reshape(-1, photos))

@@ -1,0 +1,144 @@
+"""Bringing the faces of a data set into the cache. Resumable; each image is processed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import TrainingDataError
+from facekit.io.sources import in_order
+from facekit.training.data.face_cache import CachedPhoto, FaceCache
+from facekit.training.engine.report import DatasetReport, FaceOutcome, FaceStatus
+from facekit.utils.progress import track
+
+AlignedFace: TypeAlias = tuple[FaceStatus, str, npt.NDArray[np.uint8] | None]
+"""What became of a photo, one sentence more, and its face, uint8 ``(S, S, 3)``, if it shows one."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo whose face belongs into a data set.
+
+    Args:
+        person: Whose it is, empty where that is not known.
+        source: What it is called.
+        digest: What identifies its content, for the cache.
+        align: Cuts out its face, if that is known without searching for it.
+    """
+
+    person: str
+    source: str
+    digest: str
+    align: Callable[[], AlignedFace] | None = None
+
+
+Align: TypeAlias = Callable[[list[Photo]], Iterator[AlignedFace]]
+"""Finds and cuts out the faces of photos, one each, in order and in bounded memory."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The faces of a data set.
+
+    Args:
+        rows: The number of each face in the cache, int64 ``(n,)``.
+        used: The photo of each face.
+        report: What became of every photo.
+    """
+
+    rows: npt.NDArray[np.int64]
+    used: tuple[FaceOutcome, ...]
+    report: DatasetReport
+
+
+def gather(
+    items: Iterable[Photo | FaceOutcome],
+    cache: FaceCache,
+    *,
+    threads: int,
+    at_a_time: int,
+    progress: bool,
+    align: Align | None = None,
+) -> Gathered:
+    """Finds and aligns the faces that the cache does not hold yet.
+
+    Args:
+        items: The photos, and what became of those that cannot be used.
+        cache: Where the faces are kept.
+        threads: How many threads call each photo's own ``align``.
+        at_a_time: After how many photos the cache is written; an interruption loses none of them,
+            a kill at most these.
+        progress: Whether to show a progress bar.
+        align: Finds and cuts out the faces of photos that cannot do so themselves.
+
+    Returns:
+        The faces, in the order of the photos.
+
+    Raises:
+        TrainingDataError: If there is no face to be used.
+        FileFormatError: If the cache cannot be written.
+    """
+    items = list(items)
+    photos = [item for item in items if isinstance(item, Photo)]
+    known = cache.find(photo.digest for photo in photos)
+    # Of photos with equal content, one is enough.
+    missing = {photo.digest: photo for photo in photos if photo.digest not in known}
+    unaligned = list(missing.values())
+    faces = align(unaligned) if align else in_order(unaligned, _aligned, threads=threads)
+    aligned = zip(missing, faces, strict=True)
+    new: dict[str, AlignedFace] = {}
+    try:
+        for digest, face in track(aligned, "Aligning faces", total=len(missing), shown=progress):
+            new[digest] = face
+            if len(new) == at_a_time:
+                known.update(_keep(new, cache))
+                new = {}
+    finally:
+        known.update(_keep(new, cache))
+    return _gathered(items, known)
+
+
+def _aligned(photo: Photo) -> AlignedFace:
+    assert photo.align is not None
+    return photo.align()
+
+
+def _keep(new: dict[str, AlignedFace], cache: FaceCache) -> dict[str, CachedPhoto]:
+    # A photo that cannot be read now may be readable next time.
+    unreadable = {
+        d: CachedPhoto(*found[:2], None) for d, found in new.items() if found[0] == "unreadable"
+    }
+    cache.add({digest: found for digest, found in new.items() if digest not in unreadable})
+    return unreadable | cache.find(new.keys() - unreadable.keys())
+
+
+def _gathered(items: list[Photo | FaceOutcome], known: dict[str, CachedPhoto]) -> Gathered:
+    outcomes: list[FaceOutcome] = []
+    rows: list[int] = []
+    first: dict[str, FaceOutcome] = {}
+    for item in items:
+        outcome = item if isinstance(item, FaceOutcome) else _outcome(item, known, first)
+        outcomes.append(outcome)
+        if isinstance(item, Photo) and outcome.used:
+            first[item.digest] = outcome
+            rows.append(cast("int", known[item.digest].face))
+    report = DatasetReport(tuple(outcomes))
+    if not rows:
+        raise TrainingDataError(f"no face can be used\n{report.summary()}")
+    return Gathered(np.array(rows, dtype=np.int64), tuple(first.values()), report)
+
+
+def _outcome(
+    photo: Photo, known: dict[str, CachedPhoto], first: dict[str, FaceOutcome]
+) -> FaceOutcome:
+    """Returns what became of a photo, given those used before it."""
+    twin = first.get(photo.digest)
+    if twin is not None:
+        detail = f"the same picture as {twin.source} ({twin.person or 'unknown'})"
+        return FaceOutcome(photo.person, photo.source, "duplicate", detail)
+    cached = known[photo.digest]
+    return FaceOutcome(photo.person, photo.source, cached.status, cached.detail)

@@ -1,0 +1,447 @@
+"""The data set: aligned faces of people, decoded on demand."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.alignment import Aligner
+from facekit.detection import Detector
+from facekit.errors import InvalidArgumentError, TrainingDataError
+from facekit.io.people import PersonImage
+from facekit.pipeline import FacePipeline
+from facekit.training.data.archives import read_index
+from facekit.training.data.augmentation import check_faces
+from facekit.training.data.collection import Gathered, gather
+from facekit.training.data.face_cache import FaceCache
+from facekit.training.data.photos import (
+    align_largest,
+    folder_candidates,
+    manifest_candidates,
+    read_photos,
+)
+from facekit.training.engine.report import DatasetReport, FaceOutcome
+from facekit.utils.home import home
+from facekit.utils.validation import identity, number, whole
+
+# A photo takes tenths of a second to search for faces; a face found before is aligned at once.
+_PHOTOS_AT_A_TIME, _FOUND_AT_A_TIME = 8, 256
+
+_THREADS = min(os.cpu_count() or 1, 8)
+
+
+class FaceStore(Protocol):
+    """Where a data set reads its faces from, by number."""
+
+    def read(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Reads the faces of some numbers, uint8 ``(n, S, S, 3)``; called by several threads."""
+
+
+class FaceDataset:
+    """Aligned faces and whose they are.
+
+    Make one with :meth:`from_folder`, :meth:`from_csv`, :meth:`from_archives` or
+    :meth:`from_arrays`. The first three align each face once and keep it in a cache on disk, so
+    that making the same data set again takes seconds, an interrupted preparation goes on where it
+    stopped, and faces are read only when they are asked for.
+
+    Args:
+        store: Where the faces are read from.
+        rows: The number of each face in the store, int64 ``(n,)``.
+        people: Whose each face is, n names; empty where the person is not known.
+        keys: What each face is called, n texts.
+        input_size: The side S of the faces, in pixels.
+        report: What became of every photo given.
+
+    Attributes:
+        input_size: As given.
+        identities: The names of the people, sorted; only people with at least one face.
+        labels: int32 ``(n,)``: for each face the place of its person in ``identities``, or -1 where
+            the person is not known.
+        keys: What each face is called: the path of its photo, or ``archive/name``.
+        report: As given.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import FaceDataset
+        >>> faces = np.zeros((4, 32, 32, 3), dtype=np.uint8)
+        >>> data = FaceDataset.from_arrays(faces, ["Ann", "Bob", "Ann", None])
+        >>> data
+        FaceDataset(4 faces of 2 people, input_size=32)
+        >>> data.labels.tolist()
+        [0, 1, 0, -1]
+        >>> data.images([2, 0]).shape
+        (2, 32, 32, 3)
+    """
+
+    def __init__(
+        self,
+        store: FaceStore,
+        rows: npt.NDArray[np.int64],
+        people: Sequence[str],
+        keys: Sequence[str],
+        *,
+        input_size: int,
+        report: DatasetReport,
+    ) -> None:
+        self._store, self._rows, self._people = store, rows, tuple(people)
+        self.input_size = input_size
+        self.keys = tuple(keys)
+        self.report = report
+        self.identities = tuple(sorted({person for person in people if person}))
+        places = {person: place for place, person in enumerate(self.identities)}
+        self.labels = np.array([places.get(person, -1) for person in people], dtype=np.int32)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"FaceDataset({len(self):,} faces of {len(self.identities):,} people, "
+            f"input_size={self.input_size})"
+        )
+
+    def images(
+        self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]
+    ) -> npt.NDArray[np.uint8]:
+        """Reads faces. Any number of threads may do so at once.
+
+        Args:
+            indices: Which faces, from 0 to ``len(self) - 1``; ``(n,)``.
+
+        Returns:
+            uint8 ``(n, S, S, 3)``, RGB, in the order of ``indices``.
+
+        Raises:
+            InvalidArgumentError: If an index is none of a face.
+            FileFormatError: If the cache is gone or damaged.
+        """
+        return self._store.read(self._rows[self._checked(indices)])
+
+    def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> FaceDataset:
+        """Returns a data set of some of the faces, in the order given.
+
+        Its ``identities`` are only those of its faces, so labels are given anew.
+
+        Args:
+            indices: Which faces, from 0 to ``len(self) - 1``; ``(n,)``.
+
+        Raises:
+            InvalidArgumentError: If an index is none of a face.
+        """
+        chosen = self._checked(indices)
+        return FaceDataset(
+            self._store,
+            self._rows[chosen],
+            [self._people[index] for index in chosen],
+            [self.keys[index] for index in chosen],
+            input_size=self.input_size,
+            report=self.report,
+        )
+
+    def labeled(self) -> FaceDataset:
+        """Returns the data set without the faces of unknown people."""
+        return self.subset(np.flatnonzero(self.labels >= 0))
+
+    def split(self, validation: float = 0.1, *, seed: int = 0) -> tuple[FaceDataset, FaceDataset]:
+        """Splits the data set so that nobody is in both parts.
+
+        The people are drawn at random, in equal shares from those with one face and from those
+        with more, who alone give pairs to validate with. Faces of unknown people go to the first
+        part.
+
+        Args:
+            validation: The share of the people in the second part, between 0 and 1, or their
+                number.
+            seed: Draws the people; the same seed gives the same split.
+
+        Returns:
+            The part to train with and the part to validate with.
+
+        Raises:
+            InvalidArgumentError: If ``validation`` is no such number.
+            TrainingDataError: If the data set has fewer than two people.
+        """
+        people = len(self.identities)
+        if people < 2:
+            raise TrainingDataError(
+                f"a split needs at least two people, the data set has {people}; add people"
+            )
+        wanted = _number_held_out(validation, people)
+        rng = np.random.default_rng(whole(seed, "seed", least=0))
+        counts = np.bincount(self.labels[self.labels >= 0], minlength=people)
+        several, single = (rng.permutation(np.flatnonzero(o)) for o in (counts > 1, counts == 1))
+        of_several = math.ceil(wanted * len(several) / people)
+        held_out = np.concatenate([several[:of_several], single[: wanted - of_several]])
+        is_held_out = np.isin(self.labels, held_out)
+        return (
+            self.subset(np.flatnonzero(~is_held_out)),
+            self.subset(np.flatnonzero(is_held_out)),
+        )
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        input_size: int,
+        aligner: Aligner | None = None,
+        detector: Detector | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+    ) -> FaceDataset:
+        """Makes a data set of a folder with one folder a person, named after the person.
+
+        The faces of each photo are searched for, and the largest is taken.
+
+        Args:
+            path: The folder.
+            input_size: The side S of the faces, in pixels.
+            aligner: Cuts the faces out; its ``size`` must be ``input_size``. By default one that
+                aligns by similarity.
+            detector: Finds the faces; the default one, if not given.
+            cache: The folder of the cache; ``faces`` in ``FACEKIT_HOME``, or in the user's cache
+                folder, if not given.
+            progress: Whether to show a progress bar on a terminal.
+
+        Returns:
+            The data set, with at least one face.
+
+        Raises:
+            TrainingDataError: If the folder is missing, or no photo shows a face that can be used.
+            FileFormatError: If the cache is damaged or cannot be written.
+            InvalidArgumentError: If the aligner does not make faces of ``input_size``.
+        """
+        candidates = folder_candidates(Path(path))
+        return cls._from_photos(candidates, input_size, aligner, detector, cache, progress)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        input_size: int,
+        path_column: str = "path",
+        identity_column: str = "identity",
+        aligner: Aligner | None = None,
+        detector: Detector | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+    ) -> FaceDataset:
+        """Makes a data set of the photos that a CSV file lists.
+
+        Args:
+            path: The file: UTF-8, separated by commas, the columns named in the first line.
+            input_size: The side S of the faces, in pixels.
+            path_column: The column of the photos' paths; relative ones start at the file's folder.
+            identity_column: The column of the people; empty where the person is not known.
+            aligner: As in :meth:`from_folder`.
+            detector: As in :meth:`from_folder`.
+            cache: As in :meth:`from_folder`.
+            progress: Whether to show a progress bar on a terminal.
+
+        Returns:
+            The data set, with at least one face.
+
+        Raises:
+            TrainingDataError: If the file cannot be read, or no photo shows a face that can be
+                used.
+            FileFormatError: If the cache is damaged or cannot be written.
+            InvalidArgumentError: If the aligner does not make faces of ``input_size``.
+        """
+        candidates = manifest_candidates(
+            Path(path), path_column=path_column, identity_column=identity_column
+        )
+        return cls._from_photos(candidates, input_size, aligner, detector, cache, progress)
+
+    @classmethod
+    def from_archives(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        input_size: int,
+        aligner: Aligner | None = None,
+        labeled_only: bool = True,
+        min_score: float = 0.95,
+        cache: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+    ) -> FaceDataset:
+        """Makes a data set of images in zip archives, whose faces were found before.
+
+        It suits a large collection: a few files instead of a hundred thousand, and faces that a
+        detector, or a data set's authors, found once. A CSV file has a line for each image, with
+        the columns ``archive``, the name of a zip file beside it; ``name``, that of the image in
+        it; ``label``, the person, or nothing; ``box_x1``, ``box_y1``, ``box_x2``, ``box_y2``, then
+        ``left_eye_x``, ``left_eye_y`` and so on for each of :class:`facekit.Keypoints`, in pixels;
+        and ``score``, the detector's confidence.
+
+        Args:
+            path: The CSV file, in UTF-8, or its folder if it is called ``index.csv``.
+            input_size: The side S of the faces, in pixels.
+            aligner: As in :meth:`from_folder`.
+            labeled_only: Whether to leave out the faces of unknown people.
+            min_score: The confidence that a face needs, in [0, 1].
+            cache: As in :meth:`from_folder`.
+            progress: Whether to show a progress bar on a terminal.
+
+        Returns:
+            The data set, with at least one face.
+
+        Raises:
+            TrainingDataError: If the index or an archive is missing or damaged, or no face is left.
+            FileFormatError: If the cache is damaged or cannot be written.
+            InvalidArgumentError: If an argument lies outside its range.
+        """
+        number(min_score, "min_score", 0.0, 1.0)
+        aligner = _checked_aligner(aligner, input_size)
+        settings = {"source": "pool", "aligner": aligner.to_dict()}
+        faces = _cache(cache, settings, input_size)
+        with ExitStack() as archives:
+            index = Path(path, "index.csv") if Path(path).is_dir() else Path(path)
+            items = read_index(
+                index, archives, aligner, labeled_only=labeled_only, min_score=min_score
+            )
+            gathered = gather(
+                items, faces, threads=_THREADS, at_a_time=_FOUND_AT_A_TIME, progress=progress
+            )
+        return cls._of(gathered, faces)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: npt.NDArray[np.uint8],
+        identities: Sequence[str | None],
+        *,
+        keys: Sequence[str] | None = None,
+    ) -> FaceDataset:
+        """Makes a data set of aligned faces in memory.
+
+        Args:
+            images: uint8 ``(n, S, S, 3)``, RGB; kept, not copied.
+            identities: Whose they are, ``n`` names as strings; ``None`` where the person is not
+                known.
+            keys: What each is called; its number, if not given.
+
+        Returns:
+            The data set.
+
+        Raises:
+            InvalidArgumentError: If the shapes or types do not fit.
+        """
+        images = check_faces(images)
+        people = [
+            "" if name is None or name == "" else identity(name, "an identity")
+            for name in identities
+        ]
+        keys = [str(number) for number in range(len(images))] if keys is None else keys
+        if not len(images) == len(people) == len(keys):
+            raise InvalidArgumentError(
+                f"images, identities and keys must be equally many, got {len(images)}, "
+                f"{len(people)} and {len(keys)}"
+            )
+        report = DatasetReport(
+            tuple(
+                FaceOutcome(person, key, "used") for person, key in zip(people, keys, strict=True)
+            )
+        )
+        rows = np.arange(len(images))
+        return cls(_InMemory(images), rows, people, keys, input_size=images.shape[1], report=report)
+
+    @classmethod
+    def _from_photos(
+        cls,
+        candidates: list[PersonImage],
+        input_size: int,
+        aligner: Aligner | None,
+        detector: Detector | None,
+        cache: str | os.PathLike[str] | None,
+        progress: bool,
+    ) -> FaceDataset:
+        aligner = _checked_aligner(aligner, input_size)
+        detector = detector or Detector()
+        settings = {
+            "source": "photos",
+            "aligner": aligner.to_dict(),
+            "detector": {
+                "class": type(detector).__name__,
+                **detector.get_params(),
+                "threads": None,  # changes nothing
+            },
+        }
+        faces = _cache(cache, settings, input_size)
+        pipeline = FacePipeline(detector, aligner=aligner)
+        gathered = gather(
+            read_photos(candidates, progress=progress),
+            faces,
+            threads=1,
+            at_a_time=_PHOTOS_AT_A_TIME,
+            progress=progress,
+            align=lambda photos: align_largest(photos, pipeline),
+        )
+        return cls._of(gathered, faces)
+
+    @classmethod
+    def _of(cls, gathered: Gathered, cache: FaceCache) -> FaceDataset:
+        return cls(
+            cache,
+            gathered.rows,
+            [outcome.person for outcome in gathered.used],
+            [outcome.source for outcome in gathered.used],
+            input_size=cache.size,
+            report=gathered.report,
+        )
+
+    def _checked(
+        self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]
+    ) -> npt.NDArray[np.int64]:
+        checked = np.asarray(indices, dtype=np.int64 if len(indices) == 0 else None)
+        if (
+            checked.ndim != 1
+            or not np.issubdtype(checked.dtype, np.integer)
+            or not ((checked >= 0) & (checked < len(self))).all()
+        ):
+            raise InvalidArgumentError(
+                f"indices must be whole numbers from 0 to {len(self) - 1}, got {indices!r:.200}"
+            )
+        return checked.astype(np.int64)
+
+
+class _InMemory:
+    """A store of faces that are in memory already."""
+
+    def __init__(self, images: npt.NDArray[np.uint8]) -> None:
+        self._images = images
+
+    def read(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        return self._images[faces]
+
+
+def _number_held_out(validation: float, people: int) -> int:
+    if isinstance(validation, int | np.integer):
+        return whole(validation, "validation, a number of people,", least=1, most=people - 1)
+    share = number(validation, "validation, a share of the people,", above=0.0, below=1.0)
+    # A share, however small or large, leaves at least one person on each side.
+    return min(max(round(share * people), 1), people - 1)
+
+
+def _checked_aligner(aligner: Aligner | None, input_size: int) -> Aligner:
+    if aligner is None:
+        return Aligner(size=input_size)
+    if aligner.size != input_size:
+        raise InvalidArgumentError(
+            f"aligner makes faces of {aligner.size} pixels, but input_size is {input_size}; "
+            f"give Aligner(size={input_size}, ...)"
+        )
+    return aligner
+
+
+def _cache(folder: str | os.PathLike[str] | None, settings: dict[str, Any], size: int) -> FaceCache:
+    path = home() / "faces" if folder is None else Path(folder)
+    return FaceCache(path, size=size, settings=settings)

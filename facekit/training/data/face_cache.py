@@ -1,0 +1,201 @@
+"""The cache of aligned faces: found and cut out once, then read at random by many threads.
+
+It is one SQLite file for each way of detecting and aligning. A face is found in it by the digest of
+the photo's content, so a photo may be renamed or moved, and photos may be added, without detecting
+anything twice. SQLite gives what a file of our own would have to reinvent: what is committed
+survives a kill or a full disk, and several processes may fill one cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import FileFormatError
+from facekit.training.engine.report import FaceStatus
+
+_FORMAT_VERSION = 1
+_APPLICATION = 0x66616365  # "face", in the place where SQLite keeps whose file it is
+
+# A face of 160 × 160 fills five pages of this size, and little of the last is left empty.
+_PAGE_SIZE = 16384
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS settings (json TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS faces "
+    "(id INTEGER PRIMARY KEY, pixels BLOB NOT NULL, crc32 INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS photos (digest TEXT PRIMARY KEY, status TEXT NOT NULL, "
+    "detail TEXT NOT NULL, face INTEGER REFERENCES faces (id)) WITHOUT ROWID",
+)
+
+
+@dataclass(frozen=True)
+class CachedPhoto:
+    """What the cache knows of a photo.
+
+    Args:
+        status: What became of it, as in :class:`facekit.training.FaceOutcome`.
+        detail: One sentence more.
+        face: The number of its face in the cache, ``None`` if the photo shows none.
+    """
+
+    status: FaceStatus
+    detail: str
+    face: int | None
+
+
+class FaceCache:
+    """Aligned faces on disk.
+
+    Args:
+        folder: Where the file lies; made if it does not exist.
+        size: The side S of the faces, in pixels.
+        settings: How faces are found and aligned, as values for JSON. Other settings, another file.
+
+    Raises:
+        FileFormatError: If the file cannot be made, is damaged, or is another program's.
+    """
+
+    def __init__(self, folder: Path, *, size: int, settings: Mapping[str, Any]) -> None:
+        text = json.dumps({"version": _FORMAT_VERSION, **settings}, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self.path = folder.absolute() / f"faces-{size}-{digest[:16]}.sqlite"
+        self.size = size
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Faces are personal data: the file is its owner's alone.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise FileFormatError(f"{self.path}: cannot be written ({error})") from error
+        with self._connection() as connection:
+            if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+                self._create(connection, text)
+            self._check(connection, text)
+
+    def find(self, digests: Iterable[str]) -> dict[str, CachedPhoto]:
+        """Returns what is known of the photos with these digests, without those not known."""
+        with self._connection() as connection:
+            found = {digest: self._find(connection, digest) for digest in digests}
+        return {digest: photo for digest, photo in found.items() if photo is not None}
+
+    def add(
+        self, photos: Mapping[str, tuple[FaceStatus, str, npt.NDArray[np.uint8] | None]]
+    ) -> None:
+        """Keeps photos: all of them, or after an error none of them.
+
+        Args:
+            photos: By digest, what became of the photo, one sentence more, and the aligned face,
+                uint8 ``(S, S, 3)``, or ``None`` if the photo shows none.
+
+        Raises:
+            FileFormatError: If the disk is full or the file cannot be written.
+        """
+        with self._connection() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for digest, (status, detail, pixels) in photos.items():
+                # Another process may have kept it in the meantime.
+                if self._find(connection, digest) is not None:
+                    continue
+                face = None
+                if pixels is not None:
+                    content = pixels.tobytes()
+                    face = connection.execute(
+                        "INSERT INTO faces (pixels, crc32) VALUES (?, ?)",
+                        (content, zlib.crc32(content)),
+                    ).lastrowid
+                connection.execute(
+                    "INSERT INTO photos VALUES (?, ?, ?, ?)", (digest, status, detail, face)
+                )
+
+    def read(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Reads faces; any number of threads may do so at once.
+
+        Args:
+            faces: Their numbers, int64 ``(n,)``.
+
+        Returns:
+            uint8 ``(n, S, S, 3)``.
+
+        Raises:
+            FileFormatError: If the file is gone or damaged.
+        """
+        images = np.empty((len(faces), self.size, self.size, 3), dtype=np.uint8)
+        with self._connection() as connection:
+            for image, face in zip(images, faces.tolist(), strict=True):
+                row = connection.execute(
+                    "SELECT pixels, crc32 FROM faces WHERE id = ?", (face,)
+                ).fetchone()
+                if row is None or zlib.crc32(row[0]) != row[1] or len(row[0]) != image.size:
+                    raise self._damaged(f"face {face} is missing or altered")
+                image[...] = np.frombuffer(row[0], dtype=np.uint8).reshape(image.shape)
+        return images
+
+    def _find(self, connection: sqlite3.Connection, digest: str) -> CachedPhoto | None:
+        row = connection.execute(
+            "SELECT status, detail, face FROM photos WHERE digest = ?", (digest,)
+        ).fetchone()
+        return None if row is None else CachedPhoto(*row)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Opens the file, which takes a tenth of a millisecond: no connection is kept or shared."""
+        try:
+            # "rw" makes no new file where the old one is gone.
+            uri = f"{self.path.as_uri()}?mode=rw"
+            # Transactions are begun by hand; a minute is for others that write the same file.
+            with closing(
+                sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None)
+            ) as connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            raise FileFormatError(
+                f"{self.path}: the cache of faces cannot be read or written ({error}); what was "
+                "kept before stays. Make room or choose another cache folder, and run again"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    def _create(self, connection: sqlite3.Connection, settings: str) -> None:
+        connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            # Asked again now that nobody else can write: another may have made it in the meantime.
+            if connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION:
+                return
+            if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                raise FileFormatError(
+                    f"{self.path}: is another program's file, not a cache of faces"
+                )
+            for table in _TABLES:
+                connection.execute(table)
+            connection.execute("INSERT INTO settings VALUES (?)", (settings,))
+            connection.execute(f"PRAGMA user_version = {_FORMAT_VERSION}")
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+
+    def _check(self, connection: sqlite3.Connection, settings: str) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != _FORMAT_VERSION:
+            raise FileFormatError(
+                f"{self.path}: the cache has format version {version}, this facekit uses "
+                f"{_FORMAT_VERSION}; delete it, and the faces are found and aligned anew"
+            )
+        stored = connection.execute("SELECT json FROM settings").fetchone()
+        if stored is None or stored[0] != settings:
+            raise self._damaged("it was made with other settings than its name says")
+
+    def _damaged(self, why: str) -> FileFormatError:
+        return FileFormatError(
+            f"{self.path}: the cache of faces is damaged ({why}); delete it, and the faces are "
+            "found and aligned anew"
+        )

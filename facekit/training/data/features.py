@@ -1,0 +1,113 @@
+"""A frozen backbone run once: its features kept, so that only the head is trained on them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.embedding.networks.folding import layer_weights
+from facekit.embedding.networks.names import FEATURES_LAYER
+from facekit.errors import FileFormatError
+from facekit.io import safetensors_file
+from facekit.utils.progress import track
+
+_FILE_KIND = "facekit.features"
+_FILE_VERSION = 1
+_BATCH = 32
+
+
+class FeatureSet:
+    """Faces of which the features are known; it stands in for the faces in a training."""
+
+    def __init__(self, features: npt.NDArray[np.float32], faces: Any) -> None:
+        self._features = features
+        self.labels: npt.NDArray[np.int32] = faces.labels
+        self.identities: tuple[str, ...] = faces.identities
+        self.keys = faces.keys
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def images(self, indices: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Returns the features of some faces, where :class:`FaceDataset` has their pixels."""
+        chosen: npt.NDArray[np.float32] = self._features[np.asarray(indices)]
+        return chosen
+
+
+def split_head(network: Any) -> tuple[Any, Any]:
+    """Returns two networks, from images to pooled features and from these to embeddings."""
+    import keras
+
+    pooling = network.get_layer(FEATURES_LAYER)
+    backbone = keras.Model(network.input, pooling.output, name="backbone")
+    x = features = keras.Input(pooling.output.shape[1:], name="features")
+    for layer in network.layers[network.layers.index(pooling) + 1 :]:
+        x = layer(x)
+    return backbone, keras.Model(features, x, name="head")
+
+
+def features_of(
+    backbone: Any, faces: Any, folder: str | os.PathLike[str], *, progress: bool = False
+) -> FeatureSet:
+    """Computes the features of all faces, or reads them from the folder if they are there."""
+    weights = layer_weights(backbone)
+    digest = hashlib.sha256()
+    for layer in sorted(weights):
+        for name in sorted(weights[layer]):
+            digest.update(f"{layer}/{name}".encode())
+            digest.update(weights[layer][name].data)
+    features = cached_array(
+        Path(folder),
+        "features",
+        (digest.hexdigest(), *faces.keys),
+        lambda: run_network(backbone, faces, batch_size=_BATCH, progress=progress),
+    )
+    return FeatureSet(features, faces)
+
+
+def cached_array(
+    folder: Path,
+    name: str,
+    key: Iterable[str],
+    compute: Callable[[], npt.NDArray[np.float32]],
+) -> npt.NDArray[np.float32]:
+    """Returns an array from its file, or computes it and keeps it there.
+
+    The file is named after ``key``, which is all that the array depends on.
+    """
+    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
+    path = folder / f"{name}-{digest}.safetensors"
+    if path.is_file():
+        try:
+            return safetensors_file.read(path, kind=_FILE_KIND, newest_version=_FILE_VERSION)[1][
+                name
+            ]
+        except FileFormatError:
+            # Damaged, for instance by a failing disk. It is only a cache: computed and written
+            # again.
+            path.unlink()
+    array = compute()
+    safetensors_file.write(
+        path, kind=_FILE_KIND, version=_FILE_VERSION, header={}, arrays={name: array}
+    )
+    return array
+
+
+def run_network(
+    network: Any, faces: Any, *, batch_size: int, progress: bool = False
+) -> npt.NDArray[np.float32]:
+    """Runs a network with one output in inference over all faces; float32 ``(n, d)``."""
+    outputs = np.empty((len(faces), network.output_shape[-1]), dtype=np.float32)
+    starts = range(0, len(faces), batch_size)
+    for start in track(starts, "Running the network", total=len(starts), shown=progress):
+        # Always a full batch, because a backend may compile for every size anew.
+        indices = np.minimum(np.arange(start, start + batch_size), len(faces) - 1)
+        computed = network.predict_on_batch(faces.images(indices).astype(np.float32))
+        outputs[start : start + batch_size] = computed[: len(faces) - start]
+    return outputs

@@ -1,0 +1,108 @@
+"""The photos of a folder or of a CSV manifest: finding the face of each."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from facekit.errors import EnrollmentError, ImageError, TrainingDataError
+from facekit.io.people import PersonImage, people_images
+from facekit.pipeline import EmbeddedImage, FacePipeline, content_sha256
+from facekit.training.data.collection import AlignedFace, Photo
+from facekit.training.engine.report import FaceOutcome, FaceStatus
+from facekit.utils.progress import track
+
+
+def folder_candidates(folder: Path) -> list[PersonImage]:
+    """Lists the photos of a folder with one folder a person, and what lies beside them.
+
+    Raises:
+        TrainingDataError: If the folder is missing or holds no folders.
+    """
+    try:
+        return list(people_images(folder))
+    except EnrollmentError as error:
+        raise TrainingDataError(str(error)) from error
+
+
+def manifest_candidates(path: Path, *, path_column: str, identity_column: str) -> list[PersonImage]:
+    """Lists the photos of a CSV file, whose relative paths start at the file's own folder.
+
+    Raises:
+        TrainingDataError: If the file cannot be read, lacks a column, or lists nothing.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            missing = {path_column, identity_column} - set(reader.fieldnames or ())
+            if missing:
+                raise TrainingDataError(
+                    f"{path}: has no column {', '.join(map(repr, sorted(missing)))}; its first "
+                    f"line names {reader.fieldnames or 'nothing'}"
+                )
+            candidates = [
+                _manifest_candidate(path, reader.line_num, row[path_column], row[identity_column])
+                for row in reader
+            ]
+    except FileNotFoundError as error:
+        raise TrainingDataError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingDataError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
+    if not candidates:
+        raise TrainingDataError(f"{path}: lists no photos")
+    return candidates
+
+
+def _manifest_candidate(
+    manifest: Path, line: int, photo: str | None, person: str | None
+) -> PersonImage:
+    person = (person or "").strip()
+    if not photo:
+        return PersonImage(person, f"{manifest}, line {line}", None, "the line names no photo")
+    path = manifest.parent / photo
+    return PersonImage(person, str(path), path)
+
+
+def read_photos(images: list[PersonImage], *, progress: bool) -> Iterator[Photo | FaceOutcome]:
+    """Identifies each image by its content, or says why that cannot be done.
+
+    Args:
+        images: The images; each source a path or ``None``.
+        progress: Whether to show a progress bar.
+
+    Yields:
+        In order, a photo, or the outcome for one that cannot be used.
+    """
+    for image in track(images, "Reading photos", total=len(images), shown=progress):
+        if image.source is None:
+            status: FaceStatus = "unreadable" if image.unreadable else "not a photo"
+            yield FaceOutcome(image.person, image.name, status, image.problem)
+            continue
+        try:
+            digest = content_sha256(image.source)
+        except ImageError as error:
+            detail = str(error).removeprefix(f"{image.name}: ")
+            yield FaceOutcome(image.person, image.name, "unreadable", detail)
+            continue
+        if digest is None:
+            yield FaceOutcome(image.person, image.name, "unreadable", "no such file")
+            continue
+        yield Photo(image.person, image.name, digest)
+
+
+def align_largest(photos: list[Photo], pipeline: FacePipeline) -> Iterator[AlignedFace]:
+    """Yields the largest face of each photo, or why there is none."""
+    for image in pipeline.run([photo.source for photo in photos], select="largest"):
+        yield _aligned(image)
+
+
+def _aligned(image: EmbeddedImage) -> AlignedFace:
+    if image.error is not None:
+        return "unreadable", str(image.error).removeprefix(f"{image.source}: "), None
+    if not image.faces:
+        return "no face", "no face found", None
+    if image.found == 1:
+        return "used", "", image.faces[0].aligned
+    detail = f"{image.found} faces found, the largest was taken"
+    return "several faces", detail, image.faces[0].aligned

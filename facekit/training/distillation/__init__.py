@@ -1,0 +1,1 @@
+"""Distillation: students, teachers, and how a student starts."""

@@ -1,0 +1,118 @@
+"""Checkpoints: everything that a training needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facekit.errors import FileFormatError
+from facekit.io import safetensors_file
+
+_FILE_KIND = "facekit.training"
+_FILE_VERSION = 1
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Args:
+        epoch: The epoch that comes or goes on next, from 0.
+        batch: Its next batch, from 0.
+        step: How many steps were made in all.
+        trained_epoch: The epoch of the last step, to which the optimizer's state belongs.
+        sums: Of each value that steps measured, the sum over the epoch so far.
+        rows: The history so far.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    trained_epoch: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+class Snapshot:
+    """A training at one moment, ready to be written as a checkpoint.
+
+    The random state of dropout is among the variables of the network.
+    """
+
+    def __init__(
+        self, progress: Progress, settings: dict[str, Any], *, network: Any, optimizer: Any
+    ) -> None:
+        # asdict copies: the training goes on before the snapshot is written.
+        self._header = {"progress": asdict(progress), "settings": settings}
+        self._arrays = {
+            **_arrays("network", network.variables),
+            **_arrays("optimizer", optimizer.variables),
+        }
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes the checkpoint; the one before is there until the new one is whole."""
+        safetensors_file.write(
+            path,
+            kind=_FILE_KIND,
+            version=_FILE_VERSION,
+            header=self._header,
+            arrays=self._arrays,
+        )
+
+
+class Checkpoint:
+    """A checkpoint that was read: how far the training is, and with what settings it was made.
+
+    Raises:
+        FileFormatError: If it is missing, damaged, of another kind or newer than this facekit.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        header, self._stored = safetensors_file.read(
+            path, kind=_FILE_KIND, newest_version=_FILE_VERSION
+        )
+        try:
+            self.progress = Progress(**header["progress"])
+            self.settings: dict[str, Any] = dict(header["settings"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
+
+    def restore_network(self, network: Any) -> None:
+        """Fills a network, or raises a FileFormatError if the checkpoint is of another one."""
+        self._restore("network", network.variables)
+
+    def restore_optimizer(self, optimizer: Any) -> None:
+        """Fills an optimizer that is built for the network's trainable variables."""
+        self._restore("optimizer", optimizer.variables)
+
+    def _restore(self, part: str, variables: Sequence[Any]) -> None:
+        expected = {name: tuple(array.shape) for name, array in _named(part, variables).items()}
+        stored = {
+            name: array.shape for name, array in self._stored.items() if name.startswith(f"{part}/")
+        }
+        if stored != expected:
+            raise FileFormatError(
+                f"{self._path}: is the checkpoint of another {part} ({len(stored)} variables, "
+                f"expected {len(expected)}, or other shapes)"
+            )
+        for name, variable in _named(part, variables).items():
+            variable.assign(self._stored[name])
+
+
+def _named(part: str, variables: Sequence[Any]) -> dict[str, Any]:
+    # By position: Keras numbers the paths of some variables anew in each process.
+    return {f"{part}/{index:05d}": variable for index, variable in enumerate(variables)}
+
+
+def _arrays(part: str, variables: Sequence[Any]) -> safetensors_file.Arrays:
+    import keras
+
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable.value))
+        for name, variable in _named(part, variables).items()
+    }

@@ -1,0 +1,75 @@
+"""Noticing that a training is lost: NaN, or all embeddings in one point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from facekit.errors import CollapseError, TrainingError
+
+_LOWER_THE_RATE = "use a lower learning rate or a longer warm-up (warm_up_steps)"
+
+
+class CollapseGuard:
+    """Looks at every step of a training and stops one that is lost.
+
+    A triplet loss has a trap: if all embeddings are one point, every distance is zero, the loss is
+    exactly the margin and its gradient is zero. Nothing then moves any more, and a loss equal to
+    the margin is all that shows. Hard mining and too high a learning rate lead there.
+
+    A step is *suspicious* if the spread of the embeddings is nearly zero, or if the loss equals the
+    margin (``None`` for a loss without one) and negatives are no farther than positives. After
+    ``patience`` suspicious steps in a row the training has collapsed. A loss that is not finite
+    stops it at once.
+    """
+
+    def __init__(
+        self, margin: float | None, *, patience: int = 50, smallest_spread: float = 1e-2
+    ) -> None:
+        self.margin = margin
+        self.patience = patience
+        self.smallest_spread = smallest_spread
+        self.suspicious_steps = 0
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the last step was suspicious: not the moment to keep a checkpoint."""
+        return self.suspicious_steps > 0
+
+    def check(self, step: Mapping[str, float], where: str) -> None:
+        """Looks at what a step measured.
+
+        Raises:
+            TrainingError: If the loss is not finite.
+            CollapseError: If the embeddings have collapsed.
+        """
+        if not (math.isfinite(step["loss"]) and math.isfinite(step["spread"])):
+            raise not_finite(where)
+        signs = self._signs(step)
+        self.suspicious_steps = self.suspicious_steps + 1 if signs else 0
+        if self.suspicious_steps >= self.patience:
+            raise CollapseError(
+                f"the embeddings collapsed: for {self.patience} steps up to {where}, "
+                f"{' and '.join(signs)}. {_LOWER_THE_RATE[0].upper()}{_LOWER_THE_RATE[1:]}, or "
+                'begin with easier triplets: miner={0: "batch-all", 2: "semihard"} instead of '
+                '"hard"'
+            )
+
+    def _signs(self, step: Mapping[str, float]) -> list[str]:
+        signs = []
+        if step["spread"] < self.smallest_spread:
+            signs.append(f"their spread was below {self.smallest_spread:g}")
+        if self.margin is not None:
+            stuck = abs(step["loss"] - self.margin) <= 1e-3 * self.margin
+            apart = step.get("negative_distance", 0.0) - step.get("positive_distance", 0.0)
+            if stuck and apart <= 1e-2 * self.margin:
+                signs.append(f"the loss equalled the margin of {self.margin:g}")
+        return signs
+
+
+def not_finite(where: str) -> TrainingError:
+    """Returns the error for a network that computes NaN or infinite values."""
+    return TrainingError(
+        f"the loss or the embeddings became NaN or infinite at {where}; {_LOWER_THE_RATE}, "
+        'limit the gradient (an optimizer with clipnorm=1.0), or use precision="float32"'
+    )

@@ -1,0 +1,223 @@
+"""The loop that every training runs: epochs, steps, checkpoints, reports, and when to stop.
+
+Keras' ``fit`` cannot go on in the middle of an epoch, nor hold a checkpoint back until the next
+step has shown that it is good. So the loop is our own; steps, optimizers, schedules and callbacks
+are Keras'.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from facekit.errors import InvalidArgumentError, TrainingError
+from facekit.training.data.batches import SeededBatches
+from facekit.training.engine.checkpoints import Checkpoint, Progress, Snapshot
+from facekit.training.engine.collapse import CollapseGuard
+from facekit.training.engine.history import History
+from facekit.training.engine.plan import Phase, Plan
+from facekit.utils.progress import track
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+HISTORY_NAME = "history.csv"
+PLOT_NAME = "history.png"
+
+# Drawing takes a second, as long as an epoch of a head alone.
+_SECONDS_BETWEEN_PLOTS = 60.0
+
+
+class TrainingLoop:
+    """Trains a network, and keeps everything in a folder from which it can go on.
+
+    ``settings`` must be the same for a training to go on.
+    """
+
+    def __init__(
+        self,
+        batches: SeededBatches,
+        plan: Plan,
+        guard: CollapseGuard,
+        *,
+        folder: Path,
+        settings: dict[str, Any],
+        checkpoint_interval: float = 60.0,
+    ) -> None:
+        self._batches = batches
+        self._plan = plan
+        self._guard = guard
+        self._folder = folder
+        self._settings = settings
+        self._checkpoint_interval = checkpoint_interval
+        self._path = folder / CHECKPOINT_NAME
+        self._unconfirmed: Snapshot | None = None
+        self._snapshot_at = 0.0
+        self._plotted_at = time.monotonic()
+        self._callbacks: Any = None
+
+    def run(
+        self,
+        epochs: int,
+        *,
+        resume: bool,
+        progress: bool = True,
+        callbacks: Sequence[Any] = (),
+    ) -> History:
+        """Trains up to an epoch, those before a resumption included, and returns the history.
+
+        Raises:
+            InvalidArgumentError: If the folder holds a training and ``resume`` is false, or one
+                with other settings.
+            TrainingError: If the loss becomes NaN.
+            CollapseError: If the embeddings collapse. The last good checkpoint is kept, and the
+                network has its weights again.
+            FileFormatError: If the checkpoint is damaged, or something cannot be written.
+        """
+        state = self._start(resume)
+        self._callbacks = keras.callbacks.CallbackList(
+            list(callbacks), model=self._step.model, epochs=epochs, steps=len(self._batches)
+        )
+        self._callbacks.on_train_begin()
+        try:
+            while state.epoch < epochs and not self._step.model.stop_training:
+                self._train_epoch(state, epochs, progress=progress)
+                self._finish_epoch(state, epochs)
+            self._confirm()
+        except TrainingError as error:
+            if state.rows:
+                self._plot(state)
+            kept = Checkpoint(self._path)
+            kept.restore_network(self._plan.trained)
+            at = f"epoch {kept.progress.epoch + 1}, step {kept.progress.step}"
+            raise type(error)(
+                f"{error}. The last good checkpoint is kept: {self._path} ({at})"
+            ) from error
+        self._plot(state)
+        stopped = self._step.model.stop_training
+        if stopped and state.epoch < epochs:
+            self._finalize()
+        self._callbacks.on_train_end()
+        if stopped:
+            # EarlyStopping may have given back the weights of another epoch.
+            self._plan.validate()
+        return History(state.rows)
+
+    def _start(self, resume: bool) -> Progress:
+        if self._path.exists() and not resume:
+            raise InvalidArgumentError(
+                f"folder {self._folder} holds a training already; resume it (resume=True, or "
+                "--resume), or give another folder"
+            )
+        if not self._path.exists():
+            state = Progress()
+            self._begin_phase(self._plan.phase(0))
+            measured = self._plan.validate()
+            if measured:
+                self._add_row(state, {"epoch": 0, **measured})
+            self._take_snapshot(state)
+            self._confirm()
+            return state
+        checkpoint = Checkpoint(self._path)
+        self._check_settings(checkpoint.settings)
+        state = checkpoint.progress
+        self._begin_phase(self._plan.phase(state.trained_epoch))
+        checkpoint.restore_network(self._plan.trained)
+        checkpoint.restore_optimizer(self._optimizer)
+        return state
+
+    def _check_settings(self, found: Mapping[str, Any]) -> None:
+        differing = sorted(
+            name
+            for name in {*found, *self._settings}
+            if found.get(name) != self._settings.get(name)
+        )
+        if differing:
+            name = differing[0]
+            raise InvalidArgumentError(
+                f"{self._path} was made with other settings, so it cannot be resumed: "
+                f"{', '.join(differing)} (for instance {name}={found.get(name)!r}, now "
+                f"{self._settings.get(name)!r})"
+            )
+
+    def _begin_phase(self, phase: Phase, before: Phase | None = None) -> None:
+        if before is None or before.trainable != phase.trainable:
+            self._optimizer = self._plan.new_optimizer(phase)
+        self._step = self._plan.new_step(phase, self._optimizer)
+
+    def _train_epoch(self, state: Progress, epochs: int, *, progress: bool) -> None:
+        before, phase = self._plan.phase(state.trained_epoch), self._plan.phase(state.epoch)
+        if before != phase:
+            self._begin_phase(phase, before)
+            self._callbacks.set_model(self._step.model)
+        state.trained_epoch = state.epoch
+        self._batches.epoch = state.epoch
+        count = len(self._batches)
+        self._snapshot_at = time.monotonic()
+        self._callbacks.on_epoch_begin(state.epoch)
+        remaining = self._batches.read(state.batch)
+        title = f"Epoch {state.epoch + 1}/{epochs}"
+        for x, y in track(remaining, title, total=count - state.batch, shown=progress):
+            self._callbacks.on_train_batch_begin(state.batch)
+            self._optimizer.learning_rate = self._plan.learning_rate(
+                state.epoch, state.step, epochs * count
+            )
+            measured = self._step(x, y)
+            self._callbacks.on_train_batch_end(state.batch, measured)
+            state.step += 1
+            state.batch += 1
+            self._guard.check(measured, f"epoch {state.epoch + 1}, step {state.step}")
+            self._confirm()
+            for name, value in measured.items():
+                state.sums[name] = state.sums.get(name, 0.0) + value
+            due = time.monotonic() - self._snapshot_at >= self._checkpoint_interval
+            if due and state.batch < count:
+                self._take_snapshot(state)
+
+    def _finish_epoch(self, state: Progress, epochs: int) -> None:
+        if state.epoch + 1 == epochs:
+            self._finalize()
+        row = {
+            "epoch": state.epoch + 1,
+            **{name: total / state.batch for name, total in state.sums.items()},
+            "learning_rate": float(self._optimizer.learning_rate),
+            **self._plan.validate(),
+        }
+        state.epoch, state.batch, state.sums = state.epoch + 1, 0, {}
+        self._add_row(state, row)
+        self._take_snapshot(state)
+        logs = {name: value for name, value in row.items() if name != "epoch"}
+        self._callbacks.on_epoch_end(state.epoch - 1, logs)
+
+    def _finalize(self) -> None:
+        # As Keras' own fit does: an optimizer that averages the weights gives the average.
+        self._optimizer.finalize_variable_values(self._plan.trained.trainable_variables)
+
+    def _add_row(self, state: Progress, row: dict[str, float]) -> None:
+        # Not Keras' CSVLogger: a training killed after a row was appended would append it again.
+        state.rows.append(row)
+        History(state.rows).to_csv(self._folder / HISTORY_NAME)
+        if time.monotonic() - self._plotted_at >= _SECONDS_BETWEEN_PLOTS:
+            self._plot(state)
+
+    def _plot(self, state: Progress) -> None:
+        History(state.rows).plot(self._folder / PLOT_NAME)
+        self._plotted_at = time.monotonic()
+
+    def _take_snapshot(self, state: Progress) -> None:
+        self._unconfirmed = Snapshot(
+            state, self._settings, network=self._plan.trained, optimizer=self._optimizer
+        )
+        self._snapshot_at = time.monotonic()
+
+    def _confirm(self) -> None:
+        """Writes the last snapshot, if what was seen since gives no ground for suspicion.
+
+        What a step measures is how the network was before it. One bad step can ruin everything, and
+        only the next one shows it. So a snapshot replaces the last good checkpoint a step later.
+        """
+        if self._unconfirmed is not None and not self._guard.suspicious:
+            self._unconfirmed.write(self._path)
+        self._unconfirmed = None

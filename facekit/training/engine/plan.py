@@ -1,0 +1,113 @@
+"""How a training goes: what learns in which epoch, by which objective and at which rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from facekit.training.data.features import FeatureSet, run_network
+from facekit.training.engine.collapse import not_finite
+from facekit.training.engine.freezing import set_trainable
+from facekit.training.engine.objectives import Objective, Statistics
+from facekit.training.engine.precision import Precision, fresh_optimizer
+from facekit.training.engine.schedules import Schedule, learning_rate, value_at
+from facekit.training.engine.step import TrainingStep
+from facekit.training.engine.validation import ValidationResult, validate
+
+_VALIDATION_BATCH = 128
+
+
+class Phase(NamedTuple):
+    """What holds during some epochs; where ``trainable`` changes, the optimizer begins anew."""
+
+    trainable: str
+    objective: Objective
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """How a training goes.
+
+    Args:
+        network: The whole network, in which layers are frozen.
+        trained: What the steps train: the network, or its head if the backbone's features are kept.
+        trainable: Which layers learn, by the epoch from which on; likewise the next.
+        objectives: What is minimized.
+        statistics: What else every step measures.
+        learning_rates: Numbers, or Keras schedules.
+        parts: How many parts of ``micro_batch`` faces a batch has.
+        held_out: Faces to validate on, or ``None``.
+
+    Attributes:
+        validation: The result of the last validation.
+    """
+
+    network: Any
+    trained: Any
+    trainable: Mapping[int, str]
+    objectives: Mapping[int, Objective]
+    statistics: Statistics
+    freeze_batch_normalization: bool
+    optimizer: Any
+    learning_rates: Mapping[int, Any]
+    schedule: Schedule
+    warm_up_steps: int
+    precision: Precision
+    micro_batch: int | None = None
+    parts: int = 1
+    held_out: FeatureSet | Any = None
+    validation: ValidationResult | None = None
+
+    def phase(self, epoch: int) -> Phase:
+        """Returns the phase of an epoch."""
+        return Phase(value_at(self.trainable, epoch), value_at(self.objectives, epoch))
+
+    def new_optimizer(self, phase: Phase) -> Any:
+        """Freezes what does not learn, and returns an optimizer built for the rest."""
+        set_trainable(
+            self.network,
+            phase.trainable,
+            freeze_batch_normalization=self.freeze_batch_normalization,
+        )
+        return fresh_optimizer(
+            self.optimizer,
+            self.trained.trainable_variables,
+            precision=self.precision,
+            parts=self.parts,
+        )
+
+    def new_step(self, phase: Phase, optimizer: Any) -> TrainingStep:
+        """Returns the step of a phase."""
+        return TrainingStep(
+            self.trained,
+            phase.objective,
+            self.statistics,
+            optimizer,
+            micro_batch=self.micro_batch,
+            parts=self.parts,
+        )
+
+    def learning_rate(self, epoch: int, step: int, steps: int) -> float:
+        """Returns the learning rate of a step."""
+        return learning_rate(
+            value_at(self.learning_rates, epoch),
+            step,
+            steps,
+            schedule=self.schedule,
+            warm_up_steps=self.warm_up_steps,
+        )
+
+    def validate(self) -> dict[str, float]:
+        """Validates the network, if there are faces to validate on, and returns a history's row."""
+        if self.held_out is None:
+            return {}
+        embeddings = run_network(
+            self.trained, self.held_out, batch_size=self.micro_batch or _VALIDATION_BATCH
+        )
+        if not np.isfinite(embeddings).all():
+            raise not_finite("the validation")
+        self.validation = validate(embeddings, self.held_out.labels)
+        return self.validation.to_row()

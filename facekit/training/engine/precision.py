@@ -1,0 +1,68 @@
+"""In what numbers a network computes, and an optimizer that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias, get_args
+
+import keras
+
+from facekit.errors import InvalidArgumentError
+from facekit.utils.validation import choice
+
+Precision: TypeAlias = Literal["float32", "mixed_float16", "mixed_bfloat16"]
+"""In what a network computes; its weights, the embeddings and the loss are float32 always."""
+
+
+def check_precision(precision: str, micro_batch: int | None = None) -> None:
+    """Checks that a precision is known and goes with training a batch in parts."""
+    choice(precision, "precision", get_args(Precision))
+    if precision == "mixed_float16" and micro_batch is not None:
+        # Scaling the loss leaves out single parts that overflow, which would shift all later ones.
+        raise InvalidArgumentError(
+            'micro_batch does not go with precision="mixed_float16"; use "mixed_bfloat16"'
+        )
+
+
+@contextmanager
+def computing_in(precision: Precision) -> Iterator[None]:
+    """Lets Keras build layers of a precision within a block, whatever the user has set."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def fresh_optimizer(
+    optimizer: Any, variables: Sequence[Any], *, precision: Precision, parts: int
+) -> Any:
+    """Returns a new optimizer like the one given, built for some variables.
+
+    ``parts`` is over how many calls it gathers gradients before it changes anything.
+    """
+    config = optimizer_config(optimizer)
+    # The rate is set in every step, also that of a schedule: it counts the steps of the training.
+    config["config"]["learning_rate"] = 0.0
+    if parts > 1:
+        config["config"]["gradient_accumulation_steps"] = parts
+    made = keras.optimizers.deserialize(config)
+    if precision == "mixed_float16":
+        made = keras.optimizers.LossScaleOptimizer(made)
+    made.build(variables)
+    return made
+
+
+def optimizer_config(optimizer: Any) -> dict[str, Any]:
+    """Returns what Keras makes an equal optimizer from."""
+    try:
+        config: dict[str, Any] = keras.optimizers.serialize(keras.optimizers.get(optimizer))
+    except (ValueError, TypeError) as error:
+        raise InvalidArgumentError(
+            f"optimizer must be a name that Keras knows or a Keras optimizer, got {optimizer!r}"
+        ) from error
+    # Keras numbers the names of optimizers in a process; they mean nothing.
+    config["config"].pop("name", None)
+    return config

@@ -1,0 +1,159 @@
+"""How well embeddings tell people apart while a training goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+from facekit.errors import InvalidArgumentError
+from facekit.evaluation.verification import equal_error_rate, roc, true_accept_rate
+
+_THRESHOLD_RATES = (0.01, 0.001, 0.0001)
+# A threshold for a rate is only stated if at least so many pairs of strangers would pass it.
+_FEWEST_PASSING = 10
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """The figures of a validation.
+
+    Args:
+        auc: Area under the ROC curve.
+        eer: Equal error rate.
+        tar: True-accept rate at a false-match rate of 1 %.
+        recall: Recall@1: the share of photos whose nearest other photo shows the same person, of
+            those of people with two or more.
+        thresholds: Euclidean distance by false-match rate, as far as there are pairs enough.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training.engine.validation import validate
+        >>> embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8]], dtype=np.float32)
+        >>> validate(embeddings, np.array([0, 0, 1, 1])).to_row()["validation_recall"]
+        1.0
+    """
+
+    auc: float
+    eer: float
+    tar: float
+    recall: float
+    thresholds: dict[float, float] = field(default_factory=dict)
+
+    def to_row(self) -> dict[str, float]:
+        """Returns the figures under the names that they have in a history."""
+        return {
+            "validation_auc": self.auc,
+            "validation_eer": self.eer,
+            "validation_tar": self.tar,
+            "validation_recall": self.recall,
+        }
+
+
+def validate(
+    embeddings: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int32],
+    *,
+    pairs: int = 1_000_000,
+    seed: int = 0,
+) -> ValidationResult:
+    """Computes the figures of embeddings with known people; a label of −1 is left out.
+
+    All pairs of one person are compared, and up to ``pairs`` pairs of two people, drawn at random.
+
+    Raises:
+        InvalidArgumentError: If there are not two people, or nobody with two photos.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training.engine.validation import validate
+        >>> embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8]], dtype=np.float32)
+        >>> result = validate(embeddings, np.array([0, 0, 1, 1]))
+        >>> result.recall, result.auc
+        (1.0, 1.0)
+    """
+    known = labels >= 0
+    embeddings, labels = embeddings[known], labels[known]
+    first, second = _pairs_of_one(labels)
+    if len(first) == 0 or len(np.unique(labels)) < 2:
+        raise InvalidArgumentError(
+            "a validation needs two people or more, and at least one of them with two photos; "
+            f"got {len(labels)} photos of {len(np.unique(labels))} people"
+        )
+    other_first, other_second = _pairs_of_two(labels, pairs, seed)
+    distances = np.concatenate(
+        [
+            _distances(embeddings, first, second),
+            _distances(embeddings, other_first, other_second),
+        ]
+    )
+    same = np.arange(len(distances)) < len(first)
+    curve = roc(distances, same)
+    return ValidationResult(
+        auc=float(roc_auc_score(same, -distances)),
+        eer=equal_error_rate(curve),
+        tar=true_accept_rate(curve, 0.01),
+        recall=_recall_at_1(embeddings, labels),
+        thresholds={
+            rate: float(curve.threshold[curve.false_match_rate <= rate].max())
+            for rate in _THRESHOLD_RATES
+            if rate * len(other_first) >= _FEWEST_PASSING
+        },
+    )
+
+
+def _pairs_of_one(labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], ...]:
+    pairs = [
+        np.stack([photos[index] for index in np.triu_indices(len(photos), k=1)])
+        for photos in _photos_by_person(labels)
+    ]
+    joined = np.concatenate([np.empty((2, 0), dtype=np.int64), *pairs], axis=1)
+    return joined[0], joined[1]
+
+
+def _photos_by_person(labels: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int64]]:
+    order = np.argsort(labels, kind="stable")
+    _, starts = np.unique(labels[order], return_index=True)
+    return np.split(order, starts[1:])
+
+
+def _pairs_of_two(
+    labels: npt.NDArray[np.int32], count: int, seed: int
+) -> tuple[npt.NDArray[np.int64], ...]:
+    photos = len(labels)
+    if photos * (photos - 1) // 2 <= count:
+        first, second = np.triu_indices(photos, k=1)
+    else:
+        generator = np.random.default_rng(seed)
+        first, second = generator.integers(0, photos, size=(2, count))
+    different = labels[first] != labels[second]
+    return first[different], second[different]
+
+
+def _distances(
+    embeddings: npt.NDArray[np.float32],
+    first: npt.NDArray[np.int64],
+    second: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    squared = np.empty(len(first))
+    # In blocks: a million pairs of 512 numbers each would take gigabytes.
+    for start in range(0, len(first), _BLOCK * 16):
+        block = slice(start, start + _BLOCK * 16)
+        difference = embeddings[first[block]] - embeddings[second[block]]
+        squared[block] = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
+    return np.sqrt(squared)
+
+
+def _recall_at_1(embeddings: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> float:
+    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    askable = np.flatnonzero(counts[inverse] > 1)
+    right = 0
+    for start in range(0, len(askable), _BLOCK):
+        asked = askable[start : start + _BLOCK]
+        similarity = embeddings[asked] @ embeddings.T
+        similarity[np.arange(len(asked)), asked] = -np.inf
+        right += int(np.sum(labels[similarity.argmax(axis=1)] == labels[asked]))
+    return right / len(askable)

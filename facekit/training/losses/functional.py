@@ -1,0 +1,211 @@
+"""Triplet losses with online mining, on any backend of Keras, in memory of O(B²).
+
+:func:`~facekit.training.triplet_semihard_loss` and :func:`~facekit.training.triplet_hard_loss`
+take the arguments of those in ``tensorflow_addons.losses`` and give their numbers. There is one
+difference on purpose: a batch without two embeddings of one label, for which
+``tensorflow_addons`` returns NaN, has the loss 0 and no gradient.
+
+Each loss is a sum of distances with whole or shared weights, which mining determines. So that the
+gradient is exact for every way of mining, it is taken of that weighted sum alone.
+
+References:
+    F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet: A Unified Embedding for Face Recognition
+    and Clustering", CVPR 2015. A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss
+    for Person Re-Identification", arXiv:1703.07737, 2017. ``tensorflow-addons`` 0.23.0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from facekit.errors import InvalidArgumentError
+from facekit.training.losses.distances import DistanceMetric, Tensor, pairwise_distances
+from facekit.training.losses.labels import integer_labels
+from facekit.training.losses.miners import (
+    HardMiner,
+    Miner,
+    mine_batch_all,
+    mine_facenet,
+    mine_semihard,
+)
+
+
+def triplet_semihard_loss(
+    y_true: Any,
+    y_pred: Tensor,
+    margin: float = 1.0,
+    distance_metric: DistanceMetric = "L2",
+) -> Tensor:
+    """Computes the triplet loss with semi-hard negative mining.
+
+    Every pair of an anchor and a positive is taken with its semi-hard negative: the nearest one
+    that is farther from the anchor than the positive is. Where there is none, it is taken with the
+    farthest negative. The loss is the mean of max(0, d(a, p) − d(a, n) + margin) over all pairs.
+
+    Args:
+        y_true: Whose each embedding is, ``(B,)`` or ``(B, 1)``: integers, names, or other hashable
+            values; in a compiled model integers.
+        y_pred: Embeddings ``(B, d)``, normally of unit L2 norm. float16 and bfloat16 are computed
+            in float32.
+        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
+        distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
+            :func:`~facekit.training.pairwise_distances`.
+
+    Returns:
+        The loss, a scalar of the dtype of ``y_pred``; 0 where no two embeddings have one label, and
+        for an empty batch.
+
+    Raises:
+        InvalidArgumentError: If an argument has a value that cannot work.
+
+    Example:
+        >>> from facekit.training import triplet_semihard_loss
+        >>> labels, embeddings = ["Ann", "Ann", "Bob"], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]]
+        >>> round(float(triplet_semihard_loss(labels, embeddings, margin=0.5)), 3)
+        0.45
+
+    References:
+        Schroff et al., section 3.2; ``tensorflow_addons.losses.triplet_semihard_loss``.
+    """
+    return mined_loss(mine_semihard, y_true, y_pred, margin, distance_metric)
+
+
+def triplet_hard_loss(
+    y_true: Any,
+    y_pred: Tensor,
+    margin: float = 1.0,
+    soft: bool = False,
+    distance_metric: DistanceMetric = "L2",
+) -> Tensor:
+    """Computes the triplet loss with the hardest positive and negative of each anchor.
+
+    The loss is the mean over all anchors of max(0, d(a, p) − d(a, n) + margin) for the farthest
+    positive p and the nearest negative n. As in ``tensorflow_addons``, an anchor without a positive
+    takes the smallest distance of its row in its place (normally 0, to itself), and one without a
+    negative the largest.
+
+    Args:
+        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
+        y_pred: As of :func:`~facekit.training.triplet_semihard_loss`.
+        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
+        soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
+        distance_metric: As of :func:`~facekit.training.triplet_semihard_loss`.
+
+    Returns:
+        The loss, a scalar of the dtype of ``y_pred``; 0 for an empty batch.
+
+    Raises:
+        InvalidArgumentError: If an argument has a value that cannot work.
+
+    Example:
+        >>> from facekit.training import triplet_hard_loss
+        >>> labels, embeddings = [0, 0, 1, 1], [[0.0], [0.3], [0.5], [0.9]]
+        >>> round(float(triplet_hard_loss(labels, embeddings, margin=0.1)), 3)
+        0.125
+
+    References:
+        Hermans et al., equation 5; ``tensorflow_addons.losses.triplet_hard_loss``.
+    """
+    return mined_loss(HardMiner(soft), y_true, y_pred, margin, distance_metric)
+
+
+def triplet_batch_all_loss(
+    y_true: Any,
+    y_pred: Tensor,
+    margin: float = 1.0,
+    distance_metric: DistanceMetric = "L2",
+) -> Tensor:
+    """Computes the triplet loss over all triplets of the batch.
+
+    The loss is the mean of d(a, p) − d(a, n) + margin over the active triplets, those where it is
+    above 0, so that the many easy ones do not drown them.
+
+    Args:
+        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
+        y_pred: As of :func:`~facekit.training.triplet_semihard_loss`.
+        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
+        distance_metric: As of :func:`~facekit.training.triplet_semihard_loss`.
+
+    Returns:
+        The loss, a scalar of the dtype of ``y_pred``; 0 where no triplet is active.
+
+    Raises:
+        InvalidArgumentError: If an argument has a value that cannot work.
+
+    Example:
+        >>> from facekit.training import triplet_batch_all_loss
+        >>> labels, embeddings = [0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]]
+        >>> round(float(triplet_batch_all_loss(labels, embeddings, margin=0.5)), 3)
+        0.45
+
+    References:
+        Hermans et al., equation 6, and its average over the terms that are not zero, section 3.
+    """
+    return mined_loss(mine_batch_all, y_true, y_pred, margin, distance_metric)
+
+
+def facenet_loss(y_true: Any, y_pred: Tensor, margin: float = 0.2) -> Tensor:
+    """Computes the triplet loss as the FaceNet paper writes it.
+
+    The sum of ‖a − p‖² − ‖a − n‖² + margin over all pairs of an anchor and a positive, each with
+    the nearest negative among the semi-hard ones: those with
+    ‖a − p‖² < ‖a − n‖² < ‖a − p‖² + margin. A pair without such a negative adds nothing, where
+    :func:`~facekit.training.triplet_semihard_loss` falls back on another negative; and the paper's
+    loss is a sum where that one is a mean.
+
+    Args:
+        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
+        y_pred: Embeddings ``(B, d)`` of unit L2 norm, as the paper's network gives them. float16
+            and bfloat16 are computed in float32.
+        margin: The paper's α, 0.2 there.
+
+    Returns:
+        The loss, a scalar of the dtype of ``y_pred``; 0 where no triplet is semi-hard.
+
+    Raises:
+        InvalidArgumentError: If an argument has a value that cannot work.
+
+    Example:
+        >>> from facekit.training import facenet_loss
+        >>> labels, embeddings = [0, 0, 1], [[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]]
+        >>> round(float(facenet_loss(labels, embeddings, margin=0.5)), 3)
+        0.1
+
+    References:
+        Schroff et al., equations 1 to 4 and section 3.2.
+    """
+    return mined_loss(mine_facenet, y_true, y_pred, margin, "squared-L2")
+
+
+def check_margin(margin: object) -> None:
+    """Raises an error if the margin is a number that cannot be one; a tensor passes."""
+    wrong = margin is None or isinstance(margin, str | bytes)
+    if wrong or (isinstance(margin, int | float) and not 0.0 <= margin < math.inf):
+        raise InvalidArgumentError(f"margin must be a number of 0 or more, got {margin!r}")
+
+
+def mined_loss(
+    miner: Miner, y_true: Any, y_pred: Tensor, margin: float, distance_metric: DistanceMetric
+) -> Tensor:
+    """Computes the loss that a miner makes of a batch, with the gradient of its weights."""
+    check_margin(margin)
+    distances = pairwise_distances(y_pred, distance_metric)
+    labels = integer_labels(y_true, distances)
+    if distances.shape[0] == 0:
+        value = ops.sum(distances)  # exactly 0, with a gradient of no entries
+    else:
+        value, weights = miner(labels, ops.stop_gradient(distances), margin)
+        weighted = ops.sum(ops.stop_gradient(weights) * distances)
+        # What is added is exactly 0, and NaN if a distance is NaN.
+        value = ops.stop_gradient(value) + (weighted - ops.stop_gradient(weighted))
+    dtype = keras.backend.standardize_dtype(ops.convert_to_tensor(y_pred).dtype)
+    return ops.cast(value, dtype) if dtype in ("float16", "bfloat16") else value
+
+
+# A model compiled with one of the functions can be saved and loaded.
+for _function in (triplet_semihard_loss, triplet_hard_loss, triplet_batch_all_loss, facenet_loss):
+    keras.saving.register_keras_serializable(package="facekit")(_function)

@@ -1,0 +1,65 @@
+"""Labels as whole numbers: the one place where names, and whatever else tells people apart, end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from facekit.errors import InvalidArgumentError
+from facekit.training.losses.distances import Tensor
+
+
+def integer_labels(labels: Any, embeddings: Tensor) -> Tensor:
+    """Returns labels as numbers ``(B,)``, one for each embedding; equal labels, equal numbers.
+
+    Raises:
+        InvalidArgumentError: If their shape is known not to fit, or one tells nobody apart.
+    """
+    if not ops.is_tensor(labels):
+        labels = ops.convert_to_tensor(_numbered(labels))
+    elif keras.backend.standardize_dtype(labels.dtype) == "string":
+        raise InvalidArgumentError(
+            "labels in a compiled model must be integers, got strings; use "
+            "numpy.unique(labels, return_inverse=True)[1]"
+        )
+    shape, size = tuple(labels.shape), embeddings.shape[0]
+    if (
+        len(shape) not in (1, 2)
+        or shape[1:] not in ((), (1,), (None,))
+        or (None not in (shape[0], size) and shape[0] != size)
+    ):
+        raise InvalidArgumentError(
+            f"labels must have the shape (B,) or (B, 1), one for each of the embeddings "
+            f"{tuple(embeddings.shape)}, got {shape}; labels are not one-hot"
+        )
+    return ops.reshape(labels, (-1,))
+
+
+def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns whether [a, p] is another embedding of a's label, and [a, n] one of another label."""
+    same = labels[:, None] == labels[None, :]
+    index = ops.arange(ops.shape(labels)[0])
+    return ops.logical_and(same, index[:, None] != index[None, :]), ops.logical_not(same)
+
+
+def _numbered(labels: Any) -> npt.NDArray[np.int32]:
+    try:
+        values = np.asarray(labels)
+        if values.dtype.kind == "O":
+            numbers: dict[Any, int] = {}
+            inverse = np.array([numbers.setdefault(v, len(numbers)) for v in values.flat])
+            missing = any(value is None or value != value for value in numbers)
+        else:
+            inverse = np.unique(values, return_inverse=True)[1]
+            missing = values.dtype.kind in "fc" and bool(np.isnan(values).any())
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"labels must be integers, strings or other hashable values ({error})"
+        ) from error
+    if missing:
+        raise InvalidArgumentError("labels must name the person of each embedding, got None or NaN")
+    return inverse.reshape(values.shape).astype(np.int32)

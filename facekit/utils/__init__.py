@@ -1,0 +1,1 @@
+"""Small helpers that every layer shares: argument checks, progress, figures, OpenVINO."""

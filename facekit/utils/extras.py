@@ -1,0 +1,66 @@
+"""Packages that not every installation has: importing them, and keeping what they write at home."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+from facekit.errors import MissingExtraError
+from facekit.utils.home import home
+
+# The extra that installs each package, by the name that is imported.
+_EXTRAS = {
+    "faiss": "faiss",
+    "h5py": "convert",
+    "jax": "train",
+    "keras": "train",
+    "matplotlib": "plots",
+    "pillow_heif": "heic",
+    "tensorboard": "tensorboard",
+    "tensorflow": "train",
+    "torch": "train",
+}
+
+
+def import_extra(module: str) -> Any:
+    """Imports a module of a package that an extra installs.
+
+    Raises:
+        MissingExtraError: If it is not installed; the message names the extra.
+    """
+    keep_files_at_home()
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
+
+
+def missing_extra(error: ModuleNotFoundError) -> ImportError:
+    """Returns the error that says which extra installs a missing module, or the error itself."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _EXTRAS:
+        return error
+    return MissingExtraError(
+        f"this needs the package {package}, which is not installed; install it with: "
+        f'pip install "facekit-recognition[{_EXTRAS[package]}]"',
+        name=error.name,
+    )
+
+
+def keep_files_at_home() -> None:
+    """Lets Keras and matplotlib write their settings and caches into facekit's own folder.
+
+    Both write into the user's home when they are imported. Where the user has settings of theirs,
+    or says by an environment variable where they are, nothing changes.
+    """
+    user = Path.home()
+    config, cache = (
+        Path(os.environ.get(f"XDG_{kind}_HOME") or user / default)
+        for kind, default in (("CONFIG", ".config"), ("CACHE", ".cache"))
+    )
+    if not (user / ".keras").exists():
+        os.environ.setdefault("KERAS_HOME", str(home() / "keras"))
+    if not any((folder / "matplotlib").exists() for folder in (config, cache)):
+        os.environ.setdefault("MPLCONFIGDIR", str(home() / "matplotlib"))

@@ -1,0 +1,40 @@
+"""Public names that are imported when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_NAME = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
+
+
+def attach(
+    package: str, file: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Returns ``__getattr__``, ``__dir__`` and ``__all__`` of a package, from its stub.
+
+    The stub, ``__init__.pyi`` beside ``__init__.py``, is the one place where a public name stands,
+    with the module that it comes from. Type checkers read it in place of the package.
+
+    Args:
+        package: The package's ``__name__``.
+        file: Its ``__file__``.
+    """
+    stub = Path(file).with_suffix(".pyi").read_text(encoding="utf-8")
+    homes = {name: module for module, name in _NAME.findall(stub)}
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        try:
+            return getattr(importlib.import_module(homes[name]), name)
+        except ModuleNotFoundError as error:
+            from facekit.utils.extras import missing_extra
+
+            raise missing_extra(error) from error
+
+    return get, lambda: sorted({*homes, *vars(sys.modules[package])}), sorted(homes)

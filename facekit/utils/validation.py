@@ -1,0 +1,241 @@
+"""The one way to check an argument: each function returns the plain Python or NumPy value.
+
+Every function takes the value and the argument's name for the message, and raises
+:class:`facekit.InvalidArgumentError` that names both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import InvalidArgumentError
+
+UNIT_NORM_TOLERANCE = 1e-3
+"""By how much the norm of an embedding may differ from 1; half precision stays well below it."""
+
+STRANGER = "unknown"
+"""What is shown for a face without a name; it cannot be the name of a person."""
+
+# Control characters, and separators of lines and paragraphs. Lone surrogates are allowed: Python
+# reads file names that are not UTF-8 so.
+_REFUSED_CATEGORIES = frozenset({"Cc", "Zl", "Zp"})
+
+
+def whole(value: object, name: str, *, least: int | None = None, most: int | None = None) -> int:
+    """Returns a whole number, of Python or NumPy, within its limits; a bool is refused."""
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        found = int(value)
+        if (least is None or found >= least) and (most is None or found <= most):
+            return found
+    raise InvalidArgumentError(
+        f"{name} must be a whole number{_range(least, most)}, got {_shown(value)}"
+    )
+
+
+def number(
+    value: object,
+    name: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Returns a finite real number within its limits.
+
+    Args:
+        value: The value; a bool and a complex number are refused.
+        name: The name of the argument.
+        low: The least number allowed.
+        high: The largest number allowed.
+        above: A limit below, not itself allowed.
+        below: A limit above, not itself allowed.
+
+    Returns:
+        The number.
+
+    Raises:
+        InvalidArgumentError: If the value is not such a number.
+
+    Example:
+        >>> from facekit.utils.validation import number
+        >>> number(1, "share", 0, below=2)
+        1.0
+    """
+    found = math.nan
+    if not isinstance(value, bool) and isinstance(value, Real):
+        with contextlib.suppress(OverflowError):  # a whole number beyond all floats
+            found = float(value)
+    if (
+        not math.isfinite(found)
+        or (low is not None and found < low)
+        or (high is not None and found > high)
+        or (above is not None and found <= above)
+        or (below is not None and found >= below)
+    ):
+        wanted = _range(low, high) + ("" if above is None else f" above {above:g}")
+        wanted += "" if below is None else f" below {below:g}"
+        raise InvalidArgumentError(f"{name} must be a number{wanted}, got {_shown(value)}")
+    return found
+
+
+def flag(value: object, name: str) -> bool:
+    """Returns True or False, of Python or NumPy; other values are not taken for their truth."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidArgumentError(f"{name} must be True or False, got {_shown(value)}")
+    return bool(value)
+
+
+def choice(value: object, name: str, choices: Iterable[str]) -> str:
+    """Returns one of several words."""
+    known = tuple(choices)
+    if not isinstance(value, str) or value not in known:
+        shown = ", ".join(f'"{word}"' for word in known[:-1])
+        last = f'"{known[-1]}"'
+        wanted = f"{shown} or {last}" if shown else last
+        raise InvalidArgumentError(f"{name} must be {wanted}, got {_shown(value)}")
+    return known[known.index(value)]
+
+
+def text(value: object, name: str, *, empty: bool = True) -> str:
+    """Returns a plain ``str`` without NUL.
+
+    Args:
+        value: A string; one of a subclass, such as ``numpy.str_`` or a string ``Enum``, is
+            converted.
+        name: The name of the argument.
+        empty: Whether it may be empty.
+
+    Returns:
+        The string.
+
+    Raises:
+        InvalidArgumentError: If the value is not such a string.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} must be a string, got {_shown(value)}")
+    # Not str(value), which a subclass may answer as it likes.
+    plain = str.__str__(value)
+    if "\0" in plain:
+        raise InvalidArgumentError(f"{name} must not hold a NUL, got {_shown(plain)}")
+    if not (plain or empty):
+        raise InvalidArgumentError(f"{name} must be a non-empty string")
+    return plain
+
+
+def identity(name: object, what: str = "a person's name") -> str:
+    """Returns the name of a person in its one form.
+
+    Args:
+        name: A string, or one of a subclass.
+        what: What the message calls it.
+
+    Returns:
+        A plain ``str``, in Unicode's normalization form C, without white space around it.
+
+    Raises:
+        InvalidArgumentError: If it is not a string, is empty, holds a control character or a line
+            break, or is ``"unknown"`` in capital or small letters, which is shown for strangers.
+
+    Example:
+        >>> from facekit.utils.validation import identity
+        >>> identity(" Jose\u0301 ") == "Jos\u00e9"
+        True
+    """
+    plain = unicodedata.normalize("NFC", text(name, what)).strip()
+    if not plain:
+        raise InvalidArgumentError(f"{what} must be a non-empty string, got {_shown(name)}")
+    if any(unicodedata.category(letter) in _REFUSED_CATEGORIES for letter in plain):
+        raise InvalidArgumentError(
+            f"{what} must not hold control characters or line breaks, got {_shown(plain)}"
+        )
+    if plain.casefold() == STRANGER:
+        raise InvalidArgumentError(
+            f"{what} cannot be {_shown(plain)}: that is shown for a face without a name"
+        )
+    return plain
+
+
+def json_values(values: object, name: str = "metadata") -> dict[str, Any]:
+    """Returns a mapping as JSON gives it back."""
+    if not isinstance(values, Mapping):
+        raise InvalidArgumentError(f"{name} must be a mapping, got {_shown(values)}")
+    try:
+        checked: dict[str, Any] = json.loads(json.dumps(dict(values), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError(
+            f"{name} must hold values that JSON can write, got {_shown(values)} ({error})"
+        ) from error
+    return checked
+
+
+def vectors(values: npt.ArrayLike, size: int | None, name: str) -> npt.NDArray[np.float32]:
+    """Returns finite real numbers as float32 ``(n, size)``; any number of columns for ``None``."""
+    try:
+        rows = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"{name} must be an array of numbers ({error})") from error
+    if rows.dtype.kind not in "fiu":
+        raise InvalidArgumentError(
+            f"{name} must hold real numbers, got an array of type {rows.dtype}"
+        )
+    if rows.ndim != 2 or rows.shape[1] != (size or rows.shape[1]):
+        wanted = "d" if size is None else size
+        raise InvalidArgumentError(f"{name} must be (n, {wanted}), got {rows.shape}")
+    with np.errstate(over="ignore"):
+        found: npt.NDArray[np.float32] = rows.astype(np.float32, copy=False)
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
+        raise InvalidArgumentError(f"{name} must hold finite numbers, row {row} does not")
+    return found
+
+
+def unit_rows(
+    embeddings: npt.ArrayLike, size: int | None = None, name: str = "embeddings"
+) -> npt.NDArray[np.float32]:
+    """Returns embeddings of unit L2 norm as float32 ``(n, size)``.
+
+    Args:
+        embeddings: The embeddings, ``(n, d)``; n may be 0.
+        size: What d must be; ``None`` for any number.
+        name: The name of the argument.
+
+    Returns:
+        The embeddings, not copied if they are float32.
+
+    Raises:
+        InvalidArgumentError: If they have another shape, are not finite real numbers, or the norm
+            of one differs from 1 by more than :data:`UNIT_NORM_TOLERANCE`.
+    """
+    rows = vectors(embeddings, size, name)
+    norms = np.linalg.norm(rows, axis=1)
+    wrong = np.flatnonzero(np.abs(norms - 1.0) > UNIT_NORM_TOLERANCE)
+    if len(wrong):
+        raise InvalidArgumentError(
+            f"{name} must be of unit L2 norm, row {wrong[0]} has {norms[wrong[0]]:.4g}; divide "
+            "each by its norm"
+        )
+    return rows
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None:
+        return "" if high is None else f" up to {high:g}"
+    return f" of at least {low:g}" if high is None else f" from {low:g} to {high:g}"
+
+
+def _shown(value: object) -> str:
+    try:
+        shown = repr(value)
+    except RecursionError:
+        shown = f"a {type(value).__name__} nested too deep"
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"

@@ -1,0 +1,258 @@
+"""What a command prints and writes: no forged lines, no traceback, no foreign file overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facekit import InvalidArgumentError
+from facekit.cli import main
+from facekit.cli.common import DONE, FAILED, INTERRUPTED, check_output_folder
+from facekit.visualization import save_image
+
+HOSTILE = "a\nparty.jpg: 2 faces\n  Grace Hopper\x1b[2J\u202e.jpg"
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+
+def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "facekit", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        **{"stdout": subprocess.PIPE, **options},  # type: ignore[call-overload]
+    )
+
+
+@pytest.fixture
+def blank(tmp_path: Path) -> Path:
+    """A small image without a face."""
+    path = tmp_path / "images" / "blank.png"
+    path.parent.mkdir()
+    Image.new("RGB", (32, 32)).save(path)
+    return path
+
+
+# Foreign text
+
+
+@posix
+def test_a_file_name_forges_no_line_and_steers_no_terminal(
+    blank: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blank.rename(blank.parent / HOSTILE)
+    (blank.parent / HOSTILE.replace("a\n", "b\n")).write_bytes(b"damaged")
+    assert main(["detect", str(blank.parent)]) == FAILED
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1
+    assert len(printed.err.splitlines()) == 2
+    for line in (printed.out + printed.err).splitlines():
+        assert line.isprintable()
+    assert r"\x1b[2J\u202e.jpg: no faces" in printed.out
+
+
+@linux
+def test_a_name_that_is_not_utf8_is_printed_and_written(
+    blank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blank.rename(os.fsdecode(os.fsencode(blank.parent) + b"/caf\xe9.png"))
+    out = tmp_path / "out"
+    assert main(["detect", str(blank.parent), "--output", str(out)]) == DONE
+    assert r"caf\xe9.png: no faces" in capsys.readouterr().out
+    assert [path.name for path in out.iterdir()] == ["caf_.png"]
+    assert main(["detect", str(blank.parent), "--json"]) == DONE
+    named = Path(json.loads(capsys.readouterr().out)["image"])
+    assert named.exists(), "JSON keeps the name whole"
+
+
+def test_an_argument_that_is_refused_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["detect", "x.jpg", "--x\x1b[2J"])
+    assert stopped.value.code == FAILED
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_warnings_are_one_line(
+    blank: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("bad offset\n")
+
+    monkeypatch.setattr(Image.Image, "getexif", fail)
+    assert main(["detect", str(blank)]) == DONE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("facekit: warning: ")
+    assert r"the EXIF data is damaged (bad offset\n)" in line
+
+
+@pytest.mark.parametrize("source", ["data:image/png;base64," + "A" * 163_000, "rtsp://u:pw@host/1"])
+def test_an_address_is_one_short_line(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", source]) == FAILED
+    first, _ = capsys.readouterr().err.splitlines()
+    assert len(first) < 250
+    assert "pw" not in first
+
+
+def test_python_arguments_are_called_by_the_option(
+    blank: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(blank), "--max-faces", "0"]) == FAILED
+    assert "--max-faces must be" in capsys.readouterr().err
+
+
+# Where output cannot go
+
+
+@linux
+@pytest.mark.parametrize("command", ["detect", "verify"])
+def test_a_full_disk_is_one_sentence_and_exit_code_2(command: str, hopper: Path) -> None:
+    images = [hopper, hopper] if command == "verify" else [hopper]
+    with Path("/dev/full").open("w") as full:
+        answer = run(command, *images, stdout=full)
+    assert answer.returncode == FAILED
+    assert answer.stderr == (
+        "facekit: error: standard output cannot be written (No space left on device)\n"
+    )
+
+
+@posix
+def test_a_reader_that_left_is_one_sentence_and_exit_code_2(blank: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    answer = run("detect", blank, stdout=write)
+    os.close(write)
+    assert answer.returncode == FAILED
+    assert answer.stderr == "facekit: error: standard output cannot be written (Broken pipe)\n"
+
+
+@linux
+def test_a_full_disk_for_errors_changes_no_exit_code(blank: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(
+            [sys.executable, "-m", "facekit", "detect", str(blank.parent / "missing.jpg")],
+            stderr=full,
+            check=False,
+        )
+    assert answer.returncode == FAILED
+
+
+def test_an_ascii_terminal_shows_escapes(blank: Path) -> None:
+    path = blank.rename(blank.with_name("Zoë.png"))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    answer = run("detect", path, env=environment)
+    assert (answer.returncode, answer.stderr) == (DONE, "")
+    assert r"Zo\xeb.png: no faces" in answer.stdout
+
+
+def test_an_error_that_nothing_foresaw_is_not_the_answer_no(
+    blank: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("facekit.cli.common.expanded", fail)
+    assert main(["detect", str(blank)]) == FAILED
+    printed = capsys.readouterr().err
+    assert printed == "facekit: error: [Errno 5] Input/output error\n"
+
+
+# Ctrl+C
+
+
+@posix
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+def test_ctrl_c_three_times_is_quiet(tmp_path: Path, pause: float) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(300):
+        Image.new("RGB", (600, 600)).save(folder / f"{number}.bmp")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facekit", "detect", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(pause)
+    _, errors = process.communicate(timeout=60)
+    # While Python ends, it hands the signal back to the system: to a shell, that is 130, too.
+    assert process.returncode in (INTERRUPTED, -signal.SIGINT)
+    assert errors in ("", "facekit: interrupted\n")
+
+
+# --output
+
+
+def test_annotated_copies_are_replaced_and_nothing_else_is(blank: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ["detect", str(blank), "--output", str(out)]
+    assert main(command) == DONE
+    assert main(command) == DONE, "a copy that facekit made may be made again"
+    original = out / "blank.png"
+    Image.new("RGB", (9, 9), "red").save(original)
+    before = original.read_bytes()
+    assert main(command) == FAILED
+    assert original.read_bytes() == before
+    assert [path.name for path in out.iterdir()] == ["blank.png"]
+
+
+def test_an_original_of_the_same_stem_is_not_overwritten(
+    blank: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (32, 32), "red").save(blank.with_suffix(".jpg"))
+    before = blank.read_bytes()
+    assert main(["detect", str(blank.parent), "--output", str(blank.parent)]) == FAILED
+    assert main(["detect", str(blank.with_suffix(".jpg")), "--output", str(blank.parent)]) == FAILED
+    assert blank.read_bytes() == before
+    assert "name a folder of its own" in capsys.readouterr().err
+
+
+@posix
+def test_a_link_is_not_written_through(blank: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "blank.png").symlink_to(blank)
+    before = blank.read_bytes()
+    assert main(["detect", str(blank), "--output", str(out)]) == FAILED
+    assert blank.read_bytes() == before
+
+
+def test_where_an_output_may_be(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    (album / "2024").mkdir(parents=True)
+    check_output_folder(None, [album])
+    check_output_folder(album / "annotated", [album])
+    check_output_folder(tmp_path / "out", [album], deep=True)
+    for output, inputs, deep in (
+        (album, [album], False),
+        (album, [album / "a.jpg"], False),
+        (album / "2024" / ".." / "groups", [album], True),
+        (album, [album], True),
+    ):
+        with pytest.raises(InvalidArgumentError, match="name a folder of its own"):
+            check_output_folder(output, inputs, deep=deep)
+
+
+@posix
+def test_names_of_copies_are_cut_to_what_file_systems_take(blank: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        path = blank.with_name(f"{'ë' * 120}{number}.png")
+        save_image(path, np.zeros((32, 32, 3), np.uint8))
+    out = tmp_path / "out"
+    assert main(["detect", str(blank.parent), "--output", str(out)]) == DONE
+    names = [path.name for path in out.iterdir()]
+    assert len(names) == 3
+    assert max(len(name.encode()) for name in names) <= 106

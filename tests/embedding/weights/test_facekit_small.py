@@ -1,0 +1,74 @@
+"""The weights that come with the package: there without a network, and good for something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facekit import Detector, Embedder, FaceRecognizer, load_image
+from facekit.embedding import WeightsRecord
+from facekit.embedding.weights.registry import REGISTRY
+from facekit.embedding.weights.retrieval import BUNDLED
+
+RECORD: WeightsRecord = REGISTRY["facekit-small"]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEKIT_OFFLINE", "1")
+        patch.setenv("FACEKIT_HOME", "nowhere")
+        patch.delenv("FACEKIT_DATA", raising=False)
+        return Embedder("facekit-small")
+
+
+def test_they_are_loaded_without_a_network(embedder: Embedder) -> None:
+    assert embedder.record == RECORD
+    assert (embedder.input_size, embedder.embedding_size) == (112, 128)
+
+
+def test_the_file_is_small_enough_for_a_package() -> None:
+    (file,) = RECORD.files
+    assert (BUNDLED / file.name).stat().st_size < 20e6
+
+
+def test_the_record_says_what_they_are() -> None:
+    assert set(RECORD.thresholds) == {0.01, 0.001, 0.0001}
+    assert RECORD.thresholds[0.01] > RECORD.thresholds[0.001] > RECORD.thresholds[0.0001]
+    assert RECORD.training_data
+    assert RECORD.license
+    assert RECORD.source
+    assert RECORD.accuracy
+    assert RECORD.distances is not None
+
+
+@pytest.mark.parametrize("change", ["mirrored", "darker", "blurred", "turned"])
+def test_a_person_is_known_again(
+    embedder: Embedder, detector: Detector, hopper: Path, astronaut: Path, change: str
+) -> None:
+    recognizer = FaceRecognizer(embedder=embedder, detector=detector)
+    recognizer.fit({"Grace": hopper, "Eileen": astronaut}, progress=False)
+    for name, path in (("Grace", hopper), ("Eileen", astronaut)):
+        (face,) = recognizer.recognize(changed(load_image(path), change))
+        assert face.name == name
+
+
+def test_two_people_are_told_apart(
+    embedder: Embedder, detector: Detector, hopper: Path, astronaut: Path
+) -> None:
+    recognizer = FaceRecognizer(embedder=embedder, detector=detector)
+    assert not recognizer.verify(hopper, astronaut).same
+
+
+def changed(picture: np.ndarray, change: str) -> np.ndarray:
+    height, width = picture.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 8, 1.0)
+    return {
+        "mirrored": lambda: np.ascontiguousarray(picture[:, ::-1]),
+        "darker": lambda: (picture * 0.6).astype(np.uint8),
+        "blurred": lambda: cv2.GaussianBlur(picture, (0, 0), 1.5),
+        "turned": lambda: cv2.warpAffine(picture, turn, (width, height)),
+    }[change]()

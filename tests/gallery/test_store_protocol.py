@@ -1,0 +1,82 @@
+"""A gallery of any store, such as one of a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facekit import Gallery, InvalidArgumentError
+from facekit.gallery.protocol import Batch, Erasure, GalleryStore
+from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource
+from facekit.gallery.store import FileStore
+
+
+class ListStore:
+    weights, embedding_size = "example@1", 4
+    erasure: Erasure = "logical"
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[EnrolledPhoto, Any]] = {}
+
+    def add(
+        self, names: Sequence[str], embeddings: Any, photos: Sequence[PhotoSource]
+    ) -> list[int]:
+        numbers = [len(self.rows) + place for place in range(10, 10 + len(names))]
+        for number, name, row, photo in zip(numbers, names, embeddings, photos, strict=True):
+            self.rows[number] = EnrolledPhoto(photo.source, id=number, person=name), row
+        return numbers
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        self.rows = {number: row for number, row in self.rows.items() if number not in numbers}
+
+    def search(self, probes: Any, count: int) -> list[list[Match]]:
+        def nearest(probe: Any) -> list[Match]:
+            found = [
+                Match(photo.person, float(np.linalg.norm(row - probe)), photo.id)
+                for photo, row in self.rows.values()
+            ]
+            return sorted(found, key=lambda match: match.distance)[:count]
+
+        return [nearest(probe) for probe in probes]
+
+    def snapshot(self) -> Iterator[Batch]:
+        for photo, row in self.rows.values():
+            yield [photo], row[None]
+
+
+@pytest.fixture(params=["stand-in", "memory"])
+def gallery(request: pytest.FixtureRequest) -> Gallery:
+    store: GalleryStore = ListStore()
+    if request.param == "memory":
+        store = FileStore.in_memory("example@1", 4)
+    assert isinstance(store, GalleryStore)
+    return Gallery.of(store)
+
+
+def test_people_are_enrolled_found_and_removed(gallery: Gallery) -> None:
+    rows = np.eye(4, dtype=np.float32)
+    numbers = gallery.extend(["Ada", "Grace ", "Ada"], rows[:3], ["a", "g", "b"])
+    assert gallery.people == {"Ada": 2, "Grace": 1}
+    assert (list(gallery), len(gallery), "Ada" in gallery) == (["Ada", "Grace"], 3, True)
+    assert gallery.search(rows[1:2], 1) == [[Match("Grace", 0.0, numbers[1])]]
+    assert [photo.source for photo in gallery.photos("Ada")] == ["a", "b"]
+    assert gallery.photo(numbers[2]).source == "b"
+    enrolled = gallery.enrolled()
+    assert enrolled.classes[enrolled.labels].tolist() == ["Ada", "Grace", "Ada"]
+    assert gallery.remove("Ada") == 2
+    assert gallery.people == {"Grace": 1}
+    assert gallery.clear() == 1
+    assert len(gallery) == 0
+
+
+def test_what_a_store_does_not_keep_is_refused() -> None:
+    gallery = Gallery.of(ListStore())
+    row = np.eye(4, dtype=np.float32)[:1]
+    with pytest.raises(InvalidArgumentError, match="ListStore"):
+        gallery.enroll("Ada", row, ["a"], metadata={"born": 1815})
+    assert gallery.people == {}
+    with pytest.raises(InvalidArgumentError, match="ListStore"):
+        gallery.compact()

@@ -1,0 +1,235 @@
+"""Laws of working through many images: in order, in bounded memory, and nothing is lost."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from facekit import ImageError, InvalidArgumentError
+from facekit.io.sources import BYTES_AHEAD, ImageItem, image_items, in_order
+
+
+class Pixels:
+    """Stands for an image of a size in bytes; unlike an array it costs nothing."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+class Memory:
+    """Counts the bytes of the images that are in memory."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def image(self, size: int) -> Pixels:
+        pixels = Pixels(size)
+        self._add(size)
+        weakref.finalize(pixels, self._add, -size)
+        return pixels
+
+    def _add(self, size: int) -> None:
+        with self.lock:
+            self.now += size
+            self.most = max(self.most, self.now)
+
+
+sizes = st.lists(st.integers(0, 30), max_size=40)
+threads = st.integers(0, 3)
+
+
+@given(sizes, threads)
+def test_results_come_in_order_whatever_takes_longer(sizes: list[int], threads: int) -> None:
+    def slow(place: int) -> int:
+        time.sleep(0.0001 * (sizes[place] % 3))
+        return place
+
+    assert list(in_order(range(len(sizes)), slow, threads=threads)) == list(range(len(sizes)))
+
+
+@given(sizes, st.integers(1, 3), st.integers(1, 100))
+def test_images_from_files_in_memory_are_bounded_by_bytes(
+    sizes: list[int], threads: int, ahead: int
+) -> None:
+    memory = Memory()
+    results = in_order(
+        sizes,
+        memory.image,
+        threads=threads,
+        held_by_result=lambda image: image.size,
+        bytes_ahead=ahead,
+    )
+    for size in sizes:
+        assert next(results).size == size
+    assert next(results, None) is None
+    # What waits, one image in each thread, and the one in the consumer's hands.
+    assert memory.most <= ahead + (threads + 1) * max(sizes, default=0)
+
+
+@given(sizes, st.integers(1, 3), st.integers(1, 100))
+def test_images_of_a_generator_in_memory_are_bounded_by_bytes(
+    sizes: list[int], threads: int, ahead: int
+) -> None:
+    memory = Memory()
+    results = in_order(
+        (memory.image(size) for size in sizes),
+        lambda image: image.size,
+        threads=threads,
+        held_by_item=lambda image: image.size,
+        bytes_ahead=ahead,
+    )
+    assert list(results) == sizes
+    gc.collect()
+    assert memory.now == 0
+    # The first two are taken to see whether there are several.
+    assert memory.most <= ahead + 2 * max(sizes, default=0)
+
+
+def test_large_images_after_thumbnails_are_not_read_ahead_by_number() -> None:
+    memory, large = Memory(), 72_000_000
+    sizes = [30_000] * 64 + [large] * 64
+    results = in_order(sizes, memory.image, threads=2, held_by_result=lambda image: image.size)
+    for image in results:
+        assert image.size in sizes
+    assert memory.most <= BYTES_AHEAD + 3 * large
+
+
+@given(st.integers(0, 20), st.integers(0, 20), threads)
+def test_error_of_the_work_is_raised_in_its_place(before: int, after: int, threads: int) -> None:
+    def work(place: int) -> int:
+        if place == before:
+            raise ZeroDivisionError
+        return place
+
+    results = in_order(range(before + 1 + after), work, threads=threads)
+    assert [next(results) for _ in range(before)] == list(range(before))
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+@given(st.integers(0, 20), threads)
+def test_error_of_the_source_is_raised_after_the_results_before_it(
+    before: int, threads: int
+) -> None:
+    def items() -> Iterator[int]:
+        yield from range(before)
+        raise ZeroDivisionError
+
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        seen.extend(in_order(items(), lambda place: place, threads=threads))
+    # Of fewer than two items it is seen before any thread is started.
+    assert seen == list(range(before)) or before < 2
+
+
+def test_source_is_read_in_the_callers_thread_and_the_work_is_done_in_others() -> None:
+    readers, workers = set(), set()
+
+    def items() -> Iterator[int]:
+        for place in range(20):
+            readers.add(threading.get_ident())
+            yield place
+
+    def work(place: int) -> int:
+        workers.add(threading.get_ident())
+        return place
+
+    assert list(in_order(items(), work, threads=2)) == list(range(20))
+    assert readers == {threading.get_ident()}
+    assert threading.get_ident() not in workers
+
+
+def test_single_item_is_worked_on_in_the_callers_thread() -> None:
+    (thread,) = in_order([0], lambda _: threading.get_ident(), threads=4)
+    assert thread == threading.get_ident()
+
+
+@pytest.mark.parametrize("leave", ["close", "delete"])
+def test_threads_end_when_the_iteration_is_left(leave: str) -> None:
+    before = threading.active_count()
+    results = in_order(iter(int, 1), lambda place: place, threads=3)
+    assert next(results) == 0
+    assert threading.active_count() == before + 3
+    if leave == "close":
+        results.close()  # type: ignore[attr-defined]
+    del results
+    assert threading.active_count() == before
+
+
+# What the images are
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (32, 32))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no videos")
+    for number in range(6):
+        writer.write(np.full((32, 32, 3), 40 * number, np.uint8))
+    writer.release()
+    return path
+
+
+def test_frames_of_a_video_are_numbered_and_skipped(video: Path) -> None:
+    frames = list(image_items(video, every=2))
+    assert [frame.index for frame in frames] == [0, 2, 4]
+    assert [frame.name for frame in frames] == [f"{video}, frame {n}" for n in (0, 2, 4)]
+    assert [round(float(frame.load().mean()), -1) for frame in frames] == [0, 80, 160]
+
+
+def test_video_is_closed_when_the_iteration_is_left(video: Path) -> None:
+    frames = image_items(video)
+    next(frames)
+    frames.close()  # type: ignore[attr-defined]
+    assert next(frames, None) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "held"),
+    [
+        (lambda image, _: image, 300),
+        (lambda image, _: memoryview(image.tobytes()), 300),
+        (lambda image, _: image.tobytes(), 300),
+        (lambda image, _: Image.fromarray(image), 300),
+        (lambda _, path: path, 0),
+        (lambda _, path: str(path), 0),
+    ],
+)
+def test_what_is_in_memory_before_it_is_read_counts(
+    tmp_path: Path, make: Callable[[Any, Path], Any], held: int
+) -> None:
+    source = make(np.zeros((10, 10, 3), np.uint8), tmp_path / "a.png")
+    assert ImageItem("a", 0, source).held == held
+
+
+def test_images_are_named_by_path_or_place(tmp_path: Path) -> None:
+    items = image_items([tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8)])
+    assert [item.name for item in items] == [str(tmp_path / "a.png"), "image 1"]
+
+
+@pytest.mark.parametrize("source", [b"x", 3.5, True, np.zeros((9, 9, 3), dtype=np.uint8)])
+def test_other_sources_are_refused(source: Any) -> None:
+    with pytest.raises(InvalidArgumentError):
+        image_items(source)
+
+
+def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no video")
+    with pytest.raises(ImageError, match=r"notes\.txt.*no video"):
+        image_items(tmp_path / "notes.txt")
+    with pytest.raises(ImageError, match="camera 9999"):
+        image_items(9999)

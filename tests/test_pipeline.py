@@ -1,0 +1,456 @@
+"""Laws of the pipeline: the one way of an image, walked by everything, losing nothing."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import pickle
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facekit import (
+    Aligner,
+    Architecture,
+    BatchError,
+    Detector,
+    EnrollmentError,
+    Face,
+    FaceDetector,
+    FaceEmbedder,
+    FacePipeline,
+    FaceRecognizer,
+    Gallery,
+    IdentityClassifier,
+    InvalidArgumentError,
+    QualityGate,
+    cluster_photos,
+)
+from facekit.embedding import WeightsRecord
+from facekit.evaluation import Pair, evaluate_lfw
+from facekit.pipeline import content_sha256, face_in_box
+
+SIDE = 16
+
+
+class Marked:
+    """Finds a face wherever the first row of an image holds one, and counts the images."""
+
+    def __init__(self, concurrency: int = 1) -> None:
+        self.concurrency = concurrency
+        self.seen: list[int] = []
+        self._lock = threading.Lock()
+
+    def detect_batch(self, images: Any) -> list[list[Face]]:
+        with self._lock:
+            self.seen += [int(image[0, 0, 0]) for image in images]
+        return [
+            [face_in_box((10.0 * n + 1, 1.0, 9.0, 12.0)) for n in range(int(image[0, 0, 1]))]
+            for image in images
+        ]
+
+
+class Shades:
+    """Embeds the mean color of a face."""
+
+    input_size, embedding_size = SIDE, 3
+    record = WeightsRecord("shades", "1", Architecture(), {"size": SIDE}, thresholds={0.001: 0.1})
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def embed(self, aligned: Any) -> Any:
+        self.batches.append(len(aligned))
+        colors = 1.0 + aligned.mean(axis=(1, 2), dtype=np.float32)
+        return (colors / np.linalg.norm(colors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def marked(number: int, faces: int, color: tuple[int, int, int] = (10, 200, 30)) -> np.ndarray:
+    image = np.full((40, 10 * max(faces, 1) + 40, 3), color, dtype=np.uint8)
+    image[0, 0] = (number, faces, 0)
+    return image
+
+
+def recognizer(detector: Any = None, **options: Any) -> FaceRecognizer:
+    return FaceRecognizer(
+        detector=detector or Marked(),
+        embedder=Shades(),
+        classifier=IdentityClassifier("nearest", threshold=0.1),
+        quality=None,
+        **options,
+    )
+
+
+RED, GREEN = (220, 20, 20), (20, 220, 20)
+
+
+def write(folder: Path, **people: tuple[int, int, int]) -> Path:
+    """Writes a folder of a person for each color, with three different photos."""
+    from PIL import Image
+
+    for name, color in people.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(marked(number, 1, color)).save(folder / name / f"{number}.png")
+    return folder
+
+
+# One result for each image
+
+
+@given(st.lists(st.integers(0, 4), max_size=90), st.integers(1, 3))
+def test_each_image_has_its_faces_in_order(counts: list[int], concurrency: int) -> None:
+    detector, embedder = Marked(concurrency), Shades()
+    images = (marked(number, faces) for number, faces in enumerate(counts))
+    found = list(FacePipeline(detector, embedder).run(images))
+    assert [image.index for image in found] == list(range(len(counts)))
+    assert [len(image.faces) for image in found] == counts == [image.found for image in found]
+    assert sorted(detector.seen) == list(range(len(counts)))
+    assert sum(embedder.batches) == sum(counts)
+    for image in found:
+        for face in image.faces:
+            assert np.linalg.norm(face.unit) == pytest.approx(1.0, abs=1e-5)
+            assert face.aligned is None
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_bad_images_take_nothing_from_the_others(good: list[bool]) -> None:
+    images = [marked(n, 1) if fine else b"no image" for n, fine in enumerate(good)]
+    found = list(FacePipeline(Marked(), Shades()).run(images))
+    assert [image.error is None for image in found] == good
+    assert [len(image.faces) for image in found] == list(map(int, good))
+
+
+def test_one_corrupt_file_among_two_hundred(tmp_path: Path) -> None:
+    (tmp_path / "corrupt.jpg").write_bytes(b"no image")
+    images: list[Any] = [marked(number, 1) for number in range(200)]
+    images[77] = tmp_path / "corrupt.jpg"
+    people = recognizer().fit({"Ann": images[0]}, progress=False)
+    results = list(people.recognize_stream(images))
+    assert [result.index for result in results if result.error is not None] == [77]
+    assert sum(len(result.faces) for result in results) == 199
+    with pytest.raises(BatchError, match=r"1 of 200 images.*corrupt\.jpg") as caught:
+        people.recognize_batch(images, progress=False)
+    assert caught.value.results[77] is None
+    assert sum(answer is not None for answer in caught.value.results) == 199
+
+
+def test_faces_are_chosen_and_kept_aligned() -> None:
+    pipeline = FacePipeline(Marked(), aligner=Aligner(SIDE))
+    (image,) = pipeline.run([marked(0, 3)], select="largest")
+    assert (image.found, len(image.faces)) == (3, 1)
+    assert image.faces[0].aligned is not None
+    assert image.faces[0].aligned.shape == (SIDE, SIDE, 3)
+    with pytest.raises(InvalidArgumentError, match="not embedded"):
+        image.faces[0].unit  # noqa: B018
+    (image,) = pipeline.run([marked(0, 3)], select="central")
+    assert image.faces[0].face.box[0] == 21.0
+    with pytest.raises(InvalidArgumentError, match="select"):
+        pipeline.run([], select="smallest")  # type: ignore[arg-type]
+
+
+def test_cropped_images_are_faces_as_a_whole() -> None:
+    detector = Marked()
+    (image,) = FacePipeline(detector, Shades(), quality=QualityGate()).run(
+        [marked(0, 0)], cropped=True
+    )
+    assert [face.face.box for face in image.faces] == [(0.0, 0.0, 50.0, 40.0)]
+    assert not [text for text in image.faces[0].problems if "border" in text]
+    assert detector.seen == []
+
+
+def test_known_faces_are_not_detected_again() -> None:
+    detector, face = Marked(), face_in_box((5.0, 5.0, 20.0, 20.0))
+    images = [marked(0, 1), marked(1, 1)]
+    found = list(FacePipeline(detector, Shades()).run(images, known=[[face], []]))
+    assert [[one.face for one in image.faces] for image in found] == [[face], []]
+    assert detector.seen == []
+
+
+def test_parts_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="side 80"):
+        FacePipeline(Marked(), Shades(), aligner=Aligner(80))
+    with pytest.raises(InvalidArgumentError, match="embedder"):
+        FacePipeline(Marked())
+
+
+def test_hash_is_that_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"content")
+    assert content_sha256(tmp_path / "a.png") == content_sha256(b"content")
+    assert content_sha256(marked(0, 1)) is content_sha256(tmp_path / "none.png") is None
+
+
+# Everything walks through it
+
+
+def test_everything_detects_through_the_pipeline_alone(tmp_path: Path) -> None:
+    detector = Marked()
+    people = recognizer(detector)
+    photos = write(tmp_path, Ann=RED, Bob=GREEN)
+    paths = sorted(photos.glob("*/*.png"))
+
+    def counted(work: Any, expected: int) -> None:
+        detector.seen.clear()
+        work()
+        assert len(detector.seen) == expected
+
+    counted(lambda: people.fit(photos, progress=False), 6)
+    counted(lambda: people.enroll("Cay", marked(9, 1), progress=False), 1)
+    counted(lambda: people.recognize(paths[0]), 1)
+    counted(lambda: people.recognize_batch(paths, progress=False), 6)
+    counted(lambda: list(people.recognize_stream(photos / "Ann")), 3)
+    counted(lambda: people.explain(paths[0]), 1)
+    counted(lambda: people.verify(paths[0], paths[1]), 2)
+    counted(lambda: people.cluster(photos, progress=False), 6)
+    parts: dict[str, Any] = {"detector": detector, "embedder": Shades()}
+    counted(lambda: cluster_photos(photos, threshold=0.1, progress=False, **parts), 6)
+    pairs = [
+        Pair(fold, f"{first}/{fold}.png", f"{second}/{fold + 1}.png", first == second)
+        for fold in (0, 1)
+        for first, second in (("Ann", "Ann"), ("Ann", "Bob"))
+    ]
+    aligners = {mode: Aligner(SIDE, mode) for mode in ("similarity", "crop")}  # type: ignore[arg-type]
+    counted(lambda: evaluate_lfw(photos, pairs, aligners=aligners, progress=False, **parts), 5)
+
+
+# Stand-ins
+
+
+class Centered:
+    def detect_batch(self, images: Any) -> list[list[Face]]:
+        return [[face_in_box((10.0, 10.0, 20.0, 20.0))] for _ in images]
+
+
+def test_detector_of_three_lines_works_everywhere(tmp_path: Path) -> None:
+    assert isinstance(Centered(), FaceDetector)
+    assert isinstance(Detector(), FaceDetector)
+    assert isinstance(Shades(), FaceEmbedder)
+    people = recognizer(Centered()).fit({"Ann": marked(0, 1, RED)}, progress=False)
+    (face,) = people.recognize(marked(1, 1, RED))
+    assert face.name == "Ann"
+    people.save(tmp_path / "people.facekit")
+    with pytest.raises(InvalidArgumentError, match=r"Centered.*detector="):
+        FaceRecognizer.load(tmp_path / "people.facekit", embedder=Shades())
+    loaded = FaceRecognizer.load(
+        tmp_path / "people.facekit", embedder=Shades(), detector=Centered()
+    )
+    assert loaded.recognize(marked(1, 1, RED)) == [face]
+
+
+def test_embeddings_are_named_without_an_image() -> None:
+    people = recognizer().fit({"Ann": marked(0, 1, RED)}, progress=False)
+    (known, stranger) = people.identify(np.vstack([people.gallery.embeddings, [[0, 0, 1]]]))
+    assert (known.name, known.candidate, known.label) == ("Ann", "Ann", "Ann")
+    assert (stranger.name, stranger.candidate, stranger.label) == (None, "Ann", "unknown")
+
+
+def test_changed_parts_act_at_once_or_are_refused() -> None:
+    people = recognizer().fit({"Ann": marked(0, 1, RED)}, progress=False)
+    people.detector = Centered()
+    assert len(people.recognize(marked(0, 3, RED))) == 1
+    people.classifier.threshold = 0.0
+    assert people.recognize(marked(0, 1, GREEN))[0].name is None
+    people.classifier = IdentityClassifier("centroid", threshold=2.0)
+    assert people.recognize(marked(0, 1, GREEN))[0].name == "Ann"
+    people.aligner = Aligner(SIDE + 1)
+    with pytest.raises(InvalidArgumentError, match="side 17"):
+        people.recognize(marked(0, 1))
+    people.aligner = Aligner(SIDE)
+    people.gallery = Gallery("other@1", 3)
+    with pytest.raises(InvalidArgumentError, match="other@1"):
+        people.recognize(marked(0, 1))
+
+
+# Interrupted
+
+
+class Interrupted(Marked):
+    """Is interrupted, as by Ctrl-C, at an image."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def detect_batch(self, images: Any) -> list[list[Face]]:
+        if len(self.seen) == self.at:
+            raise KeyboardInterrupt
+        return super().detect_batch(images)
+
+
+@pytest.mark.parametrize("at", [0, 1, 4, 5])
+def test_interrupted_enrollment_keeps_what_is_done_and_goes_on(tmp_path: Path, at: int) -> None:
+    photos, path = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "people.facekit"
+    people = recognizer(Interrupted(at), gallery=path)
+    with pytest.raises(KeyboardInterrupt):
+        people.enroll_people(photos, progress=False)
+    assert len(people.gallery) == at
+    assert len(people.report_.enrolled) == at
+    people.detector = Marked()
+    report = people.enroll_people(photos, progress=False)
+    assert (len(report.already_enrolled), len(report.enrolled)) == (at, 6 - at)
+    assert len(people.detector.seen) == 6 - at
+    assert people.people == {"Ann": 3, "Bob": 3}
+    assert not people.enroll_people(photos, progress=False).enrolled
+
+
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_interrupted_clustering_keeps_what_is_done_and_goes_on(tmp_path: Path, at: int) -> None:
+    photos, journal = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "out" / "journal"
+    options: dict[str, Any] = {
+        "embedder": Shades(), "quality": QualityGate.off(), "threshold": 0.1, "progress": False
+    }  # fmt: skip
+    expected = cluster_photos(photos, detector=Marked(), **options)
+    with pytest.raises(KeyboardInterrupt):
+        cluster_photos(photos, detector=Interrupted(at), journal=journal, **options)
+    assert journal.exists()
+    detector = Interrupted(10)
+    found = cluster_photos(photos, detector=detector, journal=journal, **options)
+    assert len(detector.seen) == 6 - at
+    assert found == expected
+    assert not journal.exists()
+    with pytest.raises(KeyboardInterrupt):
+        cluster_photos(photos, detector=Interrupted(at), journal=journal, **options)
+    other = Marked()  # the faces of another detector are not taken for its own
+    assert cluster_photos(photos, detector=other, journal=journal, **options) == expected
+    assert len(other.seen) == 6
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_interrupted_fit_changes_nothing_and_goes_on(tmp_path: Path, at: int) -> None:
+    photos, path = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "people.facekit"
+    people = recognizer(gallery=path)
+    people.enroll("Cay", marked(9, 1), progress=False)
+    people.detector = Interrupted(at)
+    with pytest.raises(KeyboardInterrupt):
+        people.fit(photos, progress=False)
+    assert people.people == {"Cay": 1}
+    people.detector = Marked()
+    people.fit(photos, progress=False)
+    assert len(people.detector.seen) == 6 - at
+    assert people.people == {"Ann": 3, "Bob": 3}
+    assert sorted(file.name for file in tmp_path.iterdir() if "partial" in file.name) == []
+
+
+def test_fit_after_an_interrupted_one_forgets_photos_that_it_was_not_given(tmp_path: Path) -> None:
+    people = recognizer(Interrupted(3), gallery=tmp_path / "people.facekit")
+    with pytest.raises(KeyboardInterrupt):
+        people.fit(write(tmp_path / "one", Ann=RED, Bob=GREEN), progress=False)
+    people.detector = Marked()
+    people.fit(write(tmp_path / "other", Cay=GREEN), progress=False)
+    assert people.people == {"Cay": 3}
+
+
+def test_images_of_a_generator_are_not_kept(tmp_path: Path) -> None:
+    import weakref
+
+    class Picture(np.ndarray):  # unlike a plain array it can be referred to weakly
+        pass
+
+    seen: list[weakref.ref[Any]] = []
+    most = 0
+
+    def pairs() -> Iterator[tuple[str, Any]]:
+        nonlocal most
+        for number in range(100):
+            large = np.zeros((2000, 2000, 3), np.uint8).view(Picture)
+            large[:40, :50] = marked(number, 1)
+            seen.append(weakref.ref(large))
+            most = max(most, sum(reference() is not None for reference in seen))
+            yield "Ann", large
+
+    assert recognizer().fit(pairs(), progress=False).people == {"Ann": 100}
+    assert most <= 6  # 32 MiB of 12 MB, the one in work and the one just made
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="everything can be read")
+def test_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
+    photos = write(tmp_path, Ann=RED, Bob=GREEN)
+    (photos / "Bob").chmod(0)
+    people = recognizer()
+    with pytest.warns(match="Bob.*cannot be read"):
+        people.fit(photos, progress=False)
+    (photos / "Bob").chmod(0o700)
+
+
+def test_photo_that_vanishes_is_reported(tmp_path: Path) -> None:
+    photos = write(tmp_path, Ann=RED)
+    pairs = [("Ann", path) for path in sorted(photos.glob("*/*.png"))]
+    pairs[1][1].unlink()
+    people = recognizer()
+    with pytest.warns(match=r"1\.png"):
+        people.fit(pairs, progress=False)
+    assert [outcome.status for outcome in people.report_.outcomes] == [
+        "enrolled", "unreadable", "enrolled"
+    ]  # fmt: skip
+
+
+def test_nothing_usable_leaves_no_partial_gallery(tmp_path: Path) -> None:
+    people = recognizer(gallery=tmp_path / "people.facekit")
+    with pytest.raises(EnrollmentError):
+        people.fit({"Ann": marked(0, 0)}, progress=False)
+    assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []
+
+
+# Copies, processes, forks
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory, hopper: Path) -> FaceRecognizer:
+    path = tmp_path_factory.mktemp("people") / "people.facekit"
+    return FaceRecognizer("facekit-small", gallery=path).fit({"Grace": hopper}, progress=False)
+
+
+def names(people: FaceRecognizer, image: Path) -> list[str | None]:
+    return [face.name for face in people.recognize(image)]
+
+
+def test_copies_answer_alike(on_disk: FaceRecognizer, hopper: Path) -> None:
+    for other in (pickle.loads(pickle.dumps(on_disk)), copy.deepcopy(on_disk)):
+        assert other.recognize(hopper) == on_disk.recognize(hopper)
+        assert other.gallery.path == on_disk.gallery.path
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_other_processes_answer_alike(on_disk: FaceRecognizer, hopper: Path, method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system has no fork")
+    on_disk.recognize(hopper)
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(names, on_disk, hopper).result(timeout=120) == ["Grace"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_fork_while_other_threads_recognize(on_disk: FaceRecognizer, hopper: Path) -> None:
+    stop = threading.Event()
+
+    def recognize() -> None:
+        while not stop.is_set():
+            on_disk.recognize(hopper)
+
+    threads = [threading.Thread(target=recognize) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        context = multiprocessing.get_context("fork")
+        for _ in range(2):
+            with ProcessPoolExecutor(1, mp_context=context) as pool:
+                assert pool.submit(names, on_disk, hopper).result(timeout=120) == ["Grace"]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_joblib_answers_alike(on_disk: FaceRecognizer, hopper: Path) -> None:
+    joblib = pytest.importorskip("joblib")  # comes with scikit-learn
+    parallel = joblib.Parallel(n_jobs=2, timeout=120)
+    assert parallel(joblib.delayed(names)(on_disk, hopper) for _ in range(2)) == [["Grace"]] * 2

@@ -1,0 +1,22 @@
+"""The folder for what is downloaded or cached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pooch
+import pytest
+
+from facekit.utils.home import home
+
+
+def test_home_is_the_folder_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
+    assert home() == tmp_path
+
+
+def test_home_is_the_cache_folder_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEKIT_HOME", "")
+    assert home() == Path(pooch.os_cache("facekit"))
