@@ -53,7 +53,7 @@ def main() -> None:
             f"{(np.unique(people, return_counts=True)[1] > 1).sum():,} of them with two or more"
         )
         print(f"{'':30} pairs P   pairs R  BCubed P  BCubed R  BCubed F  groups   seconds")
-        for name, method in _methods(embeddings, linking_threshold(embedder.record)):
+        for name, method in _methods(embeddings, linking_threshold(embedder.record, len(people))):
             start = time.perf_counter()
             labels = method()
             seconds = time.perf_counter() - start

@@ -44,6 +44,9 @@ from facekit.utils.forking import ForkLock
 from facekit.utils.progress import track
 from facekit.utils.validation import identity
 
+# How many photos an error names; the report has all.
+_NAMED = 10
+
 # Up to this many photos every change of the gallery refines the calibration anew; beyond that it is
 # kept until calibrate or fit is called.
 _CALIBRATED_AT_ONCE = 2000
@@ -736,7 +739,11 @@ class FaceRecognizer:
             self.report_ = enrollment.report
         if not report.enrolled and not report.already_enrolled:
             self.report_ = enrolled_before
-            raise EnrollmentError(f"none of the photos can be enrolled\n{report.summary()}")
+            lines = [outcome.line().strip() for outcome in report.left_out]
+            more = f"; and {len(lines) - _NAMED} more" * (len(lines) > _NAMED)
+            raise EnrollmentError(
+                f"none of the photos can be enrolled: {'; '.join(lines[:_NAMED])}{more}"
+            )
         if report.left_out or report.several_faces:
             warnings.warn(report.summary(), EnrollmentWarning, stacklevel=4)
         return report

@@ -110,6 +110,7 @@ def write_groups(
         >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> write_groups(found, folder)
+        []
         >>> sorted(path.name for path in folder.iterdir())
         ['groups.json', 'people', 'sheets']
     """

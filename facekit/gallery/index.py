@@ -160,7 +160,7 @@ class FaissIndex:
             candidates = candidates[candidates >= 0]
             vectors = embeddings[candidates]
             similarity = vectors @ probe.astype(vectors.dtype)
-            similarity[is_erased(vectors, LEAST_NORM)] = -2.0
+            # An erased row, zeros, is like none; _ordered leaves it out.
             nearest = np.argsort(-similarity, kind="stable")[:count]
             rows[index, : len(nearest)] = candidates[nearest]
         return _ordered(probes, embeddings, rows, LEAST_NORM)

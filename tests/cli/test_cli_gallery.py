@@ -236,7 +236,7 @@ def test_the_gallery_says_which_weights_it_needs(
         opened.enroll("Ada", [[1.0] + [0.0] * (size - 1)], ["ada.jpg"])
     used: list[str] = []
 
-    def embedder(weights: str) -> Embedder:
+    def embedder(weights: str, **_: object) -> Embedder:
         used.append(weights)
         raise KeyboardInterrupt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -14,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facekit import InvalidArgumentError
+from facekit import FacekitError, InvalidArgumentError
 from facekit.cli import main
-from facekit.cli.common import DONE, FAILED, INTERRUPTED, check_output_folder
+from facekit.cli.common import DONE, FAILED, INTERRUPTED, check_output_folder, in_command_words
 from facekit.visualization import save_image
 
 HOSTILE = "a\nparty.jpg: 2 faces\n  Grace Hopper\x1b[2J\u202e.jpg"
@@ -108,6 +109,14 @@ def test_python_arguments_are_called_by_the_option(
 ) -> None:
     assert main(["detect", str(blank), "--max-faces", "0"]) == FAILED
     assert "--max-faces must be" in capsys.readouterr().err
+
+
+def test_advice_is_given_in_the_words_of_the_command() -> None:
+    options = argparse.Namespace(resume=False, max_pixels=None, folder=Path("runs"))
+    error = FacekitError("folder runs/max_pixels holds a training already; go on with resume=True")
+    assert in_command_words(error, options).endswith("go on with --resume")
+    assert "runs/max_pixels" in in_command_words(error, options)
+    assert in_command_words(FacekitError("raise max_pixels"), options) == "raise --max-pixels"
 
 
 # Where output cannot go

@@ -47,6 +47,7 @@ def test_nothing_is_sent_and_nothing_is_written_elsewhere(
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= {
         "HOME": str(home),
+        "FACEKIT_HOME": str(tmp_path / "facekit"),  # may be written to: compiled networks
         "USERPROFILE": str(home),
         "XDG_CACHE_HOME": str(home / "cache"),
         "TMPDIR": str(home),

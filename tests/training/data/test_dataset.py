@@ -377,10 +377,11 @@ def test_manifest_that_is_no_text_or_missing_is_named(tmp_path: Path) -> None:
 PREPARE = """
 import sys, time
 from pathlib import Path
-from small_datasets import CountingDetector
+import small_datasets
 from facekit.training import FaceDataset
 
-class Stuck(CountingDetector):
+# The cache keeps the detectors apart by the names of their classes.
+class CountingDetector(small_datasets.CountingDetector):
     def detect(self, image):
         found = super().detect(image)
         if self.seen == 30:
@@ -390,7 +391,8 @@ class Stuck(CountingDetector):
         return found
 
 folder = Path(sys.argv[1])
-FaceDataset.from_folder(folder, input_size=32, detector=Stuck(), cache=folder.parent / "cache")
+cache = folder.parent / "cache"
+FaceDataset.from_folder(folder, input_size=32, detector=CountingDetector(), cache=cache)
 """
 
 
