@@ -4,7 +4,8 @@
 
 embeds the labeled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
 table, or with ``--write`` puts it into the weights' model card. People with photos nearer than
-``--wrong-label`` are taken for one person under two labels.
+``--wrong-label`` are taken for one person under two labels. ``--groups`` adds a folder of faces
+with a ``group`` each, all of different people, so that strangers are not those of CelebA alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from embedding_accuracy import group_embeddings
 from embedding_cache import embed_pool
 from thresholds import embed, held_out_faces
 
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder for the embeddings")
     parser.add_argument("--wrong-label", type=float, default=0.45, metavar="DISTANCE")
     parser.add_argument("--held-out", type=float, metavar="SHARE")
+    parser.add_argument("--groups", type=Path, help="a folder of faces with a group for each")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
     parser.add_argument("--write", action="store_true", help="into the model card")
     options = parser.parse_args()
@@ -54,6 +57,12 @@ def main() -> None:
         embeddings = np.concatenate([part.embeddings for part in parts])
         labels = np.concatenate([part.people for part in parts])
         source = f"{len(embeddings):,} faces of {len(set(labels)):,} people of CelebA"
+    if options.groups:
+        others, _ = group_embeddings(options.groups, embedder, None)
+        embeddings = np.concatenate([embeddings, others])
+        _, labels = np.unique(labels, return_inverse=True)
+        labels = np.concatenate([labels, labels.max() + 1 + np.arange(len(others))])
+        source += f", and {len(others):,} of people of several groups"
     table = DistanceTable.measure(
         embeddings, labels, photos=photos, wrong_label=options.wrong_label, source=source
     )

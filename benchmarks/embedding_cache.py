@@ -105,7 +105,7 @@ def embed_pool(
     for start in track(starts, "Embedding faces", total=len(starts), shown=True):
         batch = rows[start : start + embedder.batch_size]
         faces = [
-            aligner.align(opened[row["archive"]].read(row["name"]), [_face(row)])[0]
+            aligner.align(opened[row["archive"]].read(row["name"]), [pool_face(row)])[0]
             for row in batch
         ]
         embeddings[start : start + len(batch)] = embedder.embed(faces)
@@ -118,7 +118,8 @@ def embed_pool(
     return _written(found, embedder, cache)
 
 
-def _face(row: dict[str, str]) -> Face:
+def pool_face(row: dict[str, str]) -> Face:
+    """Returns the face that a line of a pool's index describes."""
     x1, y1, x2, y2 = (float(row[f"box_{corner}"]) for corner in ("x1", "y1", "x2", "y2"))
     points = ((float(row[f"{p}_x"]), float(row[f"{p}_y"])) for p in Keypoints._fields)
     return Face((x1, y1, x2 - x1, y2 - y1), float(row["score"]), Keypoints(*points))

@@ -10,6 +10,12 @@ are the quantiles of these distances (the thresholds) and the share of pairs of 
 them. For weights that were trained on the pool, ``--held-out`` takes all faces of the people that a
 configuration with ``validation`` of that share kept out of the training. ``--archives ""`` takes
 those of all archives, not only of CelebA's. ``--write`` puts the thresholds into the model card.
+
+    python benchmarks/thresholds.py pool/ --held-out 0.05 --groups groups/
+
+takes the strangers from a folder of faces with a ``group`` each, such as "Asian F", and compares
+only adults of one group and sex: they are nearer to each other than people drawn at random. All
+groups count the same. Printed besides are the threshold of the worst group and its rate.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from embedding_accuracy import all_distances, group_embeddings
 
 from facekit import Aligner, Embedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, write_card
@@ -33,6 +40,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=1500)
     parser.add_argument("--archives", default="celeba", help="only archives of this beginning")
     parser.add_argument("--held-out", type=float, metavar="SHARE")
+    parser.add_argument("--groups", type=Path, help="a folder of faces with a group for each")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
     parser.add_argument("--write", action="store_true", help="into the model card")
     options = parser.parse_args()
@@ -50,14 +58,29 @@ def main() -> None:
     people = len(set(faces.labels))
     print(f"{len(faces):,} faces of {people:,} people, {embedder.record.identity}, {aligner}")
     print(f"{(~same).sum():,} pairs of strangers, {same.sum():,} of one person")
+    strangers = [distances[~same]]
+    if options.groups:
+        embeddings, groups = group_embeddings(options.groups, embedder, None)
+        names = [name for name in sorted(set(groups)) if name.endswith((" F", " M"))]
+        strangers = [all_distances(embeddings[groups == name]) for name in names]
+        print(f"strangers: {len(names)} groups, {sum(map(len, strangers)):,} pairs within them")
     thresholds = {}
     for rate in RATES:
-        threshold = float(np.quantile(distances[~same], rate))
+        # Groups of one size weigh the same; so do groups of other sizes here.
+        size = min(map(len, strangers))
+        drawn = [np.quantile(each, (np.arange(size) + 0.5) / size) for each in strangers]
+        threshold = float(np.quantile(np.concatenate(drawn), rate))
         thresholds[rate] = round(threshold, 3)
         accepted = float((distances[same] <= threshold).mean())
         print(
             f"false-match rate {rate:g}: threshold {threshold:.3f}, true-accept rate {accepted:.3f}"
         )
+        if options.groups:
+            worst = int(np.argmin([np.quantile(each, rate) for each in strangers]))
+            print(
+                f"  worst: {names[worst]}, {np.mean(strangers[worst] <= threshold):.2%}; threshold "
+                f"for it {np.quantile(strangers[worst], rate):.3f}"
+            )
     if options.write:
         print(write_card(dataclasses.replace(embedder.record, thresholds=thresholds)))
 

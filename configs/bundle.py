@@ -1,46 +1,49 @@
-"""Makes the file of the weights that come with facekit, of the embedder that a training left.
+"""Takes the mean of trained embedders, and makes the file of the weights that come with facekit.
 
-    python configs/bundle.py runs/facekit-small-2 runs/facekit-small-1 --version 4
+    python configs/bundle.py runs/facekit-small-1 runs/facekit-small-2 --version 4
     python benchmarks/thresholds.py pool --held-out 0.05 --write
     python benchmarks/distances.py pool --held-out 0.05 --write
 
-The first takes the mean of the two heads, that of the distillation and the tuned one: the first is
-better on some kinds of photos, the second on others, and their mean nearly as good as the better on
-each (M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). It rounds the
-embedder to half precision, writes it to ``facekit/embedding/weights/bundled/``, and puts its
-version, architecture, alignment and checksum into the model card. It also copies the history of the
-second folder, the distillation, beside this script, and its plot into the documentation. The other
-two write what they measure into the card. The texts and the accuracy in it are edited by hand.
+Networks that started with the same weights can be averaged: the mean is nearly as good as the
+better one on each kind of photos (M. Wortsman et al., "Robust fine-tuning of zero-shot models",
+CVPR 2022). Shares are equal unless they are given, as in ``runs/a=0.4 runs/b=0.6``. The mean is
+rounded to half precision and written to ``facekit/embedding/weights/bundled/``, and its version,
+architecture, alignment and checksum go into the model card; the other two commands write what they
+measure there. The texts and the accuracy in the card are edited by hand. ``--to FILE`` writes the
+mean as it is, to train on.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import shutil
 from pathlib import Path
-
-import numpy as np
 
 from facekit import Embedder
 from facekit.embedding.networks.folding import assign, layer_weights
-from facekit.embedding.networks.names import HEAD_LAYER
 from facekit.embedding.weights.registry import record_for, write_card
 from facekit.io.safetensors_file import sha256
 
 NAME = "facekit-small"
 FOLDER = Path("facekit/embedding/weights/bundled")
-HISTORY = Path("configs/facekit-small.csv")
-PLOT = Path("docs/images/facekit_small_training.png")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("training", type=Path, help="the folder of the tuning")
-    parser.add_argument("distillation", type=Path, help="the folder of the distillation")
-    parser.add_argument("--version", required=True, help="of the weights, larger than the last")
+    parser.add_argument("parts", nargs="+", metavar="PATH[=SHARE]", help="embedders, or folders")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--version", help="of the weights in the package, larger than the last")
+    where.add_argument("--to", type=Path, help="where to write the mean as it is")
     options = parser.parse_args()
-    embedder = mean_head(options.distillation, options.training)
+    shares = {}
+    for part in options.parts:
+        path, _, share = part.partition("=")
+        file = Path(path, "embedder.safetensors") if Path(path).is_dir() else Path(path)
+        shares[file] = float(share or 1.0)
+    embedder = mean_embedder(shares)
+    if options.to:
+        embedder.save(options.to)
+        return
     # The tables stand in the card alone: they are measured on the file that is written here.
     embedder.record = dataclasses.replace(
         embedder.record, version=options.version, thresholds={}, distances=None
@@ -58,25 +61,21 @@ def main() -> None:
             files=(dataclasses.replace(record.files[0], sha256=sha256(path)),),
         )
     )
-    shutil.copyfile(options.distillation / "history.csv", HISTORY)
-    shutil.copyfile(options.distillation / "history.png", PLOT)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(path)}")
 
 
-def mean_head(distillation: Path, training: Path) -> Embedder:
-    before, after = (Embedder(each / "embedder.safetensors") for each in (distillation, training))
-    networks = [each.to_network()[0] for each in (before, after)]
-    weights, tuned = (layer_weights(network) for network in networks)
-    for layer, arrays in weights.items():
-        for name, array in arrays.items():
-            if layer == HEAD_LAYER:
-                arrays[name] = (array + tuned[layer][name]) / 2
-            elif not np.array_equal(array, tuned[layer][name]):
-                raise SystemExit(f"{training} did not start with {distillation}: {layer} differs")
-    assign(networks[0], weights)
-    return Embedder.from_network(
-        networks[0], before.record.architecture, name=NAME, alignment=before.aligner()
-    )
+def mean_embedder(shares: dict[Path, float]) -> Embedder:
+    total: dict[str, dict[str, object]] = {}
+    for path, share in shares.items():
+        embedder = Embedder(path)
+        network, architecture = embedder.to_network()
+        weights = layer_weights(network)
+        for layer, arrays in weights.items():
+            for name, array in arrays.items():
+                kept = total.setdefault(layer, {})
+                kept[name] = kept.get(name, 0.0) + array * (share / sum(shares.values()))
+    assign(network, total)
+    return Embedder.from_network(network, architecture, name=NAME, alignment=embedder.aligner())
 
 
 if __name__ == "__main__":

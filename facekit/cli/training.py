@@ -17,7 +17,7 @@ from facekit.utils.extras import import_extra
 if TYPE_CHECKING:
     from facekit.alignment import Aligner
     from facekit.embedding import Architecture, Embedder
-    from facekit.training import FaceDataset
+    from facekit.training import FaceDataset, Teacher
 
 _NETWORK = ("backbone", "width", "blocks", "input_size", "head_batch_normalization")
 _TEACHER = "facenet-20180402-vggface2"
@@ -79,11 +79,18 @@ _TRAIN_OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("--micro-batch", int, "faces that go through the network at a time (default: all)"),
 )
 _DISTILL_OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    ("--teacher", "NAME", f"the large one's weights (default: {_TEACHER})"),
+    (
+        "--teacher",
+        "NAME",
+        f"the large one's weights (default: {_TEACHER}); several are tables in CONFIG: "
+        "[[teachers]] with weights, onnx or stored, and weight",
+    ),
     ("--batch-size", int, "faces in a batch (default: 128)"),
     ("--cosine-weight", float, "weight of the directions (default: 1)"),
     ("--distance-weight", float, "weight of the distances of pairs (default: 1)"),
     ("--angle-weight", float, "weight of the angles of triplets (default: 0)"),
+    ("--impostor-weight", float, "weight of the nearest faces of others (default: 0)"),
+    ("--neighbors", int, "faces in the groups of like ones that make a batch (default: 1)"),
     (
         "--pruned",
         bool,
@@ -150,18 +157,20 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _distill(options: argparse.Namespace) -> int:
-    from facekit.embedding import Embedder
     from facekit.training import Distiller
 
     settings = _settings(options)
-    teacher = Embedder(settings.pop("teacher", _TEACHER))
+    teachers, weights = _teachers(settings)
     start = _start(settings)
     _read_network(start, settings)
     aligner = _aligner(start, settings)
-    distiller = _made(Distiller, start, settings, teacher=teacher)
+    distiller = _made(Distiller, start, settings, teacher=teachers, teacher_weights=weights)
     train, validation = _faces(settings, aligner, labeled_only=False)
-    # The same faces in the teacher's own alignment; with the same seed the split is the same.
-    teacher_faces, _ = _faces(settings, teacher.aligner(), labeled_only=False)
+    # The same faces in each teacher's own alignment; with the same seed the split is the same.
+    teacher_faces = [
+        None if wanted is None else _faces(settings, wanted, labeled_only=False)[0]
+        for wanted in (teacher.aligner() for teacher in teachers)
+    ]
     print(f"{_describe(train)} to train with", file=sys.stderr)
     distiller.fit(
         train, validation, teacher_faces=teacher_faces, **_fit_arguments(options, settings)
@@ -169,18 +178,49 @@ def _distill(options: argparse.Namespace) -> int:
     return _done(options, settings)
 
 
+def _teachers(settings: dict[str, Any]) -> tuple[list[Embedder | Teacher], list[float]]:
+    """Returns the teachers that the settings name, and how much each counts."""
+    from facekit.embedding import Embedder
+    from facekit.training import OnnxTeacher, StoredTeacher
+
+    tables = settings.pop("teachers", None) or [{"weights": settings.get("teacher", _TEACHER)}]
+    settings.pop("teacher", None)
+    makers: dict[str, Any] = {
+        "weights": Embedder,
+        "onnx": OnnxTeacher,
+        "stored": StoredTeacher.from_npz,
+    }
+    teachers, weights = [], []
+    for table in tables:
+        rest = dict(table) if isinstance(table, Mapping) else {}
+        kinds = sorted(makers.keys() & rest.keys())
+        if len(kinds) != 1:
+            raise InvalidArgumentError(
+                f"each of [[teachers]] names one of weights, onnx and stored, got {table!r}"
+            )
+        weights.append(rest.pop("weight", 1.0))
+        source = rest.pop(kinds[0])
+        try:
+            teachers.append(makers[kinds[0]](source, **rest))
+        except TypeError as error:
+            raise InvalidArgumentError(f"[[teachers]] cannot be used: {error}") from error
+    return teachers, weights
+
+
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the file's settings with those of the command line over them."""
     given = vars(options)
     known = set(given) - {"config", "json", "run", "tensorflow", "verbose"}
     read = _read_toml(options.config) if options.config is not None else {}
+    if "teacher" in given:
+        known.add("teachers")
     unknown = sorted(set(read) - known)
     if unknown:
         raise InvalidArgumentError(
             f"{options.config}: unknown setting {unknown[0]!r}; known are "
             f"{', '.join(sorted(known))}"
         )
-    overruling = {name: given[name] for name in known if given[name] is not None}
+    overruling = {name: given[name] for name in known if given.get(name) is not None}
     settings = {**_DEFAULTS, **read, **overruling}
     for name in ("data", "folder"):
         if name not in settings:

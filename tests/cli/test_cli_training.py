@@ -97,6 +97,34 @@ def test_distill(
     assert "cosine similarity" in capsys.readouterr().out
 
 
+def test_distill_from_several_teachers(
+    tmp_path: Path, pool: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"a.zip/{index}.webp" for index in range(12)]
+    vectors = np.random.default_rng(0).normal(size=(12, 5))
+    np.savez(tmp_path / "stored.npz", names=names, embeddings=vectors)
+    config = tmp_path / "config.toml"
+
+    def run(teachers: str) -> int:
+        config.write_text(
+            f'data = "{pool}"\nfolder = "{tmp_path / "run"}"\nweights = "{weights}"\n'
+            'trainable = "head"\naugmentation = false\nvalidation = 0\nbatch_size = 6\n'
+            f"neighbors = 2\nimpostor_weight = 1.0\nepochs = 1\n{teachers}"
+        )
+        return main(["distill", str(config)])
+
+    stored = f'[[teachers]]\nstored = "{tmp_path / "stored.npz"}"\nweight = 0.5\n'
+    assert run(f'{stored}[[teachers]]\nweights = "{weights}"\n') == DONE
+    assert "cosine similarity" in capsys.readouterr().out
+    for wrong, message in (
+        ("[[teachers]]\nweight = 1.0\n", "names one of weights, onnx and stored"),
+        ('[[teachers]]\nonnx = "no.onnx"\n', "no.onnx: no such file"),
+        (f"{stored}size = 3\n", "[[teachers]] cannot be used"),
+    ):
+        assert run(wrong) == FAILED
+        assert message in capsys.readouterr().err
+
+
 def test_a_training_starts_with_the_network_of_another(
     tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
+from facekit.training.data.occlusion import occlude
 from facekit.utils.validation import number, whole
 
 Images: TypeAlias = npt.NDArray[np.uint8]
@@ -37,6 +38,8 @@ class Augmentation:
         smallest: The smallest such size, as a fraction of the side.
         jpeg: The probability of a JPEG compression.
         jpeg_quality: The lowest quality of the compression, 1 to 95; the highest is 95.
+        occlusion: The probability of drawing dark glasses, a mask or a hat over the face. They are
+            drawn where the mode ``similarity`` of :class:`facekit.Aligner` puts a face's parts.
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
@@ -63,6 +66,7 @@ class Augmentation:
     smallest: float = 0.25
     jpeg: float = 0.3
     jpeg_quality: int = 30
+    occlusion: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -93,10 +97,15 @@ class Augmentation:
         size = np.where(_sometimes(rng, count, self.downscale), size.round(), side).astype(int)
         quality: Any = rng.integers(self.jpeg_quality, 95, count, endpoint=True)
         quality = np.where(_sometimes(rng, count, self.jpeg), quality, 0)
+        occluded = _sometimes(rng, count, self.occlusion)
+        seeds = rng.random(size=(count,))
         altered = np.empty_like(images)
         for index in range(count):
+            image = images[index]
+            if occluded[index]:
+                image = occlude(image, np.random.default_rng(int(2**32 * seeds[index])))
             altered[index] = _alter(
-                images[index],
+                image,
                 geometry[index],
                 color[index],
                 float(sigma[index]),
@@ -139,7 +148,7 @@ class Augmentation:
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 _RANGES = {
-    **dict.fromkeys(("mirror", "gray", "blur", "downscale", "jpeg"), (0.0, 1.0)),
+    **dict.fromkeys(("mirror", "gray", "blur", "downscale", "jpeg", "occlusion"), (0.0, 1.0)),
     **dict.fromkeys(("shift", "brightness", "blur_sigma"), (0.0, 0.5)),
     **dict.fromkeys(("scale", "contrast", "saturation"), (0.0, 1.0)),
     "rotation": (0.0, 180.0),

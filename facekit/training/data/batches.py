@@ -28,6 +28,8 @@ Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
+_COMPARED_AT_A_TIME = 512
+
 
 class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """What both kinds of batches share: a batch is a pure function of seed, epoch and index.
@@ -282,6 +284,11 @@ class ShuffledBatches(SeededBatches):
         augmentation: Alters the faces; ``None`` leaves them as they are.
         workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
         max_queue_size: How many batches are made ahead.
+        group_size: How many faces that are alike come side by side, where ``nearest`` is set.
+
+    Attributes:
+        nearest: For each face the places of those most like it, int64 ``(n, k)``, or ``None`` to
+            draw each face by itself.
 
     Raises:
         TrainingDataError: If the data set is empty.
@@ -305,6 +312,7 @@ class ShuffledBatches(SeededBatches):
         augmentation: Augmentation | None = None,
         workers: int = 2,
         max_queue_size: int = 4,
+        group_size: int = 1,
     ) -> None:
         super().__init__(
             dataset,
@@ -315,6 +323,8 @@ class ShuffledBatches(SeededBatches):
             max_queue_size=max_queue_size,
         )
         self.batch_size = whole(batch_size, "batch_size", least=1)
+        self.group_size = whole(group_size, "group_size", least=1)
+        self.nearest: Rows | None = None
         if not len(dataset):
             raise TrainingDataError("the data set holds no faces")
         self.batch_size = min(self.batch_size, len(dataset))
@@ -323,9 +333,41 @@ class ShuffledBatches(SeededBatches):
         return -(-len(self.dataset) // self.batch_size)
 
     def _draw(self, rng: np.random.Generator) -> list[Rows]:
-        order = rng.permutation(len(self.dataset))
+        if self.nearest is None:
+            order = rng.permutation(len(self.dataset))
+        else:
+            order = _grouped(self.nearest, self.group_size, rng)
         filled = np.concatenate([order, order[: -len(order) % self.batch_size]])
         return list(filled.reshape(-1, self.batch_size))
+
+
+def nearest_faces(embeddings: npt.NDArray[np.float32], count: int) -> Rows:
+    """Returns for each face the places of those most like it, ``(n, count)``, nearest first."""
+    count = min(count, len(embeddings) - 1)
+    nearest = np.empty((len(embeddings), count), dtype=np.int64)
+    for start in range(0, len(embeddings), _COMPARED_AT_A_TIME):
+        part = slice(start, start + _COMPARED_AT_A_TIME)
+        cosines = embeddings[part] @ embeddings.T
+        rows = np.arange(len(cosines))
+        cosines[rows, rows + start] = -np.inf
+        found = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        order = np.argsort(-np.take_along_axis(cosines, found, axis=1), axis=1)
+        nearest[part] = np.take_along_axis(found, order, axis=1)
+    return nearest
+
+
+def _grouped(nearest: Rows, size: int, rng: np.random.Generator) -> Rows:
+    """Returns all faces in an order of chance, in groups of faces that are alike."""
+    free = np.ones(len(nearest), dtype=bool)
+    groups = []
+    for face in rng.permutation(len(nearest)):
+        if not free[face]:
+            continue
+        free[face] = False
+        alike = rng.permutation(nearest[face][free[nearest[face]]])[: size - 1]
+        free[alike] = False
+        groups.append(np.concatenate([[face], alike]))
+    return np.concatenate([groups[place] for place in rng.permutation(len(groups))])
 
 
 def _photos_of_each(dataset: FaceDataset) -> list[Rows]:

@@ -1,10 +1,11 @@
-"""Distillation: a small embedder learns to give the embeddings of a large one."""
+"""Distillation: a small embedder learns to give the embeddings of one or several large ones."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from keras import ops
 
 from facekit.embedding import Architecture, Embedder
 from facekit.errors import InvalidArgumentError
-from facekit.training.data.batches import ShuffledBatches
+from facekit.training.data.batches import ShuffledBatches, nearest_faces
 from facekit.training.data.dataset import FaceDataset
 from facekit.training.data.features import cached_array
 from facekit.training.distillation.pruning import (
@@ -23,37 +24,51 @@ from facekit.training.distillation.pruning import (
     measure_normalization,
     prune,
 )
+from facekit.training.distillation.teachers import (
+    EmbedderTeacher,
+    Teacher,
+    as_teachers,
+    joined,
+    resized,
+    rotation_between,
+)
 from facekit.training.engine.backends import Tensor
 from facekit.training.engine.base import FitArguments, Trainer
 from facekit.training.engine.history import History
 from facekit.training.engine.loop import CHECKPOINT_NAME
 from facekit.training.losses.distances import pairwise_distances
 from facekit.training.losses.statistics import spread
-from facekit.utils.progress import track
 from facekit.utils.validation import whole
 
-_READ_AT_A_TIME = 256
 # What pruning is measured on; the statistics of the batch normalizations on a part, which goes
 # through the network at once.
 _MEASURED_FACES = 3000
 _AT_ONCE = 512
+# Faces whose cosine the teachers put below this count as two people's. Of each face, so many
+# of those that the student finds nearest are weighed by the impostor term.
+_IMPOSTOR_COSINE = 0.4
+_HARDEST = 4
 
 
 class DistillationObjective:
     """How far a student's embeddings are from a teacher's, singly and in their relations.
 
-    The loss is the sum of three terms, each with a weight:
+    The loss is the sum of four terms, each with a weight:
 
     - cosine: 1 − cos(student, teacher), the mean over the batch;
     - distances: Huber's loss between the distances of all pairs of the batch, the student's and
       the teacher's each divided by their mean;
     - angles: Huber's loss between the cosines of the angles of all triplets of the batch. It takes
-      memory that grows as the cube of the batch.
+      memory that grows as the cube of the batch;
+    - impostors: for the four faces of other people that the student finds nearest to each face, the
+      square of how much larger their cosine is than the teacher's. Faces count as other people's if
+      the teacher's cosine is below 0.4. The strictest thresholds are decided by such pairs.
 
     Args:
         cosine_weight: The weight of the first term.
         distance_weight: The weight of the second.
         angle_weight: The weight of the third; at 0 it is not computed.
+        impostor_weight: The weight of the fourth.
 
     References:
         W. Park, D. Kim, Y. Lu and M. Cho, "Relational Knowledge Distillation", CVPR 2019,
@@ -61,7 +76,12 @@ class DistillationObjective:
     """
 
     def __init__(
-        self, *, cosine_weight: float, distance_weight: float, angle_weight: float
+        self,
+        *,
+        cosine_weight: float,
+        distance_weight: float,
+        angle_weight: float,
+        impostor_weight: float = 0.0,
     ) -> None:
         self._terms: list[tuple[float, Callable[[Tensor, Tensor], Tensor]]] = [
             (weight, term)
@@ -69,6 +89,7 @@ class DistillationObjective:
                 (cosine_weight, _cosine_term),
                 (distance_weight, _distance_term),
                 (angle_weight, _angle_term),
+                (impostor_weight, _impostor_term),
             )
             if weight
         ]
@@ -111,6 +132,14 @@ def _angle_term(teacher: Tensor, student: Tensor) -> Tensor:
     return ops.mean(_huber(cosines(student) - cosines(teacher)))
 
 
+def _impostor_term(teacher: Tensor, student: Tensor) -> Tensor:
+    given, found = (ops.matmul(e, ops.transpose(e)) for e in (teacher, student))
+    impostors = ops.where(given < _IMPOSTOR_COSINE, found, -2.0)
+    hardest = ops.argsort(impostors, axis=1)[:, -_HARDEST:]
+    excess = ops.where(given < _IMPOSTOR_COSINE, ops.relu(found - given), 0.0)
+    return ops.mean(ops.square(ops.take_along_axis(excess, hardest, axis=1)))
+
+
 def _huber(difference: Tensor) -> Tensor:
     size = ops.abs(difference)
     return ops.where(size <= 1.0, 0.5 * ops.square(size), size - 0.5)
@@ -118,27 +147,40 @@ def _huber(difference: Tensor) -> Tensor:
 
 @dataclass(kw_only=True, eq=False)
 class Distiller(Trainer):
-    """Trains a small embedder, the student, to follow a large one, the teacher.
+    """Trains a small embedder, the student, to follow a large one, the teacher, or several.
 
     The faces need no names. The teacher embeds each face once, as it is; the student sees it
-    altered by the augmentation and learns to give the same embedding. Where the student's
-    embeddings have fewer components than the teacher's, it follows the teacher's principal
-    components, which keep the distances best.
+    altered by the augmentation and learns to give the same embedding. The embeddings of several
+    teachers are put side by side, so that the student follows the mean of their cosines. Where the
+    student's embeddings have fewer components, it follows the principal components, which keep the
+    distances best. A student that starts with a head of its own is not made to learn other axes:
+    what it follows is rotated to its own embeddings first (``rotated``).
 
-    The folder holds the same files as that of :class:`TripletTrainer`, and the teacher's embeddings
+    The folder holds the same files as that of :class:`TripletTrainer`, and the teachers' embeddings
     of the faces.
 
     Args:
         start: The student: an architecture, for random weights, or an embedder.
-        teacher: The teacher.
+        teacher: The teacher, or a list of teachers: embedders,
+            :class:`facekit.training.OnnxTeacher` and :class:`facekit.training.StoredTeacher`, or
+            others with the methods of :class:`facekit.training.Teacher`.
+        teacher_weights: How much each teacher counts, one number each; the mean of the cosines is
+            weighted by their squares. All count the same by default.
         batch_size: How many faces a batch has.
+        neighbors: A batch is made of groups of so many faces that the teachers find alike; 1 draws
+            each face by itself. Groups bring the pairs into one batch that are hard to tell apart.
         cosine_weight: How much the direction of each embedding counts.
         distance_weight: How much the distances of pairs count.
         angle_weight: How much the angles of triplets count. Their memory grows as the cube of the
             batch.
-        pruned: Whether the student starts as the teacher with as many channels pruned as its
-            ``width`` says, instead of with random weights. It must then be an architecture of the
-            teacher's backbone and ``blocks``, narrower or of another ``input_size``.
+        impostor_weight: How much the nearest faces of other people count that the student finds
+            nearer than the teachers do.
+        rotated: Whether what is followed is rotated to the embeddings of the start, if that is an
+            embedder that keeps its head.
+        pruned: Whether the student starts as the first teacher, an embedder, with as many channels
+            pruned as its ``width`` says, instead of with random weights. It must then be an
+            architecture of the teacher's backbone and ``blocks``, narrower or of another
+            ``input_size``.
         folder: As for :class:`TripletTrainer`, like all others: ``network``, ``embedding_size``,
             ``dropout``, ``aligner``, ``augmentation``, ``trainable``, ``optimizer``,
             ``learning_rate``, ``schedule``, ``warm_up_steps``, ``precision``, ``patience``,
@@ -174,42 +216,59 @@ class Distiller(Trainer):
         W. Park, D. Kim, Y. Lu and M. Cho, "Relational Knowledge Distillation", CVPR 2019.
         Y. He, X. Zhang and J. Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
         ICCV 2017 (``pruned``).
+        P. Schönemann, "A Generalized Solution of the Orthogonal Procrustes Problem", Psychometrika
+        31(1), 1966 (``rotated``).
     """
 
-    teacher: Embedder
+    teacher: Embedder | Teacher | Sequence[Embedder | Teacher]
+    teacher_weights: Sequence[float] | None = None
     batch_size: int = 128
+    neighbors: int = 1
     cosine_weight: float = 1.0
     distance_weight: float = 1.0
     angle_weight: float = 0.0
+    impostor_weight: float = 0.0
+    rotated: bool = True
     pruned: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whole(self.batch_size, "batch_size", least=2)
-        weights = (self.cosine_weight, self.distance_weight, self.angle_weight)
-        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+        whole(self.neighbors, "neighbors", least=1)
+        terms = (
+            self.cosine_weight,
+            self.distance_weight,
+            self.angle_weight,
+            self.impostor_weight,
+        )
+        _check_weights("cosine_weight, distance_weight, angle_weight and impostor_weight", terms)
+        teachers = as_teachers(self.teacher)
+        if self.teacher_weights is not None:
+            _check_weights("teacher_weights", self.teacher_weights)
+            if len(self.teacher_weights) != len(teachers):
+                raise InvalidArgumentError(
+                    f"teacher_weights must be as many as teachers, {len(teachers)}, got "
+                    f"{len(self.teacher_weights)}"
+                )
+        most = sum(teacher.embedding_size for teacher in teachers)
+        if self._size() > most:
             raise InvalidArgumentError(
-                "cosine_weight, distance_weight and angle_weight must be zero or more, and one of "
-                f"them positive, got {weights}"
-            )
-        if self._size() > self.teacher.embedding_size:
-            raise InvalidArgumentError(
-                f"the student's embedding_size must be at most the teacher's, "
-                f"{self.teacher.embedding_size}, got {self._size()}"
+                f"the student's embedding_size must be at most the teacher's, {most}, got "
+                f"{self._size()}"
             )
         if self.pruned:
             if self.network is not None or not isinstance(self.start, Architecture):
                 raise InvalidArgumentError(
                     "pruned goes with an architecture and without a network; each is a start"
                 )
-            check_prunable(self.teacher.record.architecture, self.start)
+            check_prunable(_first_embedder(teachers).record.architecture, self.start)
 
     def fit(
         self,
         train: FaceDataset,
         validation: FaceDataset | None = None,
         *,
-        teacher_faces: FaceDataset | None = None,
+        teacher_faces: FaceDataset | Sequence[FaceDataset | None] | None = None,
         epochs: int = 10,
         resume: bool = False,
         progress: bool = True,
@@ -221,7 +280,8 @@ class Distiller(Trainer):
             train: The faces.
             validation: Faces of known people, on which every epoch is validated as in a triplet
                 training.
-            teacher_faces: The same faces in the same order, aligned as the teacher wants them. By
+            teacher_faces: The same faces in the same order, aligned as the teacher wants them; of
+                several teachers one data set each, or ``None`` for those that need no pictures. By
                 default the pictures of ``train`` are resized to the teacher's size.
             epochs: As for :meth:`TripletTrainer.fit`.
             resume: Likewise.
@@ -237,11 +297,19 @@ class Distiller(Trainer):
                 folder holds another training.
             TrainingError: As :meth:`TripletTrainer.fit`, like the others.
         """
-        seen = train if teacher_faces is None else teacher_faces
-        if tuple(seen.keys) != tuple(train.keys):
+        teachers = as_teachers(self.teacher)
+        given: Sequence[FaceDataset | None]
+        if teacher_faces is None or isinstance(teacher_faces, FaceDataset):
+            given = [teacher_faces] * len(teachers)
+        else:
+            given = teacher_faces
+        seen = [train if faces is None else faces for faces in given]
+        if len(seen) != len(teachers) or any(
+            tuple(faces.keys) != tuple(train.keys) for faces in seen
+        ):
             raise InvalidArgumentError(
-                f"teacher_faces must be the faces of train in the same order, got {len(seen)} "
-                f"faces for {len(train)}, or others"
+                "teacher_faces must be the faces of train in the same order, for each teacher, got "
+                f"{[len(faces) for faces in seen]} faces for {len(train)}, or others"
             )
         batches = ShuffledBatches(
             train,
@@ -249,23 +317,33 @@ class Distiller(Trainer):
             seed=self.seed,
             augmentation=self.augmentation,
             workers=self.workers,
+            group_size=self.neighbors,
         )
         self._make_folder()
-        targets = cached_array(
-            Path(self.folder),
-            "teacher",
-            (self.teacher.record.identity, str(seen.input_size), *seen.keys),
-            lambda: _embed_all(self.teacher, seen, progress=progress),
-        )
-        targets = _reduced(targets, self._size())
+        folder = Path(self.folder)
+        embeddings = [
+            cached_array(
+                folder,
+                "teacher",
+                (teacher.identity, str(faces.input_size), *faces.keys),
+                partial(teacher.embed_faces, faces, progress=progress),
+            )
+            for teacher, faces in zip(teachers, seen, strict=True)
+        ]
+        targets = joined(embeddings, self.teacher_weights or [1.0] * len(teachers), self._size())
+        if self.rotated and isinstance(self.start, Embedder) and self.embedding_size is None:
+            targets = self._rotated(train, targets)
+        if self.neighbors > 1:
+            batches.nearest = nearest_faces(targets, 4 * self.neighbors)
         followed: Any = _WithTargets(train, targets)
         batches.dataset = followed
         objective = DistillationObjective(
             cosine_weight=self.cosine_weight,
             distance_weight=self.distance_weight,
             angle_weight=self.angle_weight,
+            impostor_weight=self.impostor_weight,
         )
-        begins = self.pruned and not (Path(self.folder) / CHECKPOINT_NAME).exists()
+        begins = self.pruned and not (folder / CHECKPOINT_NAME).exists()
         return self._run(
             batches,
             validation,
@@ -273,8 +351,22 @@ class Distiller(Trainer):
             objectives={0: objective.loss},
             statistics=objective.statistics,
             margin=None,
-            network=self._narrowed(train, seen, targets, progress=progress) if begins else None,
+            network=self._narrowed(train, seen[0], targets, progress=progress) if begins else None,
         )
+
+    def _rotated(
+        self, faces: FaceDataset, targets: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Returns the targets turned to the axes of the start's own embeddings."""
+        assert isinstance(self.start, Embedder)
+        chosen = self._some(faces)
+        own = self.start.embed(resized(faces, chosen, self.start.input_size))
+        return (targets @ rotation_between(targets[chosen], own)).astype(np.float32)
+
+    def _some(self, faces: FaceDataset) -> npt.NDArray[np.intp]:
+        """Returns the places of some thousand faces, to measure on."""
+        count = min(_MEASURED_FACES, len(faces))
+        return np.sort(np.random.default_rng(self.seed).choice(len(faces), count, replace=False))
 
     def _narrowed(
         self,
@@ -286,13 +378,11 @@ class Distiller(Trainer):
     ) -> Any:
         """Returns the teacher with the student's width, its head fitted to the targets."""
         assert isinstance(self.start, Architecture)
-        generator = np.random.default_rng(self.seed)
-        count = min(_MEASURED_FACES, len(faces))
-        chosen = np.sort(generator.choice(len(faces), count, replace=False))
+        teacher, chosen = _first_embedder(as_teachers(self.teacher)), self._some(faces)
         network = prune(
-            self.teacher,
+            teacher,
             self.start,
-            _pictures(self.teacher, teacher_faces, chosen),
+            resized(teacher_faces, chosen, teacher.input_size),
             seed=self.seed,
             progress=progress,
         )
@@ -321,35 +411,14 @@ class _WithTargets:
         return len(self._faces)
 
 
-def _embed_all(teacher: Embedder, faces: FaceDataset, *, progress: bool) -> npt.NDArray[np.float32]:
-    embeddings = np.empty((len(faces), teacher.embedding_size), dtype=np.float32)
-    starts = range(0, len(faces), _READ_AT_A_TIME)
-    for start in track(starts, "The teacher embeds", total=len(starts), shown=progress):
-        part = np.arange(start, min(start + _READ_AT_A_TIME, len(faces)))
-        embeddings[part] = teacher.embed(_pictures(teacher, faces, part))
-    return embeddings
+def _check_weights(names: str, weights: Sequence[float]) -> None:
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+        raise InvalidArgumentError(
+            f"{names} must be zero or more, and one of them positive, got {tuple(weights)}"
+        )
 
 
-def _pictures(
-    teacher: Embedder, faces: FaceDataset, indices: npt.NDArray[np.intp]
-) -> npt.NDArray[np.uint8]:
-    """Returns faces in the teacher's size."""
-    import cv2
-
-    pictures, side = faces.images(indices), teacher.input_size
-    if faces.input_size == side:
-        return pictures
-    how = cv2.INTER_LINEAR if side > faces.input_size else cv2.INTER_AREA
-    return np.stack([cv2.resize(picture, (side, side), interpolation=how) for picture in pictures])
-
-
-def _reduced(embeddings: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Returns the principal components of embeddings, of unit norm, if there are too many."""
-    if embeddings.shape[1] == size:
-        return embeddings
-    # Not centerd: the angles between embeddings are what is to be kept.
-    _, axes = np.linalg.eigh(embeddings.T.astype(np.float64) @ embeddings)
-    components = embeddings @ axes[:, ::-1][:, :size]
-    norms = np.linalg.norm(components, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float32] = (components / np.maximum(norms, 1e-12)).astype(np.float32)
-    return unit
+def _first_embedder(teachers: Sequence[Teacher]) -> Embedder:
+    if not isinstance(teachers[0], EmbedderTeacher):
+        raise InvalidArgumentError("pruned needs an Embedder as the first teacher")
+    return teachers[0].embedder

@@ -152,7 +152,7 @@ def prune(
     teacher, _ = embedder.to_network()
     scales = residual_scales(teacher)
     folded = fold(layer_weights(teacher), scales)
-    before, after = _channels(wide), _channels(architecture)
+    before, after = channels(wide), channels(architecture)
     moments = _measure(teacher, before.layers, faces, progress=progress)
     kept = _choose(before, after.sizes, folded, moments)
     network = build_network(architecture, seed=seed)
@@ -251,13 +251,14 @@ def fit_head(
     mean, target = features.mean(axis=0), embeddings.mean(axis=0, dtype=np.float64)
     centered = features - mean
     covariance = centered.T @ centered
-    kernel = np.linalg.solve(_with_ridge(covariance), centered.T @ (embeddings - target))
+    kernel = np.linalg.solve(with_ridge(covariance), centered.T @ (embeddings - target))
     head = network.get_layer(HEAD_LAYER)
     head.kernel.assign(kernel.astype(np.float32))
     head.bias.assign((target - mean @ kernel).astype(np.float32))
 
 
-def _channels(architecture: Architecture) -> ChannelBuilder:
+def channels(architecture: Architecture) -> ChannelBuilder:
+    """Returns the layers of an architecture's backbone, and whose channels each reads."""
     build = ChannelBuilder(architecture.width)
     BACKBONES[architecture.backbone](build, (_PIXELS,), blocks=architecture.blocks)
     return build
@@ -313,10 +314,10 @@ def _choose(
             covariance = moments[layer.name].covariance[part, part]
             weighted[source] += covariance * np.outer(norms[part], norms[part])
             start = part.stop
-    return {name: np.sort(_representatives(weighted[name], size)) for name, size in sizes.items()}
+    return {name: np.sort(representatives(weighted[name], size)) for name, size in sizes.items()}
 
 
-def _representatives(covariance: Matrix, size: int) -> npt.NDArray[np.intp]:
+def representatives(covariance: Matrix, size: int) -> npt.NDArray[np.intp]:
     """Returns the variables from which the others follow best: pivoted Cholesky decomposition."""
     remaining = covariance.copy()
     # Below this, what is left of a variable is rounding error; dividing by it would magnify it.
@@ -348,13 +349,14 @@ def _positions(
 def _regression(moments: _Moments, kept: npt.NDArray[np.intp]) -> Matrix:
     """Returns the coefficients of all channels by those kept, ``(channels, kept)``."""
     covariance = moments.covariance
-    known = _with_ridge(covariance[np.ix_(kept, kept)])
+    known = with_ridge(covariance[np.ix_(kept, kept)])
     coefficients: Matrix = np.linalg.solve(known, covariance[kept]).T.astype(np.float64)
     coefficients[kept] = np.eye(len(kept))
     return coefficients
 
 
-def _with_ridge(covariance: Matrix) -> Matrix:
+def with_ridge(covariance: Matrix) -> Matrix:
+    """Returns a covariance that can be inverted."""
     ridged: Matrix = covariance.copy()
     ridged[np.diag_indices_from(ridged)] += _RIDGE * max(float(np.diag(covariance).mean()), 1e-30)
     return ridged

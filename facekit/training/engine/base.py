@@ -261,6 +261,8 @@ def _plain(value: Any) -> Any:
     """Returns what tells an object from others of its kind, in every process the same."""
     if isinstance(value, Embedder):
         return value.record.identity
+    if hasattr(value, "identity"):  # a teacher
+        return value.identity
     if isinstance(value, Architecture | Aligner):
         return value.to_dict()
     if is_dataclass(value) and not isinstance(value, type):

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from facekit import InvalidArgumentError
 from facekit.training import Augmentation
+from facekit.training.data.occlusion import occlude
 
 # Every argument that is a probability or an extent at zero.
 NOTHING = Augmentation(
@@ -102,6 +103,7 @@ def test_half_of_the_faces_are_mirrored() -> None:
         {"downscale": 1.0},
         {"jpeg": 1.0},
         {"gray": 1.0},
+        {"occlusion": 1.0},
     ],
 )
 def test_change_is_seen_but_small(arguments: dict[str, float]) -> None:
@@ -193,3 +195,26 @@ def test_images_of_another_form_are_named(shape: tuple[int, ...]) -> None:
         Augmentation()(np.zeros(shape, np.uint8), np.random.default_rng(0))
     with pytest.raises(InvalidArgumentError, match="got float64"):
         Augmentation()(np.zeros((1, 8, 8, 3)), np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+def test_an_occlusion_covers_a_part_of_the_face_and_no_more() -> None:
+    faces = np.full((60, 112, 112, 3), 128, dtype=np.uint8)
+    changed = (alter(faces, occlusion=1.0) != 128).any(axis=3)
+    share = changed.mean(axis=(1, 2))
+    assert (share > 0.02).all()
+    assert (share < 0.6).all()
+    # Glasses cover the eyes, masks the mouth, hats the top.
+    eyes, mouth, top = changed[:, 45, 38], changed[:, 84, 56], changed[:, 2, 56]
+    assert all(part.any() for part in (eyes, mouth, top))
+    assert not (eyes & mouth).any()
+
+
+def test_glasses_turn_with_the_face() -> None:
+    face = np.full((100, 100, 3), 200, dtype=np.uint8)
+    points = np.array([(50, 30), (50, 70), (40, 50), (30, 35), (30, 65)])  # lying on its side
+    for seed in range(20):
+        drawn = occlude(face, np.random.default_rng(seed), keypoints=points)
+        same = occlude(face, np.random.default_rng(seed), keypoints=points)
+        assert np.array_equal(drawn, same)
+        assert (drawn != face).any()
+        assert drawn.shape == face.shape

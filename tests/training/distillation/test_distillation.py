@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facekit.training.distillation.distiller import DistillationObjective, _reduced
+from facekit.training.distillation.distiller import DistillationObjective
 
 
 def embeddings(seed: int, count: int = 7, size: int = 5) -> np.ndarray:
@@ -66,11 +66,15 @@ def test_terms_are_what_the_paper_defines() -> None:
         assert loss(teacher, student, **{term: 1.0}) == pytest.approx(value, rel=1e-3)
 
 
-def test_principal_components_keep_the_angles_that_they_can() -> None:
-    flat = embeddings(2, count=50, size=3)
-    wide = (flat @ np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0][:3]).astype(
-        np.float32
-    )
-    reduced = _reduced(wide, 3)
-    np.testing.assert_allclose(reduced @ reduced.T, flat @ flat.T, atol=1e-4)
-    assert _reduced(wide, 8) is wide
+def test_impostors_are_the_hardest_pairs_that_the_teacher_keeps_apart() -> None:
+    teacher, student = embeddings(0, count=9), embeddings(1, count=9)
+    given, found = teacher @ teacher.T, student @ student.T
+    terms = []
+    for row in range(9):
+        others = np.where(given[row] < 0.4, found[row], -2.0)
+        for other in np.argsort(others)[-4:]:
+            excess = max(0.0, found[row, other] - given[row, other])
+            terms.append(excess**2 if given[row, other] < 0.4 else 0.0)
+    assert loss(teacher, student, impostor_weight=1.0) == pytest.approx(np.mean(terms), rel=1e-4)
+    assert loss(teacher, teacher, impostor_weight=1.0) == pytest.approx(0.0, abs=1e-6)
+    assert np.isfinite(loss(teacher[:2], student[:2], impostor_weight=1.0))

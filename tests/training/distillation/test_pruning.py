@@ -19,11 +19,11 @@ from facekit.embedding.networks.names import BATCH_NORMALIZATION_SUFFIX, FEATURE
 from facekit.errors import InvalidArgumentError
 from facekit.training import Distiller, FaceDataset
 from facekit.training.distillation.pruning import (
-    _representatives,
     check_prunable,
     fit_head,
     measure_normalization,
     prune,
+    representatives,
 )
 
 SIDE = 75
@@ -100,7 +100,7 @@ def test_representatives_are_distinct_and_explain_what_they_can(
     factors = generator.normal(size=(count, rank))
     covariance = factors @ factors.T
     size = data.draw(st.integers(1, count))
-    chosen = _representatives(covariance, size)
+    chosen = representatives(covariance, size)
     assert len(set(chosen.tolist())) == size
     assert set(chosen.tolist()) <= set(range(count))
     if size >= rank:
@@ -110,7 +110,7 @@ def test_representatives_are_distinct_and_explain_what_they_can(
 
 
 def test_silent_channels_can_be_chosen_from() -> None:
-    assert sorted(_representatives(np.zeros((4, 4)), 3).tolist()) == [0, 1, 2]
+    assert sorted(representatives(np.zeros((4, 4)), 3).tolist()) == [0, 1, 2]
 
 
 def test_measured_normalization_is_that_of_training() -> None:

@@ -1,0 +1,392 @@
+"""What a student can follow: embedders, networks in ONNX files, and stored embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.alignment import Aligner
+from facekit.embedding import Embedder
+from facekit.errors import InvalidArgumentError, TrainingDataError, WeightsError
+from facekit.training.data.dataset import FaceDataset
+from facekit.utils.openvino import Graph, available_cores
+from facekit.utils.progress import track
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+
+ARCFACE_TEMPLATE: tuple[tuple[float, float], ...] = (
+    (38.2946 / 112, 51.6963 / 112),
+    (73.5318 / 112, 51.5014 / 112),
+    (56.0252 / 112, 71.7366 / 112),
+    (41.5493 / 112, 92.3655 / 112),
+    (70.7299 / 112, 92.2041 / 112),
+)
+"""Where the keypoints lie in the faces that networks of ArcFace's kind read, as fractions of the
+side (J. Deng et al., "ArcFace", CVPR 2019; InsightFace's ``arcface_src``)."""
+
+_READ_AT_A_TIME = 256
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """What a :class:`facekit.training.Distiller` follows; an :class:`facekit.Embedder` can be one.
+
+    Example:
+        >>> from facekit.training import StoredTeacher, Teacher
+        >>> import numpy as np
+        >>> isinstance(StoredTeacher(["a"], np.ones((1, 4))), Teacher)
+        True
+    """
+
+    @property
+    def identity(self) -> str:
+        """What it is; equal identities give equal embeddings."""
+
+    @property
+    def embedding_size(self) -> int:
+        """The number of components d of an embedding."""
+
+    def aligner(self) -> Aligner | None:
+        """Returns what cuts out the faces that it reads, or ``None`` if it needs no pictures."""
+
+    def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
+        """Returns the embeddings of the faces of a data set.
+
+        Args:
+            faces: The faces, as its aligner cuts them, or of another size.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
+        """
+
+
+class OnnxTeacher:
+    """A network in an ONNX file, with the alignment and the scale of pixels that it wants.
+
+    The file must have one input ``(batch, 3, S, S)``, RGB, and one output of d values a face. A
+    batch size fixed in the file is lifted.
+
+    Args:
+        path: The file.
+        input_mean: What is subtracted from the pixel values, 0 to 255; one number or one a channel.
+        input_scale: What the difference is then divided by; likewise.
+        aligner: Cuts out the faces that it reads; by default one of the file's S with
+            :data:`ARCFACE_TEMPLATE`.
+        mirrored: Whether the embedding is the mean of those of the face and its mirror image.
+        threads: How many cores to use; ``None`` for all.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, or of another form.
+        InvalidArgumentError: If the aligner makes pictures of another size.
+
+    Example:
+        >>> from facekit.training import OnnxTeacher
+        >>> OnnxTeacher("missing.onnx")
+        Traceback (most recent call last):
+        ...
+        facekit.errors.WeightsError: missing.onnx: no such file
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        input_mean: float | Sequence[float] = 127.5,
+        input_scale: float | Sequence[float] = 127.5,
+        aligner: Aligner | None = None,
+        mirrored: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        from facekit.utils.openvino import ov
+
+        path = Path(path)
+        if not path.is_file():
+            raise WeightsError(f"{path}: no such file")
+        try:
+            model = ov.Core().read_model(path)
+            (shape,) = (tuple(entry.get_partial_shape()) for entry in model.inputs)
+            side, self._size = int(shape[2].get_length()), _values(model)
+            model.reshape([-1, 3, side, side])
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise WeightsError(f"{path}: is no ONNX file of a face network ({error})") from error
+        cores = threads or available_cores()
+        self._graph = Graph(lambda: model, threads=cores, streams=1)
+        self._mean, self._scale = (
+            np.broadcast_to(np.asarray(value, np.float32), 3) for value in (input_mean, input_scale)
+        )
+        self._aligner = aligner or Aligner(side, template=ARCFACE_TEMPLATE)
+        if self._aligner.size != side:
+            raise InvalidArgumentError(
+                f"aligner gives pictures of side {self._aligner.size}, {path} reads {side}"
+            )
+        self._mirrored = mirrored
+        digest = hashlib.sha256(path.read_bytes())
+        digest.update(repr((self._mean.tolist(), self._scale.tolist(), mirrored)).encode())
+        self._identity = f"{path.stem}@{digest.hexdigest()[:12]}"
+
+    @property
+    def identity(self) -> str:
+        """The file's name, and a digest of it and of how pictures are given to it."""
+        return self._identity
+
+    @property
+    def embedding_size(self) -> int:
+        """The number of components d of an embedding."""
+        return self._size
+
+    def aligner(self) -> Aligner:
+        """Returns what cuts out the faces that it reads."""
+        return self._aligner
+
+    def embed(self, faces: npt.NDArray[np.uint8]) -> Vectors:
+        """Embeds aligned faces.
+
+        Args:
+            faces: uint8 ``(n, S, S, 3)``, RGB.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
+        """
+        raw = self._run(faces)
+        return _unit(raw + self._run(faces[:, :, ::-1]) if self._mirrored else raw)
+
+    def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
+        """Returns the embeddings of the faces of a data set.
+
+        Args:
+            faces: The faces, as its aligner cuts them, or of another size.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
+        """
+        return _embed_in_parts(self, self._aligner.size, faces, progress=progress)
+
+    def _run(self, faces: npt.NDArray[np.uint8]) -> Vectors:
+        scaled = (faces.astype(np.float32) - self._mean) / self._scale
+        given = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        # A batch size fixed inside the graph makes one row of all; the values are in order.
+        return _unit(np.array(self._graph.infer(given)[0]).reshape(len(faces), self._size))
+
+
+class StoredTeacher:
+    """Embeddings that were computed before, by the key of each face.
+
+    Args:
+        keys: What each face is called in :attr:`facekit.training.FaceDataset.keys`, n texts.
+        embeddings: float ``(n, d)``; made unit vectors.
+
+    Raises:
+        InvalidArgumentError: If there are not as many embeddings as keys, or keys come twice.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.training import FaceDataset, StoredTeacher
+        >>> teacher = StoredTeacher(["a", "b"], np.eye(2))
+        >>> images = np.zeros((1, 8, 8, 3), dtype=np.uint8)
+        >>> teacher.embed_faces(FaceDataset.from_arrays(images, [None], keys=["b"])).tolist()
+        [[0.0, 1.0]]
+    """
+
+    def __init__(self, keys: Sequence[str], embeddings: npt.ArrayLike) -> None:
+        vectors = np.asarray(embeddings, dtype=np.float32)
+        self._rows = {str(key): row for row, key in enumerate(keys)}
+        if vectors.ndim != 2 or not len(keys) == len(vectors) == len(self._rows):
+            raise InvalidArgumentError(
+                f"embeddings must be (n, d) for n different keys, got {vectors.shape} for "
+                f"{len(keys)} keys, {len(self._rows)} of them different"
+            )
+        self._vectors = _unit(vectors)
+
+    @classmethod
+    def from_npz(cls, path: str | os.PathLike[str]) -> StoredTeacher:
+        """Reads an npz file with ``names``, n texts, and ``embeddings``, ``(n, d)``.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The teacher.
+
+        Raises:
+            TrainingDataError: If the file is missing, damaged, or holds other arrays.
+            InvalidArgumentError: As the constructor.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                keys, vectors = file["names"].tolist(), file["embeddings"]
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise TrainingDataError(f"{path}: holds no names and embeddings ({error})") from error
+        return cls(keys, vectors)
+
+    @property
+    def identity(self) -> str:
+        """A digest of keys and embeddings."""
+        digest = hashlib.sha256("\0".join(self._rows).encode())
+        digest.update(self._vectors.tobytes())
+        return f"stored@{digest.hexdigest()[:12]}"
+
+    @property
+    def embedding_size(self) -> int:
+        """The number of components d of an embedding."""
+        return int(self._vectors.shape[1])
+
+    def aligner(self) -> None:
+        """Returns ``None``: it needs no pictures."""
+
+    def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
+        """Returns the embeddings of the faces of a data set.
+
+        Args:
+            faces: The faces, known by their keys.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
+
+        Raises:
+            TrainingDataError: If some are not stored.
+        """
+        missing = [key for key in faces.keys if key not in self._rows]
+        if missing:
+            raise TrainingDataError(
+                f"{len(missing):,} of {len(faces):,} faces have no stored embedding, such as "
+                f"{missing[0]}; leave them out with FaceDataset.subset"
+            )
+        found: Vectors = self._vectors[[self._rows[key] for key in faces.keys]]
+        return found
+
+
+class EmbedderTeacher:
+    """An embedder as a teacher; :class:`facekit.training.Distiller` makes it of one given.
+
+    Args:
+        embedder: The embedder.
+
+    Example:
+        >>> from facekit import Embedder
+        >>> from facekit.training.distillation.teachers import EmbedderTeacher
+        >>> EmbedderTeacher(Embedder("facekit-small")).embedding_size
+        128
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+
+    @property
+    def identity(self) -> str:
+        """Name and version of the weights."""
+        return self.embedder.record.identity
+
+    @property
+    def embedding_size(self) -> int:
+        """The number of components d of an embedding."""
+        return self.embedder.embedding_size
+
+    def aligner(self) -> Aligner:
+        """Returns the aligner that the weights were trained with."""
+        return self.embedder.aligner()
+
+    def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
+        """Returns the embeddings of the faces of a data set.
+
+        Args:
+            faces: The faces, as the aligner cuts them, or of another size.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            float32 ``(n, d)``, each row of unit norm.
+        """
+        return _embed_in_parts(self.embedder, self.embedder.input_size, faces, progress=progress)
+
+
+def as_teachers(given: Embedder | Teacher | Sequence[Embedder | Teacher]) -> tuple[Teacher, ...]:
+    """Returns one teacher or several as a tuple of teachers.
+
+    Raises:
+        InvalidArgumentError: If there is none, or something else is among them.
+    """
+    several = given if isinstance(given, list | tuple) else (given,)
+    teachers = tuple(
+        EmbedderTeacher(teacher) if isinstance(teacher, Embedder) else teacher
+        for teacher in several
+    )
+    if not teachers or not all(isinstance(teacher, Teacher) for teacher in teachers):
+        raise InvalidArgumentError(f"teacher must be an Embedder or a Teacher, got {given!r}")
+    return teachers
+
+
+def joined(embeddings: Sequence[Vectors], weights: Sequence[float], size: int) -> Vectors:
+    """Returns the principal components of several teachers' embeddings, put side by side.
+
+    The cosine of two joined vectors is the mean of the teachers' cosines by the squared weights.
+
+    Args:
+        embeddings: Of each teacher float32 ``(n, d)``, of unit norm.
+        weights: How much each counts.
+        size: How many components to keep.
+
+    Returns:
+        float32 ``(n, size)``, of unit norm; a lone teacher of that size is returned as it is.
+    """
+    vectors = np.concatenate(
+        [weight * each for weight, each in zip(weights, embeddings, strict=True)], axis=1
+    )
+    if len(embeddings) == 1 and vectors.shape[1] == size:
+        return embeddings[0]
+    # Not centred: the angles between embeddings are what is to be kept.
+    _, axes = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
+    return _unit((vectors @ axes[:, ::-1][:, :size]).astype(np.float32))
+
+
+def rotation_between(source: Vectors, target: Vectors) -> npt.NDArray[np.float64]:
+    """Returns the orthogonal matrix R that brings ``source @ R`` nearest to ``target``.
+
+    References:
+        P. Schönemann, "A Generalized Solution of the Orthogonal Procrustes Problem", Psychometrika
+        31(1), 1966.
+    """
+    left, _, right = np.linalg.svd(source.T.astype(np.float64) @ target)
+    rotation: npt.NDArray[np.float64] = left @ right
+    return rotation
+
+
+def resized(faces: FaceDataset, indices: npt.NDArray[np.intp], side: int) -> Any:
+    """Returns faces of a data set in another size."""
+    import cv2
+
+    pictures = faces.images(indices)
+    if faces.input_size == side:
+        return pictures
+    how = cv2.INTER_LINEAR if side > faces.input_size else cv2.INTER_AREA
+    return np.stack([cv2.resize(picture, (side, side), interpolation=how) for picture in pictures])
+
+
+def _embed_in_parts(
+    network: Embedder | OnnxTeacher, side: int, faces: FaceDataset, *, progress: bool
+) -> Vectors:
+    embeddings = np.empty((len(faces), network.embedding_size), dtype=np.float32)
+    starts = range(0, len(faces), _READ_AT_A_TIME)
+    for start in track(starts, "The teacher embeds", total=len(starts), shown=progress):
+        part = np.arange(start, min(start + _READ_AT_A_TIME, len(faces)))
+        embeddings[part] = network.embed(resized(faces, part, side))
+    return embeddings
+
+
+def _values(model: Any) -> int:
+    """Returns how many values a graph gives for one face."""
+    (output,) = model.outputs
+    return int(np.prod([side.get_length() for side in tuple(output.get_partial_shape())[1:]]))
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
