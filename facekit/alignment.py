@@ -60,7 +60,7 @@ class Aligner:
         mode: ``"similarity"`` or ``"crop"``.
         margin: For ``crop``: by how much the box's width and height grow, 0.25 for 25 %.
         template: For ``similarity``: where the keypoints should lie, five ``(x, y)`` as fractions
-            of the side; :data:`facekit.alignment.DEFAULT_TEMPLATE` by default.
+            of the side; ``facekit.alignment.DEFAULT_TEMPLATE`` by default.
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from facekit.detection import DETECTORS, FaceDetector
+from facekit.detection import FaceDetector
+from facekit.detection.registry import DETECTORS
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.embedding.weights.registry import REGISTRY

@@ -140,8 +140,8 @@ def detector_for(options: argparse.Namespace, given: FaceDetector | None = None)
         options: The options; those that were not given do not change anything.
         given: The detector that they change; the default one if not given.
     """
-    from facekit.detection import DETECTORS
     from facekit.detection.base import ImageDetector
+    from facekit.detection.registry import DETECTORS
 
     kind: type[ImageDetector] = DETECTORS[options.detector or "mtcnn"]
     if options.detector is None and isinstance(given, ImageDetector):

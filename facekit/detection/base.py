@@ -40,7 +40,7 @@ class ImageDetector(ABC):
     """A detector of any kind: a subclass finds the faces in pixels, this class does the rest.
 
     A subclass has all arguments of its constructor as attributes, and checks them in
-    :meth:`_check`. An attribute that is changed counts from the next image on.
+    ``_check``. An attribute that is changed counts from the next image on.
 
     Attributes:
         max_image_side: An image whose longer side exceeds this, in pixels, is searched in a copy
@@ -49,6 +49,12 @@ class ImageDetector(ABC):
         rotations: By how many degrees the image is turned counterclockwise for the search.
         padding: The border around the image, as a share of its width and height.
         threads: How many cores to use; ``None``: all that the process may use.
+
+    Example:
+        >>> from facekit import Detector, YuNetDetector
+        >>> from facekit.detection import ImageDetector
+        >>> issubclass(Detector, ImageDetector), issubclass(YuNetDetector, ImageDetector)
+        (True, True)
     """
 
     max_image_side: int | None

@@ -79,7 +79,7 @@ class OnnxTeacher:
         input_mean: What is subtracted from the pixel values, 0 to 255; one number or one a channel.
         input_scale: What the difference is then divided by; likewise.
         aligner: Cuts out the faces that it reads; by default one of the file's S with
-            :data:`ARCFACE_TEMPLATE`.
+            ``ARCFACE_TEMPLATE``.
         mirrored: Whether the embedding is the mean of those of the face and its mirror image.
         threads: How many cores to use; ``None`` for all.
 
