@@ -99,7 +99,7 @@ gen_rst.ZIP_DOWNLOAD = ""
 
 nitpicky = True
 # Napoleon writes the annotations of named tuples as explicit references.
-nitpick_ignore_regex = [(r"py:class", r"numpy\..*")]
+nitpick_ignore_regex = [(r"py:class", r"(numpy|collections\.abc)\..*")]
 
 # Links to other projects need the network, and every build fetches their inventories; without the
 # variable the documentation builds the same anywhere.
@@ -154,10 +154,11 @@ def _link_by_name(app: Any, env: Any, node: Any, content: Any) -> Any:
     domain = env.get_domain("py")
     ending = "." + node["reftarget"].rpartition(".")[2]
     found = [name for name in domain.objects if name.endswith(ending)]
-    if len(found) == 1:
-        entry = domain.objects[found[0]]
+    # A method that a protocol names, too, is described best where it is inherited from.
+    if len(found) == 1 or (found and node["reftype"] == "meth"):
+        entry = domain.objects[max(found)]
         page = node.get("refdoc", env.docname)
-        return make_refnode(app.builder, page, entry.docname, entry.node_id, content, found[0])
+        return make_refnode(app.builder, page, entry.docname, entry.node_id, content, max(found))
     return None if "refexplicit" in node else content
 
 

@@ -15,16 +15,20 @@ def check_path(path: Path) -> None:
     Raises:
         FileFormatError: If it may not; the message says how to make a gallery.
     """
-    if (path / "gallery.sqlite").is_file():
+    try:
+        earlier, there, file = (path / "gallery.sqlite").is_file(), path.exists(), path.is_file()
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+    if earlier:
         raise FileFormatError(
             f"{path}: is a gallery of facekit 0.1, a folder. Enroll its photos in a file: "
             "facekit enroll NEW --from FOLDER"
         )
-    if not path.exists():
+    if not there:
         raise FileFormatError(
             f"{path}: no such gallery; make one with Gallery.create or facekit enroll"
         )
-    if not path.is_file():
+    if not file:
         raise FileFormatError(f"{path}: is not a gallery, but a folder or a device")
 
 
