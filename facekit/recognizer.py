@@ -34,7 +34,8 @@ from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.answers import Explanation, Neighbor
-from facekit.io.images import MAX_PIXELS, ImageSource, check_several, describe_source
+from facekit.io.decoding import Truncated
+from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
 from facekit.pipeline import EmbeddedImage, FacePipeline
@@ -81,6 +82,7 @@ class FaceRecognizer:
         gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the path of one,
             which is made if it is not there. By default an empty one in memory.
         max_pixels: The largest image that is read, in pixels.
+        truncated: Whether a JPEG whose end is missing is used, as for :func:`facekit.load_image`.
 
     Attributes:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a file, every change is
@@ -120,6 +122,7 @@ class FaceRecognizer:
         quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
         gallery: Gallery | str | os.PathLike[str] | None = None,
         max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
     ) -> None:
         if weights is not None and embedder is not None:
             raise InvalidArgumentError("give either weights or embedder, not both")
@@ -132,6 +135,7 @@ class FaceRecognizer:
         self.aligner = aligner or Aligner(**self.embedder.record.alignment)
         self.quality = quality
         self.max_pixels = max_pixels
+        self.truncated = truncated
         self._pipeline()  # checks that the parts fit
         if classifier is not None and classifier.threshold is None:
             raise InvalidArgumentError(
@@ -351,7 +355,7 @@ class FaceRecognizer:
             quality=self.quality,
             threshold=threshold,
             min_faces=min_faces,
-            max_pixels=self.max_pixels,
+            **self._reading,
             progress=progress,
         )
 
@@ -449,9 +453,7 @@ class FaceRecognizer:
             [] False
         """
         fitted = self._current()
-        groups = self._pipeline().run_grouped(
-            images, every=every, cropped=cropped, max_pixels=self.max_pixels
-        )
+        groups = self._pipeline().run_grouped(images, every=every, cropped=cropped, **self._reading)
         return self._named(groups, fitted)
 
     def identify(self, embeddings: npt.ArrayLike) -> list[Identity]:
@@ -654,6 +656,10 @@ class FaceRecognizer:
             "shift": self._shift,
         }
 
+    @property
+    def _reading(self) -> Reading:
+        return {"max_pixels": self.max_pixels, "truncated": self.truncated}
+
     def _pipeline(self) -> FacePipeline:
         return FacePipeline(
             self.detector, self.embedder, aligner=self.aligner, quality=self.quality
@@ -732,7 +738,7 @@ class FaceRecognizer:
                 images,
                 self._pipeline(),
                 cropped=cropped,
-                max_pixels=self.max_pixels,
+                **self._reading,
                 progress=progress,
             )
         finally:
@@ -749,7 +755,7 @@ class FaceRecognizer:
         return report
 
     def _embedded(self, images: list[ImageSource], **options: Any) -> list[EmbeddedImage]:
-        found = list(self._pipeline().run(images, max_pixels=self.max_pixels, **options))
+        found = list(self._pipeline().run(images, **self._reading, **options))
         for image in found:
             if image.error is not None:
                 raise image.error

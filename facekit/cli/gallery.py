@@ -21,7 +21,7 @@ from facekit.cli.common import (
     count,
     detector_for,
     expanded,
-    max_pixels_of,
+    reading_of,
 )
 from facekit.cli.opening import check_not_empty, new_if_missing, weights_of
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
@@ -124,7 +124,8 @@ def _enroll(options: argparse.Namespace) -> int:
             else FaceRecognizer(embedder=embedder, classifier=classifier, gallery=path)
         )
         recognizer.detector = detector_for(options, recognizer.detector)
-        recognizer.max_pixels = max_pixels_of(options)
+        reading = reading_of(options)
+        recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
         recognizer.quality = quality
         with recognizer.gallery as gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
