@@ -156,7 +156,7 @@ def measure_postgres(rows: int) -> None:
         exact, seconds = timed(lambda probe: store.search(probe, 10), probes)
         print(f"search, exact: {seconds}")
         start = time.perf_counter()
-        store.build_index()
+        store.build_index("1GB")
         print(f"index for hnsw built in {time.perf_counter() - start:.0f} s")
         near = PostgresStore(conninfo, search="hnsw")
         timed(lambda probe: near.search(probe, 10), probes)

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facekit.archive.engines import Engine, run_tasks
-from facekit.archive.rows import ImageRow, image_schema, table_of, text_of, time_taken
+from facekit.archive.rows import ImageRow, image_schema, table_of, text_of
 from facekit.archive.sources import ArchiveSource, ImageFiles, listed, partition_name
 from facekit.archive.table import ArchiveTable
 from facekit.detection import FaceDetector, make_detector
 from facekit.embedding import Embedder, FaceEmbedder
+from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS
 from facekit.parts import detector_to_dict, quality_to_dict
 from facekit.pipeline import FacePipeline
@@ -86,6 +87,7 @@ class ImageIndexer:
         quality: Measures them; ``None`` for no measures.
         half: Whether embeddings are kept as float16.
         max_pixels: The largest image that is read, in pixels.
+        truncated: What to do with an incomplete JPEG, as for :func:`facekit.load_image`.
         threads: How many cores to use; ``None`` for all that the process may use.
 
     Attributes:
@@ -117,12 +119,15 @@ class ImageIndexer:
         quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
         half: bool = True,
         max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
         threads: int | None = None,
     ) -> None:
         if threads is not None:
             threads = whole(threads, "threads", least=1)
             detector, embedder = _with_threads(detector, threads), _with_threads(embedder, threads)
         self.half, self.max_pixels = flag(half, "half"), whole(max_pixels, "max_pixels", least=1)
+        choice(truncated, "truncated", get_args(Truncated))
+        self.truncated: Truncated = truncated
         self._pipeline = FacePipeline(detector, embedder, quality=quality)
         self._weights = embedder.record.identity
         self.schema = image_schema(embedder.embedding_size, half=half)
@@ -152,6 +157,7 @@ class ImageIndexer:
             "aligner": pipeline.aligner.to_dict(),
             "quality": quality_to_dict(pipeline.quality),
             "max_pixels": self.max_pixels,
+            "truncated": self.truncated,
             "embedding": "float16" if self.half else "float32",
         }
 
@@ -169,6 +175,7 @@ class ImageIndexer:
             quality=pipeline.quality,
             half=self.half,
             max_pixels=self.max_pixels,
+            truncated=self.truncated,
             threads=threads,
         )
 
@@ -182,16 +189,17 @@ class ImageIndexer:
             return known.get(paths[place]) == digest
 
         found = self._pipeline.run(
-            files.sources(locations), digests=True, skip=skip, max_pixels=self.max_pixels
+            files.sources(locations),
+            digests=True,
+            skip=skip,
+            max_pixels=self.max_pixels,
+            truncated=self.truncated,
         )
         for place, image in enumerate(found):
             if image.skipped:
                 continue
             error = files.failed.get(place) or (None if image.error is None else str(image.error))
-            name = os.fsdecode(locations[place])
-            taken = None
-            if error is None:
-                taken = time_taken(Path(name) if "://" not in name else files.fetched(place, name))
+            taken = None if error is not None else files.taken(place, locations[place])
             yield ImageRow(
                 image if place not in files.failed else replace(image, sha256=None),
                 paths[place],
@@ -238,6 +246,7 @@ def index_archive(
     retry_errors: bool = False,
     partition_size: int = 1000,
     max_pixels: int = MAX_PIXELS,
+    truncated: Truncated = "error",
     workers: int | None = None,
     address: str | None = None,
     progress: bool = True,
@@ -268,6 +277,7 @@ def index_archive(
         retry_errors: Whether images that could not be read are tried again.
         partition_size: How many images a partition has, at most.
         max_pixels: The largest image that is read, in pixels.
+        truncated: What to do with an incomplete JPEG, as for :func:`facekit.load_image`.
         workers: With Ray: how many actors, each on one core; by default as many as there are cores
             free, less one for Ray itself.
         address: With Ray: the cluster to use, as ``ray.init`` takes it; by default the one that is
@@ -300,7 +310,12 @@ def index_archive(
     if detector is None or isinstance(detector, str):
         detector = make_detector(detector or "mtcnn")
     indexer = ImageIndexer(
-        detector, embedder or Embedder(), quality=quality, half=half, max_pixels=max_pixels
+        detector,
+        embedder or Embedder(),
+        quality=quality,
+        half=half,
+        max_pixels=max_pixels,
+        truncated=truncated,
     )
     files, passed_over = listed(images)
     table = ArchiveTable.create(output, indexer.settings())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,11 @@ import pyarrow as pa
 from facekit.archive.engines import Work
 from facekit.errors import ArchiveError, FacekitError
 from facekit.utils.extras import import_extra
+from facekit.utils.openvino import available_cores
 from facekit.utils.validation import whole
+
+# What has just ended may hold its cores for some seconds more.
+_PATIENCE = 15.0
 
 
 def run_on_ray(
@@ -72,7 +77,7 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
         # One more than the actors: Ray cuts the list of tasks beside them.
-        cores = workers or len(os.sched_getaffinity(0))
+        cores = workers or available_cores()
         options |= {"num_cpus": cores + 1, "include_dashboard": False}
     try:
         ray.init(address, **options)
@@ -93,15 +98,19 @@ def free_workers(ray: Any, workers: int | None) -> int:
     Raises:
         ArchiveError: If there is too little room. Ray would wait for it without a word.
     """
-    free = int(ray.available_resources().get("CPU", 0))
-    room = free - 1
     least = workers or 1
-    if room < least:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        free = int(ray.available_resources().get("CPU", 0))
+        if free > least or time.monotonic() > end:
+            break
+        time.sleep(0.2)
+    if free <= least:
         raise ArchiveError(
             f"Ray has {free} cores free; {least} workers need {least + 1}, one each and one for "
             "Ray itself: ask for fewer workers, or wait for other jobs"
         )
-    return workers or room
+    return workers or free - 1
 
 
 def written(table: Any) -> bytes:

@@ -166,6 +166,7 @@ def time_taken(source: ImageSource) -> datetime | None:
     """Returns when a photo was taken, as its EXIF data says, in the camera's local time."""
     if isinstance(source, bytes):
         source = BytesIO(source)
+    Image.preinit()
     formats = [name for name in _WITH_EXIF if name in Image.OPEN]
     try:
         with Image.open(source, formats=formats) as image:  # type: ignore[arg-type]

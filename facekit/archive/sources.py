@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from facekit.archive.rows import LISTED, text_of
+from facekit.archive.rows import LISTED, text_of, time_taken
 from facekit.errors import ImageError, InvalidArgumentError
 from facekit.io.folders import list_images
 from facekit.io.images import check_several, image_suffixes
@@ -76,26 +77,32 @@ class ImageFiles:
     def __init__(self) -> None:
         self._systems: dict[str, Any] = {}
         self.failed: dict[int, str] = {}
+        self._taken: dict[int, datetime | None] = {}
 
     def sources(self, locations: Sequence[bytes]) -> Iterator[Path | bytes]:
         """Yields the path of a file, or the content of one that is elsewhere.
 
         What cannot be fetched is yielded empty, and the reason is kept in ``failed``, by place.
         """
-        self.failed = {}
+        self.failed, self._taken = {}, {}
         for place, location in enumerate(locations):
             name = os.fsdecode(location)
-            yield self.fetched(place, name) if is_address(name) else Path(name)
+            yield self._fetched(place, name) if is_address(name) else Path(name)
 
-    def fetched(self, place: int, address: str) -> bytes:
-        """Returns the content of a file of another file system."""
+    def taken(self, place: int, location: bytes) -> datetime | None:
+        """Returns when the photo at this place was taken."""
+        name = os.fsdecode(location)
+        return self._taken.pop(place, None) if is_address(name) else time_taken(Path(name))
+
+    def _fetched(self, place: int, address: str) -> bytes:
         scheme = address.partition("://")[0]
         try:
             system, path = file_system(address, self._systems.get(scheme))
             self._systems[scheme] = system
             with system.open_input_file(path) as stream:
                 content: bytes = stream.read()
-                return content
+            self._taken[place] = time_taken(content)
+            return content
         except (OSError, pa.ArrowException) as error:
             self.failed[place] = f"{address}: cannot be read ({error})"
             return b""

@@ -54,7 +54,8 @@ class ArchiveTable:
     Attributes:
         path: The folder.
         settings: How the images were indexed: ``weights``, ``embedding_size``, ``detector``,
-            ``aligner``, ``quality``, ``max_pixels`` and ``embedding``, the type of its components.
+            ``aligner``, ``quality``, ``max_pixels``, ``truncated`` and ``embedding``, the type of
+            its components.
 
     Raises:
         FileFormatError: If there is no such table, or it is damaged or of a later version.
@@ -262,6 +263,9 @@ class ArchiveTable:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes from writing to the table, and clears what a killed one left.
+
+        Yields:
+            Once, while the table is locked.
 
         Raises:
             ArchiveError: If another process is writing.

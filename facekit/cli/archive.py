@@ -19,7 +19,7 @@ from facekit.cli.common import (
     chosen_embedder,
     count,
     detector_for,
-    max_pixels_of,
+    reading_of,
 )
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _index(options: argparse.Namespace) -> int:
         prune=options.prune,
         retry_errors=options.retry_errors,
         partition_size=options.partition_size,
-        max_pixels=max_pixels_of(options),
+        **reading_of(options),
         **_engine(options),
     )
     if found.passed_over:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import os
 import pickle
 import shutil
@@ -379,61 +378,3 @@ def test_a_killed_run_loses_one_partition_at_most(portraits: Path, tmp_path: Pat
         assert done == min(max(place - 2, 0), 3)
         assert index_archive(portraits, folder, partition_size=2).indexed == 6 - 2 * done
         assert content(folder) == content(whole)
-
-
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is missing")
-
-
-@needs_ray
-@pytest.mark.check
-@pytest.mark.timeout(280)
-def test_ray_writes_the_same_table_and_outlives_its_workers(
-    portraits: Path, hopper: Path, tmp_path: Path
-) -> None:
-    for name in ("a.jpg", "b.jpg"):
-        shutil.copy2(hopper, portraits / name)
-    index_archive(portraits, tmp_path / "local", partition_size=2)
-    killer = subprocess.Popen([sys.executable, "-c", KILL_ONE_ACTOR], env=dict(os.environ))
-    try:
-        report = index_archive(
-            portraits, tmp_path / "ray", engine="ray", workers=1, partition_size=2
-        )
-    finally:
-        killer.kill()
-        killer.wait()
-    assert report.indexed == 8
-    assert content(tmp_path / "ray") == content(tmp_path / "local")
-    assert index_archive(portraits, tmp_path / "ray", engine="ray").indexed == 0
-
-
-# The first actor of Ray Data that is seen working is killed, once.
-KILL_ONE_ACTOR = """
-import os, signal, time
-import psutil
-parent = psutil.Process(os.getppid())
-while True:
-    for process in parent.children(recursive=True):
-        try:
-            if "MapWorker" in process.name() + " ".join(process.cmdline()):
-                time.sleep(1.0)
-                process.send_signal(signal.SIGKILL)
-                raise SystemExit
-        except psutil.Error:
-            pass
-    time.sleep(0.05)
-"""
-
-
-@needs_ray
-@pytest.mark.check
-@pytest.mark.timeout(280)
-def test_too_few_cores_are_an_error_and_no_silence(portraits: Path, tmp_path: Path) -> None:
-    import ray
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        with pytest.raises(ArchiveError, match="2 workers need 3"):
-            index_archive(portraits, tmp_path / "t", engine="ray", workers=2)
-    finally:
-        ray.shutdown()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from gallery.postgres_server import running_server
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -125,12 +124,6 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(getattr(self, "store", None), "close"):
             self.store.close()  # type: ignore[attr-defined]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with running_server() as conninfo:
-        yield conninfo
 
 
 @pytest.fixture(params=["memory", "file", "exact", "hnsw"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, get_args
@@ -93,6 +94,7 @@ class PostgresStore:
         timeout: float = 10.0,
     ) -> None:
         self._server = _Server(text(conninfo, "conninfo"), number(timeout, "timeout", 0))
+        weakref.finalize(self, self._server.close)
         self._name = _checked_name(name)
         self._search = choice(search, "search", get_args(Search))
         with self._session() as session:
@@ -314,19 +316,25 @@ class PostgresStore:
                 ]
                 yield photos, np.stack([_array(row[-1]) for row in rows])
 
-    def build_index(self) -> None:
+    def build_index(self, memory: str = "256MB") -> None:
         """Makes the index for ``search="hnsw"``, if it is not there.
+
+        Args:
+            memory: What the server may use meanwhile, its ``maintenance_work_mem``. An index that
+                does not fit, of about a kilobyte a photo for 128 components, takes much longer.
 
         Raises:
             GalleryServerError: If the server cannot be reached or refuses.
             InvalidArgumentError: If embeddings are too long for such an index.
         """
+        memory = text(memory, "memory", empty=False)
         if self.embedding_size > _MOST_INDEXED:
             raise InvalidArgumentError(
                 f"hnsw takes up to {_MOST_INDEXED:,} components, the embeddings have "
                 f'{self.embedding_size:,}; use search="exact"'
             )
         with self._session() as session:
+            session.run("SELECT set_config('maintenance_work_mem', %s, true)", memory)
             session.run(
                 "CREATE INDEX IF NOT EXISTS photos_near ON {}.photos "
                 "USING hnsw (embedding vector_l2_ops)"
