@@ -178,7 +178,7 @@ def measure_postgres(rows: int) -> None:
         )
         assert all(match.photo != number for match in near.search(secret, 10)[0])
         start = time.perf_counter()
-        store.compact()
+        store.compact("1GB")
         print(f"compacted in {time.perf_counter() - start:.0f} s: {left(data, name, secret)}")
 
 

@@ -340,20 +340,26 @@ class PostgresStore:
                 "USING hnsw (embedding vector_l2_ops)"
             )
 
-    def compact(self) -> None:
+    def compact(self, memory: str = "256MB") -> None:
         """Writes table and index again without what was removed, and the server's buffers to disk.
 
         Others wait meanwhile. The write-ahead log keeps what was removed until the server reuses
         its files, and backups and replicas keep it longer.
+
+        Args:
+            memory: As for :meth:`build_index`: an index is made again, too.
 
         Raises:
             GalleryBusyError: If another change keeps the gallery locked.
             GalleryServerError: If the server cannot be reached or refuses; a checkpoint needs the
                 role ``pg_checkpoint``.
         """
+        memory = text(memory, "memory", empty=False)
         with self._session(transaction=False) as session:
+            session.run("SELECT set_config('maintenance_work_mem', %s, false)", memory)
             session.run("VACUUM (FULL) {}.photos")
             session.run("CHECKPOINT")
+            session.run("RESET maintenance_work_mem")
 
     @contextmanager
     def _session(self, *, transaction: bool = True) -> Iterator[_Session]:
