@@ -67,9 +67,11 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
     """
     # Read when Ray is imported; nothing is to be sent anywhere.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # It speaks of itself on the terminal otherwise; what fails is raised.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray = import_extra("ray")
     import_extra("ray.data")
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if ray.is_initialized():
         yield ray
         return
