@@ -17,7 +17,8 @@ from facekit.embedding import Embedder
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 from facekit.faces import RecognizedFace
 from facekit.identification import IdentityClassifier
-from facekit.io.images import IMAGE_SUFFIXES, RGBImage, load_image
+from facekit.io.decoding import Truncated
+from facekit.io.images import MAX_PIXELS, Reading, RGBImage, image_suffixes, load_image
 from facekit.recognizer import FaceRecognizer
 from facekit.utils.progress import track
 from facekit.utils.terminal import printable
@@ -49,7 +50,13 @@ class NamedPhoto:
 
 
 def run_demo(
-    output: Path, console: Console, *, known: Path | None = None, photos: Path | None = None
+    output: Path,
+    console: Console,
+    *,
+    known: Path | None = None,
+    photos: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    truncated: Truncated = "error",
 ) -> bool:
     """Runs the demonstration and writes an annotated contact sheet.
 
@@ -57,6 +64,8 @@ def run_demo(
         known: A folder with one folder of photos a person, who are enrolled; or ``None``, for one
             of two portraits that come with other packages.
         photos: Another such folder, whose photos are named.
+        max_pixels: The largest photo that is read, in pixels.
+        truncated: As for :func:`facekit.load_image`.
         output: The folder for the contact sheet.
         console: Where to print.
 
@@ -71,7 +80,8 @@ def run_demo(
         for folder in (known, photos):
             if not folder.is_dir():
                 raise InvalidArgumentError(f"{folder}: no such folder")
-        return _name_people(Embedder(), known, photos, output, console)
+        reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
+        return _name_people(Embedder(), known, photos, output, console, reading)
     if known is not None or photos is not None:
         raise InvalidArgumentError("known and photos go together: people to enroll and to name")
     right = _show_portraits(Embedder(), output, console)
@@ -86,15 +96,20 @@ def run_demo(
 
 
 def _name_people(
-    embedder: Embedder, known: Path, photos: Path, output: Path, console: Console
+    embedder: Embedder,
+    known: Path,
+    photos: Path,
+    output: Path,
+    console: Console,
+    reading: Reading,
 ) -> bool:
     classifier = IdentityClassifier("centroid", fpir=_FPIR, distances=embedder.record.distances)
-    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier)
+    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier, **reading)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(known)
     console.print(recognizer.report_.summary(), markup=False, highlight=False, soft_wrap=True)
-    paths = sorted(path for path in photos.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    paths = sorted(path for path in photos.glob("*/*") if path.suffix.lower() in image_suffixes())
     named = [
         NamedPhoto(path, path.parent.name, recognizer.recognize(path))
         for path in track(paths, "Recognizing", total=len(paths), shown=True)
@@ -102,7 +117,11 @@ def _name_people(
     right = sum(photo.right for photo in named)
     console.print(_table(named, right))
     tiles = [
-        Tile(draw_faces(photo.path, photo.found, fit=_FIT), photo.person, photo.right)
+        Tile(
+            draw_faces(load_image(photo.path, **reading), photo.found, fit=_FIT),
+            photo.person,
+            photo.right,
+        )
         for photo in named
     ]
     title = f"{right} of {len(named)} photos named rightly, by {recognizer.embedder.record.name}"

@@ -12,6 +12,7 @@ import numpy as np
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.gallery import Gallery
 from facekit.gallery.records import PhotoSource
+from facekit.io.decoding import Truncated
 from facekit.io.images import ImageSource
 from facekit.io.people import PersonImage
 from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
@@ -57,6 +58,7 @@ class Enrollment:
         *,
         cropped: bool = False,
         max_pixels: int,
+        truncated: Truncated = "error",
         progress: bool = False,
     ) -> EnrollmentReport:
         """Enrolls the largest face of each image.
@@ -68,6 +70,7 @@ class Enrollment:
             pipeline: Finds and embeds the faces.
             cropped: As for :meth:`facekit.FacePipeline.run`.
             max_pixels: Likewise.
+            truncated: Likewise.
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
@@ -87,6 +90,7 @@ class Enrollment:
             cropped=cropped,
             skip=lambda index, digest: (people[index], digest) in self._known,
             max_pixels=max_pixels,
+            truncated=truncated,
         )
         total = sum(image.source is not None for image in listed)
         try:

@@ -19,7 +19,8 @@ from facekit.detection import FaceDetector
 from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import Face, Keypoints, largest_face
-from facekit.io.images import MAX_PIXELS, ImageSource, RGBImage
+from facekit.io.decoding import Truncated
+from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource, RGBImage
 from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
 from facekit.quality import FaceQuality, QualityGate
 from facekit.utils.validation import whole
@@ -29,6 +30,9 @@ FaceSelection: TypeAlias = Literal["all", "largest", "central"]
 
 Select: TypeAlias = Callable[[list[Face], tuple[int, int]], list[Face]]
 """Chooses the faces to use, given all that were found and the image's height and width."""
+
+# The side of the aligned square, as a multiple of that of MTCNN's boxes.
+_ALIGNED_BY_BOX = 1.25
 
 # How many faces are embedded together, and for how many images their results wait at most.
 _FACES_TOGETHER, _IMAGES_TOGETHER = 32, 64
@@ -187,6 +191,7 @@ class FacePipeline:
         skip: Callable[[int, str], bool] | None = None,
         keep_aligned: bool = False,
         max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
     ) -> Iterator[EmbeddedImage]:
         """Goes through images and yields the faces of each, in order.
 
@@ -204,6 +209,7 @@ class FacePipeline:
                 it returns true is yielded without faces.
             keep_aligned: Whether to keep the aligned faces.
             max_pixels: The largest image that is read, in pixels.
+            truncated: As for :func:`facekit.load_image`.
 
         Yields:
             One result for each image.
@@ -222,6 +228,7 @@ class FacePipeline:
             skip=skip,
             keep_aligned=keep_aligned,
             max_pixels=max_pixels,
+            truncated=truncated,
         )
         return _flattened(groups)
 
@@ -237,6 +244,7 @@ class FacePipeline:
         skip: Callable[[int, str], bool] | None = None,
         keep_aligned: bool = False,
         max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
     ) -> Iterator[list[EmbeddedImage]]:
         """Does what :meth:`run` does, and yields the images whose faces are embedded together.
 
@@ -250,6 +258,7 @@ class FacePipeline:
             skip: Likewise.
             keep_aligned: Likewise.
             max_pixels: Likewise.
+            truncated: Likewise.
 
         Yields:
             The results of the next images, at least one; frames of a camera one at a time.
@@ -268,6 +277,7 @@ class FacePipeline:
             digests=digests or skip is not None,
             skip=skip,
             max_pixels=max_pixels,
+            truncated=truncated,
         )
         live = isinstance(images, int)
         prepared = in_order(
@@ -349,10 +359,12 @@ class _Steps:
         digests: bool,
         skip: Callable[[int, str], bool] | None,
         max_pixels: int,
+        truncated: Truncated,
     ) -> None:
         self._detector, self._aligner, self._quality = detector, aligner, quality
         self._select, self._cropped, self._known = select, cropped, known
-        self._digests, self._skip, self._max_pixels = digests, skip, max_pixels
+        self._digests, self._skip = digests, skip
+        self._max_pixels, self._truncated = max_pixels, truncated
 
     def __call__(self, item: ImageItem) -> _Prepared:
         result = EmbeddedImage(item.name, item.index)
@@ -363,24 +375,50 @@ class _Steps:
             digest = content_sha256(item.source) if self._digests else None
             if self._skip is not None and digest is not None and self._skip(item.index, digest):
                 return _Prepared(replace(result, sha256=digest), nothing)
-            pixels = item.load(self._max_pixels)
-            faces = self._faces(item, pixels)
+            read = item.read(self._max_pixels, self._truncated, self._side_enough())
+            faces = [_scaled(face, read.scale) for face in self._faces(item, read.pixels)]
         except ImageError as error:
             return _Prepared(replace(result, sha256=digest, error=error), nothing)
-        height, width = pixels.shape[:2]
-        chosen = self._select(list(faces), (height, width))
+        chosen = self._select(list(faces), (read.height, read.width))
+        read = self._fine_enough(item, read, chosen)
+        across, down = read.scale
+        seen = [_scaled(face, (1 / across, 1 / down)) for face in chosen]
         gate = self._quality
         image = replace(
             result,
             faces=tuple(
-                EmbeddedFace(item.name, face, None if gate is None else gate.assess(pixels, face))
-                for face in chosen
+                EmbeddedFace(
+                    item.name,
+                    face,
+                    None if gate is None else gate.assess(read.pixels, face_seen, scale=across),
+                )
+                for face, face_seen in zip(chosen, seen, strict=True)
             ),
             found=len(faces),
-            size=(height, width),
+            size=(read.height, read.width),
             sha256=digest,
         )
-        return _Prepared(image, self._aligner.align(pixels, chosen))
+        return _Prepared(image, self._aligner.align(read.pixels, seen))
+
+    def _side_enough(self) -> int | None:
+        """Returns the longest side that the search needs; ``None`` for the whole image."""
+        if self._cropped or self._known is not None:
+            return None
+        return getattr(self._detector, "max_image_side", None)
+
+    def _fine_enough(
+        self, item: ImageItem, read: DecodedImage, faces: Sequence[Face]
+    ) -> DecodedImage:
+        """Reads an image whole that was reduced so far that a face would have to be enlarged."""
+        if read.scale == (1.0, 1.0) or all(
+            _ALIGNED_BY_BOX * min(face.box[2:]) >= max(read.scale) * self._aligner.size
+            for face in faces
+        ):
+            return read
+        try:
+            return item.read(self._max_pixels, self._truncated)
+        except ImageError:  # larger than max_pixels, or a stream that cannot be read twice
+            return read
 
     def _faces(self, item: ImageItem, pixels: RGBImage) -> Sequence[Face]:
         if self._cropped:
@@ -389,6 +427,16 @@ class _Steps:
             return self._known[item.index]
         (faces,) = self._detector.detect_batch([pixels])
         return faces
+
+
+def _scaled(face: Face, scale: tuple[float, float]) -> Face:
+    """Returns a face in an image that is larger by these factors across and down."""
+    across, down = scale
+    if (across, down) == (1.0, 1.0):
+        return face
+    x, y, width, height = face.box
+    points = Keypoints(*((px * across, py * down) for px, py in face.keypoints))
+    return Face((x * across, y * down, width * across, height * down), face.confidence, points)
 
 
 def face_in_box(box: tuple[float, float, float, float], confidence: float = 1.0) -> Face:
@@ -407,8 +455,7 @@ def face_in_box(box: tuple[float, float, float, float], confidence: float = 1.0)
         50.0
     """
     x, y, width, height = box
-    # MTCNN's boxes are about as wide and high as 0.8 of the aligned square.
-    side = 1.25 * float(np.sqrt(width * height))
+    side = _ALIGNED_BY_BOX * float(np.sqrt(width * height))
     corner = np.array([x + width / 2, y + height / 2]) - side / 2
     points = corner + side * np.array(DEFAULT_TEMPLATE)
     return Face(box, confidence, Keypoints(*((float(px), float(py)) for px, py in points)))

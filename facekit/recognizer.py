@@ -21,6 +21,7 @@ from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.enrollment import Enrollment, discard, partial_gallery
 from facekit.errors import (
+    CalibrationWarning,
     EnrollmentError,
     EnrollmentWarning,
     FileFormatError,
@@ -34,7 +35,10 @@ from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.answers import Explanation, Neighbor
-from facekit.io.images import MAX_PIXELS, ImageSource, check_several, describe_source
+from facekit.identification.calibration import Calibration
+from facekit.io.decoding import Truncated
+from facekit.io.folders import list_images
+from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
 from facekit.pipeline import EmbeddedImage, FacePipeline
@@ -42,7 +46,7 @@ from facekit.quality import QualityGate
 from facekit.report import EnrollmentReport, RecognizedImage
 from facekit.utils.forking import ForkLock
 from facekit.utils.progress import track
-from facekit.utils.validation import identity
+from facekit.utils.validation import identity, unit_rows
 
 # How many photos an error names; the report has all.
 _NAMED = 10
@@ -81,6 +85,7 @@ class FaceRecognizer:
         gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the path of one,
             which is made if it is not there. By default an empty one in memory.
         max_pixels: The largest image that is read, in pixels.
+        truncated: Whether a JPEG whose end is missing is used, as for :func:`facekit.load_image`.
 
     Attributes:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a file, every change is
@@ -120,6 +125,7 @@ class FaceRecognizer:
         quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
         gallery: Gallery | str | os.PathLike[str] | None = None,
         max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
     ) -> None:
         if weights is not None and embedder is not None:
             raise InvalidArgumentError("give either weights or embedder, not both")
@@ -132,6 +138,7 @@ class FaceRecognizer:
         self.aligner = aligner or Aligner(**self.embedder.record.alignment)
         self.quality = quality
         self.max_pixels = max_pixels
+        self.truncated = truncated
         self._pipeline()  # checks that the parts fit
         if classifier is not None and classifier.threshold is None:
             raise InvalidArgumentError(
@@ -144,6 +151,7 @@ class FaceRecognizer:
         self.report_ = EnrollmentReport(())
         self._fitted: _Fitted | None = None
         self._shift: tuple[float, int] | None = None
+        self._cohort = _kept_cohort(self.gallery.settings.get("calibration"))
         self._fitting = ForkLock()
 
     def __repr__(self) -> str:
@@ -171,6 +179,17 @@ class FaceRecognizer:
             NotFittedError: If it follows from who is enrolled, and nobody is.
         """
         return self._threshold_of(None)
+
+    @property
+    def calibration(self) -> Calibration:
+        """Where the threshold comes from, and in ``doubt`` why it may not hold for these people.
+
+        Raises:
+            NotFittedError: If nobody is enrolled.
+        """
+        found = self._current().classifier.calibration_
+        assert found is not None  # the classifier has a threshold
+        return found
 
     @property
     def verification_threshold(self) -> float:
@@ -211,6 +230,7 @@ class FaceRecognizer:
 
         Warns:
             EnrollmentWarning: If photos were left out or show several faces.
+            CalibrationWarning: As :meth:`calibrate`.
         """
         images = people_images(photos)
         fresh = partial_gallery(self.gallery)
@@ -237,10 +257,10 @@ class FaceRecognizer:
         fresh.close()
         if fresh.path is not None:
             discard(fresh.path)
-        self._shift = None
+        self._shift = self._cohort = None
         # If the threshold cannot be calibrated for these people, that is an error now, not at the
         # first photo. People who are enrolled one by one may become enough later.
-        self._current()
+        self._warn_of_resemblance()
         return self
 
     def enroll(
@@ -351,7 +371,7 @@ class FaceRecognizer:
             quality=self.quality,
             threshold=threshold,
             min_faces=min_faces,
-            max_pixels=self.max_pixels,
+            **self._reading,
             progress=progress,
         )
 
@@ -449,9 +469,7 @@ class FaceRecognizer:
             [] False
         """
         fitted = self._current()
-        groups = self._pipeline().run_grouped(
-            images, every=every, cropped=cropped, max_pixels=self.max_pixels
-        )
+        groups = self._pipeline().run_grouped(images, every=every, cropped=cropped, **self._reading)
         return self._named(groups, fitted)
 
     def identify(self, embeddings: npt.ArrayLike) -> list[Identity]:
@@ -509,22 +527,71 @@ class FaceRecognizer:
             for face, why in zip(found.faces, explanations, strict=True)
         ]
 
-    def calibrate(self) -> float:
-        """Refines the calibration with all photos of the gallery, and returns the threshold.
+    def calibrate(
+        self,
+        cohort: StreamSource | npt.NDArray[np.floating[Any]] | None = None,
+        *,
+        cropped: bool = False,
+        progress: bool = True,
+    ) -> float:
+        """Refines the calibration, and returns the threshold.
 
-        Up to 2,000 photos this happens by itself whenever the gallery changes.
+        Without a cohort all photos of the gallery are compared with each other. Up to 2,000 photos
+        this happens by itself whenever the gallery changes. A cohort of people who are not enrolled
+        and resemble those who will be met takes their place: the threshold is then the one at which
+        ``fpir`` of these faces get a name. It follows later changes of the gallery until
+        :meth:`fit` or the next call, and :meth:`save` keeps it.
+
+        Args:
+            cohort: A folder of images and of all folders in it, or images, or embeddings, float
+                ``(n, d)`` of unit norm. Some hundred faces, none of an enrolled person.
+            cropped: Whether each image of the cohort is cut to the face already, as for
+                :meth:`fit`.
+            progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
             The largest Euclidean distance at which a face is named, 0 to 2.
 
         Raises:
             NotFittedError: If nobody is enrolled.
-            InvalidArgumentError: If the weights have no table of distances, and too few people are
-                enrolled.
+            InvalidArgumentError: If there are no faces in the cohort, it has another form, the
+                weights have no table of distances, or too few people are enrolled.
+
+        Warns:
+            EnrollmentWarning: If images of the cohort cannot be read or show no face.
+            CalibrationWarning: If the enrolled people resemble each other so much that strangers
+                like them will get a name more often than ``fpir`` says.
+
+        Example:
+            >>> import numpy as np
+            >>> from facekit import FaceRecognizer
+            >>> from matplotlib.cbook import get_sample_data
+            >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+            >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
+            >>> cohort = np.random.default_rng(0).normal(size=(500, 128))
+            >>> cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
+            >>> 0 < recognizer.calibrate(cohort) < 2
+            True
         """
+        faces = None
+        if cohort is not None:
+            faces = self._cohort_embeddings(cohort, cropped=cropped, progress=progress)
         with self._fitting:
-            self._fitted = self._shift = None
-        return self._threshold_of(self._current())
+            self._fitted = self._shift = self._cohort = None
+        if faces is not None:
+            self._check_weights("gallery was made", self.gallery.weights)
+            self._current()  # somebody is enrolled
+            classifier = self._classifier().fit_enrolled(self.gallery.enrolled(), cohort=faces)
+            found = classifier.calibration_
+            if found is not None and classifier.distances is None:
+                raise InvalidArgumentError(
+                    "the weights have no table of distances that a cohort could refine; give the "
+                    f"classifier a threshold: {found.threshold:.3f} is that of this cohort"
+                )
+            if found is not None:
+                self._cohort, self._fitted = (found.shift, found.probes), None
+        self._warn_of_resemblance()
+        return self.threshold
 
     def verify(
         self, first: ImageSource, second: ImageSource, *, cropped: bool = False
@@ -635,6 +702,7 @@ class FaceRecognizer:
             )
             if kept["shift"] is not None:
                 recognizer._shift = (float(kept["shift"][0]), int(kept["shift"][1]))
+            recognizer._cohort = recognizer._cohort or _kept_cohort(kept)
         except (KeyError, TypeError) as error:
             gallery.close()
             raise FileFormatError(
@@ -652,7 +720,12 @@ class FaceRecognizer:
             "quality": parts.quality_to_dict(self.quality),
             "classifier": parts.classifier_to_dict(self.classifier),
             "shift": self._shift,
+            "cohort": self._cohort,
         }
+
+    @property
+    def _reading(self) -> Reading:
+        return {"max_pixels": self.max_pixels, "truncated": self.truncated}
 
     def _pipeline(self) -> FacePipeline:
         return FacePipeline(
@@ -696,14 +769,48 @@ class FaceRecognizer:
         return fitted
 
     def _fit(self, enrolled: Enrolled, parameters: dict[str, Any]) -> _Fitted:
-        classifier = type(self.classifier)(**self.classifier.get_params())
-        if classifier.distances is None:
-            classifier.set_params(distances=self.embedder.record.distances)
-        kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None
-        classifier.fit_enrolled(enrolled, shift=kept)
+        kept = self._cohort or (self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None)
+        classifier = self._classifier().fit_enrolled(enrolled, shift=kept)
         found = classifier.calibration_
         self._shift = (found.shift, found.probes) if found is not None else None
         return _Fitted(classifier, enrolled, parameters)
+
+    def _classifier(self) -> IdentityClassifier:
+        classifier = type(self.classifier)(**self.classifier.get_params())
+        if classifier.distances is None:
+            classifier.set_params(distances=self.embedder.record.distances)
+        return classifier
+
+    def _warn_of_resemblance(self) -> None:
+        doubt = self.calibration.doubt
+        if doubt:
+            warnings.warn(doubt, CalibrationWarning, stacklevel=3)
+
+    def _cohort_embeddings(
+        self, cohort: StreamSource | npt.NDArray[Any], *, cropped: bool, progress: bool
+    ) -> npt.NDArray[np.float32]:
+        if isinstance(cohort, np.ndarray) and cohort.ndim == 2:
+            return unit_rows(cohort, self.embedder.embedding_size, "cohort")
+        images: StreamSource = cohort
+        if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+            images = list_images(images, recursive=True).checked().images
+        unit, unused = [], []
+        run = self._pipeline().run(images, cropped=cropped, **self._reading)
+        for image in track(run, "Embedding the cohort", total=0, shown=progress):
+            unit += [face.unit for face in image.faces]
+            if not image.faces:
+                unused.append(f"{image.source}: {image.error or 'no face found'}")
+        if not unit:
+            raise InvalidArgumentError(
+                f"cohort: no face in any of {len(unused)} images{_listed(unused)}"
+            )
+        if unused:
+            warnings.warn(
+                f"cohort: {len(unused)} images are not used{_listed(unused)}",
+                EnrollmentWarning,
+                stacklevel=3,
+            )
+        return self._rows(unit)
 
     def _threshold_of(self, fitted: _Fitted | None) -> float:
         given = self.classifier.threshold
@@ -732,7 +839,7 @@ class FaceRecognizer:
                 images,
                 self._pipeline(),
                 cropped=cropped,
-                max_pixels=self.max_pixels,
+                **self._reading,
                 progress=progress,
             )
         finally:
@@ -740,16 +847,13 @@ class FaceRecognizer:
         if not report.enrolled and not report.already_enrolled:
             self.report_ = enrolled_before
             lines = [outcome.line().strip() for outcome in report.left_out]
-            more = f"; and {len(lines) - _NAMED} more" * (len(lines) > _NAMED)
-            raise EnrollmentError(
-                f"none of the photos can be enrolled: {'; '.join(lines[:_NAMED])}{more}"
-            )
+            raise EnrollmentError(f"none of the photos can be enrolled{_listed(lines)}")
         if report.left_out or report.several_faces:
             warnings.warn(report.summary(), EnrollmentWarning, stacklevel=4)
         return report
 
     def _embedded(self, images: list[ImageSource], **options: Any) -> list[EmbeddedImage]:
-        found = list(self._pipeline().run(images, max_pixels=self.max_pixels, **options))
+        found = list(self._pipeline().run(images, **self._reading, **options))
         for image in found:
             if image.error is not None:
                 raise image.error
@@ -789,6 +893,16 @@ class FaceRecognizer:
 
 def _is_current(fitted: _Fitted | None, enrolled: Enrolled, parameters: Mapping[str, Any]) -> bool:
     return fitted is not None and fitted.enrolled is enrolled and fitted.parameters == parameters
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = f"; and {len(lines) - _NAMED} more" * (len(lines) > _NAMED)
+    return (": " if lines else "") + "; ".join(lines[:_NAMED]) + more
+
+
+def _kept_cohort(kept: Mapping[str, Any] | None) -> tuple[float, int] | None:
+    cohort = (kept or {}).get("cohort")
+    return None if cohort is None else (float(cohort[0]), int(cohort[1]))
 
 
 def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:

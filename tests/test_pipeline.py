@@ -30,9 +30,12 @@ from facekit import (
     FaceRecognizer,
     Gallery,
     IdentityClassifier,
+    ImageError,
+    ImageWarning,
     InvalidArgumentError,
     QualityGate,
     cluster_photos,
+    load_image,
 )
 from facekit.embedding import WeightsRecord
 from facekit.evaluation import Pair, evaluate_lfw
@@ -454,3 +457,97 @@ def test_joblib_answers_alike(on_disk: FaceRecognizer, hopper: Path) -> None:
     joblib = pytest.importorskip("joblib")  # comes with scikit-learn
     parallel = joblib.Parallel(n_jobs=2, timeout=120)
     assert parallel(joblib.delayed(names)(on_disk, hopper) for _ in range(2)) == [["Grace"]] * 2
+
+
+# Decoding no more than the search needs
+
+
+def large_jpeg(path: Path, portrait: Path, times: int) -> Path:
+    from PIL import Image
+
+    with Image.open(portrait) as image:
+        image.convert("RGB").resize((512 * times, 512 * times)).save(path, quality=95)
+    return path
+
+
+def test_a_large_jpeg_is_decoded_no_larger_than_it_is_searched(
+    tmp_path: Path, astronaut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides: list[int] = []
+    whole = Aligner.align
+
+    def align(aligner: Aligner, image: Any, faces: Any) -> Any:
+        sides.append(len(image))
+        return whole(aligner, image, faces)
+
+    monkeypatch.setattr("facekit.pipeline.Aligner.align", align)
+    path = large_jpeg(tmp_path / "large.jpg", astronaut, 6)
+    pipeline = FacePipeline(
+        Detector(max_image_side=700), aligner=Aligner(64), quality=QualityGate()
+    )
+    pixels = load_image(path)
+    (reduced,) = pipeline.run([path], keep_aligned=True)
+    (full,) = pipeline.run([pixels], keep_aligned=True)
+    # The gate and the aligner each cut a face out: of a quarter of the image, or of all of it.
+    assert sides == [768, 768, 3072, 3072]
+    assert reduced.size == full.size == (3072, 3072)
+    assert (reduced.found, full.found) == (1, 1)
+    one, other = reduced.faces[0], full.faces[0]
+    tolerance = 0.02 * other.face.box[2]
+    np.testing.assert_allclose(one.face.box, other.face.box, atol=tolerance)
+    np.testing.assert_allclose(
+        one.face.keypoints.to_array(), other.face.keypoints.to_array(), atol=tolerance
+    )
+    assert one.aligned is not None
+    assert other.aligned is not None
+    assert np.abs(one.aligned.astype(int) - other.aligned).mean() < 6
+    assert one.quality is not None
+    assert other.quality is not None
+    assert one.quality.interocular == pytest.approx(other.quality.interocular, rel=0.05)
+    assert one.quality.side == pytest.approx(other.quality.side, rel=0.05)
+
+
+def test_a_face_that_would_be_enlarged_is_cut_out_of_the_whole_image(
+    tmp_path: Path, astronaut: Path
+) -> None:
+    path = large_jpeg(tmp_path / "large.jpg", astronaut, 6)
+    detector = Detector(max_image_side=400)
+    pipeline = FacePipeline(detector, aligner=Aligner(160))
+    (found,) = pipeline.run([path], keep_aligned=True)
+    (full,) = pipeline.run([load_image(path)], keep_aligned=True)
+    one, other = found.faces[0].aligned, full.faces[0].aligned
+    assert one is not None
+    assert other is not None
+    # Reduced to 384 pixels, the face would have no detail of one pixel.
+    assert np.diff(one.astype(int), axis=1).std() > 0.9 * np.diff(other.astype(int), axis=1).std()
+    # Beyond max_pixels, what was decoded for the search has to do.
+    (small,) = pipeline.run([path], keep_aligned=True, max_pixels=1_000_000)
+    assert small.error is None
+    np.testing.assert_allclose(small.faces[0].face.box, found.faces[0].face.box)
+
+
+def test_a_detector_alone_gives_boxes_of_the_whole_image(tmp_path: Path, astronaut: Path) -> None:
+    path = large_jpeg(tmp_path / "large.jpg", astronaut, 6)
+    detector = Detector(max_image_side=700)
+    (face,) = detector.detect(path)
+    assert detector.detect_batch([path]) == [[face]]
+    (other,) = detector.detect(load_image(path))
+    np.testing.assert_allclose(face.box, other.box, atol=0.02 * other.box[2])
+    with pytest.raises(ImageError, match="raise max_pixels"):
+        Detector().detect(path, max_pixels=1_000_000)
+    assert detector.detect(path, max_pixels=1_000_000) == [face]
+    region = (0.0, 0.0, 3072.0, 2000.0)
+    assert detector.detect(path, region=region) == detector.detect(load_image(path), region=region)
+
+
+def test_what_is_there_of_an_incomplete_jpeg_is_used_if_so_asked(
+    tmp_path: Path, hopper: Path
+) -> None:
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(hopper.read_bytes()[:-2000])
+    pipeline = FacePipeline(Detector(), aligner=Aligner(64))
+    (refused,) = pipeline.run([path])
+    assert refused.error is not None
+    with pytest.warns(ImageWarning, match=r"cut\.jpg: the file ends early"):
+        (used,) = pipeline.run([path], truncated="use")
+    assert (used.error, used.found) == (None, 1)

@@ -20,7 +20,7 @@ from facekit.cli.common import (
     count,
     default_embedder,
     detector_for,
-    max_pixels_of,
+    reading_of,
     say_passed_over,
 )
 
@@ -88,7 +88,7 @@ def _cluster(options: argparse.Namespace) -> int:
     found = cluster_photos(
         list(photos),
         detector=detector_for(options),
-        max_pixels=max_pixels_of(options),
+        **reading_of(options),
         embedder=chosen_embedder(options) or default_embedder(),
         quality=None if options.any_quality else QualityGate(),
         threshold=options.threshold,
@@ -97,7 +97,7 @@ def _cluster(options: argparse.Namespace) -> int:
     )
     errors = list(found.errors)
     if options.output is not None:
-        errors += write_groups(found, options.output, max_pixels=options.max_pixels)
+        errors += write_groups(found, options.output, **reading_of(options))
     if options.json:
         print(json.dumps(found.to_dict()))
     else:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facekit.embedding import Embedder
     from facekit.faces import DetectedImage, Face, RecognizedFace
     from facekit.io.folders import ImageListing
+    from facekit.io.images import Reading
     from facekit.report import RecognizedImage
 
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -30,6 +31,7 @@ def in_command_words(error: Exception, options: argparse.Namespace) -> str:
     for name in vars(options):
         option = f"--{name.replace('_', '-')}"
         message = re.sub(rf"\b{name}=True\b", option, message)
+        message = re.sub(rf'\b{name}="(\w+)"', rf"{option} \1", message)
         if "_" in name:
             message = re.sub(rf"(?<![\w/\\-]){name}(?![\w/\\.])", option, message)
     return message
@@ -111,17 +113,41 @@ def add_detection(command: argparse.ArgumentParser) -> None:
         help="search larger images in a reduced copy",
     )
     command.add_argument("--max-faces", type=int, metavar="NUMBER", help="only the largest")
-    add_max_pixels(command)
+    add_reading(command)
 
 
-def add_max_pixels(command: argparse.ArgumentParser) -> None:
-    """Adds ``--max-pixels``."""
-    command.add_argument(
+READING_OPTIONS: tuple[tuple[str, Any, str], ...] = (
+    (
         "--max-pixels",
-        type=int,
-        metavar="NUMBER",
-        help="refuse images with more pixels, width × height; default: 120 million",
-    )
+        int,
+        "refuse images with more pixels, width × height (default: 120 million)",
+    ),
+    (
+        "--truncated",
+        ("error", "use"),
+        "a JPEG whose end is missing: refuse it, or use what is there (default: error)",
+    ),
+)
+"""How images are read: names, what stands for the values, and help texts."""
+
+
+def add_reading(command: argparse.ArgumentParser) -> None:
+    """Adds ``--max-pixels`` and ``--truncated``."""
+    for name, kind, help_text in READING_OPTIONS:
+        add_option(command, name, kind, help_text)
+
+
+def add_option(command: argparse.ArgumentParser, name: str, kind: Any, help_text: str) -> None:
+    """Adds an option: ``kind`` is the type, the words allowed, or what stands for the value."""
+    if kind is bool:
+        yes_or_no = argparse.BooleanOptionalAction
+        command.add_argument(name, action=yes_or_no, default=None, help=help_text)
+    elif isinstance(kind, tuple):
+        command.add_argument(name, choices=kind, help=help_text)
+    elif isinstance(kind, str):
+        command.add_argument(name, metavar=kind, help=help_text)
+    else:
+        command.add_argument(name, type=kind, metavar="N", help=help_text)
 
 
 def add_cropped(command: argparse.ArgumentParser) -> None:
@@ -154,11 +180,12 @@ def detector_for(options: argparse.Namespace, given: FaceDetector | None = None)
     return kind(**detector.get_params()).set_params(**changed)
 
 
-def max_pixels_of(options: argparse.Namespace) -> int:
-    """Returns ``--max-pixels``, or the default limit."""
+def reading_of(options: argparse.Namespace) -> Reading:
+    """Returns ``--max-pixels`` and ``--truncated``, or their defaults."""
     from facekit.io.images import MAX_PIXELS
 
-    return MAX_PIXELS if options.max_pixels is None else int(options.max_pixels)
+    most = MAX_PIXELS if options.max_pixels is None else int(options.max_pixels)
+    return {"max_pixels": most, "truncated": options.truncated or "error"}
 
 
 def for_each_photo(
@@ -188,7 +215,9 @@ def for_each_photo(
             if answer.error is not None:
                 raise answer.error
             if options.output is not None:
-                _write_annotated(options.output / names[photo], photo, answer.faces)
+                _write_annotated(
+                    options.output / names[photo], photo, answer.faces, reading_of(options)
+                )
         except FacekitError as error:
             failures += 1
             if options.json:
@@ -203,7 +232,7 @@ def for_each_photo(
             faces = [face.to_dict() for face in answer.faces]
             print(json.dumps({"image": str(photo), "faces": faces}), flush=True)
         else:
-            print(f"{photo}: {count(len(answer.faces), 'face')}")
+            print(f"{photo}: {count(len(answer.faces), 'face')}", flush=True)
             for face in answer.faces:
                 print(f"  {describe(face)}", flush=True)
     if failures:
@@ -276,12 +305,15 @@ def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def _write_annotated(path: Path, photo: Path, results: Sequence[Face | RecognizedFace]) -> None:
+def _write_annotated(
+    path: Path, photo: Path, results: Sequence[Face | RecognizedFace], reading: Reading
+) -> None:
+    from facekit.io.images import load_image
     from facekit.visualization import draw_faces, save_image
 
     if path.exists() and path.samefile(photo):
         raise InvalidArgumentError(f"{photo}: --output would overwrite the photo itself")
-    save_image(path, draw_faces(photo, results), replace=False)
+    save_image(path, draw_faces(load_image(photo, **reading), results), replace=False)
 
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder | None:

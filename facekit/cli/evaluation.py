@@ -12,11 +12,13 @@ from facekit.cli.common import (
     add_command,
     add_detector,
     add_json,
+    add_reading,
     add_weights,
     chosen_embedder,
     data_folder,
     default_embedder,
     detector_for,
+    reading_of,
 )
 from facekit.errors import InvalidArgumentError, ProtocolError
 from facekit.utils.terminal import printable
@@ -41,6 +43,7 @@ def add_commands(commands: Any) -> None:
     )
     command.add_argument("--output", type=Path, metavar="PNG", help="draw the ROC curves here")
     add_detector(command)
+    add_reading(command)
     add_weights(command)
     add_json(command, "one object")
 
@@ -67,6 +70,7 @@ def _evaluate_lfw(options: argparse.Namespace) -> int:
         aligners={
             mode: own if mode == own.mode else Aligner(embedder.input_size, mode) for mode in modes
         },
+        **reading_of(options),
     )
     if options.output is not None:
         _write_roc(options.output, results)

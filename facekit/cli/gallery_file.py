@@ -8,12 +8,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, FAILED, add_command, add_json, count
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    add_command,
+    add_json,
+    add_reading,
+    count,
+    reading_of,
+)
 from facekit.errors import FileFormatError
 
 if TYPE_CHECKING:
     from facekit.gallery import Gallery
     from facekit.gallery.records import EnrolledPhoto
+    from facekit.io.images import Reading
     from facekit.pipeline import EmbeddedFace, FacePipeline
 
 # A face counts as the enrolled one if the boxes share this much of what both cover.
@@ -30,6 +39,7 @@ def add_commands(commands: Any) -> None:
     repair = _add(inner, "repair", _repair, "save what is whole of a damaged gallery to a new file")
     migrate = _add(inner, "migrate", _migrate, "embed the enrolled photos with other weights")
     migrate.add_argument("--weights", metavar="NAME", required=True, help="the new weights")
+    add_reading(migrate)
     for command in (repair, migrate):
         command.add_argument("--output", type=Path, required=True, metavar="NEW", help="a new file")
 
@@ -100,14 +110,17 @@ def _migrate(options: argparse.Namespace) -> int:
     embedder = Embedder(options.weights)
     with Gallery.open(options.gallery) as gallery:
         new = Gallery(embedder.record.identity, embedder.embedding_size)
-        lost = list(_embedded_again(gallery, new, FacePipeline(Detector(), embedder)))
+        pipeline = FacePipeline(Detector(), embedder)
+        lost = list(_embedded_again(gallery, new, pipeline, reading_of(options)))
         # The threshold and what else was set belong to the old weights.
         new.copy(options.output, settings={}).close()
     found = {"weights": new.weights, "people": new.people}
     return _report(options, found, lost, f"{count(len(new), 'photo')} embedded again")
 
 
-def _embedded_again(gallery: Gallery, new: Gallery, pipeline: FacePipeline) -> Iterator[str]:
+def _embedded_again(
+    gallery: Gallery, new: Gallery, pipeline: FacePipeline, reading: Reading
+) -> Iterator[str]:
     # Enrolls the photos of one gallery in another, and yields a sentence for each that is missing.
     from facekit.gallery.records import PhotoSource
 
@@ -115,7 +128,7 @@ def _embedded_again(gallery: Gallery, new: Gallery, pipeline: FacePipeline) -> I
     for photo in gallery.photos():
         by_file.setdefault(photo.source, []).append(photo)
     notes = {name: gallery.metadata(name) for name in gallery}
-    for image in pipeline.run(map(Path, by_file), digests=True):
+    for image in pipeline.run(map(Path, by_file), digests=True, **reading):
         for photo in by_file[str(image.source)]:
             face = _same_face(photo, image.faces)
             if image.error is not None:

@@ -16,13 +16,14 @@ from facekit.cli.common import (
     add_detection,
     add_json,
     add_photos,
+    add_reading,
     add_weights,
     chosen_embedder,
     default_embedder,
     detector_for,
     for_each_photo,
-    max_pixels_of,
     place,
+    reading_of,
 )
 from facekit.cli.opening import new_if_missing, open_recognizer
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
@@ -126,16 +127,15 @@ def _add_demo(commands: Any) -> None:
             help=f"{what}, a folder each (default: portraits that come with other packages)",
         )
     command.add_argument("--output", type=Path, default=Path("output"), metavar="FOLDER")
+    add_reading(command)
 
 
 def _detect(options: argparse.Namespace) -> int:
     from facekit.detection.base import ImageDetector
 
-    detector, max_pixels = detector_for(options), max_pixels_of(options)
+    detector, reading = detector_for(options), reading_of(options)
     assert isinstance(detector, ImageDetector)
-    return for_each_photo(
-        options, lambda photos: detector.detect_stream(photos, max_pixels=max_pixels), place
-    )
+    return for_each_photo(options, lambda photos: detector.detect_stream(photos, **reading), place)
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -163,7 +163,7 @@ def _fit(options: argparse.Namespace) -> int:
             classifier=classifier,
             quality=None if options.any_quality else QualityGate(),
             gallery=path,
-            max_pixels=max_pixels_of(options),
+            **reading_of(options),
         )
         with recognizer.gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
@@ -187,7 +187,8 @@ def _recognize(options: argparse.Namespace) -> int:
         if options.any_quality:
             recognizer.quality = None
         recognizer.detector = detector_for(options, recognizer.detector)
-        recognizer.max_pixels = max_pixels_of(options)
+        reading = reading_of(options)
+        recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
 
         def describe(result: RecognizedFace) -> str:
             problems = "".join(f"; {problem}" for problem in result.problems)
@@ -206,7 +207,7 @@ def _verify(options: argparse.Namespace) -> int:
     recognizer = FaceRecognizer(
         embedder=chosen_embedder(options),
         detector=detector_for(options),
-        max_pixels=max_pixels_of(options),
+        **reading_of(options),
     )
     result = recognizer.verify(options.first, options.second, cropped=options.cropped)
     if options.json:
@@ -222,5 +223,11 @@ def _demo(options: argparse.Namespace) -> int:
 
     from facekit.demo import run_demo
 
-    right = run_demo(options.output, Console(), known=options.known, photos=options.photos)
+    right = run_demo(
+        options.output,
+        Console(),
+        known=options.known,
+        photos=options.photos,
+        **reading_of(options),
+    )
     return DONE if right else NEGATIVE

@@ -10,7 +10,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, add_command, add_json, count
+from facekit.cli.common import (
+    DONE,
+    READING_OPTIONS,
+    add_command,
+    add_json,
+    add_option,
+    count,
+)
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
 
@@ -119,26 +126,14 @@ def add_commands(commands: Any) -> None:
             help="a TOML file with any of the options, named as here with _ for -; options given "
             "here count more",
         )
-        for option, kind, help_text in (*options, *_OPTIONS):
-            _add_option(command, option, kind, help_text)
+        for option, kind, help_text in (*options, *_OPTIONS, *READING_OPTIONS):
+            add_option(command, option, kind, help_text)
         for option, help_text in (
             ("--tensorboard", "write events for TensorBoard into the folder, too"),
             ("--resume", "go on where the folder's training is"),
         ):
             command.add_argument(option, action="store_true", default=None, help=help_text)
         add_json(command, "one object for each epoch, on a line of its own")
-
-
-def _add_option(command: argparse.ArgumentParser, name: str, kind: Any, help_text: str) -> None:
-    if kind is bool:
-        yes_or_no = argparse.BooleanOptionalAction
-        command.add_argument(name, action=yes_or_no, default=None, help=help_text)
-    elif isinstance(kind, tuple):
-        command.add_argument(name, choices=kind, help=help_text)
-    elif isinstance(kind, str):
-        command.add_argument(name, metavar=kind, help=help_text)
-    else:
-        command.add_argument(name, type=kind, metavar="N", help=help_text)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -310,7 +305,8 @@ def _faces(
     from facekit.training import FaceDataset
 
     source = Path(settings["data"])
-    arguments: dict[str, Any] = {"input_size": aligner.size, "aligner": aligner}
+    reading = {name: settings[name] for name in ("max_pixels", "truncated") if name in settings}
+    arguments: dict[str, Any] = {"input_size": aligner.size, "aligner": aligner, **reading}
     if (source / "index.csv").is_file():
         faces = FaceDataset.from_archives(source, labeled_only=labeled_only, **arguments)
     elif source.suffix == ".csv":

@@ -17,6 +17,7 @@ from facekit.clustering.journal import FaceJournal
 from facekit.detection import Detector, FaceDetector
 from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError
+from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource
 from facekit.parts import detector_to_dict, quality_to_dict
@@ -150,6 +151,7 @@ def cluster_photos(
     threshold: float | None = None,
     min_faces: int = 2,
     max_pixels: int = MAX_PIXELS,
+    truncated: Truncated = "error",
     journal: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> ArchiveClustering:
@@ -168,6 +170,7 @@ def cluster_photos(
             faces.
         min_faces: Smaller groups are left ungrouped; at least 1.
         max_pixels: The largest photo that is read, in pixels.
+        truncated: As for :func:`facekit.load_image`.
         journal: A file for the faces of photos in files, so that a call that was interrupted goes
             on when it is repeated; it is deleted when all photos have been read. Without it, an
             interrupted call starts again.
@@ -217,6 +220,7 @@ def cluster_photos(
         photos,
         skip=None if kept is None else lambda _, digest: digest in kept.known,
         max_pixels=max_pixels,
+        truncated=truncated,
     )
     finished = False
     try:

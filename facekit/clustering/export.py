@@ -13,6 +13,7 @@ import numpy as np
 
 from facekit.clustering.albums import ArchiveClustering
 from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
+from facekit.io.decoding import Truncated
 from facekit.io.images import RGBImage, load_image
 from facekit.pipeline import EmbeddedFace
 from facekit.utils.terminal import printable
@@ -76,7 +77,11 @@ def check_output(folder: str | os.PathLike[str]) -> None:
 
 
 def write_groups(
-    found: ArchiveClustering, folder: str | os.PathLike[str], *, max_pixels: int | None = None
+    found: ArchiveClustering,
+    folder: str | os.PathLike[str],
+    *,
+    max_pixels: int | None = None,
+    truncated: Truncated = "error",
 ) -> list[ImageError]:
     """Writes a folder of face cuts and a contact sheet for each group, and a list of all faces.
 
@@ -91,6 +96,7 @@ def write_groups(
         folder: Where to write; made if it is not there. Until all is written, the parts are in a
             hidden folder inside it, which a failure or an interruption removes.
         max_pixels: As for :func:`facekit.load_image`.
+        truncated: Likewise.
 
     Returns:
         For each photo that cannot be read again, why not; its faces are in the list, but not cut
@@ -121,7 +127,7 @@ def write_groups(
         for left in folder.glob(f"{_UNFINISHED}*"):  # by a run that was killed
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
-            errors = _write_parts(found, Path(unfinished), max_pixels)
+            errors = _write_parts(found, Path(unfinished), max_pixels, truncated)
             _move_parts(Path(unfinished), folder)
     except OSError as error:
         raise FileFormatError(f"{printable(folder)}: cannot be written ({error})") from error
@@ -129,7 +135,7 @@ def write_groups(
 
 
 def _write_parts(
-    found: ArchiveClustering, folder: Path, max_pixels: int | None
+    found: ArchiveClustering, folder: Path, max_pixels: int | None, truncated: Truncated
 ) -> list[ImageError]:
     errors: list[ImageError] = []
     cuts: dict[int, list[tuple[int, Path]]] = defaultdict(list)
@@ -137,7 +143,7 @@ def _write_parts(
         (folder / part).mkdir()
     for source, places in _by_photo(found).items():
         try:
-            pixels = load_image(source, max_pixels=max_pixels)
+            pixels = load_image(source, max_pixels=max_pixels, truncated=truncated)
         except ImageError as error:
             errors.append(error)
             continue

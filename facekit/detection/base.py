@@ -5,19 +5,22 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import DetectedImage, Face
+from facekit.io.decoding import Truncated
 from facekit.io.images import (
     MAX_PIXELS,
+    DecodedImage,
     ImageSource,
     RGBImage,
     check_several,
     describe_source,
-    load_image,
+    read_image,
 )
 from facekit.io.sources import (
     ImageItem,
@@ -145,6 +148,7 @@ class ImageDetector(ABC):
         *,
         region: Region | None = None,
         max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
     ) -> list[Face]:
         """Finds the faces of one image.
 
@@ -154,6 +158,7 @@ class ImageDetector(ABC):
                 it by default. Boxes are in pixels of the image. The cost is that of an image of
                 the region's size.
             max_pixels: The largest image that is read, in pixels.
+            truncated: As for :func:`facekit.load_image`.
 
         Returns:
             The faces, the most confident first; equal ones by position. Boxes are clipped to the
@@ -167,8 +172,9 @@ class ImageDetector(ABC):
         region = checked_region(region)
         self._check()
         name = describe_source(image, fallback="the image")
-        view = self._view(load_image(image, max_pixels=max_pixels), region, name)
-        return self._search(view, self._find)
+        side = self._side_enough(region)
+        decoded = read_image(image, max_pixels=max_pixels, max_side=side, truncated=truncated)
+        return self._search(self._view(decoded, region, name), self._find)
 
     def detect_batch(
         self,
@@ -176,6 +182,7 @@ class ImageDetector(ABC):
         *,
         region: Region | None = None,
         max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
     ) -> list[list[Face]]:
         """Finds the faces of several images, one image on each core.
 
@@ -183,6 +190,7 @@ class ImageDetector(ABC):
             images: Images of any sizes. Few are in memory at a time.
             region: As for :meth:`detect`, the same for all.
             max_pixels: The largest image that is read, in pixels.
+            truncated: As for :func:`facekit.load_image`.
 
         Returns:
             For each image, in order, what :meth:`detect` returns for it.
@@ -196,7 +204,9 @@ class ImageDetector(ABC):
         check_several(images, instead="detect")
         region = checked_region(region)
         self._check()
-        return self._batch(images, lambda view: self._search(view, self._find), region, max_pixels)
+        return self._batch(
+            images, lambda view: self._search(view, self._find), region, max_pixels, truncated
+        )
 
     def detect_stream(
         self,
@@ -205,6 +215,7 @@ class ImageDetector(ABC):
         region: Region | None = None,
         every: int = 1,
         max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
     ) -> Iterator[DetectedImage]:
         """Goes through many images, or a video, and yields the faces of each.
 
@@ -218,6 +229,7 @@ class ImageDetector(ABC):
             region: As for :meth:`detect`, the same for all.
             every: Search one of this many images or frames, and pass over the others.
             max_pixels: The largest image that is read, in pixels.
+            truncated: As for :func:`facekit.load_image`.
 
         Yields:
             For each image its name, place, pixels and faces, or the error in ``error``.
@@ -240,7 +252,7 @@ class ImageDetector(ABC):
 
         def search(item: ImageItem) -> DetectedImage:
             try:
-                view = self._view(item.load(max_pixels), region, item.name)
+                view = self._view(item.read(max_pixels, truncated), region, item.name)
             except ImageError as error:
                 return DetectedImage(item.name, item.index, [], None, error)
             faces = self._search(view, self._find)
@@ -255,10 +267,17 @@ class ImageDetector(ABC):
             held_by_result=lambda result: 0 if result.image is None else result.image.nbytes,
         )
 
-    def _view(self, picture: RGBImage, region: Region | None, name: str) -> View:
+    def _side_enough(self, region: Region | None) -> int | None:
+        """Returns the longest side that has to be decoded: a region is one of the whole image."""
+        return self.max_image_side if region is None else None
+
+    def _view(self, image: DecodedImage, region: Region | None, name: str) -> View:
         from facekit.detection.view import View
 
-        return View.of(picture, region, self.max_image_side, name, self.padding)
+        view = View.of(image.pixels, region, self.max_image_side, name, self.padding)
+        if image.scale == (1.0, 1.0):
+            return view
+        return replace(view, width=image.width, height=image.height)
 
     def _batch(
         self,
@@ -266,10 +285,12 @@ class ImageDetector(ABC):
         search: Callable[[View], Answer],
         region: Region | None,
         max_pixels: int,
+        truncated: Truncated = "error",
     ) -> list[Answer]:
         def answer(item: ImageItem) -> Answer | ImageError:
             try:
-                view = self._view(item.load(max_pixels), region, item.name)
+                decoded = item.read(max_pixels, truncated, self._side_enough(region))
+                view = self._view(decoded, region, item.name)
             except ImageError as error:
                 return error
             return search(view)

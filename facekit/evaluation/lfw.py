@@ -16,6 +16,8 @@ from facekit.embedding import FaceEmbedder
 from facekit.errors import ProtocolError
 from facekit.evaluation.verification import VerificationReport, evaluate_verification
 from facekit.faces import Face
+from facekit.io.decoding import Truncated
+from facekit.io.images import MAX_PIXELS
 from facekit.pipeline import EmbeddedImage, FacePipeline, face_in_box, nearest_to_middle
 from facekit.utils.progress import track
 
@@ -136,6 +138,8 @@ def evaluate_lfw(
     detector: FaceDetector,
     embedder: FaceEmbedder,
     aligners: Mapping[str, Aligner],
+    max_pixels: int = MAX_PIXELS,
+    truncated: Truncated = "error",
     progress: bool = True,
 ) -> dict[str, LFWResult]:
     """Evaluates detector, aligner and embedder together on LFW's pairs.
@@ -150,6 +154,8 @@ def evaluate_lfw(
         detector: Finds the faces.
         embedder: Embeds them.
         aligners: The alignments to compare, by name.
+        max_pixels: The largest photo that is read, in pixels.
+        truncated: As for :func:`facekit.load_image`.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
@@ -196,7 +202,11 @@ def evaluate_lfw(
     for name, aligner in aligners.items():
         # The first aligner's pass detects, the others take its faces.
         stream = FacePipeline(detector, embedder, aligner=aligner).run(
-            paths, select=_central if faces is None else "all", known=faces
+            paths,
+            select=_central if faces is None else "all",
+            known=faces,
+            max_pixels=max_pixels,
+            truncated=truncated,
         )
         tracked = track(stream, f"Embedding ({name})", total=len(photos), shown=progress)
         images = [_usable(image) for image in tracked]

@@ -158,7 +158,7 @@ def decode_stream(stream: IO[bytes], name: str, limits: Limits) -> DecodedImage:
         with _identified(stream, name, limits) as image:
             _prepare(image, stream, name, limits)
             return decode_pillow(image, name, limits)
-    except ImageError:
+    except (ImageError, ImageWarning):  # a warning that the caller turned into an error
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: has more pixels than Pillow decodes ({error})") from error
@@ -183,7 +183,12 @@ def decode_pillow(image: Image.Image, name: str, limits: Limits) -> DecodedImage
         image.seek(0)
         image.load()
     except Exception as error:
-        raise ImageError(f"{name}: the image is truncated or damaged ({_reason(error)})") from error
+        # Pillow says so just where the end is missing.
+        ends_early = image.format in ("JPEG", "MPO") and "truncated" in str(error)
+        way_round = '; truncated="use" takes what is there' if ends_early else ""
+        raise ImageError(
+            f"{name}: the image is truncated or damaged ({_reason(error)}){way_round}"
+        ) from error
     if missing_end:
         warnings.warn(
             ImageWarning(f"{name}: the file ends early; what is missing is gray"), stacklevel=4
@@ -415,20 +420,37 @@ def _accept_missing_end(image: Image.Image) -> list[bool] | None:
 
 def _orientation(image: Image.Image, name: str) -> int:
     # Not ImageOps.exif_transpose: it writes all of the EXIF data again and fails at any odd entry.
+    orientation, damage = None, ""
     try:
         with _pillow_is_silent():
             orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception as error:  # noqa: BLE001
+        damage = _reason(error)
+    if isinstance(orientation, int) and orientation in _STORED_VIEW:
+        return orientation
+    if damage := damage or _exif_damage(image.info.get("exif")):
         # A camera's note of how to turn the image, not the image itself, is damaged.
         warnings.warn(
             ImageWarning(
-                f"{name}: the EXIF data is damaged ({_reason(error)}); the image is used as it is "
+                f"{name}: the EXIF data is damaged ({damage}); the image is used as it is "
                 "stored, without being turned"
             ),
             stacklevel=5,
         )
-        return 1
-    return orientation if isinstance(orientation, int) and orientation in _STORED_VIEW else 1
+    return 1
+
+
+def _exif_damage(block: object) -> str:
+    """Returns what is wrong with EXIF data, of which Pillow keeps what it can parse in silence."""
+    if not isinstance(block, bytes):
+        return ""
+    try:
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.filterwarnings("error", module=r"PIL\.TiffImagePlugin")
+            Image.Exif().load(block)
+    except Exception as error:  # noqa: BLE001
+        return _reason(error)
+    return ""
 
 
 def _upright_rgb(image: Image.Image, name: str, orientation: int) -> RGBImage:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, TypeAlias, get_args
+from typing import IO, Any, TypeAlias, TypedDict, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,24 @@ MAX_PIXELS = 120_000_000
 To decode so many takes at most one and a half gigabytes, whatever the file says; most photos take 7
 bytes a pixel.
 """
+
+
+class Reading(TypedDict):
+    """How images are read, to be passed on with ``**``.
+
+    Attributes:
+        max_pixels: The largest image that is read, in pixels.
+        truncated: As for :func:`facekit.load_image`.
+
+    Example:
+        >>> from facekit.io.images import MAX_PIXELS, Reading
+        >>> Reading(max_pixels=MAX_PIXELS, truncated="use")["truncated"]
+        'use'
+    """
+
+    max_pixels: int
+    truncated: Truncated
+
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}

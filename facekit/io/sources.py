@@ -15,15 +15,16 @@ import numpy as np
 from PIL import Image
 
 from facekit.errors import BatchError, ImageError, InvalidArgumentError
+from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
 from facekit.io.images import (
     MAX_PIXELS,
+    DecodedImage,
     ImageSource,
-    RGBImage,
     check_several,
     describe_source,
     image_suffixes,
-    load_image,
+    read_image,
 )
 
 if TYPE_CHECKING:
@@ -67,9 +68,16 @@ class ImageItem:
             return source.width * source.height * len(source.getbands())
         return 0
 
-    def load(self, max_pixels: int = MAX_PIXELS) -> RGBImage:
-        """Reads it, as :func:`facekit.load_image` does."""
-        return load_image(self.source, max_pixels=max_pixels)
+    def read(
+        self,
+        max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
+        max_side: int | None = None,
+    ) -> DecodedImage:
+        """Reads it, as :func:`facekit.io.images.read_image` does."""
+        return read_image(
+            self.source, max_pixels=max_pixels, max_side=max_side, truncated=truncated
+        )
 
 
 def image_items(source: StreamSource, every: int = 1) -> Iterator[ImageItem]:

@@ -107,12 +107,14 @@ class QualityGate:
         """
         return cls(**{field.name: None for field in fields(cls)})
 
-    def assess(self, image: ImageSource, face: Face) -> FaceQuality:
+    def assess(self, image: ImageSource, face: Face, *, scale: float = 1.0) -> FaceQuality:
         """Measures a face and says what is not good enough.
 
         Args:
             image: The photo in which the face was found, as :func:`facekit.load_image` reads it.
             face: The face; positions in pixels of that photo.
+            scale: How many pixels of the original one of this photo stands for, if it was reduced;
+                sizes are those in the original.
 
         Returns:
             The numbers, and the problems in words.
@@ -121,6 +123,9 @@ class QualityGate:
             ImageError: If the image cannot be read.
         """
         quality = measure_quality(image, face)
+        quality = replace(
+            quality, interocular=quality.interocular * scale, side=quality.side * scale
+        )
         return replace(quality, problems=self.problems(quality))
 
     def problems(self, quality: FaceQuality) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool =
         path: Where to write; a missing folder is made.
         image: uint8 ``(height, width, 3)``, RGB.
         replace: Whether a file that is there is replaced, whatever it is. Otherwise only a PNG is
-            replaced that facekit wrote.
+            replaced that says that facekit wrote it.
 
     Raises:
         ImageError: If the ending is unknown, the file cannot be written, or another file is there
@@ -83,8 +83,8 @@ def check_replaceable(path: Path) -> None:
             written_by = PngImagePlugin.PngImageFile(stream).info.get(_MARK[0])
     if written_by != _MARK[1]:
         raise ImageError(
-            f"{printable(path)}: is there already, and was not written by facekit; it is not "
-            "overwritten"
+            f"{printable(path)}: is there already and is not overwritten, for it does not say that "
+            "facekit wrote it (facekit 0.1 left no mark); move it away, or write somewhere else"
         )
 
 

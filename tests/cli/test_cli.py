@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -284,3 +285,53 @@ def test_detector_is_chosen_and_given_what_to_look_for() -> None:
     assert chosen(Detector(padding=0.1)) == "Detector(padding=0.1)"
     with pytest.raises(InvalidArgumentError, match="min_face_size"):
         chosen(detector="yunet", min_face_size=40)
+
+
+def _commands(parser: argparse.ArgumentParser, *names: str) -> dict[str, argparse.ArgumentParser]:
+    inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    found = {name: command for action in inner for name, command in action.choices.items()}
+    deeper = [_commands(command, *names, name) for name, command in found.items()]
+    return {" ".join((*names, name)): command for name, command in found.items()} | {
+        name: command for commands in deeper for name, command in commands.items()
+    }
+
+
+def test_every_command_that_reads_images_says_how() -> None:
+    """A command with an argument for images, or for what leads to some, has both options."""
+    from facekit.cli import _parser
+
+    reading = {
+        name
+        for name, command in _commands(_parser()).items()
+        if {"--max-pixels", "--truncated"} <= set(command._option_string_actions)
+    }
+    assert reading >= {
+        *("detect", "fit", "recognize", "verify", "demo", "enroll", "cluster"),
+        *("evaluate", "train", "distill", "gallery migrate"),
+    }
+
+
+def test_an_incomplete_image_is_used_if_so_asked(
+    tmp_path: Path, hopper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(hopper.read_bytes()[:-2000])
+    assert main(["detect", str(cut)]) == FAILED
+    assert "--truncated use takes what is there" in capsys.readouterr().err
+    command = ["detect", str(cut), "--truncated", "use", "--output", str(tmp_path / "out")]
+    assert main(command) == DONE
+    printed = capsys.readouterr()
+    assert "cut.jpg: 1 face" in printed.out
+    assert "the file ends early" in printed.err
+    assert (tmp_path / "out" / "cut.png").is_file()
+
+
+def test_a_larger_image_is_read_and_drawn_upon_with_max_pixels(
+    tmp_path: Path, hopper: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekit.io.images.MAX_PIXELS", 100_000)
+    out = tmp_path / "out"
+    assert main(["detect", str(hopper), "--output", str(out)]) == FAILED
+    command = ["detect", str(hopper), "--output", str(out), "--max-pixels", "400000"]
+    assert main(command) == DONE
+    assert len(list(out.iterdir())) == 1

@@ -183,8 +183,10 @@ def test_an_error_that_nothing_foresaw_is_not_the_answer_no(
 def test_ctrl_c_three_times_is_quiet(tmp_path: Path, pause: float) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(300):
-        Image.new("RGB", (600, 600)).save(folder / f"{number}.bmp")
+    first = folder / f"{'x' * 200}000.png"
+    Image.new("RGB", (32, 32)).save(first)
+    for number in range(1, 600):
+        (folder / f"{'x' * 200}{number:03}.png").hardlink_to(first)
     process = subprocess.Popen(
         [sys.executable, "-m", "facekit", "detect", str(folder)],
         stdout=subprocess.PIPE,
@@ -192,7 +194,8 @@ def test_ctrl_c_three_times_is_quiet(tmp_path: Path, pause: float) -> None:
         text=True,
     )
     assert process.stdout is not None
-    process.stdout.readline()
+    # The 599 lines that follow fill the pipe, so that the command cannot end before it is told to.
+    assert process.stdout.readline().endswith("000.png: no faces\n")
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(pause)
@@ -200,6 +203,19 @@ def test_ctrl_c_three_times_is_quiet(tmp_path: Path, pause: float) -> None:
     # While Python ends, it hands the signal back to the system: to a shell, that is 130, too.
     assert process.returncode in (INTERRUPTED, -signal.SIGINT)
     assert errors in ("", "facekit: interrupted\n")
+
+
+def test_each_image_is_reported_as_soon_as_it_is_done(
+    blank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that reads the output need not wait until a buffer is full."""
+    flushed: list[str] = []
+    monkeypatch.setattr(
+        "builtins.print",
+        lambda *words, flush=False, **_: flushed.extend(map(str, words)) if flush else None,
+    )
+    assert main(["detect", str(blank)]) == DONE
+    assert flushed == [f"{blank}: no faces"]
 
 
 # --output

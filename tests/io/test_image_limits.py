@@ -11,6 +11,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,23 +219,50 @@ def test_other_formats_are_decoded_whole() -> None:
 # Damage that is not the image's
 
 
+def entry(tag: int, kind: int, count: int, value: int) -> bytes:
+    """Returns an entry of a TIFF directory."""
+    return struct.pack("<HHII", tag, kind, count, value)
+
+
+def exif(*entries: bytes) -> bytes:
+    """Returns EXIF data with one directory."""
+    count = struct.pack("<H", len(entries))
+    return b"Exif\0\0II*\0\x08\0\0\0" + count + b"".join(entries) + bytes(4)
+
+
+TURNED = entry(0x0112, 3, 1, 6)
+
+
 @pytest.mark.parametrize(
-    "exif",
+    "block",
     [
         b"Exif\0\0II*\0\x08\0\0",
         b"Exif\0\0XX*\0\x08\0\0\0",
+        b"Exif\0\0no TIFF at all",
         b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(20),
-        b"Exif\0\0",
         b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x03\0\xff\xff\xff\xff" * 20,
+        exif(entry(0x0112, 3, 2**32 - 1, 6)),
+        exif(TURNED)[:20],
     ],
 )
-def test_an_image_with_damaged_exif_data_is_used(exif: bytes) -> None:
-    content = encode(PICTURE, "JPEG", exif=exif)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_an_image_with_damaged_exif_data_is_used_as_it_is_stored(
+    block: bytes, file_format: str
+) -> None:
+    options: dict[str, Any] = {} if file_format == "JPEG" else {"lossless": True}
+    content = encode(PICTURE, file_format, exif=block, **options)
+    with pytest.warns(ImageWarning, match="the EXIF data is damaged") as caught:
         pixels = load_image(content)
-    assert np.array_equal(pixels, load_image(encode(PICTURE, "JPEG")))
-    assert all(item.category is ImageWarning for item in caught), "not Pillow's own"
+    assert np.array_equal(pixels, load_image(encode(PICTURE, file_format, **options)))
+    assert [item.category for item in caught] == [ImageWarning], "not Pillow's own"
+
+
+@pytest.mark.parametrize("block", [exif(), exif(TURNED, entry(0x010F, 2, 10**6, 2**32 - 16))])
+def test_other_exif_data_does_not_matter(block: bytes) -> None:
+    content = encode(PICTURE.resize((8, 6)), "JPEG", exif=block)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_image(content).shape == ((8, 6, 3) if TURNED in block else (6, 8, 3))
 
 
 def fail(*_: object) -> None:
@@ -332,6 +360,7 @@ def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> Non
 # Threads
 
 
+@pytest.mark.filterwarnings("ignore:.*the EXIF data is damaged")
 def test_threads_leave_the_filters_of_warnings_as_they_were() -> None:
     content = encode(PICTURE, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(20))
     before = list(warnings.filters)

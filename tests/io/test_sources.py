@@ -188,7 +188,7 @@ def test_frames_of_a_video_are_numbered_and_skipped(video: Path) -> None:
     frames = list(image_items(video, every=2))
     assert [frame.index for frame in frames] == [0, 2, 4]
     assert [frame.name for frame in frames] == [f"{video}, frame {n}" for n in (0, 2, 4)]
-    assert [round(float(frame.load().mean()), -1) for frame in frames] == [0, 80, 160]
+    assert [round(float(frame.read().pixels.mean()), -1) for frame in frames] == [0, 80, 160]
 
 
 def test_video_is_closed_when_the_iteration_is_left(video: Path) -> None:

@@ -39,7 +39,7 @@ def test_only_our_own_files_are_replaced(tmp_path: Path) -> None:
     save_image(path, BLACK + 9, replace=False)
     assert load_image(path)[0, 0].tolist() == [9, 9, 9]
     Image.new("RGB", (3, 3)).save(path)
-    with pytest.raises(ImageError, match="was not written by facekit"):
+    with pytest.raises(ImageError, match="move it away, or write somewhere else"):
         save_image(path, BLACK, replace=False)
     assert load_image(path).shape == (3, 3, 3)
     save_image(path, BLACK)

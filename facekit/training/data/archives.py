@@ -9,11 +9,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 from facekit.alignment import Aligner
 from facekit.errors import ImageError, InvalidArgumentError, TrainingDataError
 from facekit.faces import Face, Keypoints
+from facekit.io.images import Reading, load_image
 from facekit.io.safetensors_file import sha256
 from facekit.training.data.collection import AlignedFace, Photo
 from facekit.training.engine.report import FaceOutcome
@@ -57,6 +59,7 @@ def read_index(
     *,
     labeled_only: bool,
     min_score: float,
+    reading: Reading,
 ) -> Iterator[Photo | FaceOutcome]:
     """Yields in order an image of an index, or why it is not used.
 
@@ -66,6 +69,7 @@ def read_index(
         aligner: Cuts the faces out.
         labeled_only: Whether to leave out the faces of unknown people.
         min_score: The detector's confidence that a face needs.
+        reading: How the images are read.
 
     Raises:
         TrainingDataError: If the index or an archive is missing or damaged.
@@ -95,7 +99,10 @@ def read_index(
                     if archive is None:
                         archive = Archive(index.parent / row["archive"])
                         archives[row["archive"]] = open_files.enter_context(closing(archive))
-                    yield _photo(person, source, row["name"], face, archive, aligner)
+                    align = partial(_aligned, archive, row["name"], face, aligner, reading)
+                    content = f"{archive.digest}/{row['name']}/{face}"
+                    digest = hashlib.sha256(content.encode()).hexdigest()
+                    yield Photo(person, source, digest, align)
     except FileNotFoundError as error:
         raise TrainingDataError(
             f"{index}: no such file; give the index, or its folder if it is called index.csv"
@@ -104,17 +111,14 @@ def read_index(
         raise TrainingDataError(f"{index}: cannot be read as CSV in UTF-8 ({error})") from error
 
 
-def _photo(
-    person: str, source: str, name: str, face: Face, archive: Archive, aligner: Aligner
-) -> Photo:
-    def align() -> AlignedFace:
-        try:
-            return "used", "", aligner.align(archive.read(name), [face])[0]
-        except _UNREADABLE as error:
-            return "unreadable", str(error).removeprefix("the bytes given: "), None
-
-    content = f"{archive.digest}/{name}/{face}"
-    return Photo(person, source, hashlib.sha256(content.encode()).hexdigest(), align)
+def _aligned(
+    archive: Archive, name: str, face: Face, aligner: Aligner, reading: Reading
+) -> AlignedFace:
+    try:
+        pixels = load_image(archive.read(name), **reading)
+    except _UNREADABLE as error:
+        return "unreadable", str(error).removeprefix("the bytes given: "), None
+    return "used", "", aligner.align(pixels, [face])[0]
 
 
 def _face(row: Mapping[str, str]) -> Face:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.errors import InvalidArgumentError, TrainingDataError
+from facekit.io.decoding import Truncated
+from facekit.io.images import MAX_PIXELS, Reading
 from facekit.io.people import PersonImage
 from facekit.pipeline import FacePipeline
 from facekit.training.data.archives import read_index
@@ -194,6 +196,8 @@ class FaceDataset:
         input_size: int,
         aligner: Aligner | None = None,
         detector: Detector | None = None,
+        max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
@@ -207,6 +211,8 @@ class FaceDataset:
             aligner: Cuts the faces out; its ``size`` must be ``input_size``. By default one that
                 aligns by similarity.
             detector: Finds the faces; the default one, if not given.
+            max_pixels: The largest photo that is read, in pixels.
+            truncated: As for :func:`facekit.load_image`.
             cache: The folder of the cache; ``faces`` in ``FACEKIT_HOME``, or in the user's cache
                 folder, if not given.
             progress: Whether to show a progress bar on a terminal.
@@ -219,8 +225,9 @@ class FaceDataset:
             FileFormatError: If the cache is damaged or cannot be written.
             InvalidArgumentError: If the aligner does not make faces of ``input_size``.
         """
+        reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
         candidates = folder_candidates(Path(path))
-        return cls._from_photos(candidates, input_size, aligner, detector, cache, progress)
+        return cls._from_photos(candidates, input_size, aligner, detector, reading, cache, progress)
 
     @classmethod
     def from_csv(
@@ -232,6 +239,8 @@ class FaceDataset:
         identity_column: str = "identity",
         aligner: Aligner | None = None,
         detector: Detector | None = None,
+        max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
@@ -244,6 +253,8 @@ class FaceDataset:
             identity_column: The column of the people; empty where the person is not known.
             aligner: As in :meth:`from_folder`.
             detector: As in :meth:`from_folder`.
+            max_pixels: As in :meth:`from_folder`.
+            truncated: As in :meth:`from_folder`.
             cache: As in :meth:`from_folder`.
             progress: Whether to show a progress bar on a terminal.
 
@@ -259,7 +270,8 @@ class FaceDataset:
         candidates = manifest_candidates(
             Path(path), path_column=path_column, identity_column=identity_column
         )
-        return cls._from_photos(candidates, input_size, aligner, detector, cache, progress)
+        reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
+        return cls._from_photos(candidates, input_size, aligner, detector, reading, cache, progress)
 
     @classmethod
     def from_archives(
@@ -270,6 +282,8 @@ class FaceDataset:
         aligner: Aligner | None = None,
         labeled_only: bool = True,
         min_score: float = 0.95,
+        max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
@@ -288,6 +302,8 @@ class FaceDataset:
             aligner: As in :meth:`from_folder`.
             labeled_only: Whether to leave out the faces of unknown people.
             min_score: The confidence that a face needs, in [0, 1].
+            max_pixels: As in :meth:`from_folder`.
+            truncated: As in :meth:`from_folder`.
             cache: As in :meth:`from_folder`.
             progress: Whether to show a progress bar on a terminal.
 
@@ -301,12 +317,18 @@ class FaceDataset:
         """
         number(min_score, "min_score", 0.0, 1.0)
         aligner = _checked_aligner(aligner, input_size)
-        settings = {"source": "pool", "aligner": aligner.to_dict()}
+        reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
+        settings = {"source": "pool", "aligner": aligner.to_dict(), **_incomplete(reading)}
         faces = _cache(cache, settings, input_size)
         with ExitStack() as archives:
             index = Path(path, "index.csv") if Path(path).is_dir() else Path(path)
             items = read_index(
-                index, archives, aligner, labeled_only=labeled_only, min_score=min_score
+                index,
+                archives,
+                aligner,
+                labeled_only=labeled_only,
+                min_score=min_score,
+                reading=reading,
             )
             gathered = gather(
                 items, faces, threads=_THREADS, at_a_time=_FOUND_AT_A_TIME, progress=progress
@@ -361,6 +383,7 @@ class FaceDataset:
         input_size: int,
         aligner: Aligner | None,
         detector: Detector | None,
+        reading: Reading,
         cache: str | os.PathLike[str] | None,
         progress: bool,
     ) -> FaceDataset:
@@ -374,6 +397,7 @@ class FaceDataset:
                 **detector.get_params(),
                 "threads": None,  # changes nothing
             },
+            **_incomplete(reading),
         }
         faces = _cache(cache, settings, input_size)
         pipeline = FacePipeline(detector, aligner=aligner)
@@ -383,7 +407,7 @@ class FaceDataset:
             threads=1,
             at_a_time=_PHOTOS_AT_A_TIME,
             progress=progress,
-            align=lambda photos: align_largest(photos, pipeline),
+            align=lambda photos: align_largest(photos, pipeline, reading),
         )
         return cls._of(gathered, faces)
 
@@ -440,6 +464,11 @@ def _checked_aligner(aligner: Aligner | None, input_size: int) -> Aligner:
             f"give Aligner(size={input_size}, ...)"
         )
     return aligner
+
+
+def _incomplete(reading: Reading) -> dict[str, str]:
+    """Returns the setting that keeps faces of incomplete photos apart from those of whole ones."""
+    return {"truncated": "use"} if reading["truncated"] == "use" else {}
 
 
 def _cache(folder: str | os.PathLike[str] | None, settings: dict[str, Any], size: int) -> FaceCache:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facekit.errors import EnrollmentError, ImageError, TrainingDataError
+from facekit.io.images import Reading
 from facekit.io.people import PersonImage, people_images
 from facekit.pipeline import EmbeddedImage, FacePipeline, content_sha256
 from facekit.training.data.collection import AlignedFace, Photo
@@ -91,9 +92,12 @@ def read_photos(images: list[PersonImage], *, progress: bool) -> Iterator[Photo 
         yield Photo(image.person, image.name, digest)
 
 
-def align_largest(photos: list[Photo], pipeline: FacePipeline) -> Iterator[AlignedFace]:
+def align_largest(
+    photos: list[Photo], pipeline: FacePipeline, reading: Reading
+) -> Iterator[AlignedFace]:
     """Yields the largest face of each photo, or why there is none."""
-    for image in pipeline.run([photo.source for photo in photos], select="largest"):
+    sources = [photo.source for photo in photos]
+    for image in pipeline.run(sources, select="largest", **reading):
         yield _aligned(image)
 
 
