@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from results import add_record, record_if_asked
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_matrix
 from scipy.spatial.distance import pdist
@@ -35,6 +36,8 @@ from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.io.folders import list_images
 from facekit.utils.progress import track
 
+SCORES = ("pairs P", "pairs R", "BCubed P", "BCubed R", "BCubed F")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -42,7 +45,9 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the embeddings here")
     parser.add_argument("--synthetic", type=int, metavar="FACES")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
+    add_record(parser)
     options = parser.parse_args()
+    results = {}
     if options.synthetic:
         _measure_size(options.synthetic)
     embedder = Embedder(options.weights) if options.folders else None
@@ -53,13 +58,23 @@ def main() -> None:
             f"{(np.unique(people, return_counts=True)[1] > 1).sum():,} of them with two or more"
         )
         print(f"{'':30} pairs P   pairs R  BCubed P  BCubed R  BCubed F  groups   seconds")
+        rows: dict[str, dict[str, float]] = {}
         for name, method in _methods(embeddings, linking_threshold(embedder.record, len(people))):
             start = time.perf_counter()
             labels = method()
             seconds = time.perf_counter() - start
-            figures = " ".join(f"{value:9.3f}" for value in _scores(labels, people))
-            groups = (np.bincount(labels[labels >= 0]) > 1).sum()
+            scores = _scores(labels, people)
+            figures = " ".join(f"{value:9.3f}" for value in scores)
+            groups = int((np.bincount(labels[labels >= 0]) > 1).sum())
+            rows[name] = {**dict(zip(SCORES, scores, strict=True)), "groups": groups}
             print(f"{name:28} {figures} {groups:7,} {seconds:9.1f}", flush=True)
+        results["/".join(folder.resolve().parts[-2:])] = {
+            "faces": len(people),
+            "people": len(set(people)),
+            "rows": rows,
+        }
+    if embedder is not None:
+        record_if_asked(options, embedder.record.name, results, embedder.record.identity)
 
 
 def _methods(

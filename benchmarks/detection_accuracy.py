@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from results import add_record, record_if_asked
 
 from facekit import Detector, Face, YuNetDetector, load_image
 from facekit.detection.boxes import overlap
@@ -59,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("wider_face", type=Path)
     parser.add_argument("--json", type=Path, help="write the figures here")
+    add_record(parser)
     options = parser.parse_args()
     truth = read_truth(options.wider_face / "wider_face_train_bbx_gt.txt")
     photos = {
@@ -96,8 +98,12 @@ def main() -> None:
             row["turned"] = turned_recall(detector, photos, truth)
         figures.append(row)
         print(json.dumps(row), flush=True)
+    results = {"faces": counts, "rows": figures}
     if options.json is not None:
-        options.json.write_text(json.dumps({"faces": counts, "rows": figures}, indent=2) + "\n")
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+    record_if_asked(
+        options, "wider_face", {**results, "rows": {row["detector"]: row for row in figures}}
+    )
 
 
 def threshold_of(detector: Any) -> float:

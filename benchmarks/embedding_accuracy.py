@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from embedding_cache import pool_face
+from results import add_record, record_if_asked
 
 from facekit import Aligner, Detector, Embedder, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder for the cut faces")
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
     parser.add_argument("--no-pool", action="store_true", help="leave out the pool's people")
+    add_record(parser)
     options = parser.parse_args()
     if options.data is None:
         parser.error("give the folder of the data, or set FACEKIT_DATA")
@@ -62,6 +64,7 @@ def main() -> None:
     print(table(figures))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    record_if_asked(options, embedder.record.name, figures, str(figures.pop("weights")))
 
 
 def measure_lfw(folder: Path, embedder: Embedder, cache: Path | None) -> dict[str, float]:

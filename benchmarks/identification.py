@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from embedding_cache import EmbeddedFaces, embed_folder
+from results import add_record, record_if_asked
 from sklearn.svm import SVC
 
 from facekit import Embedder, IdentityClassifier
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("celebrities", type=Path)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the embeddings here")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
+    add_record(parser)
     options = parser.parse_args()
     embedder = Embedder(options.weights)
     lfw = _embedded(options.lfw, embedder, options.cache, "lfw")
@@ -54,15 +56,15 @@ def main() -> None:
         _embedded(options.celebrities / part, embedder, options.cache, f"five_{part}")
         for part in ("train", "val")
     )
-    _five(train, val, lfw, embedder)
-    _lfw(lfw, embedder)
+    results = {"five": _five(train, val, lfw, embedder), "lfw": _lfw(lfw, embedder)}
+    record_if_asked(options, embedder.record.name, results, embedder.record.identity)
 
 
 def _embedded(folder: Path, embedder: Embedder, cache: Path | None, name: str) -> EmbeddedFaces:
     return embed_folder(folder, embedder, None if cache is None else cache / f"{name}.npz")
 
 
-def _lfw(lfw: EmbeddedFaces, embedder: Embedder) -> None:
+def _lfw(lfw: EmbeddedFaces, embedder: Embedder) -> dict[str, Any]:
     faces = lfw.only(lfw.central)
     people, counts = np.unique(faces.people, return_counts=True)
     chosen = np.isin(faces.people, people[counts >= 3])
@@ -75,21 +77,26 @@ def _lfw(lfw: EmbeddedFaces, embedder: Embedder) -> None:
         f"{len(known.people)} more photos of them, {len(strangers.people):,} of strangers",
         flush=True,
     )
+    best, calibrated = {}, {}
     print("DIR: share of the enrolled people's photos that get the right name")
     for strategy in STRATEGIES:
         print(f"{strategy}:", flush=True)
         classifier = IdentityClassifier(strategy, threshold=None)
         classifier.fit(enrolled.embeddings, enrolled.people)
         answers = _by_distance(classifier, known, strangers)
-        _print_rates("thresholds from the strangers themselves", answers)
+        best[strategy] = _print_rates("thresholds from the strangers themselves", answers)
         for target in TARGETS:
             classifier = IdentityClassifier(
                 strategy, fpir=target, distances=embedder.record.distances
             ).fit(enrolled.embeddings, enrolled.people)
-            _print_accepted(f"target {target:.1%}", answers, classifier.threshold_)
+            calibrated[f"{strategy}, FPIR {target:g}"] = _print_accepted(
+                f"target {target:.1%}", answers, classifier.threshold_
+            )
         if strategy == "nearest":
             for rate, fixed in sorted(embedder.record.thresholds.items()):
-                _print_accepted(f"fixed, one pair in {1 / rate:,.0f}", answers, fixed)
+                calibrated[f"{strategy}, FMR {rate:g}"] = _print_accepted(
+                    f"fixed, one pair in {1 / rate:,.0f}", answers, fixed
+                )
     plain = SVC(kernel="linear", probability=True, random_state=0)
     plain.fit(enrolled.embeddings, enrolled.people)
     chances = plain.predict_proba(known.embeddings)
@@ -98,7 +105,14 @@ def _lfw(lfw: EmbeddedFaces, embedder: Embedder) -> None:
         chances.max(axis=1),
         plain.predict_proba(strangers.embeddings).max(axis=1),
     )
-    _print_rates("plain SVM, probability", answers)
+    best["plain SVM, probability"] = _print_rates("plain SVM, probability", answers)
+    return {
+        "people": len(np.unique(enrolled.people)),
+        "looked up": len(known.people),
+        "strangers": len(strangers.people),
+        "best": best,
+        "calibrated": calibrated,
+    }
 
 
 def _by_distance(
@@ -112,29 +126,40 @@ def _by_distance(
     )
 
 
-def _print_rates(name: str, answers: Answers) -> None:
-    shown = []
+def _print_rates(name: str, answers: Answers) -> dict[str, float]:
+    shown, rates = [], {}
     for target in TARGETS:
         # So many strangers may be accepted; those above the next one's score are.
         allowed = int(target * len(answers.strangers))
         threshold = np.sort(answers.strangers)[::-1][allowed]
         named = answers.right & (answers.known > threshold)
+        rates[f"{target:g}"] = float(named.mean())
         shown.append(f"DIR {named.mean():.1%} at {target:.1%} ({allowed} strangers)")
     print(f"  {name}: {answers.right.mean():.1%} without refusals, {', '.join(shown)}", flush=True)
+    return rates
 
 
-def _print_accepted(name: str, answers: Answers, threshold: float) -> None:
+def _print_accepted(name: str, answers: Answers, threshold: float) -> dict[str, Any]:
     accepted = answers.strangers >= -threshold
     named = answers.right & (answers.known >= -threshold)
     print(
         f"  {name}: threshold {threshold:.3f}, strangers accepted {accepted.sum()} of "
         f"{len(accepted):,} ({accepted.mean():.2%}), {named.sum()} of {len(named)} known named "
-        f"rightly ({named.mean():.1%})",
+        f"correctly ({named.mean():.1%})",
         flush=True,
     )
+    return {
+        "threshold": float(threshold),
+        "strangers accepted": int(accepted.sum()),
+        "share of strangers": float(accepted.mean()),
+        "right": int(named.sum()),
+        "share right": float(named.mean()),
+    }
 
 
-def _five(train: EmbeddedFaces, val: EmbeddedFaces, lfw: EmbeddedFaces, embedder: Embedder) -> None:
+def _five(
+    train: EmbeddedFaces, val: EmbeddedFaces, lfw: EmbeddedFaces, embedder: Embedder
+) -> dict[str, Any]:
     train, val = train.only(train.central), val.only(val.central)
     strangers = lfw.only(~np.isin(lfw.people, CELEBRITIES))
     print(
@@ -144,17 +169,24 @@ def _five(train: EmbeddedFaces, val: EmbeddedFaces, lfw: EmbeddedFaces, embedder
     )
     record = embedder.record
     pairs = IdentityClassifier(threshold=record.threshold(0.001), distances=record.distances)
-    classifiers = {"svm, one pair in 1,000": pairs} | {
-        f"{strategy}, target {target:.1%}": IdentityClassifier(
+    classifiers = {"svm, FMR 0.001": pairs} | {
+        f"{strategy}, FPIR {target:g}": IdentityClassifier(
             strategy, fpir=target, distances=record.distances
         )
         for strategy in STRATEGIES
         for target in (*TARGETS, 0.005)
     }
+    calibrated = {}
     for name, classifier in classifiers.items():
         classifier.fit(train.embeddings, train.people)
         answers = _by_distance(classifier, val, strangers)
-        _print_accepted(name, answers, classifier.threshold_)
+        calibrated[name] = _print_accepted(name, answers, classifier.threshold_)
+    return {
+        "enrolled": len(train.people),
+        "looked up": len(val.people),
+        "strangers": len(strangers.people),
+        "calibrated": calibrated,
+    }
 
 
 if __name__ == "__main__":

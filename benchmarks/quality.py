@@ -21,8 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from results import add_record, record_if_asked
 
 from facekit import Detector, Embedder, Face, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
@@ -78,18 +80,23 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--damage", type=int, default=0, metavar="PEOPLE")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
+    add_record(parser)
     options = parser.parse_args()
     reader = Reader(options.weights)
+    results: dict[str, Any] = {"folders": {}}
     for folder in options.folders:
         photos = {person.name: list_images(person).images for person in _subfolders(folder)}
-        _report_folder(reader, folder, photos)
+        name = "/".join(folder.resolve().parts[-2:])
+        results["folders"][name] = _report_folder(reader, folder, photos)
     if options.damage:
         people = {
             person.name: photos
             for person in _subfolders(options.folders[0])
             if len(photos := list_images(person).images) >= 2
         }
-        _report_damage(reader, dict(list(people.items())[: options.damage]))
+        results["damage"] = _report_damage(reader, dict(list(people.items())[: options.damage]))
+    record = reader.embedder.record
+    record_if_asked(options, record.name, results, record.identity)
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -100,7 +107,7 @@ def _from_middle(face: Face, pixels: RGBImage) -> float:
     return float(np.hypot(*np.subtract(face.center, np.array(pixels.shape[1::-1]) / 2)))
 
 
-def _report_folder(reader: Reader, folder: Path, photos: dict[str, list[Path]]) -> None:
+def _report_folder(reader: Reader, folder: Path, photos: dict[str, list[Path]]) -> dict[str, Any]:
     portraits = reader.portraits(
         {person: [partial(load_image, path) for path in paths] for person, paths in photos.items()}
     )
@@ -118,10 +125,20 @@ def _report_folder(reader: Reader, folder: Path, photos: dict[str, list[Path]]) 
     print(f"  {'any of these':20} {len(flagged):4,} {_distances(reader, flagged, portraits)}")
     good = [portrait for portrait in portraits if portrait.quality.good]
     print(f"  {'not flagged':20} {len(good):4,} {_distances(reader, good, portraits)}")
+    bad_pairs, good_pairs = (_pairs(probes, portraits) for probes in (flagged, good))
+    return {
+        "faces": len(portraits),
+        "flagged": len(flagged),
+        "flagged pairs": len(bad_pairs),
+        "flagged within": float((bad_pairs <= reader.threshold).mean()) if len(bad_pairs) else None,
+        "other pairs": len(good_pairs),
+        "others within": float((good_pairs <= reader.threshold).mean()),
+    }
 
 
-def _distances(reader: Reader, probes: list[Portrait], portraits: list[Portrait]) -> str:
-    distances = np.array(
+def _pairs(probes: list[Portrait], portraits: list[Portrait]) -> np.ndarray:
+    """Returns the distances of some faces to the unflagged others of the same people."""
+    return np.array(
         [
             np.linalg.norm(probe.embedding - other.embedding)
             for probe in probes
@@ -129,6 +146,10 @@ def _distances(reader: Reader, probes: list[Portrait], portraits: list[Portrait]
             if other is not probe and other.person == probe.person and other.quality.good
         ]
     )
+
+
+def _distances(reader: Reader, probes: list[Portrait], portraits: list[Portrait]) -> str:
+    distances = _pairs(probes, portraits)
     if len(distances) == 0:
         return "no other photo of the person to compare with"
     within = float((distances <= reader.threshold).mean())
@@ -138,7 +159,7 @@ def _distances(reader: Reader, probes: list[Portrait], portraits: list[Portrait]
     )
 
 
-def _report_damage(reader: Reader, people: dict[str, list[Path]]) -> None:
+def _report_damage(reader: Reader, people: dict[str, list[Path]]) -> dict[str, Any]:
     originals = {person: load_image(paths[0]) for person, paths in people.items()}
     reference = {
         portrait.person: portrait.embedding
@@ -147,6 +168,7 @@ def _report_damage(reader: Reader, people: dict[str, list[Path]]) -> None:
         )
     }
     print(f"{len(reference)} people, one photo damaged, the other not")
+    rows = {}
     print("damage                  number          its median  found  within  distance  flagged")
     for name, number, damage, degrees in _DAMAGES:
         for degree in degrees:
@@ -162,12 +184,19 @@ def _report_damage(reader: Reader, people: dict[str, list[Path]]) -> None:
             if not probes:
                 print(f"{name:15} {degree:6.4g}  {number:15} {'':10} {found:6.0%}", flush=True)
                 continue
+            rows[f"{name} {degree:g}"] = {
+                "measure": number,
+                "median": float(np.median(values)),
+                "found": found,
+                "within": float((distances <= reader.threshold).mean()),
+            }
             print(
                 f"{name:15} {degree:6.4g}  {number:15} {np.median(values):10.3f} {found:6.0%} "
                 f"{(distances <= reader.threshold).mean():7.1%} {np.median(distances):9.3f} "
                 f"{np.mean([not probe.quality.good for probe in probes]):8.0%}",
                 flush=True,
             )
+    return rows
 
 
 def _shrunk(pixels: RGBImage, factor: float) -> RGBImage:

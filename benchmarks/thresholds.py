@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from embedding_accuracy import all_distances, group_embeddings
+from results import add_record, record_if_asked
 
 from facekit import Aligner, Embedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, write_card
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--groups", type=Path, help="a folder of faces with a group for each")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
     parser.add_argument("--write", action="store_true", help="into the model card")
+    add_record(parser)
     options = parser.parse_args()
     embedder = Embedder(options.weights)
     aligner = embedder.aligner()
@@ -65,6 +67,13 @@ def main() -> None:
         strangers = [all_distances(embeddings[groups == name]) for name in names]
         print(f"strangers: {len(names)} groups, {sum(map(len, strangers)):,} pairs within them")
     thresholds = {}
+    results = {
+        "faces": len(faces),
+        "people": people,
+        "pairs of strangers": sum(map(len, strangers)),
+        "pairs of one person": int(same.sum()),
+        "rates": {},
+    }
     for rate in RATES:
         # Groups of one size weigh the same; so do groups of other sizes here.
         size = min(map(len, strangers))
@@ -72,6 +81,7 @@ def main() -> None:
         threshold = float(np.quantile(np.concatenate(drawn), rate))
         thresholds[rate] = round(threshold, 3)
         accepted = float((distances[same] <= threshold).mean())
+        results["rates"][f"{rate:g}"] = {"threshold": threshold, "accepted": accepted}
         print(
             f"false-match rate {rate:g}: threshold {threshold:.3f}, true-accept rate {accepted:.3f}"
         )
@@ -81,6 +91,7 @@ def main() -> None:
                 f"  worst: {names[worst]}, {np.mean(strangers[worst] <= threshold):.2%}; threshold "
                 f"for it {np.quantile(strangers[worst], rate):.3f}"
             )
+    record_if_asked(options, embedder.record.name, results, embedder.record.identity)
     if options.write:
         print(write_card(dataclasses.replace(embedder.record, thresholds=thresholds)))
 

@@ -20,6 +20,7 @@ from sphinx_gallery.sorting import ExplicitOrder
 import facekit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from figures import substitutions
 from public_names import public_names
 
 project = "facekit"
@@ -43,7 +44,8 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"facekit {release}"
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+myst_substitutions = substitutions()
 myst_heading_anchors = 3
 
 napoleon_google_docstring = True

@@ -1,4 +1,8 @@
-"""The examples of the documentation and of the docstrings run, and print what they say."""
+"""The examples of the documentation and of the docstrings run, and print what they say.
+
+With ``FACEKIT_UPDATE_PAGES=1`` the pages are rewritten with what the examples print, so that new
+weights, whose distances and thresholds are others, cost one command.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import doctest
 import functools
 import importlib
 import io
+import os
 import pkgutil
 import re
 import shutil
@@ -42,6 +47,7 @@ class Example:
     line: int
     code: str
     output: str | None
+    output_lines: tuple[int, int] = (0, 0)
 
 
 def fences(page: Path) -> Iterator[tuple[int, int, str, str]]:
@@ -64,13 +70,13 @@ def examples(page: Path) -> list[Example]:
     for index, (start, end, info, code) in enumerate(blocks):
         if info != "python":
             continue
-        output = None
+        output, output_lines = None, (0, 0)
         if index + 1 < len(blocks):
-            next_start, _, next_info, text = blocks[index + 1]
+            next_start, next_end, next_info, text = blocks[index + 1]
             between = "".join(lines[end : next_start - 1]).strip()
             if next_info == "text" and not between:
-                output = text
-        found.append(Example(start, code, output))
+                output, output_lines = text, (next_start, next_end)
+        found.append(Example(start, code, output, output_lines))
     return found
 
 
@@ -136,6 +142,8 @@ def test_the_examples_of_a_page_run(
             folder_of_photos / "photos" / "training", data_folder, people=24, photos=4
         )
     namespace: dict[str, object] = {"__name__": "__main__"}
+    lines = page.read_text(encoding="utf-8").splitlines()
+    shift = 0
     for example in examples(page):
         # Blank lines put the lines of the example where they are in the page.
         source = "\n" * example.line + example.code
@@ -147,7 +155,15 @@ def test_the_examples_of_a_page_run(
             if weights_are_there(request.getfixturevalue("data_folder")):
                 raise
             pytest.skip("the FaceNet weights are not in the folder that FACEKIT_DATA names")
-        if example.output is not None:
+        if example.output is None:
+            continue
+        if "FACEKIT_UPDATE_PAGES" in os.environ:
+            start, end = (line + shift for line in example.output_lines)
+            new = printed.getvalue().strip().splitlines()
+            lines[start : end - 1] = new
+            shift += len(new) - (end - 1 - start)
+            page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        else:
             assert printed.getvalue().strip() == example.output.strip(), (
                 f"{page.name}, line {example.line}"
             )
