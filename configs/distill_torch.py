@@ -10,6 +10,11 @@ of a batch, and the nearest impostors of each face. The learning rate falls alon
 zero after ``--minutes``. A run that was interrupted goes on from its last checkpoint, at most three
 minutes old. The moving mean of the weights is written to ``embedder.safetensors``.
 
+The weights in the package are the mean of what came out and of version 3, which it began with:
+
+    python configs/bundle.py runs/facekit-small-5=0.55 facekit-small-3.safetensors=0.45 --version 4
+    python benchmarks/distances.py pool --groups groups --write
+
 Needs ``pip install torch`` besides facekit's own dependencies.
 """
 
