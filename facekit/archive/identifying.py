@@ -59,8 +59,8 @@ def identify_archive(
         engine: As for :func:`index_archive`, like the next two.
         workers: Likewise.
         address: Likewise.
-        shard_size: Of more enrolled photos than this, a shard of this size is in memory at a time, and the
-            table is gone through once for each such shard of people.
+        shard_size: Of more enrolled photos than this, a shard of this size is in memory at a
+            time, and the table is gone through once for each.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
