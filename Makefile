@@ -85,6 +85,7 @@ endif
 build: $(READY)
 	$(BIN)/python -m build --outdir dist
 
+check: export FACEKIT_CHECK = 1
 check: lint types imports docs test parity build
 
 clean:

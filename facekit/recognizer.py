@@ -21,6 +21,7 @@ from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.enrollment import Enrollment, discard, partial_gallery
 from facekit.errors import (
+    CalibrationWarning,
     EnrollmentError,
     EnrollmentWarning,
     FileFormatError,
@@ -34,7 +35,9 @@ from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.answers import Explanation, Neighbor
+from facekit.identification.calibration import Calibration
 from facekit.io.decoding import Truncated
+from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
@@ -44,7 +47,7 @@ from facekit.quality.gate import limits_broken
 from facekit.report import EnrollmentReport, RecognizedImage
 from facekit.utils.forking import ForkLock
 from facekit.utils.progress import track
-from facekit.utils.validation import identity
+from facekit.utils.validation import identity, unit_rows
 
 # How many photos an error names; the report has all.
 _NAMED = 10
@@ -153,6 +156,7 @@ class FaceRecognizer:
         self.report_ = EnrollmentReport(())
         self._fitted: _Fitted | None = None
         self._shift: tuple[float, int] | None = None
+        self._cohort = _kept_cohort(self.gallery.settings.get("calibration"))
         self._fitting = ForkLock()
 
     def __repr__(self) -> str:
@@ -180,6 +184,17 @@ class FaceRecognizer:
             NotFittedError: If it follows from who is enrolled, and nobody is.
         """
         return self._threshold_of(None)
+
+    @property
+    def calibration(self) -> Calibration:
+        """Where the threshold comes from, and in ``doubt`` why it may not hold for these people.
+
+        Raises:
+            NotFittedError: If nobody is enrolled.
+        """
+        found = self._current().classifier.calibration_
+        assert found is not None  # the classifier has a threshold
+        return found
 
     @property
     def verification_threshold(self) -> float:
@@ -220,6 +235,7 @@ class FaceRecognizer:
 
         Warns:
             EnrollmentWarning: If photos were left out or show several faces.
+            CalibrationWarning: As :meth:`calibrate`.
         """
         images = people_images(photos)
         fresh = partial_gallery(self.gallery)
@@ -246,10 +262,10 @@ class FaceRecognizer:
         fresh.close()
         if fresh.path is not None:
             discard(fresh.path)
-        self._shift = None
+        self._shift = self._cohort = None
         # If the threshold cannot be calibrated for these people, that is an error now, not at the
         # first photo. People who are enrolled one by one may become enough later.
-        self._current()
+        self._warn_of_resemblance()
         return self
 
     def enroll(
@@ -518,22 +534,71 @@ class FaceRecognizer:
             for face, why in zip(found.faces, explanations, strict=True)
         ]
 
-    def calibrate(self) -> float:
-        """Refines the calibration with all photos of the gallery, and returns the threshold.
+    def calibrate(
+        self,
+        cohort: StreamSource | npt.NDArray[np.floating[Any]] | None = None,
+        *,
+        cropped: bool = False,
+        progress: bool = True,
+    ) -> float:
+        """Refines the calibration, and returns the threshold.
 
-        Up to 2,000 photos this happens by itself whenever the gallery changes.
+        Without a cohort all photos of the gallery are compared with each other. Up to 2,000 photos
+        this happens by itself whenever the gallery changes. A cohort of people who are not enrolled
+        and resemble those who will be met takes their place: the threshold is then the one at which
+        ``fpir`` of these faces get a name. It follows later changes of the gallery until
+        :meth:`fit` or the next call, and :meth:`save` keeps it.
+
+        Args:
+            cohort: A folder of images and of all folders in it, or images, or embeddings, float
+                ``(n, d)`` of unit norm. Some hundred faces, none of an enrolled person.
+            cropped: Whether each image of the cohort is cut to the face already, as for
+                :meth:`fit`.
+            progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
             The largest Euclidean distance at which a face is named, 0 to 2.
 
         Raises:
             NotFittedError: If nobody is enrolled.
-            InvalidArgumentError: If the weights have no table of distances, and too few people are
-                enrolled.
+            InvalidArgumentError: If there are no faces in the cohort, it has another form, the
+                weights have no table of distances, or too few people are enrolled.
+
+        Warns:
+            EnrollmentWarning: If images of the cohort cannot be read or show no face.
+            CalibrationWarning: If the enrolled people resemble each other so much that strangers
+                like them will get a name more often than ``fpir`` says.
+
+        Example:
+            >>> import numpy as np
+            >>> from facekit import FaceRecognizer
+            >>> from matplotlib.cbook import get_sample_data
+            >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+            >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
+            >>> cohort = np.random.default_rng(0).normal(size=(500, 128))
+            >>> cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
+            >>> 0 < recognizer.calibrate(cohort) < 2
+            True
         """
+        faces = None
+        if cohort is not None:
+            faces = self._cohort_embeddings(cohort, cropped=cropped, progress=progress)
         with self._fitting:
-            self._fitted = self._shift = None
-        return self._threshold_of(self._current())
+            self._fitted = self._shift = self._cohort = None
+        if faces is not None:
+            self._check_weights("gallery was made", self.gallery.weights)
+            self._current()  # somebody is enrolled
+            classifier = self._classifier().fit_enrolled(self.gallery.enrolled(), cohort=faces)
+            found = classifier.calibration_
+            if found is not None and classifier.distances is None:
+                raise InvalidArgumentError(
+                    "the weights have no table of distances that a cohort could refine; give the "
+                    f"classifier a threshold: {found.threshold:.3f} is that of this cohort"
+                )
+            if found is not None:
+                self._cohort, self._fitted = (found.shift, found.probes), None
+        self._warn_of_resemblance()
+        return self.threshold
 
     def verify(
         self, first: ImageSource, second: ImageSource, *, cropped: bool = False
@@ -645,6 +710,7 @@ class FaceRecognizer:
             )
             if kept["shift"] is not None:
                 recognizer._shift = (float(kept["shift"][0]), int(kept["shift"][1]))
+            recognizer._cohort = recognizer._cohort or _kept_cohort(kept)
         except (KeyError, TypeError) as error:
             gallery.close()
             raise FileFormatError(
@@ -663,6 +729,7 @@ class FaceRecognizer:
             "naming_quality": parts.quality_to_dict(self.naming_quality),
             "classifier": parts.classifier_to_dict(self.classifier),
             "shift": self._shift,
+            "cohort": self._cohort,
         }
 
     @property
@@ -709,14 +776,48 @@ class FaceRecognizer:
         return fitted
 
     def _fit(self, enrolled: Enrolled, parameters: dict[str, Any]) -> _Fitted:
-        classifier = type(self.classifier)(**self.classifier.get_params())
-        if classifier.distances is None:
-            classifier.set_params(distances=self.embedder.record.distances)
-        kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None
-        classifier.fit_enrolled(enrolled, shift=kept)
+        kept = self._cohort or (self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None)
+        classifier = self._classifier().fit_enrolled(enrolled, shift=kept)
         found = classifier.calibration_
         self._shift = (found.shift, found.probes) if found is not None else None
         return _Fitted(classifier, enrolled, parameters)
+
+    def _classifier(self) -> IdentityClassifier:
+        classifier = type(self.classifier)(**self.classifier.get_params())
+        if classifier.distances is None:
+            classifier.set_params(distances=self.embedder.record.distances)
+        return classifier
+
+    def _warn_of_resemblance(self) -> None:
+        doubt = self.calibration.doubt
+        if doubt:
+            warnings.warn(doubt, CalibrationWarning, stacklevel=3)
+
+    def _cohort_embeddings(
+        self, cohort: StreamSource | npt.NDArray[Any], *, cropped: bool, progress: bool
+    ) -> npt.NDArray[np.float32]:
+        if isinstance(cohort, np.ndarray) and cohort.ndim == 2:
+            return unit_rows(cohort, self.embedder.embedding_size, "cohort")
+        images: StreamSource = cohort
+        if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+            images = list_images(images, recursive=True).checked().images
+        unit, unused = [], []
+        run = self._pipeline(None).run(images, cropped=cropped, **self._reading)
+        for image in track(run, "Embedding the cohort", total=0, shown=progress):
+            unit += [face.unit for face in image.faces]
+            if not image.faces:
+                unused.append(f"{image.source}: {image.error or 'no face found'}")
+        if not unit:
+            raise InvalidArgumentError(
+                f"cohort: no face in any of {len(unused)} images{_listed(unused)}"
+            )
+        if unused:
+            warnings.warn(
+                f"cohort: {len(unused)} images are not used{_listed(unused)}",
+                EnrollmentWarning,
+                stacklevel=3,
+            )
+        return self._rows(unit)
 
     def _threshold_of(self, fitted: _Fitted | None) -> float:
         given = self.classifier.threshold
@@ -753,10 +854,8 @@ class FaceRecognizer:
         if not report.enrolled and not report.already_enrolled:
             self.report_ = enrolled_before
             lines = [outcome.line().strip() for outcome in report.left_out]
-            more = f"; and {len(lines) - _NAMED} more" * (len(lines) > _NAMED)
             raise EnrollmentError(
-                f"none of the photos can be enrolled: {'; '.join(lines[:_NAMED])}{more}"
-                f"{_way_round(report)}"
+                f"none of the photos can be enrolled{_listed(lines)}{_way_round(report)}"
             )
         if report.left_out or report.several_faces:
             warnings.warn(report.summary() + _way_round(report), EnrollmentWarning, stacklevel=4)
@@ -818,6 +917,16 @@ def _way_round(report: EnrollmentReport) -> str:
         return ""
     wider = ", ".join(f"{name}=None" for name in limits)
     return f"\nTo enroll poor images, too, pass quality=QualityGate({wider}) or quality=None."
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = f"; and {len(lines) - _NAMED} more" * (len(lines) > _NAMED)
+    return (": " if lines else "") + "; ".join(lines[:_NAMED]) + more
+
+
+def _kept_cohort(kept: Mapping[str, Any] | None) -> tuple[float, int] | None:
+    cohort = (kept or {}).get("cohort")
+    return None if cohort is None else (float(cohort[0]), int(cohort[1]))
 
 
 def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:

@@ -24,7 +24,7 @@ from facekit.cli.common import (
     reading_of,
     say_poor,
 )
-from facekit.cli.opening import check_not_empty, new_if_missing, weights_of
+from facekit.cli.opening import new_if_missing, open_recognizer, weights_of
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -81,6 +81,12 @@ def add_commands(commands: Any) -> None:
         choices=("svm", "nearest", "centroid"),
         default="centroid",
         help="how a face is compared; default: %(default)s",
+    )
+    calibrate.add_argument(
+        "--cohort",
+        type=Path,
+        metavar="FOLDER",
+        help="images of people who are not enrolled and resemble those who will be met",
     )
 
 
@@ -214,25 +220,26 @@ def _change(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from facekit.gallery import Gallery
     from facekit.identification import DEFAULT_FPIR, IdentityClassifier
 
     fpir = DEFAULT_FPIR if options.fpir is None else options.fpir
-    with Gallery.open(options.gallery) as gallery:
-        table = weights_of(gallery, options)[1].distances
-        check_not_empty(gallery)
-        classifier = IdentityClassifier(options.strategy, fpir=fpir, distances=table).fit_enrolled(
-            gallery.enrolled()
-        )
-        found, people, photos = classifier.calibration_, len(gallery.people), len(gallery)
+    recognizer = open_recognizer(options, options.gallery)
+    with recognizer.gallery as gallery:
+        recognizer.classifier = IdentityClassifier(options.strategy, fpir=fpir)
+        recognizer.calibrate(options.cohort)
+        found = recognizer.calibration
+        people, photos = len(gallery.people), len(gallery)
         chosen = {"strategy": options.strategy, "fpir": fpir}
-        gallery.set_settings({**gallery.settings, "calibration": chosen})
-    assert found is not None
+        kept = [found.shift, found.probes] if options.cohort is not None else None
+        gallery.set_settings({**gallery.settings, "calibration": {**chosen, "cohort": kept}})
+        table = recognizer.embedder.record.distances
     if options.json:
         numbers = {"threshold": found.threshold, "shift": found.shift, "probes": found.probes}
         print(json.dumps({**chosen, **numbers, "people": people, "photos": photos}))
         return DONE
-    own = f"{found.probes:,} of the gallery's own photos"
+    own = f"{found.probes:,} " + (
+        "faces of the cohort" if options.cohort else "of the gallery's own photos"
+    )
     if table is None:
         rests = own
     elif found.probes:
