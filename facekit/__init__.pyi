@@ -28,6 +28,7 @@ from facekit.errors import NotFittedError as NotFittedError
 from facekit.errors import ProtocolError as ProtocolError
 from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
 from facekit.errors import TrainingDataError as TrainingDataError
+from facekit.errors import TrainingDataWarning as TrainingDataWarning
 from facekit.errors import TrainingError as TrainingError
 from facekit.errors import WeightsError as WeightsError
 from facekit.errors import WeightsNotFoundError as WeightsNotFoundError

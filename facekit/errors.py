@@ -124,6 +124,10 @@ class EnrollmentWarning(FacekitWarning):
     """Some of the photos given were left out or need a look; the message names them."""
 
 
+class TrainingDataWarning(FacekitWarning):
+    """The faces given can be trained on, but say less than they seem to; the message says why."""
+
+
 class CalibrationWarning(FacekitWarning):
     """The enrolled people resemble each other more than the weights' table foretells."""
 

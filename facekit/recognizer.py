@@ -43,6 +43,7 @@ from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
 from facekit.pipeline import EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
+from facekit.quality.gate import limits_broken
 from facekit.report import EnrollmentReport, RecognizedImage
 from facekit.utils.forking import ForkLock
 from facekit.utils.progress import track
@@ -81,7 +82,9 @@ class FaceRecognizer:
             :func:`facekit.identification.default_classifier`.
             ``IdentityClassifier("centroid", fpir=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
-        quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
+        quality: The gate that a face must pass to be enrolled or grouped; ``None`` lets all pass.
+        naming_quality: The wider gate that a face must pass to be named; ``None`` names all. What
+            passes it, but not ``quality``, is named with ``remarks``.
         gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the path of one,
             which is made if it is not there. By default an empty one in memory.
         max_pixels: The largest image that is read, in pixels.
@@ -123,6 +126,7 @@ class FaceRecognizer:
         embedder: FaceEmbedder | None = None,
         classifier: IdentityClassifier | None = None,
         quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
+        naming_quality: QualityGate | None = QualityGate.for_naming(),  # noqa: B008
         gallery: Gallery | str | os.PathLike[str] | None = None,
         max_pixels: int = MAX_PIXELS,
         truncated: Truncated = "error",
@@ -137,9 +141,10 @@ class FaceRecognizer:
         self.detector: FaceDetector = detector
         self.aligner = aligner or Aligner(**self.embedder.record.alignment)
         self.quality = quality
+        self.naming_quality = naming_quality
         self.max_pixels = max_pixels
         self.truncated = truncated
-        self._pipeline()  # checks that the parts fit
+        self._pipeline(None)  # checks that the parts fit
         if classifier is not None and classifier.threshold is None:
             raise InvalidArgumentError(
                 "classifier needs a threshold: without one every stranger gets somebody's name"
@@ -469,8 +474,10 @@ class FaceRecognizer:
             [] False
         """
         fitted = self._current()
-        groups = self._pipeline().run_grouped(images, every=every, cropped=cropped, **self._reading)
-        return self._named(groups, fitted)
+        groups = self._pipeline(self.naming_quality).run_grouped(
+            images, every=every, cropped=cropped, **self._reading
+        )
+        return self._named(groups, fitted, cropped=cropped)
 
     def identify(self, embeddings: npt.ArrayLike) -> list[Identity]:
         """Says whose the given embeddings are.
@@ -698,6 +705,7 @@ class FaceRecognizer:
                 or _kept_classifier(gallery)
                 or parts.classifier_from_dict(kept["classifier"]),
                 quality=parts.quality_from_dict(kept["quality"]),
+                naming_quality=parts.quality_from_dict(kept["naming_quality"]),
                 gallery=gallery,
             )
             if kept["shift"] is not None:
@@ -718,6 +726,7 @@ class FaceRecognizer:
             "detector": parts.detector_to_dict(self.detector),
             "aligner": self.aligner.to_dict(),
             "quality": parts.quality_to_dict(self.quality),
+            "naming_quality": parts.quality_to_dict(self.naming_quality),
             "classifier": parts.classifier_to_dict(self.classifier),
             "shift": self._shift,
             "cohort": self._cohort,
@@ -727,10 +736,8 @@ class FaceRecognizer:
     def _reading(self) -> Reading:
         return {"max_pixels": self.max_pixels, "truncated": self.truncated}
 
-    def _pipeline(self) -> FacePipeline:
-        return FacePipeline(
-            self.detector, self.embedder, aligner=self.aligner, quality=self.quality
-        )
+    def _pipeline(self, quality: QualityGate | None) -> FacePipeline:
+        return FacePipeline(self.detector, self.embedder, aligner=self.aligner, quality=quality)
 
     def _opened(self, gallery: Gallery | str | os.PathLike[str] | None) -> Gallery:
         weights, size = self.embedder.record.identity, self.embedder.embedding_size
@@ -795,7 +802,7 @@ class FaceRecognizer:
         if isinstance(images, str | os.PathLike) and Path(images).is_dir():
             images = list_images(images, recursive=True).checked().images
         unit, unused = [], []
-        run = self._pipeline().run(images, cropped=cropped, **self._reading)
+        run = self._pipeline(None).run(images, cropped=cropped, **self._reading)
         for image in track(run, "Embedding the cohort", total=0, shown=progress):
             unit += [face.unit for face in image.faces]
             if not image.faces:
@@ -837,7 +844,7 @@ class FaceRecognizer:
         try:
             report = enrollment.run(
                 images,
-                self._pipeline(),
+                self._pipeline(self.quality),
                 cropped=cropped,
                 **self._reading,
                 progress=progress,
@@ -847,13 +854,15 @@ class FaceRecognizer:
         if not report.enrolled and not report.already_enrolled:
             self.report_ = enrolled_before
             lines = [outcome.line().strip() for outcome in report.left_out]
-            raise EnrollmentError(f"none of the photos can be enrolled{_listed(lines)}")
+            raise EnrollmentError(
+                f"none of the photos can be enrolled{_listed(lines)}{_way_round(report)}"
+            )
         if report.left_out or report.several_faces:
-            warnings.warn(report.summary(), EnrollmentWarning, stacklevel=4)
+            warnings.warn(report.summary() + _way_round(report), EnrollmentWarning, stacklevel=4)
         return report
 
     def _embedded(self, images: list[ImageSource], **options: Any) -> list[EmbeddedImage]:
-        found = list(self._pipeline().run(images, **self._reading, **options))
+        found = list(self._pipeline(self.naming_quality).run(images, **self._reading, **options))
         for image in found:
             if image.error is not None:
                 raise image.error
@@ -877,15 +886,21 @@ class FaceRecognizer:
         ]
 
     def _named(
-        self, groups: Iterator[list[EmbeddedImage]], fitted: _Fitted
+        self, groups: Iterator[list[EmbeddedImage]], fitted: _Fitted, *, cropped: bool
     ) -> Iterator[RecognizedImage]:
+        wanted = self.quality.without_border() if cropped and self.quality else self.quality
         with closing(groups):  # type: ignore[type-var]
             for group in groups:
                 unit = self._rows([face.unit for image in group for face in image.faces])
                 identities = iter(self._identities(unit, fitted))
                 for image in group:
                     faces = tuple(
-                        RecognizedFace.of(face.face, next(identities), face.problems)
+                        RecognizedFace.of(
+                            face.face,
+                            next(identities),
+                            face.problems,
+                            wanted.problems(face.quality) if wanted and face.quality else (),
+                        )
                         for face in image.faces
                     )
                     yield RecognizedImage(image.source, image.index, faces, image.error)
@@ -893,6 +908,15 @@ class FaceRecognizer:
 
 def _is_current(fitted: _Fitted | None, enrolled: Enrolled, parameters: Mapping[str, Any]) -> bool:
     return fitted is not None and fitted.enrolled is enrolled and fitted.parameters == parameters
+
+
+def _way_round(report: EnrollmentReport) -> str:
+    poor = [outcome.detail for outcome in report.left_out if outcome.status == "poor quality"]
+    limits = limits_broken(line for detail in poor for line in detail.split("; "))
+    if not limits:
+        return ""
+    wider = ", ".join(f"{name}=None" for name in limits)
+    return f"\nTo enroll poor images, too, pass quality=QualityGate({wider}) or quality=None."
 
 
 def _listed(lines: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""People in a table of faces of which nobody is enrolled."""
+"""Unknown people in a table of faces."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def cluster_archive(
     seed: int = 0,
     progress: bool = True,
 ) -> Any:
-    """Groups the faces of an archive that was indexed into people; nobody needs to be enrolled.
+    """Groups the faces of an archive that was indexed into unknown people.
 
     Each face is linked with the nearest others within a threshold, which FAISS finds shard by
     shard, and label propagation on the graph of these links gives the people: one wrong link is

@@ -59,8 +59,8 @@ def identify_archive(
         engine: As for :func:`index_archive`, like the next two.
         workers: Likewise.
         address: Likewise.
-        shard_size: Of more enrolled photos than this, so many are in memory at a time, and the
-            table is gone through once for each such shard of people.
+        shard_size: Of more enrolled photos than this, a shard of this size is in memory at a
+            time, and the table is gone through once for each.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
@@ -73,7 +73,7 @@ def identify_archive(
     Raises:
         FileFormatError: If the table or the gallery is damaged.
         InvalidArgumentError: If they belong to different weights, or an argument cannot be used.
-        NotFittedError: If nobody is enrolled.
+        NotFittedError: If the gallery is empty.
         ArchiveError: As for :func:`index_archive`.
 
     Example:
@@ -180,7 +180,7 @@ def _fitted(
         )
     enrolled = recognizer.gallery.enrolled()
     if not len(enrolled):
-        raise NotFittedError("nobody is enrolled in the gallery; facekit enroll adds people")
+        raise NotFittedError("the gallery is empty; facekit enroll adds people")
     fitted = IdentityClassifier(**recognizer.classifier.get_params())
     if fitted.distances is None:
         fitted.set_params(distances=recognizer.embedder.record.distances)

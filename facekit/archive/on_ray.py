@@ -35,6 +35,8 @@ def run_on_ray(
     wanted = None if workers is None else whole(workers, "workers", least=1)
     with connected(address, wanted) as ray:
         actors = min(free_workers(ray, wanted), len(tasks))
+        # In the store of the driver's machine: an actor that is restarted finds it again.
+        kept = [ray.put(work)]
         rows = [{"task": written(task)} for task in tasks]
         # A small list is one block, which is one task for one actor: each row is made a block.
         done = (
@@ -42,7 +44,7 @@ def run_on_ray(
             .repartition(target_num_rows_per_block=1)
             .map_batches(
                 _Actor,
-                fn_constructor_args=(work,),
+                fn_constructor_args=(kept,),
                 batch_size=1,
                 num_cpus=1,
                 compute=ray.data.ActorPoolStrategy(size=actors),
@@ -67,8 +69,6 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
     """
     # Read when Ray is imported; nothing is to be sent anywhere.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # It speaks of itself on the terminal otherwise; what fails is raised.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray = import_extra("ray")
     import_extra("ray.data")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -133,8 +133,8 @@ def read(content: bytes) -> Any:
 class _Actor:
     """What runs in an actor: made once, and called with each task."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, kept: list[Any]) -> None:
+        self._work: Work = import_extra("ray").get(kept[0])
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         return {"result": [written(self._work(read(task))) for task in batch["task"]]}

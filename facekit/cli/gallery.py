@@ -22,6 +22,7 @@ from facekit.cli.common import (
     detector_for,
     expanded,
     reading_of,
+    say_poor,
 )
 from facekit.cli.opening import new_if_missing, open_recognizer, weights_of
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
@@ -105,7 +106,6 @@ def _enroll(options: argparse.Namespace) -> int:
     from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
     from facekit.gallery import Gallery
     from facekit.identification import IdentityClassifier
-    from facekit.quality import QualityGate
     from facekit.recognizer import FaceRecognizer
 
     path: Path = options.gallery
@@ -122,7 +122,6 @@ def _enroll(options: argparse.Namespace) -> int:
     embedder = Embedder(weights, allow_unverified=options.allow_unverified)
     # Enrolling names nobody: weights that cannot be calibrated are enrolled with, too.
     classifier = IdentityClassifier("nearest", threshold=2.0)
-    quality = None if options.any_quality else QualityGate()
     with new_if_missing(path):
         recognizer = (
             FaceRecognizer.load(path, embedder=embedder, classifier=classifier)
@@ -132,7 +131,8 @@ def _enroll(options: argparse.Namespace) -> int:
         recognizer.detector = detector_for(options, recognizer.detector)
         reading = reading_of(options)
         recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
-        recognizer.quality = quality
+        if options.any_quality:
+            recognizer.quality = None
         with recognizer.gallery as gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
             found = recognizer.enroll_people(
@@ -155,6 +155,7 @@ def _enroll(options: argparse.Namespace) -> int:
             f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
             f"{_persons(len(enrolled))}"
         )
+    say_poor(found)
     unreadable = sum(outcome.status == "unreadable" for outcome in outcomes)
     if unreadable:
         print(f"facekit: {unreadable} of {len(outcomes)} photos could not be read", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The same on Ray as on one machine, whoever is killed: a worker, the driver, a whole machine."""
+"""The same on Ray as on one machine, whatever is killed: a worker, the driver, a whole machine."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "docs"))
 sys.path.insert(0, str(PROJECT / "benchmarks"))
-import figures
-import results
+import figures  # noqa: E402
+import results  # noqa: E402
 
 PAGES = sorted((PROJECT / "docs").glob("**/*.md"))
 
