@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.answers import Explanation, Neighbor
 from facekit.identification.calibration import Calibration
+from facekit.identification.means import MeanIdentifier
 from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
@@ -48,6 +49,10 @@ from facekit.report import EnrollmentReport, RecognizedImage
 from facekit.utils.forking import ForkLock
 from facekit.utils.progress import track
 from facekit.utils.validation import identity, unit_rows
+
+if TYPE_CHECKING:
+    from facekit.video import FaceTracker, Track, VideoRecognition, VideoResult
+    from facekit.video.recognition import VideoSource
 
 # How many photos an error names; the report has all.
 _NAMED = 10
@@ -479,11 +484,102 @@ class FaceRecognizer:
         )
         return self._named(groups, fitted, cropped=cropped)
 
-    def identify(self, embeddings: npt.ArrayLike) -> list[Identity]:
+    def recognize_video(
+        self,
+        source: VideoSource,
+        *,
+        stride: int | None = None,
+        on_track: Callable[[Track], object] | None = None,
+        tracker: FaceTracker | None = None,
+        min_faces: int = 3,
+        seconds: float | None = None,
+    ) -> VideoResult:
+        """Says who appears in a video, and when.
+
+        Each person is followed from frame to frame and named once, by the mean of all their faces,
+        whose law of distances the calibration knows. The pixels of few frames are in memory at a
+        time.
+
+        Args:
+            source: A video file, the number of a camera, the address of a stream (``rtsp://…``), or
+                frames (:class:`facekit.video.VideoFrame`). A camera needs ``seconds``, or it runs
+                until it breaks off; see :class:`facekit.video.VideoRecognition`.
+            stride: Look for faces in one of so many frames; by default as many as make about eight
+                searches a second.
+            on_track: Called with a :class:`facekit.video.Track` when it gets a name, when that is
+                revised, and when it ends.
+            tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` by default.
+            min_faces: A track with fewer good faces is not named, and listed apart.
+            seconds: Stop after so many seconds of the video.
+
+        Returns:
+            The people with their appearances, boxes and names. Nobody needs to be enrolled: then
+            all are unknown.
+
+        Raises:
+            ImageError: If the video or camera cannot be opened or read.
+            InvalidArgumentError: If an argument cannot be used.
+            MissingExtraError: If PyAV is not installed; it comes with the extra ``video``.
+
+        Example:
+            >>> from facekit import FaceRecognizer, load_image
+            >>> from facekit.video import VideoFrame
+            >>> from matplotlib.cbook import get_sample_data
+            >>> portrait = load_image(get_sample_data("grace_hopper.jpg", asfileobj=False))
+            >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
+            >>> frames = [VideoFrame(n, n / 8, portrait) for n in range(4)]
+            >>> result = recognizer.recognize_video(frames)
+            >>> [(track.label, track.start, track.end) for track in result.tracks]
+            [('Grace Hopper', 0.0, 0.375)]
+        """
+        run = self.video_recognition(
+            source,
+            stride=stride,
+            on_track=on_track,
+            tracker=tracker,
+            min_faces=min_faces,
+            seconds=seconds,
+        )
+        for _ in run:
+            pass
+        return run.result()
+
+    def video_recognition(self, source: VideoSource, **options: Any) -> VideoRecognition:
+        """Prepares what :meth:`recognize_video` does, to be gone through frame by frame.
+
+        Args:
+            source: As for :meth:`recognize_video`.
+            options: As for :class:`facekit.video.VideoRecognition`.
+
+        Returns:
+            What is to be iterated over, and has the result.
+
+        Raises:
+            ImageError: If the video cannot be opened.
+            InvalidArgumentError: If an argument cannot be used.
+            MissingExtraError: If PyAV is not installed; it comes with the extra ``video``.
+        """
+        from facekit.video import VideoRecognition
+
+        identify = None
+        if len(self.gallery):
+            fitted = self._current()
+            # One for the whole video: it keeps the laws that it has found.
+            identify = MeanIdentifier(fitted.classifier, fitted.enrolled).identify
+        options = {"max_pixels": self.max_pixels, **options}
+        return VideoRecognition(source, self._pipeline(self.naming_quality), identify, **options)
+
+    def identify(
+        self, embeddings: npt.ArrayLike, images: Sequence[float] | None = None
+    ) -> list[Identity]:
         """Says whose the given embeddings are.
 
         Args:
             embeddings: ``(n, d)``, of unit L2 norm, made by the recognizer's embedder.
+            images: How many images of one person each embedding is the scaled mean of, at least 1:
+                a mean has another law of distances, and so another threshold. By default each is of
+                one image. Images that resemble each other count for fewer:
+                :meth:`facekit.embedding.weights.distances.DistanceTable.independent_images`.
 
         Returns:
             One answer for each.
@@ -500,7 +596,10 @@ class FaceRecognizer:
             >>> [found.label for found in recognizer.identify(recognizer.gallery.embeddings)]
             ['Grace Hopper']
         """
-        return self._identities(embeddings, self._current())
+        fitted = self._current()
+        if images is None:
+            return self._identities(embeddings, fitted)
+        return MeanIdentifier(fitted.classifier, fitted.enrolled).identify(embeddings, images)
 
     def explain(
         self, image: ImageSource, count: int = 5, *, cropped: bool = False

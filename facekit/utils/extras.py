@@ -12,6 +12,7 @@ from facekit.utils.home import home
 
 # The extra that installs each package, by the name that is imported.
 _EXTRAS = {
+    "av": "video",
     "faiss": "faiss",
     "h5py": "convert",
     "jax": "train",
