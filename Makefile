@@ -43,8 +43,10 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 # 1,500 damaged image files and the bombs: no error but facekit's own, 2 GB and 5 s at the most.
+# Then each command under strace, where the system allows it: no connection, no file elsewhere.
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz.run --count 1500 --bombs
+	FACEKIT_TRACE=1 $(BIN)/python -m pytest -rs tests/cli/test_traced.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -85,6 +87,7 @@ endif
 build: $(READY)
 	$(BIN)/python -m build --outdir dist
 
+check: export FACEKIT_CHECK = 1
 check: lint types imports docs test parity build
 
 clean:

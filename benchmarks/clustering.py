@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from results import add_record, record_if_asked
+from results import add_record, in_data, record_if_asked
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_matrix
 from scipy.spatial.distance import pdist
@@ -57,7 +57,7 @@ def main() -> None:
             f"{folder}: {len(people):,} faces of {len(set(people)):,} people, "
             f"{(np.unique(people, return_counts=True)[1] > 1).sum():,} of them with two or more"
         )
-        print(f"{'':30} pairs P   pairs R  BCubed P  BCubed R  BCubed F  groups   seconds")
+        print(f"{'':30} pairs P   pairs R  BCubed P  BCubed R  BCubed F  groups  mixed   seconds")
         rows: dict[str, dict[str, float]] = {}
         for name, method in _methods(embeddings, linking_threshold(embedder.record, len(people))):
             start = time.perf_counter()
@@ -66,11 +66,14 @@ def main() -> None:
             scores = _scores(labels, people)
             figures = " ".join(f"{value:9.3f}" for value in scores)
             groups = int((np.bincount(labels[labels >= 0]) > 1).sum())
-            rows[name] = {**dict(zip(SCORES, scores, strict=True)), "groups": groups}
-            print(f"{name:28} {figures} {groups:7,} {seconds:9.1f}", flush=True)
-        results["/".join(folder.resolve().parts[-2:])] = {
+            mixed = max(len(set(people[labels == label])) for label in set(labels[labels >= 0]))
+            counts = {"groups": groups, "people in one group": mixed}
+            rows[name] = {**dict(zip(SCORES, scores, strict=True)), **counts}
+            print(f"{name:28} {figures} {groups:7,} {mixed:6} {seconds:9.1f}", flush=True)
+        results[in_data(folder)] = {
             "faces": len(people),
             "people": len(set(people)),
+            "default": next(row for name, row in rows.items() if name.endswith("(default)")),
             "rows": rows,
         }
     if embedder is not None:

@@ -3,7 +3,8 @@
     python benchmarks/distances.py pool/ --cache cache/
 
 embeds the labeled faces of a pool (see ``thresholds.py``, also for ``--held-out``) and prints the
-table, or with ``--write`` puts it into the weights' model card. People with photos nearer than
+table, or with ``--write`` puts it into the weights' model card, together with the thresholds for
+pairs: the distances of strangers to people with one photo. People with photos nearer than
 ``--wrong-label`` are taken for one person under two labels. ``--groups`` adds a folder of faces
 with a ``group`` each, all of different people, so that strangers are not those of CelebA alone.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from embedding_accuracy import group_embeddings
 from embedding_cache import embed_pool
-from thresholds import embed, held_out_faces
+from thresholds import RATES, embed, held_out_faces
 
 from facekit import Embedder
 from facekit.embedding.weights.distances import DistanceTable
@@ -67,7 +68,10 @@ def main() -> None:
         embeddings, labels, photos=photos, wrong_label=options.wrong_label, source=source
     )
     if options.write:
-        print(write_card(dataclasses.replace(embedder.record, distances=table)))
+        of_pairs = dict(zip(table.rates, table.impostors["nearest"][0], strict=True))
+        thresholds = {rate: round(of_pairs[rate], 3) for rate in RATES}
+        record = dataclasses.replace(embedder.record, distances=table, thresholds=thresholds)
+        print(write_card(record), thresholds)
     else:
         print(json.dumps(table.to_dict()))
 

@@ -1,39 +1,55 @@
-"""Measures whether the quality gate flags the faces that are recognized badly, and only those.
+"""Measures from which quality on faces are recognized badly, and whom the gates flag.
 
-    python benchmarks/quality.py lfw five_celebrities/train --damage 200
+    python benchmarks/quality.py lfw five_celebrities/train --damage 120 --pool pool/index.csv
 
 reads folders with one folder of photos a person. Of each photo the face nearest to the middle is
-taken to be that person's. For each folder are printed the share of faces that the default gate
-flags, with the reasons, and, for flagged and other faces, the distances to the person's other
-photos that are not flagged: their median, and the share within the weights' threshold.
+taken to be that person's. ``--damage`` takes so many people of two photos or more from the first
+folder, damages one photo of each in a controlled way and finds its face again. ``--pool`` adds
+faces found before, of 1,000 people drawn at random.
 
-``--damage`` takes so many people of two photos or more from the first folder, damages one photo of
-each in a controlled way, finds its face again, and prints for each degree of damage the numbers
-that the gate measures beside what recognition makes of it: the share of faces found, the share
-within the threshold of the person's other photo, the median distance, and the share flagged.
+Each face is compared with the person's other photos that the gate for enrolling lets pass, and with
+those of all others. For each folder are printed the share of faces that each gate flags, and what
+recognition makes of them; for each degree of damage the same beside the number measured. Then, for
+each number, its curve:
+
+- the ROC of taking the number for the sign of a face that matches fewer than half of the person's
+  photos: the area, and at each limit the share of such faces and of the others that are flagged;
+- the limits at which, of the 80 faces around it, from the worst on, 90, 80 and 50 % of the usual
+  share of matches is reached; "-" if even the worst 80 reach it;
+- how many of the others the worst 80 match, against the usual share.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-from results import add_record, record_if_asked
 
-from facekit import Detector, Embedder, Face, load_image
+from facekit import Detector, Embedder, Face, Keypoints, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.io.folders import list_images
 from facekit.io.images import RGBImage
-from facekit.quality import FaceQuality, QualityGate
+from facekit.quality import FaceQuality, QualityGate, measure_quality
 from facekit.utils.progress import track
 
-GATE = QualityGate()
+Cut: TypeAlias = "tuple[np.ndarray, FaceQuality] | None"
+
+GATES = {"enrolling": QualityGate(), "naming": QualityGate.for_naming()}
+WINDOW = 80
+NUMBERS = ("interocular", "sharpness", "brightness", "contrast", "overexposed", "yaw", "pitch",
+           "roll", "outside", "confidence")  # fmt: skip
+WORSE_IF_LOWER = {"interocular", "sharpness", "brightness", "contrast", "confidence"}
+# In the pool all faces have one size, what lies beyond a border is mirrored, and the detector's
+# confidence was a condition.
+NOT_IN_POOL = {"interocular", "outside", "confidence"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,7 @@ class Portrait:
     """The face of one photo: whose it is, how good, and its embedding."""
 
     person: str
+    photo: str
     quality: FaceQuality
     embedding: np.ndarray
 
@@ -53,50 +70,197 @@ class Reader:
         self.aligner = self.embedder.aligner()
         self.threshold = self.embedder.record.threshold()
 
-    def prepare(self, pixels: RGBImage) -> tuple[np.ndarray, FaceQuality] | None:
+    def cut(self, load: Callable[[], RGBImage], face: Face | None = None) -> Cut:
         """Returns the aligned face and its quality, or ``None`` if there is no face."""
-        faces = self.detector.detect(pixels)
-        if not faces:
-            return None
-        face = min(faces, key=lambda face: _from_middle(face, pixels))
-        return self.aligner.align(pixels, [face])[0], GATE.assess(pixels, face)
+        pixels = load()
+        if face is None:
+            faces = self.detector.detect(pixels)
+            if not faces:
+                return None
+            face = min(faces, key=lambda face: _from_middle(face, pixels))
+        return self.aligner.align(pixels, [face])[0], measure_quality(pixels, face)
 
-    def portraits(self, pictures: dict[str, list[Callable[[], RGBImage]]]) -> list[Portrait]:
-        """Reads the pictures of some people; those without a face are left out."""
-        todo = [(person, load) for person, loads in pictures.items() for load in loads]
+    def portraits(self, photos: Iterable[tuple[str, str, Callable[[], Cut]]]) -> list[Portrait]:
+        """Reads the photos of some people; those without a face are left out."""
         people, qualities, aligned = [], [], []
-        for person, load in track(todo, "Finding faces", total=len(todo), shown=True):
-            found = self.prepare(load())
+        todo = list(photos)
+        for person, photo, cut in track(todo, "Finding faces", total=len(todo), shown=True):
+            found = cut()
             if found is not None:
-                people.append(person)
+                people.append((person, photo))
                 aligned.append(found[0])
                 qualities.append(found[1])
         embeddings = self.embedder.embed(aligned, progress=True)
-        return [Portrait(*parts) for parts in zip(people, qualities, embeddings, strict=True)]
+        return [
+            Portrait(*whose, quality, embedding)
+            for whose, quality, embedding in zip(people, qualities, embeddings, strict=True)
+        ]
+
+
+class Matches:
+    """What recognition makes of some faces, given photos to compare them with."""
+
+    def __init__(self, probes: list[Portrait], photos: list[Portrait], threshold: float) -> None:
+        self.probes = probes
+        photos = [photo for photo in photos if not GATES["enrolling"].problems(photo.quality)]
+        people, names = (np.array([getattr(p, f) for p in photos]) for f in ("person", "photo"))
+        own, others = [], []
+        stacked = np.stack([photo.embedding for photo in photos])
+        for probe in probes:
+            within = np.linalg.norm(stacked - probe.embedding, axis=1) <= threshold
+            same = people == probe.person
+            mine = within[same & (names != probe.photo)]
+            own.append(mine.mean() if len(mine) else np.nan)
+            others.append(within[~same].mean())
+        self.own, self.others = np.array(own), np.array(others)
+
+    def words(self, chosen: np.ndarray) -> str:
+        """Returns the shares of matches of some of the faces."""
+        if not np.isfinite(self.own[chosen]).any():
+            return "no other photo of the person to compare with"
+        return (
+            f"matched {np.nanmean(self.own[chosen]):.1%} of the person's photos, "
+            f"{self.others[chosen].mean():.3%} of the others'"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--damage", type=int, default=0, metavar="PEOPLE")
+    parser.add_argument("--pool", type=Path, metavar="INDEX")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
-    add_record(parser)
     options = parser.parse_args()
     reader = Reader(options.weights)
-    results: dict[str, Any] = {"folders": {}}
+    usual: list[Matches] = []
+    damaged: dict[str, Matches] = {}
     for folder in options.folders:
-        photos = {person.name: list_images(person).images for person in _subfolders(folder)}
-        name = "/".join(folder.resolve().parts[-2:])
-        results["folders"][name] = _report_folder(reader, folder, photos)
-    if options.damage:
-        people = {
-            person.name: photos
-            for person in _subfolders(options.folders[0])
-            if len(photos := list_images(person).images) >= 2
-        }
-        results["damage"] = _report_damage(reader, dict(list(people.items())[: options.damage]))
-    record = reader.embedder.record
-    record_if_asked(options, record.name, results, record.identity)
+        photos = [(p.name, path) for p in _subfolders(folder) for path in list_images(p).images]
+        portraits = reader.portraits(
+            (person, str(path), partial(reader.cut, partial(load_image, path)))
+            for person, path in photos
+        )
+        usual.append(Matches(portraits, portraits, reader.threshold))
+        _report(f"{folder}: {len(photos):,} photos", usual[-1])
+        if options.damage and folder == options.folders[0]:
+            damaged = _damaged(reader, photos, portraits, options.damage)
+    pool = None
+    if options.pool is not None:
+        portraits = reader.portraits(_pool(options.pool, reader))
+        pool = Matches(portraits, portraits, reader.threshold)
+        _report(str(options.pool), pool)
+    for number in NUMBERS:
+        sets = [(found, found) for found in usual]
+        if number in damaged:
+            sets.append((damaged[number], usual[0]))
+        if pool is not None and number not in NOT_IN_POOL:
+            sets.append((pool, pool))
+        _report_curve(number, sets)
+
+
+def _damaged(
+    reader: Reader, photos: list[tuple[str, Path]], portraits: list[Portrait], people: int
+) -> dict[str, Matches]:
+    """Damages a photo of each of some people, prints what comes of it, and returns it by number."""
+    several = [name for name, count in Counter(name for name, _ in photos).items() if count > 1]
+    first = {name: next(path for who, path in photos if who == name) for name in several[:people]}
+    print("damage                  number          its median  found  matched  flagged")
+    found: dict[str, list[Portrait]] = {}
+    for name, number, damage, degrees in _DAMAGES:
+        for degree in degrees:
+            probes = reader.portraits(
+                (who, str(path), partial(reader.cut, partial(_damage, damage, path, degree)))
+                for who, path in first.items()
+            )
+            found.setdefault(number, []).extend(probes)
+            if not probes:
+                print(f"{name:15} {degree:6.4g}  {number:15} {'':10} {0:6.0%}", flush=True)
+                continue
+            matches = Matches(probes, portraits, reader.threshold)
+            median = np.median([abs(getattr(probe.quality, number)) for probe in probes])
+            flagged = " ".join(
+                f"{np.mean([bool(gate.problems(p.quality)) for p in probes]):5.0%} {purpose}"
+                for purpose, gate in GATES.items()
+            )
+            print(
+                f"{name:15} {degree:6.4g}  {number:15} {median:10.3f} "
+                f"{len(probes) / len(first):6.0%} {np.nanmean(matches.own):8.1%} {flagged}",
+                flush=True,
+            )
+    return {name: Matches(probes, portraits, reader.threshold) for name, probes in found.items()}
+
+
+def _damage(damage: Callable[[RGBImage, float], RGBImage], path: Path, degree: float) -> RGBImage:
+    return damage(load_image(path), degree)
+
+
+def _pool(
+    index: Path, reader: Reader, people: int = 1000, most: int = 4
+) -> Iterator[tuple[str, str, Callable[[], Cut]]]:
+    by_person: dict[str, list[dict[str, str]]] = {}
+    with index.open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            if row["label"]:
+                by_person.setdefault(row["label"], []).append(row)
+    several = sorted(person for person, rows in by_person.items() if len(rows) > 1)
+    archives: dict[str, zipfile.ZipFile] = {}
+    for person in np.random.default_rng(0).permutation(several)[:people]:
+        for row in by_person[person][:most]:
+            archive = archives.setdefault(
+                row["archive"], zipfile.ZipFile(index.parent / row["archive"])
+            )
+            left, top, right, bottom = (float(row[f"box_{at}"]) for at in ("x1", "y1", "x2", "y2"))
+            points = ((float(row[f"{n}_x"]), float(row[f"{n}_y"])) for n in Keypoints._fields)
+            face = Face(
+                (left, top, right - left, bottom - top), float(row["score"]), Keypoints(*points)
+            )
+            content = archive.read(row["name"])
+            name = f"{row['archive']}/{row['name']}"
+            yield str(person), name, partial(reader.cut, partial(load_image, content), face)
+
+
+def _report(title: str, matches: Matches) -> None:
+    everybody = np.ones(len(matches.probes), bool)
+    print(f"{title}, {len(matches.probes):,} with a face; {matches.words(everybody)}")
+    for purpose, gate in GATES.items():
+        problems = [gate.problems(probe.quality) for probe in matches.probes]
+        flagged = np.array([bool(lines) for lines in problems])
+        print(f"  flagged for {purpose}: {flagged.sum():,} ({flagged.mean():.2%})")
+        kinds = Counter(line.split(":")[0] for lines in problems for line in lines)
+        for kind, count in kinds.most_common():
+            having = np.array([any(q.startswith(kind) for q in lines) for lines in problems])
+            print(f"    {kind:20} {count:5,} {matches.words(having)}")
+        if flagged.any():
+            print(f"    {'any of these':20} {flagged.sum():5,} {matches.words(flagged)}")
+
+
+def _report_curve(number: str, sets: list[tuple[Matches, Matches]]) -> None:
+    """Prints the curve of a number, over several sets of faces, each against its usual matches."""
+    values, own, others, lost = [], [], [], []
+    for found, usual in sets:
+        known = np.isfinite(found.own)
+        values.append(np.array([abs(getattr(p.quality, number)) for p in found.probes])[known])
+        own.append(found.own[known] / np.nanmean(usual.own))
+        others.append(found.others[known] / (usual.others.mean() or np.nan))
+        lost.append(found.own[known] < 0.5)
+    value, match, false, bad = map(np.concatenate, (values, own, others, lost))
+    order = np.argsort(value if number in WORSE_IF_LOWER else -value, kind="stable")
+    value, match, false, bad = value[order], match[order], false[order], bad[order]
+    around = np.convolve(match, np.ones(WINDOW) / WINDOW, "valid")
+    middle = value[WINDOW // 2 :]
+    crossings = []
+    for share in (0.9, 0.8, 0.5):
+        at = int(np.argmax(around >= share))
+        crossings.append(f"{share:.0%} at {middle[at]:.3g}" if at else f"{share:.0%} -")
+    steps = np.arange(1, len(bad) + 1)
+    hits, alarms = bad.cumsum() / bad.sum(), (~bad).cumsum() / (~bad).sum()
+    places = np.unique(np.geomspace(20, len(bad) - 1, 8).astype(int))
+    curve = "  ".join(f"{value[i]:.3g}: {hits[i]:.1%} / {alarms[i]:.1%}" for i in places)
+    area = float(np.trapezoid(hits, alarms)) if hasattr(np, "trapezoid") else float("nan")
+    print(f"{number}: {len(steps):,} faces, from {value[0]:.3g}; area {area:.2f}")
+    print(f"  usual share of matches: {', '.join(crossings)}; worst {WINDOW}: {around[0]:.0%}")
+    print(f"  matches with others, of the usual: {np.nanmean(false[:WINDOW]):.1f}")
+    print(f"  flagged of the lost / of the others  {curve}", flush=True)
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -105,98 +269,6 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _from_middle(face: Face, pixels: RGBImage) -> float:
     return float(np.hypot(*np.subtract(face.center, np.array(pixels.shape[1::-1]) / 2)))
-
-
-def _report_folder(reader: Reader, folder: Path, photos: dict[str, list[Path]]) -> dict[str, Any]:
-    portraits = reader.portraits(
-        {person: [partial(load_image, path) for path in paths] for person, paths in photos.items()}
-    )
-    flagged = [portrait for portrait in portraits if not portrait.quality.good]
-    print(
-        f"{folder}: {sum(map(len, photos.values())):,} photos, {len(portraits):,} with a face, "
-        f"{len(flagged):,} flagged ({len(flagged) / len(portraits):.2%})"
-    )
-    reasons = Counter(
-        problem.split(":")[0] for portrait in flagged for problem in portrait.quality.problems
-    )
-    for reason, count in reasons.most_common():
-        having = [p for p in flagged if any(q.startswith(reason) for q in p.quality.problems)]
-        print(f"  {reason:20} {count:4,} {_distances(reader, having, portraits)}")
-    print(f"  {'any of these':20} {len(flagged):4,} {_distances(reader, flagged, portraits)}")
-    good = [portrait for portrait in portraits if portrait.quality.good]
-    print(f"  {'not flagged':20} {len(good):4,} {_distances(reader, good, portraits)}")
-    bad_pairs, good_pairs = (_pairs(probes, portraits) for probes in (flagged, good))
-    return {
-        "faces": len(portraits),
-        "flagged": len(flagged),
-        "flagged pairs": len(bad_pairs),
-        "flagged within": float((bad_pairs <= reader.threshold).mean()) if len(bad_pairs) else None,
-        "other pairs": len(good_pairs),
-        "others within": float((good_pairs <= reader.threshold).mean()),
-    }
-
-
-def _pairs(probes: list[Portrait], portraits: list[Portrait]) -> np.ndarray:
-    """Returns the distances of some faces to the unflagged others of the same people."""
-    return np.array(
-        [
-            np.linalg.norm(probe.embedding - other.embedding)
-            for probe in probes
-            for other in portraits
-            if other is not probe and other.person == probe.person and other.quality.good
-        ]
-    )
-
-
-def _distances(reader: Reader, probes: list[Portrait], portraits: list[Portrait]) -> str:
-    distances = _pairs(probes, portraits)
-    if len(distances) == 0:
-        return "no other photo of the person to compare with"
-    within = float((distances <= reader.threshold).mean())
-    return (
-        f"{len(distances):6,} pairs, median distance {np.median(distances):.3f}, "
-        f"{within:.1%} within {reader.threshold}"
-    )
-
-
-def _report_damage(reader: Reader, people: dict[str, list[Path]]) -> dict[str, Any]:
-    originals = {person: load_image(paths[0]) for person, paths in people.items()}
-    reference = {
-        portrait.person: portrait.embedding
-        for portrait in reader.portraits(
-            {person: [partial(load_image, paths[1])] for person, paths in people.items()}
-        )
-    }
-    print(f"{len(reference)} people, one photo damaged, the other not")
-    rows = {}
-    print("damage                  number          its median  found  within  distance  flagged")
-    for name, number, damage, degrees in _DAMAGES:
-        for degree in degrees:
-            damaged = {
-                person: [partial(damage, pixels, degree)] for person, pixels in originals.items()
-            }
-            probes = [probe for probe in reader.portraits(damaged) if probe.person in reference]
-            found = len(probes) / len(reference)
-            distances = np.array(
-                [np.linalg.norm(probe.embedding - reference[probe.person]) for probe in probes]
-            )
-            values = [abs(getattr(probe.quality, number)) for probe in probes]
-            if not probes:
-                print(f"{name:15} {degree:6.4g}  {number:15} {'':10} {found:6.0%}", flush=True)
-                continue
-            rows[f"{name} {degree:g}"] = {
-                "measure": number,
-                "median": float(np.median(values)),
-                "found": found,
-                "within": float((distances <= reader.threshold).mean()),
-            }
-            print(
-                f"{name:15} {degree:6.4g}  {number:15} {np.median(values):10.3f} {found:6.0%} "
-                f"{(distances <= reader.threshold).mean():7.1%} {np.median(distances):9.3f} "
-                f"{np.mean([not probe.quality.good for probe in probes]):8.0%}",
-                flush=True,
-            )
-    return rows
 
 
 def _shrunk(pixels: RGBImage, factor: float) -> RGBImage:

@@ -59,6 +59,14 @@ def write(
     unfinished.replace(RESULTS)
 
 
+def in_data(folder: Path) -> str:
+    """Returns what a folder is called in the folder of the data, or its last two parts."""
+    data, path = Path(os.environ.get("FACEKIT_DATA", "data")).resolve(), folder.resolve()
+    return (
+        path.relative_to(data) if path.is_relative_to(data) else Path(*path.parts[-2:])
+    ).as_posix()
+
+
 def command_line(words: list[str]) -> str:
     """Returns a command as a page states it: folders by their names in the folder of the data."""
     data = Path(os.environ.get("FACEKIT_DATA", "data")).resolve()

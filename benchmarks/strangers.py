@@ -93,7 +93,8 @@ def _known(recognizer: FaceRecognizer, folder: Path) -> dict[str, int]:
     ]
     counts = {"photos": len(photos)}
     for fpir in (0.01, 0.02):
-        classifier = clone(recognizer.classifier).set_params(fpir=fpir)
+        classifier = clone(recognizer.classifier)
+        classifier.set_params(fpir=fpir, distances=recognizer.embedder.record.distances)
         classifier.fit_enrolled(recognizer.gallery.enrolled())
         named = [
             name in {_plain(str(found)) for found in classifier.predict(faces) if found}

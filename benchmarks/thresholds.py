@@ -77,7 +77,10 @@ def main() -> None:
     for rate in RATES:
         # Groups of one size weigh the same; so do groups of other sizes here.
         size = min(map(len, strangers))
-        drawn = [np.quantile(each, (np.arange(size) + 0.5) / size) for each in strangers]
+        drawn = [
+            np.sort(each)[((np.arange(size) + 0.5) / size * len(each)).astype(np.int64)]
+            for each in strangers
+        ]
         threshold = float(np.quantile(np.concatenate(drawn), rate))
         thresholds[rate] = round(threshold, 3)
         accepted = float((distances[same] <= threshold).mean())

@@ -1,15 +1,14 @@
 """Takes the mean of trained embedders, and makes the file of the weights that come with facekit.
 
     python configs/bundle.py runs/facekit-small-1 runs/facekit-small-2 --version 4
-    python benchmarks/thresholds.py pool --held-out 0.05 --write
-    python benchmarks/distances.py pool --held-out 0.05 --write
+    python benchmarks/distances.py pool --groups groups --write
 
 Networks that started with the same weights can be averaged: the mean is nearly as good as the
 better one on each kind of photos (M. Wortsman et al., "Robust fine-tuning of zero-shot models",
 CVPR 2022). Shares are equal unless they are given, as in ``runs/a=0.4 runs/b=0.6``. The mean is
 rounded to half precision and written to ``facekit/embedding/weights/bundled/``, and its version,
-architecture, alignment and checksum go into the model card; the other two commands write what they
-measure there. The texts and the accuracy in the card are edited by hand. ``--to FILE`` writes the
+architecture, alignment and checksum go into the model card; the other command writes what it
+measures there. The texts and the accuracy in the card are edited by hand. ``--to FILE`` writes the
 mean as it is, to train on.
 """
 

@@ -8,6 +8,7 @@ from facekit.detection import YuNetDetector as YuNetDetector
 from facekit.embedding import Architecture as Architecture
 from facekit.embedding import Embedder as Embedder
 from facekit.embedding import FaceEmbedder as FaceEmbedder
+from facekit.errors import ArchiveError as ArchiveError
 from facekit.errors import BatchError as BatchError
 from facekit.errors import CalibrationWarning as CalibrationWarning
 from facekit.errors import CollapseError as CollapseError
@@ -17,6 +18,7 @@ from facekit.errors import FacekitError as FacekitError
 from facekit.errors import FacekitWarning as FacekitWarning
 from facekit.errors import FileFormatError as FileFormatError
 from facekit.errors import GalleryBusyError as GalleryBusyError
+from facekit.errors import GalleryServerError as GalleryServerError
 from facekit.errors import ImageError as ImageError
 from facekit.errors import ImageWarning as ImageWarning
 from facekit.errors import InvalidArgumentError as InvalidArgumentError
@@ -26,6 +28,7 @@ from facekit.errors import NotFittedError as NotFittedError
 from facekit.errors import ProtocolError as ProtocolError
 from facekit.errors import RandomWeightsWarning as RandomWeightsWarning
 from facekit.errors import TrainingDataError as TrainingDataError
+from facekit.errors import TrainingDataWarning as TrainingDataWarning
 from facekit.errors import TrainingError as TrainingError
 from facekit.errors import WeightsError as WeightsError
 from facekit.errors import WeightsNotFoundError as WeightsNotFoundError

@@ -16,7 +16,6 @@ from rich.table import Table
 from facekit.embedding import Embedder
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 from facekit.faces import RecognizedFace
-from facekit.identification import IdentityClassifier
 from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS, Reading, RGBImage, image_suffixes, load_image
 from facekit.recognizer import FaceRecognizer
@@ -25,8 +24,6 @@ from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
 
 _FIT = 360
-# A small album of known people: a name too many is seen at once, one too few is a nuisance.
-_FPIR = 0.02
 
 
 @dataclass(frozen=True)
@@ -103,8 +100,7 @@ def _name_people(
     console: Console,
     reading: Reading,
 ) -> bool:
-    classifier = IdentityClassifier("centroid", fpir=_FPIR, distances=embedder.record.distances)
-    recognizer = FaceRecognizer(embedder=embedder, classifier=classifier, **reading)
+    recognizer = FaceRecognizer(embedder=embedder, **reading)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(known)

@@ -72,8 +72,16 @@ class EnrollmentError(FacekitError, ValueError):
     """No photo of those given can be enrolled, or a person is not enrolled."""
 
 
+class ArchiveError(FacekitError, RuntimeError):
+    """An archive cannot be worked on now: another process writes, or a cluster lacks resources."""
+
+
 class GalleryBusyError(FacekitError, TimeoutError):
     """Another process kept a gallery locked for too long; nothing was changed."""
+
+
+class GalleryServerError(FacekitError, ConnectionError):
+    """The database server of a gallery cannot be reached, or refuses what is asked of it."""
 
 
 class MissingExtraError(FacekitError, ImportError):
@@ -114,6 +122,10 @@ class ImageWarning(FacekitWarning):
 
 class EnrollmentWarning(FacekitWarning):
     """Some of the photos given were left out or need a look; the message names them."""
+
+
+class TrainingDataWarning(FacekitWarning):
+    """The faces given can be trained on, but say less than they seem to; the message says why."""
 
 
 class CalibrationWarning(FacekitWarning):

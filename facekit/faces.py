@@ -249,6 +249,8 @@ class RecognizedFace:
             people, and says nothing about strangers.
         problems: Why the picture of the face is too poor to be named, in words, as
             :class:`facekit.QualityGate` gives them; then ``name`` is ``None``. Empty if it is not.
+        remarks: What makes the name less certain than usual, in the same words: the picture would
+            be too poor to be enrolled. Empty if it would not.
 
     Example:
         >>> from facekit import Face, Keypoints, RecognizedFace
@@ -267,15 +269,23 @@ class RecognizedFace:
     threshold: float
     probability: float
     problems: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, face: Face, identity: Identity, problems: tuple[str, ...] = ()) -> RecognizedFace:
+    def of(
+        cls,
+        face: Face,
+        identity: Identity,
+        problems: tuple[str, ...] = (),
+        remarks: tuple[str, ...] = (),
+    ) -> RecognizedFace:
         """Puts a face and its identity together; a face with problems gets no name.
 
         Args:
             face: The face.
             identity: Whose its embedding is.
             problems: Why the image of the face is too poor to be named.
+            remarks: What makes a name less certain; without effect if there are problems.
 
         Returns:
             The face with its identity.
@@ -288,6 +298,7 @@ class RecognizedFace:
             identity.threshold,
             identity.probability,
             problems,
+            () if problems else remarks,
         )
 
     @property
@@ -312,6 +323,7 @@ class RecognizedFace:
             "threshold": self.threshold,
             "probability": self.probability,
             "problems": list(self.problems),
+            "remarks": list(self.remarks),
         }
 
 

@@ -270,7 +270,7 @@ class FacePipeline:
         steps = _Steps(
             self.detector,
             self.aligner,
-            _without_border(self.quality) if cropped else self.quality,
+            self.quality.without_border() if cropped and self.quality else self.quality,
             _selection(select),
             cropped=cropped,
             known=known,
@@ -517,8 +517,3 @@ def _selection(select: FaceSelection | Select) -> Select:
     raise InvalidArgumentError(
         f"select must be one of {get_args(FaceSelection)} or a function, got {select!r}"
     )
-
-
-def _without_border(quality: QualityGate | None) -> QualityGate | None:
-    """Returns the gate for images that are cut to the face: nothing lies beyond their border."""
-    return None if quality is None else replace(quality, max_outside=None)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.enrollment import Enrollment, discard, partial_gallery
 from facekit.errors import (
+    CalibrationWarning,
     EnrollmentError,
     EnrollmentWarning,
     FileFormatError,
@@ -34,16 +35,24 @@ from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.answers import Explanation, Neighbor
+from facekit.identification.calibration import Calibration
+from facekit.identification.means import MeanIdentifier
 from facekit.io.decoding import Truncated
+from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
 from facekit.pipeline import EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
+from facekit.quality.gate import limits_broken
 from facekit.report import EnrollmentReport, RecognizedImage
 from facekit.utils.forking import ForkLock
 from facekit.utils.progress import track
-from facekit.utils.validation import identity
+from facekit.utils.validation import identity, unit_rows
+
+if TYPE_CHECKING:
+    from facekit.video import FaceTracker, Track, VideoRecognition, VideoResult
+    from facekit.video.recognition import VideoSource
 
 # How many photos an error names; the report has all.
 _NAMED = 10
@@ -78,7 +87,9 @@ class FaceRecognizer:
             :func:`facekit.identification.default_classifier`.
             ``IdentityClassifier("centroid", fpir=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
-        quality: The gate that a face must pass to be enrolled or named; ``None`` lets all pass.
+        quality: The gate that a face must pass to be enrolled or grouped; ``None`` lets all pass.
+        naming_quality: The wider gate that a face must pass to be named; ``None`` names all. What
+            passes it, but not ``quality``, is named with ``remarks``.
         gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the path of one,
             which is made if it is not there. By default an empty one in memory.
         max_pixels: The largest image that is read, in pixels.
@@ -120,6 +131,7 @@ class FaceRecognizer:
         embedder: FaceEmbedder | None = None,
         classifier: IdentityClassifier | None = None,
         quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
+        naming_quality: QualityGate | None = QualityGate.for_naming(),  # noqa: B008
         gallery: Gallery | str | os.PathLike[str] | None = None,
         max_pixels: int = MAX_PIXELS,
         truncated: Truncated = "error",
@@ -134,9 +146,10 @@ class FaceRecognizer:
         self.detector: FaceDetector = detector
         self.aligner = aligner or Aligner(**self.embedder.record.alignment)
         self.quality = quality
+        self.naming_quality = naming_quality
         self.max_pixels = max_pixels
         self.truncated = truncated
-        self._pipeline()  # checks that the parts fit
+        self._pipeline(None)  # checks that the parts fit
         if classifier is not None and classifier.threshold is None:
             raise InvalidArgumentError(
                 "classifier needs a threshold: without one every stranger gets somebody's name"
@@ -148,6 +161,7 @@ class FaceRecognizer:
         self.report_ = EnrollmentReport(())
         self._fitted: _Fitted | None = None
         self._shift: tuple[float, int] | None = None
+        self._cohort = _kept_cohort(self.gallery.settings.get("calibration"))
         self._fitting = ForkLock()
 
     def __repr__(self) -> str:
@@ -175,6 +189,17 @@ class FaceRecognizer:
             NotFittedError: If it follows from who is enrolled, and nobody is.
         """
         return self._threshold_of(None)
+
+    @property
+    def calibration(self) -> Calibration:
+        """Where the threshold comes from, and in ``doubt`` why it may not hold for these people.
+
+        Raises:
+            NotFittedError: If nobody is enrolled.
+        """
+        found = self._current().classifier.calibration_
+        assert found is not None  # the classifier has a threshold
+        return found
 
     @property
     def verification_threshold(self) -> float:
@@ -215,6 +240,7 @@ class FaceRecognizer:
 
         Warns:
             EnrollmentWarning: If photos were left out or show several faces.
+            CalibrationWarning: As :meth:`calibrate`.
         """
         images = people_images(photos)
         fresh = partial_gallery(self.gallery)
@@ -241,10 +267,10 @@ class FaceRecognizer:
         fresh.close()
         if fresh.path is not None:
             discard(fresh.path)
-        self._shift = None
+        self._shift = self._cohort = None
         # If the threshold cannot be calibrated for these people, that is an error now, not at the
         # first photo. People who are enrolled one by one may become enough later.
-        self._current()
+        self._warn_of_resemblance()
         return self
 
     def enroll(
@@ -453,14 +479,107 @@ class FaceRecognizer:
             [] False
         """
         fitted = self._current()
-        groups = self._pipeline().run_grouped(images, every=every, cropped=cropped, **self._reading)
-        return self._named(groups, fitted)
+        groups = self._pipeline(self.naming_quality).run_grouped(
+            images, every=every, cropped=cropped, **self._reading
+        )
+        return self._named(groups, fitted, cropped=cropped)
 
-    def identify(self, embeddings: npt.ArrayLike) -> list[Identity]:
+    def recognize_video(
+        self,
+        source: VideoSource,
+        *,
+        stride: int | None = None,
+        on_track: Callable[[Track], object] | None = None,
+        tracker: FaceTracker | None = None,
+        min_faces: int = 3,
+        seconds: float | None = None,
+    ) -> VideoResult:
+        """Says who appears in a video, and when.
+
+        Each person is followed from frame to frame and named once, by the mean of all their faces,
+        whose law of distances the calibration knows. The pixels of few frames are in memory at a
+        time.
+
+        Args:
+            source: A video file, the number of a camera, the address of a stream (``rtsp://…``), or
+                frames (:class:`facekit.video.VideoFrame`). A camera needs ``seconds``, or it runs
+                until it breaks off; see :class:`facekit.video.VideoRecognition`.
+            stride: Look for faces in one of so many frames; by default as many as make about eight
+                searches a second.
+            on_track: Called with a :class:`facekit.video.Track` when it gets a name, when that is
+                revised, and when it ends.
+            tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` by default.
+            min_faces: A track with fewer good faces is not named, and listed apart.
+            seconds: Stop after so many seconds of the video.
+
+        Returns:
+            The people with their appearances, boxes and names. Nobody needs to be enrolled: then
+            all are unknown.
+
+        Raises:
+            ImageError: If the video or camera cannot be opened or read.
+            InvalidArgumentError: If an argument cannot be used.
+            MissingExtraError: If PyAV is not installed; it comes with the extra ``video``.
+
+        Example:
+            >>> from facekit import FaceRecognizer, load_image
+            >>> from facekit.video import VideoFrame
+            >>> from matplotlib.cbook import get_sample_data
+            >>> portrait = load_image(get_sample_data("grace_hopper.jpg", asfileobj=False))
+            >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
+            >>> frames = [VideoFrame(n, n / 8, portrait) for n in range(4)]
+            >>> result = recognizer.recognize_video(frames)
+            >>> [(track.label, track.start, track.end) for track in result.tracks]
+            [('Grace Hopper', 0.0, 0.375)]
+        """
+        run = self.video_recognition(
+            source,
+            stride=stride,
+            on_track=on_track,
+            tracker=tracker,
+            min_faces=min_faces,
+            seconds=seconds,
+        )
+        for _ in run:
+            pass
+        return run.result()
+
+    def video_recognition(self, source: VideoSource, **options: Any) -> VideoRecognition:
+        """Prepares what :meth:`recognize_video` does, to be gone through frame by frame.
+
+        Args:
+            source: As for :meth:`recognize_video`.
+            options: As for :class:`facekit.video.VideoRecognition`.
+
+        Returns:
+            What is to be iterated over, and has the result.
+
+        Raises:
+            ImageError: If the video cannot be opened.
+            InvalidArgumentError: If an argument cannot be used.
+            MissingExtraError: If PyAV is not installed; it comes with the extra ``video``.
+        """
+        from facekit.video import VideoRecognition
+
+        identify = None
+        if len(self.gallery):
+            fitted = self._current()
+            # One for the whole video: it keeps the laws that it has found.
+            identify = MeanIdentifier(fitted.classifier, fitted.enrolled).identify
+        options = {"max_pixels": self.max_pixels, **options}
+        return VideoRecognition(source, self._pipeline(self.naming_quality), identify, **options)
+
+    def identify(
+        self, embeddings: npt.ArrayLike, images: Sequence[float] | None = None
+    ) -> list[Identity]:
         """Says whose the given embeddings are.
 
         Args:
             embeddings: ``(n, d)``, of unit L2 norm, made by the recognizer's embedder.
+            images: How many images of one person each embedding is the scaled mean of, at least 1:
+                a mean has another law of distances, and so another threshold. By default each is of
+                one image. Images that resemble each other count for fewer:
+                :meth:`facekit.embedding.weights.distances.DistanceTable.independent_images`.
 
         Returns:
             One answer for each.
@@ -477,7 +596,10 @@ class FaceRecognizer:
             >>> [found.label for found in recognizer.identify(recognizer.gallery.embeddings)]
             ['Grace Hopper']
         """
-        return self._identities(embeddings, self._current())
+        fitted = self._current()
+        if images is None:
+            return self._identities(embeddings, fitted)
+        return MeanIdentifier(fitted.classifier, fitted.enrolled).identify(embeddings, images)
 
     def explain(
         self, image: ImageSource, count: int = 5, *, cropped: bool = False
@@ -511,22 +633,71 @@ class FaceRecognizer:
             for face, why in zip(found.faces, explanations, strict=True)
         ]
 
-    def calibrate(self) -> float:
-        """Refines the calibration with all photos of the gallery, and returns the threshold.
+    def calibrate(
+        self,
+        cohort: StreamSource | npt.NDArray[np.floating[Any]] | None = None,
+        *,
+        cropped: bool = False,
+        progress: bool = True,
+    ) -> float:
+        """Refines the calibration, and returns the threshold.
 
-        Up to 2,000 photos this happens by itself whenever the gallery changes.
+        Without a cohort all photos of the gallery are compared with each other. Up to 2,000 photos
+        this happens by itself whenever the gallery changes. A cohort of people who are not enrolled
+        and resemble those who will be met takes their place: the threshold is then the one at which
+        ``fpir`` of these faces get a name. It follows later changes of the gallery until
+        :meth:`fit` or the next call, and :meth:`save` keeps it.
+
+        Args:
+            cohort: A folder of images and of all folders in it, or images, or embeddings, float
+                ``(n, d)`` of unit norm. Some hundred faces, none of an enrolled person.
+            cropped: Whether each image of the cohort is cut to the face already, as for
+                :meth:`fit`.
+            progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
             The largest Euclidean distance at which a face is named, 0 to 2.
 
         Raises:
             NotFittedError: If nobody is enrolled.
-            InvalidArgumentError: If the weights have no table of distances, and too few people are
-                enrolled.
+            InvalidArgumentError: If there are no faces in the cohort, it has another form, the
+                weights have no table of distances, or too few people are enrolled.
+
+        Warns:
+            EnrollmentWarning: If images of the cohort cannot be read or show no face.
+            CalibrationWarning: If the enrolled people resemble each other so much that strangers
+                like them will get a name more often than ``fpir`` says.
+
+        Example:
+            >>> import numpy as np
+            >>> from facekit import FaceRecognizer
+            >>> from matplotlib.cbook import get_sample_data
+            >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+            >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
+            >>> cohort = np.random.default_rng(0).normal(size=(500, 128))
+            >>> cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
+            >>> 0 < recognizer.calibrate(cohort) < 2
+            True
         """
+        faces = None
+        if cohort is not None:
+            faces = self._cohort_embeddings(cohort, cropped=cropped, progress=progress)
         with self._fitting:
-            self._fitted = self._shift = None
-        return self._threshold_of(self._current())
+            self._fitted = self._shift = self._cohort = None
+        if faces is not None:
+            self._check_weights("gallery was made", self.gallery.weights)
+            self._current()  # somebody is enrolled
+            classifier = self._classifier().fit_enrolled(self.gallery.enrolled(), cohort=faces)
+            found = classifier.calibration_
+            if found is not None and classifier.distances is None:
+                raise InvalidArgumentError(
+                    "the weights have no table of distances that a cohort could refine; give the "
+                    f"classifier a threshold: {found.threshold:.3f} is that of this cohort"
+                )
+            if found is not None:
+                self._cohort, self._fitted = (found.shift, found.probes), None
+        self._warn_of_resemblance()
+        return self.threshold
 
     def verify(
         self, first: ImageSource, second: ImageSource, *, cropped: bool = False
@@ -633,10 +804,12 @@ class FaceRecognizer:
                 or _kept_classifier(gallery)
                 or parts.classifier_from_dict(kept["classifier"]),
                 quality=parts.quality_from_dict(kept["quality"]),
+                naming_quality=parts.quality_from_dict(kept["naming_quality"]),
                 gallery=gallery,
             )
             if kept["shift"] is not None:
                 recognizer._shift = (float(kept["shift"][0]), int(kept["shift"][1]))
+            recognizer._cohort = recognizer._cohort or _kept_cohort(kept)
         except (KeyError, TypeError) as error:
             gallery.close()
             raise FileFormatError(
@@ -652,18 +825,18 @@ class FaceRecognizer:
             "detector": parts.detector_to_dict(self.detector),
             "aligner": self.aligner.to_dict(),
             "quality": parts.quality_to_dict(self.quality),
+            "naming_quality": parts.quality_to_dict(self.naming_quality),
             "classifier": parts.classifier_to_dict(self.classifier),
             "shift": self._shift,
+            "cohort": self._cohort,
         }
 
     @property
     def _reading(self) -> Reading:
         return {"max_pixels": self.max_pixels, "truncated": self.truncated}
 
-    def _pipeline(self) -> FacePipeline:
-        return FacePipeline(
-            self.detector, self.embedder, aligner=self.aligner, quality=self.quality
-        )
+    def _pipeline(self, quality: QualityGate | None) -> FacePipeline:
+        return FacePipeline(self.detector, self.embedder, aligner=self.aligner, quality=quality)
 
     def _opened(self, gallery: Gallery | str | os.PathLike[str] | None) -> Gallery:
         weights, size = self.embedder.record.identity, self.embedder.embedding_size
@@ -702,14 +875,48 @@ class FaceRecognizer:
         return fitted
 
     def _fit(self, enrolled: Enrolled, parameters: dict[str, Any]) -> _Fitted:
-        classifier = type(self.classifier)(**self.classifier.get_params())
-        if classifier.distances is None:
-            classifier.set_params(distances=self.embedder.record.distances)
-        kept = self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None
-        classifier.fit_enrolled(enrolled, shift=kept)
+        kept = self._cohort or (self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None)
+        classifier = self._classifier().fit_enrolled(enrolled, shift=kept)
         found = classifier.calibration_
         self._shift = (found.shift, found.probes) if found is not None else None
         return _Fitted(classifier, enrolled, parameters)
+
+    def _classifier(self) -> IdentityClassifier:
+        classifier = type(self.classifier)(**self.classifier.get_params())
+        if classifier.distances is None:
+            classifier.set_params(distances=self.embedder.record.distances)
+        return classifier
+
+    def _warn_of_resemblance(self) -> None:
+        doubt = self.calibration.doubt
+        if doubt:
+            warnings.warn(doubt, CalibrationWarning, stacklevel=3)
+
+    def _cohort_embeddings(
+        self, cohort: StreamSource | npt.NDArray[Any], *, cropped: bool, progress: bool
+    ) -> npt.NDArray[np.float32]:
+        if isinstance(cohort, np.ndarray) and cohort.ndim == 2:
+            return unit_rows(cohort, self.embedder.embedding_size, "cohort")
+        images: StreamSource = cohort
+        if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+            images = list_images(images, recursive=True).checked().images
+        unit, unused = [], []
+        run = self._pipeline(None).run(images, cropped=cropped, **self._reading)
+        for image in track(run, "Embedding the cohort", total=0, shown=progress):
+            unit += [face.unit for face in image.faces]
+            if not image.faces:
+                unused.append(f"{image.source}: {image.error or 'no face found'}")
+        if not unit:
+            raise InvalidArgumentError(
+                f"cohort: no face in any of {len(unused)} images{_listed(unused)}"
+            )
+        if unused:
+            warnings.warn(
+                f"cohort: {len(unused)} images are not used{_listed(unused)}",
+                EnrollmentWarning,
+                stacklevel=3,
+            )
+        return self._rows(unit)
 
     def _threshold_of(self, fitted: _Fitted | None) -> float:
         given = self.classifier.threshold
@@ -736,7 +943,7 @@ class FaceRecognizer:
         try:
             report = enrollment.run(
                 images,
-                self._pipeline(),
+                self._pipeline(self.quality),
                 cropped=cropped,
                 **self._reading,
                 progress=progress,
@@ -746,16 +953,15 @@ class FaceRecognizer:
         if not report.enrolled and not report.already_enrolled:
             self.report_ = enrolled_before
             lines = [outcome.line().strip() for outcome in report.left_out]
-            more = f"; and {len(lines) - _NAMED} more" * (len(lines) > _NAMED)
             raise EnrollmentError(
-                f"none of the photos can be enrolled: {'; '.join(lines[:_NAMED])}{more}"
+                f"none of the photos can be enrolled{_listed(lines)}{_way_round(report)}"
             )
         if report.left_out or report.several_faces:
-            warnings.warn(report.summary(), EnrollmentWarning, stacklevel=4)
+            warnings.warn(report.summary() + _way_round(report), EnrollmentWarning, stacklevel=4)
         return report
 
     def _embedded(self, images: list[ImageSource], **options: Any) -> list[EmbeddedImage]:
-        found = list(self._pipeline().run(images, **self._reading, **options))
+        found = list(self._pipeline(self.naming_quality).run(images, **self._reading, **options))
         for image in found:
             if image.error is not None:
                 raise image.error
@@ -779,15 +985,21 @@ class FaceRecognizer:
         ]
 
     def _named(
-        self, groups: Iterator[list[EmbeddedImage]], fitted: _Fitted
+        self, groups: Iterator[list[EmbeddedImage]], fitted: _Fitted, *, cropped: bool
     ) -> Iterator[RecognizedImage]:
+        wanted = self.quality.without_border() if cropped and self.quality else self.quality
         with closing(groups):  # type: ignore[type-var]
             for group in groups:
                 unit = self._rows([face.unit for image in group for face in image.faces])
                 identities = iter(self._identities(unit, fitted))
                 for image in group:
                     faces = tuple(
-                        RecognizedFace.of(face.face, next(identities), face.problems)
+                        RecognizedFace.of(
+                            face.face,
+                            next(identities),
+                            face.problems,
+                            wanted.problems(face.quality) if wanted and face.quality else (),
+                        )
                         for face in image.faces
                     )
                     yield RecognizedImage(image.source, image.index, faces, image.error)
@@ -795,6 +1007,25 @@ class FaceRecognizer:
 
 def _is_current(fitted: _Fitted | None, enrolled: Enrolled, parameters: Mapping[str, Any]) -> bool:
     return fitted is not None and fitted.enrolled is enrolled and fitted.parameters == parameters
+
+
+def _way_round(report: EnrollmentReport) -> str:
+    poor = [outcome.detail for outcome in report.left_out if outcome.status == "poor quality"]
+    limits = limits_broken(line for detail in poor for line in detail.split("; "))
+    if not limits:
+        return ""
+    wider = ", ".join(f"{name}=None" for name in limits)
+    return f"\nTo enroll poor images, too, pass quality=QualityGate({wider}) or quality=None."
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = f"; and {len(lines) - _NAMED} more" * (len(lines) > _NAMED)
+    return (": " if lines else "") + "; ".join(lines[:_NAMED]) + more
+
+
+def _kept_cohort(kept: Mapping[str, Any] | None) -> tuple[float, int] | None:
+    cohort = (kept or {}).get("cohort")
+    return None if cohort is None else (float(cohort[0]), int(cohort[1]))
 
 
 def _kept_classifier(gallery: Gallery) -> IdentityClassifier | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-EXTRAS = ("faiss", "h5py", "jax", "keras", "matplotlib", "tensorboard", "tensorflow", "torch")
+EXTRAS = ("av", "faiss", "h5py", "jax", "keras", "matplotlib", "tensorboard", "tensorflow", "torch")
 
 WITHOUT = f"""
 import sys
@@ -58,6 +58,7 @@ print(*(face.name for face in recognizer.recognize(sys.argv[2])))
             "train",
         ),
         ("from facekit.utils.figures import axes_or_new; axes_or_new(None, 3, 3)", "plots"),
+        ("from facekit.video import VideoFile; VideoFile(sys.argv[0])", "video"),
         (
             "from facekit.embedding.weights.published import read_keras_h5 as r; r('x.h5')",
             "convert",

@@ -88,6 +88,7 @@ def recognizer(detector: Any = None, **options: Any) -> FaceRecognizer:
         embedder=Shades(),
         classifier=IdentityClassifier("nearest", threshold=0.1),
         quality=None,
+        naming_quality=None,
         **options,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,7 @@ import pytest
 from facekit import (
     Aligner,
     Architecture,
+    CalibrationWarning,
     Detector,
     Embedder,
     EnrollmentError,
@@ -423,6 +425,68 @@ def test_the_default_follows_from_what_is_known_of_the_weights(
     assert calibrated.threshold < for_one
     record = replace(calibrated.embedder.record, distances=None)
     assert default_classifier(record).threshold == record.threshold()
+
+
+@pytest.fixture(scope="module")
+def small() -> Embedder:
+    return Embedder("facekit-small")
+
+
+def test_a_cohort_sets_the_threshold_at_which_its_faces_are_named(
+    tmp_path: Path, small: Embedder, hopper: Path, astronaut: Path
+) -> None:
+    calibrated = FaceRecognizer(
+        embedder=small,
+        classifier=IdentityClassifier("nearest", fpir=0.05),
+    ).fit({"Grace": hopper}, progress=False)
+    size = small.embedding_size
+    cohort = np.random.default_rng(0).normal(size=(2000, size))
+    cohort[:, 0] += 2.0  # strangers who resemble each other
+    cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
+    without = calibrated.threshold
+    threshold = calibrated.calibrate(cohort)
+    assert threshold != without
+    named = np.mean([found.name is not None for found in calibrated.identify(cohort)])
+    assert 0.025 <= named <= 0.1
+    calibrated.save(tmp_path / "people.facekit")
+    loaded = FaceRecognizer.load(tmp_path / "people.facekit", embedder=small)
+    assert loaded.threshold == threshold
+    loaded.enroll("Eileen", astronaut, progress=False)
+    assert loaded.calibration.probes == len(cohort)  # follows later changes
+    assert loaded.calibrate() != threshold
+    assert loaded.calibration.probes == 0
+
+
+def test_a_cohort_of_images_is_embedded_and_what_is_unusable_is_named(
+    tmp_path: Path, small: Embedder, hopper: Path, astronaut: Path
+) -> None:
+    folder = tmp_path / "cohort" / "inside"
+    folder.mkdir(parents=True)
+    shutil.copy(astronaut, folder / "a.png")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    calibrated = FaceRecognizer(embedder=small)
+    calibrated.fit({"Grace": hopper}, progress=False)
+    with pytest.warns(EnrollmentWarning, match="broken.jpg"):
+        calibrated.calibrate(tmp_path / "cohort", progress=False)
+    assert calibrated.calibration.probes == 1
+    with pytest.raises(InvalidArgumentError, match="no face in any"):
+        calibrated.calibrate([folder / "broken.jpg"])
+    with pytest.raises(InvalidArgumentError, match="cohort"):
+        calibrated.calibrate(np.zeros((2, 3)))
+    with pytest.raises(NotFittedError):
+        FaceRecognizer(embedder=small).calibrate(np.zeros((0, 128)))
+
+
+def test_people_who_resemble_each_other_are_a_warning(small: Embedder) -> None:
+    size = small.embedding_size
+    gallery = Gallery(small.record.identity, size)
+    alike = np.random.default_rng(0).normal(scale=0.02, size=(8, size))
+    alike[:, 0] = 1.0
+    alike /= np.linalg.norm(alike, axis=1, keepdims=True)
+    names = [f"person {number}" for number in range(8)]
+    gallery.extend(names, alike, names)
+    with pytest.warns(CalibrationWarning, match="resemble"):
+        FaceRecognizer(embedder=small, gallery=gallery).calibrate()
 
 
 def test_the_calibration_that_a_gallery_keeps_is_used(recognizer: FaceRecognizer) -> None:

@@ -22,7 +22,7 @@ from facekit import (
     QualityGate,
 )
 from facekit.cli import main
-from facekit.cli.common import DONE
+from facekit.cli.common import DONE, FAILED
 from facekit.embedding import build_network
 
 SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
@@ -36,11 +36,18 @@ def embedder() -> Embedder:
 
 
 def recognizer(
-    embedder: Embedder, detector: Detector, quality: QualityGate | None
+    embedder: Embedder,
+    detector: Detector,
+    quality: QualityGate | None,
+    naming_quality: QualityGate | None = QualityGate.for_naming(),  # noqa: B008
 ) -> FaceRecognizer:
     classifier = IdentityClassifier("nearest", threshold=2.0)
     return FaceRecognizer(
-        embedder=embedder, detector=detector, classifier=classifier, quality=quality
+        embedder=embedder,
+        detector=detector,
+        classifier=classifier,
+        quality=quality,
+        naming_quality=naming_quality,
     )
 
 
@@ -61,14 +68,14 @@ def test_a_poor_photo_is_left_out_with_its_reason(
     (outcome,) = gated.report_.left_out
     assert outcome.status == "poor quality"
     assert outcome.detail.startswith("blurred: ")
-    with pytest.raises(EnrollmentError, match="blurred: "):
+    with pytest.raises(EnrollmentError, match=r"blurred: (.|\n)*pass quality=.*min_sharpness=None"):
         gated.enroll("Eileen", blurred, progress=False)
 
 
 def test_without_a_gate_every_photo_is_enrolled_and_named(
     embedder: Embedder, detector: Detector, blurred: Path
 ) -> None:
-    open_to_all = recognizer(embedder, detector, None)
+    open_to_all = recognizer(embedder, detector, None, None)
     open_to_all.fit({"Eileen": blurred}, progress=False)
     (face,) = open_to_all.recognize(blurred)
     assert (face.name, face.problems) == ("Eileen", ())
@@ -100,7 +107,7 @@ def test_the_gate_is_saved_with_the_recognizer(
     saved = recognizer(embedder, detector, quality).fit({"Eileen": astronaut}, progress=False)
     saved.save(tmp_path / "people.facekit")
     loaded = FaceRecognizer.load(tmp_path / "people.facekit", embedder=embedder)
-    assert loaded.quality == quality
+    assert (loaded.quality, loaded.naming_quality) == (quality, QualityGate.for_naming())
 
 
 def test_a_group_is_enrolled_under_a_name(
@@ -137,7 +144,12 @@ def test_the_commands_report_poor_faces(
     assert "1 photo left out:\n" in (printed := capsys.readouterr().out)
     assert "blurred.png (Grace): blurred: " in printed
     assert main(["recognize", model, str(blurred), "--weights", weights]) == DONE
-    assert "; blurred: " in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "; blurred: " in printed.out
+    assert printed.err == "facekit: 1 face too poor to be named; --any-quality names them\n"
+    enroll = ["enroll", model, "Eileen", str(blurred), "--weights", weights]
+    assert main(enroll) == FAILED
+    assert "To enroll poor images, too, give --any-quality" in capsys.readouterr().err
     assert main([*fit, "--any-quality"]) == DONE
     assert "2 photos of 1 person enrolled" in capsys.readouterr().out
 
@@ -145,10 +157,46 @@ def test_the_commands_report_poor_faces(
 def test_a_small_copy_of_an_enrolled_photo_is_too_small(
     embedder: Embedder, detector: Detector, hopper: Path
 ) -> None:
-    gated = recognizer(embedder, detector, QualityGate(min_interocular=60))
+    gate = QualityGate(min_interocular=60)
+    gated = recognizer(embedder, detector, gate, gate)
     gated.fit({"Grace": hopper}, progress=False)
     with Image.open(hopper) as photo:
         half = np.asarray(photo.convert("RGB").resize((photo.width // 2, photo.height // 2)))
     (face,) = gated.recognize(half)
     assert face.name is None
     assert face.problems[0].startswith("too small: ")
+
+
+def test_a_face_too_poor_to_be_enrolled_is_named_with_a_remark(
+    embedder: Embedder, detector: Detector, astronaut: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = QualityGate(max_roll=20)
+    gated = recognizer(embedder, detector, gate).fit({"Eileen": astronaut}, progress=False)
+    with Image.open(astronaut) as photo:
+        tilted = np.asarray(photo.convert("RGB").rotate(30))
+    (face,) = gated.recognize(tilted)
+    assert (face.name, face.problems) == ("Eileen", ())
+    assert [remark.split(":")[0] for remark in face.remarks] == ["tilted"]
+    assert face.to_dict()["remarks"] == list(face.remarks)
+    assert gated.explain(tilted)[0].name == "Eileen"
+    with pytest.raises(EnrollmentError, match="tilted: "):
+        gated.enroll("Eileen", tilted, progress=False)
+
+
+@pytest.mark.parametrize("growth", [0.0, 0.25])
+def test_an_image_cut_at_the_box_of_a_face_is_enrolled_and_named(
+    embedder: Embedder, detector: Detector, hopper: Path, astronaut: Path, growth: float
+) -> None:
+    cuts = {}
+    for name, path in (("Grace", hopper), ("Eileen", astronaut)):
+        with Image.open(path) as photo:
+            x, y, width, height = detector.detect(path)[0].box
+            left, top = x - growth * width / 2, y - growth * height / 2
+            right, bottom = x + (1 + growth / 2) * width, y + (1 + growth / 2) * height
+            cuts[name] = np.asarray(photo.convert("RGB").crop((left, top, right, bottom)))
+    gated = recognizer(embedder, detector, QualityGate())
+    gated.fit(cuts, cropped=True, progress=False)
+    assert gated.people == {"Eileen": 1, "Grace": 1}
+    for name, cut in cuts.items():
+        (face,) = gated.recognize(cut, cropped=True)
+        assert (face.name, face.problems, face.remarks) == (name, (), ())

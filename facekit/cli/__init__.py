@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from facekit import __version__
-from facekit.cli import clustering, evaluation, gallery, recognition, training, weights
+from facekit.cli import (
+    archive,
+    clustering,
+    evaluation,
+    gallery,
+    recognition,
+    training,
+    video,
+    weights,
+)
 from facekit.cli.common import FAILED, INTERRUPTED, in_command_words
 from facekit.cli.output import Interruption, OutputError, flush_output, safe_output
 from facekit.errors import FacekitError
@@ -125,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     recognition.add_commands(commands)
     gallery.add_commands(commands)
     clustering.add_commands(commands)
+    archive.add_commands(commands)
+    video.add_commands(commands)
     evaluation.add_commands(commands)
     training.add_commands(commands)
     weights.add_commands(commands)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facekit.faces import DetectedImage, Face, RecognizedFace
     from facekit.io.folders import ImageListing
     from facekit.io.images import Reading
-    from facekit.report import RecognizedImage
+    from facekit.report import EnrollmentReport, RecognizedImage
 
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,6 +28,10 @@ DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
 def in_command_words(error: Exception, options: argparse.Namespace) -> str:
     """Returns an error's message with the command's options in place of Python's arguments."""
     message = str(error)
+    if hasattr(options, "any_quality"):
+        message = re.sub(
+            r"pass quality=QualityGate\(.*?\) or quality=None", "give --any-quality", message
+        )
     for name in vars(options):
         option = f"--{name.replace('_', '-')}"
         message = re.sub(rf"\b{name}=True\b", option, message)
@@ -261,6 +265,16 @@ def say_passed_over(listings: Iterable[ImageListing]) -> None:
     for listing in listings:
         if listing.passed_over:
             print(f"facekit: {listing.summary()}", file=sys.stderr)
+
+
+def say_poor(report: EnrollmentReport) -> None:
+    """Says on standard error how images that were left out as too poor can be enrolled."""
+    poor = sum(outcome.status == "poor quality" for outcome in report.left_out)
+    if poor:
+        print(
+            f"facekit: {count(poor, 'image')} too poor to be enrolled; --any-quality enrolls them",
+            file=sys.stderr,
+        )
 
 
 def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:

@@ -22,8 +22,9 @@ from facekit.cli.common import (
     detector_for,
     expanded,
     reading_of,
+    say_poor,
 )
-from facekit.cli.opening import check_not_empty, new_if_missing, weights_of
+from facekit.cli.opening import new_if_missing, open_recognizer, weights_of
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ def add_commands(commands: Any) -> None:
         default="centroid",
         help="how a face is compared; default: %(default)s",
     )
+    calibrate.add_argument(
+        "--cohort",
+        type=Path,
+        metavar="FOLDER",
+        help="images of people who are not enrolled and resemble those who will be met",
+    )
 
 
 def _add(
@@ -99,7 +106,6 @@ def _enroll(options: argparse.Namespace) -> int:
     from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
     from facekit.gallery import Gallery
     from facekit.identification import IdentityClassifier
-    from facekit.quality import QualityGate
     from facekit.recognizer import FaceRecognizer
 
     path: Path = options.gallery
@@ -116,7 +122,6 @@ def _enroll(options: argparse.Namespace) -> int:
     embedder = Embedder(weights, allow_unverified=options.allow_unverified)
     # Enrolling names nobody: weights that cannot be calibrated are enrolled with, too.
     classifier = IdentityClassifier("nearest", threshold=2.0)
-    quality = None if options.any_quality else QualityGate()
     with new_if_missing(path):
         recognizer = (
             FaceRecognizer.load(path, embedder=embedder, classifier=classifier)
@@ -126,7 +131,8 @@ def _enroll(options: argparse.Namespace) -> int:
         recognizer.detector = detector_for(options, recognizer.detector)
         reading = reading_of(options)
         recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
-        recognizer.quality = quality
+        if options.any_quality:
+            recognizer.quality = None
         with recognizer.gallery as gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
             found = recognizer.enroll_people(
@@ -149,6 +155,7 @@ def _enroll(options: argparse.Namespace) -> int:
             f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
             f"{_persons(len(enrolled))}"
         )
+    say_poor(found)
     unreadable = sum(outcome.status == "unreadable" for outcome in outcomes)
     if unreadable:
         print(f"facekit: {unreadable} of {len(outcomes)} photos could not be read", file=sys.stderr)
@@ -213,25 +220,26 @@ def _change(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from facekit.gallery import Gallery
     from facekit.identification import DEFAULT_FPIR, IdentityClassifier
 
     fpir = DEFAULT_FPIR if options.fpir is None else options.fpir
-    with Gallery.open(options.gallery) as gallery:
-        table = weights_of(gallery, options)[1].distances
-        check_not_empty(gallery)
-        classifier = IdentityClassifier(options.strategy, fpir=fpir, distances=table).fit_enrolled(
-            gallery.enrolled()
-        )
-        found, people, photos = classifier.calibration_, len(gallery.people), len(gallery)
+    recognizer = open_recognizer(options, options.gallery)
+    with recognizer.gallery as gallery:
+        recognizer.classifier = IdentityClassifier(options.strategy, fpir=fpir)
+        recognizer.calibrate(options.cohort)
+        found = recognizer.calibration
+        people, photos = len(gallery.people), len(gallery)
         chosen = {"strategy": options.strategy, "fpir": fpir}
-        gallery.set_settings({**gallery.settings, "calibration": chosen})
-    assert found is not None
+        kept = [found.shift, found.probes] if options.cohort is not None else None
+        gallery.set_settings({**gallery.settings, "calibration": {**chosen, "cohort": kept}})
+        table = recognizer.embedder.record.distances
     if options.json:
         numbers = {"threshold": found.threshold, "shift": found.shift, "probes": found.probes}
         print(json.dumps({**chosen, **numbers, "people": people, "photos": photos}))
         return DONE
-    own = f"{found.probes:,} of the gallery's own photos"
+    own = f"{found.probes:,} " + (
+        "faces of the cohort" if options.cohort else "of the gallery's own photos"
+    )
     if table is None:
         rests = own
     elif found.probes:

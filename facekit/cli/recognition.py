@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,13 @@ from facekit.cli.common import (
     add_reading,
     add_weights,
     chosen_embedder,
+    count,
     default_embedder,
     detector_for,
     for_each_photo,
     place,
     reading_of,
+    say_poor,
 )
 from facekit.cli.opening import new_if_missing, open_recognizer
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
@@ -140,7 +143,6 @@ def _detect(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from facekit.identification import default_classifier
-    from facekit.quality import QualityGate
     from facekit.recognizer import FaceRecognizer
 
     if options.fpir is not None and options.threshold is not None:
@@ -161,7 +163,7 @@ def _fit(options: argparse.Namespace) -> int:
             embedder=embedder,
             detector=detector_for(options),
             classifier=classifier,
-            quality=None if options.any_quality else QualityGate(),
+            **({"quality": None, "naming_quality": None} if options.any_quality else {}),
             gallery=path,
             **reading_of(options),
         )
@@ -177,6 +179,7 @@ def _fit(options: argparse.Namespace) -> int:
     else:
         for line in report.summary().splitlines():
             print(line)
+        say_poor(report)
         print(f"Wrote {path}")
     return DONE
 
@@ -185,20 +188,30 @@ def _recognize(options: argparse.Namespace) -> int:
     recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
         if options.any_quality:
-            recognizer.quality = None
+            recognizer.quality = recognizer.naming_quality = None
         recognizer.detector = detector_for(options, recognizer.detector)
         reading = reading_of(options)
         recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
 
+        unnamed = 0
+
         def describe(result: RecognizedFace) -> str:
-            problems = "".join(f"; {problem}" for problem in result.problems)
+            nonlocal unnamed
+            unnamed += bool(result.problems)
+            problems = "".join(f"; {line}" for line in (*result.problems, *result.remarks))
             return f"{result.label}, distance {result.distance:.2f}, {place(result.face)}{problems}"
 
-        return for_each_photo(
+        code = for_each_photo(
             options,
             lambda photos: recognizer.recognize_stream(photos, cropped=options.cropped),
             describe,
         )
+        if unnamed:
+            print(
+                f"facekit: {count(unnamed, 'face')} too poor to be named; --any-quality names them",
+                file=sys.stderr,
+            )
+        return code
 
 
 def _verify(options: argparse.Namespace) -> int:

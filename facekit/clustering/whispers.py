@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from facekit.clustering.apart import apart
 from facekit.clustering.neighbors import Links, near_links
 
 _MOST_ROUNDS = 50
@@ -64,7 +65,7 @@ def chinese_whispers(
         links = _without_same_image(links, np.where(counts == 1, images[first], -1))
     groups = _whisper(links, np.random.default_rng(seed))[place]
     if images is not None:
-        groups = _apart(vectors, groups, images)
+        groups = apart(vectors, groups, images)
     return np.asarray(np.unique(groups, return_inverse=True)[1].reshape(-1), dtype=np.int64)
 
 
@@ -74,28 +75,6 @@ def _without_same_image(links: Links, images: npt.NDArray[np.int64]) -> Links:
     lengths = np.bincount(owner[kept], minlength=len(links.start) - 1)
     start = np.concatenate([[0], np.cumsum(lengths)])
     return Links(start, links.target[kept], links.weight[kept])
-
-
-def _apart(
-    vectors: npt.NDArray[np.float32],
-    groups: npt.NDArray[np.int64],
-    images: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """Leaves of each image one face in a group, the most typical, and moves the others out."""
-    groups = groups.copy()
-    while True:
-        _, groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-        order = np.lexsort((images, groups))
-        twice = (np.diff(groups[order]) == 0) & (np.diff(images[order]) == 0)
-        if not twice.any():
-            return groups
-        for group in np.unique(groups[order[1:][twice]]):
-            members = np.flatnonzero(groups == group)
-            alike = vectors[members] @ vectors[members].mean(axis=0)
-            by_image = members[np.lexsort((members, -alike, images[members]))]
-            later = np.concatenate([[False], np.diff(images[by_image]) == 0])
-            # Those moved out are a group as before, until they are apart, too.
-            groups[by_image[later]] = len(sizes) + group
 
 
 def _whisper(links: Links, random: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -155,7 +155,11 @@ def calibrate(
     foretold = _Foretold(table, measure, counts)
     own = None
     if impostors is not None:
-        moved, probes = foretold.shift(impostors, _rates_of_tail(len(impostors))), len(impostors)
+        # A large cohort shows the rate itself, a small one where its distances lie.
+        rates = _rates_of_tail(len(impostors))
+        if len(impostors) * fpir >= _MISTAKES_NEEDED:
+            rates = np.array([fpir])
+        moved, probes = foretold.shift(impostors, rates), len(impostors)
     elif shift is not None:
         moved, probes = shift
     else:
@@ -167,10 +171,7 @@ def calibrate(
     slope, intercept = _platt(foretold, moved, prior)
     if threshold is not None:
         return Calibration(None, threshold, moved, probes, slope, intercept)
-    if impostors is not None and len(impostors) * fpir >= _MISTAKES_NEEDED:
-        found = float(np.quantile(impostors, fpir))
-    else:
-        found = float(np.clip(foretold.distance(fpir) + moved, 0.0, 2.0))
+    found = float(np.clip(foretold.distance(fpir) + moved, 0.0, 2.0))
     near, expected = 0, 0.0
     if own is not None and len(own):
         unshifted = float(foretold.distance(fpir))

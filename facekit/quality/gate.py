@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
@@ -40,10 +41,11 @@ _LIMITS = (
 
 @dataclass(frozen=True)
 class QualityGate:
-    """Flags faces that are too poor to be enrolled or named.
+    """Flags faces that are too poor for a purpose.
 
-    ``None`` turns a limit off. The defaults stand where recognition was measured to suffer, and
-    flag few faces that are recognized well; the page on quality has the figures.
+    ``None`` turns a limit off. The defaults are for enrolling: beyond them a tenth to a fifth of
+    the matches with the person's good photos was measured to be lost. :meth:`for_naming` has wider
+    ones. The page on quality has the curves.
 
     Args:
         min_interocular: Smallest distance between the eyes, in pixels.
@@ -78,12 +80,12 @@ class QualityGate:
     min_side: float | None = None
     min_sharpness: float | None = 0.12
     min_brightness: float | None = 0.08
-    min_contrast: float | None = 0.04
-    max_overexposed: float | None = 0.35
+    min_contrast: float | None = 0.03
+    max_overexposed: float | None = 0.5
     max_yaw: float | None = 45.0
     max_pitch: float | None = 30.0
-    max_roll: float | None = 40.0
-    max_outside: float | None = 0.15
+    max_roll: float | None = 50.0
+    max_outside: float | None = 0.3
     min_confidence: float | None = 0.8
 
     def __post_init__(self) -> None:
@@ -93,6 +95,31 @@ class QualityGate:
                 continue
             high = None if math.isinf(limit.largest) else limit.largest
             number(value, f"{limit.name}, if not None,", 0, high)
+
+    @classmethod
+    def for_naming(cls) -> QualityGate:
+        """Returns the gate for faces that are to be named.
+
+        A poor face that is named costs little: it was measured to get a wrong name no more often
+        than a good one. Its limits stand where fewer than half of the usual matches are left, or
+        where the faces end that were measured.
+
+        Example:
+            >>> from facekit import QualityGate
+            >>> QualityGate.for_naming().max_pitch, QualityGate().max_pitch
+            (42.0, 30.0)
+        """
+        return cls(
+            min_interocular=7.0,
+            min_sharpness=0.06,
+            min_brightness=0.06,
+            min_contrast=0.02,
+            max_overexposed=0.8,
+            max_yaw=60.0,
+            max_pitch=42.0,
+            max_roll=65.0,
+            max_outside=0.45,
+        )
 
     @classmethod
     def off(cls) -> QualityGate:
@@ -106,6 +133,16 @@ class QualityGate:
             (30, None)
         """
         return cls(**{field.name: None for field in fields(cls)})
+
+    def without_border(self) -> QualityGate:
+        """Returns the gate for images that are cut to the face: all beyond their border is missing.
+
+        Example:
+            >>> from facekit import QualityGate
+            >>> QualityGate().without_border().max_outside is None
+            True
+        """
+        return replace(self, max_outside=None)
 
     def assess(self, image: ImageSource, face: Face, *, scale: float = 1.0) -> FaceQuality:
         """Measures a face and says what is not good enough.
@@ -144,6 +181,25 @@ class QualityGate:
             if (wanted := getattr(self, limit.name)) is not None
             and _broken(limit, value := abs(getattr(quality, limit.number)), wanted)
         )
+
+
+def limits_broken(problems: Iterable[str]) -> list[str]:
+    """Returns the arguments of :class:`facekit.QualityGate` that may let faces pass.
+
+    Args:
+        problems: What :meth:`facekit.QualityGate.problems` says of the faces.
+
+    Example:
+        >>> from facekit.quality.gate import limits_broken
+        >>> limits_broken(["blurred: 0.07 sharpness, at least 0.12 wanted"])
+        ['min_sharpness']
+    """
+    found = set(problems)
+    return [
+        limit.name
+        for limit in _LIMITS
+        if any(f"{limit.problem}: " in line and limit.unit in line for line in found)
+    ]
 
 
 def _broken(limit: _Limit, value: float, wanted: float) -> bool:

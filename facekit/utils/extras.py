@@ -12,12 +12,18 @@ from facekit.utils.home import home
 
 # The extra that installs each package, by the name that is imported.
 _EXTRAS = {
+    "av": "video",
     "faiss": "faiss",
     "h5py": "convert",
     "jax": "train",
     "keras": "train",
     "matplotlib": "plots",
+    "networkit": "archive",
+    "pgvector": "postgres",
     "pillow_heif": "heic",
+    "psycopg": "postgres",
+    "pyarrow": "archive",
+    "ray": "ray",
     "tensorboard": "tensorboard",
     "tensorflow": "train",
     "torch": "train",

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
 from facekit.io.images import ImageSource, RGBImage, load_image
+from facekit.utils.figures import one_line
 from facekit.visualization.colors import PAPER, color_of, text_of
 from facekit.visualization.lettering import label_font
 
@@ -20,6 +21,7 @@ def draw_faces(
     *,
     keypoints: bool = True,
     fit: int | None = None,
+    labels: Sequence[str] | None = None,
 ) -> RGBImage:
     """Draws boxes, keypoints and names on a copy of a picture.
 
@@ -32,13 +34,15 @@ def draw_faces(
         keypoints: Whether to mark the five keypoints.
         fit: If given, the picture is first scaled so that its longer side has that many pixels;
             lines and letters stay crisp.
+        labels: What to write at each face; by default the name with the distance, or the
+            confidence.
 
     Returns:
         uint8 ``(height, width, 3)``, RGB.
 
     Raises:
         ImageError: If the image cannot be read.
-        InvalidArgumentError: If ``fit`` is not positive.
+        InvalidArgumentError: If ``fit`` is not positive, or there is not a label for each face.
 
     Example:
         >>> import numpy as np
@@ -51,6 +55,9 @@ def draw_faces(
     """
     if fit is not None and fit < 1:
         raise InvalidArgumentError(f"fit must be a positive number of pixels, got {fit!r}")
+    if labels is not None and len(labels) != len(faces):
+        raise InvalidArgumentError(f"labels must be {len(faces)}, one for each face")
+    texts = [text_of(result) for result in faces] if labels is None else [*map(one_line, labels)]
     picture = Image.fromarray(load_image(image))
     scale = 1.0 if fit is None else fit / max(picture.size)
     if scale != 1.0:
@@ -59,7 +66,7 @@ def draw_faces(
     canvas = ImageDraw.Draw(picture)
     line = max(2, round(max(picture.size) / 250))
     # The least certain first, so that the most certain ends up on top.
-    for result in reversed(faces):
+    for result, text in reversed([*zip(faces, texts, strict=True)]):
         face = result.face if isinstance(result, RecognizedFace) else result
         color = color_of(result)
         x, y, width, height = (value * scale for value in face.box)
@@ -68,7 +75,7 @@ def draw_faces(
             radius = max(0.75 * line, 0.025 * width)
             for px, py in face.keypoints:
                 _disc(canvas, px * scale, py * scale, radius, color)
-        _label(canvas, text_of(result), (x, y), color, line, picture.size)
+        _label(canvas, text, (x, y), color, line, picture.size)
     return np.array(picture)
 
 

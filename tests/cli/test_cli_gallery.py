@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -196,12 +197,24 @@ def test_a_calibration_is_kept_and_used(
     assert "about 2.00% of strangers get a name" in printed
     assert "rests on the weights' table of distances; there are too few people" in printed
     with Gallery.open(gallery) as opened:
-        kept = {"strategy": "centroid", "fpir": 0.02}
+        kept = {"strategy": "centroid", "fpir": 0.02, "cohort": None}
         assert opened.settings == {"other": 1, "calibration": kept}
     assert main(["recognize", str(gallery), str(hopper), "--weights", weights, "--json"]) == DONE
     (face,) = json.loads(capsys.readouterr().out)["faces"]
     assert face["name"] == "Grace"
     assert face["threshold"] > first["threshold"]
+
+
+def test_a_cohort_is_kept_with_the_calibration(
+    gallery: Path, tmp_path: Path, astronaut: Path, weights: str, capsys: Output
+) -> None:
+    (tmp_path / "cohort").mkdir()
+    shutil.copy(astronaut, tmp_path / "cohort" / "a.png")
+    cohort = ["--cohort", str(tmp_path / "cohort")]
+    assert main(["calibrate", str(gallery), "--weights", weights, *cohort]) == DONE
+    assert "and 1 faces of the cohort, which shift it by" in capsys.readouterr().out
+    with Gallery.open(gallery) as opened:
+        assert opened.settings["calibration"]["cohort"][1] == 1
 
 
 def test_many_people_refine_the_calibration(tmp_path: Path, capsys: Output) -> None:

@@ -12,7 +12,8 @@ import jinja2
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(PROJECT / "docs"), str(PROJECT / "benchmarks")]
+sys.path.insert(0, str(PROJECT / "docs"))
+sys.path.insert(0, str(PROJECT / "benchmarks"))
 import figures  # noqa: E402
 import results  # noqa: E402
 

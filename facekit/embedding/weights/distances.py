@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
+from facekit.utils.validation import number as checked_number
 
 Measure: TypeAlias = Literal["nearest", "centroid"]
 """The distance from a face to a person: to the nearest of the enrolled photos, or to the mean of
@@ -121,6 +122,67 @@ class DistanceTable:
         """
         values = (self.impostors if kind == "impostors" else self.genuine)[measure]
         return self._row(values, measure, photos)
+
+    def of_means(self, images: float) -> DistanceTable:
+        """Returns the table for a probe that is the mean of several images of one person.
+
+        Distance is symmetric: the mean of m images lies as far from one enrolled photo as one image
+        lies from the mean of m photos, and that the table knows. By the same step the distances to
+        people with more photos are moved.
+
+        Args:
+            images: How many images the probe is the scaled mean of; at least 1, and not
+                necessarily whole: see :meth:`independent_images`.
+
+        Returns:
+            A table of the same shape.
+
+        Raises:
+            InvalidArgumentError: If ``images`` is not a number of at least 1.
+
+        Example:
+            >>> from facekit.embedding.weights.registry import REGISTRY
+            >>> table = REGISTRY["facenet-20180402-vggface2"].distances
+            >>> mean = table.of_means(8)
+            >>> one, eight = (t.quantiles("genuine", "centroid", 2)[9] for t in (table, mean))
+            >>> bool(eight < one)  # half of the other images of the person lie within
+            True
+        """
+        checked_number(images, "images", 1)
+        moved: dict[str, dict[str, tuple[tuple[float, ...], ...]]] = {}
+        for kind, tables in (("impostors", self.impostors), ("genuine", self.genuine)):
+            one, mean = (self._row(tables["centroid"], "centroid", m) for m in (1, images))
+            moved[kind] = {
+                name: tuple(
+                    tuple(np.clip(np.maximum.accumulate(row + mean - one), 0.0, 2.0).tolist())
+                    for row in np.array(rows, dtype=np.float64)
+                )
+                for name, rows in tables.items()
+            }
+        return replace(self, impostors=moved["impostors"], genuine=moved["genuine"])
+
+    def independent_images(self, images: int, length: float) -> float:
+        """Returns how many images taken independently of each other a mean is worth.
+
+        The frames of a video resemble each other: a hundred of them say less than a hundred photos.
+        How much they differ shows in the length of the mean of their unit embeddings. That of m
+        photos has, on average, the squared length ρ + (1 − ρ) / m, where ρ is the inner product of
+        two photos of a person; of equal images it is 1.
+
+        Args:
+            images: How many images the mean is of.
+            length: Its norm before it was scaled, 0 to 1.
+
+        Returns:
+            The number, from 1 to ``images``.
+        """
+        alike = 1.0 - float(self.quantiles("genuine", "centroid", 1)[self._median]) ** 2 / 2.0
+        common = length**2 - alike
+        return images if common * images <= 1.0 - alike else max(1.0, (1.0 - alike) / common)
+
+    @property
+    def _median(self) -> int:
+        return int(np.abs(np.array(self.rates) - 0.5).argmin())
 
     def _row(
         self, values: Sequence[Sequence[float]], measure: Measure, photos: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.detection import Detector
-from facekit.errors import InvalidArgumentError, TrainingDataError
+from facekit.errors import InvalidArgumentError, TrainingDataError, TrainingDataWarning
 from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS, Reading
 from facekit.io.people import PersonImage
@@ -170,6 +171,10 @@ class FaceDataset:
         Raises:
             InvalidArgumentError: If ``validation`` is no such number.
             TrainingDataError: If the data set has fewer than two people.
+
+        Warns:
+            TrainingDataWarning: If the second part is too small to validate with: it has fewer than
+                two people, or nobody with two faces.
         """
         people = len(self.identities)
         if people < 2:
@@ -182,6 +187,13 @@ class FaceDataset:
         several, single = (rng.permutation(np.flatnonzero(o)) for o in (counts > 1, counts == 1))
         of_several = math.ceil(wanted * len(several) / people)
         held_out = np.concatenate([several[:of_several], single[: wanted - of_several]])
+        if len(held_out) < 2 or not of_several:
+            warnings.warn(
+                f"{len(held_out)} of {people} people are held out, {of_several} of them with two "
+                "faces or more; to validate, two people are needed, and one of them with two faces",
+                TrainingDataWarning,
+                stacklevel=2,
+            )
         is_held_out = np.isin(self.labels, held_out)
         return (
             self.subset(np.flatnonzero(~is_held_out)),

@@ -228,6 +228,11 @@ class StoredTeacher:
         return cls(keys, vectors)
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """What the faces are called."""
+        return tuple(self._rows)
+
+    @property
     def identity(self) -> str:
         """A digest of keys and embeddings."""
         digest = hashlib.sha256("\0".join(self._rows).encode())

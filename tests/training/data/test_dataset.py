@@ -23,7 +23,14 @@ from small_datasets import (
     write_photos,
 )
 
-from facekit import Aligner, Detector, FileFormatError, InvalidArgumentError, TrainingDataError
+from facekit import (
+    Aligner,
+    Detector,
+    FileFormatError,
+    InvalidArgumentError,
+    TrainingDataError,
+    TrainingDataWarning,
+)
 from facekit.training import FaceDataset
 from facekit.training.engine.report import FaceStatus
 
@@ -70,6 +77,7 @@ def test_labeled_leaves_out_unknown_people() -> None:
     assert (known.labels >= 0).all()
 
 
+@pytest.mark.filterwarnings("ignore::facekit.TrainingDataWarning")
 @given(
     counts=st.lists(st.integers(1, 5), min_size=2, max_size=20),
     unknown=st.integers(0, 3),
@@ -98,6 +106,17 @@ def test_split_holds_out_people_with_pairs() -> None:
     counts = [1] * 40 + [3] * 10
     _, held_out = people_with(counts).split(0.1)
     assert sorted(np.bincount(held_out.labels).tolist()) == [1, 1, 1, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("counts", "validation", "held_out"),
+    [([4, 4], 0.5, "1 of 2 people"), ([1, 1, 1, 3], 1, "1 of 4"), ([1] * 6, 3, "3 of 6 .* 0 of")],
+)
+def test_a_split_that_leaves_too_little_to_validate_with_says_so(
+    counts: list[int], validation: float, held_out: str
+) -> None:
+    with pytest.warns(TrainingDataWarning, match=f"^{held_out}.* to validate, two people"):
+        people_with(counts).split(validation)
 
 
 def test_other_seed_splits_otherwise() -> None:

@@ -1,0 +1,289 @@
+r"""Distills facekit-small in PyTorch, in bfloat16: half the processor time of ``facekit distill``.
+
+    python configs/edgeface_targets.py ../shared/data/pool runs/teacher_edgeface_xs.npz
+    KERAS_BACKEND=torch python configs/distill_torch.py ../shared/data runs/facekit-small-5 \
+        --start facekit-small
+
+The data, teachers, batches and augmentation are those of ``facekit.training.Distiller``, and so are
+the terms of its loss: the cosine to the teachers' joined embeddings, the distances of all pairs
+of a batch, and the nearest impostors of each face. The learning rate falls along half a cosine to
+zero after ``--minutes``. A run that was interrupted goes on from its last checkpoint, at most three
+minutes old. The moving mean of the weights is written to ``embedder.safetensors``.
+
+The weights in the package are the mean of what came out and of version 3, which it began with:
+
+    python configs/bundle.py runs/facekit-small-5=0.55 facekit-small-3.safetensors=0.45 --version 4
+    python benchmarks/distances.py pool --groups groups --write
+
+Needs ``pip install torch`` besides facekit's own dependencies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from facekit import Aligner, Embedder
+from facekit.embedding.networks.backbones import BACKBONES
+from facekit.embedding.networks.blocks import GraphBuilder
+from facekit.training import Augmentation, FaceDataset, OnnxTeacher, StoredTeacher
+from facekit.training.data.batches import ShuffledBatches, nearest_faces
+from facekit.training.distillation.teachers import joined, rotation_between
+
+BATCH, GROUP, HARDEST = 64, 4, 4
+RATE, WARM_UP, DECAY, MEAN = 1.5e-4, 60, 0.004, 0.999
+DISTANCES, IMPOSTORS = 60.0, 2.0
+EDGEFACE, MOBILEFACENET = 1.0, 0.4**0.5
+
+
+class Graph(GraphBuilder):
+    """Runs a backbone with PyTorch as it is built; kernels are kept without the residual scales."""
+
+    def __init__(self, width: float, parameters: torch.nn.ParameterDict) -> None:
+        super().__init__(width)
+        self.parameters = parameters
+
+    def _convolve(self, x: Any, name: str, strides: int, padding: str) -> Any:
+        kernel, bias = self.parameters[f"{name}|kernel"], self.parameters[f"{name}|bias"]
+        border = [side // 2 for side in kernel.shape[2:]] if padding == "same" else 0
+        return functional.conv2d(x, kernel, bias, strides, border)
+
+    def convolution(self, x, filters, kernel_size, name, *, strides=1, padding="same"):
+        return functional.relu(self._convolve(x, name, strides, padding), inplace=True)
+
+    def residual(self, x, branches, scale, name, *, linear=False):
+        branch = self._convolve(torch.cat(list(branches), 1), f"{name}_Conv2d_1x1", 1, "valid")
+        x = torch.add(x, branch, alpha=scale)
+        return x if linear else functional.relu(x, inplace=True)
+
+    def max_pooling(self, x, name):
+        return functional.max_pool2d(x, 3, 2)
+
+    def average_pooling(self, x, name):
+        return functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+    def concatenation(self, branches, name):
+        return torch.cat(list(branches), 1)
+
+
+class Scales(Graph):
+    """Collects the scale of each residual block."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__(width, torch.nn.ParameterDict())
+        self.found: dict[str, float] = {}
+
+    def convolution(self, x, *arguments, **named):
+        return x
+
+    def residual(self, x, branches, scale, name, *, linear=False):
+        self.found[f"{name}_Conv2d_1x1"] = scale
+        return x
+
+    def max_pooling(self, x, name):
+        return x
+
+    average_pooling = max_pooling
+
+    def concatenation(self, branches, name):
+        return branches[0]
+
+
+class Network(torch.nn.Module):
+    """An embedder's network with PyTorch."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__()
+        self.architecture = embedder.record.architecture
+        scales = Scales(self.architecture.width)
+        self._backbone(scales, 0)
+        self.scales = scales.found
+        self.p = torch.nn.ParameterDict()
+        for layer, arrays in embedder._arrays.items():
+            for name, array in arrays.items():
+                value = np.asarray(array, np.float32) / self.scales.get(layer, 1.0)
+                tensor = torch.from_numpy(np.ascontiguousarray(value))
+                if value.ndim == 4:
+                    tensor = tensor.permute(3, 2, 0, 1).contiguous(
+                        memory_format=torch.channels_last
+                    )
+                self.p[f"{layer}|{name}"] = torch.nn.Parameter(tensor)
+                if value.ndim == 2:
+                    self.head = layer
+
+    def _backbone(self, graph: Graph, x: Any) -> Any:
+        backbone = BACKBONES[self.architecture.backbone]
+        return backbone(graph, x, blocks=self.architecture.blocks)
+
+    def forward(self, faces: np.ndarray) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            x = torch.from_numpy(faces).float()
+            x = (x - self.architecture.input_mean) / self.architecture.input_scale
+            x = self._backbone(Graph(self.architecture.width, self.p), x.permute(0, 3, 1, 2))
+            kernel, bias = self.p[f"{self.head}|kernel"], self.p[f"{self.head}|bias"]
+            return functional.normalize(
+                functional.linear(x.mean((2, 3)), kernel.t(), bias).float(), dim=1
+            )
+
+    def arrays(self, values: dict[str, torch.Tensor]) -> dict[str, dict[str, np.ndarray]]:
+        """Returns the weights in Keras' layout, residual scales multiplied in."""
+        layers: dict[str, dict[str, np.ndarray]] = {}
+        for key, value in values.items():
+            layer, name = key.split("|")
+            array = value.detach().numpy()
+            array = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+            layers.setdefault(layer, {})[name] = np.ascontiguousarray(array) * np.float32(
+                self.scales.get(layer, 1.0)
+            )
+        return layers
+
+
+def faces_and_targets(data: Path, targets: Path, folder: Path, embedder: Embedder) -> Any:
+    """Returns the faces to train on, and what the student is to give for each."""
+    stored = StoredTeacher.from_npz(targets)
+    mobile = OnnxTeacher(
+        data / "weights/mobilefacenet-ms1m/MobileFaceNet.onnx",
+        input_mean=[123.675, 116.28, 103.53],
+        input_scale=[58.395, 57.12, 57.375],
+        mirrored=True,
+    )
+    known = set(stored.keys)
+    train, seen = (
+        of_pool(data / "pool", aligner, known) for aligner in (embedder.aligner(), mobile.aligner())
+    )
+    kept = folder / "mobilefacenet.npy"
+    if not kept.exists():
+        np.save(kept, mobile.embed_faces(seen, progress=True))
+    edgeface = stored.embed_faces(train)
+    followed = joined([edgeface, np.load(kept)], [EDGEFACE, MOBILEFACENET], embedder.embedding_size)
+    chosen = np.sort(np.random.default_rng(0).choice(len(train), min(3000, len(train)), False))
+    own = embedder.embed(train.images(chosen))
+    train.labels = (followed @ rotation_between(followed[chosen], own)).astype(np.float32)
+    return train, nearest_faces(edgeface, 4 * GROUP)
+
+
+def of_pool(pool: Path, aligner: Aligner, known: set[str]) -> FaceDataset:
+    """Returns the faces of the pool that the validation leaves, as an aligner cuts them."""
+    faces = FaceDataset.from_archives(
+        pool, input_size=aligner.size, aligner=aligner, labeled_only=False
+    ).split(0.05)[0]
+    return faces.subset([row for row, key in enumerate(faces.keys) if key in known])
+
+
+def loss(given: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+    others = ~torch.eye(len(given), dtype=torch.bool)
+    wanted, got = given @ given.T, found @ found.T
+    cosine = 1 - (given * found).sum(1).mean()
+    distances = [(2 - 2 * each[others]).clamp_min(1e-6).sqrt() for each in (got, wanted)]
+    relation = functional.huber_loss(*(each / each.mean() for each in distances))
+    nearest = got.masked_fill((wanted > 0.4) | ~others, -2.0).topk(HARDEST, dim=1)
+    excess = (nearest.values - wanted.gather(1, nearest.indices)).clamp_min(0).square()
+    impostors = torch.where(nearest.values > -2, excess, torch.zeros(())).mean()
+    return cosine + DISTANCES * relation + IMPOSTORS * impostors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="the folder with pool/ and weights/")
+    parser.add_argument("folder", type=Path, help="where checkpoints and the result are written")
+    parser.add_argument("--start", required=True, help="name or path of the student's weights")
+    parser.add_argument("--targets", type=Path, default=Path("runs/teacher_edgeface_xs.npz"))
+    parser.add_argument("--minutes", type=float, default=70)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    embedder = Embedder(options.start)
+    faces, neighbors = faces_and_targets(options.data, options.targets, options.folder, embedder)
+    batches = ShuffledBatches(
+        faces, batch_size=BATCH, group_size=GROUP, augmentation=Augmentation(occlusion=0.1)
+    )
+    batches.nearest = neighbors
+    network = Network(embedder)
+    mean = train(network, batches, options.folder / "checkpoint.pt", 60 * options.minutes)
+    embedder._arrays = network.arrays(mean)
+    embedder.record = dataclasses.replace(
+        embedder.record,
+        name=options.folder.name,
+        version="0",
+        files=(),
+        thresholds={},
+        distances=None,
+    )
+    embedder.save(options.folder / "embedder.safetensors")
+
+
+def endless(batches: ShuffledBatches, step: int) -> Any:
+    """Yields the batches of one epoch after the other, from a step on."""
+    batches.epoch, first = divmod(step, len(batches))
+    while True:
+        yield from batches.read(first)
+        batches.epoch, first = batches.epoch + 1, 0
+
+
+def train(network: Network, batches: Any, path: Path, seconds: float) -> dict[str, torch.Tensor]:
+    """Trains until the time is over, counting that before an interruption; returns the mean."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    mean = {key: value.detach().clone() for key, value in network.p.items()}
+    step, spent = 0, 0.0
+    if path.exists():
+        kept = torch.load(path, weights_only=True)
+        network.load_state_dict(kept["network"])
+        optimizer.load_state_dict(kept["optimizer"])
+        mean, step, spent = kept["mean"], kept["step"], kept["spent"]
+    # Two halves of each batch, each on a thread of its own: as fast as the cores allow.
+    twin = copy.deepcopy(network)
+    for key, value in twin.p.items():
+        value.data = network.p[key].data
+    pool, began, saved = ThreadPoolExecutor(2), time.monotonic() - spent, time.monotonic()
+    for images, given in endless(batches, step):
+        spent = time.monotonic() - began
+        if spent >= seconds:
+            break
+        rate = (
+            RATE * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * spent / seconds))
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        halves = np.array_split(images, 2)
+        found = list(
+            pool.map(lambda pair: pair[0](pair[1]), zip((network, twin), halves, strict=True))
+        )
+        joint = torch.cat([each.detach() for each in found]).requires_grad_()
+        value = loss(torch.from_numpy(given), joint)
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"the loss is {value.item()} in step {step}")
+        value.backward()
+        optimizer.zero_grad()
+        twin.zero_grad()
+        parts = joint.grad.split([len(each) for each in found])
+        list(pool.map(lambda pair: pair[0].backward(pair[1]), zip(found, parts, strict=True)))
+        for key, parameter in network.p.items():
+            parameter.grad.add_(twin.p[key].grad)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        share = 1 - min(MEAN, (step + 1) / (step + 20))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(mean.values()), [network.p[k].data for k in mean], share)
+        step += 1
+        if step % 40 == 0:
+            print(f"step {step}, {spent / 60:.1f} min, loss {value.item():.4f}", flush=True)
+        if time.monotonic() - saved > 180:
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save({**state, "mean": mean, "step": step, "spent": spent}, f"{path}.new")
+            Path(f"{path}.new").replace(path)
+            saved = time.monotonic()
+    return mean
+
+
+if __name__ == "__main__":
+    main()

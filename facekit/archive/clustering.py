@@ -1,0 +1,340 @@
+"""Unknown people in a table of faces."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from facekit.archive.engines import Engine, run_tasks
+from facekit.archive.results import FACE_FIELDS, face_columns
+from facekit.archive.rows import vectors_of
+from facekit.archive.table import ArchiveTable
+from facekit.clustering.apart import apart
+from facekit.clustering.groups import linking_threshold
+from facekit.clustering.linkage import split_loose
+from facekit.clustering.neighbors import MOST_LINKS, near_links
+from facekit.embedding.weights.registry import REGISTRY
+from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
+from facekit.utils.progress import track
+from facekit.utils.validation import choice, flag, number, whole
+
+Album: TypeAlias = Literal["folder", "day"]
+"""What keeps photos together that were taken together: their folder, or the day of their EXIF time.
+"""
+
+_SCHEMA = pa.schema([*FACE_FIELDS, ("person", pa.int64()), ("distance", pa.float32())])
+_LINKS = pa.schema([("face", pa.int64()), ("other", pa.int64()), ("similarity", pa.float32())])
+_RANGE = pa.schema([("start", pa.int64()), ("stop", pa.int64())])
+_SEARCHED_AT_A_TIME = 16_384
+# Up to this many vectors of a shard all are compared; of more, those of the nearest cells.
+_EXACT_LIMIT, _CELLS_SEARCHED = 20_000, 32
+_GROUPED_AT_A_TIME = 1_000_000
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+
+
+def cluster_archive(
+    table: ArchiveTable | str | os.PathLike[str],
+    *,
+    threshold: float | None = None,
+    album: Album | None = None,
+    min_faces: int = 2,
+    any_quality: bool = False,
+    engine: Engine = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    shard_size: int = 100_000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Any:
+    """Groups the faces of an archive that was indexed into unknown people.
+
+    Each face is linked with the nearest others within a threshold, which FAISS finds shard by
+    shard, and label propagation on the graph of these links gives the people: one wrong link is
+    outvoted by the right ones, where joining all that are linked would merge everybody at last.
+    Two faces of one image are never one person. All vectors are in memory once, 4 bytes for each
+    component, and on a cluster once on each machine.
+
+    Args:
+        table: What :func:`index_archive` wrote.
+        threshold: The Euclidean distance up to which faces are linked. By default it follows from
+            the weights' table of distances between strangers and the number of faces, so that the
+            share of wrong links stays the same as they become more; see
+            :func:`facekit.clustering.linking_threshold`.
+        album: ``"folder"`` or ``"day"``: faces of images that lie in one folder, or were taken on
+            one day, are linked up to the wider threshold that fits the few faces there. So hard
+            photos find their people, where all faces together ask for a strict threshold.
+        min_faces: Of a person; the faces of smaller groups have none.
+        any_quality: Whether faces with problems are grouped as well.
+        engine: As for :func:`index_archive`, like the next two; the links are found there.
+        workers: Likewise.
+        address: Likewise.
+        shard_size: How many faces are compared with all others in one task.
+        seed: Of the order in which labels are propagated.
+        progress: Whether to show a progress bar, if standard error is a terminal.
+
+    Returns:
+        A ``pyarrow.Table`` with one row a face, in the order of the table's partitions: ``path``,
+        ``face`` (its place in the image's list), ``x``, ``y``, ``width``, ``height``,
+        ``confidence``, ``problems``, ``person`` (a number, 0 for the person with the most faces;
+        null for a face in no group) and ``distance`` (to the mean of the person's faces).
+        ``.to_pandas()`` and :func:`write_results` are the ways out; DuckDB queries it.
+
+    Raises:
+        FileFormatError: If the table is damaged.
+        InvalidArgumentError: If the weights have no table and no thresholds, or an argument cannot
+            be used.
+        ArchiveError: As for :func:`index_archive`.
+        MissingExtraError: If FAISS or networkit is not installed.
+
+    Example:
+        >>> import pathlib, tempfile, shutil
+        >>> from facekit.archive import cluster_archive, index_archive
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> photos = [shutil.copy(portrait, folder / name) for name in ("a.jpg", "b.jpg")]
+        >>> _ = index_archive(photos, folder / "faces.parquet")
+        >>> cluster_archive(folder / "faces.parquet")["person"].to_pylist()
+        [0, 0]
+
+    References:
+        U. Raghavan, R. Albert and S. Kumara, "Near linear time algorithm to detect community
+        structures in large-scale networks", 2007; ``networkit.community.PLP``.
+    """
+    choice(engine, "engine", get_args(Engine))
+    if album is not None:
+        choice(album, "album", get_args(Album))
+    least = whole(min_faces, "min_faces", least=1)
+    size = whole(shard_size, "shard_size", least=2)
+    seed = whole(seed, "seed", least=0)
+    opened = table if isinstance(table, ArchiveTable) else ArchiveTable(table)
+    faces = _Faces.read(opened, album, any_quality=flag(any_quality, "any_quality"))
+    thresholds = _Thresholds(opened, threshold)
+    for package in ("faiss", "networkit"):
+        import_extra(package)
+    links = _links(
+        faces, thresholds(len(faces.vectors)), engine, workers, address, size, progress=progress
+    )
+    if album is not None:
+        links = [*links, *_links_of_albums(faces, thresholds)]
+    groups = _propagated(_joined(links, faces.images), len(faces.vectors), seed)
+    groups = apart(faces.vectors, groups, faces.images)
+    widest = thresholds(0) if album is not None else thresholds(len(faces.vectors))
+    groups = split_loose(faces.vectors, groups, widest)
+    person, distance = _people(faces.vectors, groups, least)
+    columns = {**faces.columns, "person": np.full(faces.count, -1), "distance": None}
+    everybody = np.full(faces.count, -1, np.int64)
+    everybody[faces.rows] = person
+    far = np.zeros(faces.count, np.float32)
+    far[faces.rows] = distance
+    columns["person"] = pa.array(everybody, mask=everybody < 0)
+    columns["distance"] = pa.array(far, mask=everybody < 0)
+    return pa.table([columns[name] for name in _SCHEMA.names], schema=_SCHEMA)
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """All faces of a table, and the vectors of those that are to be grouped."""
+
+    columns: dict[str, Any]
+    count: int
+    rows: IntArray
+    vectors: FloatArray
+    images: IntArray
+    albums: IntArray
+
+    @classmethod
+    def read(cls, table: ArchiveTable, album: Album | None, *, any_quality: bool) -> _Faces:
+        kept: list[dict[str, Any]] = []
+        vectors = [np.empty((0, table.settings["embedding_size"]), np.float32)]
+        wanted = ["path", "taken", "faces"]
+        for partition in table.partitions:
+            rows = table.read(partition, wanted)
+            columns, faces = face_columns(rows)
+            if not len(faces):
+                continue
+            good = columns["problems"].to_numpy(zero_copy_only=False) == ""
+            columns["good"] = good | any_quality
+            columns["album"] = np.array(_albums(rows, columns["path"], album), object)
+            vectors.append(vectors_of(faces)[columns["good"]])
+            kept.append(columns)
+        names = [name for name, _ in FACE_FIELDS]
+        if not kept:
+            nothing = {name: pa.array([], kind) for name, kind in FACE_FIELDS}
+            none = np.empty(0, np.int64)
+            return cls(nothing, 0, none, vectors[0], none, none)
+        joined = {name: pa.concat_arrays([part[name] for part in kept]) for name in names}
+        rows_to_group = np.flatnonzero(np.concatenate([part["good"] for part in kept]))
+        images, albums = (
+            np.unique(values.astype(str), return_inverse=True)[1][rows_to_group]
+            for values in (
+                joined["path"].to_numpy(zero_copy_only=False),
+                np.concatenate([part["album"] for part in kept]),
+            )
+        )
+        count = len(joined["path"])
+        return cls(joined, count, rows_to_group, np.concatenate(vectors), images, albums)
+
+
+def _albums(rows: Any, paths: Any, album: Album | None) -> list[str]:
+    """Returns what each face's image belongs to; an image without a time is an album of its own."""
+    if album is None:
+        return [""] * len(paths)
+    if album == "folder":
+        return [path.rpartition("/")[0].rpartition("\\")[0] or path for path in paths.to_pylist()]
+    days = dict(zip(rows["path"].to_pylist(), rows["taken"].to_pylist(), strict=True))
+    return [
+        path if days[path] is None else days[path].date().isoformat() for path in paths.to_pylist()
+    ]
+
+
+class _Thresholds:
+    """The distance up to which faces are linked, by how many are compared."""
+
+    def __init__(self, table: ArchiveTable, given: float | None) -> None:
+        self._given = None if given is None else number(given, "threshold", 0, 2)
+        name, _, version = table.weights.rpartition("@")
+        self._record = REGISTRY.get(name)
+        if self._given is None and (self._record is None or self._record.version != version):
+            raise InvalidArgumentError(
+                f"{table.path}: was made with the weights {table.weights}, which are not known by "
+                "name; give a threshold"
+            )
+
+    def __call__(self, faces: int) -> float:
+        if self._given is not None:
+            return self._given
+        assert self._record is not None
+        return linking_threshold(self._record, faces)
+
+
+@dataclass(frozen=True)
+class _ShardSearch:
+    """Finds the links of all faces with those of one shard."""
+
+    vectors: FloatArray
+    least: float
+
+    def __call__(self, task: Any) -> Any:
+        faiss = import_extra("faiss")
+        start, stop = task["start"][0].as_py(), task["stop"][0].as_py()
+        shard = self.vectors[start:stop]
+        index: Any = faiss.IndexFlatIP(shard.shape[1])
+        if len(shard) > _EXACT_LIMIT:
+            cells = round(4 * len(shard) ** 0.5)
+            index = faiss.IndexIVFFlat(index, shard.shape[1], cells, faiss.METRIC_INNER_PRODUCT)
+            index.train(np.ascontiguousarray(shard[:: max(1, len(shard) // (64 * cells))]))
+            index.nprobe = _CELLS_SEARCHED
+        index.add(shard)
+        found = [
+            self._links(index, block, start, min(MOST_LINKS + 1, len(shard)))
+            for block in range(0, len(self.vectors), _SEARCHED_AT_A_TIME)
+        ]
+        columns = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        return pa.table(columns, schema=_LINKS)
+
+    def _links(self, index: Any, block: int, start: int, count: int) -> tuple[Any, ...]:
+        probes = self.vectors[block : block + _SEARCHED_AT_A_TIME]
+        similarity, nearest = index.search(probes, count)
+        rows = np.broadcast_to(block + np.arange(len(probes))[:, None], nearest.shape)
+        linked = (similarity >= self.least) & (nearest >= 0) & (nearest + start != rows)
+        return rows[linked], nearest[linked] + start, similarity[linked]
+
+
+def _links(
+    faces: _Faces,
+    threshold: float,
+    engine: Engine,
+    workers: int | None,
+    address: str | None,
+    size: int,
+    *,
+    progress: bool,
+) -> list[Any]:
+    count = len(faces.vectors)
+    tasks = [
+        pa.table({"start": [start], "stop": [min(count, start + size)]}, schema=_RANGE)
+        for start in range(0, count, size)
+    ]
+    work = _ShardSearch(faces.vectors, 1.0 - threshold**2 / 2.0)
+    done = run_tasks(work, tasks, engine=engine, workers=workers, address=address)
+    return list(track(done, "Linking", total=len(tasks), shown=progress))
+
+
+def _links_of_albums(faces: _Faces, thresholds: _Thresholds) -> Iterator[Any]:
+    """Yields the links within albums, which fewer faces than all allow to be wider."""
+    order = np.argsort(faces.albums, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(faces.albums[order])) + 1):
+        if len(members) < 2:
+            continue
+        links = near_links(faces.vectors[members], thresholds(len(members)))
+        owner = np.repeat(members, np.diff(links.start))
+        yield pa.table([owner, members[links.target], links.weight], schema=_LINKS)
+
+
+def _joined(links: list[Any], images: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """Returns each link once: of a face the nearest others, and never within an image."""
+    table = pa.concat_tables([_LINKS.empty_table(), *links])
+    one, other, similarity = (table[name].to_numpy() for name in _LINKS.names)
+    elsewhere = images[one] != images[other]
+    one, other, similarity = one[elsewhere], other[elsewhere], similarity[elsewhere]
+    # Several shards give each face as many; only the nearest count. Ties go by number.
+    order = np.lexsort((other, -similarity, one))
+    one, other, similarity = one[order], other[order], similarity[order]
+    first = np.searchsorted(one, one)
+    near = np.arange(len(one)) - first < MOST_LINKS
+    low, high = np.minimum(one, other)[near], np.maximum(one, other)[near]
+    _, once = np.unique(low * (len(images) + 1) + high, return_index=True)
+    return low[once], high[once], np.maximum(similarity[near][once], np.float32(1e-6))
+
+
+def _propagated(links: tuple[IntArray, IntArray, FloatArray], count: int, seed: int) -> IntArray:
+    """Returns the community of each face."""
+    if not len(links[0]):
+        return np.arange(count)
+    networkit = import_extra("networkit")
+    threads = networkit.getMaxNumberOfThreads()
+    try:
+        # Several threads would answer in another order each time.
+        networkit.setNumberOfThreads(1)
+        networkit.setSeed(seed, False)
+        low, high, similarity = links
+        graph = networkit.GraphFromCoo(
+            (similarity.astype(np.float64), (low.astype(np.uint64), high.astype(np.uint64))),
+            count,
+            weighted=True,
+        )
+        found = networkit.community.PLP(graph).run().getPartition()
+        return np.asarray(found.getVector(), np.int64)
+    finally:
+        networkit.setNumberOfThreads(threads)
+
+
+def _people(vectors: FloatArray, groups: IntArray, least: int) -> tuple[IntArray, FloatArray]:
+    """Numbers the groups by size, −1 for small ones, with the distance to the mean of each."""
+    if not len(groups):
+        return groups, np.empty(0, np.float32)
+    sizes = np.bincount(groups)
+    first = np.full(len(sizes), len(groups))
+    np.minimum.at(first, groups, np.arange(len(groups)))
+    rank = np.empty(len(sizes), np.int64)
+    rank[np.lexsort((first, -sizes))] = np.arange(len(sizes))
+    person = np.where(sizes[groups] >= least, rank[groups], -1)
+    order = np.argsort(groups, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    means = np.add.reduceat(vectors[order], starts[sizes > 0], axis=0)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    distance = np.empty(len(groups), np.float32)
+    for start in range(0, len(groups), _GROUPED_AT_A_TIME):
+        block = slice(start, start + _GROUPED_AT_A_TIME)
+        distance[block] = np.linalg.norm(vectors[block] - means[groups[block]], axis=1)
+    return person, distance

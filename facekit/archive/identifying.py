@@ -1,0 +1,251 @@
+"""Names for the faces of a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facekit.archive.engines import Engine, run_tasks
+from facekit.archive.results import FACE_FIELDS, faces_of
+from facekit.archive.rows import vectors_of
+from facekit.archive.table import ArchiveTable
+from facekit.errors import InvalidArgumentError, NotFittedError
+from facekit.gallery import Gallery
+from facekit.gallery.enrolled import Enrolled
+from facekit.identification import IdentityClassifier
+from facekit.parts import embedder_by_name
+from facekit.recognizer import FaceRecognizer
+from facekit.utils.progress import track
+from facekit.utils.validation import choice, flag, whole
+
+_ANSWERS = pa.schema(
+    [("candidate", pa.string()), ("distance", pa.float64()), ("probability", pa.float64())]
+)
+_SCHEMA = pa.schema([*FACE_FIELDS, ("name", pa.string()), *_ANSWERS])
+_PARTITION = b"partition"
+
+
+def identify_archive(
+    table: ArchiveTable | str | os.PathLike[str],
+    gallery: Gallery | str | os.PathLike[str],
+    *,
+    classifier: IdentityClassifier | None = None,
+    once_an_image: bool = False,
+    engine: Engine = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    shard_size: int = 10_000_000,
+    progress: bool = True,
+) -> Any:
+    """Names the people in an archive that was indexed.
+
+    No image is read: the embeddings of the table are compared with those of the gallery. As in
+    :meth:`facekit.FaceRecognizer.recognize`, strangers and faces with problems get no name.
+
+    Args:
+        table: What :func:`index_archive` wrote.
+        gallery: Who is enrolled: a gallery or its file. With Ray, each machine gets a copy.
+        classifier: How to name; by default as the gallery says, as for
+            :class:`facekit.FaceRecognizer`.
+        once_an_image: Whether a name is given at most once in an image, to the nearest face.
+        engine: As for :func:`index_archive`, like the next two.
+        workers: Likewise.
+        address: Likewise.
+        shard_size: Of more enrolled photos than this, a shard of this size is in memory at a
+            time, and the table is gone through once for each.
+        progress: Whether to show a progress bar, if standard error is a terminal.
+
+    Returns:
+        A ``pyarrow.RecordBatchReader`` with one row a face, in the order of the table's partitions:
+        ``path``, ``face`` (its place in the image's list), ``x``, ``y``, ``width``, ``height``,
+        ``confidence``, ``problems``, ``name`` (null for strangers), ``candidate`` (whom the face
+        resembles most), ``distance`` and ``probability``. ``.read_all()`` and ``.read_pandas()``
+        read it all, :func:`write_results` writes it piece by piece, and DuckDB queries it.
+
+    Raises:
+        FileFormatError: If the table or the gallery is damaged.
+        InvalidArgumentError: If they belong to different weights, or an argument cannot be used.
+        NotFittedError: If the gallery is empty.
+        ArchiveError: As for :func:`index_archive`.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit import FaceRecognizer
+        >>> from facekit.archive import identify_archive, index_archive
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = index_archive([portrait], folder / "faces.parquet")
+        >>> FaceRecognizer().fit({"Grace Hopper": portrait}).save(folder / "people.facekit")
+        >>> found = identify_archive(folder / "faces.parquet", folder / "people.facekit")
+        >>> found.read_all()["name"].to_pylist()
+        ['Grace Hopper']
+    """
+    choice(engine, "engine", get_args(Engine))
+    flag(once_an_image, "once_an_image")
+    size = whole(shard_size, "shard_size", least=1)
+    opened = table if isinstance(table, ArchiveTable) else ArchiveTable(table)
+    fitted, enrolled = _fitted(opened, gallery, classifier)
+    people = _shards(fitted, enrolled, size)
+
+    def batches() -> Iterator[Any]:
+        best: dict[str, Any] = {}
+        for number, shard in enumerate(people, start=1):
+            answers = _in_order(opened, shard, engine, workers, address, progress)
+            for partition, found in answers:
+                name = partition.name
+                nearest = found if name not in best else _nearer(best[name], found)
+                if number < len(people):
+                    best[name] = nearest
+                    continue
+                best.pop(name, None)
+                columns, _ = faces_of(opened, partition)
+                names = _names(columns, nearest, fitted.threshold_, once_an_image)
+                yield pa.RecordBatch.from_arrays(
+                    [*columns.values(), names, *nearest.combine_chunks().to_batches()[0].columns]
+                    if len(nearest)
+                    else [pa.array([], field.type) for field in _SCHEMA],
+                    schema=_SCHEMA,
+                )
+
+    return pa.RecordBatchReader.from_batches(_SCHEMA, batches())
+
+
+@dataclass(frozen=True)
+class _PartitionIdentifier:
+    """Identifies the faces of one partition."""
+
+    table: Path
+    classifier: IdentityClassifier
+
+    def __call__(self, task: Any) -> Any:
+        table = ArchiveTable(self.table)
+        partition = table.path / task.schema.metadata[_PARTITION].decode()
+        _, faces = faces_of(table, partition)
+        if not len(faces):
+            return _ANSWERS.empty_table().replace_schema_metadata(task.schema.metadata)
+        found = self.classifier.identify(vectors_of(faces))
+        columns = [pa.array(list(map(str, found.candidate))), found.distance, found.probability]
+        return pa.table(columns, schema=_ANSWERS.with_metadata(task.schema.metadata))
+
+
+def _in_order(
+    table: ArchiveTable,
+    classifier: IdentityClassifier,
+    engine: Engine,
+    workers: int | None,
+    address: str | None,
+    progress: bool,
+) -> Iterator[tuple[Path, Any]]:
+    """Yields the answers for each partition, in order, whichever is done first."""
+    partitions = table.partitions
+    tasks = [
+        pa.table({}, metadata={_PARTITION: partition.name.encode()}) for partition in partitions
+    ]
+    work = _PartitionIdentifier(table.path.absolute(), classifier)
+    done = run_tasks(work, tasks, engine=engine, workers=workers, address=address)
+    waiting: dict[str, Any] = {}
+    following = iter(partitions)
+    expected = next(following, None)
+    for found in track(done, "Partitions", total=len(tasks), shown=progress):
+        waiting[found.schema.metadata[_PARTITION].decode()] = found.replace_schema_metadata(None)
+        while expected is not None and expected.name in waiting:
+            yield expected, waiting.pop(expected.name)
+            expected = next(following, None)
+
+
+def _fitted(
+    table: ArchiveTable,
+    gallery: Gallery | str | os.PathLike[str],
+    classifier: IdentityClassifier | None,
+) -> tuple[IdentityClassifier, Enrolled]:
+    if isinstance(gallery, Gallery):
+        name = table.weights.rpartition("@")[0]
+        embedder = embedder_by_name(name, os.fspath(table.path))
+        recognizer = FaceRecognizer(embedder=embedder, gallery=gallery, classifier=classifier)
+    else:
+        recognizer = FaceRecognizer.load(gallery, classifier=classifier)
+    if recognizer.gallery.weights != table.weights:
+        raise InvalidArgumentError(
+            f"{table.path}: was made with the weights {table.weights}, the gallery with "
+            f"{recognizer.gallery.weights}; their embeddings cannot be compared"
+        )
+    enrolled = recognizer.gallery.enrolled()
+    if not len(enrolled):
+        raise NotFittedError("the gallery is empty; facekit enroll adds people")
+    fitted = IdentityClassifier(**recognizer.classifier.get_params())
+    if fitted.distances is None:
+        fitted.set_params(distances=recognizer.embedder.record.distances)
+    return fitted.fit_enrolled(enrolled), enrolled
+
+
+def _shards(
+    classifier: IdentityClassifier, enrolled: Enrolled, size: int
+) -> list[IdentityClassifier]:
+    """Returns classifiers of a part of the people each, with the threshold for all."""
+    if len(enrolled) <= size:
+        return [classifier]
+    if classifier.strategy == "svm":
+        raise InvalidArgumentError(
+            f'the strategy "svm" compares all people with each other; for more than {size:,} '
+            'enrolled photos use "centroid" or "nearest"'
+        )
+    order, starts = enrolled.by_person
+    ends = np.searchsorted(starts, np.arange(starts[0] + size, starts[-1] + size, size), "right")
+    shards, first = [], 0
+    for end in np.unique(np.minimum(np.maximum(ends - 1, 1), len(enrolled.classes))):
+        rows = order[starts[first] : starts[end]]
+        if not len(rows):
+            continue
+        part = Enrolled(
+            enrolled.embeddings[rows],
+            enrolled.labels[rows] - first,
+            enrolled.classes[first:end],
+            least_norm=enrolled.least_norm,
+        )
+        parameters = {**classifier.get_params(), "threshold": classifier.threshold_}
+        shards.append(IdentityClassifier(**parameters).fit_enrolled(part))
+        first = int(end)
+    return shards
+
+
+def _nearer(one: Any, other: Any) -> Any:
+    """Returns of two answers for each face the one with the smaller distance."""
+    first = pc.less_equal(one["distance"], other["distance"])
+    columns = [pc.if_else(first, one[name], other[name]) for name in _ANSWERS.names]
+    return pa.table(columns, schema=_ANSWERS)
+
+
+def _names(
+    columns: dict[str, Any], answers: Any, threshold: float | None, once_an_image: bool
+) -> Any:
+    distance = answers["distance"].to_numpy()
+    named = np.asarray(columns["problems"].to_numpy(zero_copy_only=False) == "")
+    named &= distance <= (np.inf if threshold is None else threshold)
+    if once_an_image:
+        named &= _nearest_of_its_name(columns["path"], answers["candidate"], distance, named)
+    names = pc.if_else(pa.array(named), answers["candidate"].combine_chunks(), None)
+    return names if isinstance(names, pa.Array) else names.combine_chunks()
+
+
+def _nearest_of_its_name(
+    paths: Any, candidates: Any, distance: npt.NDArray[Any], named: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    keys = [
+        np.unique(column.to_numpy(zero_copy_only=False).astype(str), return_inverse=True)[1]
+        for column in (paths, candidates.combine_chunks())
+    ]
+    order = np.lexsort((np.where(named, distance, np.inf), *keys))
+    first = np.ones(len(order), bool)
+    first[1:] = (np.diff(keys[0][order]) != 0) | (np.diff(keys[1][order]) != 0)
+    nearest = np.zeros(len(order), bool)
+    nearest[order[first]] = True
+    return nearest

@@ -1,0 +1,422 @@
+"""Indexing: every image of an archive becomes one row of a table, once."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facekit.archive.engines import Engine, run_tasks
+from facekit.archive.rows import ImageRow, image_schema, table_of, text_of
+from facekit.archive.sources import ArchiveSource, ImageFiles, listed, partition_name
+from facekit.archive.table import ArchiveTable
+from facekit.detection import FaceDetector, make_detector
+from facekit.embedding import Embedder, FaceEmbedder
+from facekit.io.decoding import Truncated
+from facekit.io.images import MAX_PIXELS
+from facekit.parts import detector_to_dict, quality_to_dict
+from facekit.pipeline import FacePipeline
+from facekit.quality import QualityGate
+from facekit.utils.progress import track
+from facekit.utils.validation import choice, flag, whole
+
+Changed: TypeAlias = Literal["stat", "content"]
+"""What tells that an image has changed: its size and time, or its SHA-256."""
+
+_SUMMARY = pa.schema([("indexed", pa.int64()), ("kept", pa.int64())])
+_PARTITION = b"partition"
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What :func:`index_archive` did.
+
+    Args:
+        table: The folder of the table.
+        images: How many images were listed.
+        indexed: How many of them were read and are in the table now.
+        unchanged: How many were in the table already.
+        removed: How many rows were removed.
+        errors: How many images of the table could not be read; their rows say why.
+        faces: How many faces are in the table.
+        passed_over: A sentence on the files that were not taken for images; may be empty.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit.archive import index_archive
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> folder = pathlib.Path(tempfile.mkdtemp()) / "faces.parquet"
+        >>> report = index_archive([portrait, "no_such_photo.jpg"], folder)
+        >>> report.indexed, report.errors, report.faces
+        (2, 1, 1)
+        >>> report = index_archive([portrait, "no_such_photo.jpg"], folder)
+        >>> report.indexed, report.unchanged
+        (0, 2)
+    """
+
+    table: Path
+    images: int
+    indexed: int
+    unchanged: int
+    removed: int
+    errors: int
+    faces: int
+    passed_over: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain Python values, ready for ``json.dumps``."""
+        return {**self.__dict__, "table": str(self.table)}
+
+
+class ImageIndexer:
+    """Maps a table of files to a table of their faces; it knows no engine.
+
+    Any engine that maps tables with a callable runs it: ``map_batches`` of Ray Data, ``mapInArrow``
+    of Spark, a pool of processes. It pickles with its detector and its embedder.
+
+    Args:
+        detector: Finds the faces.
+        embedder: Embeds them.
+        quality: Measures them; ``None`` for no measures.
+        half: Whether embeddings are kept as float16.
+        max_pixels: The largest image that is read, in pixels.
+        truncated: What to do with an incomplete JPEG, as for :func:`facekit.load_image`.
+        threads: How many cores to use; ``None`` for all that the process may use.
+
+    Attributes:
+        schema: The columns of the result, as :class:`facekit.archive.ArchiveTable` describes them.
+
+    Raises:
+        InvalidArgumentError: If detector and embedder do not fit, or ``threads`` is not positive.
+
+    Example:
+        >>> import os
+        >>> import pyarrow as pa
+        >>> from facekit import Detector, Embedder
+        >>> from facekit.archive import ImageIndexer
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> files = pa.table({
+        ...     "path": ["hopper.jpg"], "location": [os.fsencode(portrait)],
+        ...     "bytes": [61306], "modified": pa.array([0], pa.timestamp("ns", "UTC"))})
+        >>> rows = ImageIndexer(Detector(), Embedder())(files)
+        >>> rows["path"][0].as_py(), rows["width"][0].as_py(), len(rows["faces"][0])
+        ('hopper.jpg', 512, 1)
+    """
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        embedder: FaceEmbedder,
+        *,
+        quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
+        half: bool = True,
+        max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None:
+            threads = whole(threads, "threads", least=1)
+            detector, embedder = _with_threads(detector, threads), _with_threads(embedder, threads)
+        self.half, self.max_pixels = flag(half, "half"), whole(max_pixels, "max_pixels", least=1)
+        choice(truncated, "truncated", get_args(Truncated))
+        self.truncated: Truncated = truncated
+        self._pipeline = FacePipeline(detector, embedder, quality=quality)
+        self._weights = embedder.record.identity
+        self.schema = image_schema(embedder.embedding_size, half=half)
+
+    def __call__(self, images: Any, known: dict[str, str] | None = None) -> Any:
+        """Reads images and finds their faces.
+
+        Args:
+            images: A ``pyarrow.Table`` with the columns ``path`` (what the row says), ``location``
+                (where it is read: the bytes of a path, or an address), ``bytes`` and ``modified``.
+            known: The SHA-256 of images that need no row, if that is still their content.
+
+        Returns:
+            A ``pyarrow.Table`` of the columns :attr:`schema`: one row for each image that is not
+            known, in their order.
+        """
+        return table_of(list(self._rows(images, known or {})), self.schema, self._weights)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what :attr:`ArchiveTable.settings` keeps: plain Python values."""
+        pipeline, embedder = self._pipeline, self._pipeline.embedder
+        assert embedder is not None
+        return {
+            "weights": self._weights,
+            "embedding_size": embedder.embedding_size,
+            "detector": detector_to_dict(pipeline.detector),
+            "aligner": pipeline.aligner.to_dict(),
+            "quality": quality_to_dict(pipeline.quality),
+            "max_pixels": self.max_pixels,
+            "truncated": self.truncated,
+            "embedding": "float16" if self.half else "float32",
+        }
+
+    def with_threads(self, threads: int) -> ImageIndexer:
+        """Returns a copy that uses a number of cores.
+
+        Args:
+            threads: How many.
+        """
+        pipeline = self._pipeline
+        assert pipeline.embedder is not None
+        return ImageIndexer(
+            pipeline.detector,
+            pipeline.embedder,
+            quality=pipeline.quality,
+            half=self.half,
+            max_pixels=self.max_pixels,
+            truncated=self.truncated,
+            threads=threads,
+        )
+
+    def _rows(self, images: Any, known: dict[str, str]) -> Iterator[ImageRow]:
+        paths, sizes = images["path"].to_pylist(), images["bytes"].to_pylist()
+        locations = images["location"].to_pylist()
+        times = images["modified"].cast(pa.int64()).to_pylist()
+        files = ImageFiles()
+
+        def skip(place: int, digest: str) -> bool:
+            return known.get(paths[place]) == digest
+
+        found = self._pipeline.run(
+            files.sources(locations),
+            digests=True,
+            skip=skip,
+            max_pixels=self.max_pixels,
+            truncated=self.truncated,
+        )
+        for place, image in enumerate(found):
+            if image.skipped:
+                continue
+            error = files.failed.get(place) or (None if image.error is None else str(image.error))
+            taken = None if error is not None else files.taken(place, locations[place])
+            yield ImageRow(
+                image if place not in files.failed else replace(image, sha256=None),
+                paths[place],
+                sizes[place],
+                times[place],
+                taken,
+                None if error is None else text_of(error),
+            )
+
+
+@dataclass(frozen=True)
+class _PartitionIndexer:
+    """Indexes the images of one partition, and writes it."""
+
+    indexer: ImageIndexer
+    table: Path
+    changed: str
+
+    def __call__(self, task: Any) -> Any:
+        table = ArchiveTable(self.table)
+        name = task.schema.metadata[_PARTITION].decode()
+        known: dict[str, str] = {}
+        if self.changed == "content" and (table.path / name).exists():
+            rows = table.read(table.path / name, ["path", "sha256"])
+            pairs = zip(rows["path"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
+            known = {path: digest for path, digest in pairs if digest}
+        rows = self.indexer(task.replace_schema_metadata(None), known)
+        table.commit(name, rows)
+        done = {"indexed": [len(rows)], "kept": [len(task) - len(rows)]}
+        return pa.table(done, schema=_SUMMARY)
+
+
+def index_archive(
+    images: ArchiveSource,
+    output: str | os.PathLike[str],
+    *,
+    engine: Engine = "local",
+    detector: FaceDetector | str | None = None,
+    embedder: FaceEmbedder | None = None,
+    quality: QualityGate | None = QualityGate(),  # noqa: B008 - it is frozen
+    half: bool = True,
+    changed: Changed = "stat",
+    prune: bool = False,
+    retry_errors: bool = False,
+    partition_size: int = 1000,
+    max_pixels: int = MAX_PIXELS,
+    truncated: Truncated = "error",
+    workers: int | None = None,
+    address: str | None = None,
+    progress: bool = True,
+) -> IndexReport:
+    """Indexes the images of an archive: one row each, in a table of Parquet files.
+
+    Images are worked through partition by partition; each is written as a whole or not at all.
+    A second run does only what is new or has changed, and goes on after an interruption: what was
+    killed loses at most the partition that each worker was at. A file that cannot be read has a
+    row with the reason. On one machine and on a Ray cluster the table is the same, to the bit,
+    where the processors compute alike.
+
+    Args:
+        images: A folder with the folders inside it, files, or an address that pyarrow or fsspec
+            opens, such as ``s3://bucket/photos``.
+        output: The folder of the table; with several machines, on a file system that all have.
+        engine: ``"local"`` for this process and all its cores, ``"ray"`` for actors on a Ray
+            cluster, which is started on this machine if none is given.
+        detector: Finds the faces: ``"mtcnn"``, the default, ``"yunet"``, or any
+            :class:`facekit.FaceDetector`.
+        embedder: Embeds them; one with the default weights if not given.
+        quality: Measures each face, whose row lists its problems; ``None`` for no measures. Poor
+            faces are embedded, too.
+        half: Whether embeddings are kept as float16, half the space of float32.
+        changed: What tells that an image has changed: ``"stat"``, its size or time, or
+            ``"content"``, its SHA-256, for which every file is read again.
+        prune: Whether rows of images that are not among ``images`` any more are removed.
+        retry_errors: Whether images that could not be read are tried again.
+        partition_size: How many images a partition has, at most.
+        max_pixels: The largest image that is read, in pixels.
+        truncated: What to do with an incomplete JPEG, as for :func:`facekit.load_image`.
+        workers: With Ray: how many actors, each on one core; by default as many as there are cores
+            free, less one for Ray itself.
+        address: With Ray: the cluster to use, as ``ray.init`` takes it; by default the one that is
+            connected or that ``RAY_ADDRESS`` names, or else a new one on this machine.
+        progress: Whether to show a progress bar, if standard error is a terminal.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ImageError: If the folder is missing or holds no images.
+        InvalidArgumentError: If an argument cannot be used, or the table that is there was made
+            with other settings.
+        FileFormatError: If the table is damaged or cannot be written.
+        ArchiveError: If another process is writing to the table, or Ray has too few cores.
+        MissingExtraError: If Ray is asked for and not installed.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit.archive import index_archive
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> folder = pathlib.Path(tempfile.mkdtemp()) / "faces.parquet"
+        >>> index_archive([portrait], folder).faces
+        1
+    """
+    choice(engine, "engine", get_args(Engine))
+    choice(changed, "changed", get_args(Changed))
+    size = whole(partition_size, "partition_size", least=1)
+    if detector is None or isinstance(detector, str):
+        detector = make_detector(detector or "mtcnn")
+    indexer = ImageIndexer(
+        detector,
+        embedder or Embedder(),
+        quality=quality,
+        half=half,
+        max_pixels=max_pixels,
+        truncated=truncated,
+    )
+    files, passed_over = listed(images)
+    table = ArchiveTable.create(output, indexer.settings())
+    with table.locked():
+        plan = _Plan(table, files, changed=changed, retry_errors=retry_errors)
+        removed = plan.remove(prune=flag(prune, "prune"))
+        tasks = plan.tasks(size)
+        indexed = 0
+        if engine == "ray":
+            indexer = indexer.with_threads(1)
+        work = _PartitionIndexer(indexer, table.path.absolute(), changed)
+        done = run_tasks(work, tasks, engine=engine, workers=workers, address=address)
+        try:
+            for summary in track(done, "Partitions", total=len(tasks), shown=progress):
+                indexed += summary["indexed"][0].as_py()
+        finally:  # what is done stays done if this is interrupted
+            table.finish()
+    counts = table.counts()
+    return IndexReport(
+        table.path,
+        len(files),
+        indexed,
+        len(files) - indexed,
+        removed,
+        counts["errors"],
+        counts["faces"],
+        passed_over,
+    )
+
+
+class _Plan:
+    """What is to be done so that the table is as the files are."""
+
+    def __init__(
+        self, table: ArchiveTable, files: Any, *, changed: str, retry_errors: bool
+    ) -> None:
+        self._table, self._files = table, files.combine_chunks()
+        self._partitions = [partition.name for partition in table.partitions]
+        self._known = table.known()
+        # The first of two rows of an image counts; they can come of two processes at once.
+        numbered = self._known.append_column("row", pa.array(range(len(self._known)), pa.int64()))
+        first = numbered.group_by("path", use_threads=False).aggregate([("row", "min")])["row_min"]
+        self._twice = pc.invert(pc.is_in(numbered["row"], value_set=first.combine_chunks()))
+        place = pc.index_in(self._files["path"], value_set=_whole(self._known["path"]))
+        rows = self._known.take(place)
+        same = pc.and_(
+            _equal(rows["bytes"], self._files["bytes"]),
+            _equal(rows["modified"], self._files["modified"]),
+        )
+        if changed == "content":
+            same = pc.and_(same, False)
+        if retry_errors:
+            same = pc.and_(same, pc.is_null(rows["error"]))
+        todo = pc.invert(pc.and_(same, pc.is_valid(place)))
+        self._todo = self._files.filter(todo)
+        self._where = rows["partition"].filter(todo)
+
+    def remove(self, *, prune: bool) -> int:
+        """Removes the second of two rows of an image and, to prune, the rows of missing images."""
+        gone = self._twice
+        if prune:
+            there = pc.is_in(self._known["path"], value_set=_whole(self._files["path"]))
+            gone = pc.or_(gone, pc.invert(there))
+        rows = self._known.filter(gone)
+        for number in pc.unique(rows["partition"]).to_pylist():
+            paths = rows.filter(pc.equal(rows["partition"], number))["path"].to_pylist()
+            nothing = self._table.schema.empty_table()
+            self._table.commit(self._partitions[number], nothing, dropped=paths)
+        return len(rows)
+
+    def tasks(self, size: int) -> list[Any]:
+        """Returns the images to index, those of each partition together."""
+        tasks = []
+        for number in pc.unique(self._where).drop_null().sort().to_pylist():
+            mine = self._todo.filter(pc.equal(self._where, number))
+            tasks.append(_named(mine, self._partitions[number]))
+        new = self._todo.filter(pc.is_null(self._where))
+        for start in range(0, len(new), size):
+            images = new.slice(start, size)
+            tasks.append(_named(images, partition_name(images)))
+        return tasks
+
+
+def _named(images: Any, partition: str) -> Any:
+    return images.combine_chunks().replace_schema_metadata({_PARTITION: partition.encode()})
+
+
+def _whole(column: Any) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _equal(one: Any, other: Any) -> Any:
+    """Compares two columns; two nulls are equal."""
+    both = pc.and_(pc.is_null(one), pc.is_null(other))
+    return pc.or_(pc.fill_null(pc.equal(one, other), False), both)
+
+
+def _with_threads(part: Any, threads: int) -> Any:
+    """Returns a copy of a detector or an embedder that uses a number of cores, if it can."""
+    if not hasattr(part, "threads"):
+        return part
+    copied = copy.copy(part)
+    copied.threads = threads
+    return copied

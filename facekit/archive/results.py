@@ -1,0 +1,113 @@
+"""Results on the faces of a table: flat columns, for Parquet, CSV, pandas and DuckDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+
+from facekit.archive.table import ArchiveTable
+from facekit.errors import FileFormatError, InvalidArgumentError
+
+FACE_FIELDS = [
+    ("path", pa.string()),
+    ("face", pa.int32()),
+    *((name, pa.float32()) for name in ("x", "y", "width", "height", "confidence")),
+    ("problems", pa.string()),
+]
+"""The columns that say which face is meant: image, place among its faces, box and problems."""
+
+_SUFFIXES = (".csv", ".parquet")
+
+
+def face_columns(rows: Any) -> tuple[dict[str, Any], Any]:
+    """Returns the columns :data:`FACE_FIELDS` of all faces of some rows, and the faces."""
+    lists = rows["faces"].combine_chunks()
+    faces = lists.flatten()
+    image = np.asarray(pc.list_parent_indices(lists))
+    first = np.searchsorted(image, image)
+    columns: dict[str, Any] = {
+        "path": rows["path"].combine_chunks().take(pa.array(image)),
+        "face": pa.array((np.arange(len(image)) - first).astype(np.int32)),
+    }
+    box = faces.field("box")
+    for name in ("x", "y", "width", "height"):
+        columns[name] = box.field(name)
+    columns["confidence"] = faces.field("confidence")
+    # get_field, not field: where a face has no measures, neither has it problems.
+    problems = pc.struct_field(faces, ["quality", "problems"])
+    columns["problems"] = pc.fill_null(pc.binary_join(problems, "; "), "")
+    return columns, faces
+
+
+def faces_of(table: ArchiveTable, partition: Path) -> tuple[dict[str, Any], Any]:
+    """Returns the columns of all faces of a partition, and the faces."""
+    return face_columns(table.read(partition, ["path", "faces"]))
+
+
+def check_result_file(path: str | os.PathLike[str]) -> Path:
+    """Returns the path of a file that :func:`write_results` can write.
+
+    Raises:
+        InvalidArgumentError: If its name ends in something else, or it is in no folder.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in _SUFFIXES:
+        raise InvalidArgumentError(f"{file}: results are written to .parquet or .csv")
+    if not file.absolute().parent.is_dir():
+        raise InvalidArgumentError(f"{file}: its folder does not exist")
+    return file
+
+
+def write_results(results: Any, path: str | os.PathLike[str]) -> int:
+    """Writes results to a file, which is there as a whole or not at all.
+
+    Args:
+        results: A ``pyarrow.Table``, or a ``pyarrow.RecordBatchReader``, which is written batch by
+            batch.
+        path: The file; its name ends in ``.parquet`` or ``.csv``. One that is there is replaced.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        InvalidArgumentError: If the name has another ending, or the folder does not exist.
+        FileFormatError: If the file cannot be written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import pyarrow as pa
+        >>> from facekit.archive import write_results
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "names.csv"
+        >>> write_results(pa.table({"path": ["a.jpg"], "name": ["Ada"]}), file)
+        1
+        >>> print(file.read_text(), end="")
+        "path","name"
+        "a.jpg","Ada"
+    """
+    file = check_result_file(path)
+    batches: Iterable[Any] = results.to_batches() if isinstance(results, pa.Table) else results
+    temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
+    written = 0
+    try:
+        kind = pq.ParquetWriter if file.suffix.lower() == ".parquet" else pcsv.CSVWriter
+        with temporary.open("wb") as stream:
+            with kind(stream, results.schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+                    written += len(batch)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        raise FileFormatError(f"{file}: cannot be written ({error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return written

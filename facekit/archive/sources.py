@@ -1,0 +1,189 @@
+"""The images of an archive: a folder, a list of files, or an address of a file system."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from facekit.archive.rows import LISTED, text_of, time_taken
+from facekit.errors import ImageError, InvalidArgumentError
+from facekit.io.folders import list_images
+from facekit.io.images import check_several, image_suffixes
+
+ArchiveSource: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""A folder with the folders inside it, an image, several files, or an address like ``s3://…``."""
+
+
+def listed(source: ArchiveSource) -> tuple[Any, str]:
+    """Lists images with their sizes and times of change.
+
+    Args:
+        source: Where they are.
+
+    Returns:
+        A ``pyarrow.Table`` of :data:`facekit.archive.rows.LISTED`, each image once, and a sentence
+        on what was passed over, which may be empty.
+
+    Raises:
+        ImageError: If the folder is missing or holds no images.
+        InvalidArgumentError: If the source has another form.
+    """
+    passed_over = ""
+    if isinstance(source, str | os.PathLike):
+        if is_address(source):
+            return pa.Table.from_pylist(_of_address(str(source)), schema=LISTED), ""
+        folder = Path(source)
+        if folder.is_dir():
+            listing = list_images(folder, recursive=True).checked()
+            files: Sequence[str | os.PathLike[str]] = listing.images
+            passed_over = listing.summary()
+        else:
+            files = [source]
+    else:
+        check_several(source, instead="a folder, an address or a list of files")
+        files = list(source)
+    return pa.Table.from_pylist(list(_of_files(files)), schema=LISTED), passed_over
+
+
+def is_address(source: object) -> bool:
+    """Returns whether it is an address such as ``s3://bucket/photos``."""
+    return isinstance(source, str) and "://" in source
+
+
+def partition_name(images: Any) -> str:
+    """Returns the name of the partition of some images.
+
+    It follows from the images alone: if two processes index the same ones, because the first was
+    believed to be dead, the second file takes the place of the first.
+    """
+    digest = hashlib.sha256()
+    for row in images.select(["path", "bytes"]).to_pylist():
+        digest.update(f"{row['path']}\0{row['bytes']}\n".encode())
+    for time in images["modified"].cast(pa.int64()).to_pylist():
+        digest.update(f"{time}\n".encode())
+    return f"part-{digest.hexdigest()[:16]}.parquet"
+
+
+class ImageFiles:
+    """Gives the images of a listing as the pipeline reads them."""
+
+    def __init__(self) -> None:
+        self._systems: dict[str, Any] = {}
+        self.failed: dict[int, str] = {}
+        self._taken: dict[int, datetime | None] = {}
+
+    def sources(self, locations: Sequence[bytes]) -> Iterator[Path | bytes]:
+        """Yields the path of a file, or the content of one that is elsewhere.
+
+        What cannot be fetched is yielded empty, and the reason is kept in ``failed``, by place.
+        """
+        self.failed, self._taken = {}, {}
+        for place, location in enumerate(locations):
+            name = os.fsdecode(location)
+            yield self._fetched(place, name) if is_address(name) else Path(name)
+
+    def taken(self, place: int, location: bytes) -> datetime | None:
+        """Returns when the photo at this place was taken."""
+        name = os.fsdecode(location)
+        return self._taken.pop(place, None) if is_address(name) else time_taken(Path(name))
+
+    def _fetched(self, place: int, address: str) -> bytes:
+        scheme = address.partition("://")[0]
+        try:
+            system, path = file_system(address, self._systems.get(scheme))
+            self._systems[scheme] = system
+            with system.open_input_file(path) as stream:
+                content: bytes = stream.read()
+            self._taken[place] = time_taken(content)
+            return content
+        except (OSError, pa.ArrowException) as error:
+            self.failed[place] = f"{address}: cannot be read ({error})"
+            return b""
+
+
+def file_system(address: str, known: Any = None) -> tuple[Any, str]:
+    """Returns the file system of an address, and the path in it.
+
+    Raises:
+        InvalidArgumentError: If neither pyarrow nor fsspec knows it.
+    """
+    if known is not None and isinstance(known, pafs.PyFileSystem):
+        return known, _fsspec_path(address)
+    try:
+        system, path = pafs.FileSystem.from_uri(address)
+        return known or system, path
+    except (pa.ArrowInvalid, NotImplementedError) as error:
+        try:
+            import fsspec
+
+            system, path = fsspec.core.url_to_fs(address)
+        except (ImportError, ValueError) as other:
+            raise InvalidArgumentError(
+                f"{address}: no file system for such addresses is known to pyarrow ({error}) or "
+                f"fsspec ({other})"
+            ) from other
+        return pafs.PyFileSystem(pafs.FSSpecHandler(system)), path
+
+
+def _fsspec_path(address: str) -> str:
+    import fsspec
+
+    return str(fsspec.core.url_to_fs(address)[1])
+
+
+def _of_files(files: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any]]:
+    seen = set()
+    for file in files:
+        if not isinstance(file, str | os.PathLike):
+            raise InvalidArgumentError(
+                f"the images of an archive must be files, got {type(file).__name__}"
+            )
+        if is_address(file):
+            yield from _of_address(str(file))
+            continue
+        # Not resolved: a link is the user's name for the image.
+        path = os.path.abspath(file)  # noqa: PTH100
+        if path in seen:
+            continue
+        seen.add(path)
+        row: dict[str, Any] = {"path": text_of(path), "location": os.fsencode(path)}
+        try:
+            found = Path(path).stat()
+        except (OSError, ValueError):
+            yield row  # its row will say that it is not there
+        else:
+            yield {**row, "bytes": found.st_size, "modified": found.st_mtime_ns}
+
+
+def _of_address(address: str) -> list[dict[str, Any]]:
+    system, path = file_system(address)
+    scheme = address.partition("://")[0]
+    try:
+        info = system.get_file_info(path)
+        if info.type == pafs.FileType.NotFound:
+            raise ImageError(f"{address}: nothing is there")
+        found = [info]
+        if info.type == pafs.FileType.Directory:
+            found = system.get_file_info(pafs.FileSelector(path, recursive=True))
+    except (OSError, pa.ArrowException) as error:
+        raise ImageError(f"{address}: cannot be listed ({error})") from error
+    images = [
+        {
+            "path": (name := f"{scheme}://{one.path}"),
+            "location": name.encode(),
+            "bytes": one.size,
+            "modified": one.mtime_ns,
+        }
+        for one in sorted(found, key=lambda one: str(one.path))
+        if one.type == pafs.FileType.File and Path(one.path).suffix.lower() in image_suffixes()
+    ]
+    if not images:
+        raise ImageError(f"{address}: holds no images")
+    return images

@@ -1,0 +1,342 @@
+"""The table of an archive: partitions of Parquet in a folder, each written as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from facekit.archive.rows import image_schema
+from facekit.errors import ArchiveError, FileFormatError, InvalidArgumentError
+
+MANIFEST = "_manifest"
+"""Parquet, too, but not by its name: who reads all ``*.parquet`` of the folder must not meet it."""
+
+_LOCK = ".lock"
+_TEMPORARY = ".partial"
+_VERSION = 1
+_SETTINGS = b"facekit"
+_INVENTORY = pa.schema(
+    [
+        ("partition", pa.string()),
+        ("images", pa.int64()),
+        ("faces", pa.int64()),
+        ("errors", pa.int64()),
+        ("bytes", pa.int64()),
+    ]
+)
+
+
+class ArchiveTable:
+    r"""The table that :func:`facekit.archive.index_archive` writes: one row an image.
+
+    It is a folder of Parquet files, the partitions, which DuckDB, pandas, Polars and Spark read as
+    one table. Each is written under another name and renamed, so that it is there as a whole or
+    not at all. ``_manifest``, Parquet as well, lists them and keeps the settings.
+
+    The columns: ``path`` (bytes of a file name that are not UTF-8 stand as ``\xNN``), ``sha256``,
+    ``bytes``, ``modified``, ``width``, ``height``, ``taken`` (the EXIF time, local, or null),
+    ``weights`` (their identity), ``error`` (why the image could not be read, or null) and
+    ``faces``: a list of ``box`` (x, y, width, height, in pixels), ``confidence``, ``keypoints``,
+    ``quality`` (null without a gate) and ``embedding``.
+
+    Args:
+        path: The folder.
+
+    Attributes:
+        path: The folder.
+        settings: How the images were indexed: ``weights``, ``embedding_size``, ``detector``,
+            ``aligner``, ``quality``, ``max_pixels``, ``truncated`` and ``embedding``, the type of
+            its components.
+
+    Raises:
+        FileFormatError: If there is no such table, or it is damaged or of a later version.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit.archive import ArchiveTable, index_archive
+        >>> from matplotlib.cbook import get_sample_data
+        >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
+        >>> folder = pathlib.Path(tempfile.mkdtemp()) / "faces.parquet"
+        >>> _ = index_archive([portrait], folder)
+        >>> table = ArchiveTable(folder)
+        >>> len(table), table.faces, table.settings["weights"].partition("@")[0]
+        (1, 1, 'facekit-small')
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        manifest = self.path / MANIFEST
+        if not manifest.is_file():
+            raise FileFormatError(
+                f"{self.path}: no table of an archive is there; facekit index makes one"
+            )
+        found = _read(manifest, None)
+        kept = (found.schema.metadata or {}).get(_SETTINGS)
+        try:
+            self.settings: dict[str, Any] = json.loads(kept or b"")
+            version = self.settings.pop("version")
+            half = {"float16": True, "float32": False}[self.settings["embedding"]]
+            self.schema = image_schema(self.settings["embedding_size"], half=half)
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileFormatError(f"{manifest}: is damaged, or is not facekit's") from error
+        if version != _VERSION:
+            raise FileFormatError(f"{self.path}: is of version {version}, made by a later facekit")
+        self._inventory = found
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> ArchiveTable:
+        """Makes an empty table, or opens the one that is there if its settings are the same.
+
+        Args:
+            path: The folder, which is made if it is not there.
+            settings: As :attr:`settings`.
+
+        Returns:
+            The table.
+
+        Raises:
+            InvalidArgumentError: If the table that is there was made with other settings, or other
+                files are in the folder.
+            FileFormatError: If it is damaged or of a later version, or cannot be written.
+        """
+        folder = Path(path)
+        wanted = json.loads(json.dumps(dict(settings)))
+        if (folder / MANIFEST).exists():
+            table = cls(folder)
+            for name in wanted:
+                if table.settings.get(name) != wanted[name]:
+                    raise InvalidArgumentError(
+                        f"{folder}: was made with {name} {table.settings.get(name)!r}, not "
+                        f"{wanted[name]!r}; give the same, or another folder"
+                    )
+            return table
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            others = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+        except OSError as error:
+            raise FileFormatError(f"{folder}: no table can be made there ({error})") from error
+        if others:
+            raise InvalidArgumentError(
+                f"{folder}: holds other files, such as {others[0]}; give a folder of its own"
+            )
+        schema = _INVENTORY.with_metadata(
+            {_SETTINGS: json.dumps({"version": _VERSION, **wanted}).encode()}
+        )
+        write_whole(schema.empty_table(), folder / MANIFEST)
+        return cls(folder)
+
+    @property
+    def weights(self) -> str:
+        """The identity of the weights that made the embeddings."""
+        return str(self.settings["weights"])
+
+    @property
+    def partitions(self) -> list[Path]:
+        """The files of the table, sorted by name."""
+        return sorted(self.path.glob("part-*.parquet"))
+
+    def __len__(self) -> int:
+        return self.counts()["images"]
+
+    @property
+    def faces(self) -> int:
+        """The number of faces in all images."""
+        return self.counts()["faces"]
+
+    def counts(self) -> dict[str, int]:
+        """Returns the numbers of ``images``, ``faces`` and ``errors``."""
+        rows = self._listed()
+        return {name: sum(row[name] for row in rows) for name in ("images", "faces", "errors")}
+
+    def dataset(self) -> Any:
+        """Returns the table as a ``pyarrow.dataset.Dataset``, to be filtered and scanned."""
+        files = [str(partition) for partition in self.partitions]
+        return ds.dataset(files, schema=self.schema, format="parquet")
+
+    def read(self, partition: Path, columns: Sequence[str] | None = None) -> Any:
+        """Reads one of the partitions.
+
+        Args:
+            partition: One of :attr:`partitions`.
+            columns: The columns to read; all by default.
+
+        Returns:
+            A ``pyarrow.Table``.
+
+        Raises:
+            FileFormatError: If it is missing or damaged.
+        """
+        found = _read(partition, None if columns is None else list(columns))
+        wanted = self.schema.names if columns is None else columns
+        if any(name not in found.schema.names for name in wanted):
+            raise FileFormatError(f"{partition}: misses columns of an archive's table")
+        return found.select(list(wanted))
+
+    def rows_of(self, partition: Path) -> int:
+        """Returns how many images a partition has.
+
+        Args:
+            partition: One of :attr:`partitions`.
+
+        Raises:
+            FileFormatError: If it is missing or damaged.
+        """
+        try:
+            return int(pq.read_metadata(partition).num_rows)
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(partition, error) from error
+
+    def check(self) -> None:
+        """Reads everything, and compares it with the manifest.
+
+        Raises:
+            FileFormatError: If a partition is missing or damaged, an image has two rows, or the
+                numbers of images, faces and errors are not those of the manifest.
+        """
+        listed = {row["partition"]: row for row in self._inventory.to_pylist()}
+        found = {row["partition"]: row for row in map(self._counts, self.partitions)}
+        for name, row in listed.items():
+            if found.get(name) != row:
+                raise FileFormatError(
+                    f"{self.path / name}: is missing, or not as the manifest says; index the "
+                    "archive again, which makes what is missing"
+                )
+        paths = self.known()["path"]
+        if len(pc.unique(paths)) != len(paths):
+            raise FileFormatError(f"{self.path}: has two rows for an image; index it again")
+
+    # For those who write it.
+
+    def known(self) -> Any:
+        """Returns what the rows say of the files, with the number of the partition."""
+        parts = [
+            self.read(partition, ["path", "bytes", "modified", "error"]).append_column(
+                "partition", pa.array([number] * self.rows_of(partition), pa.int64())
+            )
+            for number, partition in enumerate(self.partitions)
+        ]
+        columns = [self.schema.field(n) for n in ("path", "bytes", "modified", "error")]
+        return pa.concat_tables(
+            [pa.schema([*columns, ("partition", pa.int64())]).empty_table(), *parts]
+        ).combine_chunks()
+
+    def commit(self, name: str, rows: Any, dropped: Sequence[str] = ()) -> bool:
+        """Writes rows into a partition, in place of those of the same images.
+
+        Args:
+            name: The file's name; it is made if it is not there.
+            rows: A ``pyarrow.Table``; none to drop some alone.
+            dropped: The paths of images whose rows go.
+
+        Returns:
+            Whether anything was to be written.
+        """
+        file = self.path / name
+        before = self.read(file) if file.exists() else self.schema.empty_table()
+        gone = pa.array([*dropped, *rows["path"].to_pylist()], pa.string())
+        kept = before.filter(pc.invert(pc.is_in(before["path"], value_set=gone)))
+        after = pa.concat_tables([kept, rows]).sort_by("path").unify_dictionaries()
+        if after.combine_chunks().equals(before.combine_chunks()):
+            return False
+        if len(after):
+            write_whole(after.combine_chunks(), file)
+        else:
+            file.unlink()
+        return True
+
+    def finish(self) -> None:
+        """Writes the manifest, if it is not as the partitions are."""
+        after = pa.Table.from_pylist(self._listed(), schema=self._inventory.schema)
+        if not after.equals(self._inventory):
+            write_whole(after, self.path / MANIFEST)
+            self._inventory = after
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from writing to the table, and clears what a killed one left.
+
+        Yields:
+            Once, while the table is locked.
+
+        Raises:
+            ArchiveError: If another process is writing.
+        """
+        with (self.path / _LOCK).open("ab") as stream:
+            if os.name == "posix":
+                import fcntl
+
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise ArchiveError(
+                        f"{self.path}: another process is writing to it; wait until it is done"
+                    ) from error
+            for left in self.path.glob(f".*{_TEMPORARY}"):
+                left.unlink(missing_ok=True)
+            yield
+
+    def _listed(self) -> list[dict[str, Any]]:
+        """Returns what the manifest says of each partition, counted where it does not say it."""
+        known = {row["partition"]: row for row in self._inventory.to_pylist()}
+        rows = []
+        for partition in self.partitions:
+            row = known.get(partition.name)
+            if row is None or row["bytes"] != partition.stat().st_size:
+                row = self._counts(partition)
+            rows.append(row)
+        return rows
+
+    def _counts(self, partition: Path) -> dict[str, Any]:
+        images, faces, errors = _counted(self.read(partition, ["faces", "error"]))
+        return {
+            "partition": partition.name,
+            "images": images,
+            "faces": faces,
+            "errors": errors,
+            "bytes": partition.stat().st_size,
+        }
+
+
+def write_whole(table: Any, file: Path) -> None:
+    """Writes a Parquet file that is there as a whole or not at all.
+
+    Raises:
+        FileFormatError: If it cannot be written.
+    """
+    temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}{_TEMPORARY}")
+    try:
+        with temporary.open("wb") as stream:
+            pq.write_table(table, stream, compression="zstd", use_dictionary=["weights", "person"])
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        raise FileFormatError(f"{file}: cannot be written ({error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(file: Path, columns: list[str] | None) -> Any:
+    try:
+        # Not read_table: that takes a folder's name, such as a=b, for a column.
+        return pq.ParquetFile(file).read(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> FileFormatError:
+    return FileFormatError(f"{file}: is missing, truncated or damaged ({error})")
+
+
+def _counted(rows: Any) -> tuple[int, int, int]:
+    faces = pc.sum(pc.list_value_length(rows["faces"])).as_py() or 0
+    return len(rows), faces, len(rows) - rows["error"].null_count

@@ -1,0 +1,321 @@
+"""The commands for videos and cameras: who appears when."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    add_command,
+    add_detection,
+    add_json,
+    add_weights,
+    chosen_embedder,
+    count,
+    detector_for,
+    reading_of,
+)
+from facekit.cli.opening import open_recognizer
+from facekit.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from facekit.recognizer import FaceRecognizer
+    from facekit.video import Track, VideoRecognition, VideoResult
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the commands to the parser's."""
+    command = add_command(commands, "video", _video, "say who appears in a video, and when")
+    command.add_argument("video", type=Path, metavar="VIDEO", help="a video file")
+    _add_shared(command)
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write a copy with names, or with --blur an anonymized one; .mp4, .mov or .mkv",
+    )
+    command.add_argument(
+        "--blur",
+        choices=("known", "unknown", "all"),
+        help="in the copy, make faces unrecognizable instead: search every frame",
+    )
+    command.add_argument("--vtt", type=Path, metavar="FILE", help="write subtitles with the names")
+    command.add_argument(
+        "--timeline", type=Path, metavar="FILE", help="write a picture of who is seen when; .png"
+    )
+    command.add_argument(
+        "--enroll-unknown",
+        type=Path,
+        metavar="FOLDER",
+        help="write the best faces of each stranger into this folder, to look at before enrolling",
+    )
+    command.add_argument(
+        "--stride",
+        type=int,
+        metavar="NUMBER",
+        help="search one of so many frames; default: about eight a second, with --blur each",
+    )
+    command.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    add_json(command, "one object")
+    command = add_command(
+        commands, "camera", _camera, "say who is before a camera, until Ctrl-C is pressed"
+    )
+    command.add_argument(
+        "camera",
+        nargs="?",
+        default="0",
+        metavar="CAMERA",
+        help="the number of a camera, or the address of a stream (rtsp://…); default: 0",
+    )
+    _add_shared(command)
+    command.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="give up after so many seconds without a frame, 0 for never; default: 60",
+    )
+    add_json(command, "one object each time somebody comes, is named or goes, one a line")
+
+
+def _add_shared(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--gallery", type=Path, metavar="GALLERY", help="who is known; default: nobody"
+    )
+    command.add_argument("--csv", type=Path, metavar="FILE", help="write a table: who, from, to")
+    command.add_argument(
+        "--seconds", type=float, metavar="NUMBER", help="stop after so many seconds of the video"
+    )
+    command.add_argument(
+        "--min-faces",
+        type=int,
+        default=3,
+        metavar="NUMBER",
+        help="fewer good faces of a person get no name; default: %(default)s",
+    )
+    command.add_argument("--any-quality", action="store_true", help="use poor faces as well")
+    add_detection(command)
+    add_weights(command)
+
+
+def _video(options: argparse.Namespace) -> int:
+    from facekit.video import write_annotated, write_review
+    from facekit.video.encoding import check_new, check_suffix
+
+    if options.blur and options.output is None:
+        raise InvalidArgumentError("--blur: say with --output where the copy is to be written")
+    outputs = [options.output, options.csv, options.vtt, options.timeline]
+    given = [path.resolve() for path in outputs if path is not None]
+    if len(set(given)) < len(given) or options.video.resolve() in given:
+        raise InvalidArgumentError("each file that is written needs a name of its own")
+    for path in outputs:  # before the long work
+        if path is not None:
+            check_new(path, overwrite=options.overwrite)
+    if options.timeline is not None and options.timeline.suffix.lower() != ".png":
+        raise InvalidArgumentError(f"--timeline {options.timeline}: the ending must be .png")
+    if options.output is not None:
+        check_suffix(options.output)
+    if options.enroll_unknown is not None:
+        from facekit.clustering.export import check_output
+
+        check_output(options.enroll_unknown)
+    stride = 1 if options.stride is None and options.blur else options.stride
+    with _recognizer(options) as recognizer:
+        run = _run(recognizer, options.video, options, stride=stride)
+        interrupted = False
+        try:
+            with _bar("Searching", run.duration) as show:
+                for frame in run:
+                    show(frame.time)
+        except KeyboardInterrupt:  # what was seen until now is kept
+            interrupted = True
+        result = run.result()
+        _write_tables(result, options)
+        try:
+            if options.output is not None and not interrupted:
+                with _bar("Writing", result.duration) as show:
+                    write_annotated(
+                        result,
+                        options.output,
+                        blur=options.blur,
+                        overwrite=options.overwrite,
+                        progress=lambda index, time: show(time),
+                    )
+            if options.enroll_unknown is not None and not interrupted:
+                write_review(result, options.enroll_unknown)
+        except KeyboardInterrupt:
+            interrupted = True
+    if options.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        _print(result)
+        for path in (*outputs, options.enroll_unknown):
+            if path is not None and path.exists():
+                print(f"Wrote {path}")
+    if result.unreadable:
+        print(f"facekit: {count(result.unreadable, 'frame')} could not be decoded", file=sys.stderr)
+    if interrupted:
+        print("facekit: interrupted; the rest of the video was not seen", file=sys.stderr)
+        return INTERRUPTED
+    return FAILED if result.unreadable else DONE
+
+
+def _write_tables(result: VideoResult, options: argparse.Namespace) -> None:
+    from facekit.video import draw_timeline, to_csv, to_vtt
+    from facekit.video.encoding import write_text
+    from facekit.visualization import save_image
+
+    if options.csv is not None:
+        write_text(options.csv, to_csv(result))
+    if options.vtt is not None:
+        write_text(options.vtt, to_vtt(result))
+    if options.timeline is not None:
+        save_image(options.timeline, draw_timeline(result))
+
+
+def _print(result: VideoResult) -> None:
+    from facekit.video.tables import shown_name
+
+    number = len(result.tracks)
+    print(
+        f"{result.source}: {result.duration:.1f} s, {count(result.searched, 'frame')} searched, "
+        f"{'1 person' if number == 1 else f'{number} people'}"
+    )
+    for seen, track in result.appearances():
+        print(f"  {seen.start:8.2f} to {seen.end:8.2f} s: {shown_name(track)}{_evidence(track)}")
+    if result.passing:
+        print(f"  {count(len(result.passing), 'track')} too short or too poor to be named")
+
+
+def _evidence(track: Track) -> str:
+    identity = track.identity
+    faces = count(track.images, "face")
+    return f", {faces}" + ("" if identity is None else f", distance {identity.distance:.2f}")
+
+
+def _camera(options: argparse.Namespace) -> int:
+    from facekit.video import LiveStream
+    from facekit.video.encoding import check_new
+    from facekit.video.tables import COLUMNS, table_rows
+
+    if options.csv is not None:
+        check_new(options.csv)
+    with ExitStack() as stack:
+        recognizer = stack.enter_context(_recognizer(options))
+        rows = None
+        if options.csv is not None:
+            stream = stack.enter_context(options.csv.open("w", encoding="utf-8", newline=""))
+            rows = csv.writer(stream, lineterminator="\n")
+            rows.writerow(COLUMNS)
+
+        def on_track(track: Track) -> None:
+            _say(track, options)
+            if rows is not None and track.ended:
+                rows.writerows(table_rows((seen, track) for seen in track.appearances))
+                stream.flush()
+
+        source = int(options.camera) if options.camera.isdecimal() else options.camera
+        live = LiveStream(
+            source, patience=options.patience or None, max_pixels=reading_of(options)["max_pixels"]
+        )
+        run = _run(recognizer, live, options, on_track=on_track, keep=False)
+        try:
+            for _ in run:
+                pass
+        except KeyboardInterrupt:  # the only way to end it: those who are there are written down
+            run.stop()
+        finally:
+            print(
+                f"facekit: {count(run.searched, 'frame')} searched, {live.dropped} passed over, "
+                f"{count(live.reconnects, 'break')}",
+                file=sys.stderr,
+            )
+    return DONE
+
+
+def _say(track: Track, options: argparse.Namespace) -> None:
+    from facekit.video.tables import shown_name
+
+    if options.json:
+        shown = {**track.to_dict(), "ended": track.ended}
+        for name in ("frames", "times", "boxes"):
+            del shown[name]
+        print(json.dumps(shown), flush=True)
+        return
+    if track.ended:
+        what = f"{shown_name(track)} was there from {track.start:.1f} s"
+    else:
+        what = f"track {track.id} is {track.label}"
+    print(f"{track.end:8.1f} s: {what}{_evidence(track)}", flush=True)
+
+
+@contextmanager
+def _recognizer(options: argparse.Namespace) -> Iterator[FaceRecognizer]:
+    from facekit.quality import QualityGate
+    from facekit.recognizer import FaceRecognizer
+
+    if options.gallery is None:
+        recognizer = FaceRecognizer(embedder=chosen_embedder(options), quality=QualityGate())
+    else:
+        recognizer = open_recognizer(options, options.gallery)
+    with recognizer.gallery:
+        if options.any_quality:
+            recognizer.quality = recognizer.naming_quality = None
+        recognizer.detector = detector_for(options, recognizer.detector)
+        recognizer.max_pixels = reading_of(options)["max_pixels"]
+        yield recognizer
+
+
+def _run(
+    recognizer: FaceRecognizer, source: Any, options: argparse.Namespace, **more: Any
+) -> VideoRecognition:
+    return recognizer.video_recognition(
+        source, min_faces=options.min_faces, seconds=options.seconds, **more
+    )
+
+
+@contextmanager
+def _bar(description: str, duration: float | None) -> Iterator[Callable[[float], None]]:
+    """Shows how far a video has been gone through, on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda time: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[frames]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
+        task = progress.add_task(description, total=duration, frames="")
+        frames = 0
+
+        def show(time: float) -> None:
+            nonlocal frames
+            frames += 1
+            elapsed = progress.tasks[task].elapsed or 0.0
+            rate = f"{frames / elapsed:.1f} frames/s" if elapsed > 0 else ""
+            progress.update(task, completed=time, frames=rate)
+
+        yield show

@@ -1,0 +1,1 @@
+"""Stores of galleries besides the file: database servers."""

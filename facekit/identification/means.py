@@ -1,0 +1,114 @@
+"""Naming the mean of several images of one person, such as the frames of a track."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import InvalidArgumentError
+from facekit.faces import Identity
+from facekit.gallery.enrolled import Enrolled
+from facekit.identification.calibration import Calibration, calibrate
+from facekit.identification.classifier import IdentityClassifier
+from facekit.identification.strategies import measure_of
+
+# Between these the law changes so little that a number is rounded down to the next of them.
+_STEPS = np.array([1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0])
+
+
+class MeanIdentifier:
+    """Names means of embeddings, each by the law of distances of its number of images.
+
+    A stranger's mean lies nearer to other people than one image of a stranger does, and the
+    person's own nearer still. With a table of distances, threshold and probability follow the
+    number of images, so that the classifier's ``fpir`` is the share of strangers' *means* that get
+    a name. A threshold that was given as a number, or weights without a table, count for all.
+
+    Args:
+        classifier: A fitted classifier with a threshold.
+        enrolled: What it was fitted on.
+
+    Raises:
+        InvalidArgumentError: If the classifier has no threshold.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import IdentityClassifier
+        >>> from facekit.embedding.weights.registry import REGISTRY
+        >>> from facekit.gallery.enrolled import Enrolled
+        >>> from facekit.identification.means import MeanIdentifier
+        >>> enrolled = Enrolled(np.eye(2), np.array([0, 1]), np.array(["Ada", "Grace"]))
+        >>> table = REGISTRY["facenet-20180402-vggface2"].distances
+        >>> classifier = IdentityClassifier("centroid", distances=table).fit_enrolled(enrolled)
+        >>> means = MeanIdentifier(classifier, enrolled)
+        >>> one, many = means.identify([[0.8, 0.6], [0.8, 0.6]], [1, 8])
+        >>> one.distance == many.distance, one.threshold > many.threshold
+        (True, True)
+    """
+
+    def __init__(self, classifier: IdentityClassifier, enrolled: Enrolled) -> None:
+        if classifier.threshold is None:
+            raise InvalidArgumentError("the classifier needs a threshold to tell strangers")
+        self._classifier, self._enrolled = classifier, enrolled
+        self._law = lru_cache(maxsize=None)(self._calibration)
+
+    def identify(self, means: npt.ArrayLike, images: Sequence[float]) -> list[Identity]:
+        """Says whose the means are.
+
+        Args:
+            means: ``(n, d)``, of unit L2 norm.
+            images: How many independent images each is the mean of, at least 1, ``(n,)``.
+
+        Returns:
+            One answer for each.
+
+        Raises:
+            InvalidArgumentError: If an argument has another shape or range.
+        """
+        rows = np.asarray(means)
+        numbers = np.asarray(images, dtype=np.float64)
+        if numbers.shape != rows.shape[:1] or not (numbers >= 1).all():
+            raise InvalidArgumentError(
+                f"images must be a number of at least 1 for each of the {len(rows)} means, got "
+                f"{images!r}"
+            )
+        single = self._classifier.calibration_
+        assert single is not None
+        answers = []
+        for candidate, distance, probability, number in zip(
+            *self._classifier.identify(rows), numbers, strict=True
+        ):
+            law = self._law(float(_STEPS[np.searchsorted(_STEPS, number, side="right") - 1]))
+            if law.probabilistic:
+                before, now = (c.known(np.array([distance]))[0] for c in (single, law))
+                probability = probability * now / before if before > 0 else 0.0
+            answers.append(
+                Identity(
+                    str(candidate) if distance <= law.threshold else None,
+                    str(candidate),
+                    float(distance),
+                    law.threshold,
+                    float(probability),
+                )
+            )
+        return answers
+
+    def _calibration(self, images: float) -> Calibration:
+        single = self._classifier.calibration_
+        assert single is not None
+        table = self._classifier.distances
+        if table is None or images == 1.0:
+            return single
+        given = self._classifier.threshold
+        return calibrate(
+            self._enrolled,
+            measure=measure_of(self._classifier.strategy),
+            fpir=self._classifier.fpir,
+            threshold=None if isinstance(given, str) else given,
+            table=table.of_means(images),
+            prior=self._classifier.prior,
+            shift=(single.shift, single.probes),
+        )

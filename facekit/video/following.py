@@ -1,0 +1,329 @@
+"""From the faces of frame after frame to people: follow, cut, name, join."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.embedding.weights.registry import WeightsRecord
+from facekit.faces import Identity
+from facekit.pipeline import EmbeddedFace
+from facekit.utils.validation import whole
+from facekit.video.joining import join, seen_together
+from facekit.video.tracking import BoxTracker, FaceTracker
+from facekit.video.tracks import Seen, Track, Tracklet, joined
+
+Identify: TypeAlias = Callable[[npt.NDArray[np.float32], Sequence[float]], list[Identity]]
+"""Says whose means are, given how many independent images each is the mean of."""
+
+MIN_FACES = 3
+"""A track with fewer good faces gets no name."""
+
+# So many faces in a row must leave the mean, and resemble each other, for a track to be cut: a
+# single one is blurred or turned.
+_LEAVING = 3
+# A face that is not found for so long begins a new piece, in seconds.
+_GAP = 2.0
+# While a track runs, its name is taken back when its distance exceeds the threshold by so much, and
+# not when it sways about it.
+_RELEASE = 0.05
+
+_GRID = np.linspace(0.0, 2.0, 2001)
+
+
+@dataclass(frozen=True)
+class FollowedFace:
+    """A face in a frame, with the track it belongs to.
+
+    Args:
+        found: The face.
+        track: The number of the track.
+        identity: Whose the track is, as far as is known yet; ``None`` if nothing can be said.
+
+    Example:
+        >>> from facekit.pipeline import EmbeddedFace, face_in_box
+        >>> from facekit.video import FollowedFace
+        >>> face = FollowedFace(EmbeddedFace("frame 5", face_in_box((10, 20, 80, 100)), None), 1)
+        >>> face.track, face.identity
+        (1, None)
+    """
+
+    found: EmbeddedFace
+    track: int
+    identity: Identity | None = None
+
+
+class FaceFollower:
+    """Makes tracks of the faces that are found in one frame after another.
+
+    The tracker follows boxes. Where three faces in a row leave the running mean of their track's
+    embeddings and resemble each other, the track is cut: the boxes have passed to another person.
+    In the end the pieces are joined by their means, but never two that were seen in the same
+    frames, and each person is named by the mean of all faces. A name belongs to one person at a
+    time: of two who are seen together, the one who is nearer to the enrolled person keeps it.
+
+    Args:
+        record: Of the weights that embed the faces.
+        identify: Says whose means are; ``None`` if nobody is enrolled.
+        tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` if not given.
+        min_faces: A track with fewer good faces is not named, and listed apart.
+        on_track: Called with a track when it gets a name, when that is revised, and when it ends.
+        keep: Whether tracks that have ended are kept for :meth:`tracks`; a camera that runs for
+            days is to forget them.
+
+    Raises:
+        InvalidArgumentError: If ``min_faces`` is not a whole number of at least 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.embedding.weights.registry import record_for
+        >>> from facekit.pipeline import EmbeddedFace, face_in_box
+        >>> from facekit.video import FaceFollower
+        >>> follower = FaceFollower(record_for("facekit-small"))
+        >>> embedding = np.eye(128, dtype=np.float32)[0]
+        >>> for number in range(5):
+        ...     face = face_in_box((10.0 + number, 20.0, 80.0, 100.0))
+        ...     seen = EmbeddedFace(f"frame {number}", face, None, embedding)
+        ...     _ = follower.add(number, number / 10, [seen])
+        >>> [(track.id, len(track), track.label) for track in follower.tracks()]
+        [(1, 5, 'unknown')]
+    """
+
+    def __init__(
+        self,
+        record: WeightsRecord,
+        identify: Identify | None = None,
+        *,
+        tracker: FaceTracker | None = None,
+        min_faces: int = MIN_FACES,
+        on_track: Callable[[Track], object] | None = None,
+        keep: bool = True,
+    ) -> None:
+        self._record, self._identify = record, identify
+        self._tracker = BoxTracker() if tracker is None else tracker
+        self._min_faces = whole(min_faces, "min_faces", least=1)
+        self._on_track, self._keep = on_track, keep
+        self._limits = _limits(record)
+        self._open: dict[int, Tracklet] = {}
+        self._ended: list[Tracklet] = []
+        self._count = 0
+
+    def add(self, frame: int, time: float, faces: Sequence[EmbeddedFace]) -> list[FollowedFace]:
+        """Takes the faces of the next frame.
+
+        Args:
+            frame: Its number; it rises from call to call.
+            time: Its time in seconds; it does not fall.
+            faces: The faces, embedded unless they are too poor.
+
+        Returns:
+            Each face with its track, in order; those that the tracker left out are missing.
+        """
+        boxes = np.array([found.face.box for found in faces], dtype=np.float64).reshape(-1, 4)
+        confidences = np.array([found.face.confidence for found in faces], dtype=np.float64)
+        numbers = self._tracker.update(boxes, confidences, time)
+        self._end(time)
+        seen: list[tuple[EmbeddedFace, Tracklet]] = []
+        for number, found in zip(numbers.tolist(), faces, strict=True):
+            if number >= 0:
+                seen.append((found, self._take(number, frame, time, found)))
+        self._name([tracklet for _, tracklet in seen])
+        return [FollowedFace(found, tracklet.number, tracklet.identity) for found, tracklet in seen]
+
+    def finish(self) -> None:
+        """Ends all tracks: the video is over."""
+        self._end(np.inf)
+
+    def tracks(self) -> list[Track]:
+        """Returns everybody seen so far, in the order in which they came; pieces are joined.
+
+        Returns:
+            The tracks. Those with fewer than ``min_faces`` good faces have no identity.
+        """
+        pieces = [*self._ended, *self._open.values()]
+        for piece in pieces:
+            piece.keep_leaving()
+        pieces = [piece for piece in pieces if piece.best is not None]
+        with_mean = [piece for piece in pieces if piece.mean is not None]
+        rest = [[piece] for piece in pieces if piece.mean is None]
+        means = [piece.mean for piece in with_mean if piece.mean is not None]
+        groups: list[list[Tracklet]] = []
+        if means:
+            labels = join(
+                np.stack(means),
+                np.array([self._worth([piece]) for piece in with_mean]),
+                seen_together([piece.frames for piece in with_mean]),
+                self._record,
+            )
+            groups = [
+                [piece for piece, own in zip(with_mean, labels, strict=True) if own == label]
+                for label in range(labels.max() + 1)
+            ]
+        found = [
+            joined(group, identity, self._worth(group)) for group, identity in self._people(groups)
+        ]
+        found += [joined(group, None, 0.0) for group in rest]
+        return sorted(found, key=lambda track: (track.start, track.id))
+
+    def _take(self, number: int, frame: int, time: float, found: EmbeddedFace) -> Tracklet:
+        tracklet = self._open.get(number)
+        if tracklet is None:
+            tracklet = self._open[number] = self._new()
+        tracklet.last_seen = time
+        good = not found.problems and found.embedding is not None
+        seen = Seen(frame, time, found, good)
+        if not good:
+            if tracklet.leaving:
+                tracklet.leaving.append(seen)
+                tracklet.keep_leaving(4 * _LEAVING)
+            else:
+                tracklet.take(seen)
+            return tracklet
+        if self._fits(tracklet, found.unit):
+            tracklet.keep_leaving()
+            tracklet.take(seen)
+            return tracklet
+        tracklet.leaving.append(seen)
+        recent = [other for other in tracklet.leaving if other.good][-_LEAVING:]
+        if len(recent) < _LEAVING or not self._agree(recent):
+            tracklet.keep_leaving(4 * _LEAVING)
+            return tracklet
+        # The boxes have passed to another person.
+        first = tracklet.leaving.index(recent[0])
+        rest = tracklet.leaving[first:]
+        del tracklet.leaving[first:]
+        other = self._open[number] = self._new()
+        other.last_seen = time
+        self._close(tracklet)
+        for one in rest:
+            other.take(one)
+        return other
+
+    def _new(self) -> Tracklet:
+        self._count += 1
+        return Tracklet(self._count)
+
+    def _fits(self, tracklet: Tracklet, embedding: npt.NDArray[np.float32]) -> bool:
+        mean = tracklet.mean
+        if mean is None:
+            return True
+        return float(np.linalg.norm(embedding - mean)) <= self._limit(tracklet.images)
+
+    def _agree(self, seen: Sequence[Seen]) -> bool:
+        units = np.stack([one.found.unit for one in seen]).astype(np.float64)
+        others = units.sum(axis=0) - units
+        others /= np.linalg.norm(others, axis=1, keepdims=True)
+        return bool((np.linalg.norm(units - others, axis=1) <= self._limit(len(seen) - 1)).all())
+
+    def _limit(self, images: int) -> float:
+        return self._limits[min(images, len(self._limits)) - 1]
+
+    def _end(self, time: float) -> None:
+        for number, tracklet in list(self._open.items()):
+            if time - tracklet.last_seen > _GAP:
+                del self._open[number]
+                self._close(tracklet)
+
+    def _close(self, tracklet: Tracklet) -> None:
+        tracklet.keep_leaving()
+        if tracklet.images >= self._min_faces and self._on_track is not None:
+            self._on_track(self._track(tracklet, ended=True))
+        if self._keep:
+            self._ended.append(tracklet)
+
+    def _track(self, tracklet: Tracklet, *, ended: bool) -> Track:
+        return joined([tracklet], tracklet.identity, self._worth([tracklet]), ended=ended)
+
+    def _worth(self, pieces: Sequence[Tracklet]) -> float:
+        images = sum(piece.images for piece in pieces)
+        table = self._record.distances
+        if table is None or not images:
+            return float(images)
+        total = sum((piece.total for piece in pieces if piece.images), start=np.zeros(1))
+        return table.independent_images(images, float(np.linalg.norm(total)) / images)
+
+    def _name(self, tracklets: Sequence[Tracklet]) -> None:
+        if self._identify is None:
+            return
+        ready = [t for t in tracklets if t.images >= self._min_faces and t.mean is not None]
+        if not ready:
+            return
+        means = np.stack([t.mean for t in ready if t.mean is not None])
+        found = self._identify(means, [self._worth([tracklet]) for tracklet in ready])
+        for tracklet, identity in zip(ready, found, strict=True):
+            before = None if tracklet.identity is None else tracklet.identity.name
+            tracklet.identity = _kept(before, identity)
+            if tracklet.identity.name != before and self._on_track is not None:
+                self._on_track(self._track(tracklet, ended=False))
+
+    def _people(self, groups: list[list[Tracklet]]) -> list[tuple[list[Tracklet], Identity | None]]:
+        """Names the groups; those of one name become one, or the nearer one keeps it."""
+        named: list[tuple[list[Tracklet], Identity]] = []
+        people: list[tuple[list[Tracklet], Identity | None]] = []
+        for group, identity in zip(groups, self._identities(groups), strict=True):
+            if identity is not None and identity.name is not None:
+                named.append((group, identity))
+            else:
+                people.append((group, identity))
+        named.sort(key=lambda one: one[1].distance - one[1].threshold)
+        by_name: dict[str, tuple[list[Tracklet], Identity]] = {}
+        for group, identity in named:
+            name = str(identity.name)
+            if name not in by_name:
+                by_name[name] = (group, identity)
+                continue
+            first, nearer = by_name[name]
+            together = seen_together([[f for p in g for f in p.frames] for g in (first, group)])
+            if together.any():
+                people.append((group, replace(identity, name=None)))
+            else:
+                by_name[name] = ([*first, *group], nearer)
+        return [*by_name.values(), *people]
+
+    def _identities(self, groups: list[list[Tracklet]]) -> list[Identity | None]:
+        answers: list[Identity | None] = [None] * len(groups)
+        places, means, worths = [], [], []
+        for place, group in enumerate(groups):
+            if sum(piece.images for piece in group) >= self._min_faces:
+                total = np.sum([piece.total for piece in group], axis=0)
+                norm = np.linalg.norm(total)
+                if norm > 0:
+                    places.append(place)
+                    means.append((total / norm).astype(np.float32))
+                    worths.append(self._worth(group))
+        if self._identify is not None and places:
+            for place, identity in zip(
+                places, self._identify(np.stack(means), worths), strict=True
+            ):
+                answers[place] = identity
+        return answers
+
+
+def _kept(name: str | None, found: Identity) -> Identity:
+    """Lets a name that was given stand while the distance sways about the threshold."""
+    sways = found.name is None and found.distance <= found.threshold + _RELEASE
+    if name is not None and sways and found.candidate == name:
+        return replace(found, name=name)
+    return found
+
+
+def _limits(record: WeightsRecord) -> list[float]:
+    """Returns how far a face may lie from the mean of 1, 2, … faces of its track.
+
+    There, as many faces of the person lie further as strangers lie nearer.
+    """
+    table = record.distances
+    if table is None:
+        return [max(record.thresholds.values(), default=1.0)]
+    limits = []
+    for images in range(1, 17):
+        nearer = table.false_match_rate("centroid", images, _GRID)
+        further = 1.0 - np.interp(
+            _GRID, table.quantiles("genuine", "centroid", images), table.rates, left=0.0
+        )
+        limits.append(float(_GRID[np.argmax(nearer >= further)]))
+    return limits

@@ -1,0 +1,115 @@
+"""Joining the pieces of one person: agglomerative, and never two that were seen together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.clustering import linking_threshold
+from facekit.embedding.weights.registry import WeightsRecord
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def seen_together(frames: Sequence[Iterable[int]]) -> npt.NDArray[np.bool_]:
+    """Says which pieces were seen in the same frames, so that they are different people.
+
+    Args:
+        frames: The numbers of the frames of each of n pieces.
+
+    Returns:
+        bool ``(n, n)``.
+    """
+    by_frame: dict[int, list[int]] = {}
+    for piece, numbers in enumerate(frames):
+        for frame in numbers:
+            by_frame.setdefault(frame, []).append(piece)
+    together = np.zeros((len(frames), len(frames)), dtype=bool)
+    for pieces in by_frame.values():
+        together[np.ix_(pieces, pieces)] = True
+    np.fill_diagonal(together, False)
+    return together
+
+
+def distances_of_means(
+    means: npt.NDArray[np.float32], images: FloatArray, record: WeightsRecord, rate: float
+) -> FloatArray:
+    """Returns distances between means as if each were one image.
+
+    Args:
+        means: Unit embeddings, ``(n, d)``.
+        images: How many independent images each is the mean of, ``(n,)``.
+        record: Of the weights.
+        rate: The share of pairs of strangers at which the law of means and that of single images
+            are to agree.
+
+    Returns:
+        float64 ``(n, n)``.
+    """
+    vectors = means.astype(np.float64)
+    distances: FloatArray = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * vectors @ vectors.T))
+    table = record.distances
+    if table is None:
+        return distances
+    logs = np.log(table.rates)
+
+    def reached(number: float) -> float:
+        rows = table.quantiles("impostors", "centroid", number)
+        return float(np.interp(np.log(rate), logs, rows))
+
+    nearer = np.array([reached(float(number)) - reached(1.0) for number in images])
+    distances -= nearer[:, None] + nearer[None, :]
+    return distances
+
+
+def join(
+    means: npt.NDArray[np.float32],
+    images: FloatArray,
+    together: npt.NDArray[np.bool_],
+    record: WeightsRecord,
+    threshold: float | None = None,
+) -> IntArray:
+    """Joins pieces by average linkage, with the constraint that some may not be joined.
+
+    Args:
+        means: The mean embedding of each piece, of unit norm, ``(n, d)``.
+        images: How many independent images it is the mean of, ``(n,)``.
+        together: Which were seen together, ``(n, n)``.
+        record: Of the weights.
+        threshold: The largest distance of two single images that are joined; by default
+            :func:`facekit.clustering.linking_threshold` for so many faces.
+
+    Returns:
+        The group of each piece, from 0.
+    """
+    number = len(means)
+    labels = np.arange(number)
+    if number < 2:
+        return labels
+    threshold = linking_threshold(record, number) if threshold is None else threshold
+    rate = 1e-4
+    if record.distances is not None:
+        rate = float(record.distances.false_match_rate("nearest", 1, threshold))
+    gaps = np.square(np.maximum(distances_of_means(means, images, record, rate), 0.0))
+    gaps[together] = np.inf
+    np.fill_diagonal(gaps, np.inf)
+    sizes = np.ones(number)
+    nearest = gaps.min(axis=1)
+    while True:
+        first = int(nearest.argmin())
+        if not nearest[first] <= threshold**2:
+            return np.unique(labels, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        second = int(gaps[first].argmin())
+        # Infinity stays: what may not be joined with a part may not be joined with the whole.
+        merged = (sizes[first] * gaps[first] + sizes[second] * gaps[second]) / (
+            sizes[first] + sizes[second]
+        )
+        merged[[first, second]] = np.inf
+        sizes[first] += sizes[second]
+        gaps[first] = gaps[:, first] = merged
+        gaps[second] = gaps[:, second] = np.inf
+        labels[labels == second] = first
+        nearest = gaps.min(axis=1)

@@ -1,0 +1,257 @@
+"""Cameras and network streams: always the newest frame, and again after a break."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+
+from facekit.errors import ImageError, InvalidArgumentError
+from facekit.io.images import MAX_PIXELS, RGBImage
+from facekit.utils.extras import import_extra
+from facekit.utils.validation import number
+from facekit.video.reading import VideoFrame, upright
+
+Opener: TypeAlias = Callable[[], Iterator[RGBImage]]
+"""Opens a stream; its frames block until they are there, and end or raise when it breaks."""
+
+_PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "http", "https")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_LOOKS_A_SECOND = 10
+
+
+def is_live(source: object) -> bool:
+    """Says whether a source is a camera's number or the address of a stream."""
+    if isinstance(source, int) and not isinstance(source, bool):
+        return True
+    return isinstance(source, str) and source.partition("://")[0].lower() in _PROTOCOLS
+
+
+class LiveStream:
+    """The newest frames of a camera or a network stream.
+
+    A thread reads all frames as they come, and keeps the last one alone: whoever is slow misses
+    frames, but never falls behind. A stream that breaks off or stalls is opened again, after half a
+    second, then after twice as long each time, half a minute at most.
+
+    Args:
+        source: The number of a camera, the address of a stream (``rtsp://…``), or a function that
+            opens one and yields RGB images.
+        stall: After so many seconds without a frame it is opened again.
+        patience: After so many seconds without a frame an error is raised; ``None`` for never. It
+            counts from the beginning, too, so that a camera that is not there is an error.
+        max_pixels: The largest width × height that is accepted.
+
+    Attributes:
+        name: What the source is called; without the password in an address.
+        dropped: How many frames were passed over because newer ones were there.
+        reconnects: How often the stream was opened again.
+
+    Raises:
+        InvalidArgumentError: If it is neither of these, or a number of seconds is not positive.
+        ImageError: In the iteration, if it cannot be opened or stays silent for too long.
+
+    Example:
+        >>> import itertools
+        >>> import numpy as np
+        >>> from facekit.video import LiveStream
+        >>> def camera():
+        ...     yield np.zeros((48, 64, 3), dtype=np.uint8)
+        ...     raise OSError("unplugged")
+        >>> stream = LiveStream(camera)
+        >>> [frame.index for frame in itertools.islice(stream.frames(), 2)]
+        [0, 1]
+        >>> stream.reconnects
+        1
+    """
+
+    def __init__(
+        self,
+        source: int | str | Opener,
+        *,
+        stall: float = 10.0,
+        patience: float | None = 60.0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self._stall = number(stall, "stall", above=0)
+        self._patience = None if patience is None else number(patience, "patience", above=0)
+        self._max_pixels = max_pixels
+        self.name = name_of(source)
+        self.dropped = self.reconnects = 0
+        self._open: Opener
+        if isinstance(source, int) and not isinstance(source, bool):
+            self._open = lambda: _camera(source)
+        elif isinstance(source, str):
+            self._open = lambda: _network(source, self._stall)
+        elif callable(source):
+            self._open = source
+        else:
+            raise InvalidArgumentError(
+                f"source must be the number of a camera, an address or a function, got {source!r}"
+            )
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yields the newest frame each time one is asked for, waiting for it if need be.
+
+        Times are seconds since the call. The stream is closed when the iteration is.
+
+        Yields:
+            The frames, numbered as they are yielded.
+
+        Raises:
+            ImageError: If no frame came for ``patience`` seconds, or one is too large.
+        """
+        started = last = time.monotonic()
+        pause, index = _FIRST_PAUSE, 0
+        reader = _Reader(self._open)
+        try:
+            while True:
+                found = reader.newest(1.0 / _LOOKS_A_SECOND)
+                now = time.monotonic()
+                if found is not None:
+                    image, missed = found
+                    self.dropped += missed
+                    height, width = image.shape[:2]
+                    if width * height > self._max_pixels:
+                        raise ImageError(
+                            f"{self.name}: has frames of {width} × {height} pixels, more than "
+                            f"max_pixels={self._max_pixels:,}"
+                        )
+                    last, pause = now, _FIRST_PAUSE
+                    yield VideoFrame(index, now - started, image)
+                    index += 1
+                    # While the caller works, nothing is missed.
+                    last = time.monotonic()
+                    continue
+                if self._patience is not None and now - last > self._patience:
+                    why = f" ({reader.error})" if reader.error else ""
+                    raise ImageError(f"{self.name}: sends no frames{why}")
+                if reader.ended or now - max(last, reader.started) > self._stall:
+                    reader.stop()
+                    self._wait(pause, last)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    self.reconnects += 1
+                    reader = _Reader(self._open)
+        finally:
+            reader.stop()
+
+    def _wait(self, pause: float, last: float) -> None:
+        if self._patience is not None:
+            pause = min(pause, max(0.0, last + self._patience - time.monotonic()))
+        time.sleep(pause)
+
+
+class _Reader:
+    """The thread that reads; one that hangs is left behind, and ends with its stream."""
+
+    def __init__(self, opener: Opener) -> None:
+        self.started = time.monotonic()
+        self.error: Exception | None = None
+        self.ended = False
+        self._changed = threading.Condition()
+        self._frame: RGBImage | None = None
+        self._missed = 0
+        self._stopped = False
+        threading.Thread(target=self._run, args=(opener,), daemon=True).start()
+
+    def newest(self, timeout: float) -> tuple[RGBImage, int] | None:
+        """Returns the newest frame and how many were passed over for it, if one comes in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self.ended, timeout)
+            if self._frame is None:
+                return None
+            found = (self._frame, self._missed)
+            self._frame, self._missed = None, 0
+            return found
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+
+    def _run(self, opener: Opener) -> None:
+        try:
+            for frame in opener():
+                with self._changed:
+                    if self._stopped:
+                        return
+                    self._missed += self._frame is not None
+                    self._frame = frame
+                    self._changed.notify_all()
+        except Exception as error:  # noqa: BLE001 - said when patience ends
+            self.error = error
+        finally:
+            with self._changed:
+                self.ended = True
+                self._changed.notify_all()
+
+
+def name_of(source: object) -> str:
+    """Returns what a source is called: a path, a camera, an address without its password."""
+    if isinstance(source, int):
+        return f"camera {source}"
+    if isinstance(source, str | os.PathLike):
+        plain = os.fspath(source)
+        protocol, separator, rest = plain.partition("://")
+        place, slash, path = rest.partition("/")
+        if separator and "@" in place:
+            return f"{protocol}://…@{place.rpartition('@')[2]}{slash}{path}"
+        return plain
+    return "frames"
+
+
+def _camera(source: int) -> Iterator[RGBImage]:
+    import cv2
+
+    with _quiet_opencv():
+        capture = cv2.VideoCapture(source)
+        try:
+            if not capture.isOpened():
+                raise ImageError(f"camera {source}: cannot be opened")
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+            while True:
+                there, frame = capture.read()
+                if not there:
+                    return
+                yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        finally:
+            capture.release()
+
+
+def _network(source: str, stall: float) -> Iterator[RGBImage]:
+    av = import_extra("av")
+    # UDP loses packets, and each loss spoils the picture until the next key frame.
+    options = {"rtsp_transport": "tcp", "fflags": "nobuffer"}
+    try:
+        with av.open(source, timeout=(stall, stall), container_options=options) as container:
+            if not container.streams.video:
+                raise ImageError(f"{name_of(source)}: holds no video")
+            stream = container.streams.video[0]
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:  # a damaged picture; the next one may be whole
+                    continue
+                for frame in frames:
+                    if not frame.is_corrupt:
+                        yield upright(frame)
+    except (av.FFmpegError, OSError) as error:
+        # PyAV's message holds the address, with the password.
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise ImageError(f"{name_of(source)}: {reason}") from None
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    import cv2
+
+    logging = cv2.utils.logging
+    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(before)

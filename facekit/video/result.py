@@ -1,0 +1,142 @@
+"""What a video showed: who appears when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facekit.video.tracks import Appearance, Track
+
+
+@dataclass(frozen=True, eq=False)
+class VideoResult:
+    """Who appears in a video, and when.
+
+    Args:
+        source: What the video is called.
+        tracks: The people, in the order in which they came, each with at least as many good faces
+            as were asked for.
+        passing: Tracks with fewer, who are not named: seen too briefly, or too poorly.
+        size: Height and width of the frames in pixels; ``(0, 0)`` if none was read.
+        duration: In seconds, up to the last frame that was read.
+        frames: How many frames were read; of a camera, how many were searched.
+        searched: In how many of them faces were looked for.
+        unreadable: How many frames could not be decoded.
+        dropped: How many frames of a camera were passed over because newer ones were there.
+        reconnects: How often a camera's stream was opened again.
+        step: The seconds between searched frames, typically.
+        weights: The identity of the weights that embedded the faces.
+        interrupted: Whether it ended early, so that the rest of the video was not seen.
+
+    Example:
+        >>> from facekit.video import VideoResult
+        >>> result = VideoResult("empty room.mp4", duration=12.0, frames=300, searched=100)
+        >>> result.people, list(result.appearances())
+        ([], [])
+    """
+
+    source: str
+    tracks: tuple[Track, ...] = ()
+    passing: tuple[Track, ...] = field(default=(), repr=False)
+    size: tuple[int, int] = (0, 0)
+    duration: float = 0.0
+    frames: int = 0
+    searched: int = 0
+    unreadable: int = 0
+    dropped: int = 0
+    reconnects: int = 0
+    step: float = 0.0
+    weights: str = ""
+    interrupted: bool = False
+
+    @property
+    def people(self) -> list[str]:
+        """The names of those who appear, sorted."""
+        return sorted({track.name for track in self.tracks if track.name is not None})
+
+    @property
+    def unknown(self) -> tuple[Track, ...]:
+        """The tracks of strangers."""
+        return tuple(track for track in self.tracks if track.name is None)
+
+    def appearances(self) -> Iterator[tuple[Appearance, Track]]:
+        """Yields each stretch of time in which a person is seen, by its start, with the track.
+
+        Yields:
+            Appearance and track; those of :attr:`passing` are left out.
+        """
+        found = [(seen, track) for track in self.tracks for seen in track.appearances]
+        yield from sorted(found, key=lambda one: (one[0], one[1].id))
+
+    def at(self, time: float) -> list[Track]:
+        """Returns who is seen at a time.
+
+        Args:
+            time: In seconds.
+
+        Returns:
+            The tracks with an appearance that holds it.
+        """
+        return [
+            track
+            for track in self.tracks
+            if any(seen.start <= time <= seen.end for seen in track.appearances)
+        ]
+
+    def boxes_at(self, time: float) -> list[tuple[Track, tuple[float, float, float, float]]]:
+        """Returns where the faces are at a time, between two searched frames in between.
+
+        A face is held at the place where it was found first or last for one step before and after.
+
+        Args:
+            time: In seconds.
+
+        Returns:
+            Each track that is seen then, those of :attr:`passing` as well, with the box.
+        """
+        found = []
+        for track in (*self.tracks, *self.passing):
+            after = int(np.searchsorted(track.times, time))
+            near = [n for n in (after - 1, after) if 0 <= n < len(track)]
+            places = [n for n in near if abs(track.times[n] - time) <= self.step + 1e-6]
+            if len(near) == 2 and track.pieces[near[0]] == track.pieces[near[1]]:
+                start, end = track.times[near]
+                if end > start:
+                    share = (time - start) / (end - start)
+                    box = (1 - share) * track.boxes[near[0]] + share * track.boxes[near[1]]
+                    found.append((track, _box(box)))
+                    continue
+            if places:
+                place = min(places, key=lambda n: abs(track.times[n] - time))
+                found.append((track, _box(track.boxes[place])))
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything but the embeddings as plain Python values, for ``json.dumps``.
+
+        Returns:
+            The fields by name.
+        """
+        return {
+            "source": self.source,
+            "size": list(self.size),
+            "duration": self.duration,
+            "frames": self.frames,
+            "searched": self.searched,
+            "unreadable": self.unreadable,
+            "dropped": self.dropped,
+            "reconnects": self.reconnects,
+            "interrupted": self.interrupted,
+            "weights": self.weights,
+            "people": self.people,
+            "tracks": [track.to_dict() for track in self.tracks],
+            "passing": [track.to_dict() for track in self.passing],
+        }
+
+
+def _box(values: Any) -> tuple[float, float, float, float]:
+    x, y, width, height = (float(value) for value in values)
+    return (x, y, width, height)

@@ -1,0 +1,123 @@
+"""The best faces of strangers, cut out for a person to look at before anybody is enrolled."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from facekit.clustering.export import check_output
+from facekit.errors import FileFormatError
+from facekit.io.images import RGBImage
+from facekit.utils.terminal import printable
+from facekit.video.reading import VideoFile
+from facekit.video.result import VideoResult
+from facekit.video.tracks import Sighting, Track
+from facekit.visualization import Tile, contact_sheet, save_image
+
+# So that the detector finds the face again, and little else is on the cut.
+_GROWTH = 1.6
+_PARTS = ("people", "sheets", "groups.json")
+
+
+def write_review(
+    result: VideoResult, folder: str | os.PathLike[str], *, faces: int = 5
+) -> list[Track]:
+    """Writes the best faces of each stranger into a folder of their own, to be looked at.
+
+    ``people/unknown-003`` holds the best faces of track 3, each from another moment;
+    ``sheets/unknown-003.png`` shows them on one picture; ``groups.json`` says from when to when
+    each is seen. Rename the folders in ``people`` to the names of the people, delete the rest, and
+    :meth:`facekit.FaceRecognizer.fit` or ``facekit enroll --from`` reads them. Nothing is enrolled
+    by itself.
+
+    Args:
+        result: Of a video file, which must still be there: it is read once more.
+        folder: Where to write; made if it is not there.
+        faces: How many faces of each person at most.
+
+    Returns:
+        The tracks that were written.
+
+    Raises:
+        ImageError: If the video cannot be read again.
+        InvalidArgumentError: If the folder holds groups already.
+        FileFormatError: If the folder cannot be written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from facekit.video import VideoResult, write_review
+        >>> write_review(VideoResult("empty room.mp4"), pathlib.Path(tempfile.mkdtemp()))
+        []
+    """
+    check_output(folder)
+    chosen = {track.id: track.best_sightings(faces) for track in result.unknown}
+    if not chosen:
+        return []
+    folder = Path(folder)
+    cuts = _cuts(Path(result.source), chosen)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".facekit-unfinished-", dir=folder) as unfinished:
+            for track in result.unknown:
+                _write(track, chosen[track.id], cuts, Path(unfinished))
+            about = [
+                {"folder": _name(track), **track.to_dict(), "frames": None, "boxes": None}
+                for track in result.unknown
+            ]
+            text = json.dumps({"source": result.source, "people": about}, indent=1)
+            Path(unfinished, "groups.json").write_text(text, encoding="utf-8")
+            for part in _PARTS:
+                shutil.move(Path(unfinished, part), folder / part)
+    except OSError as error:
+        raise FileFormatError(f"{printable(folder)}: cannot be written ({error})") from error
+    return list(result.unknown)
+
+
+def _cuts(source: Path, chosen: dict[int, list[Sighting]]) -> dict[tuple[int, int], RGBImage]:
+    places: dict[int, list[tuple[int, Sighting]]] = {}
+    for number, sightings in chosen.items():
+        for sighting in sightings:
+            places.setdefault(sighting.frame, []).append((number, sighting))
+    cuts = {}
+    for frame in VideoFile(source).frames(lambda index, _: index in places):
+        for number, sighting in places[frame.index]:
+            cuts[number, frame.index] = _cut(frame.image, sighting)
+    return cuts
+
+
+def _cut(image: RGBImage, sighting: Sighting) -> RGBImage:
+    x, y, width, height = sighting.box
+    half = _GROWTH * max(width, height) / 2
+    center = (x + width / 2, y + height / 2)
+    rows, columns = image.shape[:2]
+    left, right = (int(np.clip(center[0] + side * half, 0, columns)) for side in (-1, 1))
+    top, bottom = (int(np.clip(center[1] + side * half, 0, rows)) for side in (-1, 1))
+    return np.ascontiguousarray(image[top:bottom, left:right])
+
+
+def _name(track: Track) -> str:
+    return f"unknown-{track.id:03}"
+
+
+def _write(
+    track: Track, sightings: list[Sighting], cuts: dict[tuple[int, int], RGBImage], folder: Path
+) -> None:
+    tiles = []
+    for rank, sighting in enumerate(sightings, start=1):
+        cut = cuts.get((track.id, sighting.frame))
+        if cut is None or not cut.size:
+            continue
+        name = f"{rank:02}-{sighting.time:.2f}s.png"
+        save_image(folder / "people" / _name(track) / name, cut)
+        tiles.append(Tile(cut, f"{sighting.time:.2f} s"))
+    if tiles:
+        seen = ", ".join(f"{start:.1f} to {end:.1f} s" for start, end in track.appearances[:5])
+        sheet = contact_sheet(
+            tiles, columns=len(tiles), side=120, title=f"track {track.id}: {seen}"
+        )
+        save_image(folder / "sheets" / f"{_name(track)}.png", sheet)

@@ -1,0 +1,289 @@
+"""One person's way through a video: what is known of it at the end, and while it grows."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.faces import Identity
+from facekit.pipeline import EmbeddedFace
+from facekit.utils.validation import STRANGER
+
+
+class Appearance(NamedTuple):
+    """A stretch of time in which a person is seen without a gap.
+
+    Attributes:
+        start: When the face is found first, in seconds.
+        end: When it is found last.
+
+    Example:
+        >>> from facekit.video import Appearance
+        >>> Appearance(1.5, 4.0).end
+        4.0
+    """
+
+    start: float
+    end: float
+
+
+class Sighting(NamedTuple):
+    """A face of a track in one frame.
+
+    Attributes:
+        frame: The number of the frame.
+        time: Its time, in seconds.
+        box: ``(x, y, width, height)`` in pixels.
+        goodness: The larger, the better the image of the face; to be compared within a track.
+
+    Example:
+        >>> from facekit.video import Sighting
+        >>> Sighting(12, 0.5, (10.0, 20.0, 80.0, 100.0), 75.0).frame
+        12
+    """
+
+    frame: int
+    time: float
+    box: tuple[float, float, float, float]
+    goodness: float
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One person in a video, with all their appearances.
+
+    Args:
+        id: Its number; the order is that in which the people came.
+        frames: The numbers of the frames in which the face was found, rising, int64 ``(n,)``.
+        times: Their times in seconds, float64 ``(n,)``.
+        boxes: Where it was, x, y, width and height in pixels, float32 ``(n, 4)``.
+        goodness: How good each image of the face is, float32 ``(n,)``.
+        pieces: int64 ``(n,)``: with which of the pieces that were joined each was found; a piece
+            is an appearance.
+        images: How many faces the mean is of: those that the quality gate lets pass and that fit.
+        mean: The mean of their embeddings, float32 ``(d,)``, of unit norm; ``None`` without any.
+        worth: How many images taken independently of each other the mean is worth.
+        best: The best face, with the aligned image of it.
+        identity: Whose the mean is; ``None`` if nobody is enrolled or there are too few faces to
+            say.
+        ended: Whether it is over; while a video runs, ``on_track`` may be told of one that is not.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.pipeline import EmbeddedFace, face_in_box
+        >>> from facekit.video import Track
+        >>> best = EmbeddedFace("a.mp4, frame 5", face_in_box((10, 20, 80, 100)), None)
+        >>> track = Track(
+        ...     id=1, frames=np.array([5, 6, 60]), times=np.array([0.5, 0.6, 6.0]),
+        ...     boxes=np.tile(np.float32([10, 20, 80, 100]), (3, 1)),
+        ...     goodness=np.ones(3, np.float32), pieces=np.array([1, 1, 4]), images=0, mean=None,
+        ...     worth=0.0, best=best)
+        >>> track.label, track.start, track.end, len(track)
+        ('unknown', 0.5, 6.0, 3)
+        >>> [(seen.start, seen.end) for seen in track.appearances]
+        [(0.5, 0.6), (6.0, 6.0)]
+    """
+
+    id: int
+    frames: npt.NDArray[np.int64] = field(repr=False)
+    times: npt.NDArray[np.float64] = field(repr=False)
+    boxes: npt.NDArray[np.float32] = field(repr=False)
+    goodness: npt.NDArray[np.float32] = field(repr=False)
+    pieces: npt.NDArray[np.int64] = field(repr=False)
+    images: int
+    mean: npt.NDArray[np.float32] | None = field(repr=False)
+    worth: float
+    best: EmbeddedFace = field(repr=False)
+    identity: Identity | None = None
+    ended: bool = True
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def name(self) -> str | None:
+        """Who it is, or ``None`` for a stranger."""
+        return None if self.identity is None else self.identity.name
+
+    @property
+    def label(self) -> str:
+        """The name to show, that of the person or ``"unknown"``."""
+        return STRANGER if self.name is None else self.name
+
+    @property
+    def start(self) -> float:
+        """When the face is found first, in seconds."""
+        return float(self.times[0])
+
+    @property
+    def end(self) -> float:
+        """When it is found last, in seconds."""
+        return float(self.times[-1])
+
+    @property
+    def appearances(self) -> tuple[Appearance, ...]:
+        """The stretches of time in which it is seen, in order."""
+        found = []
+        for piece in np.unique(self.pieces):
+            times = self.times[self.pieces == piece]
+            found.append(Appearance(float(times[0]), float(times[-1])))
+        return tuple(sorted(found))
+
+    def best_sightings(self, count: int, *, apart: float = 0.5) -> list[Sighting]:
+        """Returns the best images of the face, none within half a second of another.
+
+        Args:
+            count: How many at most.
+            apart: How far their times lie apart at least, in seconds.
+
+        Returns:
+            The best first; at least one.
+        """
+        chosen: list[int] = []
+        for place in np.argsort(-self.goodness, kind="stable"):
+            if len(chosen) == count:
+                break
+            if all(abs(self.times[place] - self.times[other]) >= apart for other in chosen):
+                chosen.append(int(place))
+        return [
+            Sighting(
+                int(self.frames[place]),
+                float(self.times[place]),
+                _box(self.boxes[place]),
+                float(self.goodness[place]),
+            )
+            for place in chosen
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the track as plain Python values, ready for ``json.dumps``.
+
+        Returns:
+            The identity, the appearances, and each frame with its time and box; not the embedding.
+        """
+        identity = self.identity
+        return {
+            "track": self.id,
+            "name": self.name,
+            "candidate": None if identity is None else identity.candidate,
+            "distance": None if identity is None else identity.distance,
+            "threshold": None if identity is None else identity.threshold,
+            "probability": None if identity is None else identity.probability,
+            "start": self.start,
+            "end": self.end,
+            "images": self.images,
+            "appearances": [list(seen) for seen in self.appearances],
+            "frames": self.frames.tolist(),
+            "times": self.times.round(4).tolist(),
+            "boxes": self.boxes.astype(np.float64).round(1).tolist(),
+        }
+
+
+class Seen(NamedTuple):
+    """A face in a frame, of which it is not decided yet whether it belongs to its track."""
+
+    frame: int
+    time: float
+    found: EmbeddedFace
+    good: bool
+
+
+class Tracklet:
+    """What is known of a track while it grows, in 44 bytes a face."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.frames, self.times = array("q"), array("d")
+        self.boxes, self.goodness = array("f"), array("f")
+        self.images = 0
+        self.total: npt.NDArray[np.float64] = np.zeros(0)
+        self.best: EmbeddedFace | None = None
+        self.best_goodness = -1.0
+        # Faces in a row of which the first does not fit.
+        self.leaving: list[Seen] = []
+        self.identity: Identity | None = None
+        self.last_seen = 0.0
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def length(self) -> float:
+        """The norm of the mean of its unit embeddings."""
+        return float(np.linalg.norm(self.total)) / max(1, self.images)
+
+    @property
+    def mean(self) -> npt.NDArray[np.float32] | None:
+        """The mean, of unit norm."""
+        norm = np.linalg.norm(self.total)
+        return (self.total / norm).astype(np.float32) if self.images and norm > 0 else None
+
+    def take(self, seen: Seen, *, fits: bool = True) -> None:
+        """Takes a face; its embedding into the mean and its image only if they fit."""
+        goodness = goodness_of(seen.found)
+        if fits and goodness > self.best_goodness:
+            self.best, self.best_goodness = seen.found, goodness
+        self.frames.append(seen.frame)
+        self.times.append(seen.time)
+        self.boxes.extend(seen.found.face.box)
+        # What does not fit is not shown as the person.
+        self.goodness.append(goodness if fits else 0.0)
+        if fits and seen.good:
+            unit = seen.found.unit
+            self.total = self.total + unit if self.images else unit.astype(np.float64)
+            self.images += 1
+
+    def keep_leaving(self, most: int = 0) -> None:
+        """Takes the faces that did not fit after all, until so many are left."""
+        while len(self.leaving) > most:
+            self.take(self.leaving.pop(0), fits=False)
+
+
+def goodness_of(found: EmbeddedFace) -> float:
+    """Says how good the image of a face is: large, turned to the camera, certain."""
+    good = float(np.sqrt(found.face.area)) * found.face.confidence
+    quality = found.quality
+    if quality is not None:
+        good *= float(np.cos(np.radians(min(90.0, abs(quality.yaw))))) * (
+            0.1 if found.problems else 1.0
+        )
+    return good
+
+
+def joined(
+    pieces: Sequence[Tracklet], identity: Identity | None, worth: float, *, ended: bool = True
+) -> Track:
+    """Makes one track of the pieces of one person."""
+    frames = np.concatenate([np.array(piece.frames, dtype=np.int64) for piece in pieces])
+    order = np.argsort(frames, kind="stable")
+    total = sum((piece.total for piece in pieces if piece.images), start=np.zeros(1))
+    images = sum(piece.images for piece in pieces)
+    norm = float(np.linalg.norm(total))
+    best = max(pieces, key=lambda piece: piece.best_goodness).best
+    assert best is not None
+    numbers = np.concatenate([np.full(len(piece), piece.number) for piece in pieces])
+    boxes = np.concatenate([np.array(piece.boxes, dtype=np.float32) for piece in pieces])
+    return Track(
+        id=min(piece.number for piece in pieces),
+        frames=frames[order],
+        times=np.concatenate([np.array(piece.times) for piece in pieces])[order],
+        boxes=boxes.reshape(-1, 4)[order],
+        goodness=np.concatenate([np.array(p.goodness, dtype=np.float32) for p in pieces])[order],
+        pieces=numbers[order],
+        images=images,
+        mean=(total / norm).astype(np.float32) if images and norm > 0 else None,
+        worth=worth,
+        best=best,
+        identity=identity,
+        ended=ended,
+    )
+
+
+def _box(values: npt.NDArray[np.float32]) -> tuple[float, float, float, float]:
+    x, y, width, height = (float(value) for value in values)
+    return (x, y, width, height)

@@ -1,0 +1,122 @@
+"""The commands video and camera: what they write, refuse and keep when interrupted."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from portrait_video import portrait_frames
+
+from facekit.cli import main
+from facekit.video import VideoFile, write_frames
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, hopper: Path, astronaut: Path) -> Path:
+    """A gallery of one of two people, and a short video of both."""
+    folder = tmp_path_factory.mktemp("video")
+    frames = portrait_frames({"Grace": hopper, "Eileen": astronaut}, frames=24, size=(300, 640))
+    write_frames(folder / "clip.mp4", frames, rate=12)
+    assert main(["enroll", str(folder / "people"), "Grace", str(hopper)]) == 0
+    return folder
+
+
+def test_who_appears_when(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {name: tmp_path / name for name in ("copy.mp4", "table.csv", "names.vtt", "time.png")}
+    arguments = ["video", str(folder / "clip.mp4"), "--gallery", str(folder / "people")]
+    arguments += ["--output", str(files["copy.mp4"]), "--csv", str(files["table.csv"])]
+    arguments += ["--vtt", str(files["names.vtt"]), "--timeline", str(files["time.png"])]
+    arguments += ["--enroll-unknown", str(tmp_path / "review")]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "2 people" in out
+    assert ": Grace, " in out
+    assert all(path.stat().st_size for path in files.values())
+    rows = list(csv.DictReader(files["table.csv"].read_text(encoding="utf-8").splitlines()))
+    assert {row["name"] for row in rows} == {"Grace", "unknown"}
+    assert len(list(VideoFile(files["copy.mp4"]).frames())) == 24
+    assert list((tmp_path / "review" / "people").glob("unknown-*/*.png"))
+    # Nothing is overwritten.
+    assert main(arguments) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_json_and_no_gallery(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["video", str(folder / "clip.mp4"), "--json", "--stride", "4"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["people"], answer["searched"], answer["frames"]) == ([], 6, 24)
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        (["--blur", "all"], "--output"),
+        (["--output", "copy.avi"], "ending"),
+        (["--timeline", "time.jpg"], ".png"),
+        (["--csv", "same", "--vtt", "same"], "name of its own"),
+        (["--gallery", "none"], "none"),
+        (["--stride", "0"], "stride"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_the_work(
+    folder: Path,
+    more: list[str],
+    word: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["video", str(folder / "clip.mp4"), *more]) == 2
+    assert word in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_video_and_a_missing_camera(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["video", "none.mp4"]) == 2
+    assert capsys.readouterr().err.startswith("facekit: error: none.mp4: no such file")
+    assert main(["camera", "97", "--patience", "0.3"]) == 2
+    assert "camera 97: sends no frames" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_an_interruption_keeps_the_table(folder: Path, tmp_path: Path, hopper: Path) -> None:
+    frames = portrait_frames({"Grace": hopper}, frames=300, size=(300, 400))
+    write_frames(tmp_path / "long.mp4", frames, rate=12)
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", SLOWLY, str(tmp_path / "long.mp4"), str(tmp_path / "t.csv")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "searching\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted; the rest of the video was not seen" in err
+    assert "Traceback" not in err
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8").startswith("name,track,start,end")
+    assert "1 person" in out
+
+
+SLOWLY = """
+import sys
+from facekit.cli import main
+from facekit.video import VideoRecognition
+frames = VideoRecognition.__iter__
+def said(run):
+    for number, frame in enumerate(frames(run)):
+        if number == 5:
+            print("searching", flush=True)
+        yield frame
+VideoRecognition.__iter__ = said
+sys.argv = ["facekit", "video", sys.argv[1], "--csv", sys.argv[2], "--stride", "1"]
+sys.exit(main())
+"""
