@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "within_subsection_order": ExplicitOrder(
         [
+            "sample_photos.py",
             "detect_and_draw.py",
             "detect_faces.py",
             "verify.py",

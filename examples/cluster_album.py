@@ -2,8 +2,8 @@
 Group the people of an album
 ============================
 
-Nobody has named the people in an album yet. :func:`facekit.cluster_photos` groups their faces, so
-that somebody names groups instead of photos. In a terminal it takes a folder of your own::
+The people in an album have not been named yet. :func:`facekit.cluster_photos` groups their faces,
+so that you name groups instead of photos. In a terminal it takes a folder of your own::
 
     python cluster_album.py photos/
 

@@ -83,7 +83,7 @@ def frames_of(source):
     """Yields the frames of a video or a camera, RGB uint8."""
     capture = cv2.VideoCapture(source)
     if not capture.isOpened():
-        sys.exit(f"{source}: is no video or camera that OpenCV can open")
+        sys.exit(f"{source}: is not a video or camera that OpenCV can open")
     try:
         while True:
             there, frame = capture.read()
@@ -105,7 +105,7 @@ try:
         named.append(people)
         if number % 12 == 6:
             labels = [f"{person.label} {person.distance:.2f}" for person in people]
-            print(f"frame {number:2}: {', '.join(labels) or 'nobody'}")
+            print(f"frame {number:2}: {', '.join(labels) or 'no faces'}")
             shown = [*shown, (number, frame, people)][:4]
 except KeyboardInterrupt:
     print("Stopped.")

@@ -38,7 +38,7 @@ from facekit.training import Augmentation, FaceDataset, TripletTrainer, plot_his
 # The faces
 # ---------
 #
-# Nobody is in both parts: what the training achieves has to show on people whom it never saw.
+# No person is in both parts: what the training achieves has to show on people whom it never saw.
 
 pool = Path(os.environ.get("FACEKIT_DATA", ".")) / "pool"
 
@@ -104,7 +104,7 @@ print("validation:", validation)
 #
 # The head is new and random, the backbone stays as it is. Without augmentation the backbone runs
 # once for each face, and an epoch takes a second. ``miner="semihard"`` takes, for each pair of one
-# person, the nearest photo of somebody else that is farther than the pair is apart: hard enough to
+# person, the nearest photo of another person that is farther than the pair is apart: hard enough to
 # teach something, and rarely a wrong label.
 
 epochs = 20 if len(sys.argv) == 3 else 8

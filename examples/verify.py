@@ -2,7 +2,7 @@
 Do two photos show the same person?
 ===================================
 
-:meth:`facekit.FaceRecognizer.verify` compares two photos. Nobody needs to be enrolled. In a
+:meth:`facekit.FaceRecognizer.verify` compares two photos. No one needs to be enrolled. In a
 terminal it takes two photos of your own::
 
     python verify.py one.jpg other.jpg

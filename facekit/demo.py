@@ -174,8 +174,7 @@ def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
 def portrait_paths() -> dict[str, Path]:
     """Returns the public-domain portraits that installed Python packages carry, by name.
 
-    Grace Hopper's comes with matplotlib, which facekit needs; Eileen Collins' with scikit-image,
-    which it does not.
+    Grace Hopper's comes with matplotlib, Eileen Collins' with scikit-image.
 
     Example:
         >>> from facekit.demo import portrait_paths
