@@ -2,7 +2,7 @@
 Refuse strangers
 ================
 
-A classifier that knows two people gives every face one of the two names, whoever it is. facekit
+A classifier that knows two people gives every face one of the two names. facekit
 names a face only if it is near enough to an enrolled photo; anyone else is *unknown*. This is
 called open-set recognition, and the threshold decides how it errs: a low one refuses people who
 are enrolled, a high one takes strangers for them.
@@ -88,7 +88,7 @@ classifier = IdentityClassifier("nearest", threshold=embedder.record.threshold()
 classifier.fit(enrolled, labels)
 own, foreign = classifier.identify(probes), classifier.identify(stranger_probes)
 
-print("threshold   enrolled people named rightly   strangers named")
+print("threshold   enrolled people named correctly   strangers named")
 for rate, threshold in embedder.record.thresholds.items():
     right = np.mean((own.candidate == truth) & (own.distance <= threshold))
     wrong = np.mean(foreign.distance <= threshold)
@@ -127,7 +127,7 @@ for fpir in (0.05, 0.01, 0.001):
     wrong = np.mean([name is not None for name in open_set.predict(stranger_probes)])
     print(
         f"fpir={fpir}: threshold {open_set.threshold_:.3f}, {right:.1%} of the enrolled "
-        f"people's faces named rightly, {wrong:.1%} of the strangers' named"
+        f"people's faces named correctly, {wrong:.1%} of the strangers' named"
     )
 
 # %%

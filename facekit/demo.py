@@ -67,7 +67,7 @@ def run_demo(
         console: Where to print.
 
     Returns:
-        Whether every photo was named rightly, as far as there was something to name.
+        Whether every photo was named correctly, as far as there was something to name.
 
     Raises:
         InvalidArgumentError: If one folder is given without the other, or is missing.
@@ -120,14 +120,14 @@ def _name_people(
         )
         for photo in named
     ]
-    title = f"{right} of {len(named)} photos named rightly, by {recognizer.embedder.record.name}"
+    title = f"{right} of {len(named)} photos named correctly, by {recognizer.embedder.record.name}"
     _save_sheet(contact_sheet(tiles, title=title, side=_FIT), output, console)
     return right == len(named)
 
 
 def _table(named: Sequence[NamedPhoto], right: int) -> Table:
     table = Table(
-        title=f"{right} of {len(named)} photos named rightly",
+        title=f"{right} of {len(named)} photos named correctly",
         caption="Distance: to the mean of the person's enrolled photos, between unit embeddings.",
     )
     table.add_column("Photo")
