@@ -513,8 +513,8 @@ class FaceRecognizer:
             seconds: Stop after this many seconds of the video.
 
         Returns:
-            The people with their appearances, boxes and names. Nobody needs to be enrolled: then
-            all are unknown.
+            The people with their appearances, boxes and names. If nobody is enrolled, all are
+            unknown.
 
         Raises:
             ImageError: If the video or camera cannot be opened or read.
@@ -579,7 +579,7 @@ class FaceRecognizer:
             images: How many images of one person each embedding is the scaled mean of, at least 1:
                 a mean has another law of distances, and so another threshold. By default each is of
                 one image. Images that resemble each other count for fewer:
-                :meth:`facekit.embedding.weights.distances.DistanceTable.independent_images`.
+                ``DistanceTable.independent_images``.
 
         Returns:
             One answer for each.
