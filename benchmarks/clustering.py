@@ -11,8 +11,8 @@ with many photos count no more than others), and the number of groups of two fac
 that is not grouped counts as a group of its own. The other methods are scikit-learn's HDBSCAN and
 DBSCAN, SciPy's average linkage, and the package ``chinese-whispers`` if it is installed.
 
-``--synthetic`` clusters so many random faces of people with 20 photos each, and prints the time and
-the largest memory of the process.
+``--synthetic`` clusters this many random faces of people with 20 photos each, and prints the time
+and the largest memory of the process.
 """
 
 from __future__ import annotations

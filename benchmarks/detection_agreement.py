@@ -2,7 +2,7 @@
 
     python benchmarks/detection_agreement.py wider_face/images lfw --photos 400
 
-takes up to so many photos of each folder, spread evenly, and runs both on the same decoded
+takes up to that many photos of each folder, spread evenly, and runs both on the same decoded
 pictures. A face agrees if the other side has one with an intersection over union of at least 0.95,
 every keypoint within 2 % of the box's longer side, and a confidence within 0.01. Each face that
 does not is listed with its nearest.

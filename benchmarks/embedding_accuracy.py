@@ -7,7 +7,7 @@ with an ``index.csv`` and archives of cut faces. Printed, and written with ``--j
 
 - on LFW: the accuracy of View 2; the true-match rate over all pairs of its photos at three
   false-match rates; and of the photos of people of whom one other photo is enrolled, the share
-  named rightly at a threshold that names 1 % and 0.1 % of the photos of people not enrolled;
+  named correctly at a threshold that names 1 % and 0.1 % of the photos of people not enrolled;
 - by group: the false-match rate among people of one group and sex, at the threshold that accepts
   0.1 % of all pairs of White adults, and at the weights' own threshold for 0.1 %;
 - on the pool: the true-match rate among people whom a training with ``validation = 0.05`` leaves
@@ -148,7 +148,7 @@ def measure_pool(pool: Path, embedder: Embedder) -> dict[str, float]:
 def true_match_rates(
     embeddings: np.ndarray, people: np.ndarray, rates: tuple[float, ...]
 ) -> dict[str, float]:
-    """Returns the share of all genuine pairs accepted where so many impostor pairs are."""
+    """Returns the share of all genuine pairs accepted where that many impostor pairs are."""
     upper = np.triu_indices(len(embeddings), 1)
     between = (embeddings @ embeddings.T)[upper]
     same = (people[:, None] == people)[upper]
@@ -160,7 +160,7 @@ def true_match_rates(
 
 
 def open_set(embeddings: np.ndarray, people: np.ndarray) -> dict[str, float]:
-    """Returns how many photos are named rightly where so many strangers get a name."""
+    """Returns how many photos are named correctly where that many strangers get a name."""
     _, first, place, counts = np.unique(
         people, return_index=True, return_inverse=True, return_counts=True
     )

@@ -111,7 +111,7 @@ def held_out_faces(
 
 
 def two_of_each(faces: FaceDataset, archives: str, people: int) -> list[int]:
-    """Returns the places of two faces each of so many people, drawn at random."""
+    """Returns the places of two faces each of that many people, drawn at random."""
     photos: dict[int, list[int]] = {}
     for place in np.random.default_rng(0).permutation(len(faces)):
         if faces.labels[place] >= 0 and faces.keys[place].startswith(archives):

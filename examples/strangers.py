@@ -2,7 +2,7 @@
 Refuse strangers
 ================
 
-A classifier that knows two people gives every face one of the two names, even a stranger's. facekit
+A classifier that knows two people gives every face one of the two names. facekit
 names a face only if it is near enough to an enrolled photo; anyone else is *unknown*. This is
 called open-set recognition, and the threshold decides how it errs: a low one refuses people who
 are enrolled, a high one takes strangers for them.
@@ -52,7 +52,7 @@ if has_photos:
     names = sorted(folder.name for folder in (celebrities / "train").iterdir())
     known = {name: aligned_faces(celebrities / "train" / name, aligner) for name in names}
     others = {name: aligned_faces(celebrities / "val" / name, aligner) for name in names}
-    # Some of the five are in LFW, too: they are not strangers.
+    # Some of the five are in LFW, too: they are no strangers.
     both = {"Ben_Affleck", "Elton_John", "Jerry_Seinfeld", "Madonna", "Mindy_Kaling"}
     photos = sorted((data / "lfw").glob("*/*_0001.jpg"))
     photos = [photo for photo in photos if photo.parent.name not in both][:400]

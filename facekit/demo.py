@@ -67,10 +67,11 @@ def run_demo(
         console: Where to print.
 
     Returns:
-        Whether every photo was named rightly, as far as there was something to name.
+        Whether every photo was named correctly, as far as there was something to name.
 
     Raises:
-        InvalidArgumentError: If one folder is given without the other, or is missing.
+        InvalidArgumentError: If one folder is given without the other, or is missing, or if none is
+            given and no package with a portrait is installed.
         FacekitError: If the contact sheet cannot be written.
     """
     if known is not None and photos is not None:
@@ -120,14 +121,14 @@ def _name_people(
         )
         for photo in named
     ]
-    title = f"{right} of {len(named)} photos named rightly, by {recognizer.embedder.record.name}"
+    title = f"{right} of {len(named)} photos named correctly, by {recognizer.embedder.record.name}"
     _save_sheet(contact_sheet(tiles, title=title, side=_FIT), output, console)
     return right == len(named)
 
 
 def _table(named: Sequence[NamedPhoto], right: int) -> Table:
     table = Table(
-        title=f"{right} of {len(named)} photos named rightly",
+        title=f"{right} of {len(named)} photos named correctly",
         caption="Distance: to the mean of the person's enrolled photos, between unit embeddings.",
     )
     table.add_column("Photo")
@@ -149,6 +150,11 @@ def _table(named: Sequence[NamedPhoto], right: int) -> Table:
 
 def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
     portraits = portrait_paths()
+    if not portraits:
+        raise InvalidArgumentError(
+            "no portraits are installed to show this with: pip install matplotlib scikit-image, or "
+            "name two folders with one folder of photos a person: --known train --photos val"
+        )
     enrolled, *strangers = portraits
     recognizer = FaceRecognizer(embedder=embedder)
     recognizer.fit({enrolled: portraits[enrolled]}, progress=False)

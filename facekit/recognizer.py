@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 # How many photos an error names; the report has all.
 _NAMED = 10
 
-# Up to this many photos every change of the gallery refines the calibration anew; beyond that it is
-# kept until calibrate or fit is called.
+# Up to this many photos every change of the gallery refines the calibration; beyond that it is kept
+# until calibrate or fit is called.
 _CALIBRATED_AT_ONCE = 2000
 
 
@@ -98,7 +98,7 @@ class FaceRecognizer:
     Attributes:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a file, every change is
             on the disk when the method that makes it returns.
-        report_: What became of the photos of the last :meth:`fit` or :meth:`enroll`, an
+        report_: What happened to the photos of the last :meth:`fit` or :meth:`enroll`, an
             :class:`facekit.EnrollmentReport`; empty before, and after :meth:`load`.
 
     Raises:
@@ -214,7 +214,7 @@ class FaceRecognizer:
     def fit(
         self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
     ) -> FaceRecognizer:
-        """Enrolls the people of some photos, in place of whoever was enrolled before.
+        """Enrolls the people of some photos, in place of those enrolled before.
 
         Every photo should show the face of its person; of several faces the largest is taken. A
         photo that cannot be used is left out, and named in ``report_`` and in a warning. The photos
@@ -504,17 +504,17 @@ class FaceRecognizer:
             source: A video file, the number of a camera, the address of a stream (``rtsp://…``), or
                 frames (:class:`facekit.video.VideoFrame`). A camera needs ``seconds``, or it runs
                 until it breaks off; see :class:`facekit.video.VideoRecognition`.
-            stride: Look for faces in one of so many frames; by default as many as make about eight
-                searches a second.
+            stride: Search one in this many frames; by default as many as make about eight searches
+                a second.
             on_track: Called with a :class:`facekit.video.Track` when it gets a name, when that is
                 revised, and when it ends.
             tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` by default.
             min_faces: A track with fewer good faces is not named, and listed apart.
-            seconds: Stop after so many seconds of the video.
+            seconds: Stop after this many seconds of the video.
 
         Returns:
-            The people with their appearances, boxes and names. Nobody needs to be enrolled: then
-            all are unknown.
+            The people with their appearances, boxes and names. If nobody is enrolled, all are
+            unknown.
 
         Raises:
             ImageError: If the video or camera cannot be opened or read.
@@ -579,7 +579,7 @@ class FaceRecognizer:
             images: How many images of one person each embedding is the scaled mean of, at least 1:
                 a mean has another law of distances, and so another threshold. By default each is of
                 one image. Images that resemble each other count for fewer:
-                :meth:`facekit.embedding.weights.distances.DistanceTable.independent_images`.
+                ``DistanceTable.independent_images``.
 
         Returns:
             One answer for each.

@@ -1,4 +1,4 @@
-"""What became of each image: the reports of enrolling, and the answers of recognizing."""
+"""What happened to each image: the reports of enrolling, and the answers of recognizing."""
 
 from __future__ import annotations
 

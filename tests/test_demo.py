@@ -66,12 +66,12 @@ def test_with_photos_it_counts_the_right_ones(tmp_path: Path) -> None:
             shutil.copy(photo, folder)
     console = recording()
     assert run_demo(tmp_path / "out", console, **folders)
-    assert "2 of 2 photos named rightly" in console.export_text()
+    assert "2 of 2 photos named correctly" in console.export_text()
     extra = tmp_path / "val" / "Eileen Collins"
     shutil.copy(portrait_paths()["Grace Hopper"], extra / "wrong.jpg")
     console = recording()
     assert not run_demo(tmp_path / "out", console, **folders)
-    assert "2 of 3 photos named rightly" in console.export_text()
+    assert "2 of 3 photos named correctly" in console.export_text()
 
 
 def test_one_folder_without_the_other_is_refused(tmp_path: Path) -> None:
@@ -79,3 +79,12 @@ def test_one_folder_without_the_other_is_refused(tmp_path: Path) -> None:
         run_demo(tmp_path, recording(), known=tmp_path)
     with pytest.raises(InvalidArgumentError, match="nowhere: no such folder"):
         run_demo(tmp_path, recording(), known=tmp_path / "nowhere", photos=tmp_path)
+
+
+def test_without_photos_and_portraits_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekit.demo.portrait_paths", dict)
+    with pytest.raises(InvalidArgumentError, match="pip install matplotlib scikit-image"):
+        run_demo(tmp_path, Console())
+    assert list(tmp_path.iterdir()) == []

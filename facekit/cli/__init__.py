@@ -27,9 +27,9 @@ from facekit.utils.extras import import_extra
 from facekit.utils.terminal import printable
 
 _EXIT_CODES = """\
-exit codes: 0 done (verify: same person; demo: all named rightly; weights verify: unaltered), 1 the
-answer is no (verify: different persons; demo: not all named rightly; weights verify: a file is
-damaged), 2 an error, or some of the photos could not be read, 130 interrupted
+exit codes: 0 done (verify: same person; demo: all named correctly; weights verify: unaltered),
+1 the answer is no (verify: different persons; demo: not all named correctly; weights verify: a
+file is damaged), 2 an error, or some of the photos could not be read, 130 interrupted
 """
 
 

@@ -77,7 +77,7 @@ def _add_fit(commands: Any) -> None:
         "--threshold",
         type=float,
         metavar="DISTANCE",
-        help="instead: the largest distance that counts as known, whoever is enrolled",
+        help="instead: the largest distance that counts as known, regardless of who is enrolled",
     )
     command.add_argument(
         "--any-quality", action="store_true", help="enroll and name poor pictures of faces as well"

@@ -62,7 +62,7 @@ def add_commands(commands: Any) -> None:
         "--stride",
         type=int,
         metavar="NUMBER",
-        help="search one of so many frames; default: about eight a second, with --blur each",
+        help="search one in this many frames; default: about eight a second, with --blur each",
     )
     command.add_argument("--overwrite", action="store_true", help="replace files that are there")
     add_json(command, "one object")
@@ -82,7 +82,7 @@ def add_commands(commands: Any) -> None:
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="give up after so many seconds without a frame, 0 for never; default: 60",
+        help="give up after this many seconds without a frame, 0 for never; default: 60",
     )
     add_json(command, "one object each time somebody comes, is named or goes, one a line")
 
@@ -93,7 +93,7 @@ def _add_shared(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--csv", type=Path, metavar="FILE", help="write a table: who, from, to")
     command.add_argument(
-        "--seconds", type=float, metavar="NUMBER", help="stop after so many seconds of the video"
+        "--seconds", type=float, metavar="NUMBER", help="stop after this many seconds of the video"
     )
     command.add_argument(
         "--min-faces",

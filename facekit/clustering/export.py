@@ -20,8 +20,8 @@ from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, save_image
 from facekit.visualization.files import file_name
 
-# How much wider than its box a face is cut out: the detector finds it again, and little of whoever
-# stands beside is on the cut.
+# How much wider than its box a face is cut out: the detector finds it again, and little of a
+# neighbor is on the cut.
 _GROWTH = 1.6
 _MOST_TILES = 60
 _TILE_SIDE = 120
@@ -87,9 +87,9 @@ def write_groups(
 
     ``people/group-001`` holds the faces of the largest group, cut out of the photos, and so on;
     ``sheets/group-001.png`` shows up to 60 of them on one picture, the most typical first, with the
-    names of the photos; ``groups.json`` lists all of them with photo and place. Whoever renames the
-    folders in ``people`` to the names of the people, and removes cuts that are wrong, has a folder
-    that :meth:`facekit.FaceRecognizer.fit` reads.
+    names of the photos; ``groups.json`` lists all of them with photo and place. Once the
+    folders in ``people`` are renamed to the names of the people, and wrong cuts removed,
+    :meth:`facekit.FaceRecognizer.fit` reads that folder.
 
     Args:
         found: The groups; their photos must be files, and still there.

@@ -1,7 +1,7 @@
 """MTCNN's three networks as OpenVINO graphs, with the published weights.
 
 Every network is compiled once, for one shape of input. A graph for any shape would be translated
-anew for each: a few milliseconds and half a megabyte for every new size of picture.
+again for each: a few milliseconds and half a megabyte for every new size of picture.
 """
 
 from __future__ import annotations

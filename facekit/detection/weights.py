@@ -2,7 +2,7 @@
 
 The package keeps each network as a list of arrays that joblib pickled. Neither the package nor
 joblib is imported to read it: importing ``mtcnn`` imports TensorFlow, and its own loader unpickles
-a file of that name from the working directory first, whoever put it there.
+a file of that name from the working directory first, regardless of who put it there.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ class Embedder:
         return {**self.__dict__, "_compiled": None}
 
     def _network(self) -> OpenVinoNetwork | KerasNetwork:
-        """Returns what runs the network, made anew when a setting has changed."""
+        """Returns what runs the network, made again when a setting has changed."""
         settings = (self.engine, self.threads, self.batch_size)
         compiled = self._compiled
         if compiled is None or compiled[0] != settings:

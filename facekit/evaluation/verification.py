@@ -44,7 +44,7 @@ class VerificationReport:
     """The figures of a verification protocol with folds.
 
     Args:
-        accuracy: Mean over the folds of the share of pairs judged rightly, each fold with the
+        accuracy: Mean over the folds of the share of pairs judged correctly, each fold with the
             threshold that is best on the others.
         standard_error: The standard error of that mean: the folds' standard deviation (divisor
             k − 1) over √k, as LFW's protocol states it.
@@ -193,7 +193,7 @@ def equal_error_rate(curve: RocCurve) -> float:
 
 
 def best_threshold(distances: FloatArray, same: BoolArray) -> float:
-    """Returns the distance at which most pairs are judged rightly.
+    """Returns the distance at which most pairs are judged correctly.
 
     It lies halfway between two neighboring distances of the data; of several equally good places
     the middle one is taken.
@@ -226,7 +226,7 @@ def best_threshold(distances: FloatArray, same: BoolArray) -> float:
 
 
 def accuracy_at(distances: FloatArray, same: BoolArray, threshold: float) -> float:
-    """Returns the share of pairs judged rightly at a threshold."""
+    """Returns the share of pairs judged correctly at a threshold."""
     return float(np.mean((distances <= threshold) == same))
 
 

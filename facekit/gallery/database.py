@@ -200,7 +200,7 @@ class Change(View):
         return start
 
     def clear(self) -> None:
-        """Deletes all blocks; the numbers of photos and people begin anew."""
+        """Deletes all blocks; the numbers of photos and people begin again."""
         self.blocks_changed.clear()
         self._recent.clear()
         for table in (*STREAMS, "blocks"):

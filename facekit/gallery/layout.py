@@ -15,7 +15,7 @@ Records: TypeAlias = npt.NDArray[Any]
 Data: TypeAlias = bytes | bytearray
 
 BLOCK_BYTES = 1 << 17
-"""About so many bytes of vectors are in a block: what SQLite reads and checks for one photo."""
+"""About that many bytes of vectors are in a block: what SQLite reads and checks for one photo."""
 
 TEXT_BYTES = 1 << 15
 """So many bytes are in a block of texts."""

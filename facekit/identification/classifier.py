@@ -358,5 +358,5 @@ def _check_names(y: npt.ArrayLike) -> None:
     if nameless and names.ndim:
         raise InvalidArgumentError(
             f"y must name a person for each embedding, row {nameless[0]} is None; strangers need "
-            "no enrollment: they are whoever is not enrolled"
+            "no enrollment: they are all who are not enrolled"
         )

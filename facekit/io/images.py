@@ -29,8 +29,8 @@ ImageSource: TypeAlias = (
 MAX_PIXELS = 120_000_000
 """The most pixels, width × height, that a file may have by default.
 
-To decode so many takes at most one and a half gigabytes, whatever the file says; most photos take 7
-bytes a pixel.
+Decoding that many takes at most one and a half gigabytes, whatever the file says; most photos take
+7 bytes a pixel.
 """
 
 

@@ -9,7 +9,7 @@ from types import TracebackType
 
 
 class ForkLock:
-    """A lock that is free in a forked child, whoever held it in the parent, and in every copy."""
+    """A lock that is free in a forked child, held in the parent or not, and in every copy."""
 
     def __init__(self) -> None:
         self._renew()

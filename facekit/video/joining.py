@@ -80,7 +80,7 @@ def join(
         together: Which were seen together, ``(n, n)``.
         record: Of the weights.
         threshold: The largest distance of two single images that are joined; by default
-            :func:`facekit.clustering.linking_threshold` for so many faces.
+            :func:`facekit.clustering.linking_threshold` for that many faces.
 
     Returns:
         The group of each piece, from 0.

@@ -35,15 +35,15 @@ def is_live(source: object) -> bool:
 class LiveStream:
     """The newest frames of a camera or a network stream.
 
-    A thread reads all frames as they come, and keeps the last one alone: whoever is slow misses
+    A thread reads all frames as they come, and keeps the last one alone: a slow reader misses
     frames, but never falls behind. A stream that breaks off or stalls is opened again, after half a
     second, then after twice as long each time, half a minute at most.
 
     Args:
         source: The number of a camera, the address of a stream (``rtsp://…``), or a function that
             opens one and yields RGB images.
-        stall: After so many seconds without a frame it is opened again.
-        patience: After so many seconds without a frame an error is raised; ``None`` for never. It
+        stall: After this many seconds without a frame it is opened again.
+        patience: After this many seconds without a frame an error is raised; ``None`` for never. It
             counts from the beginning, too, so that a camera that is not there is an error.
         max_pixels: The largest width × height that is accepted.
 

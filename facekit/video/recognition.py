@@ -66,13 +66,13 @@ class VideoRecognition:
             camera or a stream frames are dropped where the search is slower.
         pipeline: Finds, cuts out and embeds the faces; it needs an embedder.
         identify: Says whose means are; ``None`` if nobody is enrolled.
-        stride: Look for faces in one of so many frames; by default as many as make about eight
+        stride: Look for faces in one in this many frames; by default as many as make about eight
             searches a second. Of a camera the newest frame is searched each time.
         on_track: Called with a track when it gets a name, when that is revised, and when it ends.
             At the end pieces are joined, so that :meth:`result` may know more.
         tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` by default.
         min_faces: A track with fewer good faces is not named.
-        seconds: Stop after so many seconds of the video; ``None`` for its end.
+        seconds: Stop after this many seconds of the video; ``None`` for its end.
         max_pixels: The largest frame that is decoded, in pixels.
         keep: Whether tracks that have ended are kept for :meth:`result`. A camera that runs for
             days is to forget them, and ``on_track`` to write them down.

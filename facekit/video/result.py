@@ -66,7 +66,7 @@ class VideoResult:
         """Yields each stretch of time in which a person is seen, by its start, with the track.
 
         Yields:
-            Appearance and track; those of :attr:`passing` are left out.
+            Appearance and track; those of ``passing`` are left out.
         """
         found = [(seen, track) for track in self.tracks for seen in track.appearances]
         yield from sorted(found, key=lambda one: (one[0], one[1].id))
@@ -95,7 +95,7 @@ class VideoResult:
             time: In seconds.
 
         Returns:
-            Each track that is seen then, those of :attr:`passing` as well, with the box.
+            Each track that is seen then, those of ``passing`` as well, with the box.
         """
         found = []
         for track in (*self.tracks, *self.passing):

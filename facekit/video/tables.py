@@ -55,9 +55,9 @@ def to_csv(result: VideoResult) -> str:
         result: Of a video.
 
     Returns:
-        CSV with a line of names, then a line for each appearance: name (``unknown`` for a
-        stranger), number of the track, first and last second, number of faces that the name rests
-        on, distance, threshold and probability.
+        CSV with a header and one line for each appearance. The columns are the name (``unknown``
+        for a stranger), the number of the track, the first and last second, the number of faces
+        that the name rests on, distance, threshold and probability.
 
     Example:
         >>> from facekit.video import VideoResult, to_csv

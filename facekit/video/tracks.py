@@ -239,7 +239,7 @@ class Tracklet:
             self.images += 1
 
     def keep_leaving(self, most: int = 0) -> None:
-        """Takes the faces that did not fit after all, until so many are left."""
+        """Takes the faces that did not fit after all, until that many are left."""
         while len(self.leaving) > most:
             self.take(self.leaving.pop(0), fits=False)
 

@@ -94,6 +94,8 @@ def test_an_interruption_keeps_the_table(folder: Path, tmp_path: Path, hopper: P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell makes the programs that it runs in the background ignore interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "searching\n"

@@ -178,6 +178,11 @@ def test_an_error_that_nothing_foresaw_is_not_the_answer_no(
 # Ctrl+C
 
 
+def heed_interrupts() -> None:
+    """Undoes what a shell does to the programs that it runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @posix
 @pytest.mark.parametrize("pause", [0.0, 0.05])
 def test_ctrl_c_three_times_is_quiet(tmp_path: Path, pause: float) -> None:
@@ -192,6 +197,7 @@ def test_ctrl_c_three_times_is_quiet(tmp_path: Path, pause: float) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout is not None
     # The 599 lines that follow fill the pipe, so that the command cannot end before it is told to.

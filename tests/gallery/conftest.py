@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from gallery.postgres_server import running_server
+from postgres_server import running_server
 
 
 @pytest.fixture(scope="session")

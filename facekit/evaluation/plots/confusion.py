@@ -24,7 +24,7 @@ def plot_confusion(
     normalize: Literal["true", "pred", "all"] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws how often each person is named rightly, taken for another, or not named.
+    """Draws how often each person is named correctly, taken for another, or not named.
 
     A row stands for a person, a column for a name given. Strangers, and faces that no name was
     given, are in the last row and column.

@@ -16,7 +16,7 @@ from facekit.training.engine.report import DatasetReport, FaceOutcome, FaceStatu
 from facekit.utils.progress import track
 
 AlignedFace: TypeAlias = tuple[FaceStatus, str, npt.NDArray[np.uint8] | None]
-"""What became of a photo, one sentence more, and its face, uint8 ``(S, S, 3)``, if it shows one."""
+"""What happened to a photo, a detail, and its face, uint8 ``(S, S, 3)``, if it shows one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Gathered:
     Args:
         rows: The number of each face in the cache, int64 ``(n,)``.
         used: The photo of each face.
-        report: What became of every photo.
+        report: What happened to every photo.
     """
 
     rows: npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ def gather(
     """Finds and aligns the faces that the cache does not hold yet.
 
     Args:
-        items: The photos, and what became of those that cannot be used.
+        items: The photos, and what happened to those that cannot be used.
         cache: Where the faces are kept.
         threads: How many threads call each photo's own ``align``.
         at_a_time: After how many photos the cache is written; an interruption loses none of them,
@@ -135,7 +135,7 @@ def _gathered(items: list[Photo | FaceOutcome], known: dict[str, CachedPhoto]) -
 def _outcome(
     photo: Photo, known: dict[str, CachedPhoto], first: dict[str, FaceOutcome]
 ) -> FaceOutcome:
-    """Returns what became of a photo, given those used before it."""
+    """Returns what happened to a photo, given those used before it."""
     twin = first.get(photo.digest)
     if twin is not None:
         detail = f"the same picture as {twin.source} ({twin.person or 'unknown'})"

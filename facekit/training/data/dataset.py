@@ -61,7 +61,7 @@ class FaceDataset:
         people: Whose each face is, n names; empty where the person is not known.
         keys: What each face is called, n texts.
         input_size: The side S of the faces, in pixels.
-        report: What became of every photo given.
+        report: What happened to every photo given.
 
     Attributes:
         input_size: As given.
@@ -131,7 +131,7 @@ class FaceDataset:
     def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> FaceDataset:
         """Returns a data set of some of the faces, in the order given.
 
-        Its ``identities`` are only those of its faces, so labels are given anew.
+        Its ``identities`` are only those of its faces, so labels are given again.
 
         Args:
             indices: Which faces, from 0 to ``len(self) - 1``; ``(n,)``.

@@ -45,7 +45,7 @@ class CachedPhoto:
     """What the cache knows of a photo.
 
     Args:
-        status: What became of it, as in :class:`facekit.training.FaceOutcome`.
+        status: What happened to it, as in :class:`facekit.training.FaceOutcome`.
         detail: One sentence more.
         face: The number of its face in the cache, ``None`` if the photo shows none.
     """
@@ -95,7 +95,7 @@ class FaceCache:
         """Keeps photos: all of them, or after an error none of them.
 
         Args:
-            photos: By digest, what became of the photo, one sentence more, and the aligned face,
+            photos: By digest, what happened to the photo, one sentence more, and the aligned face,
                 uint8 ``(S, S, 3)``, or ``None`` if the photo shows none.
 
         Raises:
@@ -188,7 +188,7 @@ class FaceCache:
         if version != _FORMAT_VERSION:
             raise FileFormatError(
                 f"{self.path}: the cache has format version {version}, this facekit uses "
-                f"{_FORMAT_VERSION}; delete it, and the faces are found and aligned anew"
+                f"{_FORMAT_VERSION}; delete it, and the faces are found and aligned again"
             )
         stored = connection.execute("SELECT json FROM settings").fetchone()
         if stored is None or stored[0] != settings:
@@ -197,5 +197,5 @@ class FaceCache:
     def _damaged(self, why: str) -> FileFormatError:
         return FileFormatError(
             f"{self.path}: the cache of faces is damaged ({why}); delete it, and the faces are "
-            "found and aligned anew"
+            "found and aligned again"
         )

@@ -106,7 +106,7 @@ def run_network(
     outputs = np.empty((len(faces), network.output_shape[-1]), dtype=np.float32)
     starts = range(0, len(faces), batch_size)
     for start in track(starts, "Running the network", total=len(starts), shown=progress):
-        # Always a full batch, because a backend may compile for every size anew.
+        # Always a full batch, because a backend may compile for every size again.
         indices = np.minimum(np.arange(start, start + batch_size), len(faces) - 1)
         computed = network.predict_on_batch(faces.images(indices).astype(np.float32))
         outputs[start : start + batch_size] = computed[: len(faces) - start]

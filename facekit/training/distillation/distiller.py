@@ -44,7 +44,7 @@ from facekit.utils.validation import whole
 # through the network at once.
 _MEASURED_FACES = 3000
 _AT_ONCE = 512
-# Faces whose cosine the teachers put below this count as two people's. Of each face, so many
+# Faces whose cosine the teachers put below this count as two people's. Of each face, that many
 # of those that the student finds nearest are weighed by the impostor term.
 _IMPOSTOR_COSINE = 0.4
 _HARDEST = 4
@@ -167,8 +167,9 @@ class Distiller(Trainer):
         teacher_weights: How much each teacher counts, one number each; the mean of the cosines is
             weighted by their squares. All count the same by default.
         batch_size: How many faces a batch has.
-        neighbors: A batch is made of groups of so many faces that the teachers find alike; 1 draws
-            each face by itself. Groups bring the pairs into one batch that are hard to tell apart.
+        neighbors: A batch is made of groups of this many faces that the teachers find alike; 1
+            draws each face by itself. Groups bring pairs that are hard to tell apart into one
+            batch.
         cosine_weight: How much the direction of each embedding counts.
         distance_weight: How much the distances of pairs count.
         angle_weight: How much the angles of triplets count. Their memory grows as the cube of the

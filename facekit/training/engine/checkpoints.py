@@ -105,7 +105,7 @@ class Checkpoint:
 
 
 def _named(part: str, variables: Sequence[Any]) -> dict[str, Any]:
-    # By position: Keras numbers the paths of some variables anew in each process.
+    # By position: Keras numbers the paths of some variables again in each process.
     return {f"{part}/{index:05d}": variable for index, variable in enumerate(variables)}
 
 

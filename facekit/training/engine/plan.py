@@ -21,7 +21,7 @@ _VALIDATION_BATCH = 128
 
 
 class Phase(NamedTuple):
-    """What holds during some epochs; where ``trainable`` changes, the optimizer begins anew."""
+    """What holds during some epochs; where ``trainable`` changes, the optimizer begins again."""
 
     trainable: str
     objective: Objective

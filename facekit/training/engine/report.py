@@ -1,4 +1,4 @@
-"""What became of every photo that a data set was to be made of."""
+"""What happened to each photo given to a data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FaceStatus: TypeAlias = Literal[
     "uncertain",
     "unknown person",
 ]
-"""What became of a photo; :class:`facekit.training.FaceOutcome` says what each means."""
+"""What happened to a photo; :class:`facekit.training.FaceOutcome` says what each means."""
 
 _MEANINGS: dict[FaceStatus, str] = {
     "no face": "no face was found",
@@ -33,7 +33,7 @@ _MEANINGS: dict[FaceStatus, str] = {
 
 @dataclass(frozen=True)
 class FaceOutcome:
-    """What became of one photo that a data set was to be made of.
+    """What happened to one photo given to a data set.
 
     Args:
         person: Whose photo it is, empty where that is not known.
@@ -69,7 +69,7 @@ class FaceOutcome:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What became of every photo that a data set was to be made of.
+    """What happened to each photo given to a data set.
 
     Args:
         outcomes: One for each photo, in order.
