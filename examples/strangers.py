@@ -52,7 +52,7 @@ if has_photos:
     names = sorted(folder.name for folder in (celebrities / "train").iterdir())
     known = {name: aligned_faces(celebrities / "train" / name, aligner) for name in names}
     others = {name: aligned_faces(celebrities / "val" / name, aligner) for name in names}
-    # Some of the five are in LFW, too: they are no strangers.
+    # Some of the five are in LFW, too: they are not strangers.
     both = {"Ben_Affleck", "Elton_John", "Jerry_Seinfeld", "Madonna", "Mindy_Kaling"}
     photos = sorted((data / "lfw").glob("*/*_0001.jpg"))
     photos = [photo for photo in photos if photo.parent.name not in both][:400]
