@@ -91,7 +91,7 @@ def plan_strips(levels: Sequence[Level], most_pixels: int) -> list[list[Strip]]:
     groups: list[list[Strip]] = []
     free = 0
     for index, level in enumerate(levels):
-        rows = max(most_pixels // (level.width * (TILE_HEIGHT - _MARGIN)), 1)
+        rows = max((most_pixels // level.width - _MARGIN) // (TILE_HEIGHT - _MARGIN), 1)
         for top, height in _parts(level.height, rows * (TILE_HEIGHT - _MARGIN) + _MARGIN):
             size = height * level.width
             if size > free:
