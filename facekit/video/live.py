@@ -224,8 +224,9 @@ def _camera(source: int) -> Iterator[RGBImage]:
 
 def _network(source: str, stall: float) -> Iterator[RGBImage]:
     av = import_extra("av")
-    # UDP loses packets, and each loss spoils the picture until the next key frame.
-    options = {"rtsp_transport": "tcp", "fflags": "nobuffer"}
+    # UDP loses packets, and each loss spoils the picture until the next key frame. So would
+    # FFmpeg's "nobuffer", which loses the packets that were read to find out what the stream is.
+    options = {"rtsp_transport": "tcp"}
     try:
         with av.open(source, timeout=(stall, stall), container_options=options) as container:
             if not container.streams.video:

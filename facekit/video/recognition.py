@@ -168,11 +168,15 @@ class VideoRecognition:
             raise InvalidArgumentError("a video is gone through once; make another object")
         self._started = True
         frames = self._searched_live() if self._live is not None else self._searched_frames()
-        with closing(frames):  # type: ignore[type-var]
-            for frame in frames:
-                self._searched += 1
-                self._size, self._time = frame.size, frame.time
-                yield frame
+        try:
+            with closing(frames):  # type: ignore[type-var]
+                for frame in frames:
+                    self._searched += 1
+                    self._size, self._time = frame.size, frame.time
+                    yield frame
+        except ImageError:  # a camera that is gone shows no one any more
+            self._follower.finish()
+            raise
         self._follower.finish()
         self._complete = True
 

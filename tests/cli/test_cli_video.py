@@ -8,13 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from local_server import serving
 from portrait_video import portrait_frames
 
 from facekit.cli import main
-from facekit.video import VideoFile, write_frames
+from facekit.video import VideoFile, VideoFrame, write_frames
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,37 @@ def test_a_missing_video_and_a_missing_camera(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.startswith("facekit: error: none.mp4: no such file")
     assert main(["camera", "97", "--patience", "0.3"]) == 2
     assert "camera 97: sends no frames" in capsys.readouterr().err
+
+
+def test_who_is_in_view_when_a_stream_gives_up_is_in_the_table(
+    folder: Path, hopper: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (still,) = portrait_frames({"Grace": hopper}, frames=1, size=(300, 400))
+    frames = (VideoFrame(n, n / 12, still.image) for n in range(36))
+    write_frames(tmp_path / "part.mkv", frames)
+    part = (tmp_path / "part.mkv").read_bytes()
+
+    def camera(handler: BaseHTTPRequestHandler, number: int) -> None:
+        if number > 1:
+            handler.send_error(503)
+        else:
+            handler.send_response(200)
+            handler.end_headers()
+            for start in range(0, len(part), 500):
+                handler.wfile.write(part[start : start + 500])
+                time.sleep(0.03)
+
+    table = tmp_path / "table.csv"
+    arguments = ["--gallery", str(folder / "people"), "--csv", str(table), "--min-faces", "1"]
+    with serving(camera) as (address, requested):
+        assert main(["camera", f"{address}/live", *arguments, "--patience", "2"]) == 2
+    assert len(requested) > 1
+    said = capsys.readouterr()
+    assert "track 1 is Grace" in said.out
+    assert "Grace was there from" in said.out
+    assert "sends no frames" in said.err
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert [row["name"] for row in rows] == ["Grace"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import numpy as np
 import pytest
-from colored_people import clip, naming, picture, pipeline
+from colored_people import clip, naming, picture, pipeline, write_clip
+from local_server import send, serving
 
 from facekit import ImageError, InvalidArgumentError
 from facekit.io.images import RGBImage
@@ -19,6 +21,13 @@ from facekit.video.live import is_live, name_of
 
 def numbered(value: int) -> RGBImage:
     return np.full((4, 4, 3), value, dtype=np.uint8)
+
+
+def paced(images: Iterable[RGBImage], taken: threading.Semaphore) -> Iterator[RGBImage]:
+    """A camera of which no frame is missed, however slow the search is."""
+    for image in images:
+        yield image
+        taken.acquire(timeout=20)
 
 
 def test_frames_are_dropped_and_never_queued() -> None:
@@ -74,6 +83,26 @@ def test_a_stream_that_stalls_is_opened_again() -> None:
     assert stream.reconnects == 1
 
 
+def test_a_network_stream_that_stalls_is_opened_again(tmp_path: Path) -> None:
+    # One key frame: what FFmpeg reads to learn about the stream must not be lost.
+    content = write_clip(tmp_path / "clip.mkv", lambda n: {"Red": (10 + n, 10)}).read_bytes()
+    over = threading.Event()
+
+    def camera(handler: BaseHTTPRequestHandler, number: int) -> None:
+        send(handler, content, announced=2 * len(content))
+        over.wait(20)
+
+    with serving(camera) as (address, requested):
+        stream = LiveStream(f"{address}/live", stall=0.5)
+        frames = stream.frames()
+        assert next(frames).image.shape == (96, 160, 3)
+        while not stream.reconnects:
+            frame = next(frames)
+        assert frame.image.shape == (96, 160, 3)
+        over.set()
+    assert len(requested) == 2
+
+
 def test_patience_ends() -> None:
     def camera() -> Iterator[RGBImage]:
         raise OSError("unplugged")
@@ -89,29 +118,47 @@ def test_a_frame_that_is_too_large_is_an_error() -> None:
 
 
 def test_tracks_go_on_over_a_break_and_end_with_the_people() -> None:
-    frames = [frame.image for frame in clip(lambda n: {"Red": (10 + n, 10)}, 12)]
-    opened = itertools.count()
-
-    def camera() -> Iterator[RGBImage]:
-        for image in frames[6:] if next(opened) else frames[:6]:
-            time.sleep(0.05)
-            yield image
-
+    frames = [frame.image for frame in clip(lambda n: {"Red": (10, 10)}, 12)]
+    opened, taken = itertools.count(), threading.Semaphore(0)
     told: list[Track] = []
     run = VideoRecognition(
-        LiveStream(camera, patience=1.5),
+        LiveStream(lambda: paced(frames[6:] if next(opened) else frames[:6], taken)),
         pipeline(),
         naming("Red"),
         on_track=told.append,
-        seconds=1.3,
         keep=False,
     )
-    assert all(frame.image is not None for frame in run)
+    for frame in itertools.islice(run, 12):
+        assert frame.image is not None
+        taken.release()
+    run.stop()
     assert [(track.label, track.ended) for track in told] == [("Red", False), ("Red", True)]
-    assert told[-1].end > 0.6
-    assert run.result().reconnects >= 1
+    assert len(told[-1]) > 6
+    assert run.result().reconnects == 1
     # Nothing is kept of those who have gone.
     assert run.result().tracks == ()
+
+
+def test_those_who_are_in_view_when_a_stream_gives_up_are_told_of() -> None:
+    opened, taken = itertools.count(), threading.Semaphore(0)
+
+    def camera() -> Iterator[RGBImage]:
+        if next(opened):
+            raise OSError("unplugged")
+        yield from paced((frame.image for frame in clip(lambda n: {"Red": (10, 10)}, 6)), taken)
+
+    told: list[Track] = []
+    run = VideoRecognition(
+        LiveStream(camera, patience=0.2),
+        pipeline(),
+        naming("Red"),
+        on_track=told.append,
+        keep=False,
+    )
+    searched = (taken.release() for _ in run)
+    with pytest.raises(ImageError, match="unplugged"):
+        list(searched)
+    assert [(track.label, track.ended) for track in told] == [("Red", False), ("Red", True)]
 
 
 def test_what_is_live_and_what_it_is_called() -> None:
