@@ -15,7 +15,14 @@ from facekit.gallery.records import PhotoSource
 from facekit.io.decoding import Truncated
 from facekit.io.images import ImageSource
 from facekit.io.people import PersonImage
-from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
+from facekit.pipeline import (
+    EmbeddedFace,
+    EmbeddedImage,
+    FacePipeline,
+    Select,
+    select_largest,
+    select_marked,
+)
 from facekit.report import EnrollmentReport, OutcomeStatus, PhotoOutcome
 from facekit.utils.progress import track
 from facekit.utils.validation import identity
@@ -61,18 +68,33 @@ class Enrollment:
         truncated: Truncated = "error",
         progress: bool = False,
     ) -> EnrollmentReport:
-        """Enrolls the largest face of each image.
+        """Enrolls one face of each image: the one that is marked, or else the largest.
 
         Whatever ends it early, such as an interruption, the images before are enrolled.
+
+        Args:
+            images: The images with their people.
+            pipeline: Finds and embeds the faces.
+            cropped: As for :meth:`facekit.FacePipeline.run`.
+            max_pixels: Likewise.
+            truncated: Likewise.
+            progress: Whether to show a progress bar, if standard error is a terminal.
+
+        Returns:
+            The outcome for each image.
+
+        Raises:
+            InvalidArgumentError: If a name cannot be used.
         """
         listed = images if isinstance(images, list) else []
         for image in listed:
             _named(image)
         waiting: deque[PersonImage] = deque()
         people: dict[int, str] = {}
+        selects: dict[int, Select] = {}
         stream = pipeline.run(
-            _sources(images, waiting, people),
-            select="largest",
+            _sources(images, waiting, people, selects),
+            select=selects,
             cropped=cropped,
             skip=lambda index, digest: (people[index], digest) in self._known,
             max_pixels=max_pixels,
@@ -82,7 +104,8 @@ class Enrollment:
         try:
             for found in track(stream, "Enrolling", total=total, shown=progress):
                 self._note_others(waiting)
-                self._note(people.pop(found.index), waiting.popleft().name, found)
+                del selects[found.index]
+                self._note(people.pop(found.index), waiting.popleft(), found)
                 if len(self._pieces) >= _FACES_AT_A_TIME:
                     self._write()
             self._note_others(waiting)
@@ -97,7 +120,8 @@ class Enrollment:
             status: OutcomeStatus = "unreadable" if image.unreadable else "not a photo"
             self.outcomes.append(PhotoOutcome(image.person, image.name, status, image.problem))
 
-    def _note(self, person: str, name: str, found: EmbeddedImage) -> None:
+    def _note(self, person: str, image: PersonImage, found: EmbeddedImage) -> None:
+        name = image.name
         key = None if found.sha256 is None else (person, found.sha256)
         if found.error is not None:
             outcome = PhotoOutcome(person, name, "unreadable", str(found.error))
@@ -105,12 +129,13 @@ class Enrollment:
             self.visited.add(key)
             outcome = PhotoOutcome(person, name, "already enrolled", "the same file is enrolled")
         elif not found.faces:
-            outcome = PhotoOutcome(person, name, "no face", "no face found")
+            where = "" if image.box is None else " where it is marked"
+            outcome = PhotoOutcome(person, name, "no face", f"no face found{where}")
         elif problems := found.faces[0].problems:
             outcome = PhotoOutcome(person, name, "poor quality", "; ".join(problems))
         else:
             outcome = PhotoOutcome(person, name, "enrolled")
-            if found.found > 1:
+            if found.found > 1 and image.box is None:
                 detail = f"{found.found} faces found, the largest was taken"
                 outcome = PhotoOutcome(person, name, "several faces", detail)
             self._pieces.append((person, replace(found.faces[0], source=name), found.sha256))
@@ -133,6 +158,9 @@ def partial_gallery(gallery: Gallery) -> Gallery:
     """Returns the gallery in which a new set of people is gathered before it replaces the old one.
 
     Beside a gallery in a file it is a file, too: if the work is interrupted, it goes on there.
+
+    Args:
+        gallery: The gallery whose people are to be replaced.
     """
     if gallery.path is None:
         return Gallery(gallery.weights, gallery.embedding_size)
@@ -157,14 +185,18 @@ def _named(image: PersonImage) -> PersonImage:
 
 
 def _sources(
-    images: Iterable[PersonImage], waiting: deque[PersonImage], people: dict[int, str]
+    images: Iterable[PersonImage],
+    waiting: deque[PersonImage],
+    people: dict[int, str],
+    selects: dict[int, Select],
 ) -> Iterator[ImageSource]:
-    """Yields what is to be read, and notes whose it is; the pixels are not kept."""
+    """Yields what is to be read, and notes whose face it is and which; pixels are not kept."""
     index = 0
     for given in images:
         image = _named(given)
         waiting.append(replace(image, source=None))
         if image.source is not None:
             people[index] = image.person
+            selects[index] = select_largest if image.box is None else select_marked(image.box)
             index += 1
             yield image.source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from facekit.alignment import DEFAULT_TEMPLATE, Aligner
 from facekit.detection import FaceDetector
 from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError, InvalidArgumentError
-from facekit.faces import Face, Keypoints, largest_face
+from facekit.faces import SAME_FACE, Face, Keypoints, box_overlap, largest_face
 from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource, RGBImage
 from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
@@ -183,7 +183,7 @@ class FacePipeline:
         self,
         images: StreamSource,
         *,
-        select: FaceSelection | Select = "all",
+        select: FaceSelection | Select | Mapping[int, Select] = "all",
         cropped: bool = False,
         known: Sequence[Sequence[Face]] | None = None,
         every: int = 1,
@@ -199,7 +199,7 @@ class FacePipeline:
             images: A folder, a video, a camera, or any number of images; see
                 ``facekit.io.sources.StreamSource``.
             select: Which faces are used; a name, or a function of all faces and the image's height
-                and width.
+                and width, or such functions by the image's place.
             cropped: Whether each image already is a face: then the whole image is its box, and
                 nothing is detected.
             known: The faces of each image, if they are known: then nothing is detected.
@@ -236,7 +236,7 @@ class FacePipeline:
         self,
         images: StreamSource,
         *,
-        select: FaceSelection | Select = "all",
+        select: FaceSelection | Select | Mapping[int, Select] = "all",
         cropped: bool = False,
         known: Sequence[Sequence[Face]] | None = None,
         every: int = 1,
@@ -352,7 +352,7 @@ class _Steps:
         detector: FaceDetector,
         aligner: Aligner,
         quality: QualityGate | None,
-        select: Select,
+        select: Callable[[int], Select],
         *,
         cropped: bool,
         known: Sequence[Sequence[Face]] | None,
@@ -379,7 +379,7 @@ class _Steps:
             faces = [_scaled(face, read.scale) for face in self._faces(item, read.pixels)]
         except ImageError as error:
             return _Prepared(replace(result, sha256=digest, error=error), nothing)
-        chosen = self._select(list(faces), (read.height, read.width))
+        chosen = self._select(item.index)(list(faces), (read.height, read.width))
         read = self._fine_enough(item, read, chosen)
         across, down = read.scale
         seen = [_scaled(face, (1 / across, 1 / down)) for face in chosen]
@@ -505,15 +505,56 @@ def nearest_to_middle(faces: Sequence[Face], size: tuple[int, int]) -> Face:
     return min(faces, key=lambda face: float(np.linalg.norm(np.array(face.center) - middle)))
 
 
-def _selection(select: FaceSelection | Select) -> Select:
+def _selection(
+    select: FaceSelection | Select | Mapping[int, Select],
+) -> Callable[[int], Select]:
+    """Returns what chooses the faces of the image at a place."""
+    if isinstance(select, Mapping):
+        return select.__getitem__
+    chosen: Select
     if callable(select):
-        return select
-    if select == "all":
-        return lambda faces, _: faces
-    if select == "largest":
-        return lambda faces, _: [largest_face(faces)] if faces else []
-    if select == "central":
-        return lambda faces, size: [nearest_to_middle(faces, size)] if faces else []
-    raise InvalidArgumentError(
-        f"select must be one of {get_args(FaceSelection)} or a function, got {select!r}"
-    )
+        chosen = select
+    elif select == "all":
+        chosen = _all
+    elif select == "largest":
+        chosen = select_largest
+    elif select == "central":
+        chosen = _central
+    else:
+        raise InvalidArgumentError(
+            f"select must be one of {get_args(FaceSelection)} or a function, got {select!r}"
+        )
+    return lambda _: chosen
+
+
+def _all(faces: list[Face], _: tuple[int, int]) -> list[Face]:
+    return faces
+
+
+def _central(faces: list[Face], size: tuple[int, int]) -> list[Face]:
+    return [nearest_to_middle(faces, size)] if faces else []
+
+
+def select_largest(faces: list[Face], _: tuple[int, int]) -> list[Face]:
+    """Chooses the largest face, for :meth:`FacePipeline.run`."""
+    return [largest_face(faces)] if faces else []
+
+
+def select_marked(box: tuple[float, float, float, float]) -> Select:
+    """Returns what chooses the face that a box marks, for :meth:`FacePipeline.run`.
+
+    Args:
+        box: ``(x, y, width, height)`` in pixels, as another program may have drawn it.
+
+    Example:
+        >>> from facekit.pipeline import face_in_box, select_marked
+        >>> faces = [face_in_box((0.0, 0.0, 80.0, 100.0)), face_in_box((200.0, 0.0, 80.0, 100.0))]
+        >>> [face.box[0] for face in select_marked((190.0, 5.0, 100.0, 100.0))(faces, (300, 300))]
+        [200.0]
+    """
+
+    def select(faces: list[Face], _: tuple[int, int]) -> list[Face]:
+        near = [face for face in faces if box_overlap(face.box, box) >= SAME_FACE]
+        return [max(near, key=lambda face: box_overlap(face.box, box))] if near else []
+
+    return select

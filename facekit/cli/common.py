@@ -49,7 +49,18 @@ def add_command(
     *,
     tensorflow: bool = False,
 ) -> argparse.ArgumentParser:
-    """Adds a command; its help text becomes its description, too."""
+    """Adds a command; its help text becomes its description, too.
+
+    Args:
+        commands: The parser's commands.
+        name: What to type.
+        run: Does the work and returns the exit code.
+        help_text: What it does, in lower case and without a full stop.
+        tensorflow: Whether the command needs TensorFlow, which is then started quietly first.
+
+    Returns:
+        The command's parser.
+    """
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
     )
@@ -153,7 +164,12 @@ def add_cropped(command: argparse.ArgumentParser) -> None:
 
 
 def detector_for(options: argparse.Namespace, given: FaceDetector | None = None) -> FaceDetector:
-    """Returns a detector with the options of :func:`add_detection`."""
+    """Returns a detector with the options of :func:`add_detection`.
+
+    Args:
+        options: The options; those that were not given do not change anything.
+        given: The detector that they change; the default one if not given.
+    """
     from facekit.detection.base import ImageDetector
     from facekit.detection.registry import DETECTORS
 
@@ -180,8 +196,19 @@ def for_each_photo(
     options: argparse.Namespace,
     answers: Callable[[list[Path]], Iterator[DetectedImage | RecognizedImage]],
     describe: Callable[[Any], str],
+    write: Callable[[Path, Sequence[Any]], None] | None = None,
 ) -> int:
-    """Works through the photos; one that cannot be used is reported and the rest goes on."""
+    """Works through the photos; one that cannot be used is reported and the rest goes on.
+
+    Args:
+        options: With ``photos``, ``output`` and ``json``.
+        answers: Yields the results of the photos, in order.
+        describe: Puts one face into words.
+        write: Writes the faces of a photo somewhere else, too.
+
+    Returns:
+        The exit code.
+    """
     photos = expanded(options.photos)
     check_output_folder(options.output, [*options.photos, *photos])
     names = _output_names(photos)
@@ -193,6 +220,8 @@ def for_each_photo(
         try:
             if answer.error is not None:
                 raise answer.error
+            if write is not None:
+                write(photo, answer.faces)
             if options.output is not None:
                 _write_annotated(
                     options.output / names[photo], photo, answer.faces, reading_of(options)
@@ -253,7 +282,16 @@ def say_poor(report: EnrollmentReport) -> None:
 
 
 def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:
-    """Checks that ``--output`` is apart from the images, so that no run takes copies for images."""
+    """Checks that ``--output`` is apart from the images, so that no run takes copies for images.
+
+    Args:
+        output: The folder of ``--output``, if given.
+        inputs: The images and folders that were given.
+        deep: Whether the folders inside the inputs are read, too.
+
+    Raises:
+        InvalidArgumentError: If it is a folder of images, or, with ``deep``, inside one.
+    """
     from facekit.io.folders import is_folder
 
     if output is None:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 
 def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
-    """Returns a recognizer of the people in a gallery's file, calibrated as it says."""
+    """Returns a recognizer of the people in a gallery's file, calibrated as it says.
+
+    Args:
+        options: With ``weights``, which may be ``None``: then the gallery names them.
+        path: The file.
+
+    Raises:
+        FacekitError: If the gallery cannot be used, has other weights, or holds nobody.
+    """
     from facekit.embedding import Embedder
     from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
@@ -32,7 +40,12 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
 
 @contextmanager
 def new_if_missing(path: Path) -> Iterator[None]:
-    """Deletes the gallery that is made in the block if it fails before anybody is enrolled."""
+    """Deletes the gallery that is made in the block, if the block fails before anybody is enrolled.
+
+    Args:
+        path: Where the gallery is or will be. One that is there already is left alone; after an
+            interruption, so is a new one.
+    """
     from facekit.enrollment import discard
 
     there = path.exists()
@@ -45,7 +58,15 @@ def new_if_missing(path: Path) -> Iterator[None]:
 
 
 def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, WeightsRecord]:
-    """Returns what to call the weights of a gallery, and what is known about them."""
+    """Returns what to call the weights of a gallery, and what is known about them.
+
+    Args:
+        gallery: The gallery.
+        options: With ``weights``, which may be ``None``: then the gallery names them.
+
+    Raises:
+        InvalidArgumentError: If the gallery has other weights, or its own are not known by name.
+    """
     from facekit.embedding.weights.reading import read_weights
     from facekit.embedding.weights.registry import REGISTRY
 
@@ -68,6 +89,10 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
 
 
 def check_not_empty(gallery: Gallery) -> None:
-    """Raises an error if nobody is enrolled."""
+    """Raises an error if nobody is enrolled.
+
+    Raises:
+        NotFittedError: If so.
+    """
     if not len(gallery):
         raise NotFittedError(f"{gallery.path}: nobody is enrolled; facekit enroll adds people")

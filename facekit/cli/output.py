@@ -89,7 +89,11 @@ def safe_output() -> Iterator[None]:
 
 
 def flush_output() -> None:
-    """Hands on what was written."""
+    """Hands on what was written.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
     from facekit.faces import RecognizedFace
+    from facekit.io.people import EnrollmentSource
 
 
 def add_commands(commands: Any) -> None:
@@ -56,6 +58,12 @@ def _add_fit(commands: Any) -> None:
         commands, "fit", _fit, "learn people from a folder with one folder of photos a person"
     )
     command.add_argument("folder", type=Path, help="holds a folder for each person")
+    command.add_argument(
+        "--from-xmp",
+        action="store_true",
+        help="the folder holds photos, with the folders inside it: enroll the faces that photo "
+        "managers have marked and named in XMP",
+    )
     command.add_argument(
         "gallery",
         type=Path,
@@ -100,6 +108,21 @@ def _add_recognize(commands: Any) -> None:
     command.add_argument(
         "--any-quality", action="store_true", help="name poor pictures of faces as well"
     )
+    command.add_argument(
+        "--xmp",
+        action="store_true",
+        help="write the names as face regions into the photos' XMP sidecars",
+    )
+    command.add_argument(
+        "--embed",
+        action="store_true",
+        help="with --xmp: let ExifTool write them into the photos; it keeps each as *_original",
+    )
+    command.add_argument(
+        "--replace-regions",
+        action="store_true",
+        help="with --xmp: in place of all face regions that are there, also the named ones",
+    )
     add_cropped(command)
     add_detection(command)
     add_weights(command)
@@ -143,6 +166,7 @@ def _detect(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from facekit.identification import default_classifier
+    from facekit.io.xmp import tagged_people
     from facekit.recognizer import FaceRecognizer
 
     if options.fpir is not None and options.threshold is not None:
@@ -169,7 +193,10 @@ def _fit(options: argparse.Namespace) -> int:
         )
         with recognizer.gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
-            recognizer.fit(options.folder, cropped=options.cropped)
+            photos: EnrollmentSource = options.folder
+            if options.from_xmp:
+                photos = tagged_people(options.folder)
+            recognizer.fit(photos, cropped=options.cropped)
             recognizer.save(path)
             report, people = recognizer.report_, recognizer.people
     if options.json:
@@ -185,6 +212,10 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _recognize(options: argparse.Namespace) -> int:
+    if not options.xmp and (options.embed or options.replace_regions):
+        raise InvalidArgumentError("--embed and --replace-regions need --xmp")
+    if options.xmp and options.cropped:
+        raise InvalidArgumentError("give either --xmp or --cropped, not both")
     recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
         if options.any_quality:
@@ -205,6 +236,7 @@ def _recognize(options: argparse.Namespace) -> int:
             options,
             lambda photos: recognizer.recognize_stream(photos, cropped=options.cropped),
             describe,
+            _xmp_writer(options) if options.xmp else None,
         )
         if unnamed:
             print(
@@ -212,6 +244,18 @@ def _recognize(options: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         return code
+
+
+def _xmp_writer(options: argparse.Namespace) -> Callable[[Path, Sequence[Any]], None]:
+    """Returns what writes the names in a photo as face regions."""
+    from facekit.io.xmp import FaceRegion, write_regions
+
+    def write(photo: Path, faces: Sequence[RecognizedFace]) -> None:
+        regions = [FaceRegion(one.face.box, one.name) for one in faces if one.name is not None]
+        if regions or options.replace_regions:
+            write_regions(photo, regions, replace=options.replace_regions, embed=options.embed)
+
+    return write
 
 
 def _verify(options: argparse.Namespace) -> int:

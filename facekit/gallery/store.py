@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, FileFormatError, InvalidArgumentError
+from facekit.faces import SAME_FACE, box_overlap
 from facekit.gallery.database import (
     Change,
     Database,
@@ -153,7 +154,11 @@ class FileStore:
             yield from self._batches(view)
 
     def photos(self, numbers: Sequence[int]) -> list[EnrolledPhoto]:
-        """Returns photos by number."""
+        """Returns photos by number.
+
+        Raises:
+            EnrollmentError: If one of them is not enrolled.
+        """
         with self._following() as view:
             return [self._photo(view, row) for row in self._rows(numbers)]
 
@@ -184,11 +189,11 @@ class FileStore:
             return self._settings(view)
 
     def elsewhere(self, names: Sequence[str], photos: Sequence[PhotoSource]) -> list[str]:
-        """Returns a sentence for each photo whose file stands under another name, too."""
+        """Returns a sentence for each face that stands under another name in the same file, too."""
         given = [(name, photo) for name, photo in zip(names, photos, strict=True) if photo.sha256]
         if not given:
             return []
-        people: dict[str | None, set[str]] = {}
+        people: dict[str | None, list[tuple[str, PhotoSource]]] = {}
         with self._following() as view:
             short = [
                 int.from_bytes(bytes.fromhex(photo.sha256 or "")[:8], "little")
@@ -197,13 +202,21 @@ class FileStore:
             found = np.isin(self._mirror.digests(view), np.array(short, dtype=np.uint64))
             for row in np.flatnonzero(found & (self._mirror.owners > 0)).tolist():
                 photo = self._photo(view, row)
-                people.setdefault(photo.sha256, set()).add(photo.person)
+                people.setdefault(photo.sha256, []).append((photo.person, photo))
         for name, source in given:
-            people.setdefault(source.sha256, set()).add(name)
+            people.setdefault(source.sha256, []).append((name, source))
         return [
             f"{source.source} ({name}): the same file is enrolled as {' and '.join(others)}"
             for name, source in given
-            if (others := sorted(people[source.sha256] - {name}))
+            if (
+                others := sorted(
+                    {
+                        other
+                        for other, photo in people[source.sha256]
+                        if other != name and _may_be_same(photo, source)
+                    }
+                )
+            )
         ]
 
     # Changes.
@@ -263,7 +276,11 @@ class FileStore:
         self.take_over(self)
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Erases photos, and people who are left without any."""
+        """Erases photos, and people who are left without any.
+
+        Raises:
+            EnrollmentError: If one of the photos is not enrolled; then nothing changes.
+        """
         with self._changing(erasing=True) as change:
             self._erase(change, self._rows(numbers))
 
@@ -540,6 +557,13 @@ class FileStore:
 
     def _edit_vectors(self, change: Change, index: int) -> tuple[Vectors, Records]:
         return self._layout.vectors(change.edit("vectors", index, self._layout.vector_bytes))
+
+
+def _may_be_same(first: PhotoSource, second: PhotoSource) -> bool:
+    """Returns whether two entries from one file may be the same face."""
+    if first.box is None or second.box is None:
+        return True
+    return box_overlap(first.box, second.box) >= SAME_FACE
 
 
 def _first_head(weights: str, size: int) -> dict[str, Any]:

@@ -53,7 +53,11 @@ class OpenSetParameters:
         return cls(**{field.name: getattr(classifier, field.name) for field in fields(cls)})
 
     def check(self) -> None:
-        """Checks the parameters."""
+        """Checks the parameters.
+
+        Raises:
+            InvalidArgumentError: If one lies outside its range.
+        """
         choice(self.strategy, "strategy", get_args(Strategy))
         number(self.fpir, "fpir", above=0, below=1)
         number(self.prior, "prior", above=0, below=1)

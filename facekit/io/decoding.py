@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,10 @@ _MOST_PIXELS_PER_JPEG_BYTE = 1024
 _MOST_SCANS = 100
 _SCANS_OF_LARGEST = 20
 
+_XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
+
 _STRIP_PIXELS = 1 << 20
+_Read = TypeVar("_Read")
 _WARNINGS = threading.Lock()
 
 # From the upright image, the view of it in which a file with this EXIF orientation stores it.
@@ -117,6 +120,23 @@ class DecodedImage:
         return self.width / self.pixels.shape[1], self.height / self.pixels.shape[0]
 
 
+@dataclass(frozen=True)
+class StoredImage:
+    """How an image lies in its file; its pixels were not decoded.
+
+    Args:
+        width: The width as it is stored, before it is turned, in pixels.
+        height: The height, likewise.
+        orientation: How the EXIF data says to turn it, 1 to 8; 1 if they do not say.
+        xmp: The XMP data in the file, if there are any.
+    """
+
+    width: int
+    height: int
+    orientation: int
+    xmp: bytes | None
+
+
 @functools.cache
 def has_heic() -> bool:
     """Returns whether HEIC files can be read: whether the extra ``heic`` is installed."""
@@ -125,10 +145,14 @@ def has_heic() -> bool:
 
 def decode_file(path: Path, limits: Limits) -> DecodedImage:
     """Decodes an image file; anything but a regular file is refused before it is opened."""
+    return _from_file(path, lambda stream, name: decode_stream(stream, name, limits))
+
+
+def _from_file(path: Path, read: Callable[[IO[bytes], str], _Read]) -> _Read:
     name = printable(path, limit=300)
     try:
         with _opened(path, name) as stream:
-            return decode_stream(stream, name, limits)
+            return read(stream, name)
     except FileNotFoundError as error:
         raise ImageError(
             f"{name}: no such file; relative paths start at the working directory"
@@ -138,6 +162,15 @@ def decode_file(path: Path, limits: Limits) -> DecodedImage:
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ImageError(f"{name}: cannot be read ({reason})") from error
+
+
+def inspect_file(path: Path) -> StoredImage:
+    """Returns what an image file says about the image, without decoding its pixels.
+
+    Raises:
+        ImageError: If it is not an image that can be read.
+    """
+    return _from_file(path, _inspected)
 
 
 def decode_object(source: IO[bytes], name: str, limits: Limits) -> DecodedImage:
@@ -237,6 +270,29 @@ def to_eight_bits(pixels: npt.NDArray[Any], largest: int) -> npt.NDArray[np.uint
 
 
 # Opening
+
+
+def _inspected(stream: IO[bytes], name: str) -> StoredImage:
+    try:
+        # The largest size of any format: nothing is decoded.
+        with _identified(stream, name, Limits(2**31)) as image:
+            # Pillow says the size of a TIFF as it is after turning it, and that of HEIC is turned.
+            tags: Any = getattr(image, "tag_v2", {})
+            turned = image.format == "HEIF"
+            xmp: Any = tags.get(700) or image.info.get("xmp")
+            for marker, segment in getattr(image, "applist", ()):
+                if marker == "APP1" and segment.startswith(_XMP_SEGMENT):
+                    xmp = segment[len(_XMP_SEGMENT) :]
+            return StoredImage(
+                tags.get(256, image.size[0]),
+                tags.get(257, image.size[1]),
+                1 if turned else _orientation(image, name),
+                xmp.encode() if isinstance(xmp, str) else xmp,
+            )
+    except (ImageError, ImageWarning):
+        raise
+    except Exception as error:
+        raise ImageError(f"{name}: is not an image that can be read ({_reason(error)})") from error
 
 
 def _opened(path: Path, name: str) -> IO[bytes]:

@@ -12,11 +12,6 @@ from facekit.errors import EnrollmentError, InvalidArgumentError
 from facekit.io.folders import list_images
 from facekit.io.images import ImageSource, describe_source, image_suffixes
 
-EnrollmentSource: TypeAlias = (
-    str | os.PathLike[str] | Mapping[str, Any] | Iterable[tuple[str, ImageSource]]
-)
-"""A folder with one folder a person, ``{name: images}``, or pairs of name and image."""
-
 
 @dataclass(frozen=True)
 class PersonImage:
@@ -28,6 +23,7 @@ class PersonImage:
         source: Where to read it, or ``None`` if it is not an image and only to be reported.
         problem: Why it is not an image.
         unreadable: Whether the reason is that it cannot be read.
+        box: Where the person's face is, ``(x, y, width, height)``, if others may be in the image.
     """
 
     person: str
@@ -35,10 +31,37 @@ class PersonImage:
     source: ImageSource | None
     problem: str = ""
     unreadable: bool = False
+    box: tuple[float, float, float, float] | None = None
+
+
+EnrollmentSource: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | Mapping[str, Any]
+    | Iterable[tuple[str, ImageSource]]
+    | Iterable[PersonImage]
+)
+"""A folder with one folder a person, ``{name: images}``, pairs of name and image, or tagged faces.
+
+:func:`facekit.io.xmp.tagged_people` lists the faces that photo managers have tagged.
+"""
 
 
 def people_images(photos: EnrollmentSource) -> Iterable[PersonImage]:
-    """Lists the images of known people."""
+    """Lists the images of known people.
+
+    Args:
+        photos: As :meth:`facekit.FaceRecognizer.fit` takes them.
+
+    Returns:
+        The images, each with its person; in a folder also the files that are not images. A list,
+        or an iterator if the images come from one.
+
+    Raises:
+        EnrollmentError: If the folder is missing or cannot be read, or there are no images.
+        InvalidArgumentError: If ``photos`` has another form. A malformed pair of an iterator is
+            found when it is reached.
+    """
     found: Iterable[PersonImage]
     if isinstance(photos, str | os.PathLike):
         found = list(_in_folder(Path(photos)))
@@ -117,6 +140,9 @@ def _of_person(name: str, images: Any) -> Iterator[PersonImage]:
 
 
 def _of_pair(pair: Any) -> Iterator[PersonImage]:
+    if isinstance(pair, PersonImage):
+        yield pair
+        return
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
         raise InvalidArgumentError(
             f"photos must be pairs of (name, image), got {type(pair).__name__} {pair!r:.80}"

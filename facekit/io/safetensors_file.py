@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import FileFormatError
+from facekit.io.files import replace_atomically
 
 _MOST_HEADER_BYTES = 16_000_000
 
@@ -84,7 +84,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, private: bool =
     """
     path = Path(path)
     try:
-        _replace_atomically(path, content, private=private)
+        replace_atomically(path, content, private=private)
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be written ({error})") from error
 
@@ -174,29 +174,3 @@ def _as_python(value: object) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _replace_atomically(path: Path, content: bytes, *, private: bool) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new_mode = 0o600 if private else public_mode()
-        mode = path.stat().st_mode if path.exists() else new_mode
-        Path(temporary).chmod(mode & 0o777)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def public_mode() -> int:
-    """Returns the permissions that the user's umask leaves to a new file.
-
-    What is made under a temporary name is its owner's alone until it gets these.
-    """
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

@@ -134,7 +134,11 @@ class Graph:
         return self._requests.request
 
     def infer(self, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """Runs the graph on arrays, or without any on what the request's tensors hold."""
+        """Runs the graph on arrays, or without any on what the request's tensors hold.
+
+        Returns:
+            The outputs, which the same thread's next run overwrites.
+        """
         request = self.request()
         with _GATE:
             if inputs:

@@ -70,7 +70,11 @@ def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool =
 
 
 def check_replaceable(path: Path) -> None:
-    """Checks that nothing is there, or a PNG that facekit wrote."""
+    """Checks that nothing is there, or a PNG that facekit wrote.
+
+    Raises:
+        ImageError: If another file is there.
+    """
     if not os.path.lexists(path):
         return
     written_by = None
@@ -85,7 +89,20 @@ def check_replaceable(path: Path) -> None:
 
 
 def file_name(text: str, suffix: str = "") -> str:
-    """Returns a name for a file that every file system takes, made of a text."""
+    """Returns a name for a file that every file system takes, made of a text.
+
+    Args:
+        text: The text, such as another file's name: it may be long, not UTF-8, or hold slashes.
+        suffix: What it ends with.
+
+    Returns:
+        At most 100 bytes and the suffix. Characters that cannot be in a name are an underscore.
+
+    Example:
+        >>> from facekit.visualization.files import file_name
+        >>> file_name("Ada: 1/2", ".png")
+        'Ada_ 1_2.png'
+    """
     safe = "".join(
         "_" if character in _UNSAFE_IN_NAMES or printable(character) != character else character
         for character in text

@@ -18,6 +18,7 @@ from facekit import Architecture, Embedder, FaceRecognizer, __version__, load_im
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED, INTERRUPTED, NEGATIVE
 from facekit.embedding import build_network
+from facekit.io.xmp import read_regions
 
 SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
 
@@ -335,3 +336,27 @@ def test_a_larger_image_is_read_and_drawn_upon_with_max_pixels(
     command = ["detect", str(hopper), "--output", str(out), "--max-pixels", "400000"]
     assert main(command) == DONE
     assert len(list(out.iterdir())) == 1
+
+
+def test_names_go_into_sidecars_and_come_back_as_training_data(
+    model: Path, hopper: Path, weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo = Path(shutil.copy(hopper, folder))
+    before = photo.read_bytes()
+    arguments = ["recognize", str(model), str(photo), "--weights", weights, "--any-quality"]
+    assert main([*arguments, "--xmp"]) == DONE
+    assert photo.read_bytes() == before
+    (region,) = read_regions(photo)
+    assert region.name == "Grace"
+    assert main([*arguments, "--embed"]) == FAILED
+    assert "--embed and --replace-regions need --xmp" in capsys.readouterr().err
+    again = tmp_path / "again.facekit"
+    command = ["fit", "--from-xmp", str(folder), str(again), "--weights", weights, "--json"]
+    assert main(command) == DONE
+    assert json.loads(capsys.readouterr().out) == {
+        "people": {"Grace": 1},
+        "left_out": [],
+        "several_faces": [],
+    }

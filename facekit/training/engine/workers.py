@@ -33,7 +33,11 @@ class Workers:
 
     @classmethod
     def current(cls) -> Workers:
-        """Returns those of ``keras.distribution``, or this process alone if none is set."""
+        """Returns those of ``keras.distribution``, or this process alone if none is set.
+
+        Raises:
+            InvalidArgumentError: If it is of another kind or backend than trainers can use.
+        """
         distribution = keras.distribution.distribution()
         if distribution is None:
             return cls()

@@ -1,0 +1,535 @@
+"""Face regions in XMP, as photo managers write and read them: in sidecars and in photos."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+from facekit.errors import FacekitError, FileFormatError, ImageError, InvalidArgumentError
+from facekit.faces import SAME_FACE, box_overlap
+from facekit.io.decoding import StoredImage, inspect_file
+from facekit.io.files import replace_atomically
+from facekit.io.folders import list_images
+from facekit.io.images import image_suffixes
+from facekit.io.people import PersonImage
+from facekit.utils.terminal import printable
+from facekit.utils.validation import identity
+
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
+_AREA = "http://ns.adobe.com/xmp/sType/Area#"
+_DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
+
+_MOST_BYTES, _MOST_ELEMENTS = 16_000_000, 200_000
+_MOST_SECONDS = 60
+
+# A camera's raw file may share its name, and the sidecar "photo.xmp", with a JPEG.
+_RAW_SUFFIXES = frozenset(
+    {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"}
+)
+
+_EMPTY = (
+    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
+    b' <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\n'
+    b" </rdf:RDF>\n"
+    b"</x:xmpmeta>\n"
+    b'<?xpacket end="w"?>\n'
+)
+
+Box: TypeAlias = tuple[float, float, float, float]
+
+# Where a point of the upright image, each side being 1, lies in one stored with this orientation.
+_STORED: dict[int, Callable[[float, float], tuple[float, float]]] = {
+    1: lambda x, y: (x, y),
+    2: lambda x, y: (1 - x, y),
+    3: lambda x, y: (1 - x, 1 - y),
+    4: lambda x, y: (x, 1 - y),
+    5: lambda x, y: (y, x),
+    6: lambda x, y: (y, 1 - x),
+    7: lambda x, y: (1 - y, 1 - x),
+    8: lambda x, y: (1 - y, x),
+}
+_BACK = {6: 8, 8: 6}
+
+
+@dataclass(frozen=True)
+class FaceRegion:
+    """A face that a photo's XMP data mark.
+
+    Args:
+        box: ``(x, y, width, height)`` in pixels of the upright photo, as :class:`facekit.Face` has
+            it.
+        name: Who it is, or ``None`` if the region has no name.
+
+    Example:
+        >>> from facekit.io.xmp import FaceRegion
+        >>> FaceRegion((10.0, 12.0, 80.0, 100.0), "Ada").name
+        'Ada'
+    """
+
+    box: Box
+    name: str | None = None
+
+
+def sidecar_path(photo: str | os.PathLike[str]) -> Path:
+    """Returns the XMP sidecar of a photo, or where a new one belongs.
+
+    That is ``photo.jpg.xmp``, as digiKam, darktable and Immich have it, unless there is only
+    ``photo.xmp``, as Lightroom has it, and ``photo.jpg`` is the only photo of that name: beside a
+    raw file ``photo.xmp`` is the raw file's.
+
+    Args:
+        photo: The photo.
+
+    Returns:
+        The path; the file need not be there.
+
+    Example:
+        >>> from facekit.io.xmp import sidecar_path
+        >>> sidecar_path("party.jpg").name
+        'party.jpg.xmp'
+    """
+    path = Path(photo)
+    long, short = path.with_name(path.name + ".xmp"), path.with_suffix(".xmp")
+    if long.is_file() or not short.is_file():
+        return long
+    photos = image_suffixes() | _RAW_SUFFIXES
+    others = (
+        other
+        for other in path.parent.iterdir()
+        if other.stem == path.stem and other != path and other.suffix.lower() in photos
+    )
+    return long if any(others) else short
+
+
+def read_regions(photo: str | os.PathLike[str]) -> list[FaceRegion]:
+    """Reads the face regions of a photo: of its sidecar, or else of the photo file itself.
+
+    Args:
+        photo: The photo.
+
+    Returns:
+        The faces that are marked, with and without names; an empty list if there are none.
+
+    Raises:
+        ImageError: If the photo cannot be read.
+        FileFormatError: If the XMP data cannot be read, or belong to an image of another shape.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from facekit.io.xmp import FaceRegion, read_regions, write_regions
+        >>> photo = Path(tempfile.mkdtemp()) / "party.jpg"
+        >>> Image.new("RGB", (400, 300)).save(photo)
+        >>> sidecar = write_regions(photo, [FaceRegion((20, 30, 40, 60), "Ada")])
+        >>> sidecar.name, read_regions(photo)
+        ('party.jpg.xmp', [FaceRegion(box=(20.0, 30.0, 40.0, 60.0), name='Ada')])
+
+    References:
+        Metadata Working Group, "Guidelines for Handling Image Metadata", version 2.0, 2010,
+        section 5.9.
+    """
+    stored = inspect_file(Path(photo))
+    sidecar = sidecar_path(photo)
+    for name, content in ((str(sidecar), _content(sidecar)), (str(photo), stored.xmp)):
+        if content is not None and (found := _Regions(content, stored, name)).faces:
+            found.check()
+            return [face.region for face in found.faces]
+    return []
+
+
+def write_regions(
+    photo: str | os.PathLike[str],
+    regions: Iterable[FaceRegion],
+    *,
+    replace: bool = False,
+    embed: bool = False,
+) -> Path:
+    """Writes face regions into the XMP sidecar of a photo; the photo stays as it is.
+
+    All else in a sidecar that is there is kept, byte for byte. A region there that has a name is
+    kept as well, and one of ``regions`` that marks the same face is left out: the name may be
+    somebody's correction. One without a name gives way.
+
+    Args:
+        photo: The photo.
+        regions: The faces, in pixels of the upright photo.
+        replace: Whether all face regions that are there give way.
+        embed: Whether to let ExifTool write the regions into the photo file instead; it keeps the
+            photo as it was as ``photo.jpg_original``.
+
+    Returns:
+        The file that holds the regions now.
+
+    Raises:
+        ImageError: If the photo cannot be read.
+        FileFormatError: If the XMP data that are there cannot be read, belong to an image of
+            another shape, or cannot be written.
+        FacekitError: If ExifTool is needed and not installed, or fails.
+
+    Example:
+        See :func:`read_regions`.
+    """
+    path = Path(photo)
+    stored = inspect_file(path)
+    target = path if embed else sidecar_path(path)
+    content = stored.xmp if embed else _content(target)
+    merged = _Regions(content or _EMPTY, stored, str(target)).merged(regions, replace=replace)
+    if embed:
+        _embed(path, merged)
+    elif merged != content:
+        try:
+            replace_atomically(target.resolve(), merged)
+        except OSError as error:
+            raise FileFormatError(f"{target}: cannot be written ({error})") from error
+    return target
+
+
+def tagged_people(photos: str | os.PathLike[str] | Iterable[os.PathLike[str]]) -> list[PersonImage]:
+    """Lists the named faces of photos, to be enrolled.
+
+    Args:
+        photos: A folder, read with all folders inside it, or paths of photos.
+
+    Returns:
+        One entry for each face region with a name, for :meth:`facekit.FaceRecognizer.fit` and
+        :meth:`facekit.FaceRecognizer.enroll_people`; and one with the reason for each photo whose
+        XMP data cannot be used.
+
+    Raises:
+        ImageError: If the folder is missing or holds no images.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from facekit.io.xmp import FaceRegion, tagged_people, write_regions
+        >>> photo = Path(tempfile.mkdtemp()) / "party.jpg"
+        >>> Image.new("RGB", (400, 300)).save(photo)
+        >>> sidecar = write_regions(photo, [FaceRegion((20, 30, 40, 60), "Ada")])
+        >>> [(one.person, one.box) for one in tagged_people(photo.parent)]
+        [('Ada', (20.0, 30.0, 40.0, 60.0))]
+    """
+    if isinstance(photos, str | os.PathLike):
+        photos = list_images(photos, recursive=True).checked().images
+    return [person for photo in photos for person in _tagged(Path(photo))]
+
+
+def _tagged(photo: Path) -> Iterator[PersonImage]:
+    try:
+        regions = read_regions(photo)
+    except (FileFormatError, ImageError) as error:
+        yield PersonImage("", str(photo), None, str(error), unreadable=True)
+        return
+    for region in regions:
+        if region.name is not None:
+            try:
+                yield PersonImage(identity(region.name), str(photo), photo, box=region.box)
+            except InvalidArgumentError as error:  # such as "unknown"
+                yield PersonImage("", str(photo), None, str(error))
+
+
+# Reading
+
+
+@dataclass
+class _Node:
+    """An element with the bytes that it takes: the whole, and where its end tag starts."""
+
+    tag: str
+    attributes: dict[str, str]
+    start: int
+    text: str = ""
+    children: list[_Node] = field(default_factory=list)
+    close: int = 0
+    end: int = 0
+
+    def walk(self) -> Iterator[_Node]:
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += reversed(node.children)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of an RDF structure: attributes, or elements, or those of a description."""
+        found: dict[str, Any] = dict(self.attributes)
+        for child in self.children:
+            if child.tag == f"{_RDF} Description":
+                found |= child.fields()
+            else:
+                found[child.tag] = child
+        return found
+
+
+def _parsed(content: bytes, name: str) -> _Node:
+    """Parses XML; document types, and with them all entities, are refused before they act."""
+    if len(content) > _MOST_BYTES:
+        raise FileFormatError(f"{name}: has more than {_MOST_BYTES:,} bytes of XMP data")
+    root = _Node("", {}, 0)
+    open_nodes = [root]
+    count = 0
+    parser = expat.ParserCreate("UTF-8", namespace_separator=" ")
+    parser.buffer_text = True
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal count
+        count += 1
+        if count > _MOST_ELEMENTS:
+            raise FileFormatError(f"{name}: has more than {_MOST_ELEMENTS:,} XML elements")
+        node = _Node(tag, attributes, parser.CurrentByteIndex)
+        open_nodes[-1].children.append(node)
+        open_nodes.append(node)
+
+    def end(_: str) -> None:
+        node, at = open_nodes.pop(), parser.CurrentByteIndex
+        empty = not node.children and not node.text and content[at - 2 : at] == b"/>"
+        node.close = at
+        node.end = at if empty else content.index(b">", at) + 1
+
+    def text(data: str) -> None:
+        open_nodes[-1].text += data
+
+    def doctype(*_: Any) -> None:
+        raise FileFormatError(f"{name}: declares a document type, which XMP data never do")
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, doctype
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise FileFormatError(f"{name}: is not XML in UTF-8 ({error})") from error
+    return root
+
+
+@dataclass(frozen=True)
+class _Marked:
+    region: FaceRegion
+    node: _Node
+
+
+class _Regions:
+    """The face regions of one XMP document, and how others get into it."""
+
+    def __init__(self, content: bytes, stored: StoredImage, name: str) -> None:
+        self._content, self._stored, self._name = content, stored, name
+        nodes = list(_parsed(content, name).walk())
+        self._rdf = next((node for node in nodes if node.tag == f"{_RDF} RDF"), None)
+        self._property = next((n for n in nodes if n.tag == f"{_REGIONS} Regions"), None)
+        fields = {} if self._property is None else self._property.fields()
+        self._applied = self._size_of(fields.get(f"{_REGIONS} AppliedToDimensions"))
+        self._list = self._bag_of(fields.get(f"{_REGIONS} RegionList"))
+        self._orientation = self._orientation_meant()
+        self.faces = [
+            _Marked(region, node)
+            for node in (self._list.children if self._list else ())
+            if (region := self._region(node)) is not None
+        ]
+
+    def check(self) -> None:
+        """Refuses regions of an image of another shape: where they lie in this one is unknown."""
+        if self._orientation is None:
+            width, height = self._applied or (0, 0)
+            raise FileFormatError(
+                f"{self._name}: its regions apply to an image of {width:g} × {height:g} pixels, "
+                f"but this photo has {self._stored.width} × {self._stored.height}"
+            )
+
+    def merged(self, regions: Iterable[FaceRegion], *, replace: bool) -> bytes:
+        """Returns the document with the regions in it, all else unchanged."""
+        new = list(regions)
+        anew = replace and self._orientation is None
+        if self.faces and not anew:
+            self.check()
+        kept = [] if replace else [m for m in self.faces if m.region.name is not None]
+        new = [one for one in new if not any(_same(one, mark.region) for mark in kept)]
+        gone = [
+            mark.node
+            for mark in self.faces
+            if replace or (mark.region.name is None and any(_same(one, mark.region) for one in new))
+        ]
+        if not new and not gone:
+            return self._content
+        into = None if anew else self._list
+        if into is not None and into.end > into.close:
+            frame = self._orientation or 1
+            items = "".join(self._item(region, frame) for region in new)
+            return self._edited(gone, into.close, items)
+        # There is no list that could be added to: the property is written new, as a whole.
+        items = "".join(self._item(region, self._stored.orientation) for region in new)
+        rdf = self._rdf
+        if rdf is None or rdf.end == rdf.close:
+            raise FileFormatError(f"{self._name}: is not an XMP document: it has no rdf:RDF")
+        gone = [] if self._property is None else [self._property]
+        return self._edited(gone, rdf.close, self._description(items))
+
+    def _size_of(self, node: Any) -> tuple[float, float] | None:
+        if not isinstance(node, _Node):
+            return None
+        fields = node.fields()
+        width, height = (_number(fields.get(f"{_DIMENSIONS} {side}")) for side in "wh")
+        return (width, height) if width and height and min(width, height) > 0 else None
+
+    def _bag_of(self, node: Any) -> _Node | None:
+        children = node.children if isinstance(node, _Node) else []
+        bags = (f"{_RDF} Bag", f"{_RDF} Seq")
+        return next((child for child in children if child.tag in bags), None)
+
+    def _orientation_meant(self) -> int | None:
+        """Returns how what the areas relate to is to be turned; ``None`` if it is another image.
+
+        By the guidelines areas relate to the image as it is stored. Some programs relate them to
+        the upright image, and note its dimensions.
+        """
+        stored = (self._stored.width, self._stored.height)
+        if self._applied is None or _same_shape(self._applied, stored):
+            return self._stored.orientation
+        return 1 if _same_shape(self._applied, self._upright) else None
+
+    @property
+    def _upright(self) -> tuple[int, int]:
+        width, height = self._stored.width, self._stored.height
+        return (width, height) if self._stored.orientation < 5 else (height, width)
+
+    def _region(self, node: _Node) -> FaceRegion | None:
+        fields = node.fields()
+        area = fields.get(f"{_REGIONS} Area")
+        if _string(fields.get(f"{_REGIONS} Type")).lower() != "face" or not isinstance(area, _Node):
+            return None
+        values = area.fields()
+        numbers = [_number(values.get(f"{_AREA} {key}")) for key in "xywh"]
+        if None in numbers or not all(float(side or 0) > 0 for side in numbers[2:]):
+            return None
+        x, y, width, height = (float(number or 0) for number in numbers)
+        if _string(values.get(f"{_AREA} unit")).lower() == "pixel":
+            across, down = self._applied or (self._stored.width, self._stored.height)
+            x, y, width, height = x / across, y / down, width / across, height / down
+        orientation = self._orientation or 1
+        x, y = _STORED[_BACK.get(orientation, orientation)](x, y)
+        if orientation > 4:
+            width, height = height, width
+        across, down = self._upright
+        box = ((x - width / 2) * across, (y - height / 2) * down, width * across, height * down)
+        rounded = tuple(round(value, 4) for value in box)
+        name = _string(fields.get(f"{_REGIONS} Name")).strip()
+        return FaceRegion((rounded[0], rounded[1], rounded[2], rounded[3]), name or None)
+
+    # Writing
+
+    def _item(self, region: FaceRegion, orientation: int) -> str:
+        left, top, width, height = region.box
+        across, down = self._upright
+        right, bottom = min(left + width, across), min(top + height, down)
+        left, top = max(left, 0.0), max(top, 0.0)
+        if right <= left or bottom <= top:
+            raise InvalidArgumentError(
+                f"the region {region.box} lies outside of the photo, {across} × {down} pixels"
+            )
+        x, y = _STORED[orientation]((left + right) / 2 / across, (top + bottom) / 2 / down)
+        w, h = (right - left) / across, (bottom - top) / down
+        if orientation > 4:
+            w, h = h, w
+        name = (
+            ""
+            if region.name is None
+            else f"\n  <mwg-rs:Name>{escape(identity(region.name))}</mwg-rs:Name>"
+        )
+        areas = "".join(
+            f"\n   <stArea:{key}>{value:.9f}</stArea:{key}>"
+            for key, value in zip("xywh", (x, y, w, h), strict=True)
+        )
+        return (
+            f' <rdf:li xmlns:rdf="{_RDF}" xmlns:mwg-rs="{_REGIONS}" xmlns:stArea="{_AREA}" '
+            f'rdf:parseType="Resource">{name}\n  <mwg-rs:Type>Face</mwg-rs:Type>\n'
+            f'  <mwg-rs:Area rdf:parseType="Resource">{areas}\n'
+            "   <stArea:unit>normalized</stArea:unit>\n  </mwg-rs:Area>\n </rdf:li>\n"
+        )
+
+    def _description(self, items: str) -> str:
+        about = next(
+            (
+                node.attributes.get(f"{_RDF} about", "")
+                for node in (self._rdf.children if self._rdf else ())
+            ),
+            "",
+        )
+        quoted = escape(about, {'"': "&quot;"})
+        return (
+            f'<rdf:Description xmlns:rdf="{_RDF}" xmlns:mwg-rs="{_REGIONS}" '
+            f'xmlns:stDim="{_DIMENSIONS}" rdf:about="{quoted}">\n'
+            '<mwg-rs:Regions rdf:parseType="Resource">\n'
+            ' <mwg-rs:AppliedToDimensions rdf:parseType="Resource">'
+            f"<stDim:w>{self._stored.width}</stDim:w><stDim:h>{self._stored.height}</stDim:h>"
+            "<stDim:unit>pixel</stDim:unit></mwg-rs:AppliedToDimensions>\n"
+            f" <mwg-rs:RegionList><rdf:Bag>\n{items} </rdf:Bag></mwg-rs:RegionList>\n"
+            "</mwg-rs:Regions>\n</rdf:Description>\n"
+        )
+
+    def _edited(self, gone: Sequence[_Node], place: int, new: str) -> bytes:
+        edits = [(node.start, node.end, b"") for node in gone] + [(place, place, new.encode())]
+        content = self._content
+        for start, end, put in sorted(edits, reverse=True):
+            content = content[:start] + put + content[end:]
+        return content
+
+
+def _content(path: Path) -> bytes | None:
+    """Returns what a sidecar holds; ``None`` if there is none."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+
+
+def _same(first: FaceRegion, second: FaceRegion) -> bool:
+    return box_overlap(first.box, second.box) >= SAME_FACE
+
+
+def _same_shape(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    # Of reduced copies the sides are rounded.
+    return abs(first[0] * second[1] / (first[1] * second[0]) - 1) < 0.02
+
+
+def _string(value: Any) -> str:
+    return value.text if isinstance(value, _Node) else value or ""
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(_string(value))
+    except ValueError:
+        return None
+    return number if abs(number) < 1e9 else None  # neither infinite nor NaN
+
+
+def _embed(photo: Path, document: bytes) -> None:
+    """Lets ExifTool copy the regions of an XMP document into a photo."""
+    tool = shutil.which("exiftool")
+    if tool is None:
+        raise FacekitError(
+            "regions are written into photos by ExifTool, which is not installed; see "
+            "https://exiftool.org, or leave them in the sidecar"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "regions.xmp"
+        file.write_bytes(document)
+        command = [tool, "-q", "-charset", "filename=utf8", "-tagsfromfile", str(file)]
+        command += ["-XMP-mwg-rs:RegionInfo", str(photo.resolve())]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_MOST_SECONDS, check=False
+        )
+    if done.returncode:
+        raise ImageError(f"{photo}: ExifTool failed ({printable(done.stderr.strip(), limit=300)})")
