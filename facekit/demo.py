@@ -55,25 +55,7 @@ def run_demo(
     max_pixels: int = MAX_PIXELS,
     truncated: Truncated = "error",
 ) -> bool:
-    """Runs the demonstration and writes an annotated contact sheet.
-
-    Args:
-        known: A folder with one folder of photos a person, who are enrolled; or ``None``, for one
-            of two portraits that come with other packages.
-        photos: Another such folder, whose photos are named.
-        max_pixels: The largest photo that is read, in pixels.
-        truncated: As for :func:`facekit.load_image`.
-        output: The folder for the contact sheet.
-        console: Where to print.
-
-    Returns:
-        Whether every photo was named correctly, as far as there was something to name.
-
-    Raises:
-        InvalidArgumentError: If one folder is given without the other, or is missing, or if none is
-            given and no package with a portrait is installed.
-        FacekitError: If the contact sheet cannot be written.
-    """
+    """Runs the demonstration and writes an annotated contact sheet."""
     if known is not None and photos is not None:
         for folder in (known, photos):
             if not folder.is_dir():

@@ -71,20 +71,6 @@ class Enrollment:
         """Enrolls one face of each image: the one that is marked, or else the largest.
 
         Whatever ends it early, such as an interruption, the images before are enrolled.
-
-        Args:
-            images: The images with their people.
-            pipeline: Finds and embeds the faces.
-            cropped: As for :meth:`facekit.FacePipeline.run`.
-            max_pixels: Likewise.
-            truncated: Likewise.
-            progress: Whether to show a progress bar, if standard error is a terminal.
-
-        Returns:
-            The outcome for each image.
-
-        Raises:
-            InvalidArgumentError: If a name cannot be used.
         """
         listed = images if isinstance(images, list) else []
         for image in listed:
@@ -158,9 +144,6 @@ def partial_gallery(gallery: Gallery) -> Gallery:
     """Returns the gallery in which a new set of people is gathered before it replaces the old one.
 
     Beside a gallery in a file it is a file, too: if the work is interrupted, it goes on there.
-
-    Args:
-        gallery: The gallery whose people are to be replaced.
     """
     if gallery.path is None:
         return Gallery(gallery.weights, gallery.embedding_size)

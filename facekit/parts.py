@@ -29,11 +29,7 @@ def detector_to_dict(detector: FaceDetector) -> dict[str, Any]:
 
 
 def detector_from_dict(kept: Mapping[str, Any], path: str) -> FaceDetector:
-    """Makes the detector again.
-
-    Raises:
-        InvalidArgumentError: If it is not one of facekit's own.
-    """
+    """Makes the detector again."""
     made = _DETECTORS.get(kept["class"])
     if made is None:
         raise InvalidArgumentError(
@@ -45,11 +41,7 @@ def detector_from_dict(kept: Mapping[str, Any], path: str) -> FaceDetector:
 
 
 def embedder_by_name(weights: str, path: str) -> FaceEmbedder:
-    """Makes an embedder of weights that are known by name.
-
-    Raises:
-        InvalidArgumentError: If they are not.
-    """
+    """Makes an embedder of weights that are known by name."""
     if weights not in REGISTRY:
         raise InvalidArgumentError(
             f"{path}: was made with the weights {weights!r}, which are not known by name; pass "

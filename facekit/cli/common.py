@@ -49,18 +49,7 @@ def add_command(
     *,
     tensorflow: bool = False,
 ) -> argparse.ArgumentParser:
-    """Adds a command; its help text becomes its description, too.
-
-    Args:
-        commands: The parser's commands.
-        name: What to type.
-        run: Does the work and returns the exit code.
-        help_text: What it does, in lower case and without a full stop.
-        tensorflow: Whether the command needs TensorFlow, which is then started quietly first.
-
-    Returns:
-        The command's parser.
-    """
+    """Adds a command; its help text becomes its description, too."""
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
     )
@@ -164,12 +153,7 @@ def add_cropped(command: argparse.ArgumentParser) -> None:
 
 
 def detector_for(options: argparse.Namespace, given: FaceDetector | None = None) -> FaceDetector:
-    """Returns a detector with the options of :func:`add_detection`.
-
-    Args:
-        options: The options; those that were not given do not change anything.
-        given: The detector that they change; the default one if not given.
-    """
+    """Returns a detector with the options of :func:`add_detection`."""
     from facekit.detection.base import ImageDetector
     from facekit.detection.registry import DETECTORS
 
@@ -198,17 +182,7 @@ def for_each_photo(
     describe: Callable[[Any], str],
     write: Callable[[Path, Sequence[Any]], None] | None = None,
 ) -> int:
-    """Works through the photos; one that cannot be used is reported and the rest goes on.
-
-    Args:
-        options: With ``photos``, ``output`` and ``json``.
-        answers: Yields the results of the photos, in order.
-        describe: Puts one face into words.
-        write: Writes the faces of a photo somewhere else, too.
-
-    Returns:
-        The exit code.
-    """
+    """Works through the photos; one that cannot be used is reported and the rest goes on."""
     photos = expanded(options.photos)
     check_output_folder(options.output, [*options.photos, *photos])
     names = _output_names(photos)
@@ -282,16 +256,7 @@ def say_poor(report: EnrollmentReport) -> None:
 
 
 def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:
-    """Checks that ``--output`` is apart from the images, so that no run takes copies for images.
-
-    Args:
-        output: The folder of ``--output``, if given.
-        inputs: The images and folders that were given.
-        deep: Whether the folders inside the inputs are read, too.
-
-    Raises:
-        InvalidArgumentError: If it is a folder of images, or, with ``deep``, inside one.
-    """
+    """Checks that ``--output`` is apart from the images, so that no run takes copies for images."""
     from facekit.io.folders import is_folder
 
     if output is None:

@@ -17,15 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
-    """Returns a recognizer of the people in a gallery's file, calibrated as it says.
-
-    Args:
-        options: With ``weights``, which may be ``None``: then the gallery names them.
-        path: The file.
-
-    Raises:
-        FacekitError: If the gallery cannot be used, has other weights, or holds nobody.
-    """
+    """Returns a recognizer of the people in a gallery's file, calibrated as it says."""
     from facekit.embedding import Embedder
     from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
@@ -40,12 +32,7 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
 
 @contextmanager
 def new_if_missing(path: Path) -> Iterator[None]:
-    """Deletes the gallery that is made in the block, if the block fails before anybody is enrolled.
-
-    Args:
-        path: Where the gallery is or will be. One that is there already is left alone; after an
-            interruption, so is a new one.
-    """
+    """Deletes the gallery that is made in the block if it fails before anybody is enrolled."""
     from facekit.enrollment import discard
 
     there = path.exists()
@@ -58,15 +45,7 @@ def new_if_missing(path: Path) -> Iterator[None]:
 
 
 def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, WeightsRecord]:
-    """Returns what to call the weights of a gallery, and what is known about them.
-
-    Args:
-        gallery: The gallery.
-        options: With ``weights``, which may be ``None``: then the gallery names them.
-
-    Raises:
-        InvalidArgumentError: If the gallery has other weights, or its own are not known by name.
-    """
+    """Returns what to call the weights of a gallery, and what is known about them."""
     from facekit.embedding.weights.reading import read_weights
     from facekit.embedding.weights.registry import REGISTRY
 
@@ -89,10 +68,6 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
 
 
 def check_not_empty(gallery: Gallery) -> None:
-    """Raises an error if nobody is enrolled.
-
-    Raises:
-        NotFittedError: If so.
-    """
+    """Raises an error if nobody is enrolled."""
     if not len(gallery):
         raise NotFittedError(f"{gallery.path}: nobody is enrolled; facekit enroll adds people")

@@ -89,11 +89,7 @@ def safe_output() -> Iterator[None]:
 
 
 def flush_output() -> None:
-    """Hands on what was written.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Hands on what was written."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -14,14 +14,6 @@ def apart(
     """Leaves of each image one face in a group, the most typical, and moves the others out.
 
     Those moved out of a group are a group as before, until they are apart, too.
-
-    Args:
-        vectors: float32 ``(n, d)`` of unit L2 norm.
-        groups: The group of each, ``(n,)``.
-        images: The number of each one's image, ``(n,)``.
-
-    Returns:
-        The group of each, numbered from 0.
     """
     while True:
         groups = np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)

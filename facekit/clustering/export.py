@@ -30,45 +30,12 @@ _UNFINISHED = ".facekit-unfinished-"
 
 
 def group_name(number: int) -> str:
-    """Says what a group is called before it has the name of a person.
-
-    Args:
-        number: Its number, from 1; that of the largest group is 1.
-
-    Returns:
-        The name of its folder in ``people``, and, with ``.png``, of its sheet.
-
-    Example:
-        >>> from facekit.clustering.export import group_name
-        >>> group_name(1)
-        'group-001'
-    """
+    """Says what a group is called before it has the name of a person."""
     return f"group-{number:03}"
 
 
 def check_output(folder: str | os.PathLike[str]) -> None:
-    """Checks that no groups were written into a folder before.
-
-    Args:
-        folder: The folder; it may be missing.
-
-    Raises:
-        InvalidArgumentError: If there were: groups of two runs must not be mixed, and folders that
-            have got names must not be touched.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> from facekit import InvalidArgumentError
-        >>> from facekit.clustering.export import check_output
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> check_output(folder)
-        >>> (folder / "people").mkdir()
-        >>> try:
-        ...     check_output(folder)
-        ... except InvalidArgumentError:
-        ...     print("name another folder")
-        name another folder
-    """
+    """Checks that no groups were written into a folder before."""
     for part in _PARTS:
         if Path(folder, part).exists():
             raise InvalidArgumentError(

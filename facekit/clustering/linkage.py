@@ -13,16 +13,7 @@ _ROUNDING = 1e-6
 def split_loose(
     vectors: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], threshold: float
 ) -> npt.NDArray[np.int64]:
-    """Splits groups by average linkage, where two parts lie further apart than a distance.
-
-    Args:
-        vectors: float32 ``(n, d)`` of unit L2 norm.
-        labels: The group of each, from 0, ``(n,)``.
-        threshold: The largest root of the mean squared distance between two parts of a group.
-
-    Returns:
-        The labels, numbered from 0.
-    """
+    """Splits groups by average linkage, where two parts lie further apart than a distance."""
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(labels, minlength=1))[:-1])
     split = labels.copy()

@@ -44,10 +44,6 @@ def near_links(vectors: npt.NDArray[np.float32], threshold: float) -> Links:
     With FAISS, more than 20,000 vectors are compared by cells (an inverted file) and a few links
     are missed; without it every vector is compared with every other.
 
-    Args:
-        vectors: float32 ``(n, d)`` of unit L2 norm.
-        threshold: The largest Euclidean distance of linked vectors.
-
     References:
         ``faiss.IndexFlatIP`` and ``faiss.IndexIVFFlat``.
     """

@@ -27,23 +27,6 @@ def chinese_whispers(
     ones with more weight. One wrong link between two people is outvoted by the right ones; if
     all linked vectors were joined, a single chance likeness would merge two people.
 
-    Args:
-        vectors: float32 ``(n, d)`` of unit L2 norm.
-        threshold: The largest Euclidean distance of linked vectors.
-        images: The number of each vector's image, ``(n,)``: two vectors of one image are not linked
-            and never in one group.
-        seed: Of the random order.
-
-    Returns:
-        int64 ``(n,)``, the number of each vector's group, from 0. The order in which the vectors
-        are given changes at most how the groups are numbered. Equal vectors share a group.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.clustering.whispers import chinese_whispers
-        >>> chinese_whispers(np.array([[1, 0], [0, 1], [0.8, 0.6]], dtype=np.float32), 0.7)
-        array([1, 0, 1])
-
     References:
         C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
         to Natural Language Processing Problems", TextGraphs 2006.

@@ -94,14 +94,7 @@ def _by_position(boxes: Boxes) -> npt.NDArray[np.intp]:
 
 
 def squared(boxes: Boxes) -> Boxes:
-    """Returns the smallest squares around the middles of boxes that cover them.
-
-    Args:
-        boxes: ``(n, 4)``.
-
-    Returns:
-        ``(n, 4)``, each as wide as high.
-    """
+    """Returns the smallest squares around the middles of boxes that cover them."""
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     side = np.maximum(width, height)
     corner = boxes[:, :2] + 0.5 * np.stack([width - side, height - side], axis=1)
@@ -109,32 +102,14 @@ def squared(boxes: Boxes) -> Boxes:
 
 
 def moved(boxes: Boxes, offsets: npt.NDArray[np.floating[Any]]) -> Boxes:
-    """Returns boxes with their corners moved by what a network says.
-
-    Args:
-        boxes: ``(n, 4)``.
-        offsets: ``(n, 4)``, of each coordinate in widths or heights of its box, a pixel more than
-            the difference of the corners, as in ``mtcnn``.
-
-    Returns:
-        ``(n, 4)``.
-    """
+    """Returns boxes with their corners moved by what a network says."""
     sizes = boxes[:, 2:] - boxes[:, :2] + 1.0
     corners: Boxes = boxes + offsets * np.tile(sizes, 2)
     return corners
 
 
 def clipped(boxes: Boxes, height: int, width: int) -> Boxes:
-    """Returns what lies inside a picture, between its first and its last pixel.
-
-    Args:
-        boxes: ``(n, 4)``.
-        height: The picture's height in pixels.
-        width: Its width.
-
-    Returns:
-        ``(n, 4)``, x in [0, width - 1] and y in [0, height - 1].
-    """
+    """Returns what lies inside a picture, between its first and its last pixel."""
     last = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float64)
     return np.clip(boxes, 0.0, last)
 

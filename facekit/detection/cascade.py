@@ -70,15 +70,7 @@ class Cascade:
         self._callers, self._counting = 0, threading.Lock()
 
     def detect(self, picture: RGBImage, settings: Settings) -> Detections:
-        """Finds the faces of a picture.
-
-        Args:
-            picture: uint8 ``(height, width, 3)``.
-            settings: What to look for.
-
-        Returns:
-            The faces.
-        """
+        """Finds the faces of a picture."""
         with self._calling():
             pixels: npt.NDArray[Any] = picture
             if picture[..., 0].size <= _COPIED_PIXELS:
@@ -179,15 +171,7 @@ class Cascade:
 
 
 def shared_cascade(threads: int | None = None) -> Cascade:
-    """Returns a cascade that the whole process shares, since the networks never change.
-
-    Args:
-        threads: How many cores to use; all that the process may use by default.
-
-    Returns:
-        The same cascade for the same number of threads, and another one in each process: after a
-        fork, the threads of the parent's are not there.
-    """
+    """Returns a cascade that the whole process shares, since the networks never change."""
     # Without the lock, threads that come at once would each build one.
     with _building:
         return _built(os.getpid(), threads or available_cores())

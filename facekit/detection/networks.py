@@ -51,27 +51,12 @@ class Network:
         return tensors
 
     def run(self) -> list[FloatArray]:
-        """Runs the network on what :meth:`inputs` holds.
-
-        Returns:
-            Its outputs. They are overwritten by the same thread's next run.
-        """
+        """Runs the network on what :meth:`inputs` holds."""
         return self._graph.infer()
 
 
 def proposal_network(height: int, width: int) -> Any:
-    """Builds P-Net, the fully convolutional network that proposes windows.
-
-    Args:
-        height: The height of its input in pixels, even.
-        width: The width, even.
-
-    Returns:
-        A graph from pixels ``(1, height, width, 3)`` and a term ``(1, 1, height - 2, width - 2)``
-        that is added to the first layer's output to ``(1, 5, (height - 10) / 2,
-        (width - 10) / 2)``: four offsets, and by how much the score of "face" exceeds that of
-        "no face" before the softmax.
-    """
+    """Builds P-Net, the fully convolutional network that proposes windows."""
     weights = _Reader(read_weights("pnet"))
     pixels = ops.parameter([1, height, width, 3], np.float32)
     hidden = ops.parameter([1, 1, height - 2, width - 2], np.float32)
@@ -88,15 +73,7 @@ def proposal_network(height: int, width: int) -> Any:
 
 
 def refinement_network(windows: int) -> Any:
-    """Builds R-Net, which tells faces from other windows and moves the windows.
-
-    Args:
-        windows: How many windows it takes at once.
-
-    Returns:
-        A graph from pixels ``(windows, 24, 24, 3)`` to offsets ``(windows, 4)`` and
-        probabilities ``(windows, 2)`` of "no face" and "face".
-    """
+    """Builds R-Net, which tells faces from other windows and moves the windows."""
     weights = _Reader(read_weights("rnet"))
     pixels = ops.parameter([windows, 24, 24, 3], np.float32)
     x = weights.prelu(weights.first_convolution(_channels_first(pixels)))
@@ -110,15 +87,7 @@ def refinement_network(windows: int) -> Any:
 
 
 def output_network(windows: int) -> Any:
-    """Builds O-Net, which does what R-Net does more carefully, and finds the five keypoints.
-
-    Args:
-        windows: How many windows it takes at once.
-
-    Returns:
-        A graph from pixels ``(windows, 48, 48, 3)`` to offsets ``(windows, 4)``, keypoints
-        ``(windows, 10)`` and probabilities ``(windows, 2)``.
-    """
+    """Builds O-Net, which does what R-Net does more carefully, and finds the five keypoints."""
     weights = _Reader(read_weights("onet"))
     pixels = ops.parameter([windows, 48, 48, 3], np.float32)
     x = weights.prelu(weights.first_convolution(_channels_first(pixels)))

@@ -21,15 +21,7 @@ _LONGEST_SIDE = 32_000
 
 
 def patch_source(picture: RGBImage, pixels: npt.NDArray[Any]) -> Source:
-    """Returns a picture as windows are cut out of it: the quick way where it is exact.
-
-    Args:
-        picture: uint8 ``(height, width, 3)``.
-        pixels: The same as float32, or as it is if it is too large for a copy.
-
-    Returns:
-        One of the two forms that :func:`cut_patches` takes.
-    """
+    """Returns a picture as windows are cut out of it: the quick way where it is exact."""
     if _EXACT and pixels.dtype == np.float32 and max(pixels.shape) < _LONGEST_SIDE:
         return pixels
     return packed(picture)
@@ -43,14 +35,6 @@ def packed(picture: RGBImage) -> npt.NDArray[np.uint32]:
 
 def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float32]:
     """Cuts windows out of a picture, by bilinear interpolation at the points of a grid.
-
-    Args:
-        source: The picture, as :func:`patch_source` returns it.
-        boxes: ``(n, 4)``: x1, y1, x2 and y2 of the corners of the grids, in pixels.
-        side: The number of points along a side.
-
-    Returns:
-        float32 ``(n, side, side, 3)``, values from 0 to 255; 127.5 outside the picture.
 
     References:
         The operation ``tf.image.crop_and_resize``, with what the networks take for nothing

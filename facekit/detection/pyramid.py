@@ -78,15 +78,6 @@ def draw_rows(
     """Draws some rows of a level: each pixel is the mean of the area that it covers.
 
     That is what ``tf.image.resize`` with its method ``AREA`` does, and so ``mtcnn``.
-
-    Args:
-        pixels: The picture, float32 or uint8 ``(height, width, 3)``.
-        level: The level.
-        top: The first of its rows to draw.
-        height: How many rows to draw.
-
-    Returns:
-        float32 ``(height, level.width, 3)``.
     """
     width = pixels.shape[1]
     lines = pixels.reshape(len(pixels), -1)

@@ -79,15 +79,7 @@ class Strip(NamedTuple):
 
 
 def plan_strips(levels: Sequence[Level], most_pixels: int) -> list[list[Strip]]:
-    """Divides levels into groups of strips, so that only one group need be in memory.
-
-    Args:
-        levels: Of one picture.
-        most_pixels: How many pixels a group has at most, unless one row of tiles has more.
-
-    Returns:
-        The groups, level by level and top to bottom; a single group of whole levels if that fits.
-    """
+    """Divides levels into groups of strips, so that only one group need be in memory."""
     groups: list[list[Strip]] = []
     free = 0
     for index, level in enumerate(levels):
@@ -103,20 +95,7 @@ def plan_strips(levels: Sequence[Level], most_pixels: int) -> list[list[Strip]]:
 
 
 def plan_tiles(levels: Sequence[Level | Strip]) -> list[Tile]:
-    """Lays out levels on as few tiles as a simple rule finds: the largest piece first.
-
-    Args:
-        levels: Levels, or strips of them.
-
-    Returns:
-        The pieces on each tile. Every window of every level lies in exactly one of them.
-
-    Example:
-        >>> from facekit.detection.tiling import plan_tiles
-        >>> from facekit.detection.pyramid import Level
-        >>> plan_tiles([Level(0.6, 30, 40)])
-        [[Piece(level=0, top=0, left=0, height=30, width=40, y=0, x=0)]]
-    """
+    """Lays out levels on as few tiles as a simple rule finds: the largest piece first."""
     pieces = [
         Piece(index, top, left, height, width)
         for index, level in enumerate(levels)
@@ -153,15 +132,7 @@ def draw_tile(
     pixels: npt.NDArray[np.float32],
     hidden: npt.NDArray[np.float32],
 ) -> None:
-    """Copies the pieces of a tile into the network's inputs.
-
-    Args:
-        tile: The pieces.
-        pictures: The picture of each level.
-        pixels: float32 ``(1, TILE_HEIGHT, TILE_WIDTH, 3)``. What lies between the pieces stays:
-            the windows that see it are not looked at.
-        hidden: float32 ``(1, 1, TILE_HEIGHT - 2, TILE_WIDTH - 2)``.
-    """
+    """Copies the pieces of a tile into the network's inputs."""
     hidden.fill(0.0)
     for piece in tile:
         picture = pictures[piece.level]
@@ -179,16 +150,7 @@ def draw_tile(
 def read_tile(
     tile: Iterable[Piece], answer: npt.NDArray[np.float32], least_score: float
 ) -> Windows:
-    """Reads the windows that show a face from the network's answer to a tile.
-
-    Args:
-        tile: The pieces.
-        answer: What P-Net returned for it.
-        least_score: The score that a window must exceed.
-
-    Returns:
-        The windows, piece by piece and row by row.
-    """
+    """Reads the windows that show a face from the network's answer to a tile."""
     above = answer[0, 4] > least_score
     parts = []
     for piece in tile:
@@ -210,15 +172,7 @@ def read_tile(
 
 
 def by_level(parts: Sequence[Windows], levels: int) -> list[Windows]:
-    """Sorts the windows that were found on tiles by level, and those of a level row by row.
-
-    Args:
-        parts: What :func:`read_tile` found on each tile.
-        levels: How many levels there are.
-
-    Returns:
-        The windows of each level.
-    """
+    """Sorts the windows that were found on tiles by level, and those of a level row by row."""
     if not parts:
         return []
     together = joined(parts)

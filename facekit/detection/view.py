@@ -69,21 +69,7 @@ class View:
         name: str,
         padding: float = 0.0,
     ) -> View:
-        """Cuts out and reduces what is to be searched.
-
-        Args:
-            picture: uint8 ``(height, width, 3)``.
-            region: The part to search; all of it by default.
-            max_side: The longest side that is searched as it is, in pixels.
-            name: What to call the image.
-            padding: The border on each side, as a share of the part's width or height.
-
-        Returns:
-            The view.
-
-        Raises:
-            ImageError: If the region lies outside the image.
-        """
+        """Cuts out and reduces what is to be searched."""
         left, top, right, bottom = 0, 0, picture.shape[1], picture.shape[0]
         if region is not None:
             x, y, region_width, region_height = region
@@ -130,16 +116,7 @@ class View:
         return np.stack(places[degrees // 90 % 4], axis=-1)
 
     def faces(self, found: Detections, *, fit_boxes: bool, fit_keypoints: bool) -> list[Face]:
-        """Returns what was found in the view as faces of the image.
-
-        Args:
-            found: The faces in pixels of the view.
-            fit_boxes: Whether boxes are clipped to the part that was searched.
-            fit_keypoints: Whether keypoints are moved into it.
-
-        Returns:
-            The faces, in the same order. Those whose box has no area are left out.
-        """
+        """Returns what was found in the view as faces of the image."""
         border = np.array(self.border)
         size = np.array(self.pixels.shape[1::-1]) - 2 * border
         ratio = np.array([self.width, self.height]) / size

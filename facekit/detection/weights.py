@@ -71,17 +71,7 @@ def read_weights(network: NetworkName) -> list[npt.NDArray[np.float32]]:
 
 
 def read_arrays(content: bytes) -> list[npt.NDArray[np.float32]]:
-    """Reads a list of arrays from a joblib pickle, and refuses everything else in it.
-
-    Args:
-        content: The uncompressed pickle.
-
-    Returns:
-        The arrays.
-
-    Raises:
-        WeightsError: If the pickle names anything but NumPy arrays, or is damaged.
-    """
+    """Reads a list of arrays from a joblib pickle, and refuses everything else in it."""
     try:
         arrays = _ArrayUnpickler(io.BytesIO(content)).load()
     except (

@@ -148,12 +148,7 @@ def _as_mtcnns(keypoints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def yunet_weights() -> Path:
-    """Returns the checked file of YuNet's weights; downloads it once, if that is allowed.
-
-    Raises:
-        WeightsError: If the file on this machine is not the published one.
-        WeightsNotFoundError: If there is none and it cannot be fetched.
-    """
+    """Returns the checked file of YuNet's weights; downloads it once, if that is allowed."""
     for folder in weights_folders(NAME):
         if (folder / FILE).is_file():
             check_sha256(folder / FILE, SHA256)

@@ -197,16 +197,6 @@ def best_threshold(distances: FloatArray, same: BoolArray) -> float:
 
     It lies halfway between two neighboring distances of the data; of several equally good places
     the middle one is taken.
-
-    Args:
-        distances: The distance of each pair, ``(n,)``.
-        same: Whether each pair shows one person, ``(n,)``.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.evaluation.verification import best_threshold
-        >>> best_threshold(np.array([0.5, 0.7, 1.1, 1.5]), np.array([True, True, False, False]))
-        0.9
     """
     order = np.argsort(distances, kind="stable")
     ordered, ordered_same = distances[order], same[order]
@@ -231,12 +221,7 @@ def accuracy_at(distances: FloatArray, same: BoolArray, threshold: float) -> flo
 
 
 def checked_pairs(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
-    """Returns distances and kinds of pairs as float64 and bool ``(n,)``.
-
-    Raises:
-        InvalidArgumentError: If they do not fit together, a distance is not finite, or a kind is
-            neither true nor false.
-    """
+    """Returns distances and kinds of pairs as float64 and bool ``(n,)``."""
     try:
         values = np.asarray(distances, dtype=np.float64)
         kinds = np.asarray(same)

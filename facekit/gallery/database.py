@@ -358,9 +358,6 @@ class Database:
         """Waits until no other thread uses the database, and closes it, before the process forks.
 
         SQLite keeps in memory what it has locked, and a child would wait for its parent's locks.
-
-        Returns:
-            Whether none uses it; after the timeout, one still may.
         """
         with self._gate:
             self._paused = True
@@ -480,11 +477,7 @@ def empty_head() -> Head:
 
 
 def private_file(path: Path) -> None:
-    """Makes an empty file that its owner alone can read.
-
-    Raises:
-        FileExistsError: If something is there.
-    """
+    """Makes an empty file that its owner alone can read."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 

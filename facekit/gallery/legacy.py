@@ -11,9 +11,6 @@ def check_path(path: Path) -> None:
     """Checks that a path may be a gallery's, without opening the file.
 
     Closing a file gives up the locks that SQLite holds on it elsewhere in this process.
-
-    Raises:
-        FileFormatError: If it may not; the message says how to make a gallery.
     """
     try:
         earlier, there, file = (path / "gallery.sqlite").is_file(), path.exists(), path.is_file()

@@ -121,14 +121,7 @@ class Mirror:
         read: Callable[[Stream, int], Data],
         heap: bytes = b"",
     ) -> None:
-        """Takes over the blocks that have changed since the version that is known.
-
-        Args:
-            view: What they were read from.
-            changed: Which blocks.
-            read: Gives the content of each; asked in rising order.
-            heap: The bytes of all names, where many have changed.
-        """
+        """Takes over the blocks that have changed since the version that is known."""
         blocks: dict[Stream, list[int]] = {"people": [], "vectors": [], "photos": []}
         for stream, index in sorted(changed):
             if stream in blocks:

@@ -154,11 +154,7 @@ class FileStore:
             yield from self._batches(view)
 
     def photos(self, numbers: Sequence[int]) -> list[EnrolledPhoto]:
-        """Returns photos by number.
-
-        Raises:
-            EnrollmentError: If one of them is not enrolled.
-        """
+        """Returns photos by number."""
         with self._following() as view:
             return [self._photo(view, row) for row in self._rows(numbers)]
 
@@ -276,11 +272,7 @@ class FileStore:
         self.take_over(self)
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Erases photos, and people who are left without any.
-
-        Raises:
-            EnrollmentError: If one of the photos is not enrolled; then nothing changes.
-        """
+        """Erases photos, and people who are left without any."""
         with self._changing(erasing=True) as change:
             self._erase(change, self._rows(numbers))
 

@@ -56,18 +56,7 @@ class MeanIdentifier:
         self._law = lru_cache(maxsize=None)(self._calibration)
 
     def identify(self, means: npt.ArrayLike, images: Sequence[float]) -> list[Identity]:
-        """Says whose the means are.
-
-        Args:
-            means: ``(n, d)``, of unit L2 norm.
-            images: How many independent images each is the mean of, at least 1, ``(n,)``.
-
-        Returns:
-            One answer for each.
-
-        Raises:
-            InvalidArgumentError: If an argument has another shape or range.
-        """
+        """Says whose the means are."""
         rows = np.asarray(means)
         numbers = np.asarray(images, dtype=np.float64)
         if numbers.shape != rows.shape[:1] or not (numbers >= 1).all():

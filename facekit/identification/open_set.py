@@ -53,11 +53,7 @@ class OpenSetParameters:
         return cls(**{field.name: getattr(classifier, field.name) for field in fields(cls)})
 
     def check(self) -> None:
-        """Checks the parameters.
-
-        Raises:
-            InvalidArgumentError: If one lies outside its range.
-        """
+        """Checks the parameters."""
         choice(self.strategy, "strategy", get_args(Strategy))
         number(self.fpir, "fpir", above=0, below=1)
         number(self.prior, "prior", above=0, below=1)

@@ -72,16 +72,7 @@ def resemblance(
     machine: Machine | None,
     least_norm: float,
 ) -> Resemblance:
-    """Says how faces resemble people.
-
-    Args:
-        strategy: How to decide.
-        X: The faces' embeddings, float64 ``(n, d)``.
-        embeddings: The people's, sorted by person.
-        starts: Where each person's begin, ``(k,)``.
-        machine: For ``"svm"`` with two or more people: what was trained on them.
-        least_norm: A row of the people's of a smaller norm was erased meanwhile.
-    """
+    """Says how faces resemble people."""
     erased = is_erased(embeddings, least_norm)
     if strategy == "centroid":
         sums = np.add.reduceat(embeddings.astype(np.float64), starts)

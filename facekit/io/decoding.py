@@ -165,11 +165,7 @@ def _from_file(path: Path, read: Callable[[IO[bytes], str], _Read]) -> _Read:
 
 
 def inspect_file(path: Path) -> StoredImage:
-    """Returns what an image file says about the image, without decoding its pixels.
-
-    Raises:
-        ImageError: If it is not an image that can be read.
-    """
+    """Returns what an image file says about the image, without decoding its pixels."""
     return _from_file(path, _inspected)
 
 

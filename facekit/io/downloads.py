@@ -30,11 +30,7 @@ def weights_folders(name: str) -> list[Path]:
 
 
 def check_sha256(path: Path, checksum: str) -> None:
-    """Checks a file's content.
-
-    Raises:
-        WeightsError: If it is another.
-    """
+    """Checks a file's content."""
     found = sha256(path)
     if found != checksum:
         raise WeightsError(
@@ -44,22 +40,7 @@ def check_sha256(path: Path, checksum: str) -> None:
 
 
 def fetch(name: str, file: str, url: str, checksum: str | None, otherwise: str = "") -> Path:
-    """Downloads weights into ``FACEKIT_HOME``, if that is allowed and they can be checked.
-
-    Args:
-        name: The weights' name.
-        file: The name of the file.
-        url: Where it is published.
-        checksum: The SHA-256 that is published for it, if any.
-        otherwise: What else the user can do, for the message.
-
-    Returns:
-        The path of the file, checked.
-
-    Raises:
-        WeightsNotFoundError: If it cannot be fetched; the message says from where, and where to put
-            it by hand.
-    """
+    """Downloads weights into ``FACEKIT_HOME``, if that is allowed and they can be checked."""
     path = home() / "weights" / name / file
     missing = f"the weights {name!r} are not on this machine"
     by_hand = f"download {url} yourself and put it at {path}{otherwise}"
@@ -87,18 +68,6 @@ def download(url: str, path: Path, checksum: str) -> Path:
     processes that download at once end with one good file. A connection that breaks, and a file
     that arrives damaged, are tried again. Proxies are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and
     ``NO_PROXY``.
-
-    Args:
-        url: From where.
-        path: Under which name to keep it. Its folder is made.
-        checksum: The SHA-256 that it must have. A file of that name with another is replaced.
-
-    Returns:
-        The path.
-
-    Raises:
-        OSError: If the server cannot be reached or refuses, or the file cannot be written.
-        ValueError: If what arrives has another checksum every time.
     """
     import pooch
 

@@ -8,16 +8,7 @@ from pathlib import Path
 
 
 def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Writes a file so that at any moment it holds the old content or the new, and all of it.
-
-    Args:
-        path: The file; one that is there keeps its permissions.
-        content: What to write.
-        private: Whether only the owner may read a new file.
-
-    Raises:
-        OSError: If it cannot be written; then the old content is there.
-    """
+    """Writes a file so that at any moment it holds the old content or the new, and all of it."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -73,11 +73,7 @@ class ImageListing:
         return printable(f"{self.folder}: {total} passed over: {'; '.join(parts)}")
 
     def checked(self) -> ImageListing:
-        """Returns the listing itself, if there are images in it.
-
-        Raises:
-            ImageError: If there are none; the message says what was passed over.
-        """
+        """Returns the listing itself, if there are images in it."""
         if self.images:
             return self
         raise ImageError(self.summary() or f"{self.folder}: the folder holds no images")

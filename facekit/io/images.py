@@ -167,25 +167,12 @@ def image_suffixes() -> frozenset[str]:
     """Returns the file name endings, in lower case, that are taken for images in a folder.
 
     They are ``IMAGE_SUFFIXES``, and those of HEIC if the extra ``heic`` is installed.
-
-    Example:
-        >>> from facekit.io.images import image_suffixes
-        >>> ".jpg" in image_suffixes()
-        True
     """
     return IMAGE_SUFFIXES | HEIC_SUFFIXES if decoding.has_heic() else IMAGE_SUFFIXES
 
 
 def check_several(images: object, *, instead: str) -> None:
-    """Checks that what was given is several images and not one.
-
-    Args:
-        images: What was given.
-        instead: What to call with one image, for the message.
-
-    Raises:
-        InvalidArgumentError: If it is one image, or nothing that can be gone through.
-    """
+    """Checks that what was given is several images and not one."""
     is_one = isinstance(images, str | os.PathLike | bytes | bytearray | Image.Image) or (
         isinstance(images, np.ndarray) and images.ndim != 4
     )
@@ -196,20 +183,7 @@ def check_several(images: object, *, instead: str) -> None:
 
 
 def describe_source(source: object, fallback: str = "image") -> str:
-    """Returns what to call an image in a report: its path if it has one, else ``fallback``.
-
-    Args:
-        source: Whatever :func:`facekit.load_image` reads.
-        fallback: What to call a picture that has neither path nor name.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.io.images import describe_source
-        >>> describe_source("photos/ada.jpg")
-        'photos/ada.jpg'
-        >>> describe_source(np.zeros((4, 6, 3), dtype=np.uint8), fallback="photo 1")
-        'photo 1'
-    """
+    """Returns what to call an image in a report: its path if it has one, else ``fallback``."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source) if isinstance(source, str) else str(source)
     for attribute in ("filename", "name"):

@@ -48,20 +48,7 @@ EnrollmentSource: TypeAlias = (
 
 
 def people_images(photos: EnrollmentSource) -> Iterable[PersonImage]:
-    """Lists the images of known people.
-
-    Args:
-        photos: As :meth:`facekit.FaceRecognizer.fit` takes them.
-
-    Returns:
-        The images, each with its person; in a folder also the files that are not images. A list,
-        or an iterator if the images come from one.
-
-    Raises:
-        EnrollmentError: If the folder is missing or cannot be read, or there are no images.
-        InvalidArgumentError: If ``photos`` has another form. A malformed pair of an iterator is
-            found when it is reached.
-    """
+    """Lists the images of known people."""
     found: Iterable[PersonImage]
     if isinstance(photos, str | os.PathLike):
         found = list(_in_folder(Path(photos)))

@@ -81,20 +81,7 @@ class ImageItem:
 
 
 def image_items(source: StreamSource, every: int = 1) -> Iterator[ImageItem]:
-    """Lists the images of a source.
-
-    Args:
-        source: A folder (images right inside it, by name), an image or a video file, the number of
-            a camera, or several images.
-        every: Take one of this many images or frames.
-
-    Returns:
-        The images in order. Frames of a video are decoded during the iteration.
-
-    Raises:
-        ImageError: If the folder holds no images, or the video or camera cannot be opened.
-        InvalidArgumentError: If the source has another type.
-    """
+    """Lists the images of a source."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():
@@ -157,17 +144,6 @@ def in_order(
     Items are taken from the iterable in the caller's thread. Read-ahead stops as soon as the items
     and results that wait occupy ``bytes_ahead`` bytes, so that at most ``bytes_ahead`` and the work
     of each thread are in memory, or 64 items.
-
-    Args:
-        items: What to work on; a single item is worked on in the caller's thread.
-        work: The function. What it raises is raised in the item's place, and ends the iteration.
-        threads: How many threads; 0 for the caller's alone, without reading ahead.
-        held_by_item: How many bytes an item occupies before and during the work.
-        held_by_result: How many bytes a result occupies.
-        bytes_ahead: How many bytes may wait.
-
-    Yields:
-        The results.
     """
     items = iter(items)
     first = list(itertools.islice(items, 2)) if threads else []

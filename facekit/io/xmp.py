@@ -86,17 +86,6 @@ def sidecar_path(photo: str | os.PathLike[str]) -> Path:
     That is ``photo.jpg.xmp``, as digiKam, darktable and Immich have it, unless there is only
     ``photo.xmp``, as Lightroom has it, and ``photo.jpg`` is the only photo of that name: beside a
     raw file ``photo.xmp`` is the raw file's.
-
-    Args:
-        photo: The photo.
-
-    Returns:
-        The path; the file need not be there.
-
-    Example:
-        >>> from facekit.io.xmp import sidecar_path
-        >>> sidecar_path("party.jpg").name
-        'party.jpg.xmp'
     """
     path = Path(photo)
     long, short = path.with_name(path.name + ".xmp"), path.with_suffix(".xmp")

@@ -184,16 +184,7 @@ class QualityGate:
 
 
 def limits_broken(problems: Iterable[str]) -> list[str]:
-    """Returns the arguments of :class:`facekit.QualityGate` that may let faces pass.
-
-    Args:
-        problems: What :meth:`facekit.QualityGate.problems` says of the faces.
-
-    Example:
-        >>> from facekit.quality.gate import limits_broken
-        >>> limits_broken(["blurred: 0.07 sharpness, at least 0.12 wanted"])
-        ['min_sharpness']
-    """
+    """Returns the arguments of :class:`facekit.QualityGate` that may let faces pass."""
     found = set(problems)
     return [
         limit.name

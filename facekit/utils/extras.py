@@ -31,11 +31,7 @@ _EXTRAS = {
 
 
 def import_extra(module: str) -> Any:
-    """Imports a module of a package that an extra installs.
-
-    Raises:
-        MissingExtraError: If it is not installed; the message names the extra.
-    """
+    """Imports a module of a package that an extra installs."""
     keep_files_at_home()
     try:
         return importlib.import_module(module)

@@ -43,16 +43,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
-    """Returns the axes, or those of a new figure that pyplot knows nothing of.
-
-    Args:
-        ax: Axes, or ``None`` for new ones.
-        width: The width of a new figure, in inches.
-        height: Its height, in inches.
-
-    Raises:
-        InvalidArgumentError: If ``ax`` is something else, such as an array of axes.
-    """
+    """Returns the axes, or those of a new figure that pyplot knows nothing of."""
     if ax is None:
         return new_figure(width, height).subplots()  # type: ignore[no-any-return]
     if isinstance(ax, import_extra("matplotlib.axes").Axes):
@@ -81,12 +72,7 @@ def plain(text: str) -> str:
 
 
 def shorten(text: Text, width: float) -> None:
-    """Takes as much from the end of a drawn text as does not fit, and puts an ellipsis there.
-
-    Args:
-        text: What is drawn, as :func:`plain` makes it.
-        width: The width that there is, in pixels of the figure.
-    """
+    """Takes as much from the end of a drawn text as does not fit, and puts an ellipsis there."""
     whole = text.get_text()
 
     def fits(length: int) -> bool:
@@ -102,14 +88,7 @@ def shorten(text: Text, width: float) -> None:
 def add_legend(
     ax: Axes, handles: Sequence[Artist], names: Sequence[str], **arguments: Any
 ) -> Legend:
-    """Adds a legend in which every name stands as it is.
-
-    Args:
-        ax: The axes.
-        handles: What the names belong to.
-        names: The names.
-        **arguments: For :meth:`matplotlib.axes.Axes.legend`.
-    """
+    """Adds a legend in which every name stands as it is."""
     # A name with an underscore at the front would be left out by some versions of matplotlib.
     legend = ax.legend(handles, [" "] * len(names), **arguments)
     for text, name in zip(legend.get_texts(), names, strict=True):

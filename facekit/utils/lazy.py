@@ -19,10 +19,6 @@ def attach(
 
     The stub, ``__init__.pyi`` beside ``__init__.py``, is the one place where a public name stands,
     with the module that it comes from. Type checkers read it in place of the package.
-
-    Args:
-        package: The package's ``__name__``.
-        file: Its ``__file__``.
     """
     stub = Path(file).with_suffix(".pyi").read_text(encoding="utf-8")
     homes = {name: module for module, name in _NAME.findall(stub)}

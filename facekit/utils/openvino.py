@@ -134,11 +134,7 @@ class Graph:
         return self._requests.request
 
     def infer(self, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """Runs the graph on arrays, or without any on what the request's tensors hold.
-
-        Returns:
-            The outputs, which the same thread's next run overwrites.
-        """
+        """Runs the graph on arrays, or without any on what the request's tensors hold."""
         request = self.request()
         with _GATE:
             if inputs:

@@ -14,17 +14,7 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -> Iterator[Item]:
-    """Yields the items, with a progress bar on standard error while they are worked through.
-
-    Args:
-        items: What to go through.
-        description: What is being done, a few words.
-        total: How many items there are.
-        shown: Whether to show a bar. Even then there is none when standard error is no terminal.
-
-    Yields:
-        The items, unchanged and in order.
-    """
+    """Yields the items, with a progress bar on standard error while they are worked through."""
     # Not rich's is_terminal: FORCE_COLOR makes that true in a pipe, too.
     if not (shown and sys.stderr.isatty()):
         yield from items
@@ -87,14 +77,7 @@ class ByteBar:
 
 @contextmanager
 def byte_bar(description: str) -> Iterator[ByteBar | None]:
-    """Shows a bar that counts bytes on standard error, if that is a terminal.
-
-    Args:
-        description: What is being done, a few words.
-
-    Yields:
-        The bar; ``None`` where standard error is no terminal.
-    """
+    """Shows a bar that counts bytes on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

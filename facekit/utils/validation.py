@@ -50,27 +50,7 @@ def number(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Returns a finite real number within its limits.
-
-    Args:
-        value: The value; a bool and a complex number are refused.
-        name: The name of the argument.
-        low: The least number allowed.
-        high: The largest number allowed.
-        above: A limit below, not itself allowed.
-        below: A limit above, not itself allowed.
-
-    Returns:
-        The number.
-
-    Raises:
-        InvalidArgumentError: If the value is not such a number.
-
-    Example:
-        >>> from facekit.utils.validation import number
-        >>> number(1, "share", 0, below=2)
-        1.0
-    """
+    """Returns a finite real number within its limits."""
     found = math.nan
     if not isinstance(value, bool) and isinstance(value, Real):
         with contextlib.suppress(OverflowError):  # a whole number beyond all floats
@@ -133,24 +113,7 @@ def text(value: object, name: str, *, empty: bool = True) -> str:
 
 
 def identity(name: object, what: str = "a person's name") -> str:
-    """Returns the name of a person in its one form.
-
-    Args:
-        name: A string, or one of a subclass.
-        what: What the message calls it.
-
-    Returns:
-        A plain ``str``, in Unicode's normalization form C, without white space around it.
-
-    Raises:
-        InvalidArgumentError: If it is not a string, is empty, holds a control character or a line
-            break, or is ``"unknown"`` in capital or small letters, which is shown for strangers.
-
-    Example:
-        >>> from facekit.utils.validation import identity
-        >>> identity(" Jose\u0301 ") == "Jos\u00e9"
-        True
-    """
+    """Returns the name of a person in its one form."""
     plain = unicodedata.normalize("NFC", text(name, what)).strip()
     if not plain:
         raise InvalidArgumentError(f"{what} must be a non-empty string, got {_shown(name)}")
@@ -202,20 +165,7 @@ def vectors(values: npt.ArrayLike, size: int | None, name: str) -> npt.NDArray[n
 def unit_rows(
     embeddings: npt.ArrayLike, size: int | None = None, name: str = "embeddings"
 ) -> npt.NDArray[np.float32]:
-    """Returns embeddings of unit L2 norm as float32 ``(n, size)``.
-
-    Args:
-        embeddings: The embeddings, ``(n, d)``; n may be 0.
-        size: What d must be; ``None`` for any number.
-        name: The name of the argument.
-
-    Returns:
-        The embeddings, not copied if they are float32.
-
-    Raises:
-        InvalidArgumentError: If they have another shape, are not finite real numbers, or the norm
-            of one differs from 1 by more than :data:`UNIT_NORM_TOLERANCE`.
-    """
+    """Returns embeddings of unit L2 norm as float32 ``(n, size)``."""
     rows = vectors(embeddings, size, name)
     norms = np.linalg.norm(rows, axis=1)
     wrong = np.flatnonzero(np.abs(norms - 1.0) > UNIT_NORM_TOLERANCE)

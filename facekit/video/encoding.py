@@ -35,11 +35,7 @@ _QUALITY = "20"
 
 
 def check_new(path: Path, *, overwrite: bool = False) -> None:
-    """Checks that a file can be written.
-
-    Raises:
-        InvalidArgumentError: If it is there already, or its folder is not.
-    """
+    """Checks that a file can be written."""
     if not path.resolve().parent.is_dir():
         raise InvalidArgumentError(f"{printable(path)}: its folder does not exist")
     if os.path.lexists(path) and not (overwrite and path.is_file()):
@@ -49,11 +45,7 @@ def check_new(path: Path, *, overwrite: bool = False) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Checks that a file's ending names a container that is written.
-
-    Raises:
-        InvalidArgumentError: If it does not.
-    """
+    """Checks that a file's ending names a container that is written."""
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         raise InvalidArgumentError(
             f"{printable(path)}: the ending must be one of {', '.join(sorted(VIDEO_SUFFIXES))}"

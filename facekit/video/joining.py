@@ -15,14 +15,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 def seen_together(frames: Sequence[Iterable[int]]) -> npt.NDArray[np.bool_]:
-    """Says which pieces were seen in the same frames, so that they are different people.
-
-    Args:
-        frames: The numbers of the frames of each of n pieces.
-
-    Returns:
-        bool ``(n, n)``.
-    """
+    """Says which pieces were seen in the same frames, so that they are different people."""
     by_frame: dict[int, list[int]] = {}
     for piece, numbers in enumerate(frames):
         for frame in numbers:
@@ -37,18 +30,7 @@ def seen_together(frames: Sequence[Iterable[int]]) -> npt.NDArray[np.bool_]:
 def distances_of_means(
     means: npt.NDArray[np.float32], images: FloatArray, record: WeightsRecord, rate: float
 ) -> FloatArray:
-    """Returns distances between means as if each were one image.
-
-    Args:
-        means: Unit embeddings, ``(n, d)``.
-        images: How many independent images each is the mean of, ``(n,)``.
-        record: Of the weights.
-        rate: The share of pairs of strangers at which the law of means and that of single images
-            are to agree.
-
-    Returns:
-        float64 ``(n, n)``.
-    """
+    """Returns distances between means as if each were one image."""
     vectors = means.astype(np.float64)
     distances: FloatArray = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * vectors @ vectors.T))
     table = record.distances

@@ -70,11 +70,7 @@ def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool =
 
 
 def check_replaceable(path: Path) -> None:
-    """Checks that nothing is there, or a PNG that facekit wrote.
-
-    Raises:
-        ImageError: If another file is there.
-    """
+    """Checks that nothing is there, or a PNG that facekit wrote."""
     if not os.path.lexists(path):
         return
     written_by = None
@@ -89,20 +85,7 @@ def check_replaceable(path: Path) -> None:
 
 
 def file_name(text: str, suffix: str = "") -> str:
-    """Returns a name for a file that every file system takes, made of a text.
-
-    Args:
-        text: The text, such as another file's name: it may be long, not UTF-8, or hold slashes.
-        suffix: What it ends with.
-
-    Returns:
-        At most 100 bytes and the suffix. Characters that cannot be in a name are an underscore.
-
-    Example:
-        >>> from facekit.visualization.files import file_name
-        >>> file_name("Ada: 1/2", ".png")
-        'Ada_ 1_2.png'
-    """
+    """Returns a name for a file that every file system takes, made of a text."""
     safe = "".join(
         "_" if character in _UNSAFE_IN_NAMES or printable(character) != character else character
         for character in text

@@ -61,18 +61,7 @@ def check_fit(
     *,
     source: str = "",
 ) -> None:
-    """Checks that weights fit a network by name and shape: nothing missing, nothing left over.
-
-    Args:
-        weights: Weights by layer and weight name.
-        shapes: The shapes that the network needs, by layer and weight name.
-        network: What to call the network.
-        source: Where the weights come from; the message begins with it.
-
-    Raises:
-        WeightsError: If names or shapes differ, or a weight is not finite; the message names the
-            first few.
-    """
+    """Checks that weights fit a network by name and shape: nothing missing, nothing left over."""
     origin = f"{source}: " if source else ""
     sources = {
         (layer, name): array for layer, arrays in weights.items() for name, array in arrays.items()
@@ -102,16 +91,6 @@ def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeigh
 
     A batch normalization in inference is y = (x − mean) / √(variance + ε) + beta, linear in the
     output x of the layer before it: its factor scales that layer's kernel, the rest is a bias.
-
-    Args:
-        weights: The weights of a network as it is trained.
-        residual_scales: The scale of each residual projection, by layer name.
-
-    Returns:
-        The weights of the folded network, by the names of the layers that remain.
-
-    Raises:
-        WeightsError: If a layer is neither a convolution nor dense nor a batch normalization.
     """
     folded: LayerWeights = {}
     for name, arrays in weights.items():
@@ -145,14 +124,6 @@ def unfold(folded: LayerWeights, network: Any) -> LayerWeights:
     The statistics that a batch normalization had are gone. It gets mean 0 and variance 1 - ε, which
     leave in inference what the kernel computes, and the folded bias as its beta. So the network
     computes the same as long as its batch normalizations stay in inference mode.
-
-    Args:
-        folded: The weights of a folded network.
-        network: The network to be filled, not folded, of the same architecture. Layers of which
-            ``folded`` holds nothing keep their weights.
-
-    Returns:
-        The weights for :func:`assign`.
     """
     weights = layer_weights(network)
     scales = residual_scales(network)

@@ -24,18 +24,6 @@ def triplet_head(
 ) -> Tensor:
     """Adds global average pooling, dropout, a dense layer and L2 normalization.
 
-    Args:
-        features: A feature map, ``(batch, height, width, channels)``.
-        embedding_size: The number of components d of an embedding.
-        dropout: The share of pooled features that training drops, 0 to 1.
-        batch_normalization: Whether the dense layer's output is batch-normalized, as the published
-            FaceNet weights have it. The dense layer then has no bias of its own.
-        folded: Whether to build the graph without batch normalization and dropout, for inference.
-        seed: Decides the random kernel and which features are dropped.
-
-    Returns:
-        Embeddings, ``(batch, d)``, of unit L2 norm.
-
     References:
         Schroff, Kalenichenko and Philbin, "FaceNet" (CVPR 2015), figure 2: the constraint
         ‖f(x)‖₂ = 1.

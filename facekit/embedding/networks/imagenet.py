@@ -93,13 +93,6 @@ def copy_backbone_weights(source: Any, network: Any) -> None:
     """Copies the weights of a ``keras.applications.InceptionResNetV2`` into a network's backbone.
 
     Both build the same layers in the same order, so the weights correspond one to one.
-
-    Args:
-        source: The model of ``keras.applications``, without its top.
-        network: A network with a full ``inception_resnet_v2`` backbone, not folded.
-
-    Raises:
-        InvalidArgumentError: If the two differ in the number or shape of their weights.
     """
     targets = [
         layer for layer in network.layers if layer.weights and layer.name not in _HEAD_LAYERS
@@ -121,14 +114,6 @@ def fill_backbone(network: Any, weights: LayerWeights, *, source: str) -> None:
     Keras numbers most layers as they come (``conv2d_17``), so the order tells which is which. The
     kinds and shapes of the weights must agree one by one, and the layers that Keras names after
     their block must meet that block.
-
-    Args:
-        network: A network with an ``inception_resnet_v2`` backbone, not folded.
-        weights: Weights by layer, in the order of the file.
-        source: Where they come from; an error names it.
-
-    Raises:
-        WeightsError: If they do not fit.
     """
     targets = [
         layer for layer in network.layers if layer.weights and layer.name not in _HEAD_LAYERS

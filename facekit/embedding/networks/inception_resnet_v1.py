@@ -11,14 +11,6 @@ MINIMUM_INPUT_SIZE = 75
 def inception_resnet_v1(build: GraphBuilder, x: Tensor, *, blocks: float = 1.0) -> Tensor:
     """Adds Inception-ResNet-v1 to a graph.
 
-    Args:
-        build: Adds the layers, at its width.
-        x: Standardized pictures, ``(batch, S, S, 3)``, S at least 75.
-        blocks: Multiplies how often the A, B and C blocks repeat: 5, 10 and 6 times at 1.
-
-    Returns:
-        The feature map, ``(batch, s, s, 1792 · width)``; s is 3 at S = 160.
-
     References:
         C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the
         Impact of Residual Connections on Learning", AAAI 2017, figures 10 to 14, with the changes

@@ -14,14 +14,6 @@ def inception_resnet_v2(build: GraphBuilder, x: Tensor, *, blocks: float = 1.0) 
     With both multipliers at 1 it is the network of ``keras.applications.InceptionResNetV2``
     without its top: the same layers in the same order, so that its weights fit.
 
-    Args:
-        build: Adds the layers, at its width.
-        x: Standardized pictures, ``(batch, S, S, 3)``, S at least 75.
-        blocks: Multiplies how often the A, B and C blocks repeat: 10, 20 and 10 times at 1.
-
-    Returns:
-        The feature map, ``(batch, s, s, 1536 · width)``; s is 3 at S = 160.
-
     References:
         C. Szegedy, S. Ioffe, V. Vanhoucke and A. Alemi, "Inception-v4, Inception-ResNet and the
         Impact of Residual Connections on Learning", AAAI 2017, in the form of

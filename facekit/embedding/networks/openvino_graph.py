@@ -16,16 +16,7 @@ from facekit.utils.openvino import ops, ov
 
 
 def openvino_network(architecture: Architecture, weights: LayerWeights) -> Any:
-    """Builds a network for inference.
-
-    Args:
-        architecture: What to build.
-        weights: The weights of the folded network; that they fit has been checked.
-
-    Returns:
-        A graph from pictures, uint8 ``(n, S, S, 3)``, to embeddings, float32 ``(n, d)`` of unit L2
-        norm.
-    """
+    """Builds a network for inference."""
     build = OpenVinoBuilder(architecture.width, weights)
     side = architecture.input_size
     pictures = ops.parameter([-1, side, side, 3], np.uint8, name="pictures")

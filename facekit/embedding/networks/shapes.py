@@ -14,23 +14,7 @@ Shapes = dict[tuple[str, str], tuple[int, ...]]
 
 
 def weight_shapes(architecture: Architecture, *, folded: bool) -> tuple[Shapes, dict[str, float]]:
-    """Returns what weights a network has.
-
-    Args:
-        architecture: The network.
-        folded: Whether it is the one without batch normalization, for inference.
-
-    Returns:
-        The shapes by layer and weight name, and the scale of each residual projection by layer
-        name. The weights of a folded network hold the scales.
-
-    Example:
-        >>> from facekit import Architecture
-        >>> from facekit.embedding.networks.shapes import weight_shapes
-        >>> shapes, scales = weight_shapes(Architecture(), folded=False)
-        >>> shapes["Conv2d_1a_3x3", "kernel"], scales["Block35_1_Conv2d_1x1"]
-        ((3, 3, 3, 32), 0.17)
-    """
+    """Returns what weights a network has."""
     build = ShapeBuilder(architecture.width, folded=folded)
     channels = BACKBONES[architecture.backbone](build, 3, blocks=architecture.blocks)
     build.layer(

@@ -24,18 +24,7 @@ def write_embedder(
     *,
     half_precision: bool = False,
 ) -> None:
-    """Writes weights and their record to one safetensors file.
-
-    Args:
-        path: Where to write, ending in ``.safetensors``.
-        record: What is known about the weights.
-        arrays: The weights of the folded network.
-        half_precision: Whether to round the weights to float16.
-
-    Raises:
-        InvalidArgumentError: If the path ends otherwise, or a weight is too large for float16.
-        FileFormatError: If the file cannot be written.
-    """
+    """Writes weights and their record to one safetensors file."""
     if Path(path).suffix != ".safetensors":
         raise InvalidArgumentError(
             f"the file of an embedder ends in .safetensors, got {os.fspath(path)!r}"
@@ -51,17 +40,7 @@ def write_embedder(
 
 
 def read_embedder(path: Path) -> tuple[WeightsRecord, LayerWeights]:
-    """Reads a file of :func:`write_embedder`.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The record and the weights, in single precision whatever precision the file has.
-
-    Raises:
-        FileFormatError: If the file is truncated, altered, of another kind, or newer.
-    """
+    """Reads a file of :func:`write_embedder`."""
     header, flat = safetensors_file.read(path, kind=_KIND, newest_version=_VERSION)
     arrays: LayerWeights = {}
     for key, array in flat.items():

@@ -42,23 +42,7 @@ _H5_DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeE
 
 
 def read_published(path: Path, layout: FileLayout, architecture: Architecture) -> LayerWeights:
-    """Reads a file that others published and returns the weights of the folded network.
-
-    Args:
-        path: The file.
-        layout: ``"facenet_folded_npz"``: float16 arrays of the graph with batch normalization
-            folded, named ``<layer>_kernel`` and ``<layer>_Conv2D_bias``.
-            ``"keras_facenet_h5"``: an HDF5 file of Keras 2 with one group a layer, batch
-            normalizations of their own. ``"deepface_h5"``: the same with deepface's names and its
-            order of the colors, blue first.
-        architecture: The network that they belong to.
-
-    Returns:
-        Kernel and bias by layer name, of the shapes that the folded network needs.
-
-    Raises:
-        WeightsError: If the file is damaged, or does not fit the architecture.
-    """
+    """Reads a file that others published and returns the weights of the folded network."""
     folded = layout == "facenet_folded_npz"
     shapes, scales = weight_shapes(architecture, folded=folded)
     weights = read_folded_npz(path) if folded else read_keras_h5(path)
@@ -74,17 +58,7 @@ def read_published(path: Path, layout: FileLayout, architecture: Architecture) -
 
 
 def read_folded_npz(path: Path) -> LayerWeights:
-    """Reads an npz file of a folded graph.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Weights by layer and weight name.
-
-    Raises:
-        WeightsError: If the file is damaged, of another kind, or holds an array of unknown name.
-    """
+    """Reads an npz file of a folded graph."""
     weights: LayerWeights = {}
     try:
         opened = np.load(path, allow_pickle=False)
@@ -109,18 +83,7 @@ def _split_npz_name(name: str, path: Path) -> tuple[str, str]:
 
 
 def read_keras_h5(path: Path) -> LayerWeights:
-    """Reads an HDF5 file of Keras 2, weights alone or a whole model.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Weights by layer and weight name.
-
-    Raises:
-        WeightsError: If the file is damaged or of another kind, or a batch normalization has a
-            scale, which no network here has.
-    """
+    """Reads an HDF5 file of Keras 2, weights alone or a whole model."""
     h5py = import_extra("h5py")
     weights: LayerWeights = {}
 
@@ -145,17 +108,7 @@ def read_keras_h5(path: Path) -> LayerWeights:
 
 
 def read_ordered_h5(path: Path) -> LayerWeights:
-    """Reads an HDF5 file of Keras 2 with its layers in the order in which they were built.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Weights by layer and weight name; layers without weights are left out.
-
-    Raises:
-        WeightsError: If the file is damaged or of another kind.
-    """
+    """Reads an HDF5 file of Keras 2 with its layers in the order in which they were built."""
     h5py = import_extra("h5py")
     weights: LayerWeights = {}
     try:

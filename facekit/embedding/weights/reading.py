@@ -65,20 +65,7 @@ def read_weights(
 
 
 def read_file_of(record: WeightsRecord, path: Path, file: WeightsFile) -> LayerWeights:
-    """Reads a file of known weights.
-
-    Args:
-        record: What is known about them.
-        path: The file on this machine.
-        file: Which of the record's files it is.
-
-    Returns:
-        The weights of the folded network.
-
-    Raises:
-        WeightsError: If the file is damaged or does not fit the record's network.
-        FileFormatError: If a file that facekit wrote is damaged, altered, or too new.
-    """
+    """Reads a file of known weights."""
     if file.layout != "facekit":
         return read_published(path, file.layout, record.architecture)
     found, arrays = _read_own(path)

@@ -196,19 +196,7 @@ def write_card(record: WeightsRecord, folder: Path = CARDS) -> Path:
 
 
 def record_for(name: str) -> WeightsRecord:
-    """Returns the record of that name.
-
-    Args:
-        name: A name from :data:`REGISTRY`.
-
-    Raises:
-        WeightsNotFoundError: If there is none.
-
-    Example:
-        >>> from facekit.embedding.weights.registry import record_for
-        >>> record_for("facekit-small").architecture.input_size
-        112
-    """
+    """Returns the record of that name."""
     if name not in REGISTRY:
         raise WeightsNotFoundError(
             f"no weights are named {name!r}; known are {', '.join(sorted(REGISTRY))}. "

@@ -21,23 +21,6 @@ def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
     The package's own folder and the folders ``weights/<name>`` under ``FACEKIT_HOME`` and under
     ``FACEKIT_DATA`` are searched first. Only if none holds a file, and ``FACEKIT_OFFLINE`` is not
     set, it is downloaded.
-
-    Args:
-        record: Which weights.
-
-    Returns:
-        The path, and which of the record's files it is.
-
-    Raises:
-        WeightsError: If the file found is not the published one, bit for bit.
-        WeightsNotFoundError: If there is none and it cannot be fetched.
-
-    Example:
-        >>> from facekit.embedding.weights.retrieval import locate
-        >>> from facekit.embedding.weights.registry import record_for
-        >>> path, file = locate(record_for("facekit-small"))
-        >>> path.name, file.layout
-        ('facekit-small.safetensors', 'facekit')
     """
     found = find(record)
     if found is None:
@@ -79,29 +62,7 @@ def bundled() -> list[str]:
 
 
 def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
-    """Downloads a file of the weights; one that is there already, unaltered, is kept.
-
-    Args:
-        record: Which weights.
-
-    Returns:
-        The path, and which of the record's files it is.
-
-    Raises:
-        WeightsNotFoundError: If it cannot be fetched; the message says from where, and where to put
-            it by hand.
-
-    Example:
-        >>> from facekit import WeightsNotFoundError
-        >>> from facekit.embedding.weights.retrieval import fetch
-        >>> from facekit.embedding.weights.registry import record_for
-        >>> path, file = fetch(record_for("facenet-20180402-vggface2"))  # doctest: +SKIP
-        >>> try:  # a file without a published checksum is not fetched
-        ...     fetch(record_for("deepface-facenet"))
-        ... except WeightsNotFoundError as error:
-        ...     print("no checksum is published" in str(error))
-        True
-    """
+    """Downloads a file of the weights; one that is there already, unaltered, is kept."""
     otherwise = f", or use weights that come with facekit ({', '.join(bundled())})"
     for file in record.files:
         if file.url is not None:
@@ -164,14 +125,7 @@ def check(path: Path, file: WeightsFile) -> None:
 
 
 def file_in(folder: Path) -> Path:
-    """Returns the weights file in a folder: a published one, or one that facekit wrote.
-
-    Args:
-        folder: The folder; only what lies right inside it counts.
-
-    Raises:
-        WeightsNotFoundError: If there is none.
-    """
+    """Returns the weights file in a folder: a published one, or one that facekit wrote."""
     published = {file.name for record in weights.REGISTRY.values() for file in record.files}
     for path in sorted(folder.iterdir()):
         if path.suffix == ".safetensors" or path.name in published:

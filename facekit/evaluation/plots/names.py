@@ -11,15 +11,7 @@ UNKNOWN = "unknown"
 
 
 def checked_names(argument: str, names: Iterable[str | None]) -> list[str | None]:
-    """Returns names as a list of texts and ``None``.
-
-    Args:
-        argument: What the names are called in an error.
-        names: The names.
-
-    Raises:
-        InvalidArgumentError: If it is a single text, or something is neither.
-    """
+    """Returns names as a list of texts and ``None``."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InvalidArgumentError(f"{argument} must be a sequence of names, got {names!r}")
     checked = list(names)

@@ -61,19 +61,7 @@ def read_index(
     min_score: float,
     reading: Reading,
 ) -> Iterator[Photo | FaceOutcome]:
-    """Yields in order an image of an index, or why it is not used.
-
-    Args:
-        index: The CSV file, beside the archives that it names.
-        open_files: Closes the archives, which the images yielded read.
-        aligner: Cuts the faces out.
-        labeled_only: Whether to leave out the faces of unknown people.
-        min_score: The detector's confidence that a face needs.
-        reading: How the images are read.
-
-    Raises:
-        TrainingDataError: If the index or an archive is missing or damaged.
-    """
+    """Yields in order an image of an index, or why it is not used."""
     archives: dict[str, Archive] = {}
     try:
         with index.open(encoding="utf-8", newline="") as stream:

@@ -64,24 +64,7 @@ def gather(
     progress: bool,
     align: Align | None = None,
 ) -> Gathered:
-    """Finds and aligns the faces that the cache does not hold yet.
-
-    Args:
-        items: The photos, and what happened to those that cannot be used.
-        cache: Where the faces are kept.
-        threads: How many threads call each photo's own ``align``.
-        at_a_time: After how many photos the cache is written; an interruption loses none of them,
-            a kill at most these.
-        progress: Whether to show a progress bar.
-        align: Finds and cuts out the faces of photos that cannot do so themselves.
-
-    Returns:
-        The faces, in the order of the photos.
-
-    Raises:
-        TrainingDataError: If there is no face to be used.
-        FileFormatError: If the cache cannot be written.
-    """
+    """Finds and aligns the faces that the cache does not hold yet."""
     items = list(items)
     photos = [item for item in items if isinstance(item, Photo)]
     known = cache.find(photo.digest for photo in photos)

@@ -92,15 +92,7 @@ class FaceCache:
     def add(
         self, photos: Mapping[str, tuple[FaceStatus, str, npt.NDArray[np.uint8] | None]]
     ) -> None:
-        """Keeps photos: all of them, or after an error none of them.
-
-        Args:
-            photos: By digest, what happened to the photo, one sentence more, and the aligned face,
-                uint8 ``(S, S, 3)``, or ``None`` if the photo shows none.
-
-        Raises:
-            FileFormatError: If the disk is full or the file cannot be written.
-        """
+        """Keeps photos: all of them, or after an error none of them."""
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             for digest, (status, detail, pixels) in photos.items():
@@ -119,17 +111,7 @@ class FaceCache:
                 )
 
     def read(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Reads faces; any number of threads may do so at once.
-
-        Args:
-            faces: Their numbers, int64 ``(n,)``.
-
-        Returns:
-            uint8 ``(n, S, S, 3)``.
-
-        Raises:
-            FileFormatError: If the file is gone or damaged.
-        """
+        """Reads faces; any number of threads may do so at once."""
         images = np.empty((len(faces), self.size, self.size, 3), dtype=np.uint8)
         with self._connection() as connection:
             for image, face in zip(images, faces.tolist(), strict=True):

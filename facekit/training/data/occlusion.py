@@ -24,22 +24,6 @@ def occlude(
 ) -> npt.NDArray[np.uint8]:
     """Draws dark glasses, a mask or a hat over a face, in a form and color of chance.
 
-    Args:
-        face: uint8 ``(S, S, 3)``, RGB; not changed.
-        rng: Where the chances come from.
-        keypoints: Five ``(x, y)`` in pixels, in the order of :class:`facekit.Keypoints`; by default
-            where an aligner of the mode ``similarity`` puts them.
-
-    Returns:
-        uint8 ``(S, S, 3)``.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.training.data.occlusion import occlude
-        >>> face = np.full((112, 112, 3), 200, dtype=np.uint8)
-        >>> bool((occlude(face, np.random.default_rng(0)) != face).any())
-        True
-
     References:
         A. Anwar and A. Raychowdhury, "Masked Face Recognition for Secure Authentication", 2020
         (masks drawn over faces for training).

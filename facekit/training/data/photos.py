@@ -16,11 +16,7 @@ from facekit.utils.progress import track
 
 
 def folder_candidates(folder: Path) -> list[PersonImage]:
-    """Lists the photos of a folder with one folder a person, and what lies beside them.
-
-    Raises:
-        TrainingDataError: If the folder is missing or holds no folders.
-    """
+    """Lists the photos of a folder with one folder a person, and what lies beside them."""
     try:
         return list(people_images(folder))
     except EnrollmentError as error:
@@ -28,11 +24,7 @@ def folder_candidates(folder: Path) -> list[PersonImage]:
 
 
 def manifest_candidates(path: Path, *, path_column: str, identity_column: str) -> list[PersonImage]:
-    """Lists the photos of a CSV file, whose relative paths start at the file's own folder.
-
-    Raises:
-        TrainingDataError: If the file cannot be read, lacks a column, or lists nothing.
-    """
+    """Lists the photos of a CSV file, whose relative paths start at the file's own folder."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -66,15 +58,7 @@ def _manifest_candidate(
 
 
 def read_photos(images: list[PersonImage], *, progress: bool) -> Iterator[Photo | FaceOutcome]:
-    """Identifies each image by its content, or says why that cannot be done.
-
-    Args:
-        images: The images; each source a path or ``None``.
-        progress: Whether to show a progress bar.
-
-    Yields:
-        In order, a photo, or the outcome for one that cannot be used.
-    """
+    """Identifies each image by its content, or says why that cannot be done."""
     for image in track(images, "Reading photos", total=len(images), shown=progress):
         if image.source is None:
             status: FaceStatus = "unreadable" if image.unreadable else "not a photo"

@@ -189,15 +189,7 @@ def _places(
     new_sizes: dict[str, int],
     stem: npt.NDArray[np.intp],
 ) -> npt.NDArray[np.intp]:
-    """Returns where the channels of old layers lie among those of new layers.
-
-    Args:
-        old: The old layers, by their new names, one after the other.
-        new: The new ones.
-        old_sizes: How many channels each old one has.
-        new_sizes: Likewise.
-        stem: Where the channels of the old stem's last layer lie in those of Mixed_5b.
-    """
+    """Returns where the channels of old layers lie among those of new layers."""
     starts = dict(zip(new, np.cumsum([0, *(new_sizes[name] for name in new)]), strict=False))
     first = next((starts[name] for name in new if name.startswith("Mixed_5b")), 0)
     return np.concatenate(

@@ -126,23 +126,6 @@ def prune(
     is an approximation of the wide one to begin with, and training it takes a fraction of the time
     that random weights take.
 
-    Args:
-        embedder: The wide network.
-        architecture: The narrow one: the same backbone with the same ``blocks`` and at most the
-            same ``width``.
-        faces: Aligned faces of the embedder's size, uint8 ``(n, S, S, 3)``, some thousand, to
-            measure the regressions with.
-        seed: Decides the random head.
-        progress: Whether to show a progress bar, if standard error is a terminal.
-
-    Returns:
-        A ``keras.Model`` of :func:`facekit.embedding.build_network`. Its batch normalizations have
-        yet to be measured (:func:`measure_normalization`), and its head is random
-        (:func:`fit_head`).
-
-    Raises:
-        InvalidArgumentError: As :func:`check_prunable`.
-
     References:
         Y. He, X. Zhang and J. Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
         ICCV 2017, for choosing channels by how well they reconstruct the others' effect.
@@ -180,16 +163,7 @@ def prune(
 
 
 def check_prunable(wide: Architecture, narrow: Architecture) -> None:
-    """Checks that a network can be pruned to another one.
-
-    Args:
-        wide: The network.
-        narrow: What it is to become.
-
-    Raises:
-        InvalidArgumentError: If ``narrow`` is no narrower one of the same backbone and blocks, or
-            has a batch normalization in its head.
-    """
+    """Checks that a network can be pruned to another one."""
     if (narrow.backbone, narrow.blocks) != (wide.backbone, wide.blocks):
         raise InvalidArgumentError(
             "a network is pruned to one of the same backbone and blocks, "
@@ -207,12 +181,7 @@ def check_prunable(wide: Architecture, narrow: Architecture) -> None:
 
 
 def measure_normalization(network: Any, faces: npt.NDArray[np.uint8]) -> None:
-    """Sets the mean and variance of every batch normalization to those of the faces.
-
-    Args:
-        network: A network of :func:`facekit.embedding.build_network`.
-        faces: Aligned faces, uint8 ``(n, S, S, 3)``; they go through the network at once.
-    """
+    """Sets the mean and variance of every batch normalization to those of the faces."""
     import keras
 
     normalizations = [
@@ -233,14 +202,7 @@ def fit_head(
     *,
     progress: bool = False,
 ) -> None:
-    """Sets the head to the linear regression of embeddings on the pooled features.
-
-    Args:
-        network: A network of :func:`facekit.embedding.build_network`.
-        faces: Aligned faces, uint8 ``(n, S, S, 3)``.
-        embeddings: What the network should give for them, ``(n, d)``.
-        progress: Whether to show a progress bar, if standard error is a terminal.
-    """
+    """Sets the head to the linear regression of embeddings on the pooled features."""
     import keras
 
     pooled = keras.Model(network.input, network.get_layer(FEATURES_LAYER).output)

@@ -301,24 +301,12 @@ class EmbedderTeacher:
         return self.embedder.aligner()
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
-        """Returns the embeddings of the faces of a data set.
-
-        Args:
-            faces: The faces, as the aligner cuts them, or of another size.
-            progress: Whether to show a progress bar, if standard error is a terminal.
-
-        Returns:
-            float32 ``(n, d)``, each row of unit norm.
-        """
+        """Returns the embeddings of the faces of a data set."""
         return _embed_in_parts(self.embedder, self.embedder.input_size, faces, progress=progress)
 
 
 def as_teachers(given: Embedder | Teacher | Sequence[Embedder | Teacher]) -> tuple[Teacher, ...]:
-    """Returns one teacher or several as a tuple of teachers.
-
-    Raises:
-        InvalidArgumentError: If there is none, or something else is among them.
-    """
+    """Returns one teacher or several as a tuple of teachers."""
     several = given if isinstance(given, list | tuple) else (given,)
     teachers = tuple(
         EmbedderTeacher(teacher) if isinstance(teacher, Embedder) else teacher
@@ -333,14 +321,6 @@ def joined(embeddings: Sequence[Vectors], weights: Sequence[float], size: int) -
     """Returns the principal components of several teachers' embeddings, put side by side.
 
     The cosine of two joined vectors is the mean of the teachers' cosines by the squared weights.
-
-    Args:
-        embeddings: Of each teacher float32 ``(n, d)``, of unit norm.
-        weights: How much each counts.
-        size: How many components to keep.
-
-    Returns:
-        float32 ``(n, size)``, of unit norm; a lone teacher of that size is returned as it is.
     """
     vectors = np.concatenate(
         [weight * each for weight, each in zip(weights, embeddings, strict=True)], axis=1

@@ -37,12 +37,7 @@ class CollapseGuard:
         return self.suspicious_steps > 0
 
     def check(self, step: Mapping[str, float], where: str) -> None:
-        """Looks at what a step measured.
-
-        Raises:
-            TrainingError: If the loss is not finite.
-            CollapseError: If the embeddings have collapsed.
-        """
+        """Looks at what a step measured."""
         if not (math.isfinite(step["loss"]) and math.isfinite(step["spread"])):
             raise not_finite(where)
         signs = self._signs(step)

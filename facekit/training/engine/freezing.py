@@ -20,16 +20,6 @@ def set_trainable(network: Any, what: str, *, freeze_batch_normalization: bool =
 
     A frozen batch normalization stays in inference mode: it neither uses the batch's statistics
     nor moves its own. In a network made from folded weights all of them must be frozen.
-
-    Args:
-        network: A ``keras.Model`` of :func:`facekit.embedding.build_network`.
-        what: ``"head"``: the dense layer alone; ``"last-blocks"``: what comes after the last
-            reduction; ``"all"``; or the name of a block, such as ``"Block17_8"`` or
-            ``"Mixed_7a"``: everything from it on.
-        freeze_batch_normalization: Whether batch normalizations stay frozen wherever they are.
-
-    Raises:
-        InvalidArgumentError: If the network has no such block.
     """
     first = _first_trainable(network, what)
     for index, layer in enumerate(network.layers):

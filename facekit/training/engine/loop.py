@@ -66,16 +66,7 @@ class TrainingLoop:
         progress: bool = True,
         callbacks: Sequence[Any] = (),
     ) -> History:
-        """Trains up to an epoch, those before a resumption included, and returns the history.
-
-        Raises:
-            InvalidArgumentError: If the folder holds a training and ``resume`` is false, or one
-                with other settings.
-            TrainingError: If the loss becomes NaN.
-            CollapseError: If the embeddings collapse. The last good checkpoint is kept, and the
-                network has its weights again.
-            FileFormatError: If the checkpoint is damaged, or something cannot be written.
-        """
+        """Trains up to an epoch, those before a resumption included, and returns the history."""
         state = self._start(resume)
         self._callbacks = keras.callbacks.CallbackList(
             list(callbacks), model=self._step.model, epochs=epochs, steps=len(self._batches)

@@ -76,11 +76,7 @@ def plot_history(
 
 
 def panels_of(history: History) -> list[tuple[str, list[str]]]:
-    """Returns the titles and the names of the values that a history has of each kind.
-
-    Raises:
-        InvalidArgumentError: If it has none.
-    """
+    """Returns the titles and the names of the values that a history has of each kind."""
     names = set(history.names)
     panels = [
         (title, [value for value in values if value in names])

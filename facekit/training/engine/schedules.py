@@ -42,14 +42,6 @@ def learning_rate(
 ) -> float:
     """Returns the learning rate of a step, by one of Keras' schedules.
 
-    Args:
-        rate: A number, which rises linearly over the warm-up and then stays, or falls along half a
-            cosine to 0; or a Keras schedule of steps, which is taken as it is.
-        step: The step, from 0.
-        steps: How many steps there are in all.
-        schedule: ``"constant"`` or ``"cosine"``.
-        warm_up_steps: How many steps the rise takes.
-
     References:
         I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR
         2017, equation 5, without restarts.

@@ -63,17 +63,6 @@ def validate(
     """Computes the figures of embeddings with known people; a label of −1 is left out.
 
     All pairs of one person are compared, and up to ``pairs`` pairs of two people, drawn at random.
-
-    Raises:
-        InvalidArgumentError: If there are not two people, or nobody with two photos.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.training.engine.validation import validate
-        >>> embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8]], dtype=np.float32)
-        >>> result = validate(embeddings, np.array([0, 0, 1, 1]))
-        >>> result.recall, result.auc
-        (1.0, 1.0)
     """
     known = labels >= 0
     embeddings, labels = embeddings[known], labels[known]

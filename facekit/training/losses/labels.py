@@ -14,11 +14,7 @@ from facekit.training.losses.distances import Tensor
 
 
 def integer_labels(labels: Any, embeddings: Tensor) -> Tensor:
-    """Returns labels as numbers ``(B,)``, one for each embedding; equal labels, equal numbers.
-
-    Raises:
-        InvalidArgumentError: If their shape is known not to fit, or one tells nobody apart.
-    """
+    """Returns labels as numbers ``(B,)``, one for each embedding; equal labels, equal numbers."""
     if not ops.is_tensor(labels):
         labels = ops.convert_to_tensor(_numbered(labels))
     elif keras.backend.standardize_dtype(labels.dtype) == "string":

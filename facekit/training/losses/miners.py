@@ -151,11 +151,7 @@ MINERS: dict[str, Miner] = {
 
 
 def miner_of(miner: str | Miner) -> Miner:
-    """Returns the miner of a name, or the one given.
-
-    Raises:
-        InvalidArgumentError: If there is no such miner.
-    """
+    """Returns the miner of a name, or the one given."""
     if callable(miner):
         return miner
     if miner not in MINERS:
