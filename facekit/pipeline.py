@@ -22,6 +22,7 @@ from facekit.faces import SAME_FACE, Face, Keypoints, box_overlap, largest_face
 from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource, RGBImage
 from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
+from facekit.io.tables import Tabular
 from facekit.quality import FaceQuality, QualityGate
 from facekit.utils.validation import whole
 
@@ -95,7 +96,7 @@ class EmbeddedFace:
 
 
 @dataclass(frozen=True)
-class EmbeddedImage:
+class EmbeddedImage(Tabular):
     """One of many images with its faces, or the reason why it could not be used.
 
     Args:

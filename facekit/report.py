@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from facekit.errors import ImageError
 from facekit.faces import RecognizedFace
+from facekit.io.tables import Tabular
 from facekit.utils.terminal import printable
 
 OutcomeStatus: TypeAlias = Literal[
@@ -62,7 +63,7 @@ class PhotoOutcome:
 
 
 @dataclass(frozen=True)
-class EnrollmentReport:
+class EnrollmentReport(Tabular):
     """The outcome for every image that was given.
 
     Args:
@@ -108,6 +109,10 @@ class EnrollmentReport:
         counts = Counter(outcome.person for outcome in self.outcomes if not outcome.left_out)
         return {name: counts[name] for name in sorted({o.person for o in self.outcomes})}
 
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Returns a row for each image, as :meth:`to_frame` has them."""
+        return [asdict(outcome) for outcome in self.outcomes]
+
     def summary(self) -> str:
         """Returns the report as text: a line in total, then one for each image worth a look."""
         enrolled_people = len({outcome.person for outcome in self.enrolled})
@@ -131,7 +136,7 @@ class EnrollmentReport:
 
 
 @dataclass(frozen=True)
-class RecognizedImage:
+class RecognizedImage(Tabular):
     """One of many images with the people in it, or the reason why it could not be used.
 
     Args:

@@ -20,6 +20,7 @@ from facekit.cli.common import (
     count,
     default_embedder,
     detector_for,
+    print_csv,
     reading_of,
     say_passed_over,
 )
@@ -69,13 +70,14 @@ def add_commands(commands: Any) -> None:
     )
     add_detection(command)
     add_weights(command)
-    add_json(command, "one object")
+    add_json(command, "one object", csv="one line a face, with the number of its group")
 
 
 def _cluster(options: argparse.Namespace) -> int:
     from facekit.clustering.albums import cluster_photos
     from facekit.clustering.export import check_output, write_groups
     from facekit.io.folders import is_folder, list_images
+    from facekit.io.tables import DETECTION_COLUMNS
     from facekit.quality import QualityGate
 
     if options.output is not None:
@@ -100,6 +102,8 @@ def _cluster(options: argparse.Namespace) -> int:
         errors += write_groups(found, options.output, **reading_of(options))
     if options.json:
         print(json.dumps(found.to_dict()))
+    elif options.csv:
+        print_csv(found, ("group", *DETECTION_COLUMNS[:1], *DETECTION_COLUMNS[2:], "problems"))
     else:
         _print(found, options.output)
     for error in errors:

@@ -57,9 +57,22 @@ def add_command(
     return command
 
 
-def add_json(command: argparse.ArgumentParser, what: str) -> None:
-    """Adds ``--json``, which prints what the words say."""
-    command.add_argument("--json", action="store_true", help=f"print JSON: {what}")
+def add_json(command: argparse.ArgumentParser, what: str, *, csv: str | None = None) -> None:
+    """Adds ``--json``, and ``--csv`` if the answer is a table, which print what the words say."""
+    forms = command.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help=f"print JSON: {what}")
+    if csv is not None:
+        forms.add_argument("--csv", action="store_true", help=f"print a table as CSV: {csv}")
+
+
+def print_csv(results: Any, columns: Sequence[str], *, header: bool = True) -> None:
+    """Prints results as CSV with these columns."""
+    from facekit.io.tables import csv_line, rows
+
+    if header:
+        print(csv_line(columns), flush=True)
+    for row in rows(results):
+        print(csv_line([row.get(column) for column in columns]), flush=True)
 
 
 def add_weights(command: argparse.ArgumentParser) -> None:
@@ -181,12 +194,16 @@ def for_each_photo(
     answers: Callable[[list[Path]], Iterator[DetectedImage | RecognizedImage]],
     describe: Callable[[Any], str],
     write: Callable[[Path, Sequence[Any]], None] | None = None,
+    *,
+    columns: Sequence[str] = (),
 ) -> int:
     """Works through the photos; one that cannot be used is reported and the rest goes on."""
     photos = expanded(options.photos)
     check_output_folder(options.output, [*options.photos, *photos])
     names = _output_names(photos)
     failures = 0
+    if options.csv:
+        print_csv([], columns)
     # A bar and lines of text on one terminal would tear each other apart.
     shown = not sys.stdout.isatty()
     for answer in track(answers(photos), "Photos", total=len(photos), shown=shown):
@@ -213,6 +230,8 @@ def for_each_photo(
         if options.json:
             faces = [face.to_dict() for face in answer.faces]
             print(json.dumps({"image": str(photo), "faces": faces}), flush=True)
+        elif options.csv:
+            print_csv(answer, columns, header=False)
         else:
             print(f"{photo}: {count(len(answer.faces), 'face')}", flush=True)
             for face in answer.faces:

@@ -50,7 +50,7 @@ def _add_detect(commands: Any) -> None:
     command = add_command(commands, "detect", _detect, "find the faces in photos")
     add_photos(command)
     add_detection(command)
-    add_json(command, "one object a photo, one a line")
+    add_json(command, "one object a photo, one a line", csv="one line a face")
 
 
 def _add_fit(commands: Any) -> None:
@@ -126,7 +126,7 @@ def _add_recognize(commands: Any) -> None:
     add_cropped(command)
     add_detection(command)
     add_weights(command)
-    add_json(command, "one object a photo, one a line")
+    add_json(command, "one object a photo, one a line", csv="one line a face")
 
 
 def _add_verify(commands: Any) -> None:
@@ -158,10 +158,16 @@ def _add_demo(commands: Any) -> None:
 
 def _detect(options: argparse.Namespace) -> int:
     from facekit.detection.base import ImageDetector
+    from facekit.io.tables import DETECTION_COLUMNS
 
     detector, reading = detector_for(options), reading_of(options)
     assert isinstance(detector, ImageDetector)
-    return for_each_photo(options, lambda photos: detector.detect_stream(photos, **reading), place)
+    return for_each_photo(
+        options,
+        lambda photos: detector.detect_stream(photos, **reading),
+        place,
+        columns=DETECTION_COLUMNS,
+    )
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -216,6 +222,8 @@ def _recognize(options: argparse.Namespace) -> int:
         raise InvalidArgumentError("--embed and --replace-regions need --xmp")
     if options.xmp and options.cropped:
         raise InvalidArgumentError("give either --xmp or --cropped, not both")
+    from facekit.io.tables import RECOGNITION_COLUMNS
+
     recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
         if options.any_quality:
@@ -237,6 +245,7 @@ def _recognize(options: argparse.Namespace) -> int:
             lambda photos: recognizer.recognize_stream(photos, cropped=options.cropped),
             describe,
             _xmp_writer(options) if options.xmp else None,
+            columns=RECOGNITION_COLUMNS,
         )
         if unnamed:
             print(

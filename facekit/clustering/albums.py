@@ -20,6 +20,7 @@ from facekit.errors import ImageError
 from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource
+from facekit.io.tables import Tabular
 from facekit.parts import detector_to_dict, quality_to_dict
 from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
@@ -33,7 +34,7 @@ _IMAGES_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
-class PersonGroup:
+class PersonGroup(Tabular):
     """Faces of an archive that seem to show one person.
 
     Args:
@@ -76,6 +77,10 @@ class PersonGroup:
         """The photo of each face."""
         return tuple(face.source for face in self.faces)
 
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Returns a row for each face, as :meth:`to_frame` has them."""
+        return [face.to_dict(rounded=False) for face in self.faces]
+
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
         """Returns the group as plain Python values, ready for ``json.dumps``.
 
@@ -92,7 +97,7 @@ class PersonGroup:
 
 
 @dataclass(frozen=True)
-class ArchiveClustering:
+class ArchiveClustering(Tabular):
     """The faces of an archive, grouped into people.
 
     Args:
@@ -120,6 +125,19 @@ class ArchiveClustering:
     errors: tuple[ImageError, ...]
     threshold: float
     weights: str
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Returns a row for each face, with the number of its group from 1, as for a frame.
+
+        Faces that are in no group come last, with ``None`` for a group.
+        """
+        grouped = [
+            {"group": number, **row}
+            for number, group in enumerate(self.groups, start=1)
+            for row in group.to_rows()
+        ]
+        others = [face.to_dict(rounded=False) for face in (*self.ungrouped, *self.poor)]
+        return grouped + [{"group": None, **row} for row in others]
 
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
         """Returns everything but the embeddings as plain Python values, for ``json.dumps``.

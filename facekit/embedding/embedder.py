@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import warnings
 from collections.abc import Sequence
@@ -26,12 +27,14 @@ from facekit.embedding.networks.folding import (
 )
 from facekit.embedding.networks.names import HEAD_LAYER
 from facekit.embedding.networks.network import Architecture, build_network
+from facekit.embedding.networks.onnx_graph import onnx_network
 from facekit.embedding.networks.shapes import weight_shapes
 from facekit.embedding.weights import registry
 from facekit.embedding.weights.files import write_embedder
 from facekit.embedding.weights.reading import read_weights
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, WeightsRecord
-from facekit.errors import InvalidArgumentError, RandomWeightsWarning
+from facekit.errors import FileFormatError, InvalidArgumentError, RandomWeightsWarning
+from facekit.io.files import replace_atomically
 from facekit.utils.home import home
 from facekit.utils.progress import track
 
@@ -312,6 +315,54 @@ class Embedder:
             FileFormatError: If the file cannot be written.
         """
         write_embedder(path, self.record, self._arrays, half_precision=half_precision)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Writes the network as an ONNX model, which other runtimes and languages run.
+
+        Its input ``faces`` is uint8 ``(n, S, S, 3)``, RGB, aligned; its output ``embeddings`` is
+        float32 ``(n, d)`` of unit L2 norm, equal to that of :meth:`embed` within 1e-5. Scaling is
+        part of the model. Its metadata say how a face has to be cut out: ``facekit.alignment`` has
+        the arguments of :class:`facekit.Aligner` as JSON; ``facekit.thresholds`` the Euclidean
+        distances by false-match rate, and ``facekit.weights`` the identity of the weights.
+
+        Args:
+            path: Where to write, ending in ``.onnx``. A file that is there is replaced.
+
+        Raises:
+            InvalidArgumentError: If the path ends otherwise.
+            FileFormatError: If the file cannot be written.
+            MissingExtraError: If onnx is not installed.
+
+        Example:
+            >>> import pathlib, tempfile
+            >>> import onnxruntime
+            >>> from facekit import Embedder
+            >>> file = pathlib.Path(tempfile.mkdtemp()) / "embedder.onnx"
+            >>> Embedder("facekit-small").export_onnx(file)
+            >>> onnxruntime.InferenceSession(file).get_outputs()[0].name
+            'embeddings'
+
+        References:
+            The Open Neural Network Exchange, operator set 17, https://onnx.ai.
+        """
+        file = Path(path)
+        if file.suffix.lower() != ".onnx":
+            raise InvalidArgumentError(
+                f"{file}: an ONNX model is written to a file ending in .onnx"
+            )
+        record = self.record
+        metadata = {
+            "facekit.alignment": json.dumps(record.alignment),
+            "facekit.thresholds": json.dumps(dict(record.thresholds)),
+            "facekit.weights": record.identity,
+        }
+        model = onnx_network(
+            record.architecture, self._arrays, mirrored=record.mirrored, metadata=metadata
+        )
+        try:
+            replace_atomically(file, model.SerializeToString())
+        except OSError as error:
+            raise FileFormatError(f"{file}: cannot be written ({error})") from error
 
     def _embed_batch(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         network = self._network()

@@ -19,6 +19,8 @@ _EXTRAS = {
     "keras": "train",
     "matplotlib": "plots",
     "networkit": "archive",
+    "onnx": "convert",
+    "pandas": "tables",
     "pgvector": "postgres",
     "pillow_heif": "heic",
     "psycopg": "postgres",

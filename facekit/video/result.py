@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from facekit.io.tables import Tabular
 from facekit.video.tracks import Appearance, Track
 
 
 @dataclass(frozen=True, eq=False)
-class VideoResult:
+class VideoResult(Tabular):
     """Who appears in a video, and when.
 
     Args:
@@ -113,6 +114,22 @@ class VideoResult:
                 place = min(places, key=lambda n: abs(track.times[n] - time))
                 found.append((track, _box(track.boxes[place])))
         return found
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Returns a row for each appearance, as :meth:`to_frame` has them; times are seconds."""
+        return [
+            {
+                "name": track.name,
+                "track": track.id,
+                "start": seen.start,
+                "end": seen.end,
+                "faces": track.images,
+                "distance": None if track.identity is None else track.identity.distance,
+                "threshold": None if track.identity is None else track.identity.threshold,
+                "probability": None if track.identity is None else track.identity.probability,
+            }
+            for seen, track in self.appearances()
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything but the embeddings as plain Python values, for ``json.dumps``.

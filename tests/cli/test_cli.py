@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import shutil
 import subprocess
@@ -360,3 +361,15 @@ def test_names_go_into_sidecars_and_come_back_as_training_data(
         "left_out": [],
         "several_faces": [],
     }
+
+
+def test_csv_has_a_line_a_face(
+    model: Path, hopper: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["detect"], ["recognize", str(model)], ["cluster", "--min-faces", "1"]):
+        options = [] if command == ["detect"] else ["--weights", weights, "--any-quality"]
+        assert main([*command, str(hopper), *options, "--csv"]) == DONE
+        (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+        assert row["image"] == str(hopper)
+        assert float(row["width"]) > 20
+        assert command[0] != "recognize" or row["name"] == "Grace"

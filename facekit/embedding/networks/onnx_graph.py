@@ -1,0 +1,164 @@
+"""Networks as ONNX models, for other runtimes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.embedding.networks.backbones import BACKBONES
+from facekit.embedding.networks.blocks import GraphBuilder, Padding
+from facekit.embedding.networks.folding import LayerWeights
+from facekit.embedding.networks.names import HEAD_LAYER
+from facekit.embedding.networks.network import Architecture
+from facekit.utils.extras import import_extra
+
+_OPSET, _IR = 17, 8
+
+
+def onnx_network(
+    architecture: Architecture,
+    weights: LayerWeights,
+    *,
+    mirrored: bool,
+    metadata: Mapping[str, str],
+) -> Any:
+    """Builds a network for inference.
+
+    Args:
+        architecture: What to build.
+        weights: The weights of the folded network; that they fit has been checked.
+        mirrored: Whether to average the embeddings of a picture and its mirror image.
+        metadata: What to note in the model.
+
+    Returns:
+        An ``onnx.ModelProto`` from ``faces``, uint8 ``(n, S, S, 3)``, to ``embeddings``, float32
+        ``(n, d)`` of unit L2 norm.
+
+    Raises:
+        MissingExtraError: If onnx is not installed.
+    """
+    onnx = import_extra("onnx")
+    build = OnnxBuilder(architecture.width, weights)
+    side, size = architecture.input_size, architecture.embedding_size
+    x = build.node("Cast", "faces", to=onnx.TensorProto.FLOAT)
+    x = build.node("Transpose", x, perm=[0, 3, 1, 2])
+    x = build.node("Sub", x, build.constant(np.float32(architecture.input_mean)))
+    x = build.node("Mul", x, build.constant(np.float32(1.0 / architecture.input_scale)))
+    count = build.node("Shape", x, start=0, end=1)
+    if mirrored:
+        # One pass over both: the weights are in the model once.
+        ends = [build.constant(np.array([value])) for value in (-1, -(2**31), 3, -1)]
+        x = build.node("Concat", x, build.node("Slice", x, *ends), axis=0)
+    x = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
+    x = build.node("ReduceMean", x, axes=[2, 3], keepdims=0)
+    x = build.unit(build.dense(x, HEAD_LAYER))
+    if mirrored:
+        start, end, axis = (build.constant(np.array([value])) for value in (0, 2**31 - 1, 0))
+        first = build.node("Slice", x, start, count, axis)
+        x = build.unit(build.node("Add", first, build.node("Slice", x, count, end, axis)))
+    build.node("Identity", x, output="embeddings")
+    helper, types = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        build.nodes,
+        architecture.backbone,
+        [helper.make_tensor_value_info("faces", types.UINT8, ["n", side, side, 3])],
+        [helper.make_tensor_value_info("embeddings", types.FLOAT, ["n", size])],
+        build.constants,
+    )
+    opsets = [helper.make_opsetid("", _OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR, producer_name="facekit")
+    helper.set_model_props(model, dict(metadata))
+    return model
+
+
+class OnnxBuilder(GraphBuilder):
+    """Builds a folded graph of ONNX' operations, channels first, with its weights.
+
+    Args:
+        width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
+        weights: The weights of the folded network.
+    """
+
+    def __init__(self, width: float, weights: LayerWeights) -> None:
+        super().__init__(width)
+        self._weights = weights
+        self._onnx = import_extra("onnx")
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Adds an operation and returns the name of its output."""
+        name = output or f"{kind}_{len(self.nodes)}"
+        self.nodes.append(self._onnx.helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, value: npt.ArrayLike) -> str:
+        """Adds an array and returns its name."""
+        name = f"constant_{len(self.constants)}"
+        array = np.ascontiguousarray(value) if np.ndim(value) else np.asarray(value)
+        self.constants.append(self._onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def unit(self, x: str) -> str:
+        """Adds the division of each row by its norm."""
+        norm = self.node("ReduceL2", x, axes=[1], keepdims=1)
+        return self.node("Div", x, self.node("Max", norm, self.constant(np.float32(1e-12))))
+
+    def convolution(
+        self,
+        x: str,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        name: str,
+        *,
+        strides: int = 1,
+        padding: Padding = "same",
+    ) -> str:
+        """Adds convolution and ReLU."""
+        return self.node("Relu", self._convolution(x, name, strides, padding))
+
+    def residual(
+        self,
+        x: str,
+        branches: Sequence[str],
+        scale: float,
+        name: str,
+        *,
+        linear: bool = False,
+    ) -> str:
+        """Joins branches, projects them to the depth of ``x`` and adds them to it."""
+        mixed = self.concatenation(branches, f"{name}_Concat")
+        # The weights of a folded network hold the scale.
+        x = self.node("Add", x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, "valid"))
+        return x if linear else self.node("Relu", x)
+
+    def max_pooling(self, x: str, name: str) -> str:
+        """Adds the maximum over windows of 3 × 3, two pixels apart, none across the border."""
+        return self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
+
+    def average_pooling(self, x: str, name: str) -> str:
+        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the picture."""
+        return self.node(
+            "AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=0
+        )
+
+    def concatenation(self, branches: Sequence[str], name: str) -> str:
+        """Joins the channels of several tensors."""
+        return self.node("Concat", *branches, axis=1)
+
+    def dense(self, x: str, name: str) -> str:
+        """Adds a dense layer with a bias."""
+        kernel, bias = (self.constant(self._weights[name][part]) for part in ("kernel", "bias"))
+        return self.node("Add", self.node("MatMul", x, kernel), bias)
+
+    def _convolution(self, x: str, name: str, strides: int, padding: Padding) -> str:
+        kernel, bias = self._weights[name]["kernel"], self._weights[name]["bias"]
+        # Kernels have odd sides, and those of stride 2 no padding, so both sides get the same.
+        pad = [side // 2 for side in kernel.shape[:2]] if padding == "same" else [0, 0]
+        channels_first = self.constant(kernel.transpose(3, 2, 0, 1))
+        return self.node(
+            "Conv", x, channels_first, self.constant(bias), strides=[strides] * 2, pads=pad * 2
+        )
