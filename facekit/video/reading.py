@@ -135,7 +135,9 @@ class VideoFile:
                 f"file:{self.path}", metadata_errors="replace", container_options=_SAFELY
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise ImageError(f"{name}: is no video that can be opened ({error})") from error
+            # The message as a whole would repeat the path.
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(f"{name}: is no video that can be opened ({reason})") from error
         if not container.streams.video:
             container.close()
             raise ImageError(f"{name}: holds no video")

@@ -220,8 +220,30 @@ def test_damaged_frames_are_counted_and_the_rest_goes_on(tmp_path: Path) -> None
     path = tmp_path / "damaged.mp4"
     write_frames(path, noisy(30))
     result = recognized(damaged(path), "Red")
+    assert result.unreadable > 0
     assert result.unreadable + result.frames >= 20
     assert result.frames >= 3
+    write_annotated(result, tmp_path / "copy.mp4")
+    assert len(list(VideoFile(tmp_path / "copy.mp4").frames())) == result.frames
+
+
+def test_a_video_without_a_readable_frame_is_said(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", places)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    end = start - 8 + int.from_bytes(data[start - 8 : start - 4], "big")
+    data[start:end] = bytes(end - start)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="holds no frame") as raised:
+        VideoFile(path)
+    assert str(path) in str(raised.value)
+    # A file that ends after its header.
+    with av.open(str(tmp_path / "b.mkv"), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        output.start_encoding()
+    with pytest.raises(ImageError, match=r"no video that can be opened \(End of file\)"):
+        VideoFile(tmp_path / "b.mkv")
 
 
 def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
@@ -231,6 +253,12 @@ def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
     result = recognized(path, "Red")
     assert 0 < result.frames < 40
+    # The index of an MP4 stands at its end.
+    write_frames(tmp_path / "b.mp4", noisy(40))
+    data = (tmp_path / "b.mp4").read_bytes()
+    (tmp_path / "b.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match="no video that can be opened"):
+        VideoFile(tmp_path / "b.mp4")
 
 
 def test_nothing_is_written_to_standard_error(tmp_path: Path) -> None:
