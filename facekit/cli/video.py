@@ -218,10 +218,10 @@ def _camera(options: argparse.Namespace) -> int:
             rows.writerow(COLUMNS)
 
         def on_track(track: Track) -> None:
-            _say(track, options)
             if rows is not None and track.ended:
                 rows.writerows(table_rows((seen, track) for seen in track.appearances))
                 stream.flush()
+            _say(track, options)
 
         source = int(options.camera) if options.camera.isdecimal() else options.camera
         live = LiveStream(
