@@ -192,15 +192,16 @@ class FaceFollower:
         if len(recent) < _LEAVING or not self._agree(recent):
             tracklet.keep_leaving(4 * _LEAVING)
             return tracklet
-        # The boxes have passed to another person.
-        first = tracklet.leaving.index(recent[0])
-        rest = tracklet.leaving[first:]
-        del tracklet.leaving[first:]
+        # The boxes have passed to another person, with the first face that does not fit.
+        rest, tracklet.leaving = tracklet.leaving, []
         other = self._open[number] = self._new()
         other.last_seen = time
         self._close(tracklet)
-        for one in rest:
+        for one in recent:
             other.take(one)
+        for one in rest:
+            if one not in recent:
+                other.take(one, fits=not one.good or self._fits(other, one.found.unit))
         return other
 
     def _new(self) -> Tracklet:

@@ -106,6 +106,18 @@ def test_a_few_frames_that_do_not_fit_do_not_cut_a_track() -> None:
     assert (track.name, len(track), track.images) == ("Red", 30, 28)
 
 
+def test_blurred_faces_at_a_cut_belong_to_the_person_who_comes() -> None:
+    def places(n: int) -> dict[str, tuple[float, float]]:
+        if n < 15:
+            return {"Red": (40, 40)}
+        # Another person at the same place, in two frames not to be told; Red is elsewhere.
+        return {"Yellow" if n < 17 else "Green": (40, 40), "Red": (120, 10)}
+
+    red, green = watched(places, identify=naming("Red", "Green")).tracks
+    assert [(red.name, len(red)), (green.name, len(green))] == [("Red", 30), ("Green", 15)]
+    assert (red.images, green.images) == (30, 13)
+
+
 def test_a_name_is_taken_back_only_by_evidence() -> None:
     distance = iter([0.40] * 3 + [0.52, 0.49, 0.53, 0.48, 0.54] + [0.7] * 30)
     told: list[str | None] = []
