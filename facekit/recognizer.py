@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,18 +32,20 @@ from facekit.errors import (
 )
 from facekit.faces import Identity, RecognizedFace, Verification
 from facekit.gallery import Gallery
+from facekit.gallery.decisions import Decision, Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier, default_classifier
 from facekit.identification.answers import Explanation, Neighbor
 from facekit.identification.calibration import Calibration
+from facekit.identification.decided import decide, once_each, usable
 from facekit.identification.means import MeanIdentifier
 from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
-from facekit.pipeline import EmbeddedImage, FacePipeline
+from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
 from facekit.quality.gate import limits_broken
 from facekit.report import EnrollmentReport, RecognizedImage
@@ -62,9 +65,14 @@ _NAMED = 10
 _CALIBRATED_AT_ONCE = 2000
 
 
+_Judged: TypeAlias = tuple[EmbeddedFace, Decision]
+
+
 class _Fitted(NamedTuple):
     classifier: IdentityClassifier
     enrolled: Enrolled
+    used: Enrolled  # without photos that corrections exclude
+    decisions: Decisions
     parameters: dict[str, Any]
 
 
@@ -360,6 +368,8 @@ class FaceRecognizer:
     ) -> ArchiveClustering:
         """Groups the faces in photos into people; nobody needs to be enrolled.
 
+        The corrections of the gallery are followed (:attr:`facekit.Gallery.review`).
+
         Args:
             photos: As :func:`facekit.cluster_photos` takes them; likewise the rest.
             threshold: The Euclidean distance up to which two faces are linked.
@@ -381,6 +391,7 @@ class FaceRecognizer:
             quality=self.quality,
             threshold=threshold,
             min_faces=min_faces,
+            decisions=self.gallery.decisions(),
             **self._reading,
             progress=progress,
         )
@@ -398,6 +409,20 @@ class FaceRecognizer:
         self._check_weights("the group was found", group.weights)
         photos = [PhotoSource(found.source, box=found.face.box) for found in group.faces]
         self.gallery.enroll(identity(name), group.embeddings, photos)
+
+    def faces(self, images: StreamSource) -> Iterator[EmbeddedImage]:
+        """Finds and embeds the faces of images as :meth:`recognize` does, and names nobody.
+
+        Args:
+            images: As for :meth:`recognize_stream`.
+
+        Yields:
+            One result for each image, with the SHA-256 of its file.
+
+        Raises:
+            ImageError: If the folder, the video or the camera cannot be opened.
+        """
+        return self._pipeline(self.naming_quality).run(images, digests=True, **self._reading)
 
     def recognize(self, image: ImageSource, *, cropped: bool = False) -> list[RecognizedFace]:
         """Names the people in one photo.
@@ -480,7 +505,11 @@ class FaceRecognizer:
         """
         fitted = self._current()
         groups = self._pipeline(self.naming_quality).run_grouped(
-            images, every=every, cropped=cropped, **self._reading
+            images,
+            every=every,
+            cropped=cropped,
+            digests=bool(fitted.decisions),
+            **self._reading,
         )
         return self._named(groups, fitted, cropped=cropped)
 
@@ -565,12 +594,16 @@ class FaceRecognizer:
         if len(self.gallery):
             fitted = self._current()
             # One for the whole video: it keeps the laws that it has found.
-            identify = MeanIdentifier(fitted.classifier, fitted.enrolled).identify
+            identify = MeanIdentifier(fitted.classifier, fitted.used).identify
         options = {"max_pixels": self.max_pixels, **options}
         return VideoRecognition(source, self._pipeline(self.naming_quality), identify, **options)
 
     def identify(
-        self, embeddings: npt.ArrayLike, images: Sequence[float] | None = None
+        self,
+        embeddings: npt.ArrayLike,
+        images: Sequence[float] | None = None,
+        *,
+        photos: Sequence[PhotoSource] | None = None,
     ) -> list[Identity]:
         """Says whose the given embeddings are.
 
@@ -580,13 +613,16 @@ class FaceRecognizer:
                 a mean has another law of distances, and so another threshold. By default each is of
                 one image. Images that resemble each other count for fewer:
                 ``DistanceTable.independent_images``.
+            photos: Where the face of each is, with ``sha256`` and ``box``: then the corrections of
+                the gallery decide first (:attr:`facekit.Gallery.review`).
 
         Returns:
             One answer for each.
 
         Raises:
             NotFittedError: If nobody is enrolled.
-            InvalidArgumentError: If the embeddings have another shape or norm.
+            InvalidArgumentError: If the embeddings have another shape or norm, or there are not as
+                many photos.
 
         Example:
             >>> from facekit import FaceRecognizer
@@ -597,9 +633,22 @@ class FaceRecognizer:
             ['Grace Hopper']
         """
         fitted = self._current()
-        if images is None:
-            return self._identities(embeddings, fitted)
-        return MeanIdentifier(fitted.classifier, fitted.enrolled).identify(embeddings, images)
+        rows = np.asarray(embeddings)
+        if photos is not None and len(photos) != len(rows):
+            raise InvalidArgumentError(
+                f"photos must be as many as embeddings, got {len(photos)} for {len(rows)}"
+            )
+        found = (
+            self._identities(rows, fitted)
+            if images is None
+            else MeanIdentifier(fitted.classifier, fitted.used).identify(rows, images)
+        )
+        if photos is None:
+            return found
+        return [
+            decide(answer, row, fitted.decisions.of(photo), fitted.classifier)
+            for answer, row, photo in zip(found, rows, photos, strict=True)
+        ]
 
     def explain(
         self, image: ImageSource, count: int = 5, *, cropped: bool = False
@@ -619,18 +668,25 @@ class FaceRecognizer:
             NotFittedError: If nobody is enrolled.
         """
         fitted = self._current()
-        (found,) = self._embedded([image], cropped=cropped)
-        threshold = self._threshold_of(fitted)
-        unit = [face.unit for face in found.faces]
-        explanations = fitted.classifier.explain(self._rows(unit), count)
+        (found,) = self._embedded([image], cropped=cropped, digests=bool(fitted.decisions))
+        judged = _judged(found, fitted)
+        unit = self._rows([face.unit for face, _ in judged])
+        explanations = fitted.classifier.explain(unit, count)
+        identities = self._decided(judged, fitted)
+        answers = tuple(_answer(face, next(identities), said, None) for face, said in judged)
+        if fitted.decisions.once_per_image:
+            answers = once_each(answers, _accepted(judged))
         return [
             replace(
                 why,
-                name=why.candidate if why.distance <= threshold and not face.problems else None,
-                threshold=threshold,
+                name=answer.name,
+                candidate=answer.candidate,
+                distance=answer.distance,
+                probability=answer.probability,
+                threshold=answer.threshold,
                 nearest=tuple(self._with_source(neighbor) for neighbor in why.nearest),
             )
-            for face, why in zip(found.faces, explanations, strict=True)
+            for answer, why in zip(answers, explanations, strict=True)
         ]
 
     def calibrate(
@@ -686,8 +742,7 @@ class FaceRecognizer:
             self._fitted = self._shift = self._cohort = None
         if faces is not None:
             self._check_weights("gallery was made", self.gallery.weights)
-            self._current()  # somebody is enrolled
-            classifier = self._classifier().fit_enrolled(self.gallery.enrolled(), cohort=faces)
+            classifier = self._classifier().fit_enrolled(self._current().used, cohort=faces)
             found = classifier.calibration_
             if found is not None and classifier.distances is None:
                 raise InvalidArgumentError(
@@ -864,22 +919,25 @@ class FaceRecognizer:
             raise NotFittedError(
                 "nobody is enrolled; call fit with photos of the people, enroll, or load a file"
             )
-        parameters = self.classifier.get_params()
+        decisions, parameters = self.gallery.decisions(), self.classifier.get_params()
         fitted = self._fitted
-        if not _is_current(fitted, enrolled, parameters):
+        if not _is_current(fitted, enrolled, decisions, parameters):
             with self._fitting:
                 fitted = self._fitted
-                if not _is_current(fitted, enrolled, parameters):
-                    fitted = self._fitted = self._fit(enrolled, parameters)
+                if not _is_current(fitted, enrolled, decisions, parameters):
+                    fitted = self._fitted = self._fit(enrolled, decisions, parameters)
         assert fitted is not None
         return fitted
 
-    def _fit(self, enrolled: Enrolled, parameters: dict[str, Any]) -> _Fitted:
-        kept = self._cohort or (self._shift if len(enrolled) > _CALIBRATED_AT_ONCE else None)
-        classifier = self._classifier().fit_enrolled(enrolled, shift=kept)
+    def _fit(self, enrolled: Enrolled, decisions: Decisions, parameters: dict[str, Any]) -> _Fitted:
+        used = usable(self.gallery, enrolled, decisions)
+        if len(used) == 0:
+            raise NotFittedError("corrections exclude every enrolled photo; enroll others")
+        kept = self._cohort or (self._shift if len(used) > _CALIBRATED_AT_ONCE else None)
+        classifier = self._classifier().fit_enrolled(used, shift=kept)
         found = classifier.calibration_
         self._shift = (found.shift, found.probes) if found is not None else None
-        return _Fitted(classifier, enrolled, parameters)
+        return _Fitted(classifier, enrolled, used, decisions, parameters)
 
     def _classifier(self) -> IdentityClassifier:
         classifier = type(self.classifier)(**self.classifier.get_params())
@@ -901,9 +959,10 @@ class FaceRecognizer:
         if isinstance(images, str | os.PathLike) and Path(images).is_dir():
             images = list_images(images, recursive=True).checked().images
         unit, unused = [], []
-        run = self._pipeline(None).run(images, cropped=cropped, **self._reading)
+        said = self.gallery.decisions()
+        run = self._pipeline(None).run(images, cropped=cropped, digests=bool(said), **self._reading)
         for image in track(run, "Embedding the cohort", total=0, shown=progress):
-            unit += [face.unit for face in image.faces]
+            unit += [f.unit for f in image.faces if not said.of(f.photo(image.sha256)).excluded]
             if not image.faces:
                 unused.append(f"{image.source}: {image.error or 'no face found'}")
         if not unit:
@@ -990,23 +1049,57 @@ class FaceRecognizer:
         wanted = self.quality.without_border() if cropped and self.quality else self.quality
         with closing(groups):  # type: ignore[type-var]
             for group in groups:
-                unit = self._rows([face.unit for image in group for face in image.faces])
-                identities = iter(self._identities(unit, fitted))
-                for image in group:
+                judged = [_judged(image, fitted) for image in group]
+                identities = self._decided(list(chain.from_iterable(judged)), fitted)
+                for image, mine in zip(group, judged, strict=True):
                     faces = tuple(
-                        RecognizedFace.of(
-                            face.face,
-                            next(identities),
-                            face.problems,
-                            wanted.problems(face.quality) if wanted and face.quality else (),
-                        )
-                        for face in image.faces
+                        _answer(face, next(identities), decision, wanted) for face, decision in mine
                     )
+                    if fitted.decisions.once_per_image:
+                        faces = once_each(faces, _accepted(mine))
                     yield RecognizedImage(image.source, image.index, faces, image.error)
 
+    def _decided(self, judged: Sequence[_Judged], fitted: _Fitted) -> Iterator[Identity]:
+        unit = self._rows([face.unit for face, _ in judged])
+        found = self._identities(unit, fitted)
+        for answer, row, (_, decision) in zip(found, unit, judged, strict=True):
+            yield decide(answer, row, decision, fitted.classifier)
 
-def _is_current(fitted: _Fitted | None, enrolled: Enrolled, parameters: Mapping[str, Any]) -> bool:
-    return fitted is not None and fitted.enrolled is enrolled and fitted.parameters == parameters
+
+def _judged(image: EmbeddedImage, fitted: _Fitted) -> list[_Judged]:
+    """Returns the faces of an image with what was decided about them, without those excluded."""
+    if not fitted.decisions:
+        return [(face, Decision()) for face in image.faces]
+    found = [(face, fitted.decisions.of(face.photo(image.sha256))) for face in image.faces]
+    return [(face, decision) for face, decision in found if not decision.excluded]
+
+
+def _accepted(judged: Sequence[_Judged]) -> set[int]:
+    return {place for place, (_, decision) in enumerate(judged) if decision.person is not None}
+
+
+def _answer(
+    face: EmbeddedFace, identity: Identity, decision: Decision, wanted: QualityGate | None
+) -> RecognizedFace:
+    """Returns a face with its name; one that was accepted has it however poor the image."""
+    remarks = wanted.problems(face.quality) if wanted and face.quality else ()
+    if decision.person is not None:
+        return RecognizedFace.of(face.face, identity, (), face.problems or remarks)
+    return RecognizedFace.of(face.face, identity, face.problems, remarks)
+
+
+def _is_current(
+    fitted: _Fitted | None,
+    enrolled: Enrolled,
+    decisions: Decisions,
+    parameters: Mapping[str, Any],
+) -> bool:
+    return (
+        fitted is not None
+        and fitted.enrolled is enrolled
+        and fitted.decisions is decisions
+        and fitted.parameters == parameters
+    )
 
 
 def _way_round(report: EnrollmentReport) -> str:

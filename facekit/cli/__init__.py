@@ -16,6 +16,7 @@ from facekit.cli import (
     evaluation,
     gallery,
     recognition,
+    review,
     training,
     video,
     weights,
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     recognition.add_commands(commands)
     gallery.add_commands(commands)
+    review.add_commands(commands)
     clustering.add_commands(commands)
     archive.add_commands(commands)
     video.add_commands(commands)

@@ -64,6 +64,12 @@ def add_commands(commands: Any) -> None:
         help="of a group; default: %(default)s",
     )
     command.add_argument(
+        "--gallery",
+        type=Path,
+        metavar="GALLERY",
+        help="follow the corrections in this gallery: facekit review",
+    )
+    command.add_argument(
         "--any-quality",
         action="store_true",
         help="group small, blurred, dark and turned faces as well",
@@ -76,6 +82,7 @@ def add_commands(commands: Any) -> None:
 def _cluster(options: argparse.Namespace) -> int:
     from facekit.clustering.albums import cluster_photos
     from facekit.clustering.export import check_output, write_groups
+    from facekit.gallery import Gallery
     from facekit.io.folders import is_folder, list_images
     from facekit.io.tables import DETECTION_COLUMNS
     from facekit.quality import QualityGate
@@ -87,6 +94,10 @@ def _cluster(options: argparse.Namespace) -> int:
     say_passed_over(listings)
     found_in = {listing.folder: listing.checked().images for listing in listings}
     photos = dict.fromkeys(photo for path in options.photos for photo in found_in.get(path, [path]))
+    decisions = None
+    if options.gallery is not None:
+        with Gallery.open(options.gallery) as gallery:
+            decisions = gallery.decisions()
     found = cluster_photos(
         list(photos),
         detector=detector_for(options),
@@ -96,6 +107,7 @@ def _cluster(options: argparse.Namespace) -> int:
         threshold=options.threshold,
         min_faces=options.min_faces,
         journal=None if options.output is None else options.output / _JOURNAL,
+        decisions=decisions,
     )
     errors = list(found.errors)
     if options.output is not None:

@@ -112,6 +112,7 @@ def _migrate(options: argparse.Namespace) -> int:
         new = Gallery(embedder.record.identity, embedder.embedding_size)
         pipeline = FacePipeline(Detector(), embedder)
         lost = list(_embedded_again(gallery, new, pipeline, reading_of(options)))
+        new.review.add(c for c in gallery.review.corrections if c.person in {None, *new})
         # The threshold and what else was set belong to the old weights.
         new.copy(options.output, settings={}).close()
     found = {"weights": new.weights, "people": new.people}

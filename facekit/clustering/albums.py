@@ -17,6 +17,8 @@ from facekit.clustering.journal import FaceJournal
 from facekit.detection import Detector, FaceDetector
 from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError
+from facekit.gallery.decisions import Decisions
+from facekit.gallery.records import PhotoSource
 from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource
@@ -171,6 +173,7 @@ def cluster_photos(
     max_pixels: int = MAX_PIXELS,
     truncated: Truncated = "error",
     journal: str | os.PathLike[str] | None = None,
+    decisions: Decisions | None = None,
     progress: bool = True,
 ) -> ArchiveClustering:
     """Groups the faces in photos into people, without knowing anybody.
@@ -192,6 +195,8 @@ def cluster_photos(
         journal: A file for the faces of photos in files, so that a call that was interrupted goes
             on when it is repeated; it is deleted when all photos have been read. Without it, an
             interrupted call starts again.
+        decisions: What was decided about faces, :meth:`facekit.Gallery.decisions`: which are one
+            person and which are not, and which to leave out.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
@@ -229,13 +234,25 @@ def cluster_photos(
         "quality": quality_to_dict(quality),
     }
     kept = None if journal is None else FaceJournal(Path(journal), settings)
+    said = decisions or Decisions()
     images = 0
     faces: list[EmbeddedFace] = []
+    places: list[PhotoSource] = []
     seen_in: list[int] = []
+
+    def note(found: Iterable[EmbeddedFace], sha256: str | None) -> None:
+        for face in found:
+            photo = face.photo(sha256)
+            if not said.of(photo).excluded:
+                faces.append(face)
+                places.append(photo)
+                seen_in.append(images)
+
     errors: list[ImageError] = []
     new: list[EmbeddedImage] = []
     stream = pipeline.run(
         photos,
+        digests=bool(said),
         skip=None if kept is None else lambda _, digest: digest in kept.known,
         max_pixels=max_pixels,
         truncated=truncated,
@@ -248,12 +265,9 @@ def cluster_photos(
                 continue
             images += 1
             if image.skipped and kept is not None and image.sha256 is not None:
-                found_before = kept.faces(image.sha256, image.source)
-                faces += found_before
-                seen_in += [images] * len(found_before)
+                note(kept.faces(image.sha256, image.source), image.sha256)
                 continue
-            faces += image.faces
-            seen_in += [images] * len(image.faces)
+            note(image.faces, image.sha256)
             if kept is not None:
                 new.append(image)
                 if len(new) == _IMAGES_AT_A_TIME:
@@ -272,8 +286,17 @@ def cluster_photos(
     embeddings = embeddings.reshape(len(good), embedder.embedding_size)
     if threshold is None:
         threshold = linking_threshold(embedder.record, len(good))
-    images_of = np.array(numbers, dtype=np.int64)
-    found = cluster(embeddings, threshold=threshold, min_faces=min_faces, images=images_of)
+    same, different = said.pairs(
+        [photo for photo, face in zip(places, faces, strict=True) if not face.problems]
+    )
+    found = cluster(
+        embeddings,
+        threshold=threshold,
+        min_faces=min_faces,
+        images=np.array(numbers, dtype=np.int64),
+        same=same,
+        different=different,
+    )
 
     def people(group: Group) -> PersonGroup:
         faces_of_group = tuple(good[place] for place in group.members)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from facekit.clustering.constraints import constrained
 from facekit.clustering.linkage import split_loose
 from facekit.clustering.whispers import chinese_whispers
 from facekit.embedding.weights.registry import WeightsRecord
@@ -92,6 +93,8 @@ def cluster(
     threshold: float,
     min_faces: int = 2,
     images: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
+    same: Sequence[tuple[int, int]] = (),
+    different: Sequence[tuple[int, int]] = (),
     seed: int = 0,
 ) -> Clustering:
     """Groups the embeddings of unknown faces into people.
@@ -109,6 +112,8 @@ def cluster(
         min_faces: Smaller groups are left ungrouped; at least 1.
         images: The number of the image that each face was found in, ``(n,)``: two faces of one
             image are never one person. By default nothing is known of that.
+        same: Pairs of places of faces that are one person, for certain.
+        different: Pairs of places of faces that are not.
         seed: Of the random order in which the faces choose their groups.
 
     Returns:
@@ -116,7 +121,8 @@ def cluster(
 
     Raises:
         InvalidArgumentError: If the embeddings are not finite or not of unit norm, the threshold
-            is not a number from 0 to 2, or ``min_faces``, ``images`` or ``seed`` cannot be used.
+            is not a number from 0 to 2, or another argument cannot be used; also if ``same`` and
+            ``different`` contradict each other.
 
     Example:
         >>> import numpy as np
@@ -142,7 +148,7 @@ def cluster(
         images=_checked_images(images, len(vectors)),
         seed=whole(seed, "seed", least=0),
     )
-    labels = split_loose(vectors, labels, threshold)
+    labels = constrained(vectors, split_loose(vectors, labels, threshold), same, different)
     by_label = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels))
     groups: list[Group] = []

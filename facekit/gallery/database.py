@@ -32,7 +32,9 @@ Head: TypeAlias = dict[str, Any]
 Blocks: TypeAlias = dict[tuple[Stream, int], bytearray]
 
 _APPLICATION_ID = 0x66616365  # "face"
-_VERSION = 2
+_VERSION = 3
+# One without corrections; it becomes the present version with its next change.
+_READABLE = (2, _VERSION)
 
 _SCHEMA = (
     *(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, data BLOB NOT NULL)" for name in STREAMS),
@@ -41,6 +43,9 @@ _SCHEMA = (
     "CREATE INDEX blocks_by_version ON blocks (version)",
     "CREATE TABLE head (id INTEGER PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL)",
 )
+
+# Where their text begins, how much room it has, its length and checksum, and the last number given.
+_NO_CORRECTIONS = [0, 0, 0, 0, 0]
 
 # How many blocks a view keeps.
 _RECENT = 32
@@ -63,7 +68,7 @@ class View:
         rows = connection.execute("SELECT value, checksum FROM head").fetchall()
         if len(rows) != 1 or zlib.crc32(str(rows[0][0]).encode()) != rows[0][1]:
             raise self.damage("its head")
-        self.head: Head = json.loads(rows[0][0])
+        self.head: Head = {"corrections": _NO_CORRECTIONS, **json.loads(rows[0][0])}
 
     def damage(self, what: str) -> FileFormatError:
         """Returns the error that says what is damaged."""
@@ -212,6 +217,7 @@ class Change(View):
         """Writes the changed blocks and the head."""
         version = self.head["version"] = self.head["version"] + 1
         execute = self._connection.execute
+        execute(f"PRAGMA user_version = {_VERSION}")
         for (stream, index), data in sorted(self.blocks_changed.items()):
             if not execute(f"UPDATE {stream} SET data = ? WHERE id = ?", (data, index)).rowcount:
                 execute(f"INSERT INTO {stream} VALUES (?, ?)", (index, data))
@@ -274,10 +280,10 @@ class Database:
 
             if value("application_id") != _APPLICATION_ID:
                 raise FileFormatError(f"{self._shown}: is not a facekit gallery, or is damaged")
-            if value("user_version") != _VERSION:
+            if value("user_version") not in _READABLE:
                 raise FileFormatError(
                     f"{self._shown}: has format version {value('user_version')}, this facekit "
-                    f"reads {_VERSION}; upgrade facekit"
+                    f"reads up to {_VERSION}; upgrade facekit"
                 )
             # A view or trigger in a forged file could answer in the place of a table.
             schema = connection.execute(
@@ -473,6 +479,7 @@ def empty_head() -> Head:
         "names": 0,
         "texts": 0,
         "settings": [0, 0, 0],
+        "corrections": _NO_CORRECTIONS,
     }
 
 

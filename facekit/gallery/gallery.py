@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, EnrollmentWarning, FileFormatError, InvalidArgumentError
+from facekit.gallery.corrections import Correction
+from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM
 from facekit.gallery.legacy import check_path
 from facekit.gallery.protocol import Batch, GalleryStore
 from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource, checked_sources
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_photos
+from facekit.gallery.reviewer import Review
 from facekit.gallery.store import FileStore
 from facekit.utils.validation import identity, json_values, unit_rows, whole
 
@@ -132,7 +135,7 @@ class Gallery:
         Returns:
             The gallery. Names, metadata, settings and the care of the file are the matter of
             :meth:`create`'s files: :meth:`rename`, :meth:`merge`, :meth:`metadata`,
-            :attr:`settings`, :meth:`check`, :meth:`compact` raise
+            :attr:`settings`, :attr:`review`, :meth:`check`, :meth:`compact` raise
             :class:`facekit.InvalidArgumentError`.
         """
         gallery = cls.__new__(cls)
@@ -177,6 +180,7 @@ class Gallery:
             embeddings,
             notes,
             self.settings,
+            self.review.corrections,
         )
 
     def __enter__(self) -> Gallery:
@@ -402,7 +406,7 @@ class Gallery:
         return self._store.add(people, rows, photos)
 
     def remove(self, name: str) -> int:
-        """Erases a person: name, metadata, embeddings and where the photos came from.
+        """Erases a person: name, metadata, embeddings, corrections and where photos came from.
 
         When it returns, none of it is in the gallery's file any more, nor beside it.
 
@@ -444,7 +448,7 @@ class Gallery:
         return len(chosen)
 
     def clear(self) -> int:
-        """Erases everybody.
+        """Erases everybody, and what was said about faces.
 
         Returns:
             How many photos were enrolled.
@@ -521,6 +525,32 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
         """
         self._in_file.set_settings(json_values(settings, "settings"))
+
+    # Corrections.
+
+    @property
+    def review(self) -> Review:
+        """What people who looked at faces said about them: made, listed and undone there.
+
+        Raises:
+            InvalidArgumentError: If the gallery is of another store than a file's, which keeps no
+                corrections.
+        """
+        return Review(self._in_file)
+
+    def decisions(self) -> Decisions:
+        """Returns what follows from :attr:`review` for each face; nothing with another store."""
+        return self._store.decisions() if isinstance(self._store, FileStore) else Decisions()
+
+    def photos_of_images(self, digests: set[str]) -> list[EnrolledPhoto]:
+        """Returns the enrolled photos whose files have one of these SHA-256.
+
+        Args:
+            digests: SHA-256 of files, in hexadecimal.
+        """
+        if isinstance(self._store, FileStore):
+            return self._store.photos_of_images(digests)
+        return [photo for photo in self.photos() if photo.sha256 in digests]
 
     # Questions.
 
@@ -708,8 +738,10 @@ def _filled(
     embeddings: npt.NDArray[np.float32],
     notes: dict[str, dict[str, Any]],
     settings: dict[str, Any],
+    corrections: tuple[Correction, ...],
 ) -> Gallery:
     store = FileStore.in_memory(weights, size)
     store.add([photo.person for photo in photos], embeddings, photos, notes)
     store.set_settings(settings)
+    store.correct(corrections)
     return Gallery.of(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from facekit.gallery.corrections import from_text
 from facekit.gallery.database import STREAMS, Database, Stream, View
 from facekit.gallery.layout import PERSON, PHOTO, Layout, checksum, decoded, photo_of
 from facekit.gallery.legacy import check_path
@@ -91,6 +93,7 @@ class _Remains:
             stream: dict(view.salvage(stream)) for stream in STREAMS
         }
         self.settings = tuple(view.head["settings"])
+        self.corrections = tuple(view.head["corrections"])
 
     def bytes_at(self, stream: Stream, start: int, length: int) -> bytes:
         size, found = self.head["bytes"], b""
@@ -138,6 +141,12 @@ def _save(remains: _Remains, into: FileStore) -> list[str]:
         into.set_settings(json.loads(decoded(text) or "{}"))
     except ValueError:
         lost.append("the settings")
+    place, _, length, noted, _ = remains.corrections
+    data = remains.bytes_at("texts", place, length)
+    if zlib.crc32(data) == noted:
+        into.correct(from_text(decoded(data)))
+    else:
+        lost.append("the corrections")
     return lost
 
 

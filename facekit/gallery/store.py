@@ -9,6 +9,7 @@ import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, FileFormatError, InvalidArgumentError
 from facekit.faces import SAME_FACE, box_overlap
+from facekit.gallery.corrections import Correction, from_text, renamed, to_text
 from facekit.gallery.database import (
     Change,
     Database,
@@ -26,6 +28,7 @@ from facekit.gallery.database import (
     private_file,
     remove_files,
 )
+from facekit.gallery.decisions import Decisions, FaceFinder
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.layout import (
     PERSON,
@@ -77,6 +80,7 @@ class FileStore:
                 raise view.damage("its sizes")
         self._layout = Layout(self.embedding_size, rows)
         self._mirror = Mirror(self._layout)
+        self._reviewed: tuple[list[Any], tuple[Correction, ...], Decisions] | None = None
         self._lock = threading.RLock()
         # A gallery that nobody closed is closed when it is no longer used.
         self._closing = weakref.finalize(self, database.close)
@@ -184,21 +188,40 @@ class FileStore:
         with self._exclusively(), self._database.reading() as view:
             return self._settings(view)
 
+    def corrections(self) -> tuple[Correction, ...]:
+        """Returns what was said about faces."""
+        return self._review()[0]
+
+    def decisions(self) -> Decisions:
+        """Returns what follows from that; the same object until it changes."""
+        return self._review()[1]
+
+    def _review(self) -> tuple[tuple[Correction, ...], Decisions]:
+        with self._exclusively(), self._database.reading() as view:
+            noted = [view.head["gallery"], view.head["generation"], *view.head["corrections"]]
+            known = self._reviewed
+            if known is None or known[0] != noted:
+                found = self._corrections(view)
+                known = self._reviewed = (noted, found, Decisions(found))
+        return known[1:]
+
+    def photos_of_images(self, digests: set[str]) -> list[EnrolledPhoto]:
+        """Returns the photos whose files have one of these SHA-256."""
+        short = [int.from_bytes(bytes.fromhex(digest)[:8], "little") for digest in digests]
+        with self._following() as view:
+            found = np.isin(self._mirror.digests(view), np.array(short, dtype=np.uint64))
+            rows = np.flatnonzero(found & (self._mirror.owners > 0)).tolist()
+            photos = [self._photo(view, row) for row in rows]
+        return [photo for photo in photos if photo.sha256 in digests]
+
     def elsewhere(self, names: Sequence[str], photos: Sequence[PhotoSource]) -> list[str]:
         """Returns a sentence for each face that stands under another name in the same file, too."""
         given = [(name, photo) for name, photo in zip(names, photos, strict=True) if photo.sha256]
         if not given:
             return []
         people: dict[str | None, list[tuple[str, PhotoSource]]] = {}
-        with self._following() as view:
-            short = [
-                int.from_bytes(bytes.fromhex(photo.sha256 or "")[:8], "little")
-                for _, photo in given
-            ]
-            found = np.isin(self._mirror.digests(view), np.array(short, dtype=np.uint64))
-            for row in np.flatnonzero(found & (self._mirror.owners > 0)).tolist():
-                photo = self._photo(view, row)
-                people.setdefault(photo.sha256, []).append((photo.person, photo))
+        for photo in self.photos_of_images({photo.sha256 or "" for _, photo in given}):
+            people.setdefault(photo.sha256, []).append((photo.person, photo))
         for name, source in given:
             people.setdefault(source.sha256, []).append((name, source))
         return [
@@ -240,10 +263,13 @@ class FileStore:
     ) -> None:
         """Erases everybody and enrolls these photos instead, in one step."""
         with self._changing() as change:
-            settings = self._settings(change)
+            settings, last = self._settings(change), change.head["corrections"][-1]
+            gone = set(self._mirror.slots) - set(names)
+            corrections = self._corrections_without(change, gone) if names else ()
             change.clear()
             self._add(change, names, embeddings, photos, {}, {})
             self._set_settings(change, settings)
+            self._set_corrections(change, corrections, last)
         self._tidy()
 
     def take_over(self, other: FileStore, settings: Mapping[str, Any] | None = None) -> None:
@@ -255,6 +281,7 @@ class FileStore:
                 view = stack.enter_context(other._database.reading())
             notes, batches = other._notes(view), other._batches(view)
             kept = other._settings(view) if settings is None else settings
+            corrections, last = other._corrections(view), view.head["corrections"][-1]
             if other is self:
                 batches = iter(list(batches))  # all of it before it is cleared
             change.clear()
@@ -265,6 +292,7 @@ class FileStore:
                 new = {name: notes[name] for name in names if name in notes and name not in slots}
                 self._add(change, names, vectors, photos, new, slots)
             self._set_settings(change, kept)
+            self._set_corrections(change, corrections, last)
         self._tidy()
 
     def compact(self) -> None:
@@ -292,6 +320,7 @@ class FileStore:
                     f"{new!r} is enrolled already; if both are one person, use merge"
                 )
             self._write_person(change, slot, new, self._person(change, slot)[1])
+            self._rename_in_corrections(change, name, new)
 
     def merge(self, name: str, into: str) -> int:
         """Gives the photos of one person to another, and returns how many."""
@@ -309,6 +338,7 @@ class FileStore:
                 )
             self._write_person(change, slot, None, {})
             self._write_person(change, other, into, note)
+            self._rename_in_corrections(change, name, into)
         return len(rows)
 
     def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> None:
@@ -321,12 +351,41 @@ class FileStore:
         with self._changing(erasing=True) as change:
             self._set_settings(change, settings)
 
+    def correct(self, corrections: Sequence[Correction]) -> list[int]:
+        """Adds corrections, and returns their numbers."""
+        with self._changing() as change:
+            first: int = change.head["corrections"][-1] + 1
+            numbered = [
+                replace(correction, number=first + place)
+                for place, correction in enumerate(corrections)
+            ]
+            kept = [*self._corrections(change), *numbered]
+            self._set_corrections(change, kept, first + len(numbered) - 1)
+        return [correction.number for correction in numbered]
+
+    def undo(self, number: int | None) -> Correction:
+        """Removes a correction, the last by default, and returns it."""
+        with self._changing(erasing=True) as change:
+            there = self._corrections(change)
+            wanted = there[-1].number if number is None and there else number
+            found = [correction for correction in there if correction.number == wanted]
+            if not found:
+                raise EnrollmentError(
+                    "no correction is left to undo"
+                    if number is None
+                    else f"there is no correction of the number {number}"
+                )
+            kept = [correction for correction in there if correction is not found[0]]
+            self._set_corrections(change, kept, change.head["corrections"][-1])
+        return found[0]
+
     def check(self) -> None:
         """Checks SQLite's structure, every block and every record."""
         with self._exclusively(), self._database.reading() as view:
             view.check()
             self._notes(view)
             self._settings(view)
+            self._corrections(view)
             for photos, vectors in self._batches(view):
                 norms = np.linalg.norm(vectors, axis=1)
                 if not (np.abs(norms - 1.0) < 0.1).all():
@@ -460,6 +519,13 @@ class FileStore:
         found: dict[str, Any] = json.loads(decoded(text) or "{}")
         return found
 
+    def _corrections(self, view: View) -> tuple[Correction, ...]:
+        place, _, length, noted, _ = view.head["corrections"]
+        text = view.bytes_at("texts", place, length)
+        if zlib.crc32(text) != noted:
+            raise view.damage("its corrections")
+        return from_text(decoded(text))
+
     # Inside: what is written.
 
     def _add(
@@ -502,6 +568,11 @@ class FileStore:
     def _erase(self, change: Change, rows: Sequence[int]) -> None:
         gone = set(rows)
         people = {int(self._mirror.owners[row]) - 1 for row in rows}
+        erased = [slot for slot in people if gone.issuperset(self._rows_of(slot))]
+        if erased and change.head["corrections"][2]:
+            names = {str(self._mirror.names[slot]) for slot in erased}
+            kept = self._corrections_without(change, names)
+            self._set_corrections(change, kept, change.head["corrections"][-1])
         for row in rows:
             index, place = divmod(row, self._layout.rows)
             records = self._edit_photos(change, index)
@@ -510,9 +581,23 @@ class FileStore:
             records[place] = np.zeros((), PHOTO)
             vectors, owners = self._edit_vectors(change, index)
             vectors[place], owners[place] = 0.0, (0, 0)
-        for slot in people:
-            if gone.issuperset(self._rows_of(slot)):
-                self._write_person(change, slot, None, {})
+        for slot in erased:
+            self._write_person(change, slot, None, {})
+
+    def _corrections_without(self, change: Change, names: set[str]) -> Sequence[Correction]:
+        # Without what was said about people, and about the faces that they were known by.
+        there = self._corrections(change)
+        if not there or not names:
+            return there
+        slots = [self._mirror.slots[name] for name in names]
+        photos = [self._photo(change, row) for slot in slots for row in self._rows_of(slot)]
+        return _without(there, names, photos)
+
+    def _rename_in_corrections(self, change: Change, name: str, new: str) -> None:
+        there = self._corrections(change)
+        if any(correction.person == name for correction in there):
+            kept = renamed(there, name, new)
+            self._set_corrections(change, kept, change.head["corrections"][-1])
 
     def _write_person(
         self, change: Change, slot: int, name: str | None, note: Mapping[str, Any]
@@ -542,6 +627,20 @@ class FileStore:
         place = _put(change, "texts", place, length, text)
         change.head["settings"] = [place, len(text), zlib.crc32(text)]
 
+    def _set_corrections(
+        self, change: Change, corrections: Sequence[Correction], last: int
+    ) -> None:
+        text = encoded(to_text(corrections))
+        place, room, length, *_ = change.head["corrections"]
+        if len(text) > room:
+            change.write_at("texts", place, bytes(length))
+            # Twice as much, so that few of many corrections are the ones that move all before them.
+            place, room = change.head["texts"], 2 * len(text)
+            change.append("texts", text.ljust(room, b"\0"))
+        else:
+            change.write_at("texts", place, text.ljust(length, b"\0"))
+        change.head["corrections"] = [place, room, len(text), zlib.crc32(text), last]
+
     def _edit_photos(self, change: Change, index: int) -> Records:
         return np.frombuffer(
             change.edit("photos", index, self._layout.rows * PHOTO.itemsize), PHOTO
@@ -556,6 +655,21 @@ def _may_be_same(first: PhotoSource, second: PhotoSource) -> bool:
     if first.box is None or second.box is None:
         return True
     return box_overlap(first.box, second.box) >= SAME_FACE
+
+
+def _without(
+    corrections: Sequence[Correction], names: set[str], photos: Sequence[PhotoSource]
+) -> list[Correction]:
+    """Returns the corrections that are about none of these people and photos."""
+    finder, decisions = FaceFinder(), Decisions(corrections)
+    for photo in photos:
+        if photo.sha256 is not None and photo.box is not None:
+            finder.key(photo)
+
+    def about(face: PhotoSource) -> bool:
+        return decisions.of(face).person in names or finder.find(face) is not None
+
+    return [c for c in corrections if c.person not in names and not any(map(about, c.faces))]
 
 
 def _first_head(weights: str, size: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -214,6 +215,21 @@ class IdentityClassifier(Classifier):
                 estimators say it.
         """
         return self._people.identify(self._validated(X))
+
+    def among(
+        self, x: npt.NDArray[Any], wanted: str | None = None, *, refused: Collection[str] = ()
+    ) -> tuple[str, float, float] | None:
+        """Says whom one embedding resembles most, of some of the people.
+
+        Args:
+            x: The embedding, ``(d,)``.
+            wanted: The only person to compare it with; by default all but the refused.
+            refused: Whom it is not.
+
+        Returns:
+            Candidate, distance and probability, or ``None`` if nobody is left.
+        """
+        return self._people.among(x, wanted, refused)
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Returns the probability that an embedding belongs to each of the people.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -152,6 +152,27 @@ class OpenSet:
             probability[rows] = self._probabilities(found)[each, best]
         return Identification(self.classes[chosen], distance, probability)
 
+    def among(
+        self, x: npt.NDArray[Any], wanted: str | None, refused: Collection[str]
+    ) -> tuple[str, float, float] | None:
+        """Says whom one embedding resembles most, of one person, or of all but some."""
+        X = np.asarray(x, dtype=np.float64)[None]
+        if wanted is not None:
+            people = np.flatnonzero(self.classes == wanted)
+        else:
+            without = np.flatnonzero(np.isin(self.classes, list(refused)))
+            hidden = sum(len(self.enrolled.photos_of(int(person))) for person in without)
+            count = min(_NEAREST_PHOTOS + hidden, len(self.enrolled))
+            (photos,) = self.enrolled.search(X, count).rows
+            labels = self.enrolled.labels[photos[photos >= 0]]
+            people = _first_people(labels[~np.isin(labels, without)])
+        if not len(people):
+            return None
+        found = self._compared(X, people, shortened=True)
+        best = int(found.scores[0].argmax())
+        probability = self._probabilities(found)[0, best]
+        return str(self.classes[people[best]]), float(found.distances[0, best]), float(probability)
+
     def named(self, found: Identification) -> npt.NDArray[Any]:
         """Applies the threshold to an identification."""
         if self.threshold is None:
@@ -212,29 +233,28 @@ class OpenSet:
             groups = []
             for row, photos in enumerate(found.rows):
                 labels = self.enrolled.labels[photos[photos >= 0]]
-                _, first = np.unique(labels, return_index=True)
-                nearest = labels[np.sort(first)[:_NEAREST_PEOPLE]]
-                groups.append((np.array([row]), np.sort(nearest).astype(np.int64)))
+                groups.append((np.array([row]), _first_people(labels)))
+        return [(rows, people, self._compared(X[rows], people)) for rows, people in groups]
+
+    def _compared(
+        self, X: npt.NDArray[Any], people: IntArray, *, shortened: bool = False
+    ) -> Resemblance:
+        photos, starts = self._photos_of(people)
+        machine = self._machine(people, shortened=shortened)
         strategy, least_norm = self.parameters.strategy, self.enrolled.least_norm
-        answers = []
-        for rows, people in groups:
-            photos, starts = self._photos_of(people)
-            embeddings = self.enrolled.embeddings[photos]
-            machine = self._machine(people)
-            alike = resemblance(strategy, X[rows], embeddings, starts, machine, least_norm)
-            answers.append((rows, people, alike))
-        return answers
+        embeddings = self.enrolled.embeddings[photos]
+        return resemblance(strategy, X, embeddings, starts, machine, least_norm)
 
     def _photos_of(self, people: IntArray) -> tuple[IntArray, IntArray]:
         photos = [self.enrolled.photos_of(int(person)) for person in people]
         starts = np.cumsum([0, *(len(rows) for rows in photos[:-1])])
         return np.concatenate(photos), starts
 
-    def _machine(self, people: IntArray) -> Machine | None:
+    def _machine(self, people: IntArray, *, shortened: bool) -> Machine | None:
         if self.parameters.strategy != "svm" or len(people) < 2:
             return None
         # Of more people than SHORTLIST every face has a machine of its own.
-        return self.machine or self._trained(people)
+        return (None if shortened else self.machine) or self._trained(people)
 
     def _trained(self, people: IntArray) -> Machine:
         photos, _ = self._photos_of(people)
@@ -248,3 +268,9 @@ class OpenSet:
         known = self.calibration.known(found.distances[np.arange(len(best)), best])
         probabilities: FloatArray = found.shares * known[:, None]
         return probabilities
+
+
+def _first_people(labels: IntArray) -> IntArray:
+    """Returns the people of the nearest photos, sorted."""
+    _, first = np.unique(labels, return_index=True)
+    return np.sort(labels[np.sort(first)[:_NEAREST_PEOPLE]]).astype(np.int64)

@@ -1,0 +1,199 @@
+"""The commands about corrections: what somebody who looked at faces says about them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    add_command,
+    add_json,
+    add_reading,
+    add_weights,
+    count,
+    expanded,
+    place,
+    reading_of,
+)
+from facekit.cli.opening import open_recognizer
+from facekit.errors import FacekitError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from facekit.gallery.records import PhotoSource
+    from facekit.gallery.reviewer import Review
+
+# How many suggestions are shown, of the most doubtful ones.
+_SHOWN = 20
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the command with its own commands to the parser's."""
+    group = add_command(commands, "review", _list, "correct who is who; corrections stay")
+    inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(inner, "list", _list, "list the corrections of a gallery")
+    suggest = _add(inner, "suggest", _suggest, "list faces of which you should say who they are")
+    suggest.add_argument(
+        "photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos"
+    )
+    add_reading(suggest)
+    add_weights(suggest)
+    suggest.add_argument(
+        "--limit", type=int, default=_SHOWN, metavar="NUMBER", help="default: %(default)s"
+    )
+    for name, help_text in (
+        ("accept", "say that a face is a person"),
+        ("reject", "say that a face is not a person"),
+    ):
+        command = _add(inner, name, _correct, help_text)
+        command.set_defaults(kind=name)
+        command.add_argument("name", metavar="NAME", help="the enrolled person")
+        _add_face(command)
+    for name, help_text in (
+        ("link", "say that two faces are one person"),
+        ("separate", "say that two faces are different persons"),
+    ):
+        command = _add(inner, name, _correct, help_text)
+        command.set_defaults(kind=name)
+        _add_face(command)
+        command.add_argument("other", type=Path, metavar="OTHER", help="the other photo")
+        command.add_argument("--other-face", type=int, metavar="NUMBER", help="as for --face")
+    exclude = _add(inner, "exclude", _correct, "leave a face out: it is not one, or to be ignored")
+    exclude.set_defaults(kind="exclude")
+    _add_face(exclude)
+    exclude.add_argument("--ignore", action="store_true", help="it is a face that nobody asks for")
+    once = _add(inner, "once-per-image", _correct, "give a name to one face of an image at most")
+    once.set_defaults(kind="once_per_image")
+    undo = _add(inner, "undo", _undo, "undo a correction, the latest by default")
+    undo.add_argument("number", nargs="?", type=int, metavar="NUMBER", help="as listed")
+
+
+def _add(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help_text: str
+) -> argparse.ArgumentParser:
+    command = add_command(commands, name, run, help_text)
+    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the file of the gallery")
+    add_json(command, "one object")
+    return command
+
+
+def _add_face(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photo", type=Path, metavar="PHOTO", help="the photo with the face")
+    command.add_argument(
+        "--face",
+        type=int,
+        metavar="NUMBER",
+        help="which of several faces, from 1, in the order in which 'facekit detect' lists them",
+    )
+    add_reading(command)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from facekit.gallery import Gallery
+
+    with Gallery.open(options.gallery) as gallery:
+        corrections = gallery.review.corrections
+    if options.json:
+        print(json.dumps({"corrections": [correction.to_dict() for correction in corrections]}))
+        return DONE
+    for correction in corrections:
+        print(f"{correction.number:5}  {correction}")
+    print(count(len(corrections), "correction"))
+    return DONE
+
+
+def _correct(options: argparse.Namespace) -> int:
+    from facekit.gallery import Gallery
+
+    with Gallery.open(options.gallery) as gallery:
+        review = gallery.review
+        number = _said(review, options)
+        (made,) = (correction for correction in review.corrections if correction.number == number)
+    print(json.dumps(made.to_dict()) if options.json else f"{number}: {made}")
+    return DONE
+
+
+def _said(review: Review, options: argparse.Namespace) -> int:
+    if options.kind == "once_per_image":
+        return review.once_per_image()
+    face = _face(options.photo, options.face, options)
+    if options.kind == "accept":
+        return review.accept(face, options.name)
+    if options.kind == "reject":
+        return review.reject(face, options.name)
+    if options.kind == "exclude":
+        return review.exclude(face, "ignore" if options.ignore else "not_a_face")
+    other = _face(options.other, options.other_face, options)
+    return (review.link if options.kind == "link" else review.separate)(face, other)
+
+
+def _face(photo: Path, number: int | None, options: argparse.Namespace) -> PhotoSource:
+    from facekit.detection import Detector
+    from facekit.gallery.records import PhotoSource
+    from facekit.io.images import load_image
+    from facekit.pipeline import content_sha256
+
+    faces = Detector().detect(load_image(photo, **reading_of(options)))
+    if not faces:
+        raise InvalidArgumentError(f"{photo}: no face found")
+    if number is None and len(faces) > 1:
+        listed = "; ".join(f"{at} is {place(face)}" for at, face in enumerate(faces, start=1))
+        raise InvalidArgumentError(f"{photo}: say which face with --face: {listed}")
+    if number is not None and not 1 <= number <= len(faces):
+        raise InvalidArgumentError(f"{photo}: has {count(len(faces), 'face')}, not {number}")
+    return PhotoSource(str(photo), content_sha256(photo), faces[(number or 1) - 1].box)
+
+
+def _suggest(options: argparse.Namespace) -> int:
+    from facekit.suggestions import suggest
+
+    recognizer = open_recognizer(options, options.gallery)
+    reading = reading_of(options)
+    recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
+    errors: list[FacekitError] = []
+    faces, numbers = [], []
+    with recognizer.gallery:
+        for image in recognizer.faces(expanded(options.photos)):
+            if image.error is not None:
+                errors.append(image.error)
+            for number, face in enumerate(image.faces, start=1):
+                faces.append((face, image.sha256))
+                numbers.append(number)
+        found = suggest(recognizer, faces)[: options.limit]
+    if options.json:
+        listed = [
+            {
+                "image": one.face.source,
+                "face": numbers[one.place],
+                "person": one.person,
+                "distance": one.distance,
+                "threshold": one.threshold,
+                "doubt": one.doubt,
+            }
+            for one in found
+        ]
+        print(json.dumps({"suggestions": listed}))
+    else:
+        for one in found:
+            print(
+                f"{one.face.source}, face {numbers[one.place]}: {one.person}? distance "
+                f"{one.distance:.2f}, threshold {one.threshold:.2f}"
+            )
+        print(f"{count(len(found), 'question')}; answer with facekit review accept or reject")
+    for error in errors:
+        print(f"facekit: {error}", file=sys.stderr)
+    return FAILED if errors else DONE
+
+
+def _undo(options: argparse.Namespace) -> int:
+    from facekit.gallery import Gallery
+
+    with Gallery.open(options.gallery) as gallery:
+        undone = gallery.review.undo(options.number)
+    print(json.dumps(undone.to_dict()) if options.json else f"Undone: {undone}")
+    return DONE

@@ -1,0 +1,247 @@
+"""Decisions: what follows from the corrections of a gallery for each face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.detection.boxes import overlap
+from facekit.gallery.corrections import Correction
+from facekit.gallery.records import PhotoSource
+
+Exclusion: TypeAlias = Literal["not_a_face", "ignore"]
+Pairs: TypeAlias = list[tuple[int, int]]
+
+# Boxes in one image that share this much of what both cover are one face: another detector, or
+# another version of it, finds a slightly different box.
+_SAME_FACE = 0.5
+
+
+class Decision(NamedTuple):
+    """What is decided about a face.
+
+    Attributes:
+        person: Who it is, if that was said.
+        refused: Who it is not.
+        excluded: Why it is left out: ``"not_a_face"`` or ``"ignore"``.
+    """
+
+    person: str | None = None
+    refused: frozenset[str] = frozenset()
+    excluded: Exclusion | None = None
+
+
+class Decisions:
+    """What follows from corrections, in the order in which they were made.
+
+    Of two that contradict each other the later one counts; when it is undone, the earlier one does
+    again. Faces that are said to be one person share its name, and whom it is not.
+
+    Args:
+        corrections: The corrections.
+
+    Attributes:
+        once_per_image: Whether a name is given to one face of an image at most.
+
+    Example:
+        >>> from facekit.gallery.corrections import Correction
+        >>> from facekit.gallery.decisions import Decisions
+        >>> from facekit.gallery.records import PhotoSource
+        >>> face = PhotoSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
+        >>> decisions = Decisions([Correction("is_not", face, "Ada")])
+        >>> moved = PhotoSource("renamed.jpg", sha256="ab" * 32, box=(11, 12, 79, 101))
+        >>> decisions.of(moved).refused
+        frozenset({'Ada'})
+    """
+
+    def __init__(self, corrections: Iterable[Correction] = ()) -> None:
+        self._faces = FaceFinder()
+        self._person: dict[int, str] = {}
+        self._refused: dict[int, set[str]] = {}
+        self._excluded: dict[int, Exclusion] = {}
+        self._pairs: dict[tuple[int, int], bool] = {}
+        self.once_per_image = False
+        for correction in corrections:
+            self._follow(correction)
+        self._links = _Links()
+        for (one, other), together in reversed(self._pairs.items()):
+            (self._links.join if together else self._links.part)(one, other)
+        self._decided = self._shared()
+
+    def __bool__(self) -> bool:
+        return bool(self._faces) or self.once_per_image
+
+    def _follow(self, correction: Correction) -> None:
+        keys = [self._faces.key(face) for face in correction.faces]
+        if not keys:
+            self.once_per_image = True
+            return
+        key, person = keys[0], correction.person
+        if correction.kind == "same" or correction.kind == "different":
+            pair = (min(keys), max(keys))
+            self._pairs.pop(pair, None)  # the latest comes last
+            self._pairs[pair] = correction.kind == "same"
+        elif correction.kind == "not_a_face" or correction.kind == "ignore":
+            self._excluded[key] = correction.kind
+            self._person.pop(key, None)
+        elif person is not None and correction.kind == "is":
+            self._person[key] = person
+            self._refused.get(key, set()).discard(person)
+            self._excluded.pop(key, None)
+        elif person is not None:
+            self._refused.setdefault(key, set()).add(person)
+            if self._person.get(key) == person:
+                del self._person[key]
+
+    def _shared(self) -> dict[int, Decision]:
+        members: dict[int, list[int]] = {}
+        for key in range(len(self._faces)):
+            members.setdefault(self._links.root(key), []).append(key)
+        decided = {}
+        for group in members.values():
+            names = {self._person[key] for key in group if key in self._person}
+            refused = {name for key in group for name in self._refused.get(key, ())}
+            for key in group:
+                own = self._person.get(key) or (next(iter(names)) if len(names) == 1 else None)
+                if own in self._refused.get(key, ()):
+                    own = None
+                excluded = self._excluded.get(key)
+                decided[key] = Decision(
+                    None if excluded else own, frozenset(refused - {own}), excluded
+                )
+        return decided
+
+    def of(self, face: PhotoSource) -> Decision:
+        """Returns what is decided about a face.
+
+        Args:
+            face: With ``sha256`` and ``box``; nothing is decided about one without.
+        """
+        key = self._faces.find(face)
+        return Decision() if key is None else self._decided[key]
+
+    def images(self) -> set[str]:
+        """Returns the SHA-256 of the images that corrections are about."""
+        return self._faces.images()
+
+    def pairs(self, faces: Sequence[PhotoSource]) -> tuple[Pairs, Pairs]:
+        """Says which of some faces are of one person for certain, and which are not.
+
+        Args:
+            faces: The faces.
+
+        Returns:
+            The places of faces of the same person, and of different ones. They never contradict
+            each other: a person whom both are is one reason, after what was said of pairs.
+        """
+        places: dict[int, list[int]] = {}
+        for place, face in enumerate(faces):
+            key = self._faces.find(face)
+            if key is not None:
+                places.setdefault(key, []).append(place)
+        links = self._links.copy()
+        named: dict[str, int] = {}
+        for key in places:
+            person = self._decided[key].person
+            if person is not None:
+                links.join(named.setdefault(person, key), key)
+        names = list(named.values())
+        for number, key in enumerate(names):
+            for other in names[:number]:
+                links.part(key, other)
+        for key in places:
+            for person in self._decided[key].refused & named.keys():
+                links.part(key, named[person])
+        together: dict[int, list[int]] = {}
+        for key, found in places.items():
+            together.setdefault(links.root(key), []).extend(found)
+        same = [pair for group in together.values() for pair in pairwise(group)]
+        different = [
+            (group[0], together[other][0])
+            for root, group in together.items()
+            for other in links.parted(root)
+            if other in together and root < other
+        ]
+        return same, different
+
+
+class FaceFinder:
+    """Numbers faces by the SHA-256 of their image and their box."""
+
+    def __init__(self) -> None:
+        self._by_image: dict[str, list[tuple[tuple[float, ...], int]]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def find(self, face: PhotoSource) -> int | None:
+        """Returns the number of a face, or ``None`` if it is not known."""
+        known = self._by_image.get(face.sha256 or "", [])
+        if not known or face.box is None:
+            return None
+        shared = overlap(_corners([face.box]), _corners([box for box, _ in known]))[0]
+        best = int(shared.argmax())
+        return known[best][1] if shared[best] >= _SAME_FACE else None
+
+    def key(self, face: PhotoSource) -> int:
+        """Returns the number of a face, a new one if it is not known."""
+        found = self.find(face)
+        if found is None:
+            assert face.sha256 is not None and face.box is not None  # noqa: PT018
+            found, self._count = self._count, self._count + 1
+            self._by_image.setdefault(face.sha256, []).append((face.box, found))
+        return found
+
+    def images(self) -> set[str]:
+        """Returns the SHA-256 of all images."""
+        return set(self._by_image)
+
+
+class _Links:
+    """Groups of things that belong together, and which groups must stay apart."""
+
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+        self._apart: dict[int, set[int]] = {}
+
+    def copy(self) -> _Links:
+        other = _Links()
+        other._parent = dict(self._parent)
+        other._apart = {root: set(roots) for root, roots in self._apart.items()}
+        return other
+
+    def root(self, key: int) -> int:
+        while (above := self._parent.get(key, key)) != key:
+            self._parent[key] = self._parent.get(above, above)
+            key = above
+        return key
+
+    def parted(self, root: int) -> set[int]:
+        return self._apart.get(root, set())
+
+    def join(self, one: int, other: int) -> None:
+        """Joins two groups, unless they must stay apart."""
+        root, joined = self.root(one), self.root(other)
+        if root != joined and joined not in self.parted(root):
+            self._parent[joined] = root
+            for far in self._apart.pop(joined, set()):
+                self._apart[far].discard(joined)
+                self._apart[far].add(root)
+                self._apart.setdefault(root, set()).add(far)
+
+    def part(self, one: int, other: int) -> None:
+        """Keeps two groups apart, unless they are one."""
+        root, far = self.root(one), self.root(other)
+        if root != far:
+            self._apart.setdefault(root, set()).add(far)
+            self._apart.setdefault(far, set()).add(root)
+
+
+def _corners(boxes: Sequence[tuple[float, ...]]) -> npt.NDArray[np.float64]:
+    given = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    return np.concatenate([given[:, :2], given[:, :2] + given[:, 2:]], axis=1)

@@ -1,0 +1,176 @@
+"""The corrections of a gallery: made, listed and undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import get_args
+
+from facekit.errors import EnrollmentError
+from facekit.gallery.corrections import Correction
+from facekit.gallery.decisions import Decisions, Exclusion
+from facekit.gallery.records import PhotoSource
+from facekit.gallery.store import FileStore
+from facekit.utils.validation import choice, identity, whole
+
+
+class Review:
+    """What people who looked at faces said about them; :attr:`facekit.Gallery.review`.
+
+    Every method that corrects returns the number of the correction, by which it is undone. Faces
+    are :class:`facekit.gallery.records.PhotoSource` with ``sha256`` and ``box``.
+
+    Args:
+        store: Keeps the corrections, with the gallery.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import Gallery
+        >>> from facekit.gallery.records import PhotoSource
+        >>> gallery = Gallery("example@1", embedding_size=2)
+        >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
+        >>> face = PhotoSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
+        >>> gallery.review.reject(face, "Ada")
+        1
+        >>> [str(correction) for correction in gallery.review.corrections]
+        ['is not Ada: the face at (10, 12) in party.jpg']
+        >>> gallery.review.undo().person, len(gallery.review)
+        ('Ada', 0)
+    """
+
+    def __init__(self, store: FileStore) -> None:
+        self._store = store
+
+    def __len__(self) -> int:
+        return len(self.corrections)
+
+    @property
+    def corrections(self) -> tuple[Correction, ...]:
+        """The corrections, in the order in which they were made."""
+        return self._store.corrections()
+
+    @property
+    def decisions(self) -> Decisions:
+        """What follows from them for each face; the same object until one changes."""
+        return self._store.decisions()
+
+    def accept(self, face: PhotoSource, person: str) -> int:
+        """Says that a face is an enrolled person, whatever the distance.
+
+        Args:
+            face: The face.
+            person: Who it is.
+
+        Returns:
+            The number of the correction.
+
+        Raises:
+            EnrollmentError: If nobody of that name is enrolled.
+            InvalidArgumentError: If the face has no ``sha256`` or ``box``.
+        """
+        return self._named(Correction("is", face, person))
+
+    def reject(self, face: PhotoSource, person: str) -> int:
+        """Says that a face is not a person: it does not get that name again.
+
+        Args:
+            face: The face.
+            person: Who it is not.
+
+        Returns:
+            The number of the correction.
+
+        Raises:
+            EnrollmentError: If nobody of that name is enrolled.
+            InvalidArgumentError: If the face has no ``sha256`` or ``box``.
+        """
+        return self._named(Correction("is_not", face, person))
+
+    def link(self, face: PhotoSource, other: PhotoSource) -> int:
+        """Says that two faces show one person.
+
+        Args:
+            face: One face.
+            other: The other.
+
+        Returns:
+            The number of the correction.
+
+        Raises:
+            InvalidArgumentError: If a face has no ``sha256`` or ``box``.
+        """
+        return self.add([Correction("same", face, other=other)])[0]
+
+    def separate(self, face: PhotoSource, other: PhotoSource) -> int:
+        """Says that two faces show different persons.
+
+        Args:
+            face: One face.
+            other: The other.
+
+        Returns:
+            The number of the correction.
+
+        Raises:
+            InvalidArgumentError: If a face has no ``sha256`` or ``box``.
+        """
+        return self.add([Correction("different", face, other=other)])[0]
+
+    def exclude(self, face: PhotoSource, reason: Exclusion = "not_a_face") -> int:
+        """Leaves a face out: of answers, groups and calibration.
+
+        Args:
+            face: The face.
+            reason: ``"not_a_face"``, or ``"ignore"`` for one that nobody wants to know.
+
+        Returns:
+            The number of the correction.
+
+        Raises:
+            InvalidArgumentError: If the face has no ``sha256`` or ``box``, or the reason is none.
+        """
+        choice(reason, "reason", get_args(Exclusion))
+        return self.add([Correction(reason, face)])[0]
+
+    def once_per_image(self) -> int:
+        """Says that a name is given to one face of an image at most: to the nearest.
+
+        Returns:
+            The number of the correction.
+        """
+        return self.add([Correction("once_per_image")])[0]
+
+    def add(self, corrections: Iterable[Correction]) -> list[int]:
+        """Makes several corrections in one step.
+
+        Args:
+            corrections: The corrections; their numbers are not used.
+
+        Returns:
+            The number of each.
+
+        Raises:
+            GalleryBusyError: If another process keeps the gallery locked.
+        """
+        return self._store.correct(list(corrections))
+
+    def undo(self, number: int | None = None) -> Correction:
+        """Undoes a correction, as if it had never been made.
+
+        Args:
+            number: Its number; the latest by default.
+
+        Returns:
+            The correction that was undone.
+
+        Raises:
+            EnrollmentError: If there is none of that number, or none at all.
+            GalleryBusyError: If another process keeps the gallery locked.
+        """
+        return self._store.undo(None if number is None else whole(number, "number", least=1))
+
+    def _named(self, correction: Correction) -> int:
+        if not self._store.has(identity(correction.person)):
+            raise EnrollmentError(
+                f"nobody is enrolled as {correction.person!r}; enroll that person first"
+            )
+        return self.add([correction])[0]
