@@ -248,7 +248,6 @@ def test_a_damaged_correction_is_noticed(gallery: Gallery) -> None:
         database.execute("UPDATE texts SET data = ?", (data.replace(b"is_not", b"is_now"),))
     database.close()
     with Gallery.open(gallery.path) as opened, pytest.raises(FileFormatError, match="damaged"):
-        opened.review  # noqa: B018
         opened.decisions()
 
 
@@ -269,7 +268,9 @@ def as_before_corrections(path: Path) -> None:
         values = json.loads(head)
         del values["corrections"]
         text = json.dumps(values)
-        database.execute("UPDATE head SET value = ?, checksum = ?", (text, zlib.crc32(text.encode())))
+        database.execute(
+            "UPDATE head SET value = ?, checksum = ?", (text, zlib.crc32(text.encode()))
+        )
         database.execute("PRAGMA user_version = 2")
     database.close()
 
