@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
+import numpy.typing as npt
 
 from facekit.gallery.records import PhotoSource
-from facekit.pipeline import EmbeddedFace
 from facekit.recognizer import FaceRecognizer
 
 
@@ -36,21 +35,23 @@ class Suggestion(NamedTuple):
 
 
 def suggest(
-    recognizer: FaceRecognizer, faces: Iterable[tuple[EmbeddedFace, str | None]]
+    recognizer: FaceRecognizer, faces: Sequence[PhotoSource], embeddings: npt.ArrayLike
 ) -> list[Suggestion]:
     """Lists faces by the doubt about their names; the answers that help most come first.
 
-    Faces that somebody decided about, and those too poor to be named, are left out.
+    Faces that were decided about are left out.
 
     Args:
         recognizer: Names them.
-        faces: The faces, each with the SHA-256 of its image's file.
+        faces: Where the faces are, n of them, with ``sha256`` and ``box``.
+        embeddings: ``(n, d)``, of unit L2 norm.
 
     Returns:
         The faces, the most doubtful first.
 
     Raises:
         NotFittedError: If nobody is enrolled.
+        InvalidArgumentError: If there are not as many faces as embeddings.
 
     Example:
         >>> from facekit import FaceRecognizer
@@ -59,25 +60,19 @@ def suggest(
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
         >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
         >>> (image,) = recognizer.faces([portrait])
-        >>> found = suggest(recognizer, [(face, image.sha256) for face in image.faces])
+        >>> photos = [face.photo(image.sha256) for face in image.faces]
+        >>> found = suggest(recognizer, photos, [face.unit for face in image.faces])
         >>> found[0].person, round(found[0].distance, 3)
         ('Grace Hopper', 0.0)
     """
-    said = recognizer.gallery.decisions()
-    asked = [
-        (place, face, photo)
-        for place, (face, sha256) in enumerate(faces)
-        for photo in (face.photo(sha256),)
-        if not face.problems and sha256 is not None
-        if (decision := said.of(photo)).person is None and not decision.excluded
-    ]
-    if not asked:
+    if not len(faces):
         return []
-    photos = [photo for _, _, photo in asked]
-    found = recognizer.identify(np.stack([face.unit for _, face, _ in asked]), photos=photos)
-    suggestions = [
-        Suggestion(photo, place, answer.candidate, answer.distance, answer.threshold)
-        for (place, _, photo), answer in zip(asked, found, strict=True)
-        if answer.candidate not in said.of(photo).refused
+    said = [recognizer.gallery.decisions().of(face) for face in faces]
+    answers = recognizer.identify(embeddings, photos=faces)
+    found = [
+        Suggestion(face, place, answer.candidate, answer.distance, answer.threshold)
+        for place, (face, decision, answer) in enumerate(zip(faces, said, answers, strict=True))
+        if decision.person is None and not decision.excluded
+        if answer.candidate not in decision.refused
     ]
-    return sorted(suggestions, key=lambda one: (-one.doubt, one.place))
+    return sorted(found, key=lambda one: (-one.doubt, one.place))

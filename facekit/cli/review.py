@@ -156,15 +156,17 @@ def _suggest(options: argparse.Namespace) -> int:
     reading = reading_of(options)
     recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
     errors: list[FacekitError] = []
-    faces, numbers = [], []
+    photos, rows, numbers = [], [], []
     with recognizer.gallery:
         for image in recognizer.faces(expanded(options.photos)):
             if image.error is not None:
                 errors.append(image.error)
             for number, face in enumerate(image.faces, start=1):
-                faces.append((face, image.sha256))
-                numbers.append(number)
-        found = suggest(recognizer, faces)[: options.limit]
+                if not face.problems:
+                    photos.append(face.photo(image.sha256))
+                    rows.append(face.unit)
+                    numbers.append(number)
+        found = suggest(recognizer, photos, rows)[: options.limit]
     if options.json:
         listed = [
             {
