@@ -6,19 +6,12 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-from facekit.detection.boxes import overlap
+from facekit.faces import SAME_FACE, box_overlap
 from facekit.gallery.corrections import Correction
 from facekit.gallery.records import PhotoSource
 
 Exclusion: TypeAlias = Literal["not_a_face", "ignore"]
 Pairs: TypeAlias = list[tuple[int, int]]
-
-# Boxes in one image that share this much of what both cover are one face: another detector, or
-# another version of it, finds a slightly different box.
-_SAME_FACE = 0.5
 
 
 class Decision(NamedTuple):
@@ -173,7 +166,7 @@ class FaceFinder:
     """Numbers faces by the SHA-256 of their image and their box."""
 
     def __init__(self) -> None:
-        self._by_image: dict[str, list[tuple[tuple[float, ...], int]]] = {}
+        self._by_image: dict[str, list[tuple[tuple[float, float, float, float], int]]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -184,9 +177,8 @@ class FaceFinder:
         known = self._by_image.get(face.sha256 or "", [])
         if not known or face.box is None:
             return None
-        shared = overlap(_corners([face.box]), _corners([box for box, _ in known]))[0]
-        best = int(shared.argmax())
-        return known[best][1] if shared[best] >= _SAME_FACE else None
+        shared, number = max((box_overlap(face.box, box), -number) for box, number in known)
+        return -number if shared >= SAME_FACE else None
 
     def key(self, face: PhotoSource) -> int:
         """Returns the number of a face, a new one if it is not known."""
@@ -240,8 +232,3 @@ class _Links:
         if root != far:
             self._apart.setdefault(root, set()).add(far)
             self._apart.setdefault(far, set()).add(root)
-
-
-def _corners(boxes: Sequence[tuple[float, ...]]) -> npt.NDArray[np.float64]:
-    given = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    return np.concatenate([given[:, :2], given[:, :2] + given[:, 2:]], axis=1)
