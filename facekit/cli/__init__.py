@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from facekit import __version__
 from facekit.cli import (
     archive,
     clustering,
+    completion,
     evaluation,
     gallery,
     recognition,
@@ -99,7 +102,24 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors cannot steer the terminal: arguments may be names of files."""
 
     def error(self, message: str) -> NoReturn:
+        if match := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            message += _did_you_mean(match[1], re.findall(r"[\w.-]+", match[2]))
         super().error(printable(message, limit=1000))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parses as the base class does, and refuses unknown options where the right are known."""
+        known, rest = super().parse_known_args(args, namespace)
+        for word in rest:
+            if word.startswith("-") and word != "-":
+                options = re.findall(r"(?<![\w-])--?[a-z][\w-]*", self.format_help())
+                hint = _did_you_mean(word.partition("=")[0], options)
+                self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+        return known, rest
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _start_tensorflow_quietly() -> None:
@@ -141,4 +161,5 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_commands(commands)
     training.add_commands(commands)
     weights.add_commands(commands)
+    completion.add_command_to(commands, parser)
     return parser

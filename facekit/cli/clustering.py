@@ -13,6 +13,7 @@ from facekit.cli.common import (
     FAILED,
     add_command,
     add_detection,
+    add_files_from,
     add_json,
     add_weights,
     check_output_folder,
@@ -20,6 +21,7 @@ from facekit.cli.common import (
     count,
     default_embedder,
     detector_for,
+    listed_photos,
     print_csv,
     reading_of,
     say_passed_over,
@@ -39,11 +41,12 @@ def add_commands(commands: Any) -> None:
     )
     command.add_argument(
         "photos",
-        nargs="+",
+        nargs="*",
         type=Path,
         metavar="PHOTO",
-        help="a photo, or a folder of photos and of such folders",
+        help="a photo, a folder of photos and of such folders, or - for a list on standard input",
     )
+    add_files_from(command)
     command.add_argument(
         "--output",
         type=Path,
@@ -87,13 +90,14 @@ def _cluster(options: argparse.Namespace) -> int:
     from facekit.io.tables import DETECTION_COLUMNS
     from facekit.quality import QualityGate
 
+    named = listed_photos(options)
     if options.output is not None:
-        check_output_folder(options.output, options.photos, deep=True)
+        check_output_folder(options.output, named, deep=True)
         check_output(options.output)
-    listings = [list_images(path, recursive=True) for path in options.photos if is_folder(path)]
+    listings = [list_images(path, recursive=True) for path in named if is_folder(path)]
     say_passed_over(listings)
     found_in = {listing.folder: listing.checked().images for listing in listings}
-    photos = dict.fromkeys(photo for path in options.photos for photo in found_in.get(path, [path]))
+    photos = dict.fromkeys(photo for path in named for photo in found_in.get(path, [path]))
     decisions = None
     if options.gallery is not None:
         with Gallery.open(options.gallery) as gallery:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from facekit.io.images import Reading
     from facekit.report import EnrollmentReport, RecognizedImage
 
+_STANDARD_INPUT = Path("-")
+
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -90,11 +92,52 @@ def add_weights(command: argparse.ArgumentParser) -> None:
 def add_photos(command: argparse.ArgumentParser) -> None:
     """Adds the photos to work on and ``--output`` for annotated copies."""
     command.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos"
+        "photos",
+        nargs="*",
+        type=Path,
+        metavar="PHOTO",
+        help="a photo, a folder of photos, or - for a list of them on standard input",
     )
+    command.add_argument(
+        "-r", "--recursive", action="store_true", help="also take the folders inside folders"
+    )
+    add_files_from(command)
     command.add_argument(
         "--output", type=Path, metavar="FOLDER", help="write annotated copies into this folder"
     )
+
+
+def add_files_from(command: argparse.ArgumentParser) -> None:
+    """Adds ``--files-from``, more photos for :func:`listed_photos`."""
+    command.add_argument(
+        "--files-from",
+        type=Path,
+        metavar="FILE",
+        help="take photos and folders from this list, too: one a line, or separated by NUL bytes; "
+        "- is standard input",
+    )
+
+
+def listed_photos(options: argparse.Namespace) -> list[Path]:
+    """Returns the photos and folders that were named, one by one and in lists."""
+    lists = [] if options.files_from is None else [options.files_from]
+    lists += [path for path in options.photos if path == _STANDARD_INPUT]
+    named = [path for path in options.photos if path != _STANDARD_INPUT]
+    named += [path for one in dict.fromkeys(lists) for path in _in_list(one)]
+    if not named:
+        raise InvalidArgumentError("no photo is named; name photos or folders, or give a list")
+    return named
+
+
+def _in_list(path: Path) -> list[Path]:
+    try:
+        content = sys.stdin.buffer.read() if path == _STANDARD_INPUT else path.read_bytes()
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"--files-from {path}: cannot be read ({error.strerror})"
+        ) from error
+    names = content.split(b"\0") if b"\0" in content else content.splitlines()
+    return [Path(os.fsdecode(name)) for name in names if name]
 
 
 def add_detector(command: argparse.ArgumentParser) -> None:
@@ -198,8 +241,9 @@ def for_each_photo(
     columns: Sequence[str] = (),
 ) -> int:
     """Works through the photos; one that cannot be used is reported and the rest goes on."""
-    photos = expanded(options.photos)
-    check_output_folder(options.output, [*options.photos, *photos])
+    named = listed_photos(options)
+    photos = expanded(named, recursive=options.recursive)
+    check_output_folder(options.output, [*named, *photos], deep=options.recursive)
     names = _output_names(photos)
     failures = 0
     if options.csv:
@@ -241,11 +285,11 @@ def for_each_photo(
     return FAILED if failures else DONE
 
 
-def expanded(photos: Sequence[Path]) -> list[Path]:
-    """Returns the photos, with the images right inside a folder in place of the folder."""
+def expanded(photos: Sequence[Path], *, recursive: bool = False) -> list[Path]:
+    """Returns the photos, with the images inside a folder in place of the folder."""
     from facekit.io.folders import is_folder, list_images
 
-    listings = {path: list_images(path) for path in photos if is_folder(path)}
+    listings = {path: list_images(path, recursive=recursive) for path in photos if is_folder(path)}
     say_passed_over(listings.values())
     # A folder without images stays in the list, to be reported like any other bad photo.
     return list(

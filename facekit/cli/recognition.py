@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import warnings
@@ -42,6 +43,7 @@ def add_commands(commands: Any) -> None:
     _add_detect(commands)
     _add_fit(commands)
     _add_recognize(commands)
+    _add_explain(commands)
     _add_verify(commands)
     _add_demo(commands)
 
@@ -127,6 +129,25 @@ def _add_recognize(commands: Any) -> None:
     add_detection(command)
     add_weights(command)
     add_json(command, "one object a photo, one a line", csv="one line a face")
+
+
+def _add_explain(commands: Any) -> None:
+    command = add_command(
+        commands, "explain", _explain, "say why the faces in a photo get their names, or none"
+    )
+    command.add_argument("gallery", type=Path, metavar="GALLERY", help="who is enrolled")
+    command.add_argument("photo", type=Path, metavar="PHOTO")
+    command.add_argument(
+        "--count",
+        type=int,
+        default=5,
+        metavar="NUMBER",
+        help="of the nearest enrolled photos to list; default: %(default)s",
+    )
+    add_cropped(command)
+    add_detection(command)
+    add_weights(command)
+    add_json(command, "one array")
 
 
 def _add_verify(commands: Any) -> None:
@@ -253,6 +274,27 @@ def _recognize(options: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         return code
+
+
+def _explain(options: argparse.Namespace) -> int:
+    recognizer = open_recognizer(options, options.gallery)
+    with recognizer.gallery:
+        recognizer.detector = detector_for(options, recognizer.detector)
+        reading = reading_of(options)
+        recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
+        faces = recognizer.explain(options.photo, options.count, cropped=options.cropped)
+    if options.json:
+        print(json.dumps([dataclasses.asdict(face) for face in faces]))
+        return DONE
+    print(f"{options.photo}: {count(len(faces), 'face')}")
+    for face in faces:
+        print(
+            f"  {face.name or 'unknown'}: distance {face.distance:.2f} to {face.candidate}, named "
+            f"up to {face.threshold:.2f}; probability {face.probability:.2f}"
+        )
+        for near in face.nearest:
+            print(f"    {near.distance:.2f} {near.person}, {near.source}")
+    return DONE
 
 
 def _xmp_writer(options: argparse.Namespace) -> Callable[[Path, Sequence[Any]], None]:

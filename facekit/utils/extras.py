@@ -26,6 +26,7 @@ _EXTRAS = {
     "psycopg": "postgres",
     "pyarrow": "archive",
     "ray": "ray",
+    "shtab": "completion",
     "tensorboard": "tensorboard",
     "tensorflow": "train",
     "torch": "train",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -373,3 +374,80 @@ def test_csv_has_a_line_a_face(
         assert row["image"] == str(hopper)
         assert float(row["width"]) > 20
         assert command[0] != "recognize" or row["name"] == "Grace"
+
+
+def test_photos_come_from_lists_standard_input_and_folders_in_folders(
+    hopper: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    deep = tmp_path / "photos" / "in"
+    deep.mkdir(parents=True)
+    photo = Path(shutil.copy(hopper, deep / "a\u00e9 b.jpg"))
+
+    def detected(*arguments: str) -> list[str]:
+        assert main(["detect", *arguments, "--json"]) == DONE
+        return [json.loads(line)["image"] for line in capsys.readouterr().out.splitlines()]
+
+    assert detected("--recursive", str(tmp_path / "photos")) == [str(photo)]
+    listing = tmp_path / "list.txt"
+    for separator in ("\n", "\r\n", "\0"):
+        listing.write_bytes(f"{photo}{separator}{hopper}{separator}".encode())
+        assert detected("--files-from", str(listing)) == [str(photo), str(hopper)]
+        for arguments in (["-"], ["--files-from", "-"], ["--files-from", "-", "-"]):
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing.read_bytes())))
+            assert detected(*arguments) == [str(photo), str(hopper)]
+    assert main(["detect"]) == FAILED
+    assert "no photo is named" in capsys.readouterr().err
+    assert main(["detect", "--files-from", "missing.txt"]) == FAILED
+    assert "--files-from missing.txt: cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["recognise", "people", "a.jpg"], "did you mean recognize?"),
+        (["weights", "lst"], "did you mean list?"),
+        (["detect", "a.jpg", "--min-face-sise=3"], "did you mean --min-face-size?"),
+        (["detect", "a.jpg", "--detector", "mtccn"], "did you mean mtcnn?"),
+        (["detect", "a.jpg", "--qqqq"], "unrecognized arguments: --qqqq\n"),
+    ],
+)
+def test_a_misspelled_word_is_answered_with_the_one_that_was_meant(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == FAILED
+    assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_script_completes_commands_options_and_files(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("shtab")
+    assert main(["completion", shell]) == DONE
+    script = capsys.readouterr().out
+    assert "recognize" in script
+    assert "min-face-size" in script
+    if shell == "bash":
+        checked = subprocess.run(
+            ["bash", "-c", script + "\ncomplete -p facekit"], capture_output=True, text=True
+        )
+        assert "facekit" in checked.stdout, checked.stderr
+        assert "_shtab_compgen_files" in script
+
+
+def test_explain_says_how_near_the_nearest_are(
+    model: Path, hopper: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["explain", str(model), str(hopper), "--weights", weights, "--count", "1"]
+    assert main(arguments) == DONE
+    out = capsys.readouterr().out
+    assert "Grace: distance 0.00 to Grace" in out
+    assert "    0.00 Grace, " in out
+    assert main([*arguments, "--json"]) == DONE
+    (face,) = json.loads(capsys.readouterr().out)
+    assert (face["candidate"], len(face["nearest"])) == ("Grace", 1)

@@ -1,0 +1,37 @@
+"""The command that prints what a shell needs to complete facekit's commands and options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from facekit.cli.common import DONE, add_command
+from facekit.utils.extras import import_extra
+
+
+def add_command_to(commands: Any, parser: argparse.ArgumentParser) -> None:
+    """Adds the command to the parser's, which it describes."""
+
+    def run(options: argparse.Namespace) -> int:
+        shtab = import_extra("shtab")
+        for action in _actions(parser):
+            if action.type is Path:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+        for line in shtab.complete(parser, options.shell).splitlines():
+            print(line)
+        return DONE
+
+    command = add_command(
+        commands, "completion", run, "print a script with which a shell completes what is typed"
+    )
+    command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _actions(inner)
