@@ -41,7 +41,7 @@ _FACES_TOGETHER, _IMAGES_TOGETHER = 32, 64
 
 
 @dataclass(frozen=True)
-class EmbeddedFace:
+class EmbeddedFace(Tabular):
     """One face of an image, with what tells whose it is.
 
     Args:

@@ -24,6 +24,8 @@ from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource, checked_s
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_photos
 from facekit.gallery.reviewer import Review
 from facekit.gallery.store import FileStore
+from facekit.io.notebook import MOST_SHOWN, rows_as_html
+from facekit.io.tables import BOX_COLUMNS
 from facekit.utils.validation import identity, json_values, unit_rows, whole
 
 
@@ -165,6 +167,17 @@ class Gallery:
             f"Gallery({len(self.enrolled().classes)} people, {len(self)} photos, "
             f"weights={self.weights!r}{place})"
         )
+
+    def _repr_html_(self) -> str:
+        people = self.people
+        rows: list[dict[str, Any]] = [
+            {"name": f"{name}: {photos}"} for name, photos in people.items()
+        ]
+        for row, name in zip(rows[:MOST_SHOWN], people, strict=False):
+            photo = next(iter(self.photos(name)))
+            box = photo.box or (None,) * 4
+            row |= {"image": photo.source, **dict(zip(BOX_COLUMNS, box, strict=True))}
+        return rows_as_html(repr(self), rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not isinstance(self._store, FileStore):

@@ -13,6 +13,7 @@ from typing import Any
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.faces import Keypoints
 from facekit.io.files import replace_atomically
+from facekit.io.notebook import rows_as_html
 from facekit.utils.extras import import_extra
 
 Row = dict[str, Any]
@@ -29,7 +30,8 @@ RECOGNITION_COLUMNS = (
 )
 """The columns of recognized faces."""
 
-_BOX = ("x", "y", "width", "height")
+BOX_COLUMNS = ("x", "y", "width", "height")
+"""The columns of a box."""
 
 
 class Tabular:
@@ -42,6 +44,10 @@ class Tabular:
             MissingExtraError: If pandas is not installed.
         """
         return to_frame(self)
+
+    def _repr_html_(self) -> str:
+        found = rows(self)
+        return rows_as_html(f"{type(self).__name__}: {len(found)}", found)
 
 
 def rows(results: Any) -> list[Row]:
@@ -170,7 +176,7 @@ def _flat(record: Mapping[str, Any]) -> Row:
     row: Row = {}
     for key, value in record.items():
         if key == "box":
-            row |= zip(_BOX, value or [None] * 4, strict=True)
+            row |= zip(BOX_COLUMNS, value or [None] * 4, strict=True)
         elif key == "keypoints":
             row |= {
                 f"{name}_{axis}": number
