@@ -53,6 +53,7 @@ def outputs(
     return Outputs()
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_runs_without_arguments_and_data(
     script: str, outputs: dict[str, tuple[Path, str]]
@@ -77,6 +78,7 @@ def test_a_script_can_be_a_page_of_the_gallery(script: str) -> None:
     assert f'"{script}"' in (PROJECT / "docs" / "conf.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.check
 def test_detect_faces_prints_what_the_detector_finds(
     outputs: dict[str, tuple[Path, str]], hopper: Path, detector: Detector
 ) -> None:
@@ -86,12 +88,14 @@ def test_detect_faces_prints_what_the_detector_finds(
     assert np.abs(np.subtract(corners[0], (x, y, x + width, y + height))).max() <= 1
 
 
+@pytest.mark.check
 def test_verify_tells_the_two_portraits_apart(outputs: dict[str, tuple[Path, str]]) -> None:
     same, different = outputs["verify.py"][1].splitlines()[:2]
     assert same.startswith("the same person")
     assert different.startswith("different persons")
 
 
+@pytest.mark.check
 def test_name_people_keeps_whom_it_learned(outputs: dict[str, tuple[Path, str]]) -> None:
     folder, printed = outputs["name_people.py"]
     assert "party.png: Grace Hopper, Eileen Collins" in printed
@@ -99,6 +103,7 @@ def test_name_people_keeps_whom_it_learned(outputs: dict[str, tuple[Path, str]])
     assert recognizer.people == {"Eileen Collins": 1, "Grace Hopper": 1}
 
 
+@pytest.mark.check
 def test_strangers_become_fewer_as_the_threshold_falls(
     outputs: dict[str, tuple[Path, str]],
 ) -> None:
@@ -113,6 +118,7 @@ def test_strangers_become_fewer_as_the_threshold_falls(
     assert wrong[0] == 0.0
 
 
+@pytest.mark.check
 def test_the_album_falls_into_two_groups(outputs: dict[str, tuple[Path, str]]) -> None:
     printed = outputs["cluster_album.py"][1]
     groups = re.split(r"^group \d+: .*$", printed, flags=re.MULTILINE)[1:]
@@ -121,6 +127,7 @@ def test_the_album_falls_into_two_groups(outputs: dict[str, tuple[Path, str]]) -
         assert len(set(re.findall(r"^ +([\w ]+), .*\.png$", group, flags=re.MULTILINE))) == 1
 
 
+@pytest.mark.check
 def test_the_video_names_the_enrolled_person_only(outputs: dict[str, tuple[Path, str]]) -> None:
     folder, printed = outputs["name_people_in_video.py"]
     assert len(list(VideoFile(folder / "named.mp4").frames())) == 48
@@ -129,6 +136,7 @@ def test_the_video_names_the_enrolled_person_only(outputs: dict[str, tuple[Path,
     assert all(float(start) < float(end) <= 3.9 for start, end, _ in rows)
 
 
+@pytest.mark.check
 def test_the_training_lowers_the_loss_and_helps_with_people_never_seen(
     outputs: dict[str, tuple[Path, str]],
 ) -> None:
@@ -140,6 +148,7 @@ def test_the_training_lowers_the_loss_and_helps_with_people_never_seen(
     assert after > before
 
 
+@pytest.mark.check
 def test_the_evaluation_says_that_lfw_is_missing(outputs: dict[str, tuple[Path, str]]) -> None:
     folder, printed = outputs["evaluate_lfw.py"]
     assert printed.startswith("LFW is not here.")
@@ -149,6 +158,7 @@ def test_the_evaluation_says_that_lfw_is_missing(outputs: dict[str, tuple[Path, 
     assert {path.name for path in folder.iterdir()} == {"distances.png", "roc.png"}
 
 
+@pytest.mark.check
 def test_photos_of_ones_own(data_folder: Path, tmp_path: Path) -> None:
     photos = sorted((data_folder / "five_celebrities" / "val" / "mindy_kaling").iterdir())[1:3]
     known = tmp_path / "known" / "Mindy"

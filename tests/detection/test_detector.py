@@ -139,7 +139,6 @@ def test_box_of_a_face_at_the_border_is_clipped(
 # Pictures without faces
 
 
-@settings(max_examples=20)
 @given(
     hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40).flatmap(
         lambda side: hnp.arrays(np.uint8, (*side, 3))

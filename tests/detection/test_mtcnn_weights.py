@@ -12,7 +12,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -48,7 +48,6 @@ def test_published_weights_are_read(network: Any, layers: int) -> None:
     assert arrays[0].shape[:3] == (3, 3, 3)
 
 
-@settings(max_examples=25)
 @given(array_lists, st.booleans())
 def test_what_joblib_writes_is_read(arrays: list[np.ndarray], fortran: bool) -> None:
     if fortran:
@@ -57,7 +56,6 @@ def test_what_joblib_writes_is_read(arrays: list[np.ndarray], fortran: bool) -> 
         assert np.array_equal(ours, theirs, equal_nan=True)
 
 
-@settings(max_examples=25)
 @given(array_lists, st.floats(0, 0.999))
 def test_truncated_file_is_an_error(arrays: list[np.ndarray], share: float) -> None:
     content = dumped(arrays)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit.detection.pyramid import (
@@ -73,7 +73,6 @@ def test_with_the_defaults_mtcnns_pyramid_covers_faces_up_to_the_picture(
         assert WINDOW / levels[-1].scale >= min(height, width) * 0.709**1.5
 
 
-@settings(max_examples=30)
 @given(st.integers(1, 24), st.integers(1, 24), st.data(), st.integers(0, 99))
 def test_every_pixel_is_the_mean_of_its_area(
     height: int, width: int, data: st.DataObject, seed: int

@@ -132,7 +132,15 @@ def write_training_photos(folder: Path, data_folder: Path, *, people: int, photo
                 (person / Path(name).name).write_bytes(archive.read(name))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda p: p.stem)
+def parameter(page: Path) -> object:
+    """A page for a test; what its examples train takes long."""
+    trains = "photos/training" in page.read_text(encoding="utf-8")
+    return pytest.param(page, marks=[pytest.mark.check] if trains else [])
+
+
+@pytest.mark.parametrize(
+    "page", [parameter(page) for page in PAGES if examples(page)], ids=lambda p: p.stem
+)
 def test_the_examples_of_a_page_run(
     page: Path, folder_of_photos: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -62,6 +62,7 @@ def parts(svg: str) -> tuple[list[str], np.ndarray]:
     return re.split(number, svg), np.array([float(found) for found in re.findall(number, svg)])
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("script", SCRIPTS, indirect=True)
 def test_the_pictures_are_what_their_scripts_draw(script: ModuleType, tmp_path: Path) -> None:
     written = drawn(script, tmp_path)
@@ -76,6 +77,7 @@ def test_the_pictures_are_what_their_scripts_draw(script: ModuleType, tmp_path: 
             np.testing.assert_allclose(numbers_kept, numbers, atol=0.1, err_msg=name)
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("script", ["triplet_loss"], indirect=True)
 def test_the_same_picture_is_the_same_file(script: ModuleType, tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
@@ -122,6 +124,7 @@ def test_every_weight_is_in_a_layer_of_the_schema(script: Any) -> None:
     assert scales == {n: each.scale for n, each in layers.items() if each.kind == "projection"}
 
 
+@pytest.mark.check
 def test_the_schema_agrees_with_the_built_network(
     script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +161,7 @@ def test_the_schema_agrees_with_the_built_network(
     assert order == ["Conv2d_7b_1x1_Relu", script.FEATURES_LAYER, script.HEAD_LAYER, "embedding"]
 
 
+@pytest.mark.check
 def test_a_changed_network_changes_the_schema(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

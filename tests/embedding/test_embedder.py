@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from small_networks import (
@@ -98,7 +98,6 @@ def test_embeddings_are_those_of_the_network(embedder: Embedder, network: Any) -
     np.testing.assert_allclose(embedder.embed(PICTURES), predict(network, PICTURES), atol=1e-4)
 
 
-@settings(max_examples=20)
 @given(chosen=st.lists(st.integers(0, len(PICTURES) - 1), min_size=1, max_size=9))
 def test_an_embedding_does_not_depend_on_its_neighbors(
     embedder: Embedder, chosen: list[int]
@@ -393,7 +392,6 @@ def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path, share: float) 
         Embedder(path)
 
 
-@settings(max_examples=25)
 @given(position=st.integers(0), change=st.integers(1, 255))
 def test_an_altered_array_is_noticed(saved: Path, position: int, change: int) -> None:
     content = bytearray(saved.read_bytes())
@@ -405,7 +403,6 @@ def test_an_altered_array_is_noticed(saved: Path, position: int, change: int) ->
         Embedder(path)
 
 
-@settings(max_examples=25)
 @given(position=st.integers(0), bit=st.integers(0, 7))
 def test_an_altered_header_is_noticed(saved: Path, position: int, bit: int) -> None:
     content = bytearray(saved.read_bytes())

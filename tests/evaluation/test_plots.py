@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -100,7 +100,6 @@ def heights_of(patch: Any) -> set[float]:
     return {float(y) for _, y in patch.get_xy()}
 
 
-@settings(max_examples=25)
 @given(
     pairs=st.lists(st.tuples(distance, st.booleans()), min_size=1, max_size=40),
     bins=st.integers(1, 30),
@@ -119,7 +118,6 @@ def test_each_histogram_is_a_share_of_its_kind(pairs: Any, bins: int) -> None:
         assert any(f"({number:,} pair" in text for text in legend_of(ax))
 
 
-@settings(max_examples=25)
 @given(threshold=st.floats(-5, 5))
 def test_the_threshold_stands_where_it_is(threshold: float) -> None:
     ax = plot_distances(DISTANCES, SAME, threshold=threshold, ax=Figure().add_subplot())
@@ -191,7 +189,6 @@ def matrix_of(ax: Any) -> Any:
 name = st.sampled_from(["Ada", "Grace", "unknown", "$x$", None])
 
 
-@settings(max_examples=20)
 @given(st.lists(st.tuples(name, name), min_size=1, max_size=30))
 def test_every_face_is_counted_once(pairs: Any) -> None:
     shown, predicted = zip(*pairs, strict=True)
@@ -260,7 +257,6 @@ def embeddings_of(number: int, size: int = 8) -> Any:
     return np.random.default_rng(number).normal(size=(number, size))
 
 
-@settings(max_examples=20)
 @given(st.lists(st.sampled_from(["Ada", "Grace", "_x", "Zoe", None]), min_size=3, max_size=30))
 def test_every_embedding_is_a_point_of_its_person(labels: list[str | None]) -> None:
     ax = plot_embeddings(embeddings_of(len(labels)), labels, ax=Figure().add_subplot())

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit import Detector, Face, ImageError, Keypoints, QualityGate, load_image
@@ -115,7 +115,6 @@ def test_bad_light_is_named(portrait: Portrait, gain: float, offset: int, kind: 
     assert kind in kinds
 
 
-@settings(max_examples=25)
 @given(share=st.floats(0.0, 1.0), side=st.sampled_from(["left", "right", "top", "bottom"]))
 def test_the_share_outside_is_what_was_cut_off(share: float, side: str) -> None:
     # An upright face with the keypoints of the average face: its box is known.

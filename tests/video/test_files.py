@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from colored_people import COLORS, clip, naming, pipeline, write_clip
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit import FileFormatError, ImageError, InvalidArgumentError, load_image
@@ -85,7 +85,6 @@ def turn(path: Path) -> None:
     path.write_bytes(data)
 
 
-@settings(max_examples=20)
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=6))
 def test_frames_keep_their_times(gaps: list[int]) -> None:
     import tempfile

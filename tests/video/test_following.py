@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from colored_people import COLORS, clip, embedding_of, naming, pipeline
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit import InvalidArgumentError
@@ -161,7 +161,6 @@ def test_any_object_with_the_method_is_a_tracker() -> None:
     assert not result.passing
 
 
-@settings(max_examples=20)
 @given(
     st.lists(
         st.dictionaries(

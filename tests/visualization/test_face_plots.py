@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -52,7 +52,6 @@ results = faces | st.builds(recognized, st.none() | st.text(max_size=12), faces)
 # A picture.
 
 
-@settings(max_examples=20)
 @given(found=st.lists(results, max_size=6), keypoints=st.booleans())
 def test_each_face_has_a_box_a_label_and_keypoints(found: list[Any], keypoints: bool) -> None:
     ax = plot_faces(PICTURE, found, keypoints=keypoints, ax=Figure().add_subplot())
@@ -65,7 +64,6 @@ def test_each_face_has_a_box_a_label_and_keypoints(found: list[Any], keypoints: 
             np.testing.assert_array_equal(points.get_offsets(), face.keypoints.to_array())
 
 
-@settings(max_examples=20)
 @given(found=st.lists(results, max_size=4))
 def test_the_axes_are_those_of_the_picture(found: list[Any]) -> None:
     ax = plot_faces(PICTURE, found, ax=Figure().add_subplot())
@@ -140,7 +138,6 @@ def aligned(number: int, side: int = 8) -> Any:
     return np.random.default_rng(0).integers(0, 256, size=shape, dtype=np.uint8)
 
 
-@settings(max_examples=20)
 @given(number=st.integers(1, 20), columns=st.integers(1, 10), with_captions=st.booleans())
 def test_every_face_has_its_cell(number: int, columns: int, with_captions: bool) -> None:
     pixels = aligned(number)

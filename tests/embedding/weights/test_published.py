@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_networks import SMALL_V1, predict, random_pictures, randomize_normalizations
 
@@ -277,7 +277,6 @@ def test_a_folded_file_with_an_altered_byte_gives_no_wrong_number(
         np.testing.assert_array_equal(array, expected[name])
 
 
-@settings(max_examples=25)
 @given(data=st.data())
 def test_a_damaged_file_of_keras_2_raises_nothing_but_weights_errors(
     few_layers: Path, data: st.DataObject

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_datasets import SIDE, numbers_of, people_with
 
@@ -134,7 +134,6 @@ def test_every_epoch_is_shuffled_in_another_way() -> None:
 
 @both
 @given(seed=st.integers(0, 99), epoch=st.integers(0, 99), data=st.data())
-@settings(max_examples=20)
 def test_batch_is_a_function_of_seed_epoch_and_index(
     make: Make, seed: int, epoch: int, data: st.DataObject
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit import Architecture, Embedder
@@ -90,7 +90,6 @@ def test_channels_that_are_there_twice_are_pruned_without_loss() -> None:
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.99
 
 
-@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 12), data=st.data())
 def test_representatives_are_distinct_and_explain_what_they_can(
     seed: int, count: int, data: st.DataObject

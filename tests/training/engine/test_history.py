@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
@@ -57,7 +57,6 @@ def test_the_whole_plot_is_drawn_by_plot_history() -> None:
     assert drawn.get_legend().get_texts()[0].get_text() == "loss"
 
 
-@settings(max_examples=20)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(["loss", "active", "my_value"]), st.floats(-9, 9)),
