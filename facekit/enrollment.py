@@ -11,6 +11,7 @@ import numpy as np
 
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.gallery import Gallery
+from facekit.gallery.protocol import Batch
 from facekit.gallery.records import PhotoSource
 from facekit.io.decoding import Truncated
 from facekit.io.images import ImageSource
@@ -99,6 +100,19 @@ class Enrollment:
             stream.close()  # type: ignore[attr-defined]
             self._write()
         return self.report
+
+    def content(self) -> Iterator[Batch]:
+        """Yields what is enrolled, batch by batch.
+
+        What an interrupted run before this one enrolled, and this one was not given, is left out.
+        """
+        for photos, embeddings in self.gallery.snapshot():
+            kept = [
+                place
+                for place, photo in enumerate(photos)
+                if photo.sha256 is None or (photo.person, photo.sha256) in self.visited
+            ]
+            yield [photos[place] for place in kept], embeddings[kept]
 
     def _note_others(self, waiting: deque[PersonImage]) -> None:
         while waiting and waiting[0].problem:

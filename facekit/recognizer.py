@@ -260,18 +260,7 @@ class FaceRecognizer:
             if fresh.path is not None:
                 discard(fresh.path)
             raise
-        # What an interrupted call before this one enrolled, and this one was not given, is left.
-        content = zip(*fresh.content(), strict=True)
-        kept = [
-            (photo, embedding)
-            for photo, embedding in content
-            if photo.sha256 is None or (photo.person, photo.sha256) in enrollment.visited
-        ]
-        self.gallery.replace(
-            [photo.person for photo, _ in kept],
-            np.stack([embedding for _, embedding in kept]),
-            [PhotoSource(photo.source, photo.sha256, photo.box) for photo, _ in kept],
-        )
+        self.gallery.replace(enrollment.content())
         fresh.close()
         if fresh.path is not None:
             discard(fresh.path)

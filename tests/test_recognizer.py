@@ -290,6 +290,24 @@ def test_verify_same_different_and_no_face(
         recognizer.verify(hopper, np.zeros((90, 90, 3), dtype=np.uint8))
 
 
+@pytest.mark.parametrize("apart", [0, 70])
+def test_one_file_under_two_names_is_reported(
+    embedder: Embedder, detector: Detector, hopper: Path, apart: int
+) -> None:
+    classifier = IdentityClassifier(threshold=0.05)
+    recognizer = FaceRecognizer(
+        embedder=embedder, detector=detector, classifier=classifier, quality=None
+    )
+    # More photos than are written at a time may lie between the two.
+    cut = np.asarray(load_image(hopper))[::4, ::4]
+    between = [(f"person {number}", cut) for number in range(apart)]
+    with pytest.warns(EnrollmentWarning, match=r"\(Again\): the same file is enrolled as Grace"):
+        recognizer.fit(
+            [("Grace", hopper), *between, ("Again", hopper)], cropped=True, progress=False
+        )
+    assert {"Again", "Grace"} <= set(recognizer.people)
+
+
 @pytest.mark.filterwarnings("ignore:.*the same file is enrolled as")
 @pytest.mark.parametrize("strategy", ["svm", "nearest"])
 def test_save_and_load_give_the_same_answers_to_the_bit(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,21 +104,29 @@ def _repair(options: argparse.Namespace) -> int:
 def _migrate(options: argparse.Namespace) -> int:
     from facekit.detection import Detector
     from facekit.embedding import Embedder
+    from facekit.enrollment import discard
     from facekit.gallery import Gallery
     from facekit.pipeline import FacePipeline
 
-    if options.output.exists():
-        raise FileFormatError(f"{options.output}: something of that name is there already")
+    output: Path = options.output
+    if output.exists():
+        raise FileFormatError(f"{output}: something of that name is there already")
     embedder = Embedder(options.weights)
-    with Gallery.open(options.gallery) as gallery:
-        new = Gallery(embedder.record.identity, embedder.embedding_size)
-        pipeline = FacePipeline(Detector(), embedder)
-        lost = list(_embedded_again(gallery, new, pipeline, reading_of(options)))
-        new.review.add(c for c in gallery.review.corrections if c.person in {None, *new})
-        # The threshold and what else was set belong to the old weights.
-        new.copy(options.output, settings={}).close()
-    found = {"weights": new.weights, "people": new.people}
-    return _report(options, found, lost, f"{count(len(new), 'photo')} embedded again")
+    partial = output.with_name(f"{output.name}.partial")
+    discard(partial)
+    # The threshold and what else was set belong to the old weights.
+    new = Gallery.create(partial, embedder.record.identity, embedder.embedding_size)
+    try:
+        with Gallery.open(options.gallery) as gallery, new:
+            pipeline = FacePipeline(Detector(), embedder)
+            lost = list(_embedded_again(gallery, new, pipeline, reading_of(options)))
+            new.review.add(c for c in gallery.review.corrections if c.person in {None, *new})
+            new.copy(output).close()
+            found = {"weights": new.weights, "people": new.people}
+            photos = len(new)
+    finally:
+        discard(partial)
+    return _report(options, found, lost, f"{count(photos, 'photo')} embedded again")
 
 
 def _embedded_again(
@@ -125,12 +135,16 @@ def _embedded_again(
     # Enrolls the photos of one gallery in another, and yields a sentence for each that is missing.
     from facekit.gallery.records import PhotoSource
 
-    by_file: dict[str, list[EnrolledPhoto]] = {}
-    for photo in gallery.photos():
-        by_file.setdefault(photo.source, []).append(photo)
-    notes = {name: gallery.metadata(name) for name in gallery}
-    for image in pipeline.run(map(Path, by_file), digests=True, **reading):
-        for photo in by_file[str(image.source)]:
+    waiting: deque[list[EnrolledPhoto]] = deque()
+
+    def files() -> Iterator[Path]:
+        photos = (photo for batch, _ in gallery.snapshot() for photo in batch)
+        for source, faces in groupby(photos, lambda photo: photo.source):
+            waiting.append(list(faces))
+            yield Path(source)
+
+    for image in pipeline.run(files(), digests=True, **reading):
+        for photo in waiting.popleft():
             face = _same_face(photo, image.faces)
             if image.error is not None:
                 yield f"{photo.person}: {image.error}"
@@ -140,7 +154,7 @@ def _embedded_again(
                 yield f"{photo.person}: {photo.source}: no face is found where it was enrolled"
             else:
                 source = PhotoSource(photo.source, image.sha256, face.face.box)
-                note = notes.pop(photo.person, None)
+                note = None if photo.person in new else gallery.metadata(photo.person)
                 new.enroll(photo.person, face.unit[None], [source], metadata=note)
 
 

@@ -47,8 +47,9 @@ _SCHEMA = (
 # Where their text begins, how much room it has, its length and checksum, and the last number given.
 _NO_CORRECTIONS = [0, 0, 0, 0, 0]
 
-# How many blocks a view keeps.
+# How many blocks a view keeps, and a change before it writes them.
 _RECENT = 32
+_UNWRITTEN = 64
 
 # Connections of a thread that a child does not have.
 _INHERITED: list[sqlite3.Connection] = []
@@ -213,11 +214,25 @@ class Change(View):
         self.head.update(empty_head())
         self.cleared = True
 
+    def spill(self) -> None:
+        """Writes the changed blocks early if they are many, so that memory does not grow with them.
+
+        All is written or nothing, as before; ``blocks_changed`` begins anew.
+        """
+        if len(self.blocks_changed) >= _UNWRITTEN:
+            self._write_blocks(self.head["version"] + 1)
+            self.blocks_changed.clear()
+            self._recent.clear()
+
     def write(self) -> None:
         """Writes the changed blocks and the head."""
-        version = self.head["version"] = self.head["version"] + 1
+        self.head["version"] += 1
+        self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+        self._write_blocks(self.head["version"])
+        _write_head(self._connection, self.head)
+
+    def _write_blocks(self, version: int) -> None:
         execute = self._connection.execute
-        execute(f"PRAGMA user_version = {_VERSION}")
         for (stream, index), data in sorted(self.blocks_changed.items()):
             if not execute(f"UPDATE {stream} SET data = ? WHERE id = ?", (data, index)).rowcount:
                 execute(f"INSERT INTO {stream} VALUES (?, ?)", (index, data))
@@ -227,7 +242,6 @@ class Change(View):
                 "DO UPDATE SET version = excluded.version, checksum = excluded.checksum",
                 (stream, index, version, checksum),
             )
-        _write_head(self._connection, self.head)
 
 
 class Database:
@@ -255,6 +269,7 @@ class Database:
         """Makes an empty one."""
         database = cls(path)
         with database._explained(), database._connection() as connection:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("BEGIN")
             for statement in _SCHEMA:
                 connection.execute(statement)
@@ -329,9 +344,13 @@ class Database:
             )
 
     def vacuum(self) -> None:
-        """Gives the space of deleted blocks back."""
+        """Gives the space of deleted blocks back, page by page."""
         with self._explained(), self._connection() as connection:
-            connection.execute("VACUUM")
+            if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+                # A file of an earlier facekit: once, through a copy in memory.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("VACUUM")
+            connection.executescript("PRAGMA incremental_vacuum")  # execute frees one page
 
     def close(self) -> None:
         """Closes the connections."""

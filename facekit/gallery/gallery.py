@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -390,33 +391,29 @@ class Gallery:
         """
         return self._enroll(names, embeddings, sources, {})
 
-    def replace(
-        self,
-        names: Sequence[str],
-        embeddings: npt.ArrayLike,
-        sources: Sequence[str | PhotoSource],
-    ) -> list[int]:
+    def replace(self, batches: Iterable[Batch]) -> int:
         """Erases everybody and enrolls these photos instead, in one step.
 
         Args:
-            names: The person of each, n of them.
-            embeddings: float32 ``(n, d)``, of unit L2 norm.
-            sources: Where each comes from, n of them.
+            batches: Some photos with their people, and their embeddings, float32 ``(n, d)``, of
+                unit L2 norm, at a time: what :meth:`snapshot` of another gallery yields. They are
+                written one after the other, so that the memory does not grow with their number.
 
         Returns:
-            The numbers of the photos in the gallery, from 1 to n.
+            How many photos are enrolled now, numbered from 1 on.
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
             GalleryBusyError: If another process keeps the gallery locked.
             FileFormatError: If the gallery cannot be written.
         """
-        people, rows, photos = self._checked(names, embeddings, sources)
         if isinstance(self._store, FileStore):
-            self._store.replace(people, rows, photos)
-            return list(range(1, len(rows) + 1))
+            return self._store.replace(map(self._checked_batch, batches))
         self._store.remove([photo.id for photo in self.photos()])
-        return self._store.add(people, rows, photos)
+        return sum(
+            len(self.extend([photo.person for photo in photos], embeddings, photos))
+            for photos, embeddings in batches
+        )
 
     def remove(self, name: str) -> int:
         """Erases a person: name, metadata, embeddings, corrections and where photos came from.
@@ -470,7 +467,7 @@ class Gallery:
             GalleryBusyError: If another process keeps the gallery locked.
         """
         removed = len(self)
-        self.replace([], np.zeros((0, self.embedding_size), np.float32), [])
+        self.replace([])
         return removed
 
     def rename(self, name: str, new: str) -> None:
@@ -714,6 +711,11 @@ class Gallery:
         for sentence in self._store.elsewhere(people, photos):
             warnings.warn(sentence, EnrollmentWarning, stacklevel=3)
         return self._store.add(people, rows, photos, about)
+
+    def _checked_batch(self, batch: Batch) -> Batch:
+        photos, embeddings = batch
+        people, rows, _ = self._checked([photo.person for photo in photos], embeddings, photos)
+        return [replace(one, person=name) for one, name in zip(photos, people, strict=True)], rows
 
     def _checked(
         self,

@@ -127,12 +127,14 @@ class Mirror:
             if stream in blocks:
                 blocks[stream].append(index)
         try:
-            renamed = self._apply_people(view, blocks["people"], read, heap)
+            renamed, regrouped = self._apply_people(view, blocks["people"], read, heap)
             moved = self._apply_vectors(view, blocks["vectors"], read)
             if self._digests is not None:
                 found = ((index, read("photos", index)) for index in blocks["photos"])
                 self._note_digests(view.head["photos"], found)
-            self._label(relabel=renamed or moved)
+            if renamed and not regrouped:
+                self._rename(renamed)
+            self._label(relabel=regrouped or moved)
         except BaseException:
             self.forget()
             raise
@@ -140,7 +142,8 @@ class Mirror:
 
     def _apply_people(
         self, view: View, indices: list[int], read: Callable[[Stream, int], Data], heap: bytes
-    ) -> bool:
+    ) -> tuple[list[int], bool]:
+        # Returns the slots whose people have new names, and whether people came between or went.
         count, rows = view.head["people"], self._layout.rows
         known = len(self._records.held)
         self._records.grow(count)
@@ -176,13 +179,15 @@ class Mirror:
             self._names.held[slot] = name
             if name is not None:
                 self.slots[name] = slot
+        renamed = [
+            slot
+            for slot, name, before in zip(changed, names, earlier, strict=True)
+            if slot < known and name != before
+        ]
+        gone = any(name is None for slot, name in zip(changed, names, strict=True) if slot < known)
         # A new slot without a name is of a person who was removed before this process looked.
         new = self._names.held[known:]
-        renamed = known > 0 and any(
-            slot < known and name != before
-            for slot, name, before in zip(changed, names, earlier, strict=True)
-        )
-        return renamed or bool((new == None).any())  # noqa: E711 - element by element
+        return renamed, gone or bool((new == None).any())  # noqa: E711 - element by element
 
     def _apply_vectors(
         self, view: View, indices: list[int], read: Callable[[Stream, int], Data]
@@ -216,6 +221,12 @@ class Mirror:
             first = index * self._layout.rows
             part = self._digests.held[first : first + self._layout.rows]
             part[:] = short_digests(np.frombuffer(data, PHOTO))[: len(part)]
+
+    def _rename(self, slots: list[int]) -> None:
+        # What a state has seen of the names stays.
+        classes, self._classes = self._classes.held, Growing(object)
+        self._classes.grow(len(classes))[:] = classes
+        self._classes.held[self._label_of.held[slots]] = self._names.held[slots]
 
     def _label(self, *, relabel: bool) -> None:
         # Labels number the people who are there; whatever a state has seen of them stays.

@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -258,39 +258,36 @@ class FileStore:
             self._add(change, names, embeddings, photos, metadata or {}, slots)
         return list(range(first + 1, first + len(names) + 1))
 
-    def replace(
-        self, names: Sequence[str], embeddings: Vectors, photos: Sequence[PhotoSource]
-    ) -> None:
-        """Erases everybody and enrolls these photos instead, in one step."""
-        with self._changing() as change:
+    def replace(self, batches: Iterable[Batch]) -> int:
+        """Erases everybody and enrolls these photos instead, in one step; returns how many."""
+        with self._changing(refilling=True) as change:
             settings, last = self._settings(change), change.head["corrections"][-1]
-            gone = set(self._mirror.slots) - set(names)
-            corrections = self._corrections_without(change, gone) if names else ()
-            change.clear()
-            self._add(change, names, embeddings, photos, {}, {})
+            corrections = self._corrections(change)
+            known = self._batches(change) if corrections else ()
+            before = [photo for photos, _ in known for photo in photos]
+            slots = self._refill(change, batches, {})
+            gone = [photo for photo in before if photo.person not in slots]
+            kept = _without(corrections, {photo.person for photo in gone}, gone) if slots else ()
             self._set_settings(change, settings)
-            self._set_corrections(change, corrections, last)
+            self._set_corrections(change, kept, last)
         self._tidy()
+        return int(change.head["photos"])
 
     def take_over(self, other: FileStore, settings: Mapping[str, Any] | None = None) -> None:
         """Erases everybody, and takes what another store holds; its settings by default."""
-        with self._changing() as change, ExitStack() as stack:
+        with self._changing(refilling=True) as change, ExitStack() as stack:
             view: View = change
-            if other is not self:
+            in_memory = other is self and self.path is None
+            if not in_memory:
                 stack.enter_context(other._exclusively())
                 view = stack.enter_context(other._database.reading())
             notes, batches = other._notes(view), other._batches(view)
             kept = other._settings(view) if settings is None else settings
             corrections, last = other._corrections(view), view.head["corrections"][-1]
-            if other is self:
+            if in_memory:
                 batches = iter(list(batches))  # all of it before it is cleared
-            change.clear()
+            self._refill(change, batches, notes)
             change.head["weights"] = other.weights
-            slots: dict[str, int] = {}
-            for photos, vectors in batches:
-                names = [photo.person for photo in photos]
-                new = {name: notes[name] for name in names if name in notes and name not in slots}
-                self._add(change, names, vectors, photos, new, slots)
             self._set_settings(change, kept)
             self._set_corrections(change, corrections, last)
         self._tidy()
@@ -426,12 +423,14 @@ class FileStore:
             yield view
 
     @contextmanager
-    def _changing(self, *, erasing: bool = False) -> Iterator[Change]:
-        # Readers of this process do not wait until it is on the disk.
+    def _changing(self, *, erasing: bool = False, refilling: bool = False) -> Iterator[Change]:
+        # Readers of this process do not wait until it is on the disk. What is refilled need not be
+        # known.
         with self._database.entered(), self._exclusively():
             with self._database.changing() as change:
-                with self._lock:
-                    self._mirror.follow(change)
+                if not refilling:
+                    with self._lock:
+                        self._mirror.follow(change)
                 yield change
             written = change.blocks_changed
 
@@ -439,9 +438,9 @@ class FileStore:
                 return written[stream, index]
 
             with self._lock:
-                if self._mirror.version < change.head["version"]:
-                    if change.cleared:
-                        self._mirror.forget()
+                if change.cleared:
+                    self._mirror.forget()  # most of it is written already, and not in memory
+                elif self._mirror.version < change.head["version"]:
                     self._mirror.apply(change, written, read)
         if erasing:
             self._database.erase_log()
@@ -489,7 +488,7 @@ class FileStore:
 
     def _notes(self, view: View) -> dict[str, dict[str, Any]]:
         found = (self._person(view, slot) for slot in range(view.head["people"]))
-        return {name: note for name, note in found if name}
+        return {name: note for name, note in found if note}
 
     def _person(self, view: View, slot: int) -> tuple[str, dict[str, Any]]:
         index, place = divmod(slot, self._layout.rows)
@@ -527,6 +526,19 @@ class FileStore:
         return from_text(decoded(text))
 
     # Inside: what is written.
+
+    def _refill(
+        self, change: Change, batches: Iterable[Batch], notes: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, int]:
+        # In place of everybody; in memory there are one batch and a few blocks at a time.
+        change.clear()
+        slots: dict[str, int] = {}
+        for photos, vectors in batches:
+            names = [photo.person for photo in photos]
+            new = {name: notes[name] for name in names if name in notes and name not in slots}
+            self._add(change, names, vectors, photos, new, slots)
+            change.spill()
+        return slots
 
     def _add(
         self,

@@ -16,7 +16,7 @@ from facekit import EnrollmentError, FileFormatError, Gallery, InvalidArgumentEr
 from facekit.gallery import repair
 from facekit.gallery.corrections import Correction
 from facekit.gallery.decisions import Decision, Decisions
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import EnrolledPhoto, PhotoSource
 
 PEOPLE = ("Ada", "Grace", "Mary")
 
@@ -182,7 +182,8 @@ def test_corrections_survive_what_happens_to_the_gallery(gallery: Gallery, tmp_p
     repair(gallery.path, tmp_path / "saved")
     with Gallery.open(tmp_path / "saved") as saved:
         assert decided(saved.decisions()) == decided(gallery.decisions())
-    gallery.replace(PEOPLE, np.eye(4)[[3, 2, 1]], ["a.jpg", "b.jpg", "c.jpg"])
+    photos = [EnrolledPhoto(f"{name}.jpg", person=name) for name in PEOPLE]
+    gallery.replace([(photos, np.eye(4, dtype=np.float32)[[3, 2, 1]])])
     assert gallery.review.corrections == made
     gallery.check()
 
@@ -222,7 +223,8 @@ def test_erasing_a_person_erases_what_was_said_about_her(gallery: Gallery) -> No
 
 def test_everybody_who_is_replaced_takes_the_corrections_along(gallery: Gallery) -> None:
     every_kind(gallery)
-    gallery.replace(["Grace"], np.eye(4)[:1], ["g.jpg"])
+    grace = [EnrolledPhoto("g.jpg", person="Grace")]
+    gallery.replace([(grace, np.eye(4, dtype=np.float32)[:1])])
     kinds = ["is", "same", "different", "not_a_face", "ignore", "once_per_image"]
     assert [c.kind for c in gallery.review.corrections] == kinds
     gallery.clear()

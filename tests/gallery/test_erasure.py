@@ -10,7 +10,7 @@ import pytest
 
 from facekit import Gallery
 from facekit.gallery import store
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import EnrolledPhoto, PhotoSource
 
 SIZE = 8
 PEOPLE = 300
@@ -176,7 +176,8 @@ def test_what_is_replaced_or_cleared_is_gone(tmp_path: Path) -> None:
         diary.enroll()
     rows, sources, _ = diary.photos()
     diary.gallery.set_settings({"calibration": {"of": "</settings>" * 9}})
-    diary.gallery.replace(["kept"] * len(rows), rows, sources)
+    photos = [EnrolledPhoto(s.source, s.sha256, s.box, person="kept") for s in sources]
+    assert diary.gallery.replace([(photos[:20], rows[:20]), (photos[20:], rows[20:])]) == len(rows)
     for own, photos in diary.people.values():
         diary.gone += own + [trace for each in photos.values() for trace in each]
     diary.check(everything=True)

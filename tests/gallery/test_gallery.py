@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from facekit import EnrollmentError, Gallery, InvalidArgumentError
@@ -184,3 +184,29 @@ def test_removing_a_stranger_lists_the_enrolled() -> None:
 def test_removing_from_an_empty_gallery_says_that_it_is_empty() -> None:
     with pytest.raises(EnrollmentError, match="no people at all"):
         Gallery("example@1", SIZE).remove("Ada")
+
+
+@given(
+    people=st.lists(st.tuples(names, st.integers(1, 3)), min_size=2, max_size=6),
+    new=names,
+    more=st.booleans(),
+)
+def test_renaming_is_as_if_enrolled_so(people: list[tuple[str, int]], new: str, more: bool) -> None:
+    old = people[0][0]
+    gallery = gallery_of(people)
+    assume(new not in gallery)
+    before = gallery.enrolled()
+    told = before.classes[before.labels].tolist()
+    gallery.search(embeddings_of(1), 3)
+    gallery.rename(old, new)
+    renamed = [(new if name == old else name, count) for name, count in people]
+    if more:
+        gallery.enroll(new, embeddings_of(1, len(gallery)), [f"{new}.jpg"])
+        renamed.append((new, 1))
+    expected, found = gallery_of(renamed).enrolled(), gallery.enrolled()
+    assert found.classes.tolist() == expected.classes.tolist()
+    assert found.labels.tolist() == expected.labels.tolist()
+    assert found.matches(embeddings_of(2), 9) == expected.matches(embeddings_of(2), 9)
+    for person in range(len(found.classes)):
+        assert found.photos_of(person).tolist() == expected.photos_of(person).tolist()
+    assert before.classes[before.labels].tolist() == told

@@ -8,18 +8,25 @@ import json
 import multiprocessing
 import os
 import pickle
+import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 import warnings
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facekit import FileFormatError, Gallery, InvalidArgumentError
+from facekit.gallery import database
 from facekit.gallery.database import Database
+from facekit.gallery.protocol import Batch
+from facekit.gallery.records import EnrolledPhoto
 
 SIZE = 8
 
@@ -256,3 +263,55 @@ def test_a_path_that_cannot_be_looked_at_is_one_sentence(
     monkeypatch.setattr(Path, "is_file", refuse)
     with pytest.raises(FileFormatError, match=r"people: cannot be read \(not for you\)"):
         Gallery.open(tmp_path / "people")
+
+
+def test_replacing_copying_and_compacting_keep_few_photos_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_UNWRITTEN", 4)
+    batches, rows, size = 48, 64, 512
+
+    def content() -> Iterator[Batch]:
+        for batch in range(batches):
+            vectors = np.random.default_rng(batch).normal(size=(rows, size)).astype(np.float32)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            yield [EnrolledPhoto(f"{row}.jpg", person=f"{batch}") for row in range(rows)], vectors
+
+    gallery = Gallery.create(tmp_path / "people", "example@1", size)
+
+    def fill() -> None:
+        assert gallery.replace(content()) == batches * rows
+
+    def copy() -> None:
+        gallery.copy(tmp_path / "copy").close()
+
+    for change in (fill, gallery.compact, copy):
+        tracemalloc.start()
+        try:
+            change()
+            assert tracemalloc.get_traced_memory()[1] < batches * rows * size * 4 / 2
+        finally:
+            tracemalloc.stop()
+    one, other = gallery.content(), Gallery.open(tmp_path / "copy").content()
+    assert one[0] == other[0]
+    np.testing.assert_array_equal(one[1], other[1])
+    np.testing.assert_array_equal(one[1], np.concatenate([rows for _, rows in content()]))
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_compacting_gives_the_space_of_removed_photos_back(tmp_path: Path, earlier: bool) -> None:
+    gallery = Gallery.create(tmp_path / "people", "example@1", 64)
+    if earlier:  # a file of facekit before it freed page by page
+        with closing(sqlite3.connect(tmp_path / "people")) as connection:
+            connection.execute("PRAGMA auto_vacuum = NONE")
+            connection.execute("VACUUM")
+            assert connection.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+    vectors = np.tile(np.eye(64, dtype=np.float32), (128, 1))
+    gallery.enroll("Ada", vectors[:64], ["ada.jpg"] * 64)
+    gallery.compact()
+    small = (tmp_path / "people").stat().st_size
+    gallery.enroll("Grace", vectors, ["grace.jpg"] * len(vectors))
+    gallery.remove("Grace")
+    gallery.compact()
+    assert (tmp_path / "people").stat().st_size <= small + 4096
+    assert gallery.people == {"Ada": 64}
