@@ -47,7 +47,7 @@ from facekit.pipeline import FacePipeline as FacePipeline
 from facekit.quality import FaceQuality as FaceQuality
 from facekit.quality import QualityGate as QualityGate
 from facekit.recognizer import FaceRecognizer as FaceRecognizer
-from facekit.report import EnrollmentReport as EnrollmentReport
+from facekit.report import PhotoReport as PhotoReport
 from facekit.report import RecognizedImage as RecognizedImage
 
 __version__: str

@@ -24,7 +24,7 @@ from facekit.pipeline import (
     select_largest,
     select_marked,
 )
-from facekit.report import EnrollmentReport, OutcomeStatus, PhotoOutcome
+from facekit.report import OutcomeStatus, PhotoOutcome, PhotoReport
 from facekit.utils.progress import track
 from facekit.utils.validation import identity
 
@@ -55,9 +55,9 @@ class Enrollment:
         self._pieces: list[tuple[str, EmbeddedFace, str | None]] = []
 
     @property
-    def report(self) -> EnrollmentReport:
+    def report(self) -> PhotoReport:
         """The outcomes so far."""
-        return EnrollmentReport(tuple(self.outcomes))
+        return PhotoReport(tuple(self.outcomes))
 
     def run(
         self,
@@ -68,7 +68,7 @@ class Enrollment:
         max_pixels: int,
         truncated: Truncated = "error",
         progress: bool = False,
-    ) -> EnrollmentReport:
+    ) -> PhotoReport:
         """Enrolls one face of each image: the one that is marked, or else the largest.
 
         Whatever ends it early, such as an interruption, the images before are enrolled.

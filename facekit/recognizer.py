@@ -48,7 +48,7 @@ from facekit.io.sources import StreamSource, all_or_batch_error
 from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
 from facekit.quality.gate import limits_broken
-from facekit.report import EnrollmentReport, RecognizedImage
+from facekit.report import PhotoReport, RecognizedImage
 from facekit.utils.forking import ForkLock
 from facekit.utils.progress import track
 from facekit.utils.validation import identity, unit_rows
@@ -107,7 +107,7 @@ class FaceRecognizer:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a file, every change is
             on the disk when the method that makes it returns.
         report_: What happened to the photos of the last :meth:`fit` or :meth:`enroll`, an
-            :class:`facekit.EnrollmentReport`; empty before, and after :meth:`load`.
+            :class:`facekit.PhotoReport`; empty before, and after :meth:`load`.
 
     Raises:
         InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures
@@ -166,7 +166,7 @@ class FaceRecognizer:
         self.classifier = (
             classifier or _kept_classifier(self.gallery) or default_classifier(self.embedder.record)
         )
-        self.report_ = EnrollmentReport(())
+        self.report_ = PhotoReport(())
         self._fitted: _Fitted | None = None
         self._shift: tuple[float, int] | None = None
         self._cohort = _kept_cohort(self.gallery.settings.get("calibration"))
@@ -277,7 +277,7 @@ class FaceRecognizer:
         *,
         cropped: bool = False,
         progress: bool = True,
-    ) -> EnrollmentReport:
+    ) -> PhotoReport:
         """Adds photos of one person, who may be enrolled already.
 
         A photo in a file that is enrolled for this person already, by its content, is passed over.
@@ -302,7 +302,7 @@ class FaceRecognizer:
 
     def enroll_people(
         self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
-    ) -> EnrollmentReport:
+    ) -> PhotoReport:
         """Adds photos of several people, who may be enrolled already.
 
         With a gallery in a file, what is enrolled is on the disk every few photos. A call that is
@@ -344,7 +344,7 @@ class FaceRecognizer:
         """
         removed = self.gallery.remove(name)
         kept = tuple(o for o in self.report_.outcomes if o.person != name)
-        self.report_ = EnrollmentReport(kept)
+        self.report_ = PhotoReport(kept)
         return removed
 
     def cluster(
@@ -985,7 +985,7 @@ class FaceRecognizer:
         *,
         cropped: bool,
         progress: bool,
-    ) -> EnrollmentReport:
+    ) -> PhotoReport:
         self._check_weights("gallery was made", self.gallery.weights)
         enrolled_before = self.report_
         try:
@@ -998,7 +998,7 @@ class FaceRecognizer:
             )
         finally:
             self.report_ = enrollment.report
-        if not report.enrolled and not report.already_enrolled:
+        if not report.used and not report.already_enrolled:
             self.report_ = enrolled_before
             lines = [outcome.line().strip() for outcome in report.left_out]
             raise EnrollmentError(
@@ -1091,7 +1091,7 @@ def _is_current(
     )
 
 
-def _way_round(report: EnrollmentReport) -> str:
+def _way_round(report: PhotoReport) -> str:
     poor = [outcome.detail for outcome in report.left_out if outcome.status == "poor quality"]
     limits = limits_broken(line for detail in poor for line in detail.split("; "))
     if not limits:

@@ -1,8 +1,9 @@
-"""What happened to each image: the reports of enrolling, and the answers of recognizing."""
+"""What happened to each image: the report on images of people, and the answers of recognizing."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -13,32 +14,38 @@ from facekit.utils.terminal import printable
 
 OutcomeStatus: TypeAlias = Literal[
     "enrolled",
+    "used",
     "several faces",
     "already enrolled",
     "no face",
     "poor quality",
     "unreadable",
     "not a photo",
+    "duplicate",
+    "uncertain",
+    "unknown person",
 ]
 """The outcome for one image; :class:`facekit.report.PhotoOutcome` says what each means."""
 
 
 @dataclass(frozen=True)
 class PhotoOutcome:
-    """The outcome for one image that should be enrolled.
+    """The outcome for one image that should be enrolled, or trained with.
 
     Args:
-        person: Whose image it is.
+        person: Whose image it is; empty where that is not known.
         source: What the image is called.
-        status: ``"enrolled"``; ``"several faces"`` (enrolled, with the largest face);
-            ``"already enrolled"`` (the same file was enrolled for this person before);
-            ``"no face"``, ``"poor quality"``, ``"unreadable"`` or ``"not a photo"`` (left out).
+        status: ``"enrolled"``, in a data set ``"used"``; ``"several faces"`` (likewise, with the
+            largest face); ``"already enrolled"`` (the same file was enrolled for this person
+            before); ``"no face"``, ``"poor quality"``, ``"unreadable"``, ``"not a photo"``,
+            ``"duplicate"`` (the same file was used before), ``"uncertain"`` (the detector's
+            confidence is too low) or ``"unknown person"`` (left out).
         detail: One sentence more.
 
     Example:
         >>> from facekit.report import PhotoOutcome
         >>> outcome = PhotoOutcome("Ada", "ada.jpg", "no face", "no face found")
-        >>> outcome.enrolled, outcome.line()
+        >>> outcome.used, outcome.line()
         (False, '  ada.jpg (Ada): no face found')
     """
 
@@ -48,31 +55,33 @@ class PhotoOutcome:
     detail: str = ""
 
     @property
-    def enrolled(self) -> bool:
-        """Whether a face of the image was enrolled."""
-        return self.status in ("enrolled", "several faces")
+    def used(self) -> bool:
+        """Whether a face of the image was enrolled or is in the data set."""
+        return self.status in ("enrolled", "used", "several faces")
 
     @property
     def left_out(self) -> bool:
-        """Whether no face of the image could be enrolled."""
-        return not self.enrolled and self.status != "already enrolled"
+        """Whether no face of the image could be used."""
+        return not self.used and self.status != "already enrolled"
 
     def line(self) -> str:
         """Returns the outcome as an indented line of a report."""
-        return printable(f"  {self.source} ({self.person or 'nobody'}): {self.detail}")
+        detail = self.detail or self.status
+        return printable(f"  {self.source} ({self.person or 'nobody'}): {detail}")
 
 
 @dataclass(frozen=True)
-class EnrollmentReport(Tabular):
-    """The outcome for every image that was given.
+class PhotoReport(Tabular):
+    """The outcome for every image that was given, of an enrollment or of a data set.
 
     Args:
         outcomes: One for each image, in order.
+        done: What happened to those that could be used, in a word.
 
     Example:
-        >>> from facekit import EnrollmentReport
+        >>> from facekit import PhotoReport
         >>> from facekit.report import PhotoOutcome
-        >>> report = EnrollmentReport((
+        >>> report = PhotoReport((
         ...     PhotoOutcome("Ada", "ada.jpg", "enrolled"),
         ...     PhotoOutcome("Ada", "sea.jpg", "no face", "no face found")))
         >>> print(report.summary())
@@ -82,15 +91,16 @@ class EnrollmentReport(Tabular):
     """
 
     outcomes: tuple[PhotoOutcome, ...]
+    done: str = "enrolled"
 
     @property
-    def enrolled(self) -> tuple[PhotoOutcome, ...]:
-        """The images that were enrolled."""
-        return tuple(outcome for outcome in self.outcomes if outcome.enrolled)
+    def used(self) -> tuple[PhotoOutcome, ...]:
+        """The images that were enrolled, or are in the data set."""
+        return tuple(outcome for outcome in self.outcomes if outcome.used)
 
     @property
     def left_out(self) -> tuple[PhotoOutcome, ...]:
-        """The images that could not be enrolled."""
+        """The images that could not be used."""
         return tuple(outcome for outcome in self.outcomes if outcome.left_out)
 
     @property
@@ -100,12 +110,17 @@ class EnrollmentReport(Tabular):
 
     @property
     def several_faces(self) -> tuple[PhotoOutcome, ...]:
-        """The images of which the largest of several faces was enrolled."""
+        """The images of which the largest of several faces was used."""
         return tuple(o for o in self.outcomes if o.status == "several faces")
 
     @property
+    def counts(self) -> dict[OutcomeStatus, int]:
+        """How many images have each status, without the statuses that none has."""
+        return dict(Counter(outcome.status for outcome in self.outcomes))
+
+    @property
     def people(self) -> dict[str, int]:
-        """The people of the images given, sorted, with the number of images enrolled of each."""
+        """The people of the images given, sorted, with the number of images used of each."""
         counts = Counter(outcome.person for outcome in self.outcomes if not outcome.left_out)
         return {name: counts[name] for name in sorted({o.person for o in self.outcomes})}
 
@@ -113,26 +128,38 @@ class EnrollmentReport(Tabular):
         """Returns a row for each image, as :meth:`to_frame` has them."""
         return [asdict(outcome) for outcome in self.outcomes]
 
-    def summary(self) -> str:
-        """Returns the report as text: a line in total, then one for each image worth a look."""
-        enrolled_people = len({outcome.person for outcome in self.enrolled})
-        several, before = self.several_faces, self.already_enrolled
-        lines = [
-            f"{_count(len(self.enrolled), 'photo', 'photos')} of "
-            f"{_count(enrolled_people, 'person', 'people')} enrolled"
-        ]
+    def summary(self, most: int = 10) -> str:
+        """Returns the report as text: a line in total, then the images worth a look.
+
+        Args:
+            most: How many images of each status, and people without an image, are named.
+        """
+        used, before, several = self.used, self.already_enrolled, self.several_faces
+        people = len({outcome.person for outcome in used if outcome.person})
+        lines = [f"{_photos(used)} of {_count(people, 'person', 'people')} {self.done}"]
         if before:
-            lines.append(f"{_count(len(before), 'photo', 'photos')} already enrolled")
+            lines.append(f"{_photos(before)} already enrolled")
         if self.left_out:
-            lines.append(f"{_count(len(self.left_out), 'photo', 'photos')} left out:")
-            lines += [outcome.line() for outcome in self.left_out]
+            lines += [f"{_photos(self.left_out)} left out:", *_named(self.left_out, most)]
         if several:
-            lines.append(f"{_count(len(several), 'photo', 'photos')} with several faces:")
-            lines += [outcome.line() for outcome in several]
+            lines += [f"{_photos(several)} with several faces:", *_named(several, most)]
         missing = [name for name, count in self.people.items() if name and not count]
         if missing:
-            lines.append(f"not enrolled for want of a usable photo: {', '.join(missing)}")
+            more = f" and {len(missing) - most:,} more" * (len(missing) > most)
+            names = ", ".join(missing[:most])
+            lines.append(f"not {self.done} for want of a usable photo: {names}{more}")
         return "\n".join(lines)
+
+
+def _named(outcomes: Sequence[PhotoOutcome], most: int) -> Iterator[str]:
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        counts[outcome.status] += 1
+        if counts[outcome.status] <= most:
+            yield outcome.line()
+    for status, number in counts.items():
+        if number > most:
+            yield f"  and {number - most:,} more: {status}"
 
 
 @dataclass(frozen=True)
@@ -174,5 +201,9 @@ class RecognizedImage(Tabular):
         }
 
 
+def _photos(outcomes: Sequence[PhotoOutcome]) -> str:
+    return _count(len(outcomes), "photo", "photos")
+
+
 def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+    return f"{number:,} {one if number == 1 else many}"

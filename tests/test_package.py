@@ -42,7 +42,7 @@ def public_errors() -> list[type]:
         "from facekit import Face, load_image, FacekitError",
         "from facekit import Detector; Detector()",
         "from facekit import Aligner; Aligner()",
-        "from facekit import EnrollmentReport",
+        "from facekit import PhotoReport",
         "import facekit.io.safetensors_file, facekit.utils.progress",
     ],
 )

@@ -296,13 +296,13 @@ def test_interrupted_enrollment_keeps_what_is_done_and_goes_on(tmp_path: Path, a
     with pytest.raises(KeyboardInterrupt):
         people.enroll_people(photos, progress=False)
     assert len(people.gallery) == at
-    assert len(people.report_.enrolled) == at
+    assert len(people.report_.used) == at
     people.detector = Marked()
     report = people.enroll_people(photos, progress=False)
-    assert (len(report.already_enrolled), len(report.enrolled)) == (at, 6 - at)
+    assert (len(report.already_enrolled), len(report.used)) == (at, 6 - at)
     assert len(people.detector.seen) == 6 - at
     assert people.people == {"Ann": 3, "Bob": 3}
-    assert not people.enroll_people(photos, progress=False).enrolled
+    assert not people.enroll_people(photos, progress=False).used
 
 
 @pytest.mark.parametrize("at", [0, 1, 5])

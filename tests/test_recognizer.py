@@ -185,7 +185,7 @@ def test_enroll_adds_and_remove_forgets(
     recognizer.enroll("Grace", hopper, progress=False)
     before = recognizer.gallery.embeddings.copy()
     report = recognizer.enroll("Eileen", [astronaut, load_image(astronaut)], progress=False)
-    assert len(report.enrolled) == 2
+    assert len(report.used) == 2
     assert names(recognizer, astronaut) == ["Eileen"]
     assert recognizer.remove("Eileen") == 2
     assert recognizer.people == {"Grace": 1}
@@ -198,7 +198,7 @@ def test_enroll_adds_and_remove_forgets(
 def test_an_open_file_is_one_photo(recognizer: FaceRecognizer, hopper: Path) -> None:
     with hopper.open("rb") as stream:
         report = recognizer.enroll("Grace", stream, progress=False)
-    assert [outcome.source for outcome in report.enrolled] == [str(hopper)]
+    assert [outcome.source for outcome in report.used] == [str(hopper)]
     recognizer.enroll("Grace", io.BytesIO(hopper.read_bytes()), progress=False)
     assert recognizer.people == {"Grace": 2}
 

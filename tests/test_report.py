@@ -1,4 +1,4 @@
-"""Laws of the report of enrolling: every image is accounted for."""
+"""Laws of the report of enrolling and of data sets: every image is accounted for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facekit import EnrollmentReport
+from facekit import PhotoReport
 from facekit.report import OutcomeStatus, PhotoOutcome
 
 names = st.sampled_from(["Ann", "Bob", "Zoë"])
@@ -19,52 +19,61 @@ outcomes = st.builds(
     status=st.sampled_from(get_args(OutcomeStatus)),
     detail=st.uuids().map(str),
 )
-reports = st.lists(outcomes, max_size=8).map(lambda found: EnrollmentReport(tuple(found)))
+reports = st.lists(outcomes, max_size=30).map(lambda found: PhotoReport(tuple(found)))
 
 
 @given(reports)
-def test_photo_is_enrolled_now_or_before_or_left_out(report: EnrollmentReport) -> None:
-    kinds = (report.enrolled, report.already_enrolled, report.left_out)
+def test_photo_is_enrolled_now_or_before_or_left_out(report: PhotoReport) -> None:
+    kinds = (report.used, report.already_enrolled, report.left_out)
     assert sorted(outcome for kind in kinds for outcome in map(repr, kind)) == sorted(
         map(repr, report.outcomes)
     )
 
 
 @given(reports)
-def test_photo_with_several_faces_is_enrolled(report: EnrollmentReport) -> None:
-    assert set(report.several_faces) <= set(report.enrolled)
+def test_photo_with_several_faces_is_used(report: PhotoReport) -> None:
+    assert set(report.several_faces) <= set(report.used)
 
 
 @pytest.mark.parametrize(
-    ("status", "enrolled"),
+    ("status", "used"),
     [
         ("enrolled", True),
+        ("used", True),
         ("several faces", True),
         ("no face", False),
         ("unreadable", False),
         ("not a photo", False),
     ],
 )
-def test_status_tells_whether_a_photo_is_enrolled(status: OutcomeStatus, enrolled: bool) -> None:
-    assert PhotoOutcome("Ann", "a.jpg", status).enrolled is enrolled
+def test_status_tells_whether_a_photo_is_used(status: OutcomeStatus, used: bool) -> None:
+    assert PhotoOutcome("Ann", "a.jpg", status).used is used
 
 
 @given(reports)
-def test_people_are_sorted_and_counted(report: EnrollmentReport) -> None:
+def test_people_are_sorted_and_counted(report: PhotoReport) -> None:
     assert list(report.people) == sorted({outcome.person for outcome in report.outcomes})
-    assert sum(report.people.values()) == len(report.enrolled) + len(report.already_enrolled)
+    assert sum(report.people.values()) == len(report.used) + len(report.already_enrolled)
+
+
+@given(report=reports, most=st.integers(0, 30))
+def test_summary_names_what_is_worth_a_look(report: PhotoReport, most: int) -> None:
+    summary = report.summary(most)
+    for status, count in report.counts.items():
+        named = [o for o in report.outcomes if o.status == status and o.line() in summary]
+        quiet = status in ("enrolled", "used", "already enrolled")
+        assert len(named) == (0 if quiet else min(count, most))
+        assert (f"  and {count - most} more: {status}" in summary) == (not quiet and count > most)
 
 
 @given(reports)
-def test_summary_names_every_photo_worth_a_look(report: EnrollmentReport) -> None:
-    summary = report.summary()
-    for outcome in report.outcomes:
-        named = outcome.source in summary and outcome.detail in summary
-        assert named == (outcome.status not in ("enrolled", "already enrolled"))
+def test_counts_add_up(report: PhotoReport) -> None:
+    assert sum(report.counts.values()) == len(report.outcomes)
+    assert all(report.counts.values())
 
 
 @given(reports)
-def test_summary_names_every_person_without_a_photo(report: EnrollmentReport) -> None:
+def test_summary_names_every_person_without_a_photo(report: PhotoReport) -> None:
     last_line = report.summary().splitlines()[-1]
     missing = [name for name, count in report.people.items() if not count]
     if missing:
@@ -82,5 +91,5 @@ def test_summary_names_every_person_without_a_photo(report: EnrollmentReport) ->
     ],
 )
 def test_summary_starts_with_the_total(people: list[str], line: str) -> None:
-    report = EnrollmentReport(tuple(PhotoOutcome(name, "a.jpg", "enrolled") for name in people))
+    report = PhotoReport(tuple(PhotoOutcome(name, "a.jpg", "enrolled") for name in people))
     assert report.summary() == line

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facekit.faces import DetectedImage, Face, RecognizedFace
     from facekit.io.folders import ImageListing
     from facekit.io.images import Reading
-    from facekit.report import EnrollmentReport, RecognizedImage
+    from facekit.report import PhotoReport, RecognizedImage
 
 _STANDARD_INPUT = Path("-")
 
@@ -308,7 +308,7 @@ def say_passed_over(listings: Iterable[ImageListing]) -> None:
             print(f"facekit: {listing.summary()}", file=sys.stderr)
 
 
-def say_poor(report: EnrollmentReport) -> None:
+def say_poor(report: PhotoReport) -> None:
     """Says on standard error how images that were left out as too poor can be enrolled."""
     poor = sum(outcome.status == "poor quality" for outcome in report.left_out)
     if poor:

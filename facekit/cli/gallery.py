@@ -150,8 +150,8 @@ def _enroll(options: argparse.Namespace) -> int:
         for outcome in outcomes:
             print(_line(outcome))
         print(
-            f"{count(len(found.enrolled), 'photo')} of "
-            f"{_persons(len({outcome.person for outcome in found.enrolled}))} "
+            f"{count(len(found.used), 'photo')} of "
+            f"{_persons(len({outcome.person for outcome in found.used}))} "
             f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
             f"{_persons(len(enrolled))}"
         )

@@ -102,8 +102,8 @@ def to_frame(results: Any) -> Any:
 
     Example:
         >>> from facekit.io.tables import to_frame
-        >>> from facekit.report import EnrollmentReport, PhotoOutcome
-        >>> report = EnrollmentReport((PhotoOutcome("Ada", "ada.jpg", "enrolled"),))
+        >>> from facekit.report import PhotoReport, PhotoOutcome
+        >>> report = PhotoReport((PhotoOutcome("Ada", "ada.jpg", "enrolled"),))
         >>> to_frame(report)["status"].tolist()
         ['enrolled']
     """

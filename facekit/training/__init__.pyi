@@ -11,8 +11,6 @@ from facekit.training.distillation.teachers import Teacher as Teacher
 from facekit.training.engine.history import History as History
 from facekit.training.engine.objectives import Objective as Objective
 from facekit.training.engine.plots import plot_history as plot_history
-from facekit.training.engine.report import DatasetReport as DatasetReport
-from facekit.training.engine.report import FaceOutcome as FaceOutcome
 from facekit.training.losses.distances import pairwise_distances as pairwise_distances
 from facekit.training.losses.functional import facenet_loss as facenet_loss
 from facekit.training.losses.functional import triplet_batch_all_loss as triplet_batch_all_loss

@@ -15,7 +15,7 @@ from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
 from facekit.gallery.records import EnrolledPhoto
 from facekit.io.tables import RECOGNITION_COLUMNS, rows, to_frame, write_table
 from facekit.pipeline import EmbeddedFace
-from facekit.report import EnrollmentReport, PhotoOutcome, RecognizedImage
+from facekit.report import PhotoOutcome, PhotoReport, RecognizedImage
 from facekit.video import VideoResult
 
 POINTS = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
@@ -47,7 +47,7 @@ def test_a_recognized_image_has_a_row_a_face_with_exact_numbers() -> None:
         (IMAGE, 2, "face"),
         (clustering(), 3, "group"),
         (clustering().groups[0], 2, "image"),
-        (EnrollmentReport((PhotoOutcome("Ada", "a.jpg", "enrolled"),)), 1, "status"),
+        (PhotoReport((PhotoOutcome("Ada", "a.jpg", "enrolled"),)), 1, "status"),
         ([EnrolledPhoto("a.jpg", None, None, id=1, person="Ada")], 1, "person"),
         (VideoResult("empty.mp4"), 0, None),
     ],

@@ -17,8 +17,8 @@ from facekit.errors import ImageError, InvalidArgumentError, TrainingDataError
 from facekit.faces import Face, Keypoints
 from facekit.io.images import Reading, load_image
 from facekit.io.safetensors_file import sha256
+from facekit.report import PhotoOutcome
 from facekit.training.data.collection import AlignedFace, Photo
-from facekit.training.engine.report import FaceOutcome
 
 _BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
 _POINTS = tuple((f"{name}_x", f"{name}_y") for name in Keypoints._fields)
@@ -60,7 +60,7 @@ def read_index(
     labeled_only: bool,
     min_score: float,
     reading: Reading,
-) -> Iterator[Photo | FaceOutcome]:
+) -> Iterator[Photo | PhotoOutcome]:
     """Yields in order an image of an index, or why it is not used."""
     archives: dict[str, Archive] = {}
     try:
@@ -78,10 +78,10 @@ def read_index(
                         f"{index}, line {reader.line_num}: is malformed ({error})"
                     ) from error
                 if labeled_only and not person:
-                    yield FaceOutcome(person, source, "unknown person")
+                    yield PhotoOutcome(person, source, "unknown person")
                 elif face.confidence < min_score:
                     detail = f"confidence {face.confidence:.4f}"
-                    yield FaceOutcome(person, source, "uncertain", detail)
+                    yield PhotoOutcome(person, source, "uncertain", detail)
                 else:
                     archive = archives.get(row["archive"])
                     if archive is None:

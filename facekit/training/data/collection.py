@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from facekit.errors import TrainingDataError
 from facekit.io.sources import in_order
+from facekit.report import OutcomeStatus, PhotoOutcome, PhotoReport
 from facekit.training.data.face_cache import CachedPhoto, FaceCache
-from facekit.training.engine.report import DatasetReport, FaceOutcome, FaceStatus
 from facekit.utils.progress import track
 
-AlignedFace: TypeAlias = tuple[FaceStatus, str, npt.NDArray[np.uint8] | None]
+AlignedFace: TypeAlias = tuple[OutcomeStatus, str, npt.NDArray[np.uint8] | None]
 """What happened to a photo, a detail, and its face, uint8 ``(S, S, 3)``, if it shows one."""
 
 
@@ -51,12 +51,12 @@ class Gathered:
     """
 
     rows: npt.NDArray[np.int64]
-    used: tuple[FaceOutcome, ...]
-    report: DatasetReport
+    used: tuple[PhotoOutcome, ...]
+    report: PhotoReport
 
 
 def gather(
-    items: Iterable[Photo | FaceOutcome],
+    items: Iterable[Photo | PhotoOutcome],
     cache: FaceCache,
     *,
     threads: int,
@@ -99,29 +99,29 @@ def _keep(new: dict[str, AlignedFace], cache: FaceCache) -> dict[str, CachedPhot
     return unreadable | cache.find(new.keys() - unreadable.keys())
 
 
-def _gathered(items: list[Photo | FaceOutcome], known: dict[str, CachedPhoto]) -> Gathered:
-    outcomes: list[FaceOutcome] = []
+def _gathered(items: list[Photo | PhotoOutcome], known: dict[str, CachedPhoto]) -> Gathered:
+    outcomes: list[PhotoOutcome] = []
     rows: list[int] = []
-    first: dict[str, FaceOutcome] = {}
+    first: dict[str, PhotoOutcome] = {}
     for item in items:
-        outcome = item if isinstance(item, FaceOutcome) else _outcome(item, known, first)
+        outcome = item if isinstance(item, PhotoOutcome) else _outcome(item, known, first)
         outcomes.append(outcome)
         if isinstance(item, Photo) and outcome.used:
             first[item.digest] = outcome
             rows.append(cast("int", known[item.digest].face))
-    report = DatasetReport(tuple(outcomes))
+    report = PhotoReport(tuple(outcomes), done="used")
     if not rows:
         raise TrainingDataError(f"no face can be used\n{report.summary()}")
     return Gathered(np.array(rows, dtype=np.int64), tuple(first.values()), report)
 
 
 def _outcome(
-    photo: Photo, known: dict[str, CachedPhoto], first: dict[str, FaceOutcome]
-) -> FaceOutcome:
+    photo: Photo, known: dict[str, CachedPhoto], first: dict[str, PhotoOutcome]
+) -> PhotoOutcome:
     """Returns what happened to a photo, given those used before it."""
     twin = first.get(photo.digest)
     if twin is not None:
         detail = f"the same picture as {twin.source} ({twin.person or 'unknown'})"
-        return FaceOutcome(photo.person, photo.source, "duplicate", detail)
+        return PhotoOutcome(photo.person, photo.source, "duplicate", detail)
     cached = known[photo.digest]
-    return FaceOutcome(photo.person, photo.source, cached.status, cached.detail)
+    return PhotoOutcome(photo.person, photo.source, cached.status, cached.detail)

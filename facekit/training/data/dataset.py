@@ -20,6 +20,7 @@ from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS, Reading
 from facekit.io.people import PersonImage
 from facekit.pipeline import FacePipeline
+from facekit.report import PhotoOutcome, PhotoReport
 from facekit.training.data.archives import read_index
 from facekit.training.data.augmentation import check_faces
 from facekit.training.data.collection import Gathered, gather
@@ -30,7 +31,6 @@ from facekit.training.data.photos import (
     manifest_candidates,
     read_photos,
 )
-from facekit.training.engine.report import DatasetReport, FaceOutcome
 from facekit.utils.home import home
 from facekit.utils.validation import identity, number, whole
 
@@ -92,7 +92,7 @@ class FaceDataset:
         keys: Sequence[str],
         *,
         input_size: int,
-        report: DatasetReport,
+        report: PhotoReport,
     ) -> None:
         self._store, self._rows, self._people = store, rows, tuple(people)
         self.input_size = input_size
@@ -380,10 +380,11 @@ class FaceDataset:
                 f"images, identities and keys must be equally many, got {len(images)}, "
                 f"{len(people)} and {len(keys)}"
             )
-        report = DatasetReport(
+        report = PhotoReport(
             tuple(
-                FaceOutcome(person, key, "used") for person, key in zip(people, keys, strict=True)
-            )
+                PhotoOutcome(person, key, "used") for person, key in zip(people, keys, strict=True)
+            ),
+            done="used",
         )
         rows = np.arange(len(images))
         return cls(_InMemory(images), rows, people, keys, input_size=images.shape[1], report=report)

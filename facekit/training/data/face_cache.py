@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import FileFormatError
-from facekit.training.engine.report import FaceStatus
+from facekit.report import OutcomeStatus
 
 _FORMAT_VERSION = 1
 _APPLICATION = 0x66616365  # "face", in the place where SQLite keeps whose file it is
@@ -45,12 +45,12 @@ class CachedPhoto:
     """What the cache knows of a photo.
 
     Args:
-        status: What happened to it, as in :class:`facekit.training.FaceOutcome`.
+        status: What happened to it, as in :class:`facekit.report.PhotoOutcome`.
         detail: One sentence more.
         face: The number of its face in the cache, ``None`` if the photo shows none.
     """
 
-    status: FaceStatus
+    status: OutcomeStatus
     detail: str
     face: int | None
 
@@ -90,7 +90,7 @@ class FaceCache:
         return {digest: photo for digest, photo in found.items() if photo is not None}
 
     def add(
-        self, photos: Mapping[str, tuple[FaceStatus, str, npt.NDArray[np.uint8] | None]]
+        self, photos: Mapping[str, tuple[OutcomeStatus, str, npt.NDArray[np.uint8] | None]]
     ) -> None:
         """Keeps photos: all of them, or after an error none of them."""
         with self._connection() as connection, connection:

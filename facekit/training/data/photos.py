@@ -10,8 +10,8 @@ from facekit.errors import EnrollmentError, ImageError, TrainingDataError
 from facekit.io.images import Reading
 from facekit.io.people import PersonImage, people_images
 from facekit.pipeline import EmbeddedImage, FacePipeline, content_sha256
+from facekit.report import OutcomeStatus, PhotoOutcome
 from facekit.training.data.collection import AlignedFace, Photo
-from facekit.training.engine.report import FaceOutcome, FaceStatus
 from facekit.utils.progress import track
 
 
@@ -57,21 +57,21 @@ def _manifest_candidate(
     return PersonImage(person, str(path), path)
 
 
-def read_photos(images: list[PersonImage], *, progress: bool) -> Iterator[Photo | FaceOutcome]:
+def read_photos(images: list[PersonImage], *, progress: bool) -> Iterator[Photo | PhotoOutcome]:
     """Identifies each image by its content, or says why that cannot be done."""
     for image in track(images, "Reading photos", total=len(images), shown=progress):
         if image.source is None:
-            status: FaceStatus = "unreadable" if image.unreadable else "not a photo"
-            yield FaceOutcome(image.person, image.name, status, image.problem)
+            status: OutcomeStatus = "unreadable" if image.unreadable else "not a photo"
+            yield PhotoOutcome(image.person, image.name, status, image.problem)
             continue
         try:
             digest = content_sha256(image.source)
         except ImageError as error:
             detail = str(error).removeprefix(f"{image.name}: ")
-            yield FaceOutcome(image.person, image.name, "unreadable", detail)
+            yield PhotoOutcome(image.person, image.name, "unreadable", detail)
             continue
         if digest is None:
-            yield FaceOutcome(image.person, image.name, "unreadable", "no such file")
+            yield PhotoOutcome(image.person, image.name, "unreadable", "no such file")
             continue
         yield Photo(image.person, image.name, digest)
 

@@ -93,11 +93,10 @@ def test_unknown_people_and_uncertain_faces_are_left_out_and_reported(pool: Path
     assert data.keys == ("a.zip/0.webp", "b.zip/2.webp", "b.zip/4.webp", "a.zip/5.webp")
     assert data.report.counts == {"used": 4, "uncertain": 1, "unknown person": 1}
     assert data.report.summary() == (
-        "4 of 6 faces used, people: 2\n"
-        "1 the detector was not certain enough:\n"
+        "4 photos of 2 people used\n"
+        "2 photos left out:\n"
         "  a.zip/1.webp (set/Bob): confidence 0.9000\n"
-        "1 the person is not known:\n"
-        "  b.zip/3.webp (unknown)"
+        "  b.zip/3.webp (nobody): unknown person"
     )
 
 

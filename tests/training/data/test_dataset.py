@@ -31,8 +31,8 @@ from facekit import (
     TrainingDataError,
     TrainingDataWarning,
 )
+from facekit.report import OutcomeStatus
 from facekit.training import FaceDataset
-from facekit.training.engine.report import FaceStatus
 
 names = st.sampled_from(["Ann", "Bob", "Zoë", "", None])
 
@@ -274,7 +274,7 @@ def test_unreadable_photo_is_tried_again(tmp_path: Path) -> None:
     ("faces", "status"),
     [([face_at(1, 1, 9), face_at(5, 5, 30)], "several faces"), ([face_at(5, 5, 30)], "used")],
 )
-def test_largest_face_is_taken(tmp_path: Path, faces: list[Any], status: FaceStatus) -> None:
+def test_largest_face_is_taken(tmp_path: Path, faces: list[Any], status: OutcomeStatus) -> None:
     folder = write_photos(tmp_path / "people", {"Ann": 1})
     data = from_folder(folder, CountingDetector(*faces))
     assert data.report.counts == {status: 1}
