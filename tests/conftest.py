@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from effort import CHECK, tries
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -24,20 +25,15 @@ _DATA = (_PROJECT / os.environ.get("FACEKIT_DATA", "../shared/data")).resolve()
 if _DATA.is_dir():
     os.environ["FACEKIT_DATA"] = str(_DATA)
 
-# ``make check`` runs what takes long, too, and tries each law with more examples.
-_CHECK = bool(os.environ.get("FACEKIT_CHECK"))
 settings.register_profile(
-    "facekit",
-    deadline=None,
-    max_examples=50 if _CHECK else 15,
-    derandomize="CI" in os.environ,
+    "facekit", deadline=None, max_examples=tries(15, 50), derandomize="CI" in os.environ
 )
 settings.load_profile("facekit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leaves out what takes long, unless ``make check`` runs it."""
-    if not _CHECK:
+    if not CHECK:
         for item in items:
             if item.get_closest_marker("check"):
                 item.add_marker(pytest.mark.skip(reason="takes long; make check runs it"))

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from effort import tries
 
 from facekit import FileFormatError, Gallery, InvalidArgumentError
 from facekit.gallery import repair
 from facekit.gallery.records import PhotoSource
 
 SIZE = 8
-PLACES = 200
+PLACES = tries(50, 200)
 
 
 def vectors(seed: int, count: int = 3) -> npt.NDArray[np.float32]:
