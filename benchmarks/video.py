@@ -44,7 +44,7 @@ from facekit.identification.means import MeanIdentifier
 from facekit.video import BoxTracker, VideoFrame, write_frames
 
 SIZE = (480, 640)
-RATE, FRAMES = 8.0, 64
+RATE, FRAMES = 8.0, 48
 KINDS = ("crossing", "shots", "bar", "return")
 ENROLLED, LEAST, MOST = 2, 5, 8
 STAGES = ("boxes alone", "cut", "cut and joined")
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lfw", type=Path)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the embeddings here")
-    parser.add_argument("--scenes", type=int, default=24)
+    parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--memory", type=int, metavar="FRAMES")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
