@@ -12,6 +12,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
 from facekit.io.images import ImageSource, RGBImage, load_image
+from facekit.utils.validation import reals
 
 AlignmentMode: TypeAlias = Literal["similarity", "crop"]
 """How a face is brought to the square, by its keypoints or by its box."""
@@ -96,8 +97,8 @@ class Aligner:
         if not (math.isfinite(margin) and margin >= 0):
             raise InvalidArgumentError(f"margin must be zero or more, got {margin!r}")
         try:
-            points = np.asarray(template, dtype=np.float64)
-        except (TypeError, ValueError):  # not numbers, or pairs of unequal length
+            points = reals(template, "template")
+        except InvalidArgumentError:  # the message below says what is wanted
             points = np.empty(0)
         if points.shape != (5, 2) or not np.isfinite(points).all():
             raise InvalidArgumentError(f"template must be five (x, y) pairs, got {template!r}")

@@ -622,7 +622,7 @@ class FaceRecognizer:
             ['Grace Hopper']
         """
         fitted = self._current()
-        rows = np.asarray(embeddings)
+        rows = unit_rows(embeddings, self.embedder.embedding_size)
         if photos is not None and len(photos) != len(rows):
             raise InvalidArgumentError(
                 f"photos must be as many as embeddings, got {len(photos)} for {len(rows)}"

@@ -21,6 +21,7 @@ from facekit.cli.common import (
     detector_for,
     reading_of,
 )
+from facekit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from facekit.archive import ArchiveTable
@@ -102,6 +103,9 @@ def add_commands(commands: Any) -> None:
             metavar="FILE",
             help="the file to write, one row a face: .parquet or .csv",
         )
+        command.add_argument(
+            "--overwrite", action="store_true", help="replace a file that is there"
+        )
         _add_engine(command)
 
 
@@ -171,9 +175,8 @@ def _info(options: argparse.Namespace) -> int:
 
 def _identify(options: argparse.Namespace) -> int:
     from facekit.archive import identify_archive, write_results
-    from facekit.archive.results import check_result_file
 
-    check_result_file(options.output)
+    _check_output(options)
     found = identify_archive(
         _opened(options),
         options.gallery,
@@ -190,9 +193,8 @@ def _identify(options: argparse.Namespace) -> int:
 
 def _cluster(options: argparse.Namespace) -> int:
     from facekit.archive import cluster_archive, write_results
-    from facekit.archive.results import check_result_file
 
-    check_result_file(options.output)
+    _check_output(options)
     found = cluster_archive(
         _opened(options),
         threshold=options.threshold,
@@ -209,6 +211,16 @@ def _cluster(options: argparse.Namespace) -> int:
         f"{count(faces, 'face')}, {people} {'person' if people == 1 else 'people'}, written to "
         f"{options.output}",
     )
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Checks that a file of ``--output`` can be written and is not one of somebody else."""
+    from facekit.archive.results import check_result_file
+
+    if check_result_file(options.output).exists() and not options.overwrite:
+        raise InvalidArgumentError(
+            f"{options.output}: is there already; give --overwrite to replace it"
+        )
 
 
 def _opened(options: argparse.Namespace) -> ArchiveTable:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from facekit.errors import InvalidArgumentError
+from facekit.utils.validation import reals
 
 FALSE_MATCH_RATES = (0.1, 0.01, 0.001)
 """The false-match rates that a report states by default."""
@@ -222,11 +223,11 @@ def accuracy_at(distances: FloatArray, same: BoolArray, threshold: float) -> flo
 
 def checked_pairs(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
     """Returns distances and kinds of pairs as float64 and bool ``(n,)``."""
+    values = reals(distances, "distances").astype(np.float64, copy=False)
     try:
-        values = np.asarray(distances, dtype=np.float64)
         kinds = np.asarray(same)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"distances must be numbers, same bool ({error})") from error
+    except ValueError as error:  # ragged
+        raise InvalidArgumentError(f"same must hold true and false only ({error})") from error
     if values.ndim != 1 or values.shape != kinds.shape:
         raise InvalidArgumentError(
             f"distances and same must be one-dimensional and equally long, got {values.shape} and "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import threading
 import uuid
@@ -46,6 +47,7 @@ _SCHEMA = (
 
 # Where their text begins, how much room it has, its length and checksum, and the last number given.
 _NO_CORRECTIONS = [0, 0, 0, 0, 0]
+_NO_ROOM = re.compile("disk I/O error|is full|unable to open")
 
 # How many blocks a view keeps, and a change before it writes them.
 _RECENT = 32
@@ -320,6 +322,8 @@ class Database:
     @contextmanager
     def changing(self) -> Iterator[Change]:
         """Writes all changes that are made inside the block, or none of them."""
+        if self._stamp is not None:
+            self._close_free()  # there may be room to write by now
         with (
             self._explained(),
             self._connection() as connection,
@@ -355,8 +359,7 @@ class Database:
     def close(self) -> None:
         """Closes the connections."""
         self._closed = True
-        while self._free:
-            self._free.pop().close()
+        self._close_free()
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -387,10 +390,8 @@ class Database:
         with self._gate:
             self._paused = True
             at_rest = self._gate.wait_for(lambda: self._active == self._entered(), timeout)
-        while self.path is not None and self._free:
-            connection = self._free.pop()
-            self._all.remove(connection)
-            connection.close()
+        if self.path is not None:
+            self._close_free()
         return at_rest
 
     def resume(self, *, child: bool) -> None:
@@ -411,7 +412,7 @@ class Database:
             if self._closed:
                 raise InvalidArgumentError(f"{self._shown}: is closed; open it again")
             if self._stamp is not None and self._stamp != _stamp(self._existing()):
-                self._free.clear()  # opened as never changing, and changed after all
+                self._close_free()  # opened as never changing, and changed after all
             try:
                 connection = self._free.pop()
             except IndexError:
@@ -427,23 +428,36 @@ class Database:
         else:
             self._free.append(connection)
 
+    def _close_free(self) -> None:
+        with suppress(IndexError):  # other threads take connections, too
+            while True:
+                connection = self._free.pop()
+                if connection in self._all:  # not one that a child took over from its parent
+                    self._all.remove(connection)
+                connection.close()
+
     def _existing(self) -> Path:
         assert self.path is not None
         return self.path
 
     def _connect(self) -> sqlite3.Connection:
-        address, self._stamp = ":memory:", None
-        if self.path is not None:
-            mode = "mode=rw"
-            if not (
-                os.access(self.path, os.W_OK) and os.access(self.path.absolute().parent, os.W_OK)
-            ):
-                log = self.path.with_name(f"{self.path.name}-wal")
-                mode = "mode=ro"
-                # Without a log, SQLite would have to make one, also to read.
-                if not log.exists():
-                    mode, self._stamp = "mode=ro&immutable=1", _stamp(self.path)
-            address = f"{self.path.absolute().as_uri()}?{mode}"
+        self._stamp = None
+        if self.path is None:
+            return self._opened(":memory:")
+        place = self.path.absolute().as_uri()
+        if os.access(self.path, os.W_OK) and os.access(self.path.absolute().parent, os.W_OK):
+            try:
+                return self._opened(f"{place}?mode=rw")
+            except sqlite3.OperationalError as error:
+                # SQLite makes a log also to read, for which a full disk has no room.
+                if not _NO_ROOM.search(str(error)) or _log_size(self.path):
+                    raise
+        elif _log_size(self.path):
+            return self._opened(f"{place}?mode=ro")
+        self._stamp = _stamp(self.path)
+        return self._opened(f"{place}?mode=ro&immutable=1")
+
+    def _opened(self, address: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
             address,
             uri=self.path is not None,
@@ -451,14 +465,20 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
+        try:
+            # The first one reads the file.
+            for setting in (
+                "schema_version",
+                "secure_delete = ON",
+                "trusted_schema = OFF",
+                "synchronous = FULL",  # a commit is on the disk when it returns
+                "temp_store = MEMORY",  # nobody's name goes into a file in another folder
+            ):
+                connection.execute(f"PRAGMA {setting}").fetchall()
+        except BaseException:
+            connection.close()
+            raise
         self._all.append(connection)
-        for setting in (
-            "secure_delete = ON",
-            "trusted_schema = OFF",
-            "synchronous = FULL",  # a commit is on the disk when it returns
-            "temp_store = MEMORY",  # nobody's name goes into a file in another folder
-        ):
-            connection.execute(f"PRAGMA {setting}")
         return connection
 
     @contextmanager
@@ -470,6 +490,11 @@ class Database:
                 raise GalleryBusyError(
                     f"{self._shown}: another process has been changing the gallery for "
                     f"{self._timeout:g} seconds; nothing was changed, try again"
+                ) from error
+            if "readonly" in str(error):
+                raise FileFormatError(
+                    f"{self._shown}: cannot be changed, for the file, its folder or its disk is "
+                    "read-only, or the disk is full"
                 ) from error
             raise FileFormatError(f"{self._shown}: cannot be read or written ({error})") from error
         except (
@@ -527,7 +552,14 @@ def _write_head(connection: sqlite3.Connection, head: Head) -> None:
 
 def _stamp(path: Path) -> tuple[int, ...]:
     found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, _log_size(path)
+
+
+def _log_size(path: Path) -> int:
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @contextmanager

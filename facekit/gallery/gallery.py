@@ -27,7 +27,7 @@ from facekit.gallery.reviewer import Review
 from facekit.gallery.store import FileStore
 from facekit.io.notebook import MOST_SHOWN, rows_as_html
 from facekit.io.tables import BOX_COLUMNS
-from facekit.utils.validation import identity, json_values, unit_rows, whole
+from facekit.utils.validation import identity, json_values, text, unit_rows, whole
 
 
 class Gallery:
@@ -723,14 +723,16 @@ class Gallery:
         embeddings: npt.ArrayLike,
         photos: Sequence[str | PhotoSource],
     ) -> tuple[list[str], npt.NDArray[np.float32], list[PhotoSource]]:
-        known = {name: identity(name) for name in dict.fromkeys(names)}
+        # Plain before they are compared: a subclass of str may take two names for equal.
+        plain = [text(name, "a person's name") for name in names]
+        known = {name: identity(name) for name in dict.fromkeys(plain)}
         rows = unit_rows(embeddings, self.embedding_size, "embeddings")
         if not len(names) == len(photos) == len(rows):
             raise InvalidArgumentError(
                 f"there must be as many names and sources as embeddings, got {len(names)} names, "
                 f"{len(photos)} sources and {len(rows)} embeddings"
             )
-        return [known[name] for name in names], rows, checked_sources(photos)
+        return [known[name] for name in plain], rows, checked_sources(photos)
 
 
 _MOST_COMPONENTS = 1 << 16
@@ -739,6 +741,8 @@ _MOST_COMPONENTS = 1 << 16
 def _file(path: str | os.PathLike[str]) -> Path:
     if "\0" in os.fspath(path):
         raise InvalidArgumentError(f"path must not hold a NUL, got {os.fspath(path)!r:.80}")
+    if not Path(path).name:
+        raise InvalidArgumentError(f"path must be that of a file, got {os.fspath(path)!r}")
     return Path(path)
 
 

@@ -104,20 +104,21 @@ class FileStore:
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         try:
             private_file(temporary)
-            store = cls(Database.create(temporary, _first_head(weights, size)))
             try:
-                if content is not None:
-                    store.take_over(content, settings)
+                store = cls(Database.create(temporary, _first_head(weights, size)))
+                try:
+                    if content is not None:
+                        store.take_over(content, settings)
+                finally:
+                    store.close()
+                if path.exists():
+                    raise FileExistsError("something of that name is there already")
+                temporary.rename(path)
+                _sync(path.parent)
             finally:
-                store.close()
-            if path.exists():
-                raise FileExistsError("something of that name is there already")
-            temporary.rename(path)
-            _sync(path.parent)
+                remove_files(temporary)
         except OSError as error:
             raise FileFormatError(f"{path}: no gallery can be made there ({error})") from error
-        finally:
-            remove_files(temporary)
 
     @classmethod
     def open(cls, path: Path, weights: str | None, timeout: float) -> FileStore:

@@ -116,7 +116,7 @@ class IdentityClassifier(Classifier):
 
         OpenSetParameters.of(self).check()
         _check_names(y)
-        embeddings, names = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        embeddings, names = validate_data(self, _as_array(X), y, dtype=[np.float64, np.float32])
         if names.dtype.kind not in "OUS":  # of names it would say that they may be measurements
             check_classification_targets(names)
         self._check_unit_norm(embeddings)
@@ -350,7 +350,9 @@ class IdentityClassifier(Classifier):
         else:
             from sklearn.utils.validation import validate_data
 
-            validated = validate_data(self, X, dtype=np.float64, reset=False, ensure_min_samples=0)
+            validated = validate_data(
+                self, _as_array(X), dtype=np.float64, reset=False, ensure_min_samples=0
+            )
         self._check_unit_norm(validated)
         return validated
 
@@ -365,6 +367,11 @@ class IdentityClassifier(Classifier):
                 f"such; row {worst} has norm {norms[worst]:.4g}. Use sklearn.preprocessing."
                 "normalize, or threshold=None"
             )
+
+
+def _as_array(X: npt.ArrayLike) -> npt.ArrayLike:
+    """Returns lists as an array of their own type, which scikit-learn then accepts or refuses."""
+    return np.asarray(X) if isinstance(X, list | tuple) else X
 
 
 def _check_names(y: npt.ArrayLike) -> None:

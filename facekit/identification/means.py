@@ -14,6 +14,7 @@ from facekit.gallery.enrolled import Enrolled
 from facekit.identification.calibration import Calibration, calibrate
 from facekit.identification.classifier import IdentityClassifier
 from facekit.identification.strategies import measure_of
+from facekit.utils.validation import reals
 
 # Between these the law changes so little that a number is rounded down to the next of them.
 _STEPS = np.array([1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0])
@@ -58,7 +59,7 @@ class MeanIdentifier:
     def identify(self, means: npt.ArrayLike, images: Sequence[float]) -> list[Identity]:
         """Says whose the means are."""
         rows = np.asarray(means)
-        numbers = np.asarray(images, dtype=np.float64)
+        numbers = reals(images, "images")
         if numbers.shape != rows.shape[:1] or not (numbers >= 1).all():
             raise InvalidArgumentError(
                 f"images must be a number of at least 1 for each of the {len(rows)} means, got "

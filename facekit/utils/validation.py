@@ -25,6 +25,17 @@ UNIT_NORM_TOLERANCE = 1e-3
 STRANGER = "unknown"
 """What is shown for a face without a name; it cannot be the name of a person."""
 
+# White space, and characters without width, which would make two people of one name.
+_BLANK = "".join(
+    map(
+        chr,
+        (
+            *(*range(0x09, 0x0E), *range(0x1C, 0x21), 0x85, 0xA0, 0xAD, 0x61C, 0x1680, 0x180E),
+            *(*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x3000),
+            0xFEFF,
+        ),
+    )
+)
 # Control characters, and separators of lines and paragraphs. Lone surrogates are allowed: Python
 # reads file names that are not UTF-8 so.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Zl", "Zp"})
@@ -114,14 +125,14 @@ def text(value: object, name: str, *, empty: bool = True) -> str:
 
 def identity(name: object, what: str = "a person's name") -> str:
     """Returns the name of a person in its one form."""
-    plain = unicodedata.normalize("NFC", text(name, what)).strip()
+    plain = unicodedata.normalize("NFC", text(name, what)).strip(_BLANK)
     if not plain:
         raise InvalidArgumentError(f"{what} must be a non-empty string, got {_shown(name)}")
     if any(unicodedata.category(letter) in _REFUSED_CATEGORIES for letter in plain):
         raise InvalidArgumentError(
             f"{what} must not hold control characters or line breaks, got {_shown(plain)}"
         )
-    if plain.casefold() == STRANGER:
+    if unicodedata.normalize("NFKC", plain).casefold() == STRANGER:
         raise InvalidArgumentError(
             f"{what} cannot be {_shown(plain)}: that is shown for a face without a name"
         )
@@ -141,16 +152,22 @@ def json_values(values: object, name: str = "metadata") -> dict[str, Any]:
     return checked
 
 
-def vectors(values: npt.ArrayLike, size: int | None, name: str) -> npt.NDArray[np.float32]:
-    """Returns finite real numbers as float32 ``(n, size)``; any number of columns for ``None``."""
+def reals(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """Returns real numbers as an array of their own type: nothing is dropped or made of them."""
     try:
-        rows = np.asarray(values)
+        found = np.asarray(values)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(f"{name} must be an array of numbers ({error})") from error
-    if rows.dtype.kind not in "fiu":
+    if found.dtype.kind not in "fiu":
         raise InvalidArgumentError(
-            f"{name} must hold real numbers, got an array of type {rows.dtype}"
+            f"{name} must hold real numbers, got an array of type {found.dtype}"
         )
+    return found
+
+
+def vectors(values: npt.ArrayLike, size: int | None, name: str) -> npt.NDArray[np.float32]:
+    """Returns finite real numbers as float32 ``(n, size)``; any number of columns for ``None``."""
+    rows = reals(values, name)
     if rows.ndim != 2 or rows.shape[1] != (size or rows.shape[1]):
         wanted = "d" if size is None else size
         raise InvalidArgumentError(f"{name} must be (n, {wanted}), got {rows.shape}")
@@ -186,6 +203,6 @@ def _range(low: float | None, high: float | None) -> str:
 def _shown(value: object) -> str:
     try:
         shown = repr(value)
-    except RecursionError:
-        shown = f"a {type(value).__name__} nested too deep"
+    except Exception as error:  # noqa: BLE001 - nested too deep, a number too long, a repr that fails
+        shown = f"a {type(value).__name__} that cannot be shown ({type(error).__name__})"
     return shown if len(shown) <= 200 else f"{shown[:200]}…"

@@ -44,6 +44,12 @@ def test_from_a_folder_to_names_and_groups(
     output = tmp_path / "names.csv"
     assert main(["archive", "identify", table, gallery, "--output", str(output)]) == 0
     assert output.read_text().count("Grace") == 4  # name and candidate
+    before = output.stat().st_ino
+    again = ["archive", "identify", table, gallery, "--output", str(output)]
+    assert main(again) == 2
+    assert "is there already; give --overwrite" in capsys.readouterr().err
+    assert output.stat().st_ino == before
+    assert main([*again, "--overwrite"]) == 0
     assert main(["archive", "identify", table, gallery, "--output", "x.txt"]) == 2
     assert "x.txt" in capsys.readouterr().err
     if importlib.util.find_spec("networkit") and importlib.util.find_spec("faiss"):

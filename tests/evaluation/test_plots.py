@@ -158,7 +158,7 @@ def test_equal_distances_have_a_histogram(distances: Any) -> None:
         (([[0.1]], [[True]]), r"one-dimensional.*\(1, 1\)"),
         (([0.1, np.nan], [True, False]), "distances must be finite numbers, got nan at 1"),
         (([np.inf], [True]), "got inf at 0"),
-        ((["far"], [True]), "distances must be numbers"),
+        ((["far"], [True]), "distances must hold real numbers"),
         (([1, 0], [0.4, 1.3]), r"same must hold true and false only, got \[0.4, 1.3\]"),
     ],
 )
@@ -317,7 +317,7 @@ def test_names_of_many_people_stand_at_their_points() -> None:
         (np.empty((0, 4)), [], "at least 3 for a map, got 0"),
         (embeddings_of(3, 1), ["a"] * 3, r"d at least 2, got \(3, 1\)"),
         (np.zeros(4), ["a"] * 4, r"must be \(n, d\).*got \(4,\)"),
-        ([["x", "y"]] * 3, ["a"] * 3, "embeddings must be numbers"),
+        ([["x", "y"]] * 3, ["a"] * 3, "embeddings must hold real numbers"),
         ([[0, 1], [np.nan, 0], [1, 0]], ["a"] * 3, r"finite numbers, got \[nan, 0.0\] at 1"),
         (np.ones((5, 4)), ["a"] * 5, "must differ, got the same one 5 times"),
         (np.zeros((3, 4)), ["a"] * 3, "must differ, got the same one 3 times"),

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -111,6 +112,30 @@ def test_a_path_with_a_nul_is_refused(work: object) -> None:
         work("people\0.txt")  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("work", [Gallery.open, lambda path: Gallery.create(path, "a@1", SIZE)])
+def test_a_path_without_a_name_and_one_too_long_are_refused(work: object, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="that of a file"):
+        work("")  # type: ignore[operator]
+    with pytest.raises(FileFormatError, match="xxx"):
+        work(tmp_path / ("x" * 300))  # type: ignore[operator]
+
+
+class AnyCase(str):
+    """A string that takes others for equal, as some libraries' strings do."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self.lower() == other.lower()
+
+    def __hash__(self) -> int:
+        return hash(self.lower())
+
+
+def test_names_are_told_apart_by_their_letters(tmp_path: Path) -> None:
+    with Gallery.create(tmp_path / "people", "a@1", SIZE) as gallery:
+        gallery.extend([AnyCase("Ann"), AnyCase("ANN")], vectors(2), ["1.jpg", "2.jpg"])
+        assert gallery.people == {"ANN": 1, "Ann": 1}
+
+
 def test_a_copy_takes_the_place_of_a_gallery_that_others_have_open(
     path: Path, tmp_path: Path
 ) -> None:
@@ -194,7 +219,7 @@ with Gallery.open(sys.argv[1]) as gallery:
         try:
             change()
         except FileFormatError as error:
-            assert "cannot be read or written" in str(error)
+            assert "cannot be changed" in str(error)
         else:
             raise AssertionError("it was changed")
 """
@@ -317,3 +342,46 @@ def test_compacting_gives_the_space_of_removed_photos_back(tmp_path: Path, earli
     gallery.compact()
     assert (tmp_path / "people").stat().st_size <= small + 4096
     assert gallery.people == {"Ada": 64}
+
+
+ON_A_FULL_DISK = """
+import os, sys
+import numpy as np
+from facekit import FileFormatError, Gallery
+path, filling = sys.argv[1:]
+with Gallery.create(path, "example@1", 2) as gallery:
+    gallery.enroll("Ada", [[1.0, 0.0]], ["ada.jpg"])
+rest = os.open(filling, os.O_CREAT | os.O_WRONLY)
+try:
+    while True:
+        os.write(rest, bytes(1024))
+except OSError:
+    os.close(rest)
+with Gallery.open(path) as gallery:
+    assert gallery.people == {"Ada": 1}
+    gallery.check()
+    try:
+        gallery.enroll("Grace", [[0.0, 1.0]], ["grace.jpg"])
+    except FileFormatError as error:
+        assert "the disk is full" in str(error), error
+    else:
+        raise AssertionError("there was room")
+    os.unlink(filling)
+    gallery.enroll("Grace", [[0.0, 1.0]], ["grace.jpg"])
+with Gallery.open(path) as gallery:
+    assert gallery.people == {"Ada": 1, "Grace": 1}
+"""
+
+
+def test_a_gallery_on_a_full_disk_is_read(tmp_path: Path) -> None:
+    """SQLite needs room for a log, also to read."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1m none "$1" && shift && "$@"']
+    if shutil.which("unshare") is None or subprocess.run([*mounted, "sh", disk, "true"]).returncode:
+        pytest.skip("the system lets nobody mount a disk")
+    work = [sys.executable, "-c", ON_A_FULL_DISK, disk / "people", disk / "filling"]
+    answer = subprocess.run(
+        [*map(str, [*mounted, "sh", disk, *work])], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr

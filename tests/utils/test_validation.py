@@ -141,11 +141,28 @@ def test_a_subclass_of_str_becomes_plain_by_its_value(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "  ", "unknown", " Unknown ", "UNKNOWN", "A\0", "A\x1b[2J", "A\nB", "A\u2028B"],
+    [
+        *("", "  ", "\u200b", "\ufeff \u2060", "A\0", "A\x1b[2J", "A\nB", "A\u2028B"),
+        *(
+            "unknown",
+            " Unknown ",
+            "UNKNOWN",
+            "unknown\u200b",
+            "\uff55\uff4e\uff4b\uff4e\uff4f\uff57\uff4e",
+        ),
+    ],
 )
 def test_a_name_that_cannot_be_a_persons_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgumentError, match="a person's name"):
         identity(name)
+
+
+def test_what_cannot_be_seen_around_a_name_makes_no_second_person() -> None:
+    assert identity("\u200b Ann\ufeff\u00a0") == identity("Ann") == "Ann"
+    # Inside a name such characters may be part of the spelling.
+    assert (
+        identity("\u0645\u0647\u200c\u062f\u062e\u062a") == "\u0645\u0647\u200c\u062f\u062e\u062a"
+    )
 
 
 @pytest.mark.parametrize("name", [None, 3, b"Ada", ["Ada"], np.array("Ada")])
@@ -168,7 +185,7 @@ def deep() -> list[Any]:
 
 @pytest.mark.parametrize(
     "values",
-    [None, [1], {"a": np.nan}, {"a": b"x"}, {"a": {1}}, {(1, 2): 3}],
+    [None, [1], {"a": np.nan}, {"a": b"x"}, {"a": {1}}, {(1, 2): 3}, {"a": 10**5000}],
 )
 def test_values_that_json_cannot_write_are_refused(values: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="about must"):

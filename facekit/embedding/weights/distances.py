@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.utils.validation import number as checked_number
+from facekit.utils.validation import reals, unit_rows
 
 Measure: TypeAlias = Literal["nearest", "centroid"]
 """The distance from a face to a person: to the nearest of the enrolled photos, or to the mean of
@@ -104,7 +105,7 @@ class DistanceTable:
         rows = rows + 1e-9 * np.arange(len(rows))
         start = np.interp(logs[0] + math.log(_SLOPE_OVER), logs, rows)
         slope = math.log(_SLOPE_OVER) / (start - rows[0])
-        distance = np.asarray(distance, dtype=np.float64)
+        distance = reals(distance, "distance").astype(np.float64, copy=False)
         inside = np.interp(distance, np.append(rows, 2.0), np.append(logs, 0.0))
         below = logs[0] + slope * (distance - rows[0])
         share: FloatArray = np.exp(np.where(distance < rows[0], below, inside))
@@ -226,9 +227,10 @@ class DistanceTable:
             The table.
 
         Raises:
-            InvalidArgumentError: If there are too few faces for one of the numbers of photos.
+            InvalidArgumentError: If embeddings are not of unit norm, or there are too few faces for
+                one of the numbers of photos.
         """
-        vectors = np.asarray(embeddings, dtype=np.float32)
+        vectors = unit_rows(embeddings)
         _, by_person = np.unique(np.asarray(labels), return_inverse=True)
         rows_of = np.split(
             np.argsort(by_person, kind="stable"), np.cumsum(np.bincount(by_person))[:-1]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import checked_pairs
 from facekit.utils.figures import PALETTE, axes_or_new
+from facekit.utils.validation import reals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,8 +103,8 @@ def _edges(values: FloatArray, bins: int | Sequence[float]) -> FloatArray:
             low, high = low - 0.5, high + 0.5
         return np.linspace(low, high, int(bins) + 1)
     try:
-        edges = np.asarray(bins, dtype=np.float64)
-    except (TypeError, ValueError):
+        edges = reals(bins, "bins").astype(np.float64)
+    except InvalidArgumentError:  # the message below says what is wanted
         edges = np.empty(0)
     if edges.ndim != 1 or len(edges) < 2 or not (np.isfinite(edges).all() and _rise(edges)):
         raise InvalidArgumentError(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
 from facekit.utils.figures import GREY, MARKERS, PALETTE, add_legend, axes_or_new, plain
+from facekit.utils.validation import reals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,10 +148,7 @@ def _tsne(values: FloatArray, seed: int) -> tuple[FloatArray, tuple[str, str]]:
 
 
 def _checked(embeddings: npt.ArrayLike) -> FloatArray:
-    try:
-        values = np.asarray(embeddings, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"embeddings must be numbers (n, d) ({error})") from error
+    values = reals(embeddings, "embeddings").astype(np.float64, copy=False)
     if values.ndim != 2 or values.shape[1] < 2:
         raise InvalidArgumentError(
             f"embeddings must be (n, d) with d at least 2, got {values.shape}"

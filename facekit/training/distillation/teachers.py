@@ -18,6 +18,7 @@ from facekit.errors import InvalidArgumentError, TrainingDataError, WeightsError
 from facekit.training.data.dataset import FaceDataset
 from facekit.utils.openvino import Graph, available_cores
 from facekit.utils.progress import track
+from facekit.utils.validation import reals
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
@@ -120,7 +121,8 @@ class OnnxTeacher:
         cores = threads or available_cores()
         self._graph = Graph(lambda: model, threads=cores, streams=1)
         self._mean, self._scale = (
-            np.broadcast_to(np.asarray(value, np.float32), 3) for value in (input_mean, input_scale)
+            np.broadcast_to(reals(value, name).astype(np.float32), 3)
+            for name, value in (("input_mean", input_mean), ("input_scale", input_scale))
         )
         self._aligner = aligner or Aligner(side, template=ARCFACE_TEMPLATE)
         if self._aligner.size != side:
@@ -197,7 +199,7 @@ class StoredTeacher:
     """
 
     def __init__(self, keys: Sequence[str], embeddings: npt.ArrayLike) -> None:
-        vectors = np.asarray(embeddings, dtype=np.float32)
+        vectors = reals(embeddings, "embeddings").astype(np.float32, copy=False)
         self._rows = {str(key): row for row, key in enumerate(keys)}
         if vectors.ndim != 2 or not len(keys) == len(vectors) == len(self._rows):
             raise InvalidArgumentError(

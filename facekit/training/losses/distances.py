@@ -39,7 +39,8 @@ def pairwise_distances(embeddings: Tensor, metric: DistanceMetric = "L2") -> Ten
         The distances, ``(n, n)``; row a holds those from a. float32, or float64 for float64.
 
     Raises:
-        InvalidArgumentError: If the metric has no such name, or the embeddings are not a matrix.
+        InvalidArgumentError: If the metric has no such name, or the embeddings are not a matrix
+            of real numbers.
 
     Example:
         >>> from facekit.training import pairwise_distances
@@ -67,7 +68,7 @@ def check_metric(metric: object) -> None:
 
 def precise(embeddings: Tensor) -> Tensor:
     """Returns embeddings ``(n, d)`` as float32, or as float64 where they come as that."""
-    embeddings = ops.convert_to_tensor(embeddings)
+    embeddings = real_tensor(embeddings)
     if len(embeddings.shape) != 2:
         raise InvalidArgumentError(
             f"embeddings must have the shape (n, d), got {tuple(embeddings.shape)}"
@@ -75,6 +76,23 @@ def precise(embeddings: Tensor) -> Tensor:
     if keras.backend.standardize_dtype(embeddings.dtype) == "float64":
         return embeddings
     return ops.cast(embeddings, "float32")
+
+
+def real_tensor(embeddings: Any) -> Tensor:
+    """Returns embeddings as a tensor of their own dtype, which must be one of real numbers.
+
+    A cast would drop the imaginary parts of others.
+    """
+    try:
+        tensor = ops.convert_to_tensor(embeddings)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"embeddings must be an array of numbers ({error})") from error
+    kind = str(tensor.dtype)
+    if "float" not in kind and "int" not in kind:
+        raise InvalidArgumentError(
+            f"embeddings must hold real numbers, got a tensor of type {kind}"
+        )
+    return tensor
 
 
 def _euclidean(embeddings: Tensor, *, squared: bool) -> Tensor:

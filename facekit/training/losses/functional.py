@@ -183,7 +183,7 @@ def facenet_loss(y_true: Any, y_pred: Tensor, margin: float = 0.2) -> Tensor:
 
 def check_margin(margin: object) -> None:
     """Raises an error if the margin is a number that cannot be one; a tensor passes."""
-    wrong = margin is None or isinstance(margin, str | bytes)
+    wrong = margin is None or isinstance(margin, str | bytes | complex)
     if wrong or (isinstance(margin, int | float) and not 0.0 <= margin < math.inf):
         raise InvalidArgumentError(f"margin must be a number of 0 or more, got {margin!r}")
 

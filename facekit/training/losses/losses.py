@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from facekit.errors import InvalidArgumentError
-from facekit.training.losses.distances import DistanceMetric, Tensor, check_metric
+from facekit.training.losses.distances import DistanceMetric, Tensor, check_metric, real_tensor
 from facekit.training.losses.functional import check_margin, mined_loss
 from facekit.training.losses.labels import integer_labels
 from facekit.training.losses.miners import HardMiner, Miner, miner_of
@@ -93,7 +93,7 @@ class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
                 "sample_weight and class_weight, and choose what a batch holds instead"
             )
         # Loss.__call__ would cast the labels to float32, where those above 2**24 run together.
-        y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
+        y_pred = ops.cast(real_tensor(y_pred), self.dtype)
         return self.call(integer_labels(y_true, y_pred), y_pred)
 
     def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
