@@ -137,7 +137,8 @@ class ImageIndexer:
 
         Args:
             images: A ``pyarrow.Table`` with the columns ``path`` (what the row says), ``location``
-                (where it is read: the bytes of a path, or an address), ``bytes`` and ``modified``.
+                (where it is read: the bytes of a path, or of an address), ``bytes`` and
+                ``modified``.
             known: The SHA-256 of images that need no row, if that is still their content.
 
         Returns:

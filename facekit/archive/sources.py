@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -19,6 +20,11 @@ from facekit.io.images import check_several, image_suffixes
 
 ArchiveSource: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A folder with the folders inside it, an image, several files, or an address like ``s3://…``."""
+
+# A location elsewhere is the address that was given, with the options that open the file system,
+# and the path in that file system: as part of an address, a path would have to be quoted.
+_IN = "\0"
+_OF_ADDRESSES = "%:/?#[]@!$&'()*+,;="
 
 
 def listed(source: ArchiveSource) -> tuple[Any, str]:
@@ -94,31 +100,31 @@ class ImageFiles:
         name = os.fsdecode(location)
         return self._taken.pop(place, None) if is_address(name) else time_taken(Path(name))
 
-    def _fetched(self, place: int, address: str) -> bytes:
-        scheme = address.partition("://")[0]
+    def _fetched(self, place: int, location: str) -> bytes:
+        address, _, path = location.partition(_IN)
         try:
-            system, path = file_system(address, self._systems.get(scheme))
-            self._systems[scheme] = system
-            with system.open_input_file(path) as stream:
+            if address not in self._systems:
+                self._systems[address] = file_system(address)
+            system, given = self._systems[address]
+            with system.open_input_file(path or given) as stream:
                 content: bytes = stream.read()
             self._taken[place] = time_taken(content)
             return content
         except (OSError, pa.ArrowException) as error:
-            self.failed[place] = f"{address}: cannot be read ({error})"
+            shown = _shown(address, path) if path else address
+            self.failed[place] = f"{shown}: cannot be read ({error})"
             return b""
 
 
-def file_system(address: str, known: Any = None) -> tuple[Any, str]:
+def file_system(address: str) -> tuple[Any, str]:
     """Returns the file system of an address, and the path in it.
 
     Raises:
         InvalidArgumentError: If neither pyarrow nor fsspec knows it.
     """
-    if known is not None and isinstance(known, pafs.PyFileSystem):
-        return known, _fsspec_path(address)
     try:
-        system, path = pafs.FileSystem.from_uri(address)
-        return known or system, path
+        system, path = pafs.FileSystem.from_uri(quote(address, safe=_OF_ADDRESSES))
+        return system, str(path)
     except (pa.ArrowInvalid, NotImplementedError) as error:
         try:
             import fsspec
@@ -129,13 +135,12 @@ def file_system(address: str, known: Any = None) -> tuple[Any, str]:
                 f"{address}: no file system for such addresses is known to pyarrow ({error}) or "
                 f"fsspec ({other})"
             ) from other
-        return pafs.PyFileSystem(pafs.FSSpecHandler(system)), path
+        return pafs.PyFileSystem(pafs.FSSpecHandler(system)), str(path)
 
 
-def _fsspec_path(address: str) -> str:
-    import fsspec
-
-    return str(fsspec.core.url_to_fs(address)[1])
+def _shown(address: str, path: str) -> str:
+    """Returns the address of a file without what opens the file system, such as a key."""
+    return f"{address.partition('://')[0]}://{path}"
 
 
 def _of_files(files: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any]]:
@@ -164,7 +169,6 @@ def _of_files(files: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any
 
 def _of_address(address: str) -> list[dict[str, Any]]:
     system, path = file_system(address)
-    scheme = address.partition("://")[0]
     try:
         info = system.get_file_info(path)
         if info.type == pafs.FileType.NotFound:
@@ -176,8 +180,8 @@ def _of_address(address: str) -> list[dict[str, Any]]:
         raise ImageError(f"{address}: cannot be listed ({error})") from error
     images = [
         {
-            "path": (name := f"{scheme}://{one.path}"),
-            "location": name.encode(),
+            "path": _shown(address, one.path),
+            "location": f"{address}{_IN}{one.path}".encode(),
             "bytes": one.size,
             "modified": one.mtime_ns,
         }

@@ -76,12 +76,20 @@ class Augmentation:
             else:
                 number(value, field.name, low, high)
 
-    def __call__(self, images: Images, rng: np.random.Generator) -> Images:
+    def __call__(
+        self,
+        images: Images,
+        rng: np.random.Generator,
+        *,
+        part: tuple[int, int] = (0, 1),
+    ) -> Images:
         """Alters a batch of faces.
 
         Args:
             images: uint8 ``(n, S, S, 3)``, RGB; not changed.
             rng: Where the chances come from. An equal state gives an equal result.
+            part: Which of how many equal parts of a batch the images are; they are altered as they
+                would be with the whole batch.
 
         Returns:
             uint8 ``(n, S, S, 3)``.
@@ -89,7 +97,9 @@ class Augmentation:
         Raises:
             InvalidArgumentError: If the images have another form.
         """
-        count, side = check_faces(images).shape[:2]
+        own, side = check_faces(images).shape[:2]
+        place, parts = part
+        count = own * parts
         geometry = self._geometry(rng, count, side)
         color = self._color(rng, count)
         sigma = _sometimes(rng, count, self.blur) * rng.uniform(0, self.blur_sigma * side, count)
@@ -100,11 +110,11 @@ class Augmentation:
         occluded = _sometimes(rng, count, self.occlusion)
         seeds = rng.random(size=(count,))
         altered = np.empty_like(images)
-        for index in range(count):
-            image = images[index]
+        for row, index in enumerate(range(place * own, (place + 1) * own)):
+            image = images[row]
             if occluded[index]:
                 image = occlude(image, np.random.default_rng(int(2**32 * seeds[index])))
-            altered[index] = _alter(
+            altered[row] = _alter(
                 image,
                 geometry[index],
                 color[index],

@@ -36,6 +36,9 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     Nothing but these three numbers is needed to go on in the middle of an epoch, threads may
     make batches in any order, and a batch can be looked at again.
+
+    Attributes:
+        part: Which of how many equal parts of each batch is read: ``(0, 1)`` for all of it.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         self.seed = whole(seed, "seed", least=0)
         self.epoch = whole(epoch, "epoch", least=0)
         self.augmentation = augmentation
+        self.part = (0, 1)
         self._plan: tuple[int, list[Rows]] | None = None
         self._lock = threading.Lock()
 
@@ -76,12 +80,13 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
             IndexError: If there is no batch of that index.
             FileFormatError: If the data set's cache is gone or damaged.
         """
-        rows = self.rows(epoch, index)
+        share, shares = self.part
+        rows = np.split(self.rows(epoch, index), shares)[share]
         images = self.dataset.images(rows)
         if self.augmentation is not None:
             # From 1, because a 0 at the end makes no other seed: that is the one of the plan.
             rng = np.random.default_rng((self.seed, epoch, index + 1))
-            images = self.augmentation(images, rng)
+            images = self.augmentation(images, rng, part=self.part)
         return images, self.dataset.labels[rows]
 
     def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:

@@ -100,14 +100,23 @@ def cached_array(
 
 
 def run_network(
-    network: Any, faces: Any, *, batch_size: int, progress: bool = False
+    network: Any,
+    faces: Any,
+    *,
+    batch_size: int,
+    progress: bool = False,
+    predict: Callable[[Any], Any] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Runs a network with one output in inference over all faces; float32 ``(n, d)``."""
+    """Runs a network with one output in inference over all faces; float32 ``(n, d)``.
+
+    ``predict`` runs it on one batch, by default as Keras does.
+    """
+    predict = predict or network.predict_on_batch
     outputs = np.empty((len(faces), network.output_shape[-1]), dtype=np.float32)
     starts = range(0, len(faces), batch_size)
     for start in track(starts, "Running the network", total=len(starts), shown=progress):
         # Always a full batch, because a backend may compile for every size again.
         indices = np.minimum(np.arange(start, start + batch_size), len(faces) - 1)
-        computed = network.predict_on_batch(faces.images(indices).astype(np.float32))
+        computed = predict(faces.images(indices).astype(np.float32))
         outputs[start : start + batch_size] = computed[: len(faces) - start]
     return outputs

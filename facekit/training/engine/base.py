@@ -34,6 +34,7 @@ from facekit.training.engine.precision import (
 )
 from facekit.training.engine.schedules import Schedule, by_epoch, check_learning_rate
 from facekit.training.engine.validation import ValidationResult
+from facekit.training.engine.workers import Workers
 from facekit.utils.validation import choice, number, whole
 
 EMBEDDER_NAME = "embedder.safetensors"
@@ -165,6 +166,13 @@ class Trainer:
     ) -> History:
         """Trains on batches; what differs between the trainers is given."""
         whole(run.epochs, "epochs", least=1)
+        trainable = by_epoch("trainable", self.trainable)
+        on_features = set(trainable.values()) == {HEAD} and self.augmentation is None
+        workers = Workers.current()
+        workers.check(
+            len(batches.rows(0, 0)), in_parts=micro_batch is not None, features=on_features
+        )
+        batches.part = (workers.index, workers.count)
         self._make_folder()
         folder = Path(self.folder)
         settings = self._settings(batches.dataset)
@@ -173,8 +181,7 @@ class Trainer:
         )
         trained: Any = self.network_
         held_out: Any = validation
-        trainable = by_epoch("trainable", self.trainable)
-        if set(trainable.values()) == {HEAD} and self.augmentation is None:
+        if on_features:
             backbone, trained = split_head(self.network_)
             features: Any = features_of(backbone, batches.dataset, folder, progress=run.progress)
             batches.dataset = features
@@ -202,6 +209,7 @@ class Trainer:
             CollapseGuard(margin, patience=self.patience),
             folder=folder,
             settings=settings,
+            workers=workers,
             checkpoint_interval=self.checkpoint_interval,
         )
         self._plan = plan
@@ -214,7 +222,9 @@ class Trainer:
         if plan.validation is None:
             # Resumed at its end, a training has not validated; the thresholds come from there.
             plan.validate()
-        self.embedder().save(folder / EMBEDDER_NAME)
+        if workers.first:
+            self.embedder().save(folder / EMBEDDER_NAME)
+        workers.agreed(0)  # no process returns before the file is there
         return self.history_
 
     def _make_folder(self) -> None:

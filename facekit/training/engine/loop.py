@@ -20,6 +20,7 @@ from facekit.training.engine.checkpoints import Checkpoint, Progress, Snapshot
 from facekit.training.engine.collapse import CollapseGuard
 from facekit.training.engine.history import History
 from facekit.training.engine.plan import Phase, Plan
+from facekit.training.engine.workers import Workers
 from facekit.utils.progress import track
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -44,6 +45,7 @@ class TrainingLoop:
         *,
         folder: Path,
         settings: dict[str, Any],
+        workers: Workers,
         checkpoint_interval: float = 60.0,
     ) -> None:
         self._batches = batches
@@ -51,6 +53,7 @@ class TrainingLoop:
         self._guard = guard
         self._folder = folder
         self._settings = settings
+        self._workers = workers
         self._checkpoint_interval = checkpoint_interval
         self._path = folder / CHECKPOINT_NAME
         self._unconfirmed: Snapshot | None = None
@@ -80,6 +83,7 @@ class TrainingLoop:
         except TrainingError as error:
             if state.rows:
                 self._plot(state)
+            self._workers.agreed(state.step)  # the first has written its last checkpoint
             kept = Checkpoint(self._path)
             kept.restore_network(self._plan.trained)
             at = f"epoch {kept.progress.epoch + 1}, step {kept.progress.step}"
@@ -97,12 +101,13 @@ class TrainingLoop:
         return History(state.rows)
 
     def _start(self, resume: bool) -> Progress:
-        if self._path.exists() and not resume:
+        exists = bool(self._workers.agreed(self._path.exists()))
+        if exists and not resume:
             raise InvalidArgumentError(
                 f"folder {self._folder} holds a training already; resume it (resume=True, or "
                 "--resume), or give another folder"
             )
-        if not self._path.exists():
+        if not exists:
             state = Progress()
             self._begin_phase(self._plan.phase(0))
             measured = self._plan.validate()
@@ -114,6 +119,11 @@ class TrainingLoop:
         checkpoint = Checkpoint(self._path)
         self._check_settings(checkpoint.settings)
         state = checkpoint.progress
+        if self._workers.agreed(state.step) != state.step:
+            raise InvalidArgumentError(
+                f"{self._path} is not the checkpoint that the first process has (step "
+                f"{state.step}); all processes need the same folder"
+            )
         self._begin_phase(self._plan.phase(state.trained_epoch))
         checkpoint.restore_network(self._plan.trained)
         checkpoint.restore_optimizer(self._optimizer)
@@ -150,7 +160,8 @@ class TrainingLoop:
         self._callbacks.on_epoch_begin(state.epoch)
         remaining = self._batches.read(state.batch)
         title = f"Epoch {state.epoch + 1}/{epochs}"
-        for x, y in track(remaining, title, total=count - state.batch, shown=progress):
+        shown = progress and self._workers.first
+        for x, y in track(remaining, title, total=count - state.batch, shown=shown):
             self._callbacks.on_train_batch_begin(state.batch)
             self._optimizer.learning_rate = self._plan.learning_rate(
                 state.epoch, state.step, epochs * count
@@ -189,15 +200,21 @@ class TrainingLoop:
     def _add_row(self, state: Progress, row: dict[str, float]) -> None:
         # Not Keras' CSVLogger: a training killed after a row was appended would append it again.
         state.rows.append(row)
+        if not self._workers.first:
+            return
         History(state.rows).to_csv(self._folder / HISTORY_NAME)
         if time.monotonic() - self._plotted_at >= _SECONDS_BETWEEN_PLOTS:
             self._plot(state)
 
     def _plot(self, state: Progress) -> None:
+        if not self._workers.first:
+            return
         History(state.rows).plot(self._folder / PLOT_NAME)
         self._plotted_at = time.monotonic()
 
     def _take_snapshot(self, state: Progress) -> None:
+        if not self._workers.first:
+            return
         self._unconfirmed = Snapshot(
             state, self._settings, network=self._plan.trained, optimizer=self._optimizer
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from facekit.training.engine.precision import Precision, fresh_optimizer
 from facekit.training.engine.schedules import Schedule, learning_rate, value_at
 from facekit.training.engine.step import TrainingStep
 from facekit.training.engine.validation import ValidationResult, validate
+from facekit.training.engine.workers import predictor
 
 _VALIDATION_BATCH = 128
 
@@ -60,6 +61,7 @@ class Plan:
     parts: int = 1
     held_out: FeatureSet | Any = None
     validation: ValidationResult | None = None
+    _predict: Any = field(default=None, init=False)
 
     def phase(self, epoch: int) -> Phase:
         """Returns the phase of an epoch."""
@@ -104,8 +106,13 @@ class Plan:
         """Validates the network, if there are faces to validate on, and returns a history's row."""
         if self.held_out is None:
             return {}
+        # Kept, so that it is compiled once.
+        self._predict = self._predict or predictor(self.trained)
         embeddings = run_network(
-            self.trained, self.held_out, batch_size=self.micro_batch or _VALIDATION_BATCH
+            self.trained,
+            self.held_out,
+            batch_size=self.micro_batch or _VALIDATION_BATCH,
+            predict=self._predict,
         )
         if not np.isfinite(embeddings).all():
             raise not_finite("the validation")
