@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 # The documentation describes this source tree, whatever else is installed.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from figures import substitutions
+from notebooks import write_notebooks
+from public_names import public_names
 from sphinx.util.nodes import make_refnode
 from sphinx_gallery import gen_rst
 from sphinx_gallery.sorting import ExplicitOrder
 
 import facekit
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from figures import substitutions
-from public_names import public_names
 
 project = "facekit"
 author = "The facekit developers"
@@ -29,6 +28,7 @@ copyright = "the facekit developers"
 version = release = facekit.__version__
 
 extensions = [
+    "mathml",
     "myst_parser",
     "sphinx_design",
     "sphinx.ext.autodoc",
@@ -39,9 +39,10 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "changelog.d", "tutorials/notebooks"]
 templates_path = ["_templates"]
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"facekit {release}"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
@@ -205,6 +206,7 @@ def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) ->
 
 
 _write_reference()
+write_notebooks()
 
 
 def setup(app: Any) -> None:

@@ -193,6 +193,35 @@ def test_sources_of_all_kinds(source: str, album: Path, tmp_path: Path, embedder
     assert sorted(len(row["faces"]) for row in rows_of(tmp_path / "table")) == [0, 0, 1, 1, 2, 2]
 
 
+def test_an_object_store_gives_names_with_spaces_and_the_options_of_its_address(
+    album: Path, tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moto = pytest.importorskip("moto.server", reason="moto, a stand-in for S3, is not installed")
+    boto3 = pytest.importorskip("boto3")
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "none")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        store = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+        store.create_bucket(Bucket="bucket")
+        for number, png in enumerate(sorted(album.glob("**/*.png"))):
+            store.upload_file(str(png), "bucket", f"my photos/é 100% #{number}?.png")
+        options = f"scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+        address = f"s3://bucket/my photos?{options}"
+        assert index(address, tmp_path / "table", embedder) == (6, 6)
+        assert index(address, tmp_path / "table", embedder) == (0, 0)
+        paths = sorted(row["path"] for row in rows_of(tmp_path / "table"))
+        assert paths[0] == "s3://bucket/my photos/é 100% #0?.png"
+        with pytest.raises(ImageError, match="nothing is there"):
+            index(f"s3://bucket/none?{options}", tmp_path / "other", embedder)
+    finally:
+        server.stop()
+    with pytest.raises(ImageError, match="cannot be listed"):
+        index(address, tmp_path / "other", embedder)
+
+
 def test_a_file_that_is_not_there_has_a_row(tmp_path: Path, embedder: Embedder) -> None:
     missing = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
     assert index(missing, tmp_path / "table", embedder) == (2, 0)

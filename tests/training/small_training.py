@@ -24,6 +24,7 @@ from facekit.training.data.batches import SeededBatches
 from facekit.training.engine.collapse import CollapseGuard
 from facekit.training.engine.loop import TrainingLoop
 from facekit.training.engine.plan import Plan
+from facekit.training.engine.workers import Workers
 from facekit.training.losses.statistics import spread
 
 PEOPLE, PHOTOS, EPOCHS = 8, 8, 3
@@ -90,6 +91,7 @@ def train(
         CollapseGuard(0.2, patience=patience),
         folder=folder,
         settings={},
+        workers=Workers(),
         checkpoint_interval=0.0,
     )
     loop.run(epochs, resume=True, callbacks=callbacks)

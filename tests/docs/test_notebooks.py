@@ -1,0 +1,44 @@
+"""The notebooks of the tutorials hold the code of the pages, and what it prints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.docs.test_documentation import PROJECT, examples
+
+sys.path.insert(0, str(PROJECT / "docs"))
+import notebooks
+
+TUTORIALS = [page for page in sorted(notebooks.TUTORIALS.glob("*.md")) if page.stem != "index"]
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_notebook_has_the_code_and_the_output_of_its_page(page: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    made = notebooks.notebook(page.read_text(encoding="utf-8"))
+    nbformat.validate(made)
+    code = [cell for cell in made["cells"] if cell["cell_type"] == "code"]
+    assert "sample_photos.py" in "".join(code[0]["source"])
+    expected = [(example.code, example.output) for example in examples(page)]
+    assert [
+        (
+            "".join(cell["source"]),
+            "".join(cell["outputs"][0]["text"]).rstrip("\n") if cell["outputs"] else None,
+        )
+        for cell in code[1:]
+    ] == expected
+    assert "](../" not in str(made)
+
+
+@given(texts=st.lists(st.text("ab#`\n ", max_size=20).filter(lambda t: "```" not in t), max_size=5))
+def test_no_text_of_a_page_is_lost(texts: list[str]) -> None:
+    page = "# Title\n\n" + "\n".join(f"{text}\n\n```python\nx = {text!r}\n```\n" for text in texts)
+    made = "".join(line for cell in notebooks.notebook(page)["cells"] for line in cell["source"])
+    for text in texts:
+        assert text.strip() in made
+        assert f"x = {text!r}" in made
