@@ -22,6 +22,7 @@ from facekit.cli import (
     review,
     training,
     video,
+    web,
     weights,
 )
 from facekit.cli.common import FAILED, INTERRUPTED, in_command_words
@@ -160,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     video.add_commands(commands)
     evaluation.add_commands(commands)
     training.add_commands(commands)
+    web.add_commands(commands)
     weights.add_commands(commands)
     completion.add_command_to(commands, parser)
     return parser

@@ -16,6 +16,7 @@ _EXTRAS = {
     "faiss": "faiss",
     "h5py": "convert",
     "jax": "train",
+    "jinja2": "web",
     "keras": "train",
     "matplotlib": "plots",
     "networkit": "archive",
@@ -25,11 +26,14 @@ _EXTRAS = {
     "pillow_heif": "heic",
     "psycopg": "postgres",
     "pyarrow": "archive",
+    "python_multipart": "web",
     "ray": "ray",
     "shtab": "completion",
+    "starlette": "web",
     "tensorboard": "tensorboard",
     "tensorflow": "train",
     "torch": "train",
+    "uvicorn": "web",
 }
 
 

@@ -1,0 +1,119 @@
+"""The command that serves a local page: web."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+from facekit.cli.common import DONE, add_command, add_reading, reading_of
+from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
+
+_LEAST_PASSWORD = 12
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the command to the parser's."""
+    command = add_command(
+        commands, "web", _web, "name and correct people on a page in the browser of this machine"
+    )
+    command.add_argument(
+        "photos",
+        nargs="?",
+        type=Path,
+        metavar="PHOTOS",
+        help="a folder of photos, or a table that 'facekit index' wrote",
+    )
+    command.add_argument(
+        "--gallery",
+        type=Path,
+        default=Path("people.facekit"),
+        metavar="GALLERY",
+        help="made if need be; default: %(default)s",
+    )
+    command.add_argument("--port", type=int, default=8350, help="default: %(default)s")
+    command.add_argument(
+        "--address",
+        default="127.0.0.1",
+        help="another address than this machine's own needs --password-file; default: %(default)s",
+    )
+    command.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="its first line is the password"
+    )
+    command.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a name, with its port, by which browsers ask for the page",
+    )
+    add_reading(command)
+
+
+def _web(options: argparse.Namespace) -> int:
+    uvicorn = import_extra("uvicorn")
+    for package in ("starlette", "jinja2", "python_multipart"):
+        import_extra(package)
+    from facekit.recognizer import FaceRecognizer
+    from facekit.web import create_app
+    from facekit.web.album import Album
+
+    access = access_of(options)
+    path: Path = options.gallery
+    recognizer = FaceRecognizer.load(path) if path.exists() else FaceRecognizer(gallery=path)
+    reading = reading_of(options)
+    recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
+    with recognizer.gallery:
+        album = Album.open(options.photos, recognizer)
+        app = create_app(recognizer, album, access=access)
+        host = access.hosts[0]
+        shown = "" if options.password_file else f"?token={access.key}"
+        print(f"http://{host}/login{shown}", flush=True)
+        uvicorn.run(
+            app,
+            host=options.address,
+            port=options.port,
+            log_level="warning",
+            access_log=False,  # it would write the token
+            server_header=False,
+            ws="none",
+            limit_concurrency=64,
+            timeout_keep_alive=5,
+        )
+    return DONE
+
+
+def access_of(options: argparse.Namespace) -> Any:
+    """Returns who may ask, as the options say.
+
+    Raises:
+        InvalidArgumentError: If others could ask without a password.
+    """
+    from facekit.web import Access
+
+    try:
+        local = ipaddress.ip_address(options.address).is_loopback
+    except ValueError:
+        raise InvalidArgumentError(
+            f"--address must be an IP address, got {options.address!r}"
+        ) from None
+    if not local and options.password_file is None:
+        raise InvalidArgumentError(
+            f"--address {options.address} lets other machines ask; that needs --password-file"
+        )
+    shown = f"[{options.address}]" if ":" in options.address else options.address
+    names = [f"{shown}:{options.port}"]
+    if local:
+        names.append(f"localhost:{options.port}")
+    hosts = tuple(dict.fromkeys([*options.allow_host, *names]))
+    if options.password_file is None:
+        return Access(hosts)
+    try:
+        password = options.password_file.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"--password-file: cannot be read ({error})") from error
+    if len(password) < _LEAST_PASSWORD:
+        raise InvalidArgumentError(f"the password must have {_LEAST_PASSWORD} characters at least")
+    return Access(hosts, key=password)

@@ -1,0 +1,158 @@
+"""The faces of an album, and the groups of those that nobody has named yet."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.clustering import cluster, linking_threshold
+from facekit.clustering.constraints import constrained
+from facekit.errors import InvalidArgumentError
+from facekit.gallery import Gallery
+from facekit.gallery.decisions import FaceFinder
+from facekit.gallery.records import PhotoSource
+from facekit.io.folders import list_images
+from facekit.pipeline import EmbeddedImage
+from facekit.recognizer import FaceRecognizer
+from facekit.utils.progress import track
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Album:
+    """Faces with their embeddings, and the groups of those that are not named.
+
+    Faces are grouped once; corrections change the groups from then on.
+
+    Args:
+        photos: Where each face is.
+        vectors: Their embeddings, float32 ``(n, d)``.
+        problems: Why each is too poor to be grouped; empty if it is not.
+        threshold: The Euclidean distance up to which faces are linked.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[PhotoSource],
+        vectors: Vectors,
+        problems: Sequence[str],
+        threshold: float,
+    ) -> None:
+        self.photos, self.vectors, self.problems = list(photos), vectors, list(problems)
+        self.good = np.flatnonzero([not problem for problem in problems])
+        numbers = {digest: place for place, digest in enumerate({p.sha256 for p in photos})}
+        images = np.array([numbers[p.sha256] for p in self.photos], dtype=np.int64)[self.good]
+        good = vectors[self.good]
+        self._labels = cluster(good, threshold=threshold, min_faces=1, images=images).labels
+        self._lock = threading.Lock()
+        self._known: tuple[object, object] | None = None
+        self._groups: list[list[int]] = []
+
+    @classmethod
+    def of_images(cls, images: Iterable[EmbeddedImage], recognizer: FaceRecognizer) -> Album:
+        """Makes an album of embedded images; those that cannot be read have no faces."""
+        photos: list[PhotoSource] = []
+        vectors: list[Vectors] = []
+        problems: list[str] = []
+        for image in images:
+            for face in image.faces:
+                if image.sha256 is not None:
+                    photos.append(face.photo(image.sha256))
+                    vectors.append(face.unit)
+                    problems.append("; ".join(face.problems))
+        rows = np.array(vectors, np.float32).reshape(-1, recognizer.embedder.embedding_size)
+        threshold = linking_threshold(recognizer.embedder.record, len(rows))
+        return cls(photos, rows, problems, threshold)
+
+    @classmethod
+    def open(cls, source: str | os.PathLike[str] | None, recognizer: FaceRecognizer) -> Album:
+        """Reads a folder of photos, or a table that ``facekit index`` wrote.
+
+        Raises:
+            ImageError: If the folder is missing or holds no pictures.
+            FileFormatError: If the table is damaged.
+        """
+        if source is None:
+            return cls.of_images([], recognizer)
+        if Path(source).suffix == ".parquet":
+            return cls._of_table(source, recognizer)
+        paths = list_images(source, recursive=True).checked().images
+        found = recognizer.faces(paths)
+        return cls.of_images(
+            track(found, "Finding faces", total=len(paths), shown=True), recognizer
+        )
+
+    @classmethod
+    def _of_table(cls, source: str | os.PathLike[str], recognizer: FaceRecognizer) -> Album:
+        import pyarrow.compute as pc
+
+        from facekit.archive.results import face_columns
+        from facekit.archive.rows import vectors_of
+        from facekit.archive.table import ArchiveTable
+
+        table = ArchiveTable(source)
+        own = recognizer.embedder.record.identity
+        if table.weights != own:
+            raise InvalidArgumentError(
+                f"{os.fspath(source)}: was made with the weights {table.weights}, the gallery with "
+                f"{own}; their embeddings cannot be compared"
+            )
+        photos: list[PhotoSource] = []
+        problems: list[str] = []
+        vectors = [np.empty((0, recognizer.embedder.embedding_size), np.float32)]
+        for partition in table.partitions:
+            rows = table.read(partition, ["path", "sha256", "faces"])
+            columns, faces = face_columns(rows)
+            if not len(faces):
+                continue
+            parents = pc.list_parent_indices(rows["faces"].combine_chunks())
+            digests = rows["sha256"].combine_chunks().take(parents).to_pylist()
+            paths = columns["path"].to_pylist()
+            boxes = zip(
+                *(columns[n].to_pylist() for n in ("x", "y", "width", "height")), strict=True
+            )
+            photos += [PhotoSource(*one) for one in zip(paths, digests, boxes, strict=True)]
+            problems += columns["problems"].to_pylist()
+            vectors.append(vectors_of(faces))
+        joined = np.concatenate(vectors)
+        threshold = linking_threshold(recognizer.embedder.record, len(joined))
+        return cls(photos, joined, problems, threshold)
+
+    def groups(self, gallery: Gallery) -> list[list[int]]:
+        """Returns the places of the faces of each group, the largest first, typical faces first."""
+        enrolled, decisions = gallery.enrolled(), gallery.decisions()
+        with self._lock:
+            if self._known is None or self._known != (enrolled, decisions):
+                self._groups = self._grouped(gallery)
+                self._known = (enrolled, decisions)
+            return self._groups
+
+    def _grouped(self, gallery: Gallery) -> list[list[int]]:
+        decisions, known = gallery.decisions(), FaceFinder()
+        for photo in gallery.photos_of_images({p.sha256 for p in self.photos if p.sha256}):
+            if photo.box is not None:
+                known.key(photo)
+        good = [self.photos[row] for row in self.good.tolist()]
+        same, different = decisions.pairs(good)
+        vectors = self.vectors[self.good]
+        labels = constrained(vectors, self._labels, same, different)
+        unknown = [
+            place
+            for place, photo in enumerate(good)
+            if known.find(photo) is None
+            if (said := decisions.of(photo)).person is None and not said.excluded
+        ]
+        members: dict[int, list[int]] = {}
+        for place in unknown:
+            members.setdefault(int(labels[place]), []).append(place)
+        groups = []
+        for group in members.values():
+            mean = vectors[group].mean(axis=0)
+            order = np.argsort(-(vectors[group] @ mean).round(6), kind="stable")
+            groups.append([int(self.good[group[at]]) for at in order])
+        return sorted(groups, key=lambda group: (-len(group), group[0]))

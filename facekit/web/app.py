@@ -1,0 +1,448 @@
+"""The pages, and the same in JSON for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from facekit.errors import FacekitError
+from facekit.gallery.corrections import Correction
+from facekit.gallery.records import PhotoSource
+from facekit.identification.strategies import measure_of
+from facekit.recognizer import FaceRecognizer
+from facekit.suggestions import Suggestion, suggest
+from facekit.utils.validation import identity
+from facekit.web.album import Album
+from facekit.web.guard import COOKIE, Access, Guard
+from facekit.web.openapi import DESCRIPTION
+from facekit.web.thumbnails import Thumbnails
+
+Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+_PAGE, _FACES_SHOWN, _QUESTIONS = 20, 12, 40
+# More faces of one person make recognition slower, hardly better; the rest is accepted by name.
+_ENROLLED_AT_ONCE = 50
+# Of so many of the largest groups the most typical face is compared with everybody enrolled.
+_COMPARED = 2000
+_FOLDER = Path(__file__).parent
+
+
+@dataclass
+class _Step:
+    """What one form did, to be undone."""
+
+    words: str
+    corrections: list[int] = field(default_factory=list)
+    photos: dict[int, PhotoSource] = field(default_factory=dict)
+
+
+def create_app(
+    recognizer: FaceRecognizer,
+    album: Album | None = None,
+    *,
+    access: Access,
+) -> Guard:
+    """Makes the ASGI application.
+
+    Args:
+        recognizer: Names the people; its gallery, in a file or in memory, is what is changed.
+        album: The faces to go through; none by default.
+        access: Who may ask.
+
+    Returns:
+        The application, which answers nobody who may not ask.
+
+    Example:
+        >>> from facekit import FaceRecognizer
+        >>> from facekit.web import Access, create_app
+        >>> app = create_app(FaceRecognizer(), access=Access(hosts=("127.0.0.1:8000",)))
+    """
+    pages = _Pages(recognizer, album or Album.open(None, recognizer), access)
+    return Guard(Starlette(routes=pages.routes(), exception_handlers=pages.handlers()), access)
+
+
+class _Pages:
+    """The answers; each form ends in a redirect to a page."""
+
+    def __init__(self, recognizer: FaceRecognizer, album: Album, access: Access) -> None:
+        self._recognizer, self._album, self._access = recognizer, album, access
+        self._gallery = recognizer.gallery
+        self._thumbnails = Thumbnails(
+            {"max_pixels": recognizer.max_pixels, "truncated": recognizer.truncated}
+        )
+        self._steps: list[_Step] = []
+        self._changing = asyncio.Lock()
+        self._templates = Environment(loader=PackageLoader("facekit.web"), autoescape=True)
+
+    def routes(self) -> list[Route]:
+        """Returns what is asked for by which address."""
+        pages: dict[str, Answer] = {
+            "/": self.groups,
+            "/group/{face:int}": self.group,
+            "/people": self.people,
+            "/person": self.person,
+            "/suggestions": self.suggestions,
+            "/refused": self.refused,
+            "/calibration": self.calibration,
+            "/face/{face:int}": self.face,
+            "/photo/{number:int}": self.photo,
+            "/style.css": self.style,
+            "/api": self.api,
+            "/api/openapi.json": self.openapi,
+            "/api/people": self.api_people,
+        }
+        forms: dict[str, Answer] = {
+            name: self._form(do)
+            for name, do in {
+                "/name": self._name,
+                "/merge": self._merge,
+                "/split": self._split,
+                "/discard": self._discard,
+                "/answer": self._answer,
+                "/remove": self._remove,
+                "/erase": self._erase,
+                "/undo": self._undo,
+            }.items()
+        }
+        return [
+            *(Route(path, answer, methods=["GET"]) for path, answer in pages.items()),
+            *(Route(path, answer, methods=["POST"]) for path, answer in forms.items()),
+            Route("/login", self.login, methods=["GET", "POST"]),
+            Route("/try", self.attempt, methods=["GET", "POST"]),
+            Route("/api/recognize", self.api_recognize, methods=["POST"]),
+            Route("/api/enroll", self.api_enroll, methods=["POST"]),
+        ]
+
+    def handlers(self) -> dict[Any, Any]:
+        """Returns what is said of errors: ours in words, others without a word of theirs."""
+
+        async def say(request: Request, error: Exception) -> Response:
+            status = error.status_code if isinstance(error, HTTPException) else 400
+            words = error.detail if isinstance(error, HTTPException) else str(error)
+            if request.url.path.startswith("/api/"):
+                return JSONResponse({"error": words}, status)
+            return self._page("message.html", status, words=words)
+
+        return {FacekitError: say, HTTPException: say}
+
+    def _page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        last = self._steps[-1].words if self._steps else None
+        text = self._templates.get_template(template).render(undo=last, **values)
+        return HTMLResponse(text, status)
+
+    # Who may ask.
+
+    async def login(self, request: Request) -> Response:
+        """Opens a session for who has the key."""
+        given = request.query_params.get("token", "")
+        if request.method == "POST":
+            given = str((await request.form()).get("token", ""))
+        if not given and request.method == "GET":
+            return self._page("login.html")
+        if not self._access.opens(given):
+            await asyncio.sleep(1.0)  # a guess costs time
+            raise HTTPException(401, "that is not the key")
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(COOKIE, self._access.session, httponly=True, samesite="strict")
+        return answer
+
+    async def style(self, _: Request) -> Response:
+        """Returns the style sheet."""
+        text = (_FOLDER / "templates" / "style.css").read_text(encoding="utf-8")
+        return Response(text, media_type="text/css", headers={"cache-control": "max-age=3600"})
+
+    # Pages.
+
+    async def groups(self, request: Request) -> Response:
+        """Shows the groups of unknown faces, the largest first."""
+        every = await run_in_threadpool(self._album.groups, self._gallery)
+        page, last = _page_of(request, len(every))
+        shown = every[page * _PAGE : (page + 1) * _PAGE]
+        guesses = await run_in_threadpool(self._guesses, [group[0] for group in shown])
+        return self._page(
+            "groups.html",
+            groups=[(group, group[:_FACES_SHOWN], guesses.get(group[0])) for group in shown],
+            total=len(every),
+            faces=sum(map(len, every)),
+            page=page,
+            last=last,
+            people=list(self._gallery.people),
+        )
+
+    async def group(self, request: Request) -> Response:
+        """Shows all faces of a group, to split it."""
+        group = await self._group_of(request.path_params["face"])
+        page, last = _page_of(request, len(group), 100)
+        shown = group[page * 100 : (page + 1) * 100]
+        people = list(self._gallery.people)
+        return self._page(
+            "group.html", group=group, shown=shown, page=page, last=last, people=people
+        )
+
+    async def people(self, _: Request) -> Response:
+        """Lists who is enrolled."""
+        return self._page("people.html", people=self._gallery.people)
+
+    async def person(self, request: Request) -> Response:
+        """Shows the photos of a person, those that stand out first."""
+        name = request.query_params.get("name", "")
+        photos = self._gallery.photos(name)
+        threshold = self._recognizer.verification_threshold
+        odd = {
+            outlier.photo.id: outlier
+            for outlier in await run_in_threadpool(self._gallery.outliers, threshold)
+            if outlier.photo.person == photos[0].person
+        }
+        photos.sort(key=lambda photo: (photo.id not in odd, photo.id))
+        page, last = _page_of(request, len(photos), 100)
+        shown = photos[page * 100 : (page + 1) * 100]
+        name, total = photos[0].person, len(photos)
+        return self._page(
+            "person.html", name=name, total=total, photos=shown, odd=odd, page=page, last=last
+        )
+
+    async def suggestions(self, _: Request) -> Response:
+        """Asks about the most doubtful faces first."""
+        groups = await run_in_threadpool(self._album.groups, self._gallery)
+        faces = [group[0] for group in groups[:_COMPARED]]
+        guesses = await run_in_threadpool(self._guesses, faces)
+        asked = sorted(guesses.items(), key=lambda item: (-item[1].doubt, item[0]))
+        return self._page("suggestions.html", asked=asked[:_QUESTIONS])
+
+    async def refused(self, request: Request) -> Response:
+        """Shows the faces that are too poor, with the reason."""
+        poor = [(place, why) for place, why in enumerate(self._album.problems) if why]
+        page, last = _page_of(request, len(poor), 100)
+        shown = poor[page * 100 : (page + 1) * 100]
+        return self._page("refused.html", poor=shown, total=len(poor), page=page, last=last)
+
+    async def calibration(self, _: Request) -> Response:
+        """Shows the threshold, and how often a stranger gets a name at others."""
+        found = await run_in_threadpool(lambda: self._recognizer.calibration)
+        table = self._recognizer.embedder.record.distances
+        curve = []
+        if table is not None:
+            distances = np.linspace(0.0, 2.0, 101)
+            photos = max(1, round(len(self._gallery) / len(self._gallery.people)))
+            measure = measure_of(self._recognizer.classifier.strategy)
+            rates = table.false_match_rate(measure, photos, distances - found.shift)
+            strangers = -np.expm1(
+                len(self._gallery.people) * np.log1p(-np.minimum(rates, 0.999999))
+            )
+            curve = [
+                (round(300 * at, 1), round(-50 * math.log10(max(rate, 1e-5)), 1))
+                for at, rate in zip(distances.tolist(), strangers.tolist(), strict=True)
+            ]
+        return self._page("calibration.html", found=found, curve=curve, people=self._gallery.people)
+
+    async def attempt(self, request: Request) -> Response:
+        """Names the people of one photo, and says why."""
+        if request.method == "GET":
+            return self._page("try.html", answers=None)
+        upload = (await request.form()).get("photo")
+        if upload is None or isinstance(upload, str):
+            raise HTTPException(400, "choose a photo first")
+        data = await upload.read()
+        answers = await run_in_threadpool(self._recognizer.explain, data)
+        return self._page("try.html", answers=answers)
+
+    async def face(self, request: Request) -> Response:
+        """Returns a face of the album."""
+        place = request.path_params["face"]
+        if place >= len(self._album.photos):
+            raise HTTPException(404, "there is no such face")
+        return await self._cut(self._album.photos[place])
+
+    async def photo(self, request: Request) -> Response:
+        """Returns the face of an enrolled photo."""
+        return await self._cut(self._gallery.photo(request.path_params["number"]))
+
+    async def _cut(self, photo: PhotoSource) -> Response:
+        plain = PhotoSource(photo.source, photo.sha256, photo.box)
+        data = await run_in_threadpool(self._thumbnails.cut, plain)
+        headers = {"cache-control": "private, max-age=600"}
+        return Response(data, media_type="image/jpeg", headers=headers)
+
+    def _guesses(self, faces: list[int]) -> dict[int, Suggestion]:
+        if not len(self._gallery) or not faces:
+            return {}
+        album = self._album
+        photos = [album.photos[face] for face in faces]
+        found = suggest(self._recognizer, photos, album.vectors[faces])
+        return {faces[one.place]: one for one in found}
+
+    async def _group_of(self, face: int) -> list[int]:
+        groups = await run_in_threadpool(self._album.groups, self._gallery)
+        for group in groups:
+            if face in group:
+                return group
+        raise HTTPException(404, "that face is in no group any more")
+
+    # Forms.
+
+    def _form(self, do: Callable[[FormData, list[int]], Awaitable[str]]) -> Answer:
+        async def answer(request: Request) -> Response:
+            form = await request.form(max_fields=20_000)
+            chosen = _numbers(form, "face")
+            if any(face >= len(self._album.photos) for face in chosen):
+                raise HTTPException(404, "there is no such face")
+            async with self._changing:
+                return RedirectResponse(await do(form, chosen), 303)
+
+        return answer
+
+    async def _name(self, form: FormData, faces: list[int]) -> str:
+        group = await self._group_of(_one(faces))
+        name = identity(str(form.get("name", "")))
+        album = self._album
+        best, rest = group[:_ENROLLED_AT_ONCE], group[_ENROLLED_AT_ONCE:]
+        step = _Step(f"naming {len(group)} faces {name}")
+        photos = [album.photos[face] for face in best]
+        numbers = self._gallery.enroll(name, album.vectors[best], photos)
+        step.photos = dict(zip(numbers, photos, strict=True))
+        accepted = [Correction("is", album.photos[face], name) for face in rest]
+        step.corrections = self._gallery.review.add(accepted) if accepted else []
+        self._steps.append(step)
+        return "/"
+
+    async def _merge(self, _: FormData, faces: list[int]) -> str:
+        if len(faces) < 2:
+            raise HTTPException(400, "choose two groups at least")
+        photos = [self._album.photos[face] for face in faces]
+        self._correct(
+            f"merging {len(faces)} groups",
+            [Correction("same", photos[0], other=photo) for photo in photos[1:]],
+        )
+        return f"/group/{faces[0]}"
+
+    async def _split(self, _: FormData, faces: list[int]) -> str:
+        group = await self._group_of(_one(faces))
+        rest = [face for face in group if face not in faces]
+        if not rest or not set(faces) <= set(group):
+            raise HTTPException(400, "choose some of the faces of one group, not all")
+        photos = [self._album.photos[face] for face in faces]
+        together = [Correction("same", photos[0], other=photo) for photo in photos[1:]]
+        apart = Correction("different", photos[0], other=self._album.photos[rest[0]])
+        self._correct(f"splitting {len(faces)} faces off", [*together, apart])
+        return f"/group/{rest[0]}"
+
+    async def _discard(self, form: FormData, faces: list[int]) -> str:
+        chosen = await self._group_of(_one(faces)) if form.get("whole") else faces
+        kind = "not_a_face" if form.get("kind") == "not_a_face" else "ignore"
+        photos = [self._album.photos[face] for face in chosen]
+        words = f"discarding {len(photos)} faces"
+        self._correct(words, [Correction(kind, photo) for photo in photos])  # type: ignore[arg-type]
+        return "/"
+
+    async def _answer(self, form: FormData, faces: list[int]) -> str:
+        name, said = identity(str(form.get("name", ""))), form.get("said")
+        if said not in ("is", "is_not") or name not in self._gallery:
+            raise HTTPException(400, "say yes or no about an enrolled person")
+        group = await self._group_of(_one(faces))
+        if said == "is":
+            await self._name(form, faces)
+            return "/suggestions"
+        photos = [self._album.photos[face] for face in group]
+        self._correct(
+            f"saying no to {name}", [Correction("is_not", photo, name) for photo in photos]
+        )
+        return "/suggestions"
+
+    async def _remove(self, form: FormData, _: list[int]) -> str:
+        numbers = _numbers(form, "photo")
+        name = identity(str(form.get("name", "")))
+        if not numbers or any(self._gallery.photo(number).person != name for number in numbers):
+            raise HTTPException(400, "choose photos of that person")
+        self._gallery.remove_photos(numbers)
+        return "/people"
+
+    async def _erase(self, form: FormData, _: list[int]) -> str:
+        name = identity(str(form.get("name", "")))
+        if str(form.get("again", "")).strip() != name:
+            raise HTTPException(400, "write the name again to erase a person for good")
+        self._gallery.remove(name)
+        self._steps = [step for step in self._steps if name not in step.words]
+        return "/people"
+
+    async def _undo(self, _: FormData, __: list[int]) -> str:
+        if not self._steps:
+            raise HTTPException(400, "there is nothing to undo")
+        step = self._steps.pop()
+        # What was erased meanwhile is not there, and a compaction numbers photos again.
+        there = {correction.number for correction in self._gallery.review.corrections}
+        for number in reversed(step.corrections):
+            if number in there:
+                self._gallery.review.undo(number)
+        enrolled = self._gallery.photos_of_images({p.sha256 or "" for p in step.photos.values()})
+        self._gallery.remove_photos([p.id for p in enrolled if _same(p, step.photos.get(p.id))])
+        return "/"
+
+    def _correct(self, words: str, corrections: list[Correction]) -> None:
+        self._steps.append(_Step(words, self._gallery.review.add(corrections)))
+
+    # Programs.
+
+    async def api(self, _: Request) -> Response:
+        """Describes the interface for programs."""
+        return self._page("api.html", description=DESCRIPTION)
+
+    async def openapi(self, _: Request) -> Response:
+        """Returns the same in OpenAPI's form."""
+        return JSONResponse(DESCRIPTION)
+
+    async def api_people(self, _: Request) -> Response:
+        """Lists who is enrolled."""
+        return JSONResponse({"people": self._gallery.people})
+
+    async def api_recognize(self, request: Request) -> Response:
+        """Names the people in the photo that is the body."""
+        body = await request.body()
+        found = await run_in_threadpool(self._recognizer.recognize, body)
+        return JSONResponse({"faces": [face.to_dict() for face in found]})
+
+    async def api_enroll(self, request: Request) -> Response:
+        """Enrolls the photo that is the body."""
+        name, body = identity(request.query_params.get("name", "")), await request.body()
+
+        def enroll() -> Any:
+            return self._recognizer.enroll(name, body, progress=False)
+
+        async with self._changing:
+            report = await run_in_threadpool(enroll)
+        return JSONResponse({"name": name, "enrolled": len(report.enrolled)})
+
+
+def _same(photo: PhotoSource, other: PhotoSource | None) -> bool:
+    return other is not None and (photo.sha256, photo.box) == (other.sha256, other.box)
+
+
+def _numbers(form: FormData, name: str) -> list[int]:
+    """Returns the whole numbers of a field, of a bounded length."""
+    given = [value for value in form.getlist(name) if isinstance(value, str)]
+    return [int(value) for value in given if value.isdecimal() and len(value) < 16]
+
+
+def _one(faces: list[int]) -> int:
+    if not faces:
+        raise HTTPException(400, "choose a face")
+    return faces[0]
+
+
+def _page_of(request: Request, total: int, size: int = _PAGE) -> tuple[int, int]:
+    """Returns the number of the page that is asked for, and of the last one, from 0."""
+    given, last = request.query_params.get("page", "0"), max(0, (total - 1) // size)
+    return min(int(given) if given.isdecimal() and len(given) < 9 else 0, last), last

@@ -1,0 +1,167 @@
+"""The page: people are named, merged, split, discarded, and all of that is undone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette", reason="starlette is not installed")
+from colored_people import COLORS, picture
+from web_pages import ORIGIN, Page, recognizer_of
+
+from facekit import FaceRecognizer
+from facekit.visualization.files import save_image
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Page:
+    for count, name in zip((4, 3, 2), COLORS, strict=False):
+        for number in range(count):
+            image = picture({name: (20 + 10 * number, 30)})
+            save_image(tmp_path / "album" / f"{name}-{number}.png", image)
+    return Page(recognizer_of(tmp_path / "people.facekit"), tmp_path / "album").open()
+
+
+def test_groups_are_named_and_that_is_undone(page: Page) -> None:
+    assert page.groups() == [4, 3, 2]
+    text = page.get("/")
+    assert "9 faces in 3 groups" in text
+    assert page.client.get(re.findall(r'src="(/face/\d+)"', text)[0]).content[:2] == b"\xff\xd8"
+    first = page.group(0)[0]
+    assert "Undo naming 4 faces Ada" in page.post("/name", face=first, name="Ada")
+    assert page.groups() == [3, 2]
+    assert page.recognizer.people == {"Ada": 4}
+    assert 'value="Ada"' in page.get("/")  # the list of names
+    page.post("/undo")
+    assert page.groups() == [4, 3, 2]
+    assert page.recognizer.people == {}
+
+
+def test_groups_are_merged_split_and_discarded(page: Page) -> None:
+    page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
+    assert page.groups() == [7, 2]
+    page.post("/undo")
+    whole = page.group(0)
+    page.post("/split", face=whole[1:3])
+    assert page.groups() == [3, 2, 2, 2]
+    assert sorted(whole[1:3]) in [sorted(group) for group in (page.group(n) for n in range(4))]
+    page.post("/discard", face=page.group(0)[0], whole=1, kind="ignore")
+    assert page.groups() == [2, 2, 2]
+    page.post("/discard", face=page.group(0)[0], kind="not_a_face")
+    assert page.groups() == [2, 2, 1]
+    for _ in range(3):
+        page.post("/undo")
+    assert page.groups() == [4, 3, 2]
+    assert len(page.recognizer.gallery.review) == 0
+    answer = page.client.post("/undo", headers=ORIGIN)
+    assert (answer.status_code, "nothing to undo" in answer.text) == (400, True)
+
+
+def test_suggestions_are_answered(page: Page) -> None:
+    page.post("/name", face=page.group(0)[0], name="Ada")
+    assert "Is this <b>Ada</b>?" in page.get("/suggestions")
+    asked = page.group(0)[0]
+    page.post("/answer", face=asked, name="Ada", said="is_not")
+    assert page.get("/suggestions").count("Is this <b>Ada</b>?") == 1
+    page.post("/answer", face=page.group(1)[0], name="Ada", said="is")
+    assert page.recognizer.people == {"Ada": 6}
+    page.post("/undo")
+    assert page.recognizer.people == {"Ada": 4}
+
+
+def test_a_person_is_corrected_and_erased(page: Page) -> None:
+    page.post("/merge", face=[page.group(0)[0], page.group(2)[0]])
+    page.post("/name", face=page.group(0)[0], name="Ada")
+    assert "Ada</a>: 6 photos" in page.get("/people")
+    text = page.get("/person?name=Ada")
+    photos = re.findall(r'src="(/photo/\d+)"', text)
+    assert len(photos) == 6
+    assert page.client.get(photos[0]).headers["content-type"] == "image/jpeg"
+    page.post("/remove", name="Ada", photo=int(photos[0].rsplit("/", 1)[1]))
+    assert page.recognizer.people == {"Ada": 5}
+    assert page.groups() == [3, 1]
+    refused = page.client.post("/erase", data={"name": "Ada", "again": "ada"}, headers=ORIGIN)
+    assert refused.status_code == 400
+    page.post("/erase", name="Ada", again="Ada")
+    assert page.recognizer.people == {}
+    assert "Ada" not in page.get("/")
+    path = page.recognizer.gallery.path
+    assert path is not None
+    assert b"Ada" not in b"".join(one.read_bytes() for one in path.parent.glob("people*"))
+
+
+def test_an_undo_touches_nothing_else(page: Page) -> None:
+    page.post("/name", face=page.group(2)[0], name="Grace")
+    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.recognizer.gallery.remove("Grace")
+    page.recognizer.gallery.compact()  # the photos have other numbers
+    page.recognizer.gallery.review.once_per_image()
+    page.post("/undo")
+    assert page.recognizer.people in ({"Ada": 4}, {"Ada": 2}, {})
+    assert len(page.recognizer.gallery.review) == 1
+
+
+def test_a_photo_is_tried_and_explained(page: Page, tmp_path: Path) -> None:
+    page.post("/name", face=page.group(0)[0], name="Ada")
+    data = (tmp_path / "album" / "Red-0.png").read_bytes()
+    answer = page.client.post("/try", files={"photo": ("x.png", data)}, headers=ORIGIN)
+    assert "<h2>Ada</h2>" in answer.text
+    assert "at distance 0.00; a name is given up to 0.80" in answer.text
+    broken = page.client.post("/try", files={"photo": ("x.png", b"no")}, headers=ORIGIN)
+    assert (broken.status_code, "alert" in broken.text) == (400, True)
+
+
+def test_the_other_pages(page: Page) -> None:
+    page.post("/name", face=page.group(0)[0], name="Ada")
+    assert "within 0.800 of 1 people" in page.get("/calibration")
+    assert "0 faces." in page.get("/refused")
+    assert "/api/recognize" in page.get("/api")
+    assert page.client.get("/nothing").status_code == 404
+    assert page.client.get("/face/999").status_code == 404
+    assert page.client.get("/calibration?page=1e9").status_code == 200
+    for text in (page.get("/"), page.get("/person?name=Ada"), page.get("/suggestions")):
+        assert "<script" not in text
+        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text)
+        images = re.findall(r"<img [^>]*>", text)
+        assert images or "Suggestions" in text
+        assert all('alt="' in image for image in images)
+        labeled = re.sub(r"<label[^>]*>.*?</label>", "", text, flags=re.DOTALL)
+        assert set(re.findall(r'<input type="(\w+)"', labeled)) <= {"hidden"}
+
+
+def test_the_calibration_has_its_curve(tmp_path: Path, hopper: Path) -> None:
+    recognizer = FaceRecognizer()
+    recognizer.enroll("Grace", hopper)
+    page = Page(recognizer, None).open()
+    assert "<polyline points=" in page.get("/calibration")
+
+
+def test_programs_ask_in_json(page: Page, tmp_path: Path) -> None:
+    client, key = page.client, {"authorization": f"Bearer {page.access.key}"}
+    client.cookies.clear()
+    data = (tmp_path / "album" / "Red-0.png").read_bytes()
+    enrolled = client.post("/api/enroll?name=Ada", content=data, headers=key)
+    assert enrolled.json() == {"name": "Ada", "enrolled": 1}
+    assert client.get("/api/people", headers=key).json() == {"people": {"Ada": 1}}
+    found = client.post("/api/recognize", content=data, headers=key).json()
+    assert [face["name"] for face in found["faces"]] == ["Ada"]
+    wrong = client.post("/api/recognize", content=b"no image", headers=key)
+    assert (wrong.status_code, list(wrong.json())) == (400, ["error"])
+    described = client.get("/api/openapi.json", headers=key).json()
+    for path, methods in described["paths"].items():
+        for method in methods:
+            assert client.request(method, path, headers=key).status_code != 404
+
+
+def test_a_table_of_faces_is_an_album(tmp_path: Path, hopper: Path, astronaut: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from facekit.archive import index_archive
+
+    index_archive([hopper, astronaut], tmp_path / "faces.parquet", progress=False)
+    page = Page(FaceRecognizer(), tmp_path / "faces.parquet").open()
+    assert page.groups() == [1, 1]
+    assert page.client.get("/face/0").content[:2] == b"\xff\xd8"
+    page.post("/name", face=0, name="Grace")
+    assert page.groups() == [1]
