@@ -47,7 +47,8 @@ class _Step:
 
     words: str
     corrections: list[int] = field(default_factory=list)
-    photos: dict[int, PhotoSource] = field(default_factory=dict)
+    person: str = ""
+    photos: list[PhotoSource] = field(default_factory=list)
 
 
 def create_app(
@@ -312,8 +313,8 @@ class _Pages:
         best, rest = group[:_ENROLLED_AT_ONCE], group[_ENROLLED_AT_ONCE:]
         step = _Step(f"naming {len(group)} faces {name}")
         photos = [album.photos[face] for face in best]
-        numbers = self._gallery.enroll(name, album.vectors[best], photos)
-        step.photos = dict(zip(numbers, photos, strict=True))
+        self._gallery.enroll(name, album.vectors[best], photos)
+        step.person, step.photos = name, photos
         accepted = [Correction("is", album.photos[face], name) for face in rest]
         step.corrections = self._gallery.review.add(accepted) if accepted else []
         self._steps.append(step)
@@ -341,7 +342,8 @@ class _Pages:
         return f"/group/{rest[0]}"
 
     async def _discard(self, form: FormData, faces: list[int]) -> str:
-        chosen = await self._group_of(_one(faces)) if form.get("whole") else faces
+        first = _one(faces)
+        chosen = await self._group_of(first) if form.get("whole") else faces
         kind = "not_a_face" if form.get("kind") == "not_a_face" else "ignore"
         photos = [self._album.photos[face] for face in chosen]
         words = f"discarding {len(photos)} faces"
@@ -357,9 +359,7 @@ class _Pages:
             await self._name(form, faces)
             return "/suggestions"
         photos = [self._album.photos[face] for face in group]
-        self._correct(
-            f"saying no to {name}", [Correction("is_not", photo, name) for photo in photos]
-        )
+        self._correct("saying no", [Correction("is_not", photo, name) for photo in photos])
         return "/suggestions"
 
     async def _remove(self, form: FormData, _: list[int]) -> str:
@@ -375,7 +375,7 @@ class _Pages:
         if str(form.get("again", "")).strip() != name:
             raise HTTPException(400, "write the name again to erase a person for good")
         self._gallery.remove(name)
-        self._steps = [step for step in self._steps if name not in step.words]
+        self._steps = [step for step in self._steps if step.person != name]
         return "/people"
 
     async def _undo(self, _: FormData, __: list[int]) -> str:
@@ -387,8 +387,11 @@ class _Pages:
         for number in reversed(step.corrections):
             if number in there:
                 self._gallery.review.undo(number)
-        enrolled = self._gallery.photos_of_images({p.sha256 or "" for p in step.photos.values()})
-        self._gallery.remove_photos([p.id for p in enrolled if _same(p, step.photos.get(p.id))])
+        given = {(photo.sha256, photo.box) for photo in step.photos}
+        enrolled = self._gallery.photos_of_images({photo.sha256 or "" for photo in step.photos})
+        self._gallery.remove_photos(
+            [p.id for p in enrolled if p.person == step.person and (p.sha256, p.box) in given]
+        )
         return "/"
 
     def _correct(self, words: str, corrections: list[Correction]) -> None:
@@ -424,10 +427,6 @@ class _Pages:
         async with self._changing:
             report = await run_in_threadpool(enroll)
         return JSONResponse({"name": name, "enrolled": len(report.enrolled)})
-
-
-def _same(photo: PhotoSource, other: PhotoSource | None) -> bool:
-    return other is not None and (photo.sha256, photo.box) == (other.sha256, other.box)
 
 
 def _numbers(form: FormData, name: str) -> list[int]:

@@ -99,7 +99,7 @@ def test_an_undo_touches_nothing_else(page: Page) -> None:
     page.recognizer.gallery.compact()  # the photos have other numbers
     page.recognizer.gallery.review.once_per_image()
     page.post("/undo")
-    assert page.recognizer.people in ({"Ada": 4}, {"Ada": 2}, {})
+    assert page.recognizer.people == {}
     assert len(page.recognizer.gallery.review) == 1
 
 
@@ -125,7 +125,7 @@ def test_the_other_pages(page: Page) -> None:
         assert "<script" not in text
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text)
         images = re.findall(r"<img [^>]*>", text)
-        assert images or "Suggestions" in text
+        assert images
         assert all('alt="' in image for image in images)
         labeled = re.sub(r"<label[^>]*>.*?</label>", "", text, flags=re.DOTALL)
         assert set(re.findall(r'<input type="(\w+)"', labeled)) <= {"hidden"}
