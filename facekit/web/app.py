@@ -335,9 +335,12 @@ class _Pages:
         rest = [face for face in group if face not in faces]
         if not rest or not set(faces) <= set(group):
             raise HTTPException(400, "choose some of the faces of one group, not all")
-        photos = [self._album.photos[face] for face in faces]
-        together = [Correction("same", photos[0], other=photo) for photo in photos[1:]]
-        apart = Correction("different", photos[0], other=self._album.photos[rest[0]])
+        together = []
+        for part in (faces, rest):  # each stays whole, whichever moves out
+            first, *others = (self._album.photos[face] for face in part)
+            together += [Correction("same", first, other=photo) for photo in others]
+        ends = (self._album.photos[part[0]] for part in (faces, rest))
+        apart = Correction("different", next(ends), other=next(ends))
         self._correct(f"splitting {len(faces)} faces off", [*together, apart])
         return f"/group/{rest[0]}"
 
