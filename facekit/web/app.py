@@ -429,7 +429,7 @@ class _Pages:
 
         async with self._changing:
             report = await run_in_threadpool(enroll)
-        return JSONResponse({"name": name, "enrolled": len(report.enrolled)})
+        return JSONResponse({"name": name, "enrolled": len(report.used)})
 
 
 def _numbers(form: FormData, name: str) -> list[int]:
