@@ -5,12 +5,17 @@
 enrolls random unit vectors, one a person, in a gallery in a temporary folder. The probes are
 near-duplicates of a thousand of them, at distance 0.5, 0.8 and 1.0. Exact answers come from a
 comparison with every vector.
+
+``--peers faiss.IndexFlatIP faiss.IndexHNSWFlat`` instead searches the same vectors, one probe after
+the other on one thread, with facekit's index and these of FAISS. They take turns, and the time is
+the processor's, which other programs change little. To build the graph of a million takes long.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import add_record, record_if_asked
 
 from facekit import Gallery
-from facekit.gallery.index import ExactIndex, faiss_is_installed
+from facekit.gallery.index import ExactIndex, FaissIndex, faiss_is_installed
 
 PROBES, AT_A_TIME = 999, 50_000
 DISTANCES = (0.5, 0.8, 1.0)
@@ -33,6 +39,8 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--size", type=int, default=128, help="the components of an embedding")
     parser.add_argument("--folder", type=Path, help="where to make the file; default: temporary")
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS)[1:], help="beside these")
+    add_record(parser)
     parser.add_argument("--opened", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.opened is not None:
@@ -42,6 +50,10 @@ def main() -> None:
         f"{options.people:,} people, {options.size} components, FAISS "
         f"{'installed' if faiss_is_installed() else 'missing'}"
     )
+    if options.peers:
+        rows = _beside_peers(options.people, options.size, options.peers)
+        record_if_asked(options, f"{options.people} of {options.size}", {"rows": rows})
+        return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "people.facekit"
         _build(path, options.people, options.size)
@@ -98,6 +110,71 @@ def _use(path: Path, people: int, size: int) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"most memory: {memory / 1e6:.2f} GB", flush=True)
     gallery.close()
+
+
+def _beside_peers(people: int, size: int, peers: list[str]) -> dict[str, dict[str, float]]:
+    random = np.random.default_rng(0)
+    vectors = _unit(random, people, size)
+    rows = random.choice(people, PROBES, replace=False)
+    probes = _near(random, vectors[rows])
+    indexes = {}
+    for name in ["facekit", *peers]:
+        began = time.process_time()
+        search = PEERS[name](vectors)
+        indexes[name] = (search, time.process_time() - began)
+    times: dict[str, list[float]] = {name: [] for name in indexes}
+    found: dict[str, list[int]] = {name: [] for name in indexes}
+    for at in range(len(probes)):
+        for name, (search, _) in indexes.items():
+            began = time.thread_time()
+            found[name].append(search(probes[at : at + 1]))
+            times[name].append(time.thread_time() - began)
+    own = statistics.median(times["facekit"])
+    table = {}
+    for name, (_, building) in indexes.items():
+        right = np.array(found[name]) == rows
+        table[name] = {
+            "build": building / indexes["facekit"][1],
+            "search": statistics.median(times[name]) / own,
+            **{
+                f"recall {distance}": float(right[index :: len(DISTANCES)].mean())
+                for index, distance in enumerate(DISTANCES)
+            },
+        }
+        figures = ", ".join(f"{key} {value:.4g}" for key, value in table[name].items())
+        print(f"{name}: {figures}", flush=True)
+    return table
+
+
+def _facekit(vectors: np.ndarray) -> Callable[[np.ndarray], int]:
+    index = FaissIndex(vectors)
+    return lambda probe: int(index.search(probe, 1).rows[0, 0])
+
+
+def _flat(vectors: np.ndarray) -> Callable[[np.ndarray], int]:
+    import faiss
+
+    # For every index of this process; facekit's takes one for a single probe in any case.
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return lambda probe: int(index.search(probe, 1)[1][0, 0])
+
+
+def _hnsw(vectors: np.ndarray) -> Callable[[np.ndarray], int]:
+    import faiss
+
+    index = faiss.IndexHNSWFlat(vectors.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efSearch = 128
+    index.add(vectors)
+    return lambda probe: int(index.search(probe, 1)[1][0, 0])
+
+
+PEERS: dict[str, Callable[[np.ndarray], Callable[[np.ndarray], int]]] = {
+    "facekit": _facekit,
+    "faiss.IndexFlatIP": _flat,
+    "faiss.IndexHNSWFlat": _hnsw,
+}
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

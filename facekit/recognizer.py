@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from facekit import parts
 from facekit.alignment import Aligner
-from facekit.clustering.albums import ArchiveClustering, PersonGroup, PhotoArchive, cluster_photos
 from facekit.detection import FaceDetector, make_detector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
@@ -54,6 +53,7 @@ from facekit.utils.progress import track
 from facekit.utils.validation import identity, unit_rows
 
 if TYPE_CHECKING:
+    from facekit.clustering.albums import ArchiveClustering, PersonGroup, PhotoArchive
     from facekit.video import FaceTracker, Track, VideoRecognition, VideoResult
     from facekit.video.recognition import VideoSource
 
@@ -372,6 +372,8 @@ class FaceRecognizer:
             ImageError: If the folder is missing or holds no pictures.
             InvalidArgumentError: If an argument cannot be used.
         """
+        from facekit.clustering.albums import cluster_photos
+
         return cluster_photos(
             photos,
             embedder=self.embedder,

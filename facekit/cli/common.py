@@ -244,7 +244,7 @@ def for_each_photo(
     named = listed_photos(options)
     photos = expanded(named, recursive=options.recursive)
     check_output_folder(options.output, [*named, *photos], deep=options.recursive)
-    names = _output_names(photos)
+    names = {} if options.output is None else _output_names(photos)
     failures = 0
     if options.csv:
         print_csv([], columns)

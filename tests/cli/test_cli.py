@@ -451,3 +451,19 @@ def test_explain_says_how_near_the_nearest_are(
     assert main([*arguments, "--json"]) == DONE
     (face,) = json.loads(capsys.readouterr().out)
     assert (face["candidate"], len(face["nearest"])) == ("Grace", 1)
+
+
+def test_recognize_imports_only_what_it_needs(model: Path, weights: str, hopper: Path) -> None:
+    program = (
+        "import sys; from facekit.cli import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "print(sorted({'sklearn', 'scipy', 'tensorflow', 'keras', 'mtcnn', 'openvino.tools.ovc', "
+        "'facekit.clustering', 'facekit.visualization', 'facekit.video'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, "recognize", str(model), str(hopper), "--weights", weights],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.splitlines()[-1] == "[]"
