@@ -453,7 +453,12 @@ def test_explain_says_how_near_the_nearest_are(
     assert (face["candidate"], len(face["nearest"])) == ("Grace", 1)
 
 
-def test_recognize_imports_only_what_it_needs(model: Path, weights: str, hopper: Path) -> None:
+def test_recognize_imports_only_what_it_needs(
+    known: Path, hopper: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery = tmp_path / "people.facekit"
+    assert main(["fit", str(known), str(gallery)]) == DONE
+    capsys.readouterr()
     program = (
         "import sys; from facekit.cli import main\n"
         "assert main(sys.argv[1:]) == 0\n"
@@ -461,7 +466,7 @@ def test_recognize_imports_only_what_it_needs(model: Path, weights: str, hopper:
         "'facekit.clustering', 'facekit.visualization', 'facekit.video'} & set(sys.modules)))"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", program, "recognize", str(model), str(hopper), "--weights", weights],
+        [sys.executable, "-c", program, "recognize", str(gallery), str(hopper)],
         capture_output=True,
         text=True,
         check=True,
