@@ -392,9 +392,17 @@ class _Pages:
                 self._gallery.review.undo(number)
         given = {(photo.sha256, photo.box) for photo in step.photos}
         enrolled = self._gallery.photos_of_images({photo.sha256 or "" for photo in step.photos})
+        said = self._gallery.review.corrections
         self._gallery.remove_photos(
             [p.id for p in enrolled if p.person == step.person and (p.sha256, p.box) in given]
         )
+        # To erase a person erases what was said of the faces; but here these are unknown again.
+        there = {correction.number for correction in self._gallery.review.corrections}
+        lost = [one for one in said if one.number not in there and one.person is None]
+        again = zip([one.number for one in lost], self._gallery.review.add(lost), strict=True)
+        numbers = dict(again)
+        for earlier in self._steps:
+            earlier.corrections = [numbers.get(number, number) for number in earlier.corrections]
         return "/"
 
     def _correct(self, words: str, corrections: list[Correction]) -> None:

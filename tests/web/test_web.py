@@ -39,6 +39,17 @@ def test_groups_are_named_and_that_is_undone(page: Page) -> None:
     assert page.recognizer.people == {}
 
 
+def test_undoing_a_name_leaves_what_was_said_before(page: Page) -> None:
+    page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
+    page.post("/name", face=page.group(0)[0], name="Ada")
+    assert page.groups() == [2]
+    page.post("/undo")
+    assert page.groups() == [7, 2]
+    page.post("/undo")
+    assert page.groups() == [4, 3, 2]
+    assert len(page.recognizer.gallery.review) == 0
+
+
 def test_groups_are_merged_split_and_discarded(page: Page) -> None:
     page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
     assert page.groups() == [7, 2]
