@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,12 @@ def _web(options: argparse.Namespace) -> int:
     with recognizer.gallery:
         album = Album.open(options.photos, recognizer)
         app = create_app(recognizer, album, access=access)
+        taken = _taken(options.address, options.port)
         host = access.hosts[0]
         shown = "" if options.password_file else f"?token={access.key}"
         print(f"http://{host}/login{shown}", flush=True)
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
-            host=options.address,
-            port=options.port,
             log_level="warning",
             access_log=False,  # it would write the token
             server_header=False,
@@ -82,7 +82,19 @@ def _web(options: argparse.Namespace) -> int:
             limit_concurrency=64,
             timeout_keep_alive=5,
         )
+        uvicorn.Server(config).run(sockets=[taken])
     return DONE
+
+
+def _taken(address: str, port: int) -> socket.socket:
+    """Returns a socket that listens at a port, which another program may have already."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise InvalidArgumentError(
+            f"--port {port}: {address} cannot be listened at ({error}); give another port"
+        ) from error
 
 
 def access_of(options: argparse.Namespace) -> Any:

@@ -61,7 +61,11 @@ class Access:
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     def opens(self, given: str) -> bool:
-        """Returns whether something is the key."""
+        """Returns whether something is the key.
+
+        Args:
+            given: What was sent.
+        """
         return hmac.compare_digest(given.encode(), self.key.encode())
 
 

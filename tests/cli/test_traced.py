@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[str, int]] = {
         0,
     ),
     "camera": ("97 --patience 1 --gallery {gallery} --csv {work}/camera.csv", 2),  # none is there
+    "web": ("{photos}/Grace --gallery {gallery} --port 99999", 2),  # there is no such port
     "evaluate": ("lfw --data {photos} --output {work}/roc.png", 0),
     "train": (
         "--data {work}/pool --folder {work}/trained --weights {small} --trainable head "
