@@ -125,7 +125,7 @@ class PhotoReport(Tabular):
         return {name: counts[name] for name in sorted({o.person for o in self.outcomes})}
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Returns a row for each image, as :meth:`to_frame` has them."""
+        """Returns a row for each image, as ``to_frame`` has them."""
         return [asdict(outcome) for outcome in self.outcomes]
 
     def summary(self, most: int = 10) -> str:

@@ -80,7 +80,7 @@ class PersonGroup(Tabular):
         return tuple(face.source for face in self.faces)
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Returns a row for each face, as :meth:`to_frame` has them."""
+        """Returns a row for each face, as ``to_frame`` has them."""
         return [face.to_dict(rounded=False) for face in self.faces]
 
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:

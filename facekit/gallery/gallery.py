@@ -540,7 +540,7 @@ class Gallery:
 
     @property
     def review(self) -> Review:
-        """What people who looked at faces said about them: made, listed and undone there.
+        """The corrections of faces, which are made, listed and undone there.
 
         Raises:
             InvalidArgumentError: If the gallery is of another store than a file's, which keeps no

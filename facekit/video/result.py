@@ -116,7 +116,7 @@ class VideoResult(Tabular):
         return found
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Returns a row for each appearance, as :meth:`to_frame` has them; times are seconds."""
+        """Returns a row for each appearance, as ``to_frame`` has them; times are seconds."""
         return [
             {
                 "name": track.name,
