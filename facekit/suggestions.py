@@ -1,4 +1,4 @@
-"""Suggestions: faces of which somebody should say whether they are an enrolled person."""
+"""Suggestions: faces about whose names an answer would help most."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def _cluster(options: argparse.Namespace) -> int:
 
 
 def _check_output(options: argparse.Namespace) -> None:
-    """Checks that a file of ``--output`` can be written and is not one of somebody else."""
+    """Checks that a file of ``--output`` can be written and replaces no other file unasked."""
     from facekit.archive.results import check_result_file
 
     if check_result_file(options.output).exists() and not options.overwrite:

@@ -1,4 +1,4 @@
-"""The commands about corrections: what somebody who looked at faces says about them."""
+"""The commands that make, list and undo corrections: review."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def add_commands(commands: Any) -> None:
     exclude = _add(inner, "exclude", _correct, "leave a face out: it is not one, or to be ignored")
     exclude.set_defaults(kind="exclude")
     _add_face(exclude)
-    exclude.add_argument("--ignore", action="store_true", help="it is a face that nobody asks for")
+    exclude.add_argument("--ignore", action="store_true", help="it is a face, but is left out")
     once = _add(inner, "once-per-image", _correct, "give a name to one face of an image at most")
     once.set_defaults(kind="once_per_image")
     undo = _add(inner, "undo", _undo, "undo a correction, the latest by default")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facekit.cli.common import DONE, add_command, add_reading, reading_of
+from facekit.cli.opening import new_if_missing
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
 
@@ -63,13 +64,14 @@ def _web(options: argparse.Namespace) -> int:
 
     access = access_of(options)
     path: Path = options.gallery
-    recognizer = FaceRecognizer.load(path) if path.exists() else FaceRecognizer(gallery=path)
-    reading = reading_of(options)
-    recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
-    with recognizer.gallery:
+    with new_if_missing(path):
+        recognizer = FaceRecognizer.load(path) if path.exists() else FaceRecognizer(gallery=path)
+        reading = reading_of(options)
+        recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
         album = Album.open(options.photos, recognizer)
-        app = create_app(recognizer, album, access=access)
         taken = _taken(options.address, options.port)
+    with recognizer.gallery:
+        app = create_app(recognizer, album, access=access)
         host = access.hosts[0]
         shown = "" if options.password_file else f"?token={access.key}"
         print(f"http://{host}/login{shown}", flush=True)

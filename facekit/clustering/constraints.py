@@ -1,4 +1,4 @@
-"""Groups as somebody who looked at the faces corrected them."""
+"""Groups changed by pairs of faces that are the same person, or different ones."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _WITH_OTHER: tuple[CorrectionKind, ...] = ("same", "different")
 
 @dataclass(frozen=True)
 class Correction:
-    """What somebody who looked at a face says about it.
+    """A statement about a face, which counts more than any distance.
 
     A face is known by the SHA-256 of its image's file and its box, so that a correction outlives
     clustering, embedding and weights, and a file that is moved or renamed.

@@ -120,7 +120,7 @@ class Review:
 
         Args:
             face: The face.
-            reason: ``"not_a_face"``, or ``"ignore"`` for one that nobody wants to know.
+            reason: ``"not_a_face"``, or ``"ignore"`` for one that is not of interest.
 
         Returns:
             The number of the correction.

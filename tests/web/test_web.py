@@ -176,3 +176,11 @@ def test_a_table_of_faces_is_an_album(tmp_path: Path, hopper: Path, astronaut: P
     assert page.client.get("/face/0").content[:2] == b"\xff\xd8"
     page.post("/name", face=0, name="Grace")
     assert page.groups() == [1]
+
+
+def test_a_wrong_folder_leaves_no_gallery_behind(tmp_path: Path) -> None:
+    from facekit.cli import main
+
+    gallery = tmp_path / "people.facekit"
+    assert main(["web", "--gallery", str(gallery), str(tmp_path / "nowhere")]) == 2
+    assert list(tmp_path.iterdir()) == []
