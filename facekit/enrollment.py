@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from facekit.errors import FileFormatError, InvalidArgumentError
+from facekit.errors import (
+    EnrollmentError,
+    EnrollmentWarning,
+    FileFormatError,
+    InvalidArgumentError,
+)
 from facekit.gallery import Gallery
+from facekit.gallery.database import remove_files
 from facekit.gallery.protocol import Batch
 from facekit.gallery.records import PhotoSource
 from facekit.io.decoding import Truncated
@@ -24,7 +31,8 @@ from facekit.pipeline import (
     select_largest,
     select_marked,
 )
-from facekit.report import OutcomeStatus, PhotoOutcome, PhotoReport
+from facekit.quality.gate import limits_broken
+from facekit.report import OutcomeStatus, PhotoOutcome, PhotoReport, some_of
 from facekit.utils.progress import track
 from facekit.utils.validation import identity
 
@@ -154,11 +162,47 @@ class Enrollment:
             )
 
 
-def partial_gallery(gallery: Gallery) -> Gallery:
-    """Returns the gallery in which a new set of people is gathered before it replaces the old one.
+def checked(report: PhotoReport, *, stacklevel: int) -> PhotoReport:
+    """Returns the report on an enrollment in which at least one image could be used."""
+    poor = [outcome.detail for outcome in report.left_out if outcome.status == "poor quality"]
+    limits = limits_broken(line for detail in poor for line in detail.split("; "))
+    wider = ", ".join(f"{name}=None" for name in limits)
+    way_round = (
+        f"\nTo enroll poor images, too, pass quality=QualityGate({wider}) or quality=None."
+        if limits
+        else ""
+    )
+    if not report.used and not report.already_enrolled:
+        lines = [outcome.line().strip() for outcome in report.left_out]
+        raise EnrollmentError(f"none of the photos can be enrolled{some_of(lines)}{way_round}")
+    if report.left_out or report.several_faces:
+        warnings.warn(report.summary() + way_round, EnrollmentWarning, stacklevel=stacklevel + 1)
+    return report
+
+
+@contextmanager
+def partial_gallery(gallery: Gallery) -> Iterator[Gallery]:
+    """Gives the gallery in which a new set of people is gathered before it replaces the old one.
 
     Beside a gallery in a file it is a file, too: if the work is interrupted, it goes on there.
+    Otherwise it is deleted at the end.
     """
+    fresh = _partial(gallery)
+    try:
+        yield fresh
+    except EnrollmentError:
+        _close_and_discard(fresh)
+        raise
+    _close_and_discard(fresh)
+
+
+def _close_and_discard(fresh: Gallery) -> None:
+    fresh.close()
+    if fresh.path is not None:
+        remove_files(fresh.path)
+
+
+def _partial(gallery: Gallery) -> Gallery:
     if gallery.path is None:
         return Gallery(gallery.weights, gallery.embedding_size)
     path = gallery.path.with_name(gallery.path.name + ".partial")
@@ -166,14 +210,8 @@ def partial_gallery(gallery: Gallery) -> Gallery:
         try:
             return Gallery.open(path, weights=gallery.weights)
         except (FileFormatError, InvalidArgumentError):  # of other weights, or never finished
-            discard(path)
+            remove_files(path)
     return Gallery.create(path, gallery.weights, gallery.embedding_size)
-
-
-def discard(path: Path) -> None:
-    """Deletes the files of a partial gallery."""
-    for beside in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-        beside.unlink(missing_ok=True)
 
 
 def _named(image: PersonImage) -> PersonImage:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from facekit.alignment import Aligner
 from facekit.detection import FaceDetector
 from facekit.detection.registry import DETECTORS
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.embedding.weights.registry import REGISTRY
-from facekit.errors import InvalidArgumentError
+from facekit.errors import FileFormatError, InvalidArgumentError
+from facekit.gallery import Gallery
 from facekit.identification import IdentityClassifier
 from facekit.quality import QualityGate
 
@@ -50,28 +52,57 @@ def embedder_by_name(weights: str, path: str) -> FaceEmbedder:
     return Embedder(weights)
 
 
-def classifier_to_dict(classifier: IdentityClassifier) -> dict[str, Any]:
-    """Returns the parameters of a classifier."""
-    parameters: dict[str, Any] = classifier.get_params()
-    table = parameters["distances"]
-    return {
-        name: value if isinstance(value, str | None) else float(value)
-        for name, value in {**parameters, "distances": None}.items()
-    } | {"distances": None if table is None else table.to_dict()}
-
-
-def classifier_from_dict(kept: Mapping[str, Any]) -> IdentityClassifier:
-    """Makes the classifier again."""
-    table = kept["distances"]
-    distances = None if table is None else DistanceTable.from_dict(table)
-    return IdentityClassifier(**{**kept, "distances": distances})
-
-
 def quality_to_dict(quality: QualityGate | None) -> dict[str, Any] | None:
     """Returns the limits of a gate."""
     return None if quality is None else asdict(quality)
 
 
-def quality_from_dict(kept: Mapping[str, Any] | None) -> QualityGate | None:
-    """Makes the gate again."""
-    return None if kept is None else QualityGate(**kept)
+def parts_to_dict(
+    detector: FaceDetector,
+    aligner: Aligner,
+    classifier: IdentityClassifier,
+    quality: QualityGate | None,
+    naming_quality: QualityGate | None,
+) -> dict[str, Any]:
+    """Returns the parameters of the parts of a recognizer."""
+    parameters: dict[str, Any] = classifier.get_params()
+    table = parameters.pop("distances")
+    plain = {n: v if isinstance(v, str | None) else float(v) for n, v in parameters.items()}
+    return {
+        "detector": detector_to_dict(detector),
+        "aligner": aligner.to_dict(),
+        "quality": quality_to_dict(quality),
+        "naming_quality": quality_to_dict(naming_quality),
+        "classifier": {**plain, "distances": None if table is None else table.to_dict()},
+    }
+
+
+def parts_from_dict(
+    kept: Mapping[str, Any], path: str, detector: FaceDetector | str | None
+) -> dict[str, Any]:
+    """Makes the arguments of a recognizer again; a detector given replaces the one kept."""
+    table = kept["classifier"]["distances"]
+    distances = None if table is None else DistanceTable.from_dict(table)
+    gates = {
+        name: None if kept[name] is None else QualityGate(**kept[name])
+        for name in ("quality", "naming_quality")
+    }
+    return {
+        "detector": detector or detector_from_dict(kept["detector"], path),
+        "aligner": Aligner(**kept["aligner"]),
+        "classifier": IdentityClassifier(**{**kept["classifier"], "distances": distances}),
+        **gates,
+    }
+
+
+def calibrated_classifier(gallery: Gallery) -> IdentityClassifier | None:
+    """Returns the classifier that ``facekit calibrate`` chose for a gallery, if it did."""
+    kept = gallery.settings.get("calibration")
+    if kept is None:
+        return None
+    try:
+        return IdentityClassifier(kept["strategy"], fpir=kept["fpir"])
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(
+            f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"
+        ) from error

@@ -201,6 +201,12 @@ class RecognizedImage(Tabular):
         }
 
 
+def some_of(lines: Sequence[str], most: int = 10) -> str:
+    """Returns the first lines of a list, for the end of a sentence; nothing of an empty one."""
+    more = f"; and {len(lines) - most} more" * (len(lines) > most)
+    return (": " if lines else "") + "; ".join(lines[:most]) + more
+
+
 def _photos(outcomes: Sequence[PhotoOutcome]) -> str:
     return _count(len(outcomes), "photo", "photos")
 

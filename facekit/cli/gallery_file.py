@@ -104,8 +104,8 @@ def _repair(options: argparse.Namespace) -> int:
 def _migrate(options: argparse.Namespace) -> int:
     from facekit.detection import Detector
     from facekit.embedding import Embedder
-    from facekit.enrollment import discard
     from facekit.gallery import Gallery
+    from facekit.gallery.database import remove_files
     from facekit.pipeline import FacePipeline
 
     output: Path = options.output
@@ -113,7 +113,7 @@ def _migrate(options: argparse.Namespace) -> int:
         raise FileFormatError(f"{output}: something of that name is there already")
     embedder = Embedder(options.weights)
     partial = output.with_name(f"{output.name}.partial")
-    discard(partial)
+    remove_files(partial)
     # The threshold and what else was set belong to the old weights.
     new = Gallery.create(partial, embedder.record.identity, embedder.embedding_size)
     try:
@@ -125,7 +125,7 @@ def _migrate(options: argparse.Namespace) -> int:
             found = {"weights": new.weights, "people": new.people}
             photos = len(new)
     finally:
-        discard(partial)
+        remove_files(partial)
     return _report(options, found, lost, f"{count(photos, 'photo')} embedded again")
 
 

@@ -33,14 +33,14 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
 @contextmanager
 def new_if_missing(path: Path) -> Iterator[None]:
     """Deletes the gallery that is made in the block if it fails before anybody is enrolled."""
-    from facekit.enrollment import discard
+    from facekit.gallery.database import remove_files
 
     there = path.exists()
     try:
         yield
     except FacekitError:
         if not there and path.exists():
-            discard(path)
+            remove_files(path)
         raise
 
 

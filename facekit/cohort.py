@@ -1,0 +1,54 @@
+"""The embeddings of a cohort: people who are not enrolled, and resemble those who will be met."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.errors import EnrollmentWarning, InvalidArgumentError
+from facekit.gallery.decisions import Decisions
+from facekit.io.folders import list_images
+from facekit.io.sources import StreamSource
+from facekit.pipeline import FacePipeline
+from facekit.report import some_of
+from facekit.utils.progress import track
+from facekit.utils.validation import unit_rows
+
+
+def cohort_embeddings(
+    cohort: StreamSource | npt.NDArray[Any],
+    pipeline: FacePipeline,
+    decisions: Decisions,
+    size: int,
+    *,
+    progress: bool,
+    **reading: Any,
+) -> npt.NDArray[np.float32]:
+    """Returns the embeddings of a cohort; see :meth:`facekit.FaceRecognizer.calibrate`."""
+    if isinstance(cohort, np.ndarray) and cohort.ndim == 2:
+        return unit_rows(cohort, size, "cohort")
+    images: StreamSource = cohort
+    if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+        images = list_images(images, recursive=True).checked().images
+    unit, unused = [], []
+    run = pipeline.run(images, digests=bool(decisions), **reading)
+    for image in track(run, "Embedding the cohort", total=0, shown=progress):
+        unit += [f.unit for f in image.faces if not decisions.of(f.photo(image.sha256)).excluded]
+        if not image.faces:
+            unused.append(f"{image.source}: {image.error or 'no face found'}")
+    if not unit:
+        raise InvalidArgumentError(
+            f"cohort: no face in any of {len(unused)} images{some_of(unused)}"
+        )
+    if unused:
+        warnings.warn(
+            f"cohort: {len(unused)} images are not used{some_of(unused)}",
+            EnrollmentWarning,
+            stacklevel=3,
+        )
+    return np.array(unit)

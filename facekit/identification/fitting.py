@@ -1,0 +1,148 @@
+"""The classifier of a gallery: fitted when it is needed, and again when something has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.embedding.weights.distances import DistanceTable
+from facekit.errors import InvalidArgumentError, NotFittedError
+from facekit.gallery import Gallery
+from facekit.gallery.decisions import Decisions
+from facekit.gallery.enrolled import Enrolled
+from facekit.identification.classifier import IdentityClassifier
+from facekit.utils.forking import ForkLock
+
+# Up to this many photos every change of the gallery refines the calibration; beyond that it is kept
+# until calibrate or fit is called.
+_CALIBRATED_AT_ONCE = 2000
+
+_Shift: TypeAlias = tuple[float, int]  # as of a Calibration, with the number of probes
+
+
+class Fitted(NamedTuple):
+    """A classifier, and the state of the gallery that it was fitted to."""
+
+    classifier: IdentityClassifier
+    enrolled: Enrolled  # rows that corrections exclude count as erased
+    decisions: Decisions
+
+
+class GalleryFitting:
+    """Fits a classifier to a gallery, and keeps the result until one of the two changes.
+
+    The gallery and the classifier are given with every call, so that neither is kept when it is
+    replaced. Copies begin without the result: it follows from the gallery.
+    """
+
+    def __init__(self) -> None:
+        self._shift: _Shift | None = None
+        self._cohort: _Shift | None = None
+        self._known: tuple[Fitted, Enrolled, dict[str, Any]] | None = None
+        self._lock = ForkLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the calibration as values for JSON."""
+        return {"shift": self._shift, "cohort": self._cohort}
+
+    def take(self, kept: Mapping[str, Any]) -> None:
+        """Takes over a calibration of :meth:`to_dict`; a cohort that is known already stays."""
+        self._shift = _pair(kept.get("shift"))
+        self._cohort = self._cohort or _pair(kept.get("cohort"))
+
+    def forget(self) -> None:
+        """Forgets the calibration, so that the next use begins anew."""
+        with self._lock:
+            self._known = self._shift = self._cohort = None
+
+    def current(
+        self, gallery: Gallery, classifier: IdentityClassifier, distances: DistanceTable | None
+    ) -> Fitted:
+        """Returns a copy of the classifier that is fitted to the gallery as it is now."""
+        enrolled = gallery.enrolled()
+        if len(enrolled) == 0:
+            raise NotFittedError(
+                "nobody is enrolled; call fit with photos of the people, enroll, or load a file"
+            )
+        decisions, parameters = gallery.decisions(), classifier.get_params()
+
+        def known() -> Fitted | None:
+            found = self._known
+            if found is None or found[1] is not enrolled or found[0].decisions is not decisions:
+                return None
+            return found[0] if found[2] == parameters else None
+
+        fitted = known()
+        if fitted is None:
+            with self._lock:
+                fitted = known()
+                if fitted is None:
+                    usable = _usable(gallery, enrolled, decisions)
+                    fitted = Fitted(self._fit(usable, classifier, distances), usable, decisions)
+                    self._known = fitted, enrolled, parameters
+        return fitted
+
+    def calibrate(
+        self,
+        gallery: Gallery,
+        classifier: IdentityClassifier,
+        distances: DistanceTable | None,
+        cohort: npt.NDArray[np.float32],
+    ) -> None:
+        """Refines the calibration by the embeddings of people who are not enrolled."""
+        enrolled = self.current(gallery, classifier, distances).enrolled
+        fitted = _copy(classifier, distances).fit_enrolled(enrolled, cohort=cohort)
+        found = fitted.calibration_
+        if found is not None and fitted.distances is None:
+            raise InvalidArgumentError(
+                "the weights have no table of distances that a cohort could refine; give the "
+                f"classifier a threshold: {found.threshold:.3f} is that of this cohort"
+            )
+        if found is not None:
+            self._cohort, self._known = (found.shift, found.probes), None
+
+    def _fit(
+        self, used: Enrolled, classifier: IdentityClassifier, distances: DistanceTable | None
+    ) -> IdentityClassifier:
+        if len(used) == 0:
+            raise NotFittedError("corrections exclude every enrolled photo; enroll others")
+        kept = self._cohort or (self._shift if len(used) > _CALIBRATED_AT_ONCE else None)
+        fitted = _copy(classifier, distances).fit_enrolled(used, shift=kept)
+        found = fitted.calibration_
+        self._shift = None if found is None else (found.shift, found.probes)
+        return fitted
+
+
+def _copy(classifier: IdentityClassifier, distances: DistanceTable | None) -> IdentityClassifier:
+    """Returns a classifier with the same parameters, and a table of distances if there is one."""
+    copy = type(classifier)(**classifier.get_params())
+    return copy if copy.distances is not None else copy.set_params(distances=distances)
+
+
+def _usable(gallery: Gallery, enrolled: Enrolled, decisions: Decisions) -> Enrolled:
+    """Returns what is enrolled, without photos that are no faces, to be ignored, or of others."""
+    doubted = []
+    for photo in gallery.photos_of_images(decisions.images()) if decisions else ():
+        said = decisions.of(photo)
+        other = said.person not in (None, photo.person) or photo.person in said.refused
+        if (other or said.excluded) and photo.id <= len(enrolled.labels):
+            doubted.append(photo.id - 1)
+    if not doubted:
+        return enrolled
+    labels = enrolled.labels.copy()
+    labels[doubted] = -1
+    there = np.bincount(labels[labels >= 0], minlength=len(enrolled.classes)) > 0
+    labels = np.where(labels >= 0, (np.cumsum(there) - 1)[labels], -1)
+    return Enrolled(
+        enrolled.embeddings, labels, enrolled.classes[there], least_norm=enrolled.least_norm
+    )
+
+
+def _pair(kept: Any) -> _Shift | None:
+    return None if kept is None else (float(kept[0]), int(kept[1]))
