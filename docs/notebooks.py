@@ -74,8 +74,6 @@ def write_notebooks() -> None:
     """Writes the notebooks of all tutorials that have changed."""
     FOLDER.mkdir(exist_ok=True)
     for page in sorted(TUTORIALS.glob("*.md")):
-        if page.stem == "index":
-            continue
         text = json.dumps(notebook(page.read_text(encoding="utf-8")), indent=1, ensure_ascii=False)
         path = FOLDER / f"{page.stem}.ipynb"
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -78,7 +78,7 @@ else:
 # The figures
 # -----------
 #
-# Each fold is judged with the threshold that is best on the others. :doc:`/evaluation` says what
+# Each fold is judged with the threshold that is best on the others. :doc:`/accuracy` says what
 # the figures are.
 
 print(f"accuracy {report.accuracy:.2%} ± {report.standard_error:.2%}")

@@ -11,11 +11,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 FILES = [
     *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((PROJECT / "docs").glob("*.md")),
-    *(
-        path
-        for folder in ("how-to", "migrate", "tutorials")
-        for path in sorted((PROJECT / "docs" / folder).glob("*.md"))
-    ),
+    *sorted((PROJECT / "docs" / "tutorials").glob("*.md")),
     *sorted((PROJECT / "examples").glob("*.py")),
 ]
 AVOIDED = re.compile(

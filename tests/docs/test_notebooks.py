@@ -14,7 +14,7 @@ from tests.docs.test_documentation import PROJECT, examples
 sys.path.insert(0, str(PROJECT / "docs"))
 import notebooks
 
-TUTORIALS = [page for page in sorted(notebooks.TUTORIALS.glob("*.md")) if page.stem != "index"]
+TUTORIALS = sorted(notebooks.TUTORIALS.glob("*.md"))
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
