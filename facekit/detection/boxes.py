@@ -10,8 +10,8 @@ import numpy.typing as npt
 Boxes: TypeAlias = npt.NDArray[np.float64]
 OverlapMeasure: TypeAlias = Literal["union", "min"]
 
-# How many boxes are compared with their neighbors at a time, which bounds the memory.
-_ROWS = 256
+# How many boxes are compared with their neighbors at a time: the fewer, the fewer neighbors.
+_ROWS = 64
 
 
 def overlap(first: Boxes, second: Boxes, measure: OverlapMeasure = "union") -> Boxes:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +23,14 @@ from facekit.detection.networks import (
     refinement_network,
 )
 from facekit.detection.patches import Source, cut_patches, patch_source
-from facekit.detection.pyramid import WINDOW, Level, draw_rows, plan_pyramid
+from facekit.detection.pyramid import (
+    WINDOW,
+    Level,
+    draw_rows,
+    draw_small_rows,
+    draws_from_integral,
+    plan_pyramid,
+)
 from facekit.detection.settings import Settings
 from facekit.detection.tiling import (
     TILE_HEIGHT,
@@ -75,7 +83,7 @@ class Cascade:
             pixels: npt.NDArray[Any] = picture
             if picture[..., 0].size <= _COPIED_PIXELS:
                 pixels = picture.astype(np.float32)
-            boxes = self._propose(pixels, settings)
+            boxes = self._propose(picture, pixels, settings)
             source = patch_source(picture, pixels)
             boxes = self._refine(source, boxes, settings)
             return self._conclude(source, boxes, settings)
@@ -90,7 +98,7 @@ class Cascade:
             with self._counting:
                 self._callers -= 1
 
-    def _propose(self, pixels: npt.NDArray[Any], settings: Settings) -> Boxes:
+    def _propose(self, picture: RGBImage, pixels: npt.NDArray[Any], settings: Settings) -> Boxes:
         height, width = pixels.shape[:2]
         levels = plan_pyramid(
             height,
@@ -100,9 +108,11 @@ class Cascade:
             complete=settings.complete_pyramid,
         )
         least = _log_odds(settings.thresholds[0])
+        small = pixels is not picture and any(draws_from_integral(one, picture) for one in levels)
+        integral = cv2.integral(picture, sdepth=cv2.CV_32S) if small else None
         found: list[list[Windows]] = [[] for _ in levels]
         for strips in plan_strips(levels, _DRAWN_PIXELS):
-            draw = functools.partial(_drawn, pixels, levels)
+            draw = functools.partial(_drawn, pixels, integral, levels)
             search = functools.partial(self._search, drawn=self._each(draw, strips), least=least)
             answers = self._each(search, plan_tiles(strips))
             for strip, windows in zip(strips, by_level(answers, len(strips)), strict=True):
@@ -195,8 +205,13 @@ def _built(process: int, threads: int) -> Cascade:
     return Cascade(threads)
 
 
-def _drawn(pixels: npt.NDArray[Any], levels: Sequence[Level], strip: Strip) -> FloatArray:
-    return draw_rows(pixels, levels[strip.level], strip.top, strip.height)
+def _drawn(
+    pixels: npt.NDArray[Any], integral: Any, levels: Sequence[Level], strip: Strip
+) -> FloatArray:
+    level = levels[strip.level]
+    if integral is not None and draws_from_integral(level, pixels):
+        return draw_small_rows(integral, level, strip.top, strip.height)
+    return draw_rows(pixels, level, strip.top, strip.height)
 
 
 def _proposals(level: Level, windows: Windows, threshold: float) -> tuple[Boxes, FloatArray]:

@@ -142,9 +142,9 @@ def draw_tile(
         ]
         # Where a side is odd, the last max-pooling of a whole level looks at one row less.
         if piece.height % 2:
-            hidden[0, 0, bottom - 2, piece.x : right] = HIDDEN
+            hidden[0, bottom - 2, piece.x : right] = HIDDEN
         if piece.width % 2:
-            hidden[0, 0, piece.y : bottom, right - 2] = HIDDEN
+            hidden[0, piece.y : bottom, right - 2] = HIDDEN
 
 
 def read_tile(

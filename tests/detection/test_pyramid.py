@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from facekit.detection.pyramid import (
     WINDOW,
     Level,
     draw_rows,
+    draw_small_rows,
     plan_pyramid,
 )
 
@@ -90,6 +92,8 @@ def test_every_pixel_is_the_mean_of_its_area(
     for pixels in (picture, picture.astype(np.float32)):
         drawn = draw_rows(pixels, level, top, count)
         assert drawn == pytest.approx(expected[top : top + count], abs=2e-3)
+    drawn = draw_small_rows(cv2.integral(picture), level, top, count)
+    assert drawn == pytest.approx(expected[top : top + count], abs=1e-4)
 
 
 def test_wide_images_are_drawn_in_parts() -> None:

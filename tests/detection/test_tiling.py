@@ -93,7 +93,7 @@ def test_windows_are_found_where_they_are(levels: list[Level], seed: int) -> Non
         random.uniform(1, 2, (level.height, level.width, 3)).astype(np.float32) for level in levels
     ]
     pixels = np.zeros((1, TILE_HEIGHT, TILE_WIDTH, 3), np.float32)
-    hidden = np.zeros((1, 1, TILE_HEIGHT - 2, TILE_WIDTH - 2), np.float32)
+    hidden = np.zeros((1, TILE_HEIGHT - 2, TILE_WIDTH - 2, 10), np.float32)
     parts = []
     for tile in plan_tiles(levels):
         draw_tile(tile, pictures, pixels, hidden)
@@ -112,10 +112,11 @@ def test_windows_are_found_where_they_are(levels: list[Level], seed: int) -> Non
 @given(st.integers(SMALLEST_LEVEL, 150), st.integers(SMALLEST_LEVEL, 150))
 def test_only_the_row_and_column_after_an_odd_side_are_hidden(height: int, width: int) -> None:
     pixels = np.zeros((1, TILE_HEIGHT, TILE_WIDTH, 3), np.float32)
-    hidden = np.ones((1, 1, TILE_HEIGHT - 2, TILE_WIDTH - 2), np.float32)
+    hidden = np.ones((1, TILE_HEIGHT - 2, TILE_WIDTH - 2, 10), np.float32)
     (tile,) = plan_tiles([Level(1.0, height, width)])
     draw_tile(tile, [np.zeros((height, width, 3), np.float32)], pixels, hidden)
-    rows, columns = np.nonzero(hidden[0, 0])
+    assert (hidden == hidden[..., :1]).all()
+    rows, columns = np.nonzero(hidden[0, ..., 0])
     expected = {(height - 2, x) for x in range(width) if height % 2}
     expected |= {(y, width - 2) for y in range(height) if width % 2}
     inside = {(y, x) for y, x in expected if y < TILE_HEIGHT - 2 and x < TILE_WIDTH - 2}
