@@ -53,16 +53,16 @@ class Graph(GraphBuilder):
         super().__init__(width)
         self.parameters = parameters
 
-    def _convolve(self, x: Any, name: str, strides: int, padding: str) -> Any:
+    def _convolve(self, x: Any, name: str, strides: int, border: list[int]) -> Any:
         kernel, bias = self.parameters[f"{name}|kernel"], self.parameters[f"{name}|bias"]
-        border = [side // 2 for side in kernel.shape[2:]] if padding == "same" else 0
         return functional.conv2d(x, kernel, bias, strides, border)
 
-    def convolution(self, x, filters, kernel_size, name, *, strides=1, padding="same"):
-        return functional.relu(self._convolve(x, name, strides, padding), inplace=True)
+    def convolved(self, x, layer):
+        x = self._convolve(x, layer.name, layer.strides, layer.border)
+        return functional.relu(x, inplace=True)
 
-    def residual(self, x, branches, scale, name, *, linear=False):
-        branch = self._convolve(torch.cat(list(branches), 1), f"{name}_Conv2d_1x1", 1, "valid")
+    def added(self, x, mixed, scale, name, *, linear):
+        branch = self._convolve(mixed, f"{name}_Conv2d_1x1", 1, [0, 0])
         x = torch.add(x, branch, alpha=scale)
         return x if linear else functional.relu(x, inplace=True)
 
@@ -83,10 +83,10 @@ class Scales(Graph):
         super().__init__(width, torch.nn.ParameterDict())
         self.found: dict[str, float] = {}
 
-    def convolution(self, x, *arguments, **named):
+    def convolved(self, x, layer):
         return x
 
-    def residual(self, x, branches, scale, name, *, linear=False):
+    def added(self, x, mixed, scale, name, *, linear):
         self.found[f"{name}_Conv2d_1x1"] = scale
         return x
 

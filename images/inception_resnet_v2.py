@@ -23,7 +23,7 @@ from style import SMALL, WIDTH, Canvas, Tone, draw, output_folder
 
 from facekit.embedding import Architecture
 from facekit.embedding.networks.backbones import BACKBONES
-from facekit.embedding.networks.blocks import GraphBuilder, Padding
+from facekit.embedding.networks.blocks import Convolution, GraphBuilder, Padding
 from facekit.embedding.networks.names import FEATURES_LAYER, HEAD_LAYER
 
 ARCHITECTURE = Architecture()
@@ -115,39 +115,20 @@ class Recorder(GraphBuilder):
         self.layers.append(layer)
         return layer
 
-    def convolution(
-        self,
-        x: Layer,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        name: str,
-        *,
-        strides: int = 1,
-        padding: Padding = "same",
-    ) -> Layer:
+    def convolved(self, x: Layer, layer: Convolution) -> Layer:
         """Notes a convolution with its batch normalisation and ReLU."""
-        kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
         return self.note(
-            name,
+            layer.name,
             "convolution",
             [x],
-            self.filters(filters),
-            kernel=kernel,
-            strides=strides,
-            padding=padding,
+            layer.filters,
+            kernel=layer.sides,
+            strides=layer.strides,
+            padding=layer.padding,
         )
 
-    def residual(
-        self,
-        x: Layer,
-        branches: Sequence[Layer],
-        scale: float,
-        name: str,
-        *,
-        linear: bool = False,
-    ) -> Layer:
-        """Notes the joint, the projection and the sum."""
-        mixed = self.concatenation(branches, f"{name}_Concat")
+    def added(self, x: Layer, mixed: Layer, scale: float, name: str, *, linear: bool) -> Layer:
+        """Notes the projection and the sum."""
         update = self.note(f"{name}_Conv2d_1x1", "projection", [mixed], x.channels, scale=scale)
         return self.note(f"{name}_Add", "sum", [x, update], x.channels, linear=linear)
 

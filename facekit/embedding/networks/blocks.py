@@ -1,14 +1,30 @@
-"""The building blocks that both Inception-ResNet backbones are made of."""
+"""What a backbone is built with: one description of a graph, any framework."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Tensor: TypeAlias = Any
 """A symbolic tensor of the framework that the graph is built in."""
 Padding: TypeAlias = Literal["same", "valid"]
+
+
+class Convolution(NamedTuple):
+    """A convolution, its filters counted at the width of the graph."""
+
+    name: str
+    filters: int
+    sides: tuple[int, int]
+    strides: int = 1
+    padding: Padding = "same"
+
+    @property
+    def border(self) -> list[int]:
+        """How many zeros are added on each side of the height and of the width."""
+        # Kernels have odd sides, and those of stride 2 no padding, so both sides get the same.
+        return [side // 2 for side in self.sides] if self.padding == "same" else [0, 0]
 
 
 class GraphBuilder(ABC):
@@ -16,10 +32,7 @@ class GraphBuilder(ABC):
 
     A backbone is written once, as calls of these methods; each framework gives them a meaning.
     Layers are named after the TensorFlow originals (``Block35_1_Branch_0_Conv2d_1x1``), so that
-    published weights load by name.
-
-    Args:
-        width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
+    published weights load by name. ``width`` multiplies the number of filters of every layer.
     """
 
     def __init__(self, width: float) -> None:
@@ -29,15 +42,6 @@ class GraphBuilder(ABC):
         """Returns how many filters a layer has that has ``full`` of them at width 1."""
         return max(8, 8 * round(full * self.width / 8))
 
-    def chain(
-        self, x: Tensor, name: str, *layers: tuple[str, int, int | tuple[int, int]]
-    ) -> Tensor:
-        """Adds convolutions of stride 1 one after the other: (name, filters, kernel size) each."""
-        for layer, filters, kernel_size in layers:
-            x = self.convolution(x, filters, kernel_size, f"{name}_{layer}")
-        return x
-
-    @abstractmethod
     def convolution(
         self,
         x: Tensor,
@@ -49,18 +53,31 @@ class GraphBuilder(ABC):
         padding: Padding = "same",
     ) -> Tensor:
         """Adds convolution, batch normalization and ReLU; ``filters`` counts at width 1."""
+        sides = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        return self.convolved(x, Convolution(name, self.filters(filters), sides, strides, padding))
 
-    @abstractmethod
+    def chain(
+        self, x: Tensor, name: str, *layers: tuple[str, int, int | tuple[int, int]]
+    ) -> Tensor:
+        """Adds convolutions of stride 1 one after the other: (name, filters, kernel size) each."""
+        for layer, filters, kernel_size in layers:
+            x = self.convolution(x, filters, kernel_size, f"{name}_{layer}")
+        return x
+
     def residual(
-        self,
-        x: Tensor,
-        branches: Sequence[Tensor],
-        scale: float,
-        name: str,
-        *,
-        linear: bool = False,
+        self, x: Tensor, branches: Sequence[Tensor], scale: float, name: str, *, linear: bool
     ) -> Tensor:
         """Joins branches, projects them to the depth of ``x`` and adds them, scaled, to it."""
+        mixed = self.concatenation(branches, f"{name}_Concat")
+        return self.added(x, mixed, scale, name, linear=linear)
+
+    @abstractmethod
+    def convolved(self, x: Tensor, layer: Convolution) -> Tensor:
+        """Adds convolution, batch normalization and ReLU."""
+
+    @abstractmethod
+    def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
+        """Adds the projection of ``mixed``, scaled, to ``x``, and ReLU unless ``linear``."""
 
     @abstractmethod
     def max_pooling(self, x: Tensor, name: str) -> Tensor:

@@ -31,15 +31,7 @@ def layer_weights(network: Any) -> LayerWeights:
 
 
 def assign(network: Any, weights: LayerWeights) -> None:
-    """Fills a network strictly by name and shape: nothing missing, nothing left over.
-
-    Args:
-        network: A ``keras.Model``.
-        weights: Weights by layer and weight name.
-
-    Raises:
-        WeightsError: If names or shapes differ; the message names the first few.
-    """
+    """Fills a network strictly by name and shape: nothing missing, nothing left over."""
     import keras
 
     targets = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import keras
 
-from facekit.embedding.networks.blocks import GraphBuilder, Padding, Tensor
+from facekit.embedding.networks.blocks import Convolution, GraphBuilder, Tensor
 from facekit.embedding.networks.names import (
     BATCH_NORMALIZATION_EPSILON,
     BATCH_NORMALIZATION_SUFFIX,
@@ -20,10 +20,6 @@ class KerasBuilder(GraphBuilder):
     A folded graph holds no batch normalization and no residual scale: both are linear and live in
     the kernels and biases of the convolutions before them. All kernels are zero, to be filled:
     :func:`facekit.embedding.build_network` draws random ones.
-
-    Args:
-        width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
-        folded: Whether to build the folded graph.
     """
 
     def __init__(self, width: float, *, folded: bool) -> None:
@@ -33,45 +29,27 @@ class KerasBuilder(GraphBuilder):
         # initializers would cost time for nothing and draw their seeds from Python's generator.
         self._initializer = "zeros"
 
-    def convolution(
-        self,
-        x: Tensor,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        name: str,
-        *,
-        strides: int = 1,
-        padding: Padding = "same",
-    ) -> Tensor:
+    def convolved(self, x: Tensor, layer: Convolution) -> Tensor:
         """Adds convolution, batch normalization (unless folded) and ReLU."""
         x = keras.layers.Conv2D(
-            self.filters(filters),
-            kernel_size,
-            strides=strides,
-            padding=padding,
+            layer.filters,
+            layer.sides,
+            strides=layer.strides,
+            padding=layer.padding,
             use_bias=self.folded,
             kernel_initializer=self._initializer,
-            name=name,
+            name=layer.name,
         )(x)
         if not self.folded:
             x = keras.layers.BatchNormalization(
                 scale=False,
                 epsilon=BATCH_NORMALIZATION_EPSILON,
-                name=name + BATCH_NORMALIZATION_SUFFIX,
+                name=layer.name + BATCH_NORMALIZATION_SUFFIX,
             )(x)
-        return keras.layers.Activation("relu", name=f"{name}_Relu")(x)
+        return keras.layers.Activation("relu", name=f"{layer.name}_Relu")(x)
 
-    def residual(
-        self,
-        x: Tensor,
-        branches: Sequence[Tensor],
-        scale: float,
-        name: str,
-        *,
-        linear: bool = False,
-    ) -> Tensor:
-        """Joins branches, projects them to the depth of ``x`` and adds them, scaled, to it."""
-        mixed = self.concatenation(branches, f"{name}_Concat")
+    def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
+        """Adds the projection of ``mixed``, scaled (unless folded), to ``x``, and ReLU."""
         projection = f"{name}_Conv2d_1x1"
         update = keras.layers.Conv2D(
             x.shape[-1], 1, kernel_initializer=self._initializer, name=projection

@@ -12,6 +12,7 @@ import numpy as np
 from facekit.embedding.networks.backbones import BACKBONES
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
+from facekit.utils.validation import choice, number, whole
 
 Backbone: TypeAlias = Literal["inception_resnet_v1", "inception_resnet_v2"]
 
@@ -55,24 +56,13 @@ class Architecture:
     input_scale: float = 127.5
 
     def __post_init__(self) -> None:
-        if self.backbone not in get_args(Backbone):
-            raise InvalidArgumentError(
-                f"backbone must be one of {get_args(Backbone)}, got {self.backbone!r}"
-            )
+        choice(self.backbone, "backbone", get_args(Backbone))
         for name in ("width", "blocks", "input_scale"):
-            value = getattr(self, name)
-            if not (_is_number(value) and value > 0):
-                raise InvalidArgumentError(f"{name} must be a positive number, got {value!r}")
-        for name, least in (("input_size", 75), ("embedding_size", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidArgumentError(
-                    f"{name} must be a whole number, at least {least}, got {value!r}"
-                )
-        if not (_is_number(self.dropout) and 0.0 <= self.dropout < 1.0):
-            raise InvalidArgumentError(f"dropout must be in [0, 1), got {self.dropout!r}")
-        if not _is_number(self.input_mean):
-            raise InvalidArgumentError(f"input_mean must be a number, got {self.input_mean!r}")
+            number(getattr(self, name), name, above=0.0)
+        whole(self.input_size, "input_size", least=75)
+        whole(self.embedding_size, "embedding_size", least=1)
+        number(self.dropout, "dropout", 0.0, below=1.0)
+        number(self.input_mean, "input_mean")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the arguments as plain Python values."""
@@ -163,7 +153,3 @@ def _initialize(network: Any, seed: int) -> None:
                 weight.assign(
                     generator.uniform(-limit, limit, size=tuple(weight.shape)).astype(np.float32)
                 )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

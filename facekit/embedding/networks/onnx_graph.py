@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.embedding.networks.backbones import BACKBONES
-from facekit.embedding.networks.blocks import GraphBuilder, Padding
+from facekit.embedding.networks.blocks import Convolution, GraphBuilder
 from facekit.embedding.networks.folding import LayerWeights
 from facekit.embedding.networks.names import HEAD_LAYER
 from facekit.embedding.networks.network import Architecture
@@ -25,21 +25,7 @@ def onnx_network(
     mirrored: bool,
     metadata: Mapping[str, str],
 ) -> Any:
-    """Builds a network for inference.
-
-    Args:
-        architecture: What to build.
-        weights: The weights of the folded network; that they fit has been checked.
-        mirrored: Whether to average the embeddings of a picture and its mirror image.
-        metadata: What to note in the model.
-
-    Returns:
-        An ``onnx.ModelProto`` from ``faces``, uint8 ``(n, S, S, 3)``, to ``embeddings``, float32
-        ``(n, d)`` of unit L2 norm.
-
-    Raises:
-        MissingExtraError: If onnx is not installed.
-    """
+    """Builds a network for inference."""
     onnx = import_extra("onnx")
     build = OnnxBuilder(architecture.width, weights)
     side, size = architecture.input_size, architecture.embedding_size
@@ -75,12 +61,7 @@ def onnx_network(
 
 
 class OnnxBuilder(GraphBuilder):
-    """Builds a folded graph of ONNX' operations, channels first, with its weights.
-
-    Args:
-        width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
-        weights: The weights of the folded network.
-    """
+    """Builds a folded graph of ONNX' operations, channels first, with its weights."""
 
     def __init__(self, width: float, weights: LayerWeights) -> None:
         super().__init__(width)
@@ -107,32 +88,13 @@ class OnnxBuilder(GraphBuilder):
         norm = self.node("ReduceL2", x, axes=[1], keepdims=1)
         return self.node("Div", x, self.node("Max", norm, self.constant(np.float32(1e-12))))
 
-    def convolution(
-        self,
-        x: str,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        name: str,
-        *,
-        strides: int = 1,
-        padding: Padding = "same",
-    ) -> str:
+    def convolved(self, x: str, layer: Convolution) -> str:
         """Adds convolution and ReLU."""
-        return self.node("Relu", self._convolution(x, name, strides, padding))
+        return self.node("Relu", self._convolution(x, layer.name, layer.strides, layer.border))
 
-    def residual(
-        self,
-        x: str,
-        branches: Sequence[str],
-        scale: float,
-        name: str,
-        *,
-        linear: bool = False,
-    ) -> str:
-        """Joins branches, projects them to the depth of ``x`` and adds them to it."""
-        mixed = self.concatenation(branches, f"{name}_Concat")
-        # The weights of a folded network hold the scale.
-        x = self.node("Add", x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, "valid"))
+    def added(self, x: str, mixed: str, scale: float, name: str, *, linear: bool) -> str:
+        """Adds the projection to ``x``; the weights of a folded network hold the scale."""
+        x = self.node("Add", x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, [0, 0]))
         return x if linear else self.node("Relu", x)
 
     def max_pooling(self, x: str, name: str) -> str:
@@ -154,11 +116,9 @@ class OnnxBuilder(GraphBuilder):
         kernel, bias = (self.constant(self._weights[name][part]) for part in ("kernel", "bias"))
         return self.node("Add", self.node("MatMul", x, kernel), bias)
 
-    def _convolution(self, x: str, name: str, strides: int, padding: Padding) -> str:
+    def _convolution(self, x: str, name: str, strides: int, border: list[int]) -> str:
         kernel, bias = self._weights[name]["kernel"], self._weights[name]["bias"]
-        # Kernels have odd sides, and those of stride 2 no padding, so both sides get the same.
-        pad = [side // 2 for side in kernel.shape[:2]] if padding == "same" else [0, 0]
         channels_first = self.constant(kernel.transpose(3, 2, 0, 1))
         return self.node(
-            "Conv", x, channels_first, self.constant(bias), strides=[strides] * 2, pads=pad * 2
+            "Conv", x, channels_first, self.constant(bias), strides=[strides] * 2, pads=border * 2
         )

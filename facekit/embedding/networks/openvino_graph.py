@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from facekit.embedding.networks.backbones import BACKBONES
-from facekit.embedding.networks.blocks import GraphBuilder, Padding, Tensor
+from facekit.embedding.networks.blocks import Convolution, GraphBuilder, Tensor
 from facekit.embedding.networks.folding import LayerWeights
 from facekit.embedding.networks.names import HEAD_LAYER
 from facekit.embedding.networks.network import Architecture
@@ -34,42 +34,19 @@ class OpenVinoBuilder(GraphBuilder):
     """Builds a folded graph of OpenVINO's operations, channels first, with its weights.
 
     The shapes are those of the weights.
-
-    Args:
-        width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
-        weights: The weights of the folded network.
     """
 
     def __init__(self, width: float, weights: LayerWeights) -> None:
         super().__init__(width)
         self._weights = weights
 
-    def convolution(
-        self,
-        x: Tensor,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        name: str,
-        *,
-        strides: int = 1,
-        padding: Padding = "same",
-    ) -> Tensor:
+    def convolved(self, x: Tensor, layer: Convolution) -> Tensor:
         """Adds convolution and ReLU."""
-        return ops.relu(self._convolution(x, name, strides, padding))
+        return ops.relu(self._convolution(x, layer.name, layer.strides, layer.border))
 
-    def residual(
-        self,
-        x: Tensor,
-        branches: Sequence[Tensor],
-        scale: float,
-        name: str,
-        *,
-        linear: bool = False,
-    ) -> Tensor:
-        """Joins branches, projects them to the depth of ``x`` and adds them to it."""
-        mixed = self.concatenation(branches, f"{name}_Concat")
-        # The weights of a folded network hold the scale.
-        x = ops.add(x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, "valid"))
+    def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
+        """Adds the projection to ``x``; the weights of a folded network hold the scale."""
+        x = ops.add(x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, [0, 0]))
         return x if linear else ops.relu(x)
 
     def max_pooling(self, x: Tensor, name: str) -> Tensor:
@@ -90,10 +67,8 @@ class OpenVinoBuilder(GraphBuilder):
         product = ops.matmul(x, ops.constant(weights["kernel"]), False, False)
         return ops.add(product, ops.constant(weights["bias"]))
 
-    def _convolution(self, x: Tensor, name: str, strides: int, padding: Padding) -> Tensor:
+    def _convolution(self, x: Tensor, name: str, strides: int, border: list[int]) -> Tensor:
         kernel, bias = self._weights[name]["kernel"], self._weights[name]["bias"]
-        # Kernels have odd sides, and those of stride 2 no padding, so both sides get the same.
-        pad = [side // 2 for side in kernel.shape[:2]] if padding == "same" else [0, 0]
         channels_first = ops.constant(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
-        x = ops.convolution(x, channels_first, [strides, strides], pad, pad, [1, 1])
+        x = ops.convolution(x, channels_first, [strides, strides], border, border, [1, 1])
         return ops.add(x, ops.constant(bias.reshape(1, -1, 1, 1)))

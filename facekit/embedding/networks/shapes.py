@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from facekit.embedding.networks.backbones import BACKBONES
-from facekit.embedding.networks.blocks import GraphBuilder, Padding, Tensor
+from facekit.embedding.networks.blocks import Convolution, GraphBuilder, Tensor
 from facekit.embedding.networks.names import BATCH_NORMALIZATION_SUFFIX, HEAD_LAYER
 from facekit.embedding.networks.network import Architecture
 
@@ -26,16 +26,7 @@ def weight_shapes(architecture: Architecture, *, folded: bool) -> tuple[Shapes, 
 
 
 class ShapeBuilder(GraphBuilder):
-    """Goes through a graph and notes the weights; its tensors are numbers of channels.
-
-    Args:
-        width: Multiplies the number of filters of every layer, rounded to a multiple of eight.
-        folded: Whether the graph is the one without batch normalization.
-
-    Attributes:
-        shapes: Shapes by layer and weight name, in the order of the layers.
-        scales: The scale of each residual projection, by layer name.
-    """
+    """Goes through a graph and notes the weights; its tensors are numbers of channels."""
 
     def __init__(self, width: float, *, folded: bool) -> None:
         super().__init__(width)
@@ -53,33 +44,15 @@ class ShapeBuilder(GraphBuilder):
         else:
             self.shapes[name, "bias"] = size
 
-    def convolution(
-        self,
-        x: Tensor,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        name: str,
-        *,
-        strides: int = 1,
-        padding: Padding = "same",
-    ) -> Tensor:
+    def convolved(self, x: Tensor, layer: Convolution) -> Tensor:
         """Notes a convolution with its batch normalization."""
-        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-        self.layer(name, (*size, x, self.filters(filters)), normalized=True)
-        return self.filters(filters)
+        self.layer(layer.name, (*layer.sides, x, layer.filters), normalized=True)
+        return layer.filters
 
-    def residual(
-        self,
-        x: Tensor,
-        branches: Sequence[Tensor],
-        scale: float,
-        name: str,
-        *,
-        linear: bool = False,
-    ) -> Tensor:
+    def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
         """Notes the projection and its scale."""
         projection = f"{name}_Conv2d_1x1"
-        self.layer(projection, (1, 1, sum(branches), x), normalized=False)
+        self.layer(projection, (1, 1, mixed, x), normalized=False)
         self.scales[projection] = scale
         return x
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from facekit.embedding import Architecture, Embedder, build_network
 from facekit.embedding.networks.backbones import BACKBONES
-from facekit.embedding.networks.blocks import GraphBuilder, Padding, Tensor
+from facekit.embedding.networks.blocks import Convolution, GraphBuilder, Tensor
 from facekit.embedding.networks.folding import (
     LayerWeights,
     assign,
@@ -32,62 +32,32 @@ _AT_A_TIME = 32
 
 
 class Layer(NamedTuple):
-    """A layer with a kernel, and where its channels come from.
-
-    Args:
-        name: Its name.
-        inputs: The layers whose outputs it reads, one after the other.
-        outputs: The layers whose channels its output has: itself, or those of the features that
-            a residual projection adds to.
-    """
+    """A layer with a kernel, and where its channels come from."""
 
     name: str
-    inputs: tuple[str, ...]
+    inputs: tuple[str, ...]  # the layers whose outputs it reads, one after the other
+    # The layers whose channels its output has: itself, or those of the features that a residual
+    # projection adds to.
     outputs: tuple[str, ...]
 
 
 class ChannelBuilder(GraphBuilder):
-    """Goes through a graph and notes whose channels each layer reads; tensors are layers' names.
-
-    Args:
-        width: Multiplies the number of filters of every layer.
-
-    Attributes:
-        layers: The layers, in the order in which they are run.
-        sizes: How many filters each has.
-    """
+    """Goes through a graph and notes whose channels each layer reads; tensors are layers' names."""
 
     def __init__(self, width: float) -> None:
         super().__init__(width)
         self.layers: list[Layer] = []
         self.sizes: dict[str, int] = {_PIXELS: 3}
 
-    def convolution(
-        self,
-        x: Tensor,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        name: str,
-        *,
-        strides: int = 1,
-        padding: Padding = "same",
-    ) -> Tensor:
+    def convolved(self, x: Tensor, layer: Convolution) -> Tensor:
         """Notes a convolution."""
-        self.layers.append(Layer(name, x, (name,)))
-        self.sizes[name] = self.filters(filters)
-        return (name,)
+        self.layers.append(Layer(layer.name, x, (layer.name,)))
+        self.sizes[layer.name] = layer.filters
+        return (layer.name,)
 
-    def residual(
-        self,
-        x: Tensor,
-        branches: Sequence[Tensor],
-        scale: float,
-        name: str,
-        *,
-        linear: bool = False,
-    ) -> Tensor:
+    def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
         """Notes the projection, which has the channels that it is added to."""
-        self.layers.append(Layer(f"{name}_Conv2d_1x1", self.concatenation(branches, name), x))
+        self.layers.append(Layer(f"{name}_Conv2d_1x1", mixed, x))
         return x
 
     def max_pooling(self, x: Tensor, name: str) -> Tensor:
