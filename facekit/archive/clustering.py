@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from facekit.archive.engines import Engine, run_tasks
+from facekit.archive.engines import Engine, Runner
 from facekit.archive.results import FACE_FIELDS, face_columns
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
@@ -22,7 +22,6 @@ from facekit.clustering.neighbors import MOST_LINKS, near_links
 from facekit.embedding.weights.registry import REGISTRY
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
-from facekit.utils.progress import track
 from facekit.utils.validation import choice, flag, number, whole
 
 Album: TypeAlias = Literal["folder", "day"]
@@ -110,7 +109,7 @@ def cluster_archive(
         U. Raghavan, R. Albert and S. Kumara, "Near linear time algorithm to detect community
         structures in large-scale networks", 2007; ``networkit.community.PLP``.
     """
-    choice(engine, "engine", get_args(Engine))
+    runner = Runner(engine, workers, address, progress)
     if album is not None:
         choice(album, "album", get_args(Album))
     least = whole(min_faces, "min_faces", least=1)
@@ -121,9 +120,7 @@ def cluster_archive(
     thresholds = _Thresholds(opened, threshold)
     for package in ("faiss", "networkit"):
         import_extra(package)
-    links = _links(
-        faces, thresholds(len(faces.vectors)), engine, workers, address, size, progress=progress
-    )
+    links = _links(faces, thresholds(len(faces.vectors)), runner, size)
     if album is not None:
         links = [*links, *_links_of_albums(faces, thresholds)]
     groups = _propagated(_joined(links, faces.images), len(faces.vectors), seed)
@@ -250,24 +247,14 @@ class _ShardSearch:
         return rows[linked], nearest[linked] + start, similarity[linked]
 
 
-def _links(
-    faces: _Faces,
-    threshold: float,
-    engine: Engine,
-    workers: int | None,
-    address: str | None,
-    size: int,
-    *,
-    progress: bool,
-) -> list[Any]:
+def _links(faces: _Faces, threshold: float, runner: Runner, size: int) -> list[Any]:
     count = len(faces.vectors)
     tasks = [
         pa.table({"start": [start], "stop": [min(count, start + size)]}, schema=_RANGE)
         for start in range(0, count, size)
     ]
     work = _ShardSearch(faces.vectors, 1.0 - threshold**2 / 2.0)
-    done = run_tasks(work, tasks, engine=engine, workers=workers, address=address)
-    return list(track(done, "Linking", total=len(tasks), shown=progress))
+    return list(runner.run(work, tasks, "Linking"))
 
 
 def _links_of_albums(faces: _Faces, thresholds: _Thresholds) -> Iterator[Any]:

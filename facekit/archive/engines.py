@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from facekit.utils.progress import track
+from facekit.utils.validation import choice
 
 Engine: TypeAlias = Literal["local", "ray"]
 """``"local"`` for this process, ``"ray"`` for actors on a Ray cluster."""
@@ -12,31 +16,28 @@ Work: TypeAlias = Callable[[Any], Any]
 """Maps a ``pyarrow.Table``, a task, to another one; it pickles."""
 
 
-def run_tasks(
-    work: Work,
-    tasks: Sequence[Any],
-    *,
-    engine: Engine,
-    workers: int | None = None,
-    address: str | None = None,
-) -> Iterator[Any]:
-    """Does some tasks, and yields their results as they come.
+@dataclass(frozen=True)
+class Runner:
+    """Does tasks where it is told to; with Ray, by a number of actors on a cluster."""
 
-    Args:
-        work: Does one; each actor has a copy.
-        tasks: The tasks, ``pyarrow.Table``s with their schemas' metadata.
-        engine: Where.
-        workers: With Ray: how many actors.
-        address: With Ray: the cluster.
+    engine: Engine
+    workers: int | None
+    address: str | None
+    progress: bool
 
-    Yields:
-        The results: of ``"local"`` in the order of the tasks, of ``"ray"`` in any.
-    """
-    if not tasks:
-        return
-    if engine == "local":
-        yield from map(work, tasks)
-        return
-    from facekit.archive.on_ray import run_on_ray
+    def __post_init__(self) -> None:
+        choice(self.engine, "engine", get_args(Engine))
 
-    yield from run_on_ray(work, tasks, workers=workers, address=address)
+    def run(self, work: Work, tasks: Sequence[Any], title: str = "Partitions") -> Iterator[Any]:
+        """Yields the results as they come: in this process in order, from a cluster in any."""
+        return track(self._results(work, tasks), title, total=len(tasks), shown=self.progress)
+
+    def _results(self, work: Work, tasks: Sequence[Any]) -> Iterator[Any]:
+        if not tasks:
+            return
+        if self.engine == "local":
+            yield from map(work, tasks)
+            return
+        from facekit.archive.on_ray import run_on_ray
+
+        yield from run_on_ray(work, tasks, workers=self.workers, address=self.address)

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facekit.archive.engines import Engine, run_tasks
+from facekit.archive.engines import Engine, Runner
 from facekit.archive.results import FACE_FIELDS, faces_of
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
@@ -23,8 +23,7 @@ from facekit.gallery.enrolled import Enrolled
 from facekit.identification import IdentityClassifier
 from facekit.parts import embedder_by_name
 from facekit.recognizer import FaceRecognizer
-from facekit.utils.progress import track
-from facekit.utils.validation import choice, flag, whole
+from facekit.utils.validation import flag, whole
 
 _ANSWERS = pa.schema(
     [("candidate", pa.string()), ("distance", pa.float64()), ("probability", pa.float64())]
@@ -89,7 +88,7 @@ def identify_archive(
         >>> found.read_all()["name"].to_pylist()
         ['Grace Hopper']
     """
-    choice(engine, "engine", get_args(Engine))
+    runner = Runner(engine, workers, address, progress)
     flag(once_an_image, "once_an_image")
     size = whole(shard_size, "shard_size", least=1)
     opened = table if isinstance(table, ArchiveTable) else ArchiveTable(table)
@@ -99,7 +98,7 @@ def identify_archive(
     def batches() -> Iterator[Any]:
         best: dict[str, Any] = {}
         for number, shard in enumerate(people, start=1):
-            answers = _in_order(opened, shard, engine, workers, address, progress)
+            answers = _in_order(opened, shard, runner)
             for partition, found in answers:
                 name = partition.name
                 nearest = found if name not in best else _nearer(best[name], found)
@@ -138,12 +137,7 @@ class _PartitionIdentifier:
 
 
 def _in_order(
-    table: ArchiveTable,
-    classifier: IdentityClassifier,
-    engine: Engine,
-    workers: int | None,
-    address: str | None,
-    progress: bool,
+    table: ArchiveTable, classifier: IdentityClassifier, runner: Runner
 ) -> Iterator[tuple[Path, Any]]:
     """Yields the answers for each partition, in order, whichever is done first."""
     partitions = table.partitions
@@ -151,11 +145,10 @@ def _in_order(
         pa.table({}, metadata={_PARTITION: partition.name.encode()}) for partition in partitions
     ]
     work = _PartitionIdentifier(table.path.absolute(), classifier)
-    done = run_tasks(work, tasks, engine=engine, workers=workers, address=address)
     waiting: dict[str, Any] = {}
     following = iter(partitions)
     expected = next(following, None)
-    for found in track(done, "Partitions", total=len(tasks), shown=progress):
+    for found in runner.run(work, tasks):
         waiting[found.schema.metadata[_PARTITION].decode()] = found.replace_schema_metadata(None)
         while expected is not None and expected.name in waiting:
             yield expected, waiting.pop(expected.name)

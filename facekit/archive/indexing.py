@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facekit.archive.engines import Engine, run_tasks
+from facekit.archive.engines import Engine, Runner
 from facekit.archive.rows import ImageRow, image_schema, table_of, text_of
 from facekit.archive.sources import ArchiveSource, ImageFiles, listed, partition_name
 from facekit.archive.table import ArchiveTable
@@ -23,7 +23,6 @@ from facekit.io.images import MAX_PIXELS
 from facekit.parts import detector_to_dict, quality_to_dict
 from facekit.pipeline import FacePipeline
 from facekit.quality import QualityGate
-from facekit.utils.progress import track
 from facekit.utils.validation import choice, flag, whole
 
 Changed: TypeAlias = Literal["stat", "content"]
@@ -305,7 +304,7 @@ def index_archive(
         >>> index_archive([portrait], folder).faces
         1
     """
-    choice(engine, "engine", get_args(Engine))
+    runner = Runner(engine, workers, address, progress)
     choice(changed, "changed", get_args(Changed))
     size = whole(partition_size, "partition_size", least=1)
     if detector is None or isinstance(detector, str):
@@ -328,9 +327,8 @@ def index_archive(
         if engine == "ray":
             indexer = indexer.with_threads(1)
         work = _PartitionIndexer(indexer, table.path.absolute(), changed)
-        done = run_tasks(work, tasks, engine=engine, workers=workers, address=address)
         try:
-            for summary in track(done, "Partitions", total=len(tasks), shown=progress):
+            for summary in runner.run(work, tasks):
                 indexed += summary["indexed"][0].as_py()
         finally:  # what is done stays done if this is interrupted
             table.finish()

@@ -27,10 +27,6 @@ def run_on_ray(
     """Does tasks on a Ray cluster, and yields their results in any order.
 
     A worker or a machine that dies is replaced, and its task is done again.
-
-    Raises:
-        ArchiveError: If the cluster cannot be reached, or has too few cores free.
-        MissingExtraError: If Ray is not installed.
     """
     wanted = None if workers is None else whole(workers, "workers", least=1)
     with connected(address, wanted) as ray:
@@ -62,11 +58,7 @@ def run_on_ray(
 
 @contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Gives Ray, connected; a cluster that was started for it is stopped afterwards.
-
-    Raises:
-        ArchiveError: If the cluster cannot be reached.
-    """
+    """Gives Ray, connected; a cluster that was started for it is stopped afterwards."""
     # Read when Ray is imported; nothing is to be sent anywhere.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray = import_extra("ray")
@@ -95,11 +87,7 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
 
 
 def free_workers(ray: Any, workers: int | None) -> int:
-    """Returns how many actors to start, as many as are wanted or as there is room for.
-
-    Raises:
-        ArchiveError: If there is too little room. Ray would wait for it without a word.
-    """
+    """Returns how many actors to start, as many as are wanted or as there is room for."""
     least = workers or 1
     end = time.monotonic() + _PATIENCE
     while True:

@@ -53,11 +53,7 @@ def faces_of(table: ArchiveTable, partition: Path) -> tuple[dict[str, Any], Any]
 
 
 def check_result_file(path: str | os.PathLike[str]) -> Path:
-    """Returns the path of a file that :func:`write_results` can write.
-
-    Raises:
-        InvalidArgumentError: If its name ends in something else, or it is in no folder.
-    """
+    """Returns the path of a file that :func:`write_results` can write."""
     file = Path(path)
     if file.suffix.lower() not in _SUFFIXES:
         raise InvalidArgumentError(f"{file}: results are written to .parquet or .csv")

@@ -28,19 +28,7 @@ _OF_ADDRESSES = "%:/?#[]@!$&'()*+,;="
 
 
 def listed(source: ArchiveSource) -> tuple[Any, str]:
-    """Lists images with their sizes and times of change.
-
-    Args:
-        source: Where they are.
-
-    Returns:
-        A ``pyarrow.Table`` of :data:`facekit.archive.rows.LISTED`, each image once, and a sentence
-        on what was passed over, which may be empty.
-
-    Raises:
-        ImageError: If the folder is missing or holds no images.
-        InvalidArgumentError: If the source has another form.
-    """
+    """Lists images with their sizes and times of change."""
     passed_over = ""
     if isinstance(source, str | os.PathLike):
         if is_address(source):
@@ -117,11 +105,7 @@ class ImageFiles:
 
 
 def file_system(address: str) -> tuple[Any, str]:
-    """Returns the file system of an address, and the path in it.
-
-    Raises:
-        InvalidArgumentError: If neither pyarrow nor fsspec knows it.
-    """
+    """Returns the file system of an address, and the path in it."""
     try:
         system, path = pafs.FileSystem.from_uri(quote(address, safe=_OF_ADDRESSES))
         return system, str(path)

@@ -307,11 +307,7 @@ class ArchiveTable:
 
 
 def write_whole(table: Any, file: Path) -> None:
-    """Writes a Parquet file that is there as a whole or not at all.
-
-    Raises:
-        FileFormatError: If it cannot be written.
-    """
+    """Writes a Parquet file that is there as a whole or not at all."""
     temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}{_TEMPORARY}")
     try:
         with temporary.open("wb") as stream:
