@@ -37,6 +37,7 @@ from facekit.errors import FileFormatError, InvalidArgumentError, RandomWeightsW
 from facekit.io.files import replace_atomically
 from facekit.utils.home import home
 from facekit.utils.progress import track
+from facekit.utils.validation import choice, whole
 
 
 class Embedder:
@@ -399,11 +400,10 @@ class Embedder:
 
 
 def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None:
-    for name, count in (("batch_size", batch_size), ("threads", 1 if threads is None else threads)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise InvalidArgumentError(f"{name} must be a positive whole number, got {count!r}")
-    if engine not in get_args(Engine):
-        raise InvalidArgumentError(f"engine must be one of {get_args(Engine)}, got {engine!r}")
+    whole(batch_size, "batch_size", least=1)
+    if threads is not None:
+        whole(threads, "threads", least=1)
+    choice(engine, "engine", get_args(Engine))
 
 
 def _random(architecture: Architecture, seed: int) -> tuple[WeightsRecord, LayerWeights]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
 
 Item = TypeVar("Item")
 
@@ -19,35 +19,28 @@ def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -
     if not (shown and sys.stderr.isatty()):
         yield from items
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+    name = TextColumn("{task.description}")
+    with _display(name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+        yield from progress.track(items, total=total, description=description)
+
+
+def _display(*columns: ProgressColumn) -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(
+        *columns,
         console=Console(stderr=True),
         transient=True,
         # What is printed meanwhile is drawn above the bar, but must not miss a pipe or a file.
         redirect_stdout=sys.stdout.isatty(),
-    ) as progress:
-        yield from progress.track(items, total=total, description=description)
+    )
 
 
 class ByteBar:
-    """A bar that counts bytes, with the methods that pooch calls.
-
-    Args:
-        progress: Rich's display.
-        description: What is being done, a few words.
-    """
+    """A bar that counts bytes, with the methods that pooch calls."""
 
     def __init__(self, progress: Progress, description: str) -> None:
         self._progress = progress
@@ -81,24 +74,15 @@ def byte_bar(description: str) -> Iterator[ByteBar | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
-        Progress,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),
-    ) as progress:
+    name, size = TextColumn("{task.description}"), DownloadColumn()
+    bar = (BarColumn(), size, TransferSpeedColumn(), TimeRemainingColumn())
+    with _display(name, *bar) as progress:
         yield ByteBar(progress, description)

@@ -98,20 +98,7 @@ def choice(value: object, name: str, choices: Iterable[str]) -> str:
 
 
 def text(value: object, name: str, *, empty: bool = True) -> str:
-    """Returns a plain ``str`` without NUL.
-
-    Args:
-        value: A string; one of a subclass, such as ``numpy.str_`` or a string ``Enum``, is
-            converted.
-        name: The name of the argument.
-        empty: Whether it may be empty.
-
-    Returns:
-        The string.
-
-    Raises:
-        InvalidArgumentError: If the value is not such a string.
-    """
+    """Returns a plain ``str`` without NUL."""
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{name} must be a string, got {_shown(value)}")
     # Not str(value), which a subclass may answer as it likes.

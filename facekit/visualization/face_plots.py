@@ -13,6 +13,7 @@ from facekit.faces import Face, RecognizedFace
 from facekit.io.images import ImageSource, load_image
 from facekit.utils.extras import import_extra
 from facekit.utils.figures import axes_or_new, plain, shorten
+from facekit.utils.validation import whole
 from facekit.visualization.colors import color_of, text_of
 
 if TYPE_CHECKING:
@@ -143,9 +144,7 @@ def plot_face_grid(
         ['Ada', 'Grace', 'Alan']
     """
     pixels = _checked_faces(faces)
-    if not isinstance(columns, int | np.integer) or columns < 1:
-        raise InvalidArgumentError(f"columns must be a positive number, got {columns!r}")
-    columns = min(int(columns), len(pixels))
+    columns = min(whole(columns, "columns", least=1), len(pixels))
     rows = -(-len(pixels) // columns)
     across = 1 + _GAP
     down = 1 + _GAP + (0 if captions is None else _CAPTION)

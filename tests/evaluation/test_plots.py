@@ -334,7 +334,7 @@ def test_embeddings_that_cannot_be_drawn(embeddings: Any, labels: Any, problem: 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"method": "umap"}, "method must be 'pca' or 'tsne', got 'umap'"),
+        ({"method": "umap"}, 'method must be "pca" or "tsne", got .umap'),
         ({"seed": -1}, "seed must be .* got -1"),
         ({"seed": 0.5}, "seed must be .* got 0.5"),
     ],

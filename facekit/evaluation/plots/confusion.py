@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
 from facekit.utils.figures import axes_or_new, plain
+from facekit.utils.validation import choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,10 +62,8 @@ def plot_confusion(
             "names and predicted must be equally long and not empty, got "
             f"{len(shown)} and {len(given)}"
         )
-    if normalize not in (None, "true", "pred", "all"):
-        raise InvalidArgumentError(
-            f"normalize must be None, 'true', 'pred' or 'all', got {normalize!r}"
-        )
+    if normalize is not None:
+        choice(normalize, "normalize", ("true", "pred", "all"))
     # By number, because a person may be called "unknown", too.
     people = in_order([*shown, *given])
     numbers = {name: number for number, name in enumerate(people)}

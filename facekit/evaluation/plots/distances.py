@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import checked_pairs
 from facekit.utils.figures import PALETTE, axes_or_new
-from facekit.utils.validation import reals
+from facekit.utils.validation import number, reals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +56,8 @@ def plot_distances(
     values, truth = checked_pairs(distances, same)
     if not len(values):
         raise InvalidArgumentError("distances must hold at least one pair, got none")
-    if threshold is not None and not _is_finite(threshold):
-        raise InvalidArgumentError(f"threshold must be a finite number, got {threshold!r}")
+    if threshold is not None:
+        threshold = number(threshold, "threshold")
     edges = _edges(values, bins)
     ax = axes_or_new(ax, 5, 4)
     # The hatching tells the two apart in black and white.
@@ -67,17 +66,17 @@ def plot_distances(
         ("two persons", ~truth, PALETTE[1], {"fill": False, "hatch": "////"}),
     )
     for kind, chosen, color, style in styles:
-        number = int(chosen.sum())
-        if number:
+        count = int(chosen.sum())
+        if count:
             ax.hist(
                 values[chosen],
                 edges.tolist(),
-                weights=np.full(number, 1 / number),
+                weights=np.full(count, 1 / count),
                 histtype="stepfilled",
                 facecolor=(color, 0.5),
                 edgecolor=color,
                 linewidth=1.2,
-                label=f"{kind} ({number:,} pair{'s' * (number > 1)})",
+                label=f"{kind} ({count:,} pair{'s' * (count > 1)})",
                 **style,
             )
     if threshold is not None:
@@ -111,10 +110,6 @@ def _edges(values: FloatArray, bins: int | Sequence[float]) -> FloatArray:
             f"bins must be a positive number or at least two rising edges, got {bins!r}"
         )
     return edges
-
-
-def _is_finite(number: Any) -> bool:
-    return isinstance(number, int | float | np.number) and math.isfinite(number)
 
 
 def _rise(edges: FloatArray) -> bool:

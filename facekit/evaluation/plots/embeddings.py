@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
 from facekit.utils.figures import GREY, MARKERS, PALETTE, add_legend, axes_or_new, plain
-from facekit.utils.validation import reals
+from facekit.utils.validation import choice, reals, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,11 +73,9 @@ def plot_embeddings(
         raise InvalidArgumentError(
             f"labels must be one for each embedding, got {len(people)} for {len(values)}"
         )
-    if method not in ("pca", "tsne"):
-        raise InvalidArgumentError(f"method must be 'pca' or 'tsne', got {method!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise InvalidArgumentError(f"seed must be a whole number from 0 to 2³² − 1, got {seed!r}")
-    places, axis_labels = (_pca if method == "pca" else _tsne)(values, int(seed))
+    choice(method, "method", ("pca", "tsne"))
+    seed = whole(seed, "seed", least=0, most=2**32 - 1)
+    places, axis_labels = (_pca if method == "pca" else _tsne)(values, seed)
     ax = axes_or_new(ax, 6, 4.5)
     groups = in_order(people)
     with_legend = len(groups) <= _MOST_IN_LEGEND
