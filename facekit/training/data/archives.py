@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import threading
 import zipfile
@@ -19,6 +18,7 @@ from facekit.io.images import Reading, load_image
 from facekit.io.safetensors_file import sha256
 from facekit.report import PhotoOutcome
 from facekit.training.data.collection import AlignedFace, Photo
+from facekit.training.data.photos import csv_rows
 
 _BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
 _POINTS = tuple((f"{name}_x", f"{name}_y") for name in Keypoints._fields)
@@ -63,40 +63,25 @@ def read_index(
 ) -> Iterator[Photo | PhotoOutcome]:
     """Yields in order an image of an index, or why it is not used."""
     archives: dict[str, Archive] = {}
-    try:
-        with index.open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise TrainingDataError(f"{index}: has no column {', '.join(missing)}")
-            for row in reader:
-                person, source = row["label"], f"{row['archive']}/{row['name']}"
-                try:
-                    face = _face(row)
-                except (InvalidArgumentError, TypeError, ValueError) as error:
-                    raise TrainingDataError(
-                        f"{index}, line {reader.line_num}: is malformed ({error})"
-                    ) from error
-                if labeled_only and not person:
-                    yield PhotoOutcome(person, source, "unknown person")
-                elif face.confidence < min_score:
-                    detail = f"confidence {face.confidence:.4f}"
-                    yield PhotoOutcome(person, source, "uncertain", detail)
-                else:
-                    archive = archives.get(row["archive"])
-                    if archive is None:
-                        archive = Archive(index.parent / row["archive"])
-                        archives[row["archive"]] = open_files.enter_context(closing(archive))
-                    align = partial(_aligned, archive, row["name"], face, aligner, reading)
-                    content = f"{archive.digest}/{row['name']}/{face}"
-                    digest = hashlib.sha256(content.encode()).hexdigest()
-                    yield Photo(person, source, digest, align)
-    except FileNotFoundError as error:
-        raise TrainingDataError(
-            f"{index}: no such file; give the index, or its folder if it is called index.csv"
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingDataError(f"{index}: cannot be read as CSV in UTF-8 ({error})") from error
+    hint = "; give the index, or its folder if it is called index.csv"
+    for line, row in csv_rows(index, _COLUMNS, hint=hint):
+        person, source = row["label"], f"{row['archive']}/{row['name']}"
+        try:
+            face = _face(row)
+        except (InvalidArgumentError, TypeError, ValueError) as error:
+            raise TrainingDataError(f"{index}, line {line}: is malformed ({error})") from error
+        if labeled_only and not person:
+            yield PhotoOutcome(person, source, "unknown person")
+        elif face.confidence < min_score:
+            yield PhotoOutcome(person, source, "uncertain", f"confidence {face.confidence:.4f}")
+        else:
+            archive = archives.get(row["archive"])
+            if archive is None:
+                archive = Archive(index.parent / row["archive"])
+                archives[row["archive"]] = open_files.enter_context(closing(archive))
+            align = partial(_aligned, archive, row["name"], face, aligner, reading)
+            content = f"{archive.digest}/{row['name']}/{face}"
+            yield Photo(person, source, hashlib.sha256(content.encode()).hexdigest(), align)
 
 
 def _aligned(

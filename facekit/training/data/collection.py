@@ -21,18 +21,12 @@ AlignedFace: TypeAlias = tuple[OutcomeStatus, str, npt.NDArray[np.uint8] | None]
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo whose face belongs into a data set.
+    """A photo whose face belongs into a data set."""
 
-    Args:
-        person: Whose it is, empty where that is not known.
-        source: What it is called.
-        digest: What identifies its content, for the cache.
-        align: Cuts out its face, if that is known without searching for it.
-    """
-
-    person: str
+    person: str  # whose it is, empty where that is not known
     source: str
-    digest: str
+    digest: str  # what identifies its content, for the cache
+    # Cuts out its face, if that is known without searching for it.
     align: Callable[[], AlignedFace] | None = None
 
 
@@ -42,17 +36,11 @@ Align: TypeAlias = Callable[[list[Photo]], Iterator[AlignedFace]]
 
 @dataclass(frozen=True)
 class Gathered:
-    """The faces of a data set.
+    """The faces of a data set."""
 
-    Args:
-        rows: The number of each face in the cache, int64 ``(n,)``.
-        used: The photo of each face.
-        report: What happened to every photo.
-    """
-
-    rows: npt.NDArray[np.int64]
-    used: tuple[PhotoOutcome, ...]
-    report: PhotoReport
+    rows: npt.NDArray[np.int64]  # the number of each face in the cache, int64 `(n,)`
+    used: tuple[PhotoOutcome, ...]  # the photo of each face
+    report: PhotoReport  # what happened to every photo
 
 
 def gather(

@@ -42,30 +42,15 @@ _TABLES = (
 
 @dataclass(frozen=True)
 class CachedPhoto:
-    """What the cache knows of a photo.
+    """What the cache knows of a photo."""
 
-    Args:
-        status: What happened to it, as in :class:`facekit.report.PhotoOutcome`.
-        detail: One sentence more.
-        face: The number of its face in the cache, ``None`` if the photo shows none.
-    """
-
-    status: OutcomeStatus
-    detail: str
-    face: int | None
+    status: OutcomeStatus  # what happened to it, as in :class:`facekit.report.PhotoOutcome`
+    detail: str  # one sentence more
+    face: int | None  # the number of its face in the cache, `None` if the photo shows none
 
 
 class FaceCache:
-    """Aligned faces on disk.
-
-    Args:
-        folder: Where the file lies; made if it does not exist.
-        size: The side S of the faces, in pixels.
-        settings: How faces are found and aligned, as values for JSON. Other settings, another file.
-
-    Raises:
-        FileFormatError: If the file cannot be made, is damaged, or is another program's.
-    """
+    """Aligned faces on disk; other settings, another file."""
 
     def __init__(self, folder: Path, *, size: int, settings: Mapping[str, Any]) -> None:
         text = json.dumps({"version": _FORMAT_VERSION, **settings}, sort_keys=True)

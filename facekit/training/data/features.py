@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +22,19 @@ _FILE_VERSION = 1
 _BATCH = 32
 
 
-class FeatureSet:
-    """Faces of which the features are known; it stands in for the faces in a training."""
+class StandIn:
+    """Stands in for a data set in a training: its faces with other values or other labels."""
 
-    def __init__(self, features: npt.NDArray[np.float32], faces: Any) -> None:
-        self._features = features
-        self.labels: npt.NDArray[np.int32] = faces.labels
+    def __init__(
+        self, faces: Any, *, features: npt.NDArray[np.float32] | None = None, labels: Any = None
+    ) -> None:
+        self.keys: Sequence[str] = faces.keys
         self.identities: tuple[str, ...] = faces.identities
-        self.keys = faces.keys
+        self.labels: npt.NDArray[Any] = faces.labels if labels is None else labels
+        self.images = faces.images if features is None else features.__getitem__
 
     def __len__(self) -> int:
-        return len(self._features)
-
-    def images(self, indices: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Returns the features of some faces, where :class:`FaceDataset` has their pixels."""
-        chosen: npt.NDArray[np.float32] = self._features[np.asarray(indices)]
-        return chosen
+        return len(self.labels)
 
 
 def split_head(network: Any) -> tuple[Any, Any]:
@@ -54,7 +51,7 @@ def split_head(network: Any) -> tuple[Any, Any]:
 
 def features_of(
     backbone: Any, faces: Any, folder: str | os.PathLike[str], *, progress: bool = False
-) -> FeatureSet:
+) -> StandIn:
     """Computes the features of all faces, or reads them from the folder if they are there."""
     weights = layer_weights(backbone)
     digest = hashlib.sha256()
@@ -68,7 +65,7 @@ def features_of(
         (digest.hexdigest(), *faces.keys),
         lambda: run_network(backbone, faces, batch_size=_BATCH, progress=progress),
     )
-    return FeatureSet(features, faces)
+    return StandIn(faces, features=features)
 
 
 def cached_array(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from facekit.errors import EnrollmentError, ImageError, TrainingDataError
@@ -25,26 +25,34 @@ def folder_candidates(folder: Path) -> list[PersonImage]:
 
 def manifest_candidates(path: Path, *, path_column: str, identity_column: str) -> list[PersonImage]:
     """Lists the photos of a CSV file, whose relative paths start at the file's own folder."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = {path_column, identity_column} - set(reader.fieldnames or ())
-            if missing:
-                raise TrainingDataError(
-                    f"{path}: has no column {', '.join(map(repr, sorted(missing)))}; its first "
-                    f"line names {reader.fieldnames or 'nothing'}"
-                )
-            candidates = [
-                _manifest_candidate(path, reader.line_num, row[path_column], row[identity_column])
-                for row in reader
-            ]
-    except FileNotFoundError as error:
-        raise TrainingDataError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingDataError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
+    candidates = [
+        _manifest_candidate(path, line, row[path_column], row[identity_column])
+        for line, row in csv_rows(path, (path_column, identity_column))
+    ]
     if not candidates:
         raise TrainingDataError(f"{path}: lists no photos")
     return candidates
+
+
+def csv_rows(
+    path: Path, columns: Sequence[str], *, hint: str = ""
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields the lines of a CSV file that has these columns, with their numbers."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise TrainingDataError(
+                    f"{path}: has no column {', '.join(missing)}; its first line names "
+                    f"{', '.join(reader.fieldnames or ()) or 'nothing'}"
+                )
+            for row in reader:
+                yield reader.line_num, row
+    except FileNotFoundError as error:
+        raise TrainingDataError(f"{path}: no such file{hint}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingDataError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
 
 
 def _manifest_candidate(

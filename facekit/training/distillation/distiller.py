@@ -17,7 +17,7 @@ from facekit.embedding import Architecture, Embedder
 from facekit.errors import InvalidArgumentError
 from facekit.training.data.batches import ShuffledBatches, nearest_faces
 from facekit.training.data.dataset import FaceDataset
-from facekit.training.data.features import cached_array
+from facekit.training.data.features import StandIn, cached_array
 from facekit.training.distillation.pruning import (
     check_prunable,
     fit_head,
@@ -63,12 +63,6 @@ class DistillationObjective:
     - impostors: for the four faces of other people that the student finds nearest to each face, the
       square of how much larger their cosine is than the teacher's. Faces count as other people's if
       the teacher's cosine is below 0.4. The strictest thresholds are decided by such pairs.
-
-    Args:
-        cosine_weight: The weight of the first term.
-        distance_weight: The weight of the second.
-        angle_weight: The weight of the third; at 0 it is not computed.
-        impostor_weight: The weight of the fourth.
 
     References:
         W. Park, D. Kim, Y. Lu and M. Cho, "Relational Knowledge Distillation", CVPR 2019,
@@ -336,7 +330,7 @@ class Distiller(Trainer):
             targets = self._rotated(train, targets)
         if self.neighbors > 1:
             batches.nearest = nearest_faces(targets, 4 * self.neighbors)
-        followed: Any = _WithTargets(train, targets)
+        followed: Any = StandIn(train, labels=targets)
         batches.dataset = followed
         objective = DistillationObjective(
             cosine_weight=self.cosine_weight,
@@ -344,7 +338,8 @@ class Distiller(Trainer):
             angle_weight=self.angle_weight,
             impostor_weight=self.impostor_weight,
         )
-        begins = self.pruned and not (folder / CHECKPOINT_NAME).exists()
+        # The checkpoint of a head alone does not hold the network that was pruned.
+        begins = self._on_features or not (folder / CHECKPOINT_NAME).exists()
         return self._run(
             batches,
             validation,
@@ -352,7 +347,11 @@ class Distiller(Trainer):
             objectives={0: objective.loss},
             statistics=objective.statistics,
             margin=None,
-            network=self._narrowed(train, seen[0], targets, progress=progress) if begins else None,
+            network=(
+                self._narrowed(train, seen[0], targets, progress=progress)
+                if self.pruned and begins
+                else None
+            ),
         )
 
     def _rotated(
@@ -396,20 +395,6 @@ class Distiller(Trainer):
         if isinstance(self.start, Architecture):
             return self.start.embedding_size
         return self.embedding_size or self.start.embedding_size
-
-
-class _WithTargets:
-    """Faces whose labels are the teacher's embeddings."""
-
-    def __init__(self, faces: Any, targets: npt.NDArray[np.float32]) -> None:
-        self._faces = faces
-        self.labels = targets
-        self.identities: tuple[str, ...] = faces.identities
-        self.keys: Sequence[str] = faces.keys
-        self.images = faces.images
-
-    def __len__(self) -> int:
-        return len(self._faces)
 
 
 def _check_weights(names: str, weights: Sequence[float]) -> None:

@@ -273,17 +273,7 @@ class StoredTeacher:
 
 
 class EmbedderTeacher:
-    """An embedder as a teacher; :class:`facekit.training.Distiller` makes it of one given.
-
-    Args:
-        embedder: The embedder.
-
-    Example:
-        >>> from facekit import Embedder
-        >>> from facekit.training.distillation.teachers import EmbedderTeacher
-        >>> EmbedderTeacher(Embedder("facekit-small")).embedding_size
-        128
-    """
+    """An embedder as a teacher; :class:`facekit.training.Distiller` makes it of one given."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder

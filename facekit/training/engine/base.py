@@ -144,6 +144,12 @@ class Trainer:
         """The result of the last validation, or ``None`` without one."""
         return self._plan.validation if hasattr(self, "_plan") else None
 
+    @property
+    def _on_features(self) -> bool:
+        """Whether the backbone runs once for each face, and the head is trained on its features."""
+        always = set(by_epoch("trainable", self.trainable).values())
+        return always == {HEAD} and self.augmentation is None
+
     def _aligner(self) -> Aligner:
         if self.aligner is not None:
             return self.aligner
@@ -166,11 +172,9 @@ class Trainer:
     ) -> History:
         """Trains on batches; what differs between the trainers is given."""
         whole(run.epochs, "epochs", least=1)
-        trainable = by_epoch("trainable", self.trainable)
-        on_features = set(trainable.values()) == {HEAD} and self.augmentation is None
         workers = Workers.current()
         workers.check(
-            len(batches.rows(0, 0)), in_parts=micro_batch is not None, features=on_features
+            len(batches.rows(0, 0)), in_parts=micro_batch is not None, features=self._on_features
         )
         batches.part = (workers.index, workers.count)
         self._make_folder()
@@ -181,7 +185,7 @@ class Trainer:
         )
         trained: Any = self.network_
         held_out: Any = validation
-        if on_features:
+        if self._on_features:
             backbone, trained = split_head(self.network_)
             features: Any = features_of(backbone, batches.dataset, folder, progress=run.progress)
             batches.dataset = features
@@ -190,7 +194,7 @@ class Trainer:
         plan = Plan(
             network=self.network_,
             trained=trained,
-            trainable=trainable,
+            trainable=by_epoch("trainable", self.trainable),
             objectives=objectives,
             statistics=statistics,
             freeze_batch_normalization=isinstance(self.start, Embedder),

@@ -18,23 +18,15 @@ _FILE_VERSION = 1
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """How far a training is."""
 
-    Args:
-        epoch: The epoch that comes or goes on next, from 0.
-        batch: Its next batch, from 0.
-        step: How many steps were made in all.
-        trained_epoch: The epoch of the last step, to which the optimizer's state belongs.
-        sums: Of each value that steps measured, the sum over the epoch so far.
-        rows: The history so far.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    trained_epoch: int = 0
+    epoch: int = 0  # the epoch that comes or goes on next, from 0
+    batch: int = 0  # its next batch, from 0
+    step: int = 0  # how many steps were made in all
+    trained_epoch: int = 0  # the epoch of the last step, to which the optimizer's state belongs
+    # Of each value that steps measured, the sum over the epoch so far.
     sums: dict[str, float] = field(default_factory=dict)
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[dict[str, float]] = field(default_factory=list)  # the history so far
 
 
 class Snapshot:
@@ -65,11 +57,7 @@ class Snapshot:
 
 
 class Checkpoint:
-    """A checkpoint that was read: how far the training is, and with what settings it was made.
-
-    Raises:
-        FileFormatError: If it is missing, damaged, of another kind or newer than this facekit.
-    """
+    """A checkpoint that was read: how far the training is, and with what settings it was made."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path

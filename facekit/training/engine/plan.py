@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facekit.training.data.features import FeatureSet, run_network
+from facekit.training.data.features import StandIn, run_network
 from facekit.training.engine.collapse import not_finite
 from facekit.training.engine.freezing import set_trainable
 from facekit.training.engine.objectives import Objective, Statistics
@@ -30,37 +30,25 @@ class Phase(NamedTuple):
 
 @dataclass(kw_only=True)
 class Plan:
-    """How a training goes.
+    """How a training goes."""
 
-    Args:
-        network: The whole network, in which layers are frozen.
-        trained: What the steps train: the network, or its head if the backbone's features are kept.
-        trainable: Which layers learn, by the epoch from which on; likewise the next.
-        objectives: What is minimized.
-        statistics: What else every step measures.
-        learning_rates: Numbers, or Keras schedules.
-        parts: How many parts of ``micro_batch`` faces a batch has.
-        held_out: Faces to validate on, or ``None``.
-
-    Attributes:
-        validation: The result of the last validation.
-    """
-
-    network: Any
+    network: Any  # the whole network, in which layers are frozen
+    # What the steps train: the network, or its head if the backbone's features are kept.
     trained: Any
+    # Which layers learn, by the epoch from which on; likewise the next.
     trainable: Mapping[int, str]
-    objectives: Mapping[int, Objective]
-    statistics: Statistics
+    objectives: Mapping[int, Objective]  # what is minimized
+    statistics: Statistics  # what else every step measures
     freeze_batch_normalization: bool
     optimizer: Any
-    learning_rates: Mapping[int, Any]
+    learning_rates: Mapping[int, Any]  # numbers, or Keras schedules
     schedule: Schedule
     warm_up_steps: int
     precision: Precision
     micro_batch: int | None = None
-    parts: int = 1
-    held_out: FeatureSet | Any = None
-    validation: ValidationResult | None = None
+    parts: int = 1  # how many parts of `micro_batch` faces a batch has
+    held_out: StandIn | Any = None  # faces to validate on, or `None`
+    validation: ValidationResult | None = None  # the result of the last validation
     _predict: Any = field(default=None, init=False)
 
     def phase(self, epoch: int) -> Phase:

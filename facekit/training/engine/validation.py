@@ -28,13 +28,6 @@ class ValidationResult:
         recall: Recall@1: the share of photos whose nearest other photo shows the same person, of
             those of people with two or more.
         thresholds: Euclidean distance by false-match rate, as far as there are pairs enough.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.training.engine.validation import validate
-        >>> embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8]], dtype=np.float32)
-        >>> validate(embeddings, np.array([0, 0, 1, 1])).to_row()["validation_recall"]
-        1.0
     """
 
     auc: float

@@ -19,25 +19,15 @@ from facekit.errors import InvalidArgumentError
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes of a training, and which of them this one is.
+    """The processes of a training, and which of them this one is."""
 
-    Args:
-        index: The number of this process, from 0; the first one writes.
-        count: How many processes there are.
-        devices: How many devices they have in all.
-    """
-
-    index: int = 0
-    count: int = 1
-    devices: int = 1
+    index: int = 0  # the number of this process, from 0; the first one writes
+    count: int = 1  # how many processes there are
+    devices: int = 1  # how many devices they have in all
 
     @classmethod
     def current(cls) -> Workers:
-        """Returns those of ``keras.distribution``, or this process alone if none is set.
-
-        Raises:
-            InvalidArgumentError: If it is of another kind or backend than trainers can use.
-        """
+        """Returns those of ``keras.distribution``, or this process alone if none is set."""
         distribution = keras.distribution.distribution()
         if distribution is None:
             return cls()

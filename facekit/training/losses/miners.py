@@ -106,13 +106,9 @@ def mine_facenet(labels: Tensor, distances: Tensor, margin: float) -> Mined:
 
 @dataclass(frozen=True)
 class HardMiner:
-    """Mines for each anchor the farthest positive and the nearest negative.
+    """Mines for each anchor the farthest positive and the nearest negative."""
 
-    Args:
-        soft: Whether the loss is log(1 + exp(d(a, p) − d(a, n))), which has no margin.
-    """
-
-    soft: bool = False
+    soft: bool = False  # whether the loss is log(1 + exp(d(a, p) − d(a, n))), which has no margin
 
     def __call__(self, labels: Tensor, distances: Tensor, margin: float) -> Mined:
         """Mines a batch."""
@@ -164,20 +160,16 @@ def miner_of(miner: str | Miner) -> Miner:
 
 
 class SemihardNegatives(NamedTuple):
-    """The negative that each pair of an anchor and a positive is given.
+    """The negative that each pair of an anchor and a positive is given."""
 
-    Attributes:
-        distance: At [a, p] the distance from a to its negative, ``(B, B)``: to the nearest negative
-            that is farther from a than p is; where there is none, to the farthest negative; where
-            the batch holds no negative of a, the smallest distance of its row.
-        found: Whether a negative is farther than p, bool ``(B, B)``.
-        share: A function that takes an amount for each pair, ``(B, B)``, and returns at [a, n] what
-            negative n receives from the pairs of a that it was given to, ``(B, B)``. Negatives at
-            exactly the same distance share equally.
-    """
-
+    # At [a, p] the distance from a to its negative, `(B, B)`: to the nearest negative that is
+    # farther from a than p is; where there is none, to the farthest negative; where the batch holds
+    # no negative of a, the smallest distance of its row.
     distance: Tensor
-    found: Tensor
+    found: Tensor  # whether a negative is farther than p, bool `(B, B)`
+    # A function that takes an amount for each pair, `(B, B)`, and returns at [a, n] what negative n
+    # receives from the pairs of a that it was given to, `(B, B)`. Negatives at exactly the same
+    # distance share equally.
     share: Callable[[Tensor], Tensor]
 
 
