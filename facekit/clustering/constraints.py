@@ -24,25 +24,6 @@ def constrained(
     Groups with a pair of one person are merged, unless they hold a pair of different persons; then
     the faces that are surely one person get a group of their own. Of a pair of different persons
     in one group, the part that is less like the rest of it moves out.
-
-    Args:
-        vectors: float32 ``(n, d)`` of unit L2 norm.
-        labels: The group of each, ``(n,)``.
-        same: Pairs of places of one person.
-        different: Pairs of places of different persons.
-
-    Returns:
-        The group of each, numbered from 0.
-
-    Raises:
-        InvalidArgumentError: If a pair is none, or the pairs contradict each other.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.clustering.constraints import constrained
-        >>> faces = np.eye(3, dtype=np.float32)
-        >>> constrained(faces, np.array([0, 0, 1]), [(1, 2)], [(0, 1)]).tolist()
-        [0, 1, 1]
     """
     if not len(same) and not len(different):
         return labels

@@ -21,13 +21,7 @@ from facekit.quality import FaceQuality
 class FaceJournal:
     """Keeps the faces of images by the SHA-256 of the images' files.
 
-    Args:
-        path: The file; made if it is not there, readable by its owner alone.
-        settings: How the faces are found and embedded, as values for JSON. What was kept under
-            other settings is deleted.
-
-    Raises:
-        FileFormatError: If the file cannot be made, read or written, or is another program's.
+    What was kept under other settings is deleted.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:

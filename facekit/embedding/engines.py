@@ -23,12 +23,6 @@ class OpenVinoNetwork:
     """A network that OpenVINO runs, compiled once for batches of every size.
 
     It can be called from several threads at once, and used in a forked process.
-
-    Args:
-        architecture: What to build.
-        weights: The weights of the folded network; that they fit has been checked.
-        threads: How many cores it uses; ``None`` for all that the process may use.
-        cache: The file that keeps what was compiled, if any.
     """
 
     def __init__(
@@ -52,16 +46,7 @@ class OpenVinoNetwork:
 
 
 class KerasNetwork:
-    """A network that Keras' backend runs: on a graphics card, if the backend has one.
-
-    Args:
-        architecture: What to build.
-        weights: The weights of the folded network.
-        batch_size: The largest batch that it will be given.
-
-    Raises:
-        WeightsError: If the weights do not fit the architecture.
-    """
+    """A network that Keras' backend runs: on a graphics card, if the backend has one."""
 
     def __init__(self, architecture: Architecture, weights: LayerWeights, batch_size: int) -> None:
         keras = import_extra("keras")

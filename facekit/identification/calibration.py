@@ -95,14 +95,7 @@ class Calibration:
         )
 
     def known(self, distances: npt.NDArray[Any]) -> FloatArray:
-        """Says how probable it is that faces at these distances are not strangers.
-
-        Args:
-            distances: Euclidean distances to the candidates, of any shape.
-
-        Returns:
-            float64 of the same shape, 0 to 1; 0.5 everywhere if slope and intercept are 0.
-        """
+        """Says how probable it is that faces at these distances are not strangers."""
         odds = self.intercept - self.slope * np.asarray(distances, dtype=np.float64)
         probability: FloatArray = 1.0 / (1.0 + np.exp(-odds))
         return probability
@@ -128,23 +121,6 @@ def calibrate(
     were not enrolled. By as much as these distances differ from what the table foretells, the
     threshold is shifted, the more, the more photos there are. A cohort of strangers takes the place
     of the own photos; a large one that of the table, too.
-
-    Args:
-        enrolled: Who is enrolled.
-        measure: Which distance the classifier compares.
-        fpir: The target, in (0, 1).
-        threshold: A threshold to keep instead.
-        table: The table of the weights. Without one, the gallery or the cohort must be large enough
-            to show the rate by itself.
-        prior: The share of faces that belong to enrolled people, for the probability.
-        shift: ``shift`` and ``probes`` of an earlier calibration, to be kept.
-        cohort: Embeddings of people who are not enrolled, ``(n, d)``.
-
-    Returns:
-        The calibration.
-
-    Raises:
-        InvalidArgumentError: If there is no table and the gallery and cohort are too small.
     """
     impostors = None if cohort is None else _to_nearest(enrolled, measure, cohort)
     if table is None:
@@ -183,13 +159,7 @@ def calibrate(
 def distances_between_people(
     enrolled: Enrolled, measure: Measure, most: int = _MOST_PROBES
 ) -> FloatArray:
-    """Returns how near enrolled photos come to other people, as if their own were not enrolled.
-
-    Args:
-        enrolled: Who is enrolled.
-        measure: Which distance to a person.
-        most: How many photos to take at most; which ones follows from the embeddings alone.
-    """
+    """Returns how near enrolled photos come to other people, as if their own were not enrolled."""
     rows = enrolled.rows
     if len(rows) > most:
         rows = rows[np.argsort(enrolled.embeddings[rows, 0], kind="stable")]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.errors import CalibrationWarning, InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
-from facekit.gallery.index import FloatArray, IntArray
+from facekit.gallery.index import FloatArray
 from facekit.identification.answers import Explanation, Identification
 from facekit.identification.estimator import Classifier
 from facekit.identification.open_set import OpenSet, OpenSetParameters, Threshold
@@ -166,11 +166,6 @@ class IdentityClassifier(Classifier):
         order, starts = self._people.enrolled.by_person
         embeddings: npt.NDArray[Any] = self._people.enrolled.embeddings[order[starts[0] :]]
         return embeddings
-
-    @property
-    def labels_(self) -> IntArray:
-        """The index in ``classes_`` of each of :attr:`embeddings_`, ``(n,)``."""
-        return np.sort(self._people.enrolled.labels[self._people.enrolled.rows])
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Names the person of each embedding.

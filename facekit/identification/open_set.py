@@ -83,34 +83,7 @@ class OpenSetParameters:
 
 
 class OpenSet:
-    """Names the person of an embedding, or says that it is none of those enrolled.
-
-    Args:
-        enrolled: Who is enrolled.
-        parameters: How to decide.
-        shift: ``shift`` and ``probes`` of an earlier calibration, to be kept instead of comparing
-            the enrolled photos with each other again.
-        cohort: Embeddings of people who are not enrolled, ``(n, d)``, to calibrate with.
-
-    Attributes:
-        classes: The people, sorted.
-        calibration: Where the threshold comes from; ``None`` without one.
-        threshold: The largest distance at which a name is given, or ``None``.
-        machine: For ``"svm"`` with 2 to 32 people: the trained machine.
-
-    Raises:
-        InvalidArgumentError: If a parameter cannot be used, the threshold cannot be calibrated, or
-            ``cohort`` does not fit.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.gallery.enrolled import Enrolled
-        >>> from facekit.identification.open_set import OpenSet, OpenSetParameters
-        >>> enrolled = Enrolled(np.eye(2), np.array([0, 1]), np.array(["Ada", "Grace"]))
-        >>> people = OpenSet(enrolled, OpenSetParameters("centroid", threshold=0.7))
-        >>> people.named(people.identify(np.array([[0.8, 0.6], [-1.0, 0.0]]))).tolist()
-        ['Ada', None]
-    """
+    """Names the person of an embedding, or says that it is none of those enrolled."""
 
     def __init__(
         self,

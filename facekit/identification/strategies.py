@@ -25,29 +25,19 @@ _GONE = 4.0
 
 
 class Resemblance(NamedTuple):
-    """How n faces resemble k people.
+    """How n faces resemble k people."""
 
-    Attributes:
-        scores: The larger, the more alike, float64 ``(n, k)``.
-        distances: The distance that is compared with the threshold, float64 ``(n, k)``.
-        shares: How clearly each person beats the others, float64 ``(n, k)``; rows add up to 1.
-    """
-
-    scores: FloatArray
-    distances: FloatArray
+    scores: FloatArray  # the larger, the more alike, float64 `(n, k)`
+    distances: FloatArray  # the distance that is compared with the threshold, float64 `(n, k)`
+    # How clearly each person beats the others, float64 `(n, k)`; rows add up to 1.
     shares: FloatArray
 
 
 class Machine(NamedTuple):
-    """A trained linear support vector machine, one person against the rest.
+    """A trained linear support vector machine, one person against the rest."""
 
-    Attributes:
-        coef: The weights of the decision functions; one row for two people.
-        intercept: Their constants.
-    """
-
-    coef: FloatArray
-    intercept: FloatArray
+    coef: FloatArray  # the weights of the decision functions; one row for two people
+    intercept: FloatArray  # their constants
 
 
 def measure_of(strategy: Strategy) -> Measure:

@@ -78,41 +78,24 @@ _STORED_VIEW: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may be decoded, and how.
+    """How much may be decoded, and how."""
 
-    Args:
-        max_pixels: The most pixels, width × height.
-        max_side: The longest side that is needed, in pixels; a JPEG may be decoded at a half, a
-            quarter or an eighth, but not smaller than this.
-        truncated: What to do with a JPEG whose end is missing.
-    """
-
-    max_pixels: int
+    max_pixels: int  # the most pixels, width × height
+    # The longest side that is needed, in pixels; a JPEG may be decoded at a half, a quarter or an
+    # eighth, but not smaller than this.
     max_side: int | None = None
-    truncated: Truncated = "error"
+    truncated: Truncated = "error"  # what to do with a JPEG whose end is missing
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """An image, and the size that it has in its file.
+    """An image, and the size that it has in its file."""
 
-    Args:
-        pixels: RGB, uint8 ``(h, w, 3)``, upright, C-contiguous.
-        width: The width of the whole image, upright, in pixels; larger than ``w`` if the image was
-            decoded at a reduced size.
-        height: Its height, likewise.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.io.images import read_image
-        >>> image = read_image(np.zeros((4, 6), dtype=np.uint8))
-        >>> image.pixels.shape, image.width, image.height, image.scale
-        ((4, 6, 3), 6, 4, (1.0, 1.0))
-    """
-
-    pixels: RGBImage
+    pixels: RGBImage  # RGB, uint8 `(h, w, 3)`, upright, C-contiguous
+    # The width of the whole image, upright, in pixels; larger than `w` if the image was decoded at
+    # a reduced size.
     width: int
-    height: int
+    height: int  # its height, likewise
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -122,19 +105,12 @@ class DecodedImage:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """How an image lies in its file; its pixels were not decoded.
+    """How an image lies in its file; its pixels were not decoded."""
 
-    Args:
-        width: The width as it is stored, before it is turned, in pixels.
-        height: The height, likewise.
-        orientation: How the EXIF data says to turn it, 1 to 8; 1 if they do not say.
-        xmp: The XMP data in the file, if there are any.
-    """
-
-    width: int
-    height: int
-    orientation: int
-    xmp: bytes | None
+    width: int  # the width as it is stored, before it is turned, in pixels
+    height: int  # the height, likewise
+    orientation: int  # how the EXIF data says to turn it, 1 to 8; 1 if they do not say
+    xmp: bytes | None  # the XMP data in the file, if there are any
 
 
 @functools.cache

@@ -23,18 +23,7 @@ _SIDE, _ENOUGH = 96, 1600
 
 
 def rows_as_html(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns rows of :func:`facekit.io.tables.rows` as HTML that needs no other file.
-
-    Args:
-        title: A line above the faces.
-        rows: The rows; the first 24 are shown. The face is cut out of the image that a row names,
-            if that is a file that can be read.
-
-    Example:
-        >>> from facekit.io.notebook import rows_as_html
-        >>> "&lt;b&gt;Ada" in rows_as_html("1 face", [{"image": "image 0", "name": "<b>Ada"}])
-        True
-    """
+    """Returns rows of :func:`facekit.io.tables.rows` as HTML that needs no other file."""
     shown = "".join(_figure(row) for row in rows[:MOST_SHOWN])
     more = f"<p>… and {len(rows) - MOST_SHOWN} more</p>" if len(rows) > MOST_SHOWN else ""
     return f"<div><p>{_escaped(title)}</p><div>{shown}</div>{more}</div>"

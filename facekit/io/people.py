@@ -15,22 +15,15 @@ from facekit.io.images import ImageSource, describe_source, image_suffixes
 
 @dataclass(frozen=True)
 class PersonImage:
-    """An image of a known person.
+    """An image of a known person."""
 
-    Args:
-        person: Who it shows; empty where that is not known.
-        name: What the image is called in reports.
-        source: Where to read it, or ``None`` if it is not an image and only to be reported.
-        problem: Why it is not an image.
-        unreadable: Whether the reason is that it cannot be read.
-        box: Where the person's face is, ``(x, y, width, height)``, if others may be in the image.
-    """
-
-    person: str
-    name: str
+    person: str  # who it shows; empty where that is not known
+    name: str  # what the image is called in reports
+    # Where to read it, or `None` if it is not an image and only to be reported.
     source: ImageSource | None
-    problem: str = ""
-    unreadable: bool = False
+    problem: str = ""  # why it is not an image
+    unreadable: bool = False  # whether the reason is that it cannot be read
+    # Where the person's face is, `(x, y, width, height)`, if others may be in the image.
     box: tuple[float, float, float, float] | None = None
 
 

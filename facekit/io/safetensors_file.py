@@ -44,20 +44,7 @@ def write(
     arrays: Mapping[str, npt.NDArray[Any]],
     private: bool = False,
 ) -> None:
-    """Writes a file so that at every moment either the old or the whole new one is there.
-
-    Args:
-        path: Where to write; its folder must exist.
-        kind: The kind of file, e.g. ``"facekit.recognizer"``.
-        version: The version of that kind's format.
-        header: Values for JSON; NumPy's numbers are written as Python's.
-        arrays: Named arrays.
-        private: Whether a new file is readable and writable by its owner alone. A file that is
-            replaced keeps its permissions.
-
-    Raises:
-        FileFormatError: If the folder does not exist or the file cannot be written there.
-    """
+    """Writes a file so that at every moment either the old or the whole new one is there."""
     from safetensors.numpy import save
 
     stored = {name: _as_stored(array) for name, array in arrays.items()}
@@ -72,16 +59,7 @@ def write(
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, *, private: bool = False) -> None:
-    """Writes a file of any kind so that at every moment either the old or the new one is there.
-
-    Args:
-        path: Where to write; its folder must exist.
-        content: What to write.
-        private: As for :func:`write`.
-
-    Raises:
-        FileFormatError: If the folder does not exist or the file cannot be written there.
-    """
+    """Writes a file of any kind so that at every moment either the old or the new one is there."""
     path = Path(path)
     try:
         replace_atomically(path, content, private=private)
@@ -92,19 +70,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, private: bool =
 def read(
     path: str | os.PathLike[str], *, kind: str, newest_version: int
 ) -> tuple[dict[str, Any], Arrays]:
-    """Reads a file of :func:`write` and checks that it is whole and unaltered.
-
-    Args:
-        path: The file.
-        kind: The kind of file expected.
-        newest_version: The newest version of that kind that the caller understands.
-
-    Returns:
-        The header and the arrays.
-
-    Raises:
-        FileFormatError: If the file is missing, truncated, altered, of another kind, or newer.
-    """
+    """Reads a file of :func:`write` and checks that it is whole and unaltered."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)

@@ -44,17 +44,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ImageItem:
-    """One of many images, not read yet.
+    """One of many images, not read yet."""
 
-    Args:
-        name: What to call it in reports.
-        index: Its place, from 0; in a video the number of the frame.
-        source: Where to read it.
-    """
-
-    name: str
-    index: int
-    source: ImageSource = field(repr=False)
+    name: str  # what to call it in reports
+    index: int  # its place, from 0; in a video the number of the frame
+    source: ImageSource = field(repr=False)  # where to read it
 
     @property
     def held(self) -> int:

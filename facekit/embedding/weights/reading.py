@@ -21,23 +21,7 @@ _SUFFIXES = (".safetensors", ".npz", ".h5")
 def read_weights(
     weights: str | os.PathLike[str], *, allow_unverified: bool = False
 ) -> tuple[WeightsRecord, LayerWeights]:
-    """Reads weights by name or by path.
-
-    Args:
-        weights: A name from ``facekit.embedding.weights.registry.REGISTRY``; or the path of a
-            published file, of one that :meth:`facekit.Embedder.save` wrote, or of a folder with one
-            of them.
-        allow_unverified: Whether to take a published file of which no checksum is known by its
-            name alone.
-
-    Returns:
-        What is known about them, and the weights of the folded network.
-
-    Raises:
-        WeightsNotFoundError: If they are not on this machine and cannot be fetched.
-        WeightsError: If the file is damaged or altered, or does not fit its network.
-        FileFormatError: If a file that facekit wrote is damaged, altered, or too new.
-    """
+    """Reads weights by name or by path."""
     if isinstance(weights, str) and not looks_like_path(weights):
         record = record_for(weights)
         path, file = locate(record)

@@ -30,21 +30,7 @@ def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
 
 
 def find(record: WeightsRecord) -> tuple[Path, WeightsFile] | None:
-    """Finds a file of the weights on this machine, without checking or fetching it.
-
-    Args:
-        record: Which weights.
-
-    Returns:
-        The path, and which of the record's files it is; ``None`` if none is here.
-
-    Example:
-        >>> from facekit.embedding.weights.retrieval import find
-        >>> from facekit.embedding.weights.registry import record_for
-        >>> path, file = find(record_for("facekit-small"))
-        >>> path.name == file.name
-        True
-    """
+    """Finds a file of the weights on this machine, without checking or fetching it."""
     for folder in folders(record):
         for file in record.files:
             if (folder / file.name).is_file():
@@ -74,25 +60,7 @@ def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
 
 
 def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
-    """Returns which weights a file holds, by its checksum, or by its name if none is published.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The record, and which of its files it is.
-
-    Raises:
-        WeightsError: If it holds none of them.
-
-    Example:
-        >>> from facekit.embedding.weights.retrieval import find, identify
-        >>> from facekit.embedding.weights.registry import record_for
-        >>> path, _ = find(record_for("facekit-small"))
-        >>> record, file = identify(path)
-        >>> record.name
-        'facekit-small'
-    """
+    """Returns which weights a file holds, by its checksum, or by its name if none is published."""
     checksum = sha256(path)
     files = [(record, file) for record in weights.REGISTRY.values() for file in record.files]
     for record, file in files:
@@ -106,20 +74,7 @@ def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
 
 
 def check(path: Path, file: WeightsFile) -> None:
-    """Checks a file's checksum, if one is published.
-
-    Args:
-        path: The file on this machine.
-        file: Which published file it should be.
-
-    Raises:
-        WeightsError: If it differs from the published one.
-
-    Example:
-        >>> from facekit.embedding.weights.retrieval import check, find
-        >>> from facekit.embedding.weights.registry import record_for
-        >>> check(*find(record_for("facekit-small")))  # says nothing: it is as published
-    """
+    """Checks a file's checksum, if one is published."""
     if file.sha256 is not None:
         check_sha256(path, file.sha256)
 
