@@ -132,14 +132,27 @@ def write_training_photos(folder: Path, data_folder: Path, *, people: int, photo
                 (person / Path(name).name).write_bytes(archive.read(name))
 
 
-def parameter(page: Path) -> object:
-    """A page for a test; what its examples train takes long."""
-    trains = "photos/training" in page.read_text(encoding="utf-8")
-    return pytest.param(page, marks=[pytest.mark.check] if trains else [])
+# To build a network of Keras, and above all to train one, takes long.
+_BUILDS = re.compile(
+    r"photos/training|TripletTrainer\(|Distiller\(|build_network\(|to_network\(|engine=\"keras\""
+)
+_TRAINING_MODULES = ("facekit.training.trainer", "facekit.training.distillation.")
+
+
+def page_parameter(page: Path) -> object:
+    """A page for a test; of one that builds networks, in make check alone."""
+    builds = any(_BUILDS.search(example.code) for example in examples(page))
+    return pytest.param(page, marks=[pytest.mark.check] if builds else [])
+
+
+def module_parameter(name: str) -> object:
+    """A module for a test; of one that trains networks, in make check alone."""
+    trains = name.startswith(_TRAINING_MODULES)
+    return pytest.param(name, marks=[pytest.mark.check] if trains else [])
 
 
 @pytest.mark.parametrize(
-    "page", [parameter(page) for page in PAGES if examples(page)], ids=lambda p: p.stem
+    "page", [page_parameter(page) for page in PAGES if examples(page)], ids=lambda p: p.stem
 )
 def test_the_examples_of_a_page_run(
     page: Path, folder_of_photos: Path, request: pytest.FixtureRequest
@@ -194,7 +207,7 @@ def test_links_that_sphinx_does_not_check_lead_somewhere(page: Path) -> None:
     assert [target for target in inside if not (PROJECT / target).exists()] == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [module_parameter(name) for name in MODULES])
 def test_the_examples_of_a_module_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     results = doctest.testmod(importlib.import_module(name))
     assert results.failed == 0, capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 from small_networks import (
     full_network,
     network_of_keras,
@@ -15,6 +16,7 @@ from small_networks import (
 from facekit.embedding.networks.imagenet import copy_backbone_weights
 
 
+@pytest.mark.check
 def test_the_feature_maps_equal_those_of_keras() -> None:
     reference, network = network_of_keras(), full_network()
     randomize_normalizations(reference)

@@ -103,6 +103,7 @@ def test_every_kind_of_block_appears_at_least_once(multiplier: float) -> None:
     assert min(counts) >= 1
 
 
+@pytest.mark.check
 def test_the_full_network_has_the_parameters_of_keras_and_of_the_head() -> None:
     head = 1536 * 128 + 128
     assert full_network().count_params() == network_of_keras().count_params() + head

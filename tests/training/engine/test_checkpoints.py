@@ -134,6 +134,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(WORKER), str(folder)], stderr=subprocess.PIPE)
 
 
+@pytest.mark.check
 def test_killed_at_a_random_moment_it_ends_where_it_would_have(tmp_path: Path) -> None:
     whole = small_training.train(tmp_path / "whole")
     killed_folder = tmp_path / "killed"
