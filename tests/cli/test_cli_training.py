@@ -125,6 +125,7 @@ def test_distill_from_several_teachers(
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.check
 def test_a_training_starts_with_the_network_of_another(
     tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

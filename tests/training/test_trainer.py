@@ -147,7 +147,7 @@ def test_a_training_is_neither_overwritten_nor_mixed_with_another(
 
 
 def test_a_network_trains_as_a_whole_in_parts_and_in_half_precision(tmp_path: Path) -> None:
-    architecture = Architecture(width=0.1, blocks=0.1, input_size=75, embedding_size=16)
+    architecture = Architecture("inception_resnet_v1", 0.1, 0.1, input_size=75, embedding_size=16)
     train = FaceDataset.from_arrays(random_pictures(8, side=75), [f"p{i % 2}" for i in range(8)])
     trainer = TripletTrainer(
         architecture,

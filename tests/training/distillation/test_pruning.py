@@ -77,6 +77,7 @@ def test_a_network_pruned_to_its_own_width_keeps_its_kernels(backbone: str) -> N
             )
 
 
+@pytest.mark.check
 def test_channels_that_are_there_twice_are_pruned_without_loss() -> None:
     narrow, wide = architecture(0.5), architecture(1.0)
     network = build_network(narrow, seed=1)
