@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -42,6 +42,10 @@ extensions = [
 exclude_patterns = ["_build", "changelog.d", "tutorials/notebooks"]
 templates_path = ["_templates"]
 html_theme = "furo"
+html_theme_options = {"light_logo": "logo-light.svg", "dark_logo": "logo-dark.svg"}
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_favicon = "_static/logo-light.svg"
 html_math_renderer = "mathml"
 html_title = f"facekit {release}"
 
@@ -56,6 +60,12 @@ autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
+# Signatures show the names of type aliases, such as ImageSource, instead of the unions they name.
+autodoc_type_aliases = {
+    name: name
+    for path in Path(facekit.__file__).parent.rglob("*.py")
+    for name in re.findall(r"^(\w+): TypeAlias", path.read_text(encoding="utf-8"), re.MULTILINE)
+}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -104,6 +114,7 @@ gen_rst.ZIP_DOWNLOAD = ""
 nitpicky = True
 # Napoleon writes the annotations of named tuples as explicit references.
 nitpick_ignore_regex = [(r"py:class", r"(numpy|collections\.abc)\..*")]
+nitpick_ignore = [("py:class", name) for name in autodoc_type_aliases]
 
 # Links to other projects need the network, and every build fetches their inventories; without the
 # variable the documentation builds the same anywhere.
@@ -116,35 +127,6 @@ if os.environ.get("FACEKIT_DOCS_INTERSPHINX"):
         "sklearn": ("https://scikit-learn.org/stable/", None),
     }
     intersphinx_timeout = 20
-
-
-def _signature_of_source(
-    app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: Any
-) -> tuple[str, str] | None:
-    """Shows annotations as the source has them: ``ImageSource``, not the union that it names."""
-    constructor = obj.__init__ if what == "class" and "__init__" in vars(obj) else obj
-    if signature is None or what not in ("class", "function", "method"):
-        return None
-    found = inspect.signature(constructor)
-    parameters = [
-        parameter.replace(
-            annotation=parameter.annotation
-            if parameter.annotation is parameter.empty
-            else _Text(_as_written(parameter.annotation)),
-            default=_Text("...") if repr(parameter.default) == "<factory>" else parameter.default,
-        )
-        for parameter in found.parameters.values()
-        if parameter.name not in ("self", "cls")
-    ]
-    shown = found.replace(parameters=parameters, return_annotation=found.empty)
-    has_return = what != "class" and found.return_annotation is not found.empty
-    return str(shown), _as_written(found.return_annotation) if has_return else ""
-
-
-def _as_written(annotation: object) -> str:
-    """Returns an annotation as it stands in the source."""
-    text = getattr(annotation, "__forward_arg__", annotation)
-    return text if isinstance(text, str) else inspect.formatannotation(annotation)
 
 
 def _link_by_name(app: Any, env: Any, node: Any, content: Any) -> Any:
@@ -185,16 +167,6 @@ def _write_reference() -> None:
         page.write_text(text, encoding="utf-8")
 
 
-class _Text:
-    """A value whose representation is a text without quotation marks."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
-
-
 def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
     # scikit-learn adds such methods to every estimator, with references into its own manual.
     if name.startswith("set_") and name.endswith("_request"):
@@ -210,6 +182,5 @@ write_notebooks()
 
 
 def setup(app: Any) -> None:
-    app.connect("autodoc-process-signature", _signature_of_source)
     app.connect("autodoc-skip-member", _skip)
     app.connect("missing-reference", _link_by_name)

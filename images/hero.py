@@ -2,10 +2,10 @@
 
     python images/hero.py [folder]
 
-Needs scikit-image (for the second portrait). Boxes, keypoints, aligned
-faces, embeddings, names and distances are computed; the enrolled photo is the same portrait,
-mirrored. Both portraits are in the public domain: Grace Hopper (United States Navy, carried by
-matplotlib) and Eileen Collins (NASA, carried by scikit-image).
+Needs scikit-image (for the second portrait). Boxes, keypoints, aligned faces, names and distances
+are computed; the enrolled photo is the same portrait, mirrored. Both portraits are in the public
+domain: Grace Hopper (United States Navy, carried by matplotlib) and Eileen Collins (NASA, carried
+by scikit-image).
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Circle, FancyBboxPatch
 from PIL import Image
-from style import DARK, SETTINGS, SMALL, Canvas, Tone, output_folder
+from style import DARK, SETTINGS, Canvas, Tone, output_folder
 
 from facekit import FaceRecognizer, RecognizedFace, load_image
 from facekit.demo import portrait_paths
 
-WIDTH, HEIGHT = 800, 312
+WIDTH, HEIGHT = 800, 356
 SCALE = 2
 """Pixels of the file to a pixel of the page, for sharp screens."""
 CARD, EDGE = "#0f1722", "#2b3644"
 """The picture has a ground of its own, so that it looks the same on light and dark pages."""
 COLORS = 240
 """How many colours the file has; the other 16 of its palette are the shades of its corners."""
-PHOTO = (24.0, 28.0, 322.0, 224.0)
-FACE = 104.0
-ROWS = (28.0, 148.0)
-COLUMNS = (398.0, 548.0)
+PHOTO = (24.0, 28.0, 380.0, 264.0)
+FACE, ROWS = 120.0, (28.0, 172.0)
+FACES, NAMES = 446.0, 686.0
+LARGE = 28
+"""The size of letters: on a phone, the picture is shown at two fifths of its size."""
 
 
 def main(folder: Path) -> None:
@@ -43,13 +43,12 @@ def main(folder: Path) -> None:
     photo = np.hstack([_portrait(collins), _portrait(hopper[:620])])
     people = sorted(recognizer.recognize(photo), key=lambda person: person.face.box[0])
     aligned = recognizer.aligner.align(photo, [person.face for person in people])
-    embeddings = recognizer.embedder.embed(aligned)
     with mpl.rc_context(SETTINGS):
         canvas = Canvas(WIDTH, HEIGHT, DARK)
         _card(canvas)
         _photo(canvas, photo, people)
-        for top, person, face, embedding in zip(ROWS, people, aligned, embeddings, strict=True):
-            _row(canvas, top, person, face, embedding)
+        for top, person, face in zip(ROWS, people, aligned, strict=True):
+            _row(canvas, top, person, face)
         _captions(canvas)
         written = io.BytesIO()
         canvas.figure.savefig(written, format="png", dpi=96 * SCALE, transparent=True)
@@ -111,33 +110,25 @@ def _photo(canvas: Canvas, photo: np.ndarray, people: list[RecognizedFace]) -> N
             canvas.axes.add_patch(Circle(place, max(2.0, 0.045 * across), **style))
 
 
-def _row(
-    canvas: Canvas, top: float, person: RecognizedFace, face: np.ndarray, embedding: np.ndarray
-) -> None:
+def _row(canvas: Canvas, top: float, person: RecognizedFace, face: np.ndarray) -> None:
     middle = top + FACE / 2
-    _pixels(canvas, (COLUMNS[0], top), (FACE, FACE), face)
-    shades = LinearSegmentedColormap.from_list("", [DARK.orange.line, CARD, DARK.blue.line])
-    cells = embedding.reshape(16, -1)
-    _pixels(canvas, (COLUMNS[1], top), (FACE, FACE), shades(0.5 + cells / np.abs(cells).max() / 2))
-    for left, right in ((352, 392), (508, 542), (658, 676)):
-        canvas.arrow([(left, middle), (right, middle)], linewidth=1.4, zorder=5)
-    canvas.box(730, middle - 22, 104, 32, person.label, _tone(person), radius=16)
-    for down, words in (
-        (13, f"distance {person.distance:.2f}"),
-        (31, f"threshold {person.threshold:.2f}"),
-    ):
-        canvas.text(730, middle + down, words, size=SMALL, color=DARK.muted, zorder=5)
+    _pixels(canvas, (FACES, top), (FACE, FACE), face)
+    for left in (410, 572):
+        canvas.arrow([(left, middle), (left + 28, middle)], linewidth=1.8, zorder=5)
+    tone = _tone(person)
+    canvas.box(NAMES, middle - 22, 172, 46, (), tone, radius=23)
+    canvas.text(NAMES, middle - 22, person.label, size=LARGE - 1, zorder=6)
+    words = f"distance {person.distance:.2f}"
+    canvas.text(NAMES, middle + 30, words, size=LARGE - 3, color=DARK.muted, zorder=5)
 
 
 def _captions(canvas: Canvas) -> None:
-    y = HEIGHT - 30
     for x, words in (
         (PHOTO[0] + PHOTO[2] / 2, "faces and keypoints"),
-        (COLUMNS[0] + FACE / 2, "aligned"),
-        (COLUMNS[1] + FACE / 2, "embedded"),
-        (730, "named, or not"),
+        (FACES + FACE / 2, "aligned"),
+        (NAMES, "named, or not"),
     ):
-        canvas.text(x, y, words, size=16, zorder=5)
+        canvas.text(x, HEIGHT - 32, words, size=LARGE, zorder=5)
 
 
 def _save(picture: Image.Image, path: Path) -> None:
