@@ -93,59 +93,33 @@ class ImageRow:
 
 def table_of(rows: Sequence[ImageRow], schema: pa.Schema, weights: str) -> pa.Table:
     """Returns the rows as a table."""
-    images = [row.image for row in rows]
-    read = [
-        image.size if row.error is None else (None, None)
-        for row, image in zip(rows, images, strict=True)
-    ]
-    counts = [len(image.faces) for image in images]
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
-    faces = _faces([face for image in images for face in image.faces], schema.field("faces").type)
+    embedding = schema.field("faces").type.value_type.field("embedding").type
+    component = embedding.value_type.to_pandas_dtype()
+    sizes = [row.image.size if row.error is None else (None, None) for row in rows]
     columns = {
         "path": [row.path for row in rows],
-        "sha256": [image.sha256 for image in images],
+        "sha256": [row.image.sha256 for row in rows],
         "bytes": [row.bytes for row in rows],
         "modified": [row.modified for row in rows],
-        "width": [size[1] for size in read],
-        "height": [size[0] for size in read],
+        "width": [width for _, width in sizes],
+        "height": [height for height, _ in sizes],
         "taken": [row.taken for row in rows],
         "weights": [weights] * len(rows),
         "error": [row.error for row in rows],
+        "faces": [[_face(face, component) for face in row.image.faces] for row in rows],
     }
-    arrays = [pa.array(columns[name], schema.field(name).type) for name in columns]
-    return pa.Table.from_arrays(
-        [*arrays, pa.ListArray.from_arrays(offsets, faces, type=schema.field("faces").type)],
-        schema=schema,
-    )
+    return pa.table(columns, schema=schema)
 
 
-def _faces(found: Sequence[EmbeddedFace], type_of_faces: pa.DataType) -> pa.Array:
-    kind = type_of_faces.value_type
-    count = len(found)
-    points = np.array([face.face.keypoints for face in found], np.float32).reshape(count, 5, 2)
-    keypoints = [_struct(points[:, place], _POINT) for place in range(5)]
-    embedding = kind.field("embedding").type
-    vectors = np.array([face.unit for face in found], np.float32).reshape(
-        count, embedding.list_size
-    )
-    values = pa.array(vectors.astype(embedding.value_type.to_pandas_dtype()).ravel())
-    return pa.StructArray.from_arrays(
-        [
-            _struct(
-                np.array([face.face.box for face in found], np.float32).reshape(count, 4), _BOX
-            ),
-            pa.array(np.array([face.face.confidence for face in found], np.float32)),
-            pa.StructArray.from_arrays(keypoints, fields=list(_KEYPOINTS)),
-            pa.array([_quality(face.quality) for face in found], _QUALITY),
-            pa.FixedSizeListArray.from_arrays(values, type=embedding),
-        ],
-        fields=list(kind),
-    )
-
-
-def _struct(values: npt.NDArray[np.float32], kind: pa.DataType) -> pa.Array:
-    columns = [pa.array(np.ascontiguousarray(column)) for column in values.T]
-    return pa.StructArray.from_arrays(columns, fields=list(kind))
+def _face(found: EmbeddedFace, component: Any) -> dict[str, Any]:
+    points = found.face.keypoints._asdict().items()
+    return {
+        "box": dict(zip(("x", "y", "width", "height"), found.face.box, strict=True)),
+        "confidence": found.face.confidence,
+        "keypoints": {name: {"x": x, "y": y} for name, (x, y) in points},
+        "quality": _quality(found.quality),
+        "embedding": found.unit.astype(component),
+    }
 
 
 def _quality(quality: FaceQuality | None) -> dict[str, Any] | None:
