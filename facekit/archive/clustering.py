@@ -18,7 +18,7 @@ from facekit.archive.table import ArchiveTable
 from facekit.clustering.apart import apart
 from facekit.clustering.groups import linking_threshold
 from facekit.clustering.linkage import split_loose
-from facekit.clustering.neighbors import MOST_LINKS, near_links
+from facekit.clustering.neighbors import MOST_LINKS, near_links, search_by_faiss
 from facekit.embedding.weights.registry import REGISTRY
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
@@ -31,9 +31,6 @@ Album: TypeAlias = Literal["folder", "day"]
 _SCHEMA = pa.schema([*FACE_FIELDS, ("person", pa.int64()), ("distance", pa.float32())])
 _LINKS = pa.schema([("face", pa.int64()), ("other", pa.int64()), ("similarity", pa.float32())])
 _RANGE = pa.schema([("start", pa.int64()), ("stop", pa.int64())])
-_SEARCHED_AT_A_TIME = 16_384
-# Up to this many vectors of a shard all are compared; of more, those of the nearest cells.
-_EXACT_LIMIT, _CELLS_SEARCHED = 20_000, 32
 _GROUPED_AT_A_TIME = 1_000_000
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -222,29 +219,15 @@ class _ShardSearch:
     least: float
 
     def __call__(self, task: Any) -> Any:
-        faiss = import_extra("faiss")
         start, stop = task["start"][0].as_py(), task["stop"][0].as_py()
-        shard = self.vectors[start:stop]
-        index: Any = faiss.IndexFlatIP(shard.shape[1])
-        if len(shard) > _EXACT_LIMIT:
-            cells = round(4 * len(shard) ** 0.5)
-            index = faiss.IndexIVFFlat(index, shard.shape[1], cells, faiss.METRIC_INNER_PRODUCT)
-            index.train(np.ascontiguousarray(shard[:: max(1, len(shard) // (64 * cells))]))
-            index.nprobe = _CELLS_SEARCHED
-        index.add(shard)
-        found = [
-            self._links(index, block, start, min(MOST_LINKS + 1, len(shard)))
-            for block in range(0, len(self.vectors), _SEARCHED_AT_A_TIME)
-        ]
-        columns = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        links: list[tuple[Any, ...]] = []
+        searched = search_by_faiss(self.vectors, self.vectors[start:stop], MOST_LINKS + 1)
+        for block, similarity, nearest in searched:
+            rows = np.broadcast_to(block + np.arange(len(nearest))[:, None], nearest.shape)
+            linked = (similarity >= self.least) & (nearest >= 0) & (nearest + start != rows)
+            links.append((rows[linked], nearest[linked] + start, similarity[linked]))
+        columns = [np.concatenate(parts) for parts in zip(*links, strict=True)]
         return pa.table(columns, schema=_LINKS)
-
-    def _links(self, index: Any, block: int, start: int, count: int) -> tuple[Any, ...]:
-        probes = self.vectors[block : block + _SEARCHED_AT_A_TIME]
-        similarity, nearest = index.search(probes, count)
-        rows = np.broadcast_to(block + np.arange(len(probes))[:, None], nearest.shape)
-        linked = (similarity >= self.least) & (nearest >= 0) & (nearest + start != rows)
-        return rows[linked], nearest[linked] + start, similarity[linked]
 
 
 def _links(faces: _Faces, threshold: float, runner: Runner, size: int) -> list[Any]:

@@ -91,18 +91,25 @@ def _by_products(vectors: npt.NDArray[np.float32], count: int) -> _Found:
 
 
 def _by_faiss(vectors: npt.NDArray[np.float32], count: int) -> _Found:
+    return search_by_faiss(vectors, vectors, count)
+
+
+def search_by_faiss(
+    vectors: npt.NDArray[np.float32], among: npt.NDArray[np.float32], count: int
+) -> _Found:
+    """Yields for blocks of vectors, by their first one, the nearest among others."""
     import faiss
 
-    number, size = vectors.shape
+    number, size = among.shape
     index: Any = faiss.IndexFlatIP(size)
     if number > _EXACT_LIMIT:
         cells = round(4 * math.sqrt(number))
         index = faiss.IndexIVFFlat(index, size, cells, faiss.METRIC_INNER_PRODUCT)
-        # Evenly spread over the vectors, which come sorted; FAISS wants some dozens a cell.
-        index.train(vectors[:: max(1, number // (64 * cells))])
+        # Evenly spread over the vectors, which may come sorted; FAISS wants some dozens a cell.
+        index.train(np.ascontiguousarray(among[:: max(1, number // (64 * cells))]))
         index.nprobe = _CELLS_SEARCHED
-    index.add(vectors)
-    for start in range(0, number, _SEARCHED_AT_A_TIME):
+    index.add(among)
+    for start in range(0, len(vectors), _SEARCHED_AT_A_TIME):
         block = vectors[start : start + _SEARCHED_AT_A_TIME]
         similarity, nearest = index.search(block, min(count, number))
         yield start, similarity, nearest
