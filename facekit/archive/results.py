@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from facekit.archive.table import ArchiveTable
 from facekit.errors import FileFormatError, InvalidArgumentError
+from facekit.io.files import replacing
 
 FACE_FIELDS = [
     ("path", pa.string()),
@@ -90,20 +91,13 @@ def write_results(results: Any, path: str | os.PathLike[str]) -> int:
     """
     file = check_result_file(path)
     batches: Iterable[Any] = results.to_batches() if isinstance(results, pa.Table) else results
-    temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
     written = 0
     try:
         kind = pq.ParquetWriter if file.suffix.lower() == ".parquet" else pcsv.CSVWriter
-        with temporary.open("wb") as stream:
-            with kind(stream, results.schema) as writer:
-                for batch in batches:
-                    writer.write_batch(batch)
-                    written += len(batch)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        with replacing(file) as stream, kind(stream, results.schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                written += len(batch)
     except OSError as error:
         raise FileFormatError(f"{file}: cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return written

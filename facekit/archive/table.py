@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from facekit.archive.rows import image_schema
 from facekit.errors import ArchiveError, FileFormatError, InvalidArgumentError
+from facekit.io.files import replacing
 
 MANIFEST = "_manifest"
 """Parquet, too, but not by its name: who reads all ``*.parquet`` of the folder must not meet it."""
@@ -308,17 +309,11 @@ class ArchiveTable:
 
 def write_whole(table: Any, file: Path) -> None:
     """Writes a Parquet file that is there as a whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}{_TEMPORARY}")
     try:
-        with temporary.open("wb") as stream:
+        with replacing(file, suffix=_TEMPORARY) as stream:
             pq.write_table(table, stream, compression="zstd", use_dictionary=["weights", "person"])
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
     except OSError as error:
         raise FileFormatError(f"{file}: cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(file: Path, columns: list[str] | None) -> Any:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
-def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Writes a file so that at any moment it holds the old content or the new, and all of it."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+@contextmanager
+def replacing(path: Path, *, private: bool = False, suffix: str = "") -> Iterator[IO[bytes]]:
+    """Opens a file that is seen, in place of the old one, when all of it is written."""
+    handle, temporary = tempfile.mkstemp(suffix, f".{path.name}.", path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         new_mode = 0o600 if private else public_mode()
@@ -22,6 +26,12 @@ def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> 
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Writes a file so that at any moment it holds the old content or the new, and all of it."""
+    with replacing(path, private=private) as stream:
+        stream.write(content)
 
 
 def public_mode() -> int:
