@@ -1,13 +1,12 @@
-"""Nothing is sent, and nothing is written but what was named: each command, in a fresh home."""
+"""Nothing is sent, and nothing is written but what was named: the commands, in a fresh home."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 # Replaces the socket layer before anything else is imported, and reports the first use.
 WATCHED = """
@@ -18,8 +17,10 @@ def refuse(*arguments, **named):
 for name in ("connect", "connect_ex", "sendto", "sendmsg"):
     setattr(socket.socket, name, refuse)
 socket.create_connection = socket.getaddrinfo = refuse
+import json
 from facekit.cli import main
-sys.exit(main(sys.argv[1:]))
+for command in json.loads(sys.argv[1]):
+    assert main(command) in (0, 1), command
 """
 
 COMMANDS = [
@@ -34,15 +35,15 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:2]))
 def test_nothing_is_sent_and_nothing_is_written_elsewhere(
-    command: list[str], tmp_path: Path, known: Path, hopper: Path
+    tmp_path: Path, known: Path, hopper: Path
 ) -> None:
     home, out, work = (tmp_path / name for name in ("home", "out", "work"))
     for folder in (home, out, work):
         folder.mkdir()
     before = {path: path.stat().st_mtime_ns for path in known.rglob("*")}
     places = {"image": hopper, "known": known, "out": out}
+    commands = [[word.format(**places) for word in command] for command in COMMANDS]
     kept = ("PATH", "PYTHONPATH", "LANG", "TF_CPP_MIN_LOG_LEVEL", "LD_LIBRARY_PATH", "SYSTEMROOT")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= {
@@ -54,14 +55,14 @@ def test_nothing_is_sent_and_nothing_is_written_elsewhere(
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     answer = subprocess.run(
-        [sys.executable, "-c", WATCHED, *(word.format(**places) for word in command)],
+        [sys.executable, "-c", WATCHED, json.dumps(commands)],
         capture_output=True,
         text=True,
         cwd=work,
         env=environment,
         check=False,
     )
-    assert answer.returncode in (0, 1), answer.stderr
+    assert answer.returncode == 0, answer.stderr
     assert "CONNECTION" not in answer.stderr
     written = [path for folder in (home, work) for path in folder.rglob("*") if path.is_file()]
     assert written == []
