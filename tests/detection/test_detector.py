@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 import pytest
+from effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -527,7 +528,7 @@ def growth_over_many_sizes(picture: UInt8) -> int:
 
     look(10)
     before = psutil.Process().memory_info().rss
-    look(250)
+    look(tries(80, 250))
     return psutil.Process().memory_info().rss - before
 
 

@@ -109,13 +109,13 @@ def test_batch_keeps_the_faces_and_not_the_pictures(detector: Detector) -> None:
 
     def pictures() -> Iterator[np.ndarray]:
         nonlocal most
-        for _ in range(40):
+        for _ in range(20):
             picture = np.zeros((1100, 1100, 3), np.uint8).view(Picture)
             seen.append(weakref.ref(picture))
             most = max(most, sum(reference() is not None for reference in seen))
             yield picture
 
-    assert detector.detect_batch(pictures()) == [[]] * 40
+    assert detector.detect_batch(pictures()) == [[]] * 20
     assert most <= 12  # 32 MiB, and one for each of two cores
 
 
