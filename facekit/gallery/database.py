@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from facekit.errors import FacekitError, FileFormatError, GalleryBusyError, InvalidArgumentError
-from facekit.gallery.legacy import foreign
 
 Stream: TypeAlias = Literal["vectors", "photos", "people", "names", "texts"]
 """What a block holds: records of photos or of people, or the bytes that these point to."""
@@ -124,14 +123,14 @@ class View:
 
     def bytes_at(self, stream: Stream, start: int, length: int) -> bytes:
         """Returns bytes of a stream, which may lie in several blocks."""
-        size, found = self.head["bytes"], b""
+        size, found = self.head["bytes"], bytearray()
         while len(found) < length:
             index, place = divmod(start + len(found), size)
             part = self.block(stream, index)[place : place + length - len(found)]
             if not part:
                 raise self.damage(f"block {index} of {stream}")
             found += part
-        return found
+        return bytes(found)
 
     def count(self, stream: Stream) -> int:
         """Returns how many blocks there are."""
@@ -153,16 +152,18 @@ class View:
             for _ in self.blocks(stream, self.count(stream)):
                 pass
 
-    def salvage(self, stream: Stream) -> Iterator[tuple[int, bytes]]:
-        """Yields the blocks that can be read at all, unchecked."""
-        (last,) = self._connection.execute(f"SELECT MAX(id) FROM {stream}").fetchone()
-        for index in range(0 if last is None else min(last, 1 << 24) + 1):
-            with suppress(sqlite3.DatabaseError):
-                row = self._connection.execute(
-                    f"SELECT data FROM {stream} WHERE id = ?", (index,)
-                ).fetchone()
-                if row is not None and isinstance(row[0], bytes):
-                    yield index, row[0]
+
+class Remains(View):
+    """The content of a damaged gallery: what can be read at all, unchecked."""
+
+    def _select(
+        self, stream: Stream, where: str, values: tuple[int, ...]
+    ) -> Iterator[tuple[int, bytes]]:
+        with suppress(sqlite3.DatabaseError):
+            found = self._connection.execute(f"SELECT id, data FROM {stream} WHERE {where}", values)
+            for index, data in found:
+                if isinstance(data, bytes):
+                    yield index, data
 
 
 class Change(View):
@@ -310,14 +311,14 @@ class Database:
                 raise FileFormatError(f"{self._shown}: has other tables than a facekit gallery")
 
     @contextmanager
-    def reading(self) -> Iterator[View]:
+    def reading(self, kind: type[View] = View) -> Iterator[View]:
         """Gives the content at this moment; never waits for who writes."""
         with (
             self._explained(),
             self._connection() as connection,
             _transaction(connection, "DEFERRED"),
         ):
-            yield View(connection, self._shown)
+            yield kind(connection, self._shown)
 
     @contextmanager
     def changing(self) -> Iterator[Change]:
@@ -508,7 +509,7 @@ class Database:
             if isinstance(error, FacekitError):
                 raise
             if self.path is not None and "not a database" in str(error):
-                raise foreign(self.path, error) from error
+                raise _foreign(self.path, error) from error
             raise FileFormatError(
                 f"{self._shown}: is damaged or not a gallery ({error}); restore it from a copy"
             ) from error
@@ -525,6 +526,28 @@ def empty_head() -> Head:
         "settings": [0, 0, 0],
         "corrections": _NO_CORRECTIONS,
     }
+
+
+def check_path(path: Path) -> None:
+    """Checks that a path may be a gallery's, without opening the file.
+
+    Closing a file gives up the locks that SQLite holds on it elsewhere in this process.
+    """
+    try:
+        earlier, there, file = (path / "gallery.sqlite").is_file(), path.exists(), path.is_file()
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+    if earlier:
+        raise FileFormatError(
+            f"{path}: is a gallery of facekit 0.1, a folder. Enroll its photos in a file: "
+            "facekit enroll NEW --from FOLDER"
+        )
+    if not there:
+        raise FileFormatError(
+            f"{path}: no such gallery; make one with Gallery.create or facekit enroll"
+        )
+    if not file:
+        raise FileFormatError(f"{path}: is not a gallery, but a folder or a device")
 
 
 def private_file(path: Path) -> None:
@@ -572,3 +595,18 @@ def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _foreign(path: Path, reason: object) -> FileFormatError:
+    """Returns the error for a file that is not a database."""
+    try:
+        with path.open("rb") as stream:
+            earlier = b'"facekit.recognizer"' in stream.read(4096)
+    except OSError as error:
+        return FileFormatError(f"{path}: cannot be read ({error})")
+    if earlier:
+        return FileFormatError(
+            f"{path}: is a recognizer's file of facekit 0.1. Enroll its photos in a "
+            "gallery: facekit enroll NEW --from FOLDER"
+        )
+    return FileFormatError(f"{path}: is damaged or not a gallery ({reason})")

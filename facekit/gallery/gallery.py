@@ -19,7 +19,6 @@ from facekit.gallery.corrections import Correction
 from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM
-from facekit.gallery.legacy import check_path
 from facekit.gallery.protocol import Batch, GalleryStore
 from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource, checked_sources
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_photos
@@ -123,9 +122,7 @@ class Gallery:
             InvalidArgumentError: If it belongs to other weights, or the path holds a NUL.
         """
         gallery = cls.__new__(cls)
-        file = _file(path)
-        check_path(file)
-        gallery._start(FileStore.open(file, weights, timeout))
+        gallery._start(FileStore.open(_file(path), weights, timeout))
         return gallery
 
     @classmethod

@@ -64,9 +64,9 @@ class Mirror:
         """Forgets everything, so that all of it is read again."""
         self.version, self._generation = -1, ""
         self._vectors = Growing(np.float32, self._layout.size)
-        self._owners, self._labels = Growing(np.uint32), Growing(np.int32)
+        self._owners = Growing(np.uint32)
         self._records, self._names = Growing(PERSON), Growing(object)
-        self._label_of, self._classes = Growing(np.int32), Growing(object)
+        self._start_labels()
         self._digests: Growing | None = None
         self.slots: dict[str, int] = {}
         self.enrolled = self._state()
@@ -127,14 +127,14 @@ class Mirror:
             if stream in blocks:
                 blocks[stream].append(index)
         try:
-            renamed, regrouped = self._apply_people(view, blocks["people"], read, heap)
+            renamed, gone = self._apply_people(view, blocks["people"], read, heap)
             moved = self._apply_vectors(view, blocks["vectors"], read)
             if self._digests is not None:
                 found = ((index, read("photos", index)) for index in blocks["photos"])
                 self._note_digests(view.head["photos"], found)
-            if renamed and not regrouped:
+            if renamed and not gone:
                 self._rename(renamed)
-            self._label(relabel=regrouped or moved)
+            self._label(relabel=gone or moved)
         except BaseException:
             self.forget()
             raise
@@ -143,7 +143,7 @@ class Mirror:
     def _apply_people(
         self, view: View, indices: list[int], read: Callable[[Stream, int], Data], heap: bytes
     ) -> tuple[list[int], bool]:
-        # Returns the slots whose people have new names, and whether people came between or went.
+        # Returns the slots whose people have new names, and whether people went.
         count, rows = view.head["people"], self._layout.rows
         known = len(self._records.held)
         self._records.grow(count)
@@ -170,6 +170,10 @@ class Mirror:
                 or None
                 for start, length in places
             ]
+        if any(
+            (name is None) != (length == 0) for name, length in zip(names, lengths, strict=True)
+        ):
+            raise view.damage("its names")
         earlier = [self._names.held[slot] if slot < known else None for slot in changed]
         # A name may go from one person to another: all old ones first.
         for name in earlier:
@@ -184,10 +188,7 @@ class Mirror:
             for slot, name, before in zip(changed, names, earlier, strict=True)
             if slot < known and name != before
         ]
-        gone = any(name is None for slot, name in zip(changed, names, strict=True) if slot < known)
-        # A new slot without a name is of a person who was removed before this process looked.
-        new = self._names.held[known:]
-        return renamed, gone or bool((new == None).any())  # noqa: E711 - element by element
+        return renamed, any(self._names.held[slot] is None for slot in renamed)
 
     def _apply_vectors(
         self, view: View, indices: list[int], read: Callable[[Stream, int], Data]
@@ -222,37 +223,33 @@ class Mirror:
             part = self._digests.held[first : first + self._layout.rows]
             part[:] = short_digests(np.frombuffer(data, PHOTO))[: len(part)]
 
+    def _start_labels(self) -> None:
+        self._labels = Growing(np.int32)
+        self._classes = Growing(object)
+        self._label_of = Growing(np.int32)  # by the number of the owner; nobody's is -1
+        self._label_of.grow(1)[:] = -1
+
     def _rename(self, slots: list[int]) -> None:
         # What a state has seen of the names stays.
         classes, self._classes = self._classes.held, Growing(object)
         self._classes.grow(len(classes))[:] = classes
-        self._classes.held[self._label_of.held[slots]] = self._names.held[slots]
+        self._classes.held[self._label_of.held[1:][slots]] = self._names.held[slots]
 
     def _label(self, *, relabel: bool) -> None:
         # Labels number the people who are there; whatever a state has seen of them stays.
-        before = self.enrolled
         if relabel:
-            names = self._names.held
-            there = names != None  # noqa: E711 - element by element
-            self._label_of, self._labels, self._classes = (
-                Growing(np.int32),
-                Growing(np.int32),
-                Growing(object),
-            )
-            self._label_of.grow(len(names))[:] = np.where(there, np.cumsum(there) - 1, -1)
-            self._classes.grow(int(there.sum()))[:] = names[there]
-        else:
-            label, slot = len(self._classes.held), len(self._label_of.held)
-            names = self._names.held[slot:]
-            self._label_of.grow(slot + len(names))[:] = np.arange(label, label + len(names))
-            self._classes.grow(label + len(names))[:] = names
-        known = len(self._labels.held)
-        owners = self._owners.held[known:].astype(np.int64)
+            self._start_labels()
+        slot, first = len(self._label_of.held) - 1, len(self._classes.held)
+        there = self._records.held["length"][slot:] > 0
+        numbers = np.where(there, first + np.cumsum(there) - 1, -1)
+        self._label_of.grow(len(self._names.held) + 1)[:] = numbers
+        self._classes.grow(first + int(there.sum()))[:] = self._names.held[slot:][there]
+        owners = self._owners.held[len(self._labels.held) :]
         labels = self._labels.grow(len(self._owners.held))
-        labels[:] = -1
-        there = owners > 0
-        labels[there] = self._label_of.held[owners[there] - 1]
-        self.enrolled = before.followed_by(self._state(), only_added=not relabel)
+        np.take(self._label_of.held, owners, out=labels, mode="clip")  # no owner is beyond
+        # A new row may be erased already, if another process added and removed it.
+        only_added = not relabel and bool((labels >= 0).all())
+        self.enrolled = self.enrolled.followed_by(self._state(), only_added=only_added)
 
     def _state(self) -> Enrolled:
         return Enrolled(

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from facekit.gallery.corrections import from_text
-from facekit.gallery.database import STREAMS, Database, Stream, View
-from facekit.gallery.layout import PERSON, PHOTO, Layout, checksum, decoded, photo_of
-from facekit.gallery.legacy import check_path
+from facekit.errors import FileFormatError
+from facekit.gallery.database import Database, Remains, View, check_path, count_blocks
+from facekit.gallery.layout import Layout
+from facekit.gallery.protocol import Batch
+from facekit.gallery.reading import corrections_of, person_at, photo_at, settings_of
 from facekit.gallery.records import EnrolledPhoto
 from facekit.gallery.store import FileStore
 
@@ -70,10 +67,10 @@ def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:
     check_path(Path(path))
     database = Database(Path(path))
     try:
-        with database.reading() as view:
+        with database.reading(Remains) as view:
             head = view.head
             found = FileStore.in_memory(str(head["weights"]), int(head["embedding_size"]))
-            lost = _save(_Remains(view), found)
+            lost = _save(view, found)
     finally:
         database.close()
     try:
@@ -83,103 +80,55 @@ def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:
         found.close()
 
 
-class _Remains:
-    """What can be read of the blocks, unchecked: a stream is a sparse row of bytes."""
-
-    def __init__(self, view: View) -> None:
-        self.head = view.head
-        self.layout = Layout(view.head["embedding_size"], view.head["rows"])
-        self.blocks: dict[Stream, dict[int, bytes]] = {
-            stream: dict(view.salvage(stream)) for stream in STREAMS
-        }
-        self.settings = tuple(view.head["settings"])
-        self.corrections = tuple(view.head["corrections"])
-
-    def bytes_at(self, stream: Stream, start: int, length: int) -> bytes:
-        size, found = self.head["bytes"], b""
-        while len(found) < length:
-            index, place = divmod(start + len(found), size)
-            part = self.blocks[stream].get(index, b"")[place : place + length - len(found)]
-            if not part:
-                break
-            found += part
-        return found
-
-    def record(self, stream: Stream, dtype: np.dtype[Any], number: int) -> Any:
-        """Returns a record; one of zeros where there is none."""
-        index, place = divmod(number, self.layout.rows)
-        data = self.blocks[stream].get(index, b"")
-        if len(data) != self.layout.rows * dtype.itemsize:
-            return np.zeros((), dtype)
-        return np.frombuffer(data, dtype)[place]
-
-
-def _save(remains: _Remains, into: FileStore) -> list[str]:
+def _save(view: View, into: FileStore) -> list[str]:
     lost: list[str] = []
     people: dict[int, str] = {}
     notes: dict[str, dict[str, Any]] = {}
-    for slot in range(min(int(remains.head["people"]), 1 << 32)):
-        record = remains.record("people", PERSON, slot)
-        if not record["length"]:
-            continue
-        name = remains.bytes_at("names", int(record["name"]), min(int(record["length"]), 1 << 20))
-        note = remains.bytes_at(
-            "texts", int(record["note"]), min(int(record["note_length"]), 1 << 28)
-        )
-        if checksum(slot, record, name + note) == record["checksum"]:
-            people[slot] = decoded(name)
-            notes[people[slot]] = json.loads(decoded(note) or "{}")
-        else:
-            lost.append(f"the name or the metadata of person {slot + 1}")
-    for photos, vectors in _photos(remains, people, lost):
+    for slot in range(min(int(view.head["people"]), 1 << 32)):
+        with _losing(lost, f"the name or the metadata of person {slot + 1}"):
+            name, note = person_at(view, slot)
+            if name:
+                people[slot], notes[name] = name, note
+    for photos, vectors in _photos(view, people, lost):
         names = [photo.person for photo in photos]
-        into.add(
-            names, vectors, photos, {name: notes.pop(name) for name in set(names) & set(notes)}
-        )
-    text = remains.bytes_at("texts", remains.settings[0], remains.settings[1])
-    try:
-        into.set_settings(json.loads(decoded(text) or "{}"))
-    except ValueError:
-        lost.append("the settings")
-    place, _, length, noted, _ = remains.corrections
-    data = remains.bytes_at("texts", place, length)
-    if zlib.crc32(data) == noted:
-        into.correct(from_text(decoded(data)))
-    else:
-        lost.append("the corrections")
+        new = {name: notes.pop(name) for name in set(names) & set(notes)}
+        into.add(names, vectors, photos, new)
+    with _losing(lost, "the settings"):
+        into.set_settings(settings_of(view))
+    with _losing(lost, "the corrections"):
+        into.correct(corrections_of(view))
     return lost
 
 
-def _photos(
-    remains: _Remains, people: dict[int, str], lost: list[str]
-) -> Iterator[tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]]:
-    rows, count = remains.layout.rows, int(remains.head["photos"])
-    for index in range(min(-(-count // rows), 1 << 24)):
-        data = remains.blocks["vectors"].get(index, b"")
-        if len(data) != remains.layout.vector_bytes:
-            lost.append(f"photos {index * rows + 1} to {min(count, (index + 1) * rows)}")
-            continue
-        vectors, owners = remains.layout.vectors(data)
-        whole = remains.layout.whole_rows(index, data)
-        photos, kept = [], []
-        for place in range(min(rows, count - index * rows)):
-            row, owner = index * rows + place, int(owners["person"][place])
-            if not whole[place]:
-                lost.append(f"the vector of photo {row + 1}")
-                continue
-            if not owner:
-                continue
-            person = people.get(owner - 1)
-            record = remains.record("photos", PHOTO, row)
-            text = remains.bytes_at(
-                "texts", int(record["text"]), min(int(record["length"]), 1 << 20)
-            )
-            if person is None:
-                lost.append(f"photo {row + 1}, of person {owner}")
-            elif checksum(row, record, text) != record["checksum"]:
-                lost.append(f"photo {row + 1} of {person}")
-            else:
-                photos.append(photo_of(record, text, row, person))
-                kept.append(place)
-        if photos:
-            yield photos, vectors[kept]
+def _photos(view: View, people: dict[int, str], lost: list[str]) -> Iterator[Batch]:
+    layout, count = Layout(view.head["embedding_size"], view.head["rows"]), int(view.head["photos"])
+    for index in range(min(count_blocks(count, layout.rows), 1 << 24)):
+        first = index * layout.rows
+        with _losing(lost, f"photos {first + 1} to {min(count, first + layout.rows)}"):
+            data = view.block("vectors", index)
+            if len(data) != layout.vector_bytes:
+                raise view.damage(f"block {index} of vectors")
+            vectors, owners = layout.vectors(data)
+            whole = layout.whole_rows(index, data)
+            photos: list[EnrolledPhoto] = []
+            for row in range(first, min(count, first + layout.rows)):
+                owner = int(owners["person"][row - first])
+                person = people.get(owner - 1)
+                if not whole[row - first]:
+                    lost.append(f"the vector of photo {row + 1}")
+                elif owner and person is None:
+                    lost.append(f"photo {row + 1}, of person {owner}")
+                elif person is not None:
+                    with _losing(lost, f"photo {row + 1} of {person}"):
+                        photos.append(photo_at(view, row, person))
+            if photos:
+                yield photos, vectors[[photo.id - 1 - first for photo in photos]]
+
+
+@contextmanager
+def _losing(lost: list[str], what: str) -> Iterator[None]:
+    """Notes what is lost if it turns out to be damaged."""
+    try:
+        yield
+    except FileFormatError:
+        lost.append(what)

@@ -18,12 +18,13 @@ import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, FileFormatError, InvalidArgumentError
 from facekit.faces import SAME_FACE, box_overlap
-from facekit.gallery.corrections import Correction, from_text, renamed, to_text
+from facekit.gallery.corrections import Correction, renamed, to_text
 from facekit.gallery.database import (
     Change,
     Database,
     Stream,
     View,
+    check_path,
     count_blocks,
     private_file,
     remove_files,
@@ -38,15 +39,21 @@ from facekit.gallery.layout import (
     Records,
     Vectors,
     checksum,
-    decoded,
     encoded,
     owner_checksums,
-    photo_of,
     photo_records,
     rows_in_a_block,
 )
 from facekit.gallery.mirror import Mirror
 from facekit.gallery.protocol import Batch, Erasure
+from facekit.gallery.reading import (
+    batches_of,
+    corrections_of,
+    notes_of,
+    person_at,
+    photo_at,
+    settings_of,
+)
 from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource
 
 
@@ -123,6 +130,7 @@ class FileStore:
     @classmethod
     def open(cls, path: Path, weights: str | None, timeout: float) -> FileStore:
         """Opens a file; see :meth:`facekit.Gallery.open`."""
+        check_path(path)
         database = Database(path, timeout)
         try:
             database.check_format()
@@ -156,7 +164,7 @@ class FileStore:
     def snapshot(self) -> Iterator[Batch]:
         """Yields all photos with their embeddings, as they were at one moment."""
         with self._exclusively(), self._database.reading() as view:
-            yield from self._batches(view)
+            yield from batches_of(view)
 
     def photos(self, numbers: Sequence[int]) -> list[EnrolledPhoto]:
         """Returns photos by number."""
@@ -182,12 +190,12 @@ class FileStore:
     def metadata(self, name: str) -> dict[str, Any]:
         """Returns what is noted about a person."""
         with self._following() as view:
-            return self._person(view, self._slot(name))[1]
+            return person_at(view, self._slot(name))[1]
 
     def settings(self) -> dict[str, Any]:
         """Returns what a recognizer keeps with the gallery."""
         with self._exclusively(), self._database.reading() as view:
-            return self._settings(view)
+            return settings_of(view)
 
     def corrections(self) -> tuple[Correction, ...]:
         """Returns what was said about faces."""
@@ -202,7 +210,7 @@ class FileStore:
             noted = [view.head["gallery"], view.head["generation"], *view.head["corrections"]]
             known = self._reviewed
             if known is None or known[0] != noted:
-                found = self._corrections(view)
+                found = corrections_of(view)
                 known = self._reviewed = (noted, found, Decisions(found))
         return known[1:]
 
@@ -262,9 +270,9 @@ class FileStore:
     def replace(self, batches: Iterable[Batch]) -> int:
         """Erases everybody and enrolls these photos instead, in one step; returns how many."""
         with self._changing(refilling=True) as change:
-            settings, last = self._settings(change), change.head["corrections"][-1]
-            corrections = self._corrections(change)
-            known = self._batches(change) if corrections else ()
+            settings, last = settings_of(change), change.head["corrections"][-1]
+            corrections = corrections_of(change)
+            known = batches_of(change) if corrections else ()
             before = [photo for photos, _ in known for photo in photos]
             slots = self._refill(change, batches, {})
             gone = [photo for photo in before if photo.person not in slots]
@@ -282,9 +290,9 @@ class FileStore:
             if not in_memory:
                 stack.enter_context(other._exclusively())
                 view = stack.enter_context(other._database.reading())
-            notes, batches = other._notes(view), other._batches(view)
-            kept = other._settings(view) if settings is None else settings
-            corrections, last = other._corrections(view), view.head["corrections"][-1]
+            notes, batches = notes_of(view), batches_of(view)
+            kept = settings_of(view) if settings is None else settings
+            corrections, last = corrections_of(view), view.head["corrections"][-1]
             if in_memory:
                 batches = iter(list(batches))  # all of it before it is cleared
             self._refill(change, batches, notes)
@@ -317,14 +325,14 @@ class FileStore:
                 raise EnrollmentError(
                     f"{new!r} is enrolled already; if both are one person, use merge"
                 )
-            self._write_person(change, slot, new, self._person(change, slot)[1])
+            self._write_person(change, slot, new, person_at(change, slot)[1])
             self._rename_in_corrections(change, name, new)
 
     def merge(self, name: str, into: str) -> int:
         """Gives the photos of one person to another, and returns how many."""
         with self._changing(erasing=True) as change:
             slot, other = self._slot(name), self._slot(into)
-            note = {**self._person(change, slot)[1], **self._person(change, other)[1]}
+            note = {**person_at(change, slot)[1], **person_at(change, other)[1]}
             rows = self._rows_of(slot)
             for row in rows:
                 index, place = divmod(row, self._layout.rows)
@@ -357,14 +365,14 @@ class FileStore:
                 replace(correction, number=first + place)
                 for place, correction in enumerate(corrections)
             ]
-            kept = [*self._corrections(change), *numbered]
+            kept = [*corrections_of(change), *numbered]
             self._set_corrections(change, kept, first + len(numbered) - 1)
         return [correction.number for correction in numbered]
 
     def undo(self, number: int | None) -> Correction:
         """Removes a correction, the last by default, and returns it."""
         with self._changing(erasing=True) as change:
-            there = self._corrections(change)
+            there = corrections_of(change)
             wanted = there[-1].number if number is None and there else number
             found = [correction for correction in there if correction.number == wanted]
             if not found:
@@ -381,10 +389,10 @@ class FileStore:
         """Checks SQLite's structure, every block and every record."""
         with self._exclusively(), self._database.reading() as view:
             view.check()
-            self._notes(view)
-            self._settings(view)
-            self._corrections(view)
-            for photos, vectors in self._batches(view):
+            notes_of(view)
+            settings_of(view)
+            corrections_of(view)
+            for photos, vectors in batches_of(view):
                 norms = np.linalg.norm(vectors, axis=1)
                 if not (np.abs(norms - 1.0) < 0.1).all():
                     raise view.damage(
@@ -472,59 +480,8 @@ class FileStore:
         rows: list[int] = self._mirror.rows_of(slot).tolist()
         return rows
 
-    # Inside: what is read.
-
-    def _batches(self, view: View) -> Iterator[Batch]:
-        people = [self._person(view, slot)[0] for slot in range(view.head["people"])]
-        for index in range(count_blocks(view.head["photos"], self._layout.rows)):
-            vectors, owners = self._layout.vectors(view.block("vectors", index))
-            places = np.flatnonzero(owners["person"]).tolist()
-            first = index * self._layout.rows
-            photos = [
-                self._described(view, first + place, people[owners["person"][place] - 1])
-                for place in places
-            ]
-            if photos:
-                yield photos, vectors[places]
-
-    def _notes(self, view: View) -> dict[str, dict[str, Any]]:
-        found = (self._person(view, slot) for slot in range(view.head["people"]))
-        return {name: note for name, note in found if note}
-
-    def _person(self, view: View, slot: int) -> tuple[str, dict[str, Any]]:
-        index, place = divmod(slot, self._layout.rows)
-        record = np.frombuffer(view.block("people", index), PERSON)[place]
-        name = view.bytes_at("names", int(record["name"]), int(record["length"]))
-        note = view.bytes_at("texts", int(record["note"]), int(record["note_length"]))
-        if name and checksum(slot, record, name + note) != record["checksum"]:
-            raise view.damage(f"person {slot + 1}")
-        return decoded(name), json.loads(decoded(note) or "{}")
-
     def _photo(self, view: View, row: int) -> EnrolledPhoto:
-        return self._described(view, row, str(self._mirror.names[self._mirror.owners[row] - 1]))
-
-    def _described(self, view: View, row: int, person: str) -> EnrolledPhoto:
-        index, place = divmod(row, self._layout.rows)
-        record = np.frombuffer(view.block("photos", index), PHOTO)[place]
-        text = view.bytes_at("texts", int(record["text"]), int(record["length"]))
-        if checksum(row, record, text) != record["checksum"]:
-            raise view.damage(f"photo {row + 1}")
-        return photo_of(record, text, row, person)
-
-    def _settings(self, view: View) -> dict[str, Any]:
-        place, length, noted = view.head["settings"]
-        text = view.bytes_at("texts", place, length)
-        if zlib.crc32(text) != noted:
-            raise view.damage("its settings")
-        found: dict[str, Any] = json.loads(decoded(text) or "{}")
-        return found
-
-    def _corrections(self, view: View) -> tuple[Correction, ...]:
-        place, _, length, noted, _ = view.head["corrections"]
-        text = view.bytes_at("texts", place, length)
-        if zlib.crc32(text) != noted:
-            raise view.damage("its corrections")
-        return from_text(decoded(text))
+        return photo_at(view, row, str(self._mirror.names[self._mirror.owners[row] - 1]))
 
     # Inside: what is written.
 
@@ -557,7 +514,7 @@ class FileStore:
                 change.head["people"] += 1
                 self._write_person(change, slots[name], name, note)
             elif note:
-                before = self._person(change, slots[name])[1]
+                before = person_at(change, slots[name])[1]
                 self._write_person(change, slots[name], name, {**before, **note})
         first: int = change.head["photos"]
         owners = np.array([slots[name] + 1 for name in names], dtype=np.uint32)
@@ -599,7 +556,7 @@ class FileStore:
 
     def _corrections_without(self, change: Change, names: set[str]) -> Sequence[Correction]:
         # Without what was said about people, and about the faces that they were known by.
-        there = self._corrections(change)
+        there = corrections_of(change)
         if not there or not names:
             return there
         slots = [self._mirror.slots[name] for name in names]
@@ -607,7 +564,7 @@ class FileStore:
         return _without(there, names, photos)
 
     def _rename_in_corrections(self, change: Change, name: str, new: str) -> None:
-        there = self._corrections(change)
+        there = corrections_of(change)
         if any(correction.person == name for correction in there):
             kept = renamed(there, name, new)
             self._set_corrections(change, kept, change.head["corrections"][-1])

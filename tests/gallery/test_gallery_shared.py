@@ -229,6 +229,17 @@ def test_what_another_process_changes_is_all_that_is_read_again(
         assert other.enrolled() is other.enrolled()
 
 
+def test_what_another_process_adds_and_removes_takes_no_place_among_the_nearest(
+    tmp_path: Path,
+) -> None:
+    path, axes = tmp_path / "people", np.eye(2, dtype=np.float32)
+    with Gallery.create(path, "example@1", 2) as one, Gallery.open(path) as other:
+        one.extend(["Ada", "Ada"], [axes[0], -axes[0]], ["near", "far"])
+        assert [match.photo for match in other.search(axes[:1], 2)[0]] == [1, 2]
+        one.remove_photos(one.enroll("Ada", axes[1:], ["between"]))
+        assert [match.photo for match in other.search(axes[:1], 2)[0]] == [1, 2]
+
+
 def forked(work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
