@@ -118,7 +118,6 @@ class Gallery:
 
         Raises:
             FileFormatError: If it is missing, truncated, damaged, altered, or of another version.
-            GalleryBusyError: If another process keeps the gallery locked.
             InvalidArgumentError: If it belongs to other weights, or the path holds a NUL.
         """
         gallery = cls.__new__(cls)
@@ -353,8 +352,6 @@ class Gallery:
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
-            GalleryBusyError: If another process keeps the gallery locked.
-            FileFormatError: If the gallery cannot be written.
 
         Warns:
             EnrollmentWarning: If the file of a photo, by its SHA-256, is enrolled under another
@@ -380,8 +377,6 @@ class Gallery:
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
-            GalleryBusyError: If another process keeps the gallery locked.
-            FileFormatError: If the gallery cannot be written.
 
         Warns:
             EnrollmentWarning: As for :meth:`enroll`.
@@ -401,8 +396,6 @@ class Gallery:
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
-            GalleryBusyError: If another process keeps the gallery locked.
-            FileFormatError: If the gallery cannot be written.
         """
         if isinstance(self._store, FileStore):
             return self._store.replace(map(self._checked_batch, batches))
@@ -447,7 +440,6 @@ class Gallery:
         Raises:
             EnrollmentError: If one of them is not enrolled; then nothing changes.
             InvalidArgumentError: If a number is not a whole one.
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         chosen = list(dict.fromkeys(whole(number, "number") for number in numbers))
         if chosen:
@@ -459,9 +451,6 @@ class Gallery:
 
         Returns:
             How many photos were enrolled.
-
-        Raises:
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         removed = len(self)
         self.replace([])
@@ -477,7 +466,6 @@ class Gallery:
         Raises:
             EnrollmentError: If nobody is enrolled under the old name, or somebody under the new.
             InvalidArgumentError: If one of the names cannot be one.
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         self._in_file.rename(identity(name), identity(new))
 
@@ -495,7 +483,6 @@ class Gallery:
         Raises:
             EnrollmentError: If nobody is enrolled under one of the names.
             InvalidArgumentError: If both are the same, or one cannot be a name.
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         one, other = identity(name), identity(into)
         if one == other:
@@ -512,7 +499,6 @@ class Gallery:
         Raises:
             EnrollmentError: If nobody of that name is enrolled.
             InvalidArgumentError: If JSON cannot write a value, or the name cannot be one.
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         self._in_file.set_metadata(identity(name), json_values(metadata))
 
@@ -529,7 +515,6 @@ class Gallery:
 
         Raises:
             InvalidArgumentError: If JSON cannot write a value.
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         self._in_file.set_settings(json_values(settings, "settings"))
 
@@ -629,7 +614,6 @@ class Gallery:
 
         Raises:
             FileFormatError: If the file cannot be written or the disk is full; nothing is lost.
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         self._in_file.compact()
 

@@ -147,9 +147,6 @@ class Review:
 
         Returns:
             The number of each.
-
-        Raises:
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         return self._store.correct(list(corrections))
 
@@ -164,7 +161,6 @@ class Review:
 
         Raises:
             EnrollmentError: If there is none of that number, or none at all.
-            GalleryBusyError: If another process keeps the gallery locked.
         """
         return self._store.undo(None if number is None else whole(number, "number", least=1))
 
