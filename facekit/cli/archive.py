@@ -5,21 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import (
-    DONE,
-    FAILED,
+from facekit.cli.common import DONE, FAILED, chosen_embedder, count, detector_for, reading_of
+from facekit.cli.options import (
+    DETECTION,
+    GROUP_ANY_QUALITY,
+    WEIGHTS,
+    WHO_IS_ENROLLED,
     add_command,
-    add_detection,
-    add_json,
-    add_weights,
-    chosen_embedder,
-    count,
-    detector_for,
-    reading_of,
+    option,
 )
 from facekit.errors import InvalidArgumentError
 
@@ -29,108 +25,93 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
-    index = add_command(
-        commands, "index", _index, "find and embed the faces of an archive, into a Parquet table"
+    add_command(
+        commands,
+        "index",
+        _index,
+        "find and embed the faces of an archive, into a Parquet table",
+        *_INDEX,
+        *_ENGINE,
+        *DETECTION,
+        *WEIGHTS,
+        json="one object",
     )
-    index.add_argument(
-        "photos",
-        nargs="+",
-        metavar="PHOTOS",
-        help="a folder of photos and of such folders, photos, or an address such as s3://bucket",
-    )
-    index.add_argument("table", type=Path, metavar="TABLE", help="the folder of the table")
-    index.add_argument(
-        "--changed",
-        choices=("stat", "content"),
-        default="stat",
-        help="what tells that a photo has changed: its size and time, or its content; default: "
-        "%(default)s",
-    )
-    index.add_argument(
-        "--prune", action="store_true", help="remove the rows of photos that are not there any more"
-    )
-    index.add_argument(
-        "--retry-errors", action="store_true", help="try photos again that could not be read"
-    )
-    index.add_argument(
-        "--partition-size",
-        type=int,
-        default=1000,
-        metavar="NUMBER",
-        help="photos in one file of the table; default: %(default)s",
-    )
-    index.add_argument(
-        "--float32", action="store_true", help="keep embeddings in full, in twice the space"
-    )
-    _add_engine(index)
-    add_detection(index)
-    add_weights(index)
-    add_json(index, "one object")
     archive = add_command(commands, "archive", _info, "work with the table of facekit index")
     inner = archive.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    info = _add(inner, "info", _info, "show what a table holds")
-    info.add_argument("--check", action="store_true", help="also read and check all of it")
-    identify = _add(inner, "identify", _identify, "name the people in a table")
-    identify.add_argument("gallery", type=Path, metavar="GALLERY", help="who is enrolled")
-    identify.add_argument(
-        "--once-an-image", action="store_true", help="give a name at most once in a photo"
-    )
-    cluster = _add(inner, "cluster", _cluster, "group the faces of a table into people")
-    cluster.add_argument(
-        "--threshold",
-        type=float,
-        metavar="DISTANCE",
-        help="largest distance of linked faces; default: what suits weights and number of faces",
-    )
-    cluster.add_argument(
+    for name, run, help_text, options in (
+        ("info", _info, "show what a table holds", (_CHECK,)),
+        ("identify", _identify, "name the people in a table", (*_IDENTIFY, *_OUTPUT, *_ENGINE)),
+        (
+            "cluster",
+            _cluster,
+            "group the faces of a table into people",
+            (*_CLUSTER, *_OUTPUT, *_ENGINE),
+        ),
+    ):
+        add_command(inner, name, run, help_text, _TABLE, *options, json="one object")
+
+
+_TABLE = option("table TABLE", Path, "the folder of the table")
+_CHECK = option("--check", None, "also read and check all of it")
+_INDEX = (
+    option(
+        "photos PHOTOS",
+        str,
+        "a folder of photos and of such folders, photos, or an address such as s3://bucket",
+        nargs="+",
+    ),
+    _TABLE,
+    option(
+        "--changed",
+        ("stat", "content"),
+        "what tells that a photo has changed: its size and time, or its content; default: "
+        "%(default)s",
+        default="stat",
+    ),
+    option("--prune", None, "remove the rows of photos that are not there any more"),
+    option("--retry-errors", None, "try photos again that could not be read"),
+    option(
+        "--partition-size NUMBER",
+        int,
+        "photos in one file of the table; default: %(default)s",
+        default=1000,
+    ),
+    option("--float32", None, "keep embeddings in full, in twice the space"),
+)
+_IDENTIFY = (
+    WHO_IS_ENROLLED,
+    option("--once-an-image", None, "give a name at most once in a photo"),
+)
+_CLUSTER = (
+    option(
+        "--threshold DISTANCE",
+        float,
+        "largest distance of linked faces; default: what suits weights and number of faces",
+    ),
+    option(
         "--album",
-        choices=("folder", "day"),
-        help="link faces of one folder, or of one day, up to a wider distance",
-    )
-    cluster.add_argument(
-        "--min-faces", type=int, default=2, metavar="NUMBER", help="default: %(default)s"
-    )
-    cluster.add_argument(
-        "--any-quality",
-        action="store_true",
-        help="group small, blurred, dark and turned faces as well",
-    )
-    for command in (identify, cluster):
-        command.add_argument(
-            "--output",
-            type=Path,
-            required=True,
-            metavar="FILE",
-            help="the file to write, one row a face: .parquet or .csv",
-        )
-        command.add_argument(
-            "--overwrite", action="store_true", help="replace a file that is there"
-        )
-        _add_engine(command)
-
-
-def _add(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help_text: str
-) -> argparse.ArgumentParser:
-    command = add_command(commands, name, run, help_text)
-    command.add_argument("table", type=Path, metavar="TABLE", help="the folder of the table")
-    add_json(command, "one object")
-    return command
-
-
-def _add_engine(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+        ("folder", "day"),
+        "link faces of one folder, or of one day, up to a wider distance",
+    ),
+    option("--min-faces NUMBER", int, "default: %(default)s", default=2),
+    GROUP_ANY_QUALITY,
+)
+_OUTPUT = (
+    option(
+        "--output FILE", Path, "the file to write, one row a face: .parquet or .csv", required=True
+    ),
+    option("--overwrite", None, "replace a file that is there"),
+)
+_ENGINE = (
+    option(
         "--engine",
-        choices=("local", "ray"),
+        ("local", "ray"),
+        "this machine alone, or a Ray cluster; default: %(default)s",
         default="local",
-        help="this machine alone, or a Ray cluster; default: %(default)s",
-    )
-    command.add_argument(
-        "--workers", type=int, metavar="NUMBER", help="with Ray: how many workers, a core each"
-    )
-    command.add_argument(
-        "--address", metavar="ADDRESS", help="with Ray: the cluster; default: RAY_ADDRESS, or here"
-    )
+    ),
+    option("--workers NUMBER", int, "with Ray: how many workers, a core each"),
+    option("--address ADDRESS", str, "with Ray: the cluster; default: RAY_ADDRESS, or here"),
+)
 
 
 def _engine(options: argparse.Namespace) -> dict[str, Any]:
@@ -178,10 +159,7 @@ def _identify(options: argparse.Namespace) -> int:
 
     _check_output(options)
     found = identify_archive(
-        _opened(options),
-        options.gallery,
-        once_an_image=options.once_an_image,
-        **_engine(options),
+        _opened(options), options.gallery, once_an_image=options.once_an_image, **_engine(options)
     )
     faces = write_results(found, options.output)
     return _answer(

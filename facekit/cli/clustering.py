@@ -11,11 +11,6 @@ from typing import TYPE_CHECKING, Any
 from facekit.cli.common import (
     DONE,
     FAILED,
-    add_command,
-    add_detection,
-    add_files_from,
-    add_json,
-    add_weights,
     check_output_folder,
     chosen_embedder,
     count,
@@ -25,6 +20,14 @@ from facekit.cli.common import (
     print_csv,
     reading_of,
     say_passed_over,
+)
+from facekit.cli.options import (
+    DETECTION,
+    FILES_FROM,
+    GROUP_ANY_QUALITY,
+    WEIGHTS,
+    add_command,
+    option,
 )
 
 if TYPE_CHECKING:
@@ -36,50 +39,36 @@ _JOURNAL = ".faces.partial"
 
 def add_commands(commands: Any) -> None:
     """Adds the command to the parser's."""
-    command = add_command(
-        commands, "cluster", _cluster, "group the unknown faces of photos into people"
+    add_command(
+        commands,
+        "cluster",
+        _cluster,
+        "group the unknown faces of photos into people",
+        option(
+            "photos PHOTO",
+            Path,
+            "a photo, a folder of photos and of such folders, or - for a list on standard input",
+            nargs="*",
+        ),
+        FILES_FROM,
+        option(
+            "--output FOLDER",
+            Path,
+            "write a folder of faces and a contact sheet for each group into this folder",
+        ),
+        option(
+            "--threshold DISTANCE",
+            float,
+            "largest distance of linked faces; default: what suits the weights",
+        ),
+        option("--min-faces NUMBER", int, "of a group; default: %(default)s", default=2),
+        option("--gallery GALLERY", Path, "follow the corrections in this gallery: facekit review"),
+        GROUP_ANY_QUALITY,
+        *DETECTION,
+        *WEIGHTS,
+        json="one object",
+        csv="one line a face, with the number of its group",
     )
-    command.add_argument(
-        "photos",
-        nargs="*",
-        type=Path,
-        metavar="PHOTO",
-        help="a photo, a folder of photos and of such folders, or - for a list on standard input",
-    )
-    add_files_from(command)
-    command.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="write a folder of faces and a contact sheet for each group into this folder",
-    )
-    command.add_argument(
-        "--threshold",
-        type=float,
-        metavar="DISTANCE",
-        help="largest distance of linked faces; default: what suits the weights",
-    )
-    command.add_argument(
-        "--min-faces",
-        type=int,
-        default=2,
-        metavar="NUMBER",
-        help="of a group; default: %(default)s",
-    )
-    command.add_argument(
-        "--gallery",
-        type=Path,
-        metavar="GALLERY",
-        help="follow the corrections in this gallery: facekit review",
-    )
-    command.add_argument(
-        "--any-quality",
-        action="store_true",
-        help="group small, blurred, dark and turned faces as well",
-    )
-    add_detection(command)
-    add_weights(command)
-    add_json(command, "one object", csv="one line a face, with the number of its group")
 
 
 def _cluster(options: argparse.Namespace) -> int:

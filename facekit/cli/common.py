@@ -43,30 +43,6 @@ def in_command_words(error: Exception, options: argparse.Namespace) -> str:
     return message
 
 
-def add_command(
-    commands: Any,
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    help_text: str,
-    *,
-    tensorflow: bool = False,
-) -> argparse.ArgumentParser:
-    """Adds a command; its help text becomes its description, too."""
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
-    )
-    command.set_defaults(run=run, tensorflow=tensorflow)
-    return command
-
-
-def add_json(command: argparse.ArgumentParser, what: str, *, csv: str | None = None) -> None:
-    """Adds ``--json``, and ``--csv`` if the answer is a table, which print what the words say."""
-    forms = command.add_mutually_exclusive_group()
-    forms.add_argument("--json", action="store_true", help=f"print JSON: {what}")
-    if csv is not None:
-        forms.add_argument("--csv", action="store_true", help=f"print a table as CSV: {csv}")
-
-
 def print_csv(results: Any, columns: Sequence[str], *, header: bool = True) -> None:
     """Prints results as CSV with these columns."""
     from facekit.io.tables import csv_line, rows
@@ -75,47 +51,6 @@ def print_csv(results: Any, columns: Sequence[str], *, header: bool = True) -> N
         print(csv_line(columns), flush=True)
     for row in rows(results):
         print(csv_line([row.get(column) for column in columns]), flush=True)
-
-
-def add_weights(command: argparse.ArgumentParser) -> None:
-    """Adds ``--weights``, which chooses the embedder's weights."""
-    command.add_argument(
-        "--weights", metavar="NAME", help="the embedder's weights: a name or the path of a file"
-    )
-    command.add_argument(
-        "--allow-unverified",
-        action="store_true",
-        help="take weights of which no checksum is published",
-    )
-
-
-def add_photos(command: argparse.ArgumentParser) -> None:
-    """Adds the photos to work on and ``--output`` for annotated copies."""
-    command.add_argument(
-        "photos",
-        nargs="*",
-        type=Path,
-        metavar="PHOTO",
-        help="a photo, a folder of photos, or - for a list of them on standard input",
-    )
-    command.add_argument(
-        "-r", "--recursive", action="store_true", help="also take the folders inside folders"
-    )
-    add_files_from(command)
-    command.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="write annotated copies into this folder"
-    )
-
-
-def add_files_from(command: argparse.ArgumentParser) -> None:
-    """Adds ``--files-from``, more photos for :func:`listed_photos`."""
-    command.add_argument(
-        "--files-from",
-        type=Path,
-        metavar="FILE",
-        help="take photos and folders from this list, too: one a line, or separated by NUL bytes; "
-        "- is standard input",
-    )
 
 
 def listed_photos(options: argparse.Namespace) -> list[Path]:
@@ -140,76 +75,8 @@ def _in_list(path: Path) -> list[Path]:
     return [Path(os.fsdecode(name)) for name in names if name]
 
 
-def add_detector(command: argparse.ArgumentParser) -> None:
-    """Adds ``--detector``."""
-    command.add_argument(
-        "--detector",
-        choices=("mtcnn", "yunet"),
-        help="what finds the faces; default: mtcnn, or that of the gallery",
-    )
-
-
-def add_detection(command: argparse.ArgumentParser) -> None:
-    """Adds what to look for in images."""
-    add_detector(command)
-    command.add_argument(
-        "--min-face-size", type=float, metavar="PIXELS", help="the side of the smallest face"
-    )
-    command.add_argument(
-        "--max-image-side",
-        type=int,
-        metavar="PIXELS",
-        help="search larger images in a reduced copy",
-    )
-    command.add_argument("--max-faces", type=int, metavar="NUMBER", help="only the largest")
-    add_reading(command)
-
-
-READING_OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    (
-        "--max-pixels",
-        int,
-        "refuse images with more pixels, width × height (default: 120 million)",
-    ),
-    (
-        "--truncated",
-        ("error", "use"),
-        "a JPEG whose end is missing: refuse it, or use what is there (default: error)",
-    ),
-)
-"""How images are read: names, what stands for the values, and help texts."""
-
-
-def add_reading(command: argparse.ArgumentParser) -> None:
-    """Adds ``--max-pixels`` and ``--truncated``."""
-    for name, kind, help_text in READING_OPTIONS:
-        add_option(command, name, kind, help_text)
-
-
-def add_option(command: argparse.ArgumentParser, name: str, kind: Any, help_text: str) -> None:
-    """Adds an option: ``kind`` is the type, the words allowed, or what stands for the value."""
-    if kind is bool:
-        yes_or_no = argparse.BooleanOptionalAction
-        command.add_argument(name, action=yes_or_no, default=None, help=help_text)
-    elif isinstance(kind, tuple):
-        command.add_argument(name, choices=kind, help=help_text)
-    elif isinstance(kind, str):
-        command.add_argument(name, metavar=kind, help=help_text)
-    else:
-        command.add_argument(name, type=kind, metavar="N", help=help_text)
-
-
-def add_cropped(command: argparse.ArgumentParser) -> None:
-    """Adds ``--cropped``."""
-    command.add_argument(
-        "--cropped",
-        action="store_true",
-        help="the images are cut to the face: take the whole image, detect nothing",
-    )
-
-
 def detector_for(options: argparse.Namespace, given: FaceDetector | None = None) -> FaceDetector:
-    """Returns a detector with the options of :func:`add_detection`."""
+    """Returns a detector with the options of :data:`facekit.cli.options.DETECTION`."""
     from facekit.detection.base import ImageDetector
     from facekit.detection.registry import DETECTORS
 
@@ -396,3 +263,8 @@ def place(face: Face) -> str:
 def count(number: int, noun: str) -> str:
     """Returns the number with its noun: "no faces", "1 face", "2 faces"."""
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def persons(number: int) -> str:
+    """Returns the number of people: "1 person", "2 people"."""
+    return f"{number:,} {'person' if number == 1 else 'people'}"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from facekit.cli.common import DONE, add_command
+from facekit.cli.common import DONE
+from facekit.cli.options import add_command, option
 from facekit.utils.extras import import_extra
 
 
@@ -23,10 +24,13 @@ def add_command_to(commands: Any, parser: argparse.ArgumentParser) -> None:
             print(line)
         return DONE
 
-    command = add_command(
-        commands, "completion", run, "print a script with which a shell completes what is typed"
+    add_command(
+        commands,
+        "completion",
+        run,
+        "print a script with which a shell completes what is typed",
+        option("shell", ("bash", "zsh", "tcsh")),
     )
-    command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.cli.common import (
     DONE,
-    add_command,
-    add_detector,
-    add_json,
-    add_reading,
-    add_weights,
     chosen_embedder,
     data_folder,
     default_embedder,
     detector_for,
     reading_of,
 )
+from facekit.cli.options import DETECTOR, READING, WEIGHTS, add_command, option
 from facekit.errors import InvalidArgumentError, ProtocolError
 from facekit.utils.terminal import printable
 
@@ -30,22 +26,21 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the command to the parser's."""
-    command = add_command(commands, "evaluate", _evaluate_lfw, "measure accuracy on a benchmark")
-    command.add_argument("benchmark", choices=("lfw",), help="lfw: View 2, ten folds or a part")
-    command.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="the photos; default: $FACEKIT_DATA/lfw"
+    add_command(
+        commands,
+        "evaluate",
+        _evaluate_lfw,
+        "measure accuracy on a benchmark",
+        option("benchmark", ("lfw",), "lfw: View 2, ten folds or a part"),
+        option("--data FOLDER", Path, "the photos; default: $FACEKIT_DATA/lfw"),
+        option("--pairs FILE", Path, "default: pairs*.txt in the folder"),
+        option("--alignment", ("similarity", "crop", "both"), "default: both", default="both"),
+        option("--output PNG", Path, "draw the ROC curves here"),
+        DETECTOR,
+        *READING,
+        *WEIGHTS,
+        json="one object",
     )
-    command.add_argument(
-        "--pairs", type=Path, metavar="FILE", help="default: pairs*.txt in the folder"
-    )
-    command.add_argument(
-        "--alignment", choices=("similarity", "crop", "both"), default="both", help="default: both"
-    )
-    command.add_argument("--output", type=Path, metavar="PNG", help="draw the ROC curves here")
-    add_detector(command)
-    add_reading(command)
-    add_weights(command)
-    add_json(command, "one object")
 
 
 def _evaluate_lfw(options: argparse.Namespace) -> int:

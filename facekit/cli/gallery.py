@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli import gallery_file
-from facekit.cli.common import (
-    DONE,
-    FAILED,
+from facekit.cli.common import DONE, FAILED, count, expanded, persons, say_poor
+from facekit.cli.opening import follow, new_if_missing, open_recognizer, weights_of
+from facekit.cli.options import (
+    CROPPED,
+    DETECTION,
+    FPIR,
+    GALLERY,
+    WEIGHTS,
     add_command,
-    add_cropped,
-    add_detection,
-    add_json,
-    add_weights,
-    count,
-    detector_for,
-    expanded,
-    reading_of,
-    say_poor,
+    any_quality,
+    option,
 )
-from facekit.cli.opening import new_if_missing, open_recognizer, weights_of
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -34,71 +31,58 @@ if TYPE_CHECKING:
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
     gallery_file.add_commands(commands)
-    enroll = _add(commands, "enroll", _enroll, "add people to a gallery, which is made if need be")
-    enroll.add_argument("name", nargs="?", metavar="NAME", help="whom the photos show")
-    enroll.add_argument(
-        "photos", nargs="*", type=Path, metavar="PHOTO", help="a photo, or a folder of photos"
-    )
-    enroll.add_argument(
-        "--from",
-        dest="folder",
-        type=Path,
-        metavar="FOLDER",
-        help="enroll the people of this folder, which holds a folder of photos for each",
-    )
-    enroll.add_argument(
-        "--any-quality", action="store_true", help="enroll poor pictures of faces as well"
-    )
-    add_cropped(enroll)
-    add_detection(enroll)
-    people = _add(commands, "people", _people, "list who is enrolled in a gallery")
-    people.add_argument(
-        "--check",
-        action="store_true",
-        help="also list names that may be one person, and photos that may show somebody else",
-    )
-    for name, help_text, second in (
-        ("remove", "erase a person from a gallery", None),
-        ("rename", "give a person another name", ("new", "the new name, which nobody may have")),
-        ("merge", "join two names of one person", ("into", "the name that stays")),
+    for name, run, help_text, options in (
+        ("enroll", _enroll, "add people to a gallery, which is made if need be", _ENROLL),
+        ("people", _people, "list who is enrolled in a gallery", _PEOPLE),
+        ("remove", _change, "erase a person from a gallery", (_NAME,)),
+        ("rename", _change, "give a person another name", _RENAME),
+        ("merge", _change, "join two names of one person", _MERGE),
+        ("calibrate", _calibrate, "set how rarely a gallery may name a stranger", _CALIBRATE),
     ):
-        change = _add(commands, name, _change, help_text, weights=False)
-        change.set_defaults(change=name)
-        change.add_argument("name", metavar="NAME", help="who it is")
-        if second is not None:
-            change.add_argument(second[0], metavar=second[0].upper(), help=second[1])
-    calibrate = _add(
-        commands, "calibrate", _calibrate, "set how rarely a gallery may name a stranger"
-    )
-    calibrate.add_argument(
-        "--fpir",
-        type=float,
-        metavar="SHARE",
-        help="the share of strangers' faces that may get a name; default: 0.01",
-    )
-    calibrate.add_argument(
+        command = add_command(commands, name, run, help_text, GALLERY, *options, json="one object")
+        command.set_defaults(change=name)
+
+
+_NAME = option("name NAME", str, "who it is")
+_RENAME = (_NAME, option("new NEW", str, "the new name, which nobody may have"))
+_MERGE = (_NAME, option("into INTO", str, "the name that stays"))
+_ENROLL = (
+    *WEIGHTS,
+    option("name NAME", str, "whom the photos show", nargs="?"),
+    option("photos PHOTO", Path, "a photo, or a folder of photos", nargs="*"),
+    option(
+        "--from FOLDER",
+        Path,
+        "enroll the people of this folder, which holds a folder of photos for each",
+        dest="folder",
+    ),
+    any_quality("enroll"),
+    CROPPED,
+    *DETECTION,
+)
+_PEOPLE = (
+    *WEIGHTS,
+    option(
+        "--check",
+        None,
+        "also list names that may be one person, and photos that may show somebody else",
+    ),
+)
+_CALIBRATE = (
+    *WEIGHTS,
+    FPIR,
+    option(
         "--strategy",
-        choices=("svm", "nearest", "centroid"),
+        ("svm", "nearest", "centroid"),
+        "how a face is compared; default: %(default)s",
         default="centroid",
-        help="how a face is compared; default: %(default)s",
-    )
-    calibrate.add_argument(
-        "--cohort",
-        type=Path,
-        metavar="FOLDER",
-        help="images of people who are not enrolled and resemble those who will be met",
-    )
-
-
-def _add(
-    commands: Any, name: str, run: Any, help_text: str, *, weights: bool = True
-) -> argparse.ArgumentParser:
-    command = add_command(commands, name, run, help_text)
-    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the file of the gallery")
-    if weights:
-        add_weights(command)
-    add_json(command, "one object")
-    return command
+    ),
+    option(
+        "--cohort FOLDER",
+        Path,
+        "images of people who are not enrolled and resemble those who will be met",
+    ),
+)
 
 
 def _enroll(options: argparse.Namespace) -> int:
@@ -128,9 +112,7 @@ def _enroll(options: argparse.Namespace) -> int:
             if path.exists()
             else FaceRecognizer(embedder=embedder, classifier=classifier, gallery=path)
         )
-        recognizer.detector = detector_for(options, recognizer.detector)
-        reading = reading_of(options)
-        recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
+        follow(options, recognizer)
         if options.any_quality:
             recognizer.quality = None
         with recognizer.gallery as gallery, warnings.catch_warnings():
@@ -151,9 +133,9 @@ def _enroll(options: argparse.Namespace) -> int:
             print(_line(outcome))
         print(
             f"{count(len(found.used), 'photo')} of "
-            f"{_persons(len({outcome.person for outcome in found.used}))} "
+            f"{persons(len({outcome.person for outcome in found.used}))} "
             f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
-            f"{_persons(len(enrolled))}"
+            f"{persons(len(enrolled))}"
         )
     say_poor(found)
     unreadable = sum(outcome.status == "unreadable" for outcome in outcomes)
@@ -247,7 +229,7 @@ def _calibrate(options: argparse.Namespace) -> int:
     else:
         rests = "the weights' table of distances; there are too few people to refine it"
     print(f"threshold {found.threshold:.3f}: about {fpir:.2%} of strangers get a name")
-    print(f"  for {count(photos, 'photo')} of {_persons(people)}, strategy {options.strategy}")
+    print(f"  for {count(photos, 'photo')} of {persons(people)}, strategy {options.strategy}")
     print(f"  rests on {rests}")
     print(f"Kept with {options.gallery}: facekit recognize uses it, and follows later changes")
     return DONE
@@ -256,7 +238,3 @@ def _calibrate(options: argparse.Namespace) -> int:
 def _line(outcome: PhotoOutcome) -> str:
     detail = f"; {outcome.detail}" if outcome.detail else ""
     return f"{outcome.source} ({outcome.person or 'nobody'}): {outcome.status}{detail}"
-
-
-def _persons(number: int) -> str:
-    return f"{number:,} {'person' if number == 1 else 'people'}"

@@ -5,21 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import (
-    DONE,
-    FAILED,
-    add_command,
-    add_json,
-    add_reading,
-    count,
-    reading_of,
-)
+from facekit.cli.common import DONE, FAILED, count, persons, reading_of
+from facekit.cli.options import GALLERY, READING, add_command, option
 from facekit.errors import FileFormatError
+from facekit.faces import box_overlap
 
 if TYPE_CHECKING:
     from facekit.gallery import Gallery
@@ -35,24 +29,20 @@ def add_commands(commands: Any) -> None:
     """Adds the command with its own commands to the parser's."""
     group = add_command(commands, "gallery", _info, "check, repair and convert a gallery's file")
     inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add(inner, "info", _info, "show what a gallery holds")
-    _add(inner, "check", _check, "check everything in a gallery against its checksums")
-    _add(inner, "compact", _compact, "give the space of removed photos back")
-    repair = _add(inner, "repair", _repair, "save what is whole of a damaged gallery to a new file")
-    migrate = _add(inner, "migrate", _migrate, "embed the enrolled photos with other weights")
-    migrate.add_argument("--weights", metavar="NAME", required=True, help="the new weights")
-    add_reading(migrate)
-    for command in (repair, migrate):
-        command.add_argument("--output", type=Path, required=True, metavar="NEW", help="a new file")
-
-
-def _add(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help_text: str
-) -> argparse.ArgumentParser:
-    command = add_command(commands, name, run, help_text)
-    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the file of the gallery")
-    add_json(command, "one object")
-    return command
+    new = option("--output NEW", Path, "a new file", required=True)
+    for name, run, help_text, options in (
+        ("info", _info, "show what a gallery holds", ()),
+        ("check", _check, "check everything in a gallery against its checksums", ()),
+        ("compact", _compact, "give the space of removed photos back", ()),
+        ("repair", _repair, "save what is whole of a damaged gallery to a new file", (new,)),
+        (
+            "migrate",
+            _migrate,
+            "embed the enrolled photos with other weights",
+            (option("--weights NAME", str, "the new weights", required=True), *READING, new),
+        ),
+    ):
+        add_command(inner, name, run, help_text, GALLERY, *options, json="one object")
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -95,9 +85,7 @@ def _repair(options: argparse.Namespace) -> int:
     from facekit.gallery import repair
 
     found = repair(options.gallery, options.output)
-    people = len(found.people)
-    persons = f"{people:,} {'person' if people == 1 else 'people'}"
-    saved = f"{count(sum(found.people.values()), 'photo')} of {persons}"
+    saved = f"{count(sum(found.people.values()), 'photo')} of {persons(len(found.people))}"
     return _report(options, {"people": found.people}, list(found.lost), f"{saved} saved")
 
 
@@ -164,17 +152,8 @@ def _same_face(photo: EnrolledPhoto, faces: tuple[EmbeddedFace, ...]) -> Embedde
     if photo.box is None:
         return max(faces, key=lambda face: face.face.box[2] * face.face.box[3])
     box = photo.box
-    nearest = max(faces, key=lambda face: _overlap(box, face.face.box))
-    return nearest if _overlap(box, nearest.face.box) >= _LEAST_OVERLAP else None
-
-
-def _overlap(
-    one: tuple[float, float, float, float], other: tuple[float, float, float, float]
-) -> float:
-    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    shared = max(0.0, width) * max(0.0, height)
-    return shared / max(one[2] * one[3] + other[2] * other[3] - shared, 1e-9)
+    nearest = max(faces, key=lambda face: box_overlap(box, face.face.box))
+    return nearest if box_overlap(box, nearest.face.box) >= _LEAST_OVERLAP else None
 
 
 def _report(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facekit.cli.common import detector_for, reading_of
 from facekit.errors import FacekitError, InvalidArgumentError, NotFittedError
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
     return FaceRecognizer.load(
         path, embedder=Embedder(weights, allow_unverified=options.allow_unverified)
     )
+
+
+def follow(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
+    """Makes a recognizer read images and find faces as the options say."""
+    recognizer.detector = detector_for(options, recognizer.detector)
+    reading = reading_of(options)
+    recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
 
 
 @contextmanager

@@ -14,13 +14,6 @@ from typing import TYPE_CHECKING, Any
 from facekit.cli.common import (
     DONE,
     NEGATIVE,
-    add_command,
-    add_cropped,
-    add_detection,
-    add_json,
-    add_photos,
-    add_reading,
-    add_weights,
     chosen_embedder,
     count,
     default_embedder,
@@ -30,7 +23,19 @@ from facekit.cli.common import (
     reading_of,
     say_poor,
 )
-from facekit.cli.opening import new_if_missing, open_recognizer
+from facekit.cli.opening import follow, new_if_missing, open_recognizer
+from facekit.cli.options import (
+    CROPPED,
+    DETECTION,
+    FPIR,
+    PHOTOS,
+    READING,
+    WEIGHTS,
+    WHO_IS_ENROLLED,
+    add_command,
+    any_quality,
+    option,
+)
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -40,141 +45,123 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
-    _add_detect(commands)
-    _add_fit(commands)
-    _add_recognize(commands)
-    _add_explain(commands)
-    _add_verify(commands)
-    _add_demo(commands)
-
-
-def _add_detect(commands: Any) -> None:
-    command = add_command(commands, "detect", _detect, "find the faces in photos")
-    add_photos(command)
-    add_detection(command)
-    add_json(command, "one object a photo, one a line", csv="one line a face")
-
-
-def _add_fit(commands: Any) -> None:
-    command = add_command(
-        commands, "fit", _fit, "learn people from a folder with one folder of photos a person"
+    by_photo, by_face = "one object a photo, one a line", "one line a face"
+    add_command(
+        commands,
+        "detect",
+        _detect,
+        "find the faces in photos",
+        *PHOTOS,
+        *DETECTION,
+        json=by_photo,
+        csv=by_face,
     )
-    command.add_argument("folder", type=Path, help="holds a folder for each person")
-    command.add_argument(
+    add_command(
+        commands,
+        "fit",
+        _fit,
+        "learn people from a folder with one folder of photos a person",
+        *_FIT,
+        CROPPED,
+        *DETECTION,
+        *WEIGHTS,
+        json="one object",
+    )
+    add_command(
+        commands,
+        "recognize",
+        _recognize,
+        "name the people in photos",
+        *_RECOGNIZE,
+        CROPPED,
+        *DETECTION,
+        *WEIGHTS,
+        json=by_photo,
+        csv=by_face,
+    )
+    add_command(
+        commands,
+        "explain",
+        _explain,
+        "say why the faces in a photo get their names, or none",
+        WHO_IS_ENROLLED,
+        option("photo PHOTO", Path),
+        option(
+            "--count NUMBER",
+            int,
+            "of the nearest enrolled photos to list; default: %(default)s",
+            default=5,
+        ),
+        CROPPED,
+        *DETECTION,
+        *WEIGHTS,
+        json="one array",
+    )
+    add_command(
+        commands,
+        "verify",
+        _verify,
+        "say whether two photos show the same person",
+        option("first", Path),
+        option("second", Path),
+        CROPPED,
+        *DETECTION,
+        *WEIGHTS,
+        json="one object",
+    )
+    default = "a folder each (default: portraits that come with other packages)"
+    add_command(
+        commands,
+        "demo",
+        _demo,
+        "learn people, name them in other photos, draw a contact sheet",
+        option("--known FOLDER", Path, f"the people to enroll, {default}"),
+        option("--photos FOLDER", Path, f"the photos to name, {default}"),
+        option("--output FOLDER", Path, default=Path("output")),
+        *READING,
+    )
+
+
+_FIT = (
+    option("folder", Path, "holds a folder for each person"),
+    option(
         "--from-xmp",
-        action="store_true",
-        help="the folder holds photos, with the folders inside it: enroll the faces that photo "
-        "managers have marked and named in XMP",
-    )
-    command.add_argument(
-        "gallery",
-        type=Path,
-        metavar="GALLERY",
-        help="the gallery to make; the people in one that is there are replaced",
-    )
-    command.add_argument(
+        None,
+        "the folder holds photos, with the folders inside it: enroll the faces that photo managers "
+        "have marked and named in XMP",
+    ),
+    option(
+        "gallery GALLERY", Path, "the gallery to make; the people in one that is there are replaced"
+    ),
+    option(
         "--strategy",
-        choices=("centroid", "nearest", "svm"),
-        help="how a face is compared with the people; default: centroid",
-    )
-    command.add_argument(
-        "--fpir",
-        type=float,
-        metavar="SHARE",
-        help="the share of strangers' faces that may get a name; default: 0.01",
-    )
-    command.add_argument(
-        "--threshold",
-        type=float,
-        metavar="DISTANCE",
-        help="instead: the largest distance that counts as known, regardless of who is enrolled",
-    )
-    command.add_argument(
-        "--any-quality", action="store_true", help="enroll and name poor pictures of faces as well"
-    )
-    add_cropped(command)
-    add_detection(command)
-    add_weights(command)
-    add_json(command, "one object")
-
-
-def _add_recognize(commands: Any) -> None:
-    command = add_command(commands, "recognize", _recognize, "name the people in photos")
-    command.add_argument(
-        "gallery",
-        type=Path,
-        metavar="GALLERY",
-        help="the gallery that 'facekit fit' or 'facekit enroll' made",
-    )
-    add_photos(command)
-    command.add_argument(
-        "--any-quality", action="store_true", help="name poor pictures of faces as well"
-    )
-    command.add_argument(
-        "--xmp",
-        action="store_true",
-        help="write the names as face regions into the photos' XMP sidecars",
-    )
-    command.add_argument(
+        ("centroid", "nearest", "svm"),
+        "how a face is compared with the people; default: centroid",
+    ),
+    FPIR,
+    option(
+        "--threshold DISTANCE",
+        float,
+        "instead: the largest distance that counts as known, regardless of who is enrolled",
+    ),
+    any_quality("enroll and name"),
+)
+_RECOGNIZE = (
+    option("gallery GALLERY", Path, "the gallery that 'facekit fit' or 'facekit enroll' made"),
+    *PHOTOS,
+    any_quality("name"),
+    option("--xmp", None, "write the names as face regions into the photos' XMP sidecars"),
+    option(
         "--embed",
-        action="store_true",
-        help="with --xmp: let ExifTool write them into the photos; it keeps each as *_original",
-    )
-    command.add_argument(
+        None,
+        "with --xmp: let ExifTool write them into the photos; it keeps each as *_original",
+    ),
+    option(
         "--replace-regions",
-        action="store_true",
-        help="with --xmp: in place of all face regions that are there, also the named ones",
-    )
-    add_cropped(command)
-    add_detection(command)
-    add_weights(command)
-    add_json(command, "one object a photo, one a line", csv="one line a face")
-
-
-def _add_explain(commands: Any) -> None:
-    command = add_command(
-        commands, "explain", _explain, "say why the faces in a photo get their names, or none"
-    )
-    command.add_argument("gallery", type=Path, metavar="GALLERY", help="who is enrolled")
-    command.add_argument("photo", type=Path, metavar="PHOTO")
-    command.add_argument(
-        "--count",
-        type=int,
-        default=5,
-        metavar="NUMBER",
-        help="of the nearest enrolled photos to list; default: %(default)s",
-    )
-    add_cropped(command)
-    add_detection(command)
-    add_weights(command)
-    add_json(command, "one array")
-
-
-def _add_verify(commands: Any) -> None:
-    command = add_command(
-        commands, "verify", _verify, "say whether two photos show the same person"
-    )
-    command.add_argument("first", type=Path)
-    command.add_argument("second", type=Path)
-    add_cropped(command)
-    add_detection(command)
-    add_weights(command)
-    add_json(command, "one object")
-
-
-def _add_demo(commands: Any) -> None:
-    command = add_command(
-        commands, "demo", _demo, "learn people, name them in other photos, draw a contact sheet"
-    )
-    for option, what in (("--known", "the people to enroll"), ("--photos", "the photos to name")):
-        command.add_argument(
-            option,
-            type=Path,
-            metavar="FOLDER",
-            help=f"{what}, a folder each (default: portraits that come with other packages)",
-        )
-    command.add_argument("--output", type=Path, default=Path("output"), metavar="FOLDER")
-    add_reading(command)
+        None,
+        "with --xmp: in place of all face regions that are there, also the named ones",
+    ),
+)
 
 
 def _detect(options: argparse.Namespace) -> int:
@@ -247,12 +234,9 @@ def _recognize(options: argparse.Namespace) -> int:
 
     recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
+        follow(options, recognizer)
         if options.any_quality:
             recognizer.quality = recognizer.naming_quality = None
-        recognizer.detector = detector_for(options, recognizer.detector)
-        reading = reading_of(options)
-        recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
-
         unnamed = 0
 
         def describe(result: RecognizedFace) -> str:
@@ -279,9 +263,7 @@ def _recognize(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
-        recognizer.detector = detector_for(options, recognizer.detector)
-        reading = reading_of(options)
-        recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
+        follow(options, recognizer)
         faces = recognizer.explain(options.photo, options.count, cropped=options.cropped)
     if options.json:
         print(json.dumps([dataclasses.asdict(face) for face in faces]))
@@ -313,9 +295,7 @@ def _verify(options: argparse.Namespace) -> int:
     from facekit.recognizer import FaceRecognizer
 
     recognizer = FaceRecognizer(
-        embedder=chosen_embedder(options),
-        detector=detector_for(options),
-        **reading_of(options),
+        embedder=chosen_embedder(options), detector=detector_for(options), **reading_of(options)
     )
     result = recognizer.verify(options.first, options.second, cropped=options.cropped)
     if options.json:
@@ -332,10 +312,6 @@ def _demo(options: argparse.Namespace) -> int:
     from facekit.demo import run_demo
 
     right = run_demo(
-        options.output,
-        Console(),
-        known=options.known,
-        photos=options.photos,
-        **reading_of(options),
+        options.output, Console(), known=options.known, photos=options.photos, **reading_of(options)
     )
     return DONE if right else NEGATIVE

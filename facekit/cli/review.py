@@ -5,23 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import (
-    DONE,
-    FAILED,
-    add_command,
-    add_json,
-    add_reading,
-    add_weights,
-    count,
-    expanded,
-    place,
-    reading_of,
-)
+from facekit.cli.common import DONE, FAILED, count, expanded, place, reading_of
 from facekit.cli.opening import open_recognizer
+from facekit.cli.options import GALLERY, READING, WEIGHTS, Option, add_command, option
 from facekit.errors import FacekitError, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -36,61 +25,9 @@ def add_commands(commands: Any) -> None:
     """Adds the command with its own commands to the parser's."""
     group = add_command(commands, "review", _list, "correct who is who; corrections stay")
     inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add(inner, "list", _list, "list the corrections of a gallery")
-    suggest = _add(inner, "suggest", _suggest, "list faces of which you should say who they are")
-    suggest.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTO", help="a photo, or a folder of photos"
-    )
-    add_reading(suggest)
-    add_weights(suggest)
-    suggest.add_argument(
-        "--limit", type=int, default=_SHOWN, metavar="NUMBER", help="default: %(default)s"
-    )
-    for name, help_text in (
-        ("accept", "say that a face is a person"),
-        ("reject", "say that a face is not a person"),
-    ):
-        command = _add(inner, name, _correct, help_text)
-        command.set_defaults(kind=name)
-        command.add_argument("name", metavar="NAME", help="the enrolled person")
-        _add_face(command)
-    for name, help_text in (
-        ("link", "say that two faces are one person"),
-        ("separate", "say that two faces are different persons"),
-    ):
-        command = _add(inner, name, _correct, help_text)
-        command.set_defaults(kind=name)
-        _add_face(command)
-        command.add_argument("other", type=Path, metavar="OTHER", help="the other photo")
-        command.add_argument("--other-face", type=int, metavar="NUMBER", help="as for --face")
-    exclude = _add(inner, "exclude", _correct, "leave a face out: it is not one, or to be ignored")
-    exclude.set_defaults(kind="exclude")
-    _add_face(exclude)
-    exclude.add_argument("--ignore", action="store_true", help="it is a face, but is left out")
-    once = _add(inner, "once-per-image", _correct, "give a name to one face of an image at most")
-    once.set_defaults(kind="once_per_image")
-    undo = _add(inner, "undo", _undo, "undo a correction, the latest by default")
-    undo.add_argument("number", nargs="?", type=int, metavar="NUMBER", help="as listed")
-
-
-def _add(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help_text: str
-) -> argparse.ArgumentParser:
-    command = add_command(commands, name, run, help_text)
-    command.add_argument("gallery", type=Path, metavar="GALLERY", help="the file of the gallery")
-    add_json(command, "one object")
-    return command
-
-
-def _add_face(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photo", type=Path, metavar="PHOTO", help="the photo with the face")
-    command.add_argument(
-        "--face",
-        type=int,
-        metavar="NUMBER",
-        help="which of several faces, from 1, in the order in which 'facekit detect' lists them",
-    )
-    add_reading(command)
+    for name, run, help_text, options in _COMMANDS:
+        command = add_command(inner, name, run, help_text, GALLERY, *options, json="one object")
+        command.set_defaults(kind=name.replace("-", "_"))
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -199,3 +136,38 @@ def _undo(options: argparse.Namespace) -> int:
         undone = gallery.review.undo(options.number)
     print(json.dumps(undone.to_dict()) if options.json else f"Undone: {undone}")
     return DONE
+
+
+_NAME = option("name NAME", str, "the enrolled person")
+_FACE = (
+    option("photo PHOTO", Path, "the photo with the face"),
+    option(
+        "--face NUMBER",
+        int,
+        "which of several faces, from 1, in the order in which 'facekit detect' lists them",
+    ),
+    *READING,
+)
+_OTHER = (
+    option("other OTHER", Path, "the other photo"),
+    option("--other-face NUMBER", int, "as for --face"),
+)
+_IGNORE = option("--ignore", None, "it is a face, but is left out")
+_SUGGEST = (
+    option("photos PHOTO", Path, "a photo, or a folder of photos", nargs="+"),
+    *READING,
+    *WEIGHTS,
+    option("--limit NUMBER", int, "default: %(default)s", default=_SHOWN),
+)
+_UNDO = option("number NUMBER", int, "as listed", nargs="?")
+_COMMANDS: tuple[tuple[str, Any, str, tuple[Option, ...]], ...] = (
+    ("list", _list, "list the corrections of a gallery", ()),
+    ("suggest", _suggest, "list faces of which you should say who they are", _SUGGEST),
+    ("accept", _correct, "say that a face is a person", (_NAME, *_FACE)),
+    ("reject", _correct, "say that a face is not a person", (_NAME, *_FACE)),
+    ("link", _correct, "say that two faces are one person", (*_FACE, *_OTHER)),
+    ("separate", _correct, "say that two faces are different persons", (*_FACE, *_OTHER)),
+    ("exclude", _correct, "leave a face out: it is not one, or to be ignored", (*_FACE, _IGNORE)),
+    ("once-per-image", _correct, "give a name to one face of an image at most", ()),
+    ("undo", _undo, "undo a correction, the latest by default", (_UNDO,)),
+)

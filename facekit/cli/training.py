@@ -10,14 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import (
-    DONE,
-    READING_OPTIONS,
-    add_command,
-    add_json,
-    add_option,
-    count,
-)
+from facekit.cli.common import DONE, count
+from facekit.cli.options import READING, Option, add_command, option
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
 
@@ -117,23 +111,36 @@ def add_commands(commands: Any) -> None:
         ),
         ("distill", _distill, "train a small embedder to follow a large one", _DISTILL_OPTIONS),
     ):
-        command = add_command(commands, name, run, what, tensorflow=True)
-        command.add_argument(
-            "config",
-            nargs="?",
-            type=Path,
-            metavar="CONFIG",
-            help="a TOML file with any of the options, named as here with _ for -; options given "
-            "here count more",
+        add_command(
+            commands,
+            name,
+            run,
+            what,
+            option(
+                "config CONFIG",
+                Path,
+                "a TOML file with any of the options, named as here with _ for -; options given "
+                "here count more",
+                nargs="?",
+            ),
+            *(_option(*given) for given in (*options, *_OPTIONS)),
+            *READING,
+            option(
+                "--tensorboard",
+                None,
+                "write events for TensorBoard into the folder, too",
+                default=None,
+            ),
+            option("--resume", None, "go on where the folder's training is", default=None),
+            json="one object for each epoch, on a line of its own",
+            tensorflow=True,
         )
-        for option, kind, help_text in (*options, *_OPTIONS, *READING_OPTIONS):
-            add_option(command, option, kind, help_text)
-        for option, help_text in (
-            ("--tensorboard", "write events for TensorBoard into the folder, too"),
-            ("--resume", "go on where the folder's training is"),
-        ):
-            command.add_argument(option, action="store_true", default=None, help=help_text)
-        add_json(command, "one object for each epoch, on a line of its own")
+
+
+def _option(name: str, kind: Any, help_text: str) -> Option:
+    if isinstance(kind, str):
+        return option(f"{name} {kind}", str, help_text)
+    return option(f"{name} N" if kind in (int, float) else name, kind, help_text)
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -15,16 +15,13 @@ from facekit.cli.common import (
     DONE,
     FAILED,
     INTERRUPTED,
-    add_command,
-    add_detection,
-    add_json,
-    add_weights,
     chosen_embedder,
     count,
     detector_for,
     reading_of,
 )
 from facekit.cli.opening import open_recognizer
+from facekit.cli.options import DETECTION, WEIGHTS, add_command, option
 from facekit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -34,77 +31,75 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
-    command = add_command(commands, "video", _video, "say who appears in a video, and when")
-    command.add_argument("video", type=Path, metavar="VIDEO", help="a video file")
-    _add_shared(command)
-    command.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="write a copy with names, or with --blur an anonymized one; .mp4, .mov or .mkv",
+    add_command(
+        commands,
+        "video",
+        _video,
+        "say who appears in a video, and when",
+        option("video VIDEO", Path, "a video file"),
+        *_SHARED,
+        option(
+            "--output FILE",
+            Path,
+            "write a copy with names, or with --blur an anonymized one; .mp4, .mov or .mkv",
+        ),
+        option(
+            "--blur",
+            ("known", "unknown", "all"),
+            "in the copy, make faces unrecognizable instead: search every frame",
+        ),
+        option("--vtt FILE", Path, "write subtitles with the names"),
+        option("--timeline FILE", Path, "write a picture of who is seen when; .png"),
+        option(
+            "--enroll-unknown FOLDER",
+            Path,
+            "write the best faces of each stranger into this folder, to look at before enrolling",
+        ),
+        option(
+            "--stride NUMBER",
+            int,
+            "search one in this many frames; default: about eight a second, with --blur each",
+        ),
+        option("--overwrite", None, "replace files that are there"),
+        json="one object",
     )
-    command.add_argument(
-        "--blur",
-        choices=("known", "unknown", "all"),
-        help="in the copy, make faces unrecognizable instead: search every frame",
-    )
-    command.add_argument("--vtt", type=Path, metavar="FILE", help="write subtitles with the names")
-    command.add_argument(
-        "--timeline", type=Path, metavar="FILE", help="write a picture of who is seen when; .png"
-    )
-    command.add_argument(
-        "--enroll-unknown",
-        type=Path,
-        metavar="FOLDER",
-        help="write the best faces of each stranger into this folder, to look at before enrolling",
-    )
-    command.add_argument(
-        "--stride",
-        type=int,
-        metavar="NUMBER",
-        help="search one in this many frames; default: about eight a second, with --blur each",
-    )
-    command.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    add_json(command, "one object")
-    command = add_command(
-        commands, "camera", _camera, "say who is before a camera, until Ctrl-C is pressed"
-    )
-    command.add_argument(
+    add_command(
+        commands,
         "camera",
-        nargs="?",
-        default="0",
-        metavar="CAMERA",
-        help="the number of a camera, or the address of a stream (rtsp://…); default: 0",
+        _camera,
+        "say who is before a camera, until Ctrl-C is pressed",
+        option(
+            "camera CAMERA",
+            str,
+            "the number of a camera, or the address of a stream (rtsp://…); default: 0",
+            nargs="?",
+            default="0",
+        ),
+        *_SHARED,
+        option(
+            "--patience SECONDS",
+            float,
+            "give up after this many seconds without a frame, 0 for never; default: 60",
+            default=60.0,
+        ),
+        json="one object each time somebody comes, is named or goes, one a line",
     )
-    _add_shared(command)
-    command.add_argument(
-        "--patience",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="give up after this many seconds without a frame, 0 for never; default: 60",
-    )
-    add_json(command, "one object each time somebody comes, is named or goes, one a line")
 
 
-def _add_shared(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--gallery", type=Path, metavar="GALLERY", help="who is known; default: nobody"
-    )
-    command.add_argument("--csv", type=Path, metavar="FILE", help="write a table: who, from, to")
-    command.add_argument(
-        "--seconds", type=float, metavar="NUMBER", help="stop after this many seconds of the video"
-    )
-    command.add_argument(
-        "--min-faces",
-        type=int,
+_SHARED = (
+    option("--gallery GALLERY", Path, "who is known; default: nobody"),
+    option("--csv FILE", Path, "write a table: who, from, to"),
+    option("--seconds NUMBER", float, "stop after this many seconds of the video"),
+    option(
+        "--min-faces NUMBER",
+        int,
+        "fewer good faces of a person get no name; default: %(default)s",
         default=3,
-        metavar="NUMBER",
-        help="fewer good faces of a person get no name; default: %(default)s",
-    )
-    command.add_argument("--any-quality", action="store_true", help="use poor faces as well")
-    add_detection(command)
-    add_weights(command)
+    ),
+    option("--any-quality", None, "use poor faces as well"),
+    *DETECTION,
+    *WEIGHTS,
+)
 
 
 def _video(options: argparse.Namespace) -> int:

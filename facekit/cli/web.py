@@ -8,8 +8,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from facekit.cli.common import DONE, add_command, add_reading, reading_of
+from facekit.cli.common import DONE, reading_of
 from facekit.cli.opening import new_if_missing
+from facekit.cli.options import READING, add_command, option
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
 
@@ -18,40 +19,40 @@ _LEAST_PASSWORD = 12
 
 def add_commands(commands: Any) -> None:
     """Adds the command to the parser's."""
-    command = add_command(
-        commands, "web", _web, "name and correct people on a page in the browser of this machine"
+    add_command(
+        commands,
+        "web",
+        _web,
+        "name and correct people on a page in the browser of this machine",
+        option(
+            "photos PHOTOS",
+            Path,
+            "a folder of photos, or a table that 'facekit index' wrote",
+            nargs="?",
+        ),
+        option(
+            "--gallery GALLERY",
+            Path,
+            "made if need be; default: %(default)s",
+            default=Path("people.facekit"),
+        ),
+        option("--port", int, "default: %(default)s", default=8350),
+        option(
+            "--address",
+            str,
+            "another address than this machine's own needs --password-file; default: %(default)s",
+            default="127.0.0.1",
+        ),
+        option("--password-file FILE", Path, "its first line is the password"),
+        option(
+            "--allow-host HOST",
+            str,
+            "a name, with its port, by which browsers ask for the page",
+            action="append",
+            default=[],
+        ),
+        *READING,
     )
-    command.add_argument(
-        "photos",
-        nargs="?",
-        type=Path,
-        metavar="PHOTOS",
-        help="a folder of photos, or a table that 'facekit index' wrote",
-    )
-    command.add_argument(
-        "--gallery",
-        type=Path,
-        default=Path("people.facekit"),
-        metavar="GALLERY",
-        help="made if need be; default: %(default)s",
-    )
-    command.add_argument("--port", type=int, default=8350, help="default: %(default)s")
-    command.add_argument(
-        "--address",
-        default="127.0.0.1",
-        help="another address than this machine's own needs --password-file; default: %(default)s",
-    )
-    command.add_argument(
-        "--password-file", type=Path, metavar="FILE", help="its first line is the password"
-    )
-    command.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="HOST",
-        help="a name, with its port, by which browsers ask for the page",
-    )
-    add_reading(command)
 
 
 def _web(options: argparse.Namespace) -> int:

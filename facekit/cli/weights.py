@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, NEGATIVE, add_command, add_json
+from facekit.cli.common import DONE, NEGATIVE
+from facekit.cli.options import add_command, option
 from facekit.errors import FacekitError, WeightsNotFoundError
 
 if TYPE_CHECKING:
@@ -19,21 +20,27 @@ def add_commands(commands: Any) -> None:
     """Adds the command with its own commands to the parser's."""
     group = add_command(commands, "weights", _list, "list, show, fetch and check weights")
     inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add_json(add_command(inner, "list", _list, "list the weights known by name"), "one array")
-    show = add_command(inner, "show", _show, "show what is known about a set of weights")
-    pull = add_command(inner, "pull", _pull, "download weights, unless they are here already")
-    path = add_command(inner, "path", _path, "print where the file of weights lies")
-    for command in (show, pull, path):
-        command.add_argument("name", metavar="NAME", help="as `facekit weights list` names it")
-        add_json(command, "one object")
-    verify = add_command(inner, "verify", _verify, "check that files of weights are unaltered")
-    verify.add_argument(
-        "weights",
-        nargs="?",
-        metavar="NAME|FILE",
-        help="a name or the path of a file; default: all weights that are on this machine",
+    add_command(inner, "list", _list, "list the weights known by name", json="one array")
+    name = option("name NAME", str, "as `facekit weights list` names it")
+    for command, run, help_text in (
+        ("show", _show, "show what is known about a set of weights"),
+        ("pull", _pull, "download weights, unless they are here already"),
+        ("path", _path, "print where the file of weights lies"),
+    ):
+        add_command(inner, command, run, help_text, name, json="one object")
+    add_command(
+        inner,
+        "verify",
+        _verify,
+        "check that files of weights are unaltered",
+        option(
+            "weights NAME|FILE",
+            str,
+            "a name or the path of a file; default: all weights that are on this machine",
+            nargs="?",
+        ),
+        json="one array",
     )
-    add_json(verify, "one array")
 
 
 def _list(options: argparse.Namespace) -> int:
