@@ -96,6 +96,7 @@ DETECTION = (
     option("--max-faces NUMBER", int, "only the largest"),
     *READING,
 )
+EMBEDDING = (CROPPED, *DETECTION, *WEIGHTS)
 FILES_FROM = option(
     "--files-from FILE",
     Path,

@@ -25,12 +25,11 @@ from facekit.cli.common import (
 )
 from facekit.cli.opening import follow, new_if_missing, open_recognizer
 from facekit.cli.options import (
-    CROPPED,
     DETECTION,
+    EMBEDDING,
     FPIR,
     PHOTOS,
     READING,
-    WEIGHTS,
     WHO_IS_ENROLLED,
     add_command,
     any_quality,
@@ -62,9 +61,7 @@ def add_commands(commands: Any) -> None:
         _fit,
         "learn people from a folder with one folder of photos a person",
         *_FIT,
-        CROPPED,
-        *DETECTION,
-        *WEIGHTS,
+        *EMBEDDING,
         json="one object",
     )
     add_command(
@@ -73,9 +70,7 @@ def add_commands(commands: Any) -> None:
         _recognize,
         "name the people in photos",
         *_RECOGNIZE,
-        CROPPED,
-        *DETECTION,
-        *WEIGHTS,
+        *EMBEDDING,
         json=by_photo,
         csv=by_face,
     )
@@ -92,9 +87,7 @@ def add_commands(commands: Any) -> None:
             "of the nearest enrolled photos to list; default: %(default)s",
             default=5,
         ),
-        CROPPED,
-        *DETECTION,
-        *WEIGHTS,
+        *EMBEDDING,
         json="one array",
     )
     add_command(
@@ -104,9 +97,7 @@ def add_commands(commands: Any) -> None:
         "say whether two photos show the same person",
         option("first", Path),
         option("second", Path),
-        CROPPED,
-        *DETECTION,
-        *WEIGHTS,
+        *EMBEDDING,
         json="one object",
     )
     default = "a folder each (default: portraits that come with other packages)"
