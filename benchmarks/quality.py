@@ -17,6 +17,8 @@ each number, its curve:
 - the limits at which, of the 80 faces around it, from the worst on, 90, 80 and 50 % of the usual
   share of matches is reached; "-" if even the worst 80 reach it;
 - how many of the others the worst 80 match, against the usual share.
+
+``--record`` keeps what the page on quality states.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from results import add_record, in_data, record_if_asked
 
 from facekit import Detector, Embedder, Face, Keypoints, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
@@ -130,10 +133,13 @@ def main() -> None:
     parser.add_argument("--damage", type=int, default=0, metavar="PEOPLE")
     parser.add_argument("--pool", type=Path, metavar="INDEX")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
+    add_record(parser)
     options = parser.parse_args()
     reader = Reader(options.weights)
+    folders = {}
     usual: list[Matches] = []
     damaged: dict[str, Matches] = {}
+    damages: dict[str, dict[str, Any]] = {}
     for folder in options.folders:
         photos = [(p.name, path) for p in _subfolders(folder) for path in list_images(p).images]
         portraits = reader.portraits(
@@ -141,31 +147,40 @@ def main() -> None:
             for person, path in photos
         )
         usual.append(Matches(portraits, portraits, reader.threshold))
-        _report(f"{folder}: {len(photos):,} photos", usual[-1])
+        folders[in_data(folder)] = _report(f"{folder}: {len(photos):,} photos", usual[-1])
         if options.damage and folder == options.folders[0]:
-            damaged = _damaged(reader, photos, portraits, options.damage)
+            damaged, damages = _damaged(reader, photos, portraits, options.damage)
     pool = None
     if options.pool is not None:
         portraits = reader.portraits(_pool(options.pool, reader))
         pool = Matches(portraits, portraits, reader.threshold)
         _report(str(options.pool), pool)
+    curves = {}
     for number in NUMBERS:
         sets = [(found, found) for found in usual]
         if number in damaged:
             sets.append((damaged[number], usual[0]))
         if pool is not None and number not in NOT_IN_POOL:
             sets.append((pool, pool))
-        _report_curve(number, sets)
+        curves[f"`{number}`"] = _report_curve(number, sets)
+    record = reader.embedder.record
+    results = {"folders": folders, "damages": damages, "numbers": curves}
+    record_if_asked(options, record.name, results, record.identity)
 
 
 def _damaged(
     reader: Reader, photos: list[tuple[str, Path]], portraits: list[Portrait], people: int
-) -> dict[str, Matches]:
-    """Damages a photo of each of some people, prints what comes of it, and returns it by number."""
+) -> tuple[dict[str, Matches], dict[str, dict[str, Any]]]:
+    """Damages a photo of each of some people, and prints what comes of it.
+
+    Returns:
+        The damaged faces by the number measured, and what was printed by damage and degree.
+    """
     several = [name for name, count in Counter(name for name, _ in photos).items() if count > 1]
     first = {name: next(path for who, path in photos if who == name) for name in several[:people]}
     print("damage                  number          its median  found  matched  flagged")
     found: dict[str, list[Portrait]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name, number, damage, degrees in _DAMAGES:
         for degree in degrees:
             probes = reader.portraits(
@@ -178,16 +193,25 @@ def _damaged(
                 continue
             matches = Matches(probes, portraits, reader.threshold)
             median = np.median([abs(getattr(probe.quality, number)) for probe in probes])
-            flagged = " ".join(
-                f"{np.mean([bool(gate.problems(p.quality)) for p in probes]):5.0%} {purpose}"
-                for purpose, gate in GATES.items()
-            )
+            row = rows[f"{name} {degree:g}"] = {
+                "number": number,
+                "median": float(f"{median:.3g}"),
+                "found": len(probes) / len(first),
+                "matched": np.nanmean(matches.own),
+                **{
+                    purpose: np.mean([bool(gate.problems(p.quality)) for p in probes])
+                    for purpose, gate in GATES.items()
+                },
+            }
+            flagged = " ".join(f"{row[purpose]:5.0%} {purpose}" for purpose in GATES)
             print(
                 f"{name:15} {degree:6.4g}  {number:15} {median:10.3f} "
-                f"{len(probes) / len(first):6.0%} {np.nanmean(matches.own):8.1%} {flagged}",
+                f"{row['found']:6.0%} {row['matched']:8.1%} {flagged}",
                 flush=True,
             )
-    return {name: Matches(probes, portraits, reader.threshold) for name, probes in found.items()}
+    return {
+        name: Matches(probes, portraits, reader.threshold) for name, probes in found.items()
+    }, rows
 
 
 def _damage(damage: Callable[[RGBImage, float], RGBImage], path: Path, degree: float) -> RGBImage:
@@ -219,22 +243,30 @@ def _pool(
             yield str(person), name, partial(reader.cut, partial(load_image, content), face)
 
 
-def _report(title: str, matches: Matches) -> None:
+def _report(title: str, matches: Matches) -> dict[str, Any]:
     everybody = np.ones(len(matches.probes), bool)
     print(f"{title}, {len(matches.probes):,} with a face; {matches.words(everybody)}")
+    shares: dict[str, Any] = {"faces": len(matches.probes), "matched": np.nanmean(matches.own)}
     for purpose, gate in GATES.items():
         problems = [gate.problems(probe.quality) for probe in matches.probes]
         flagged = np.array([bool(lines) for lines in problems])
+        shares[purpose] = {"faces": int(flagged.sum()), "share": flagged.mean()}
         print(f"  flagged for {purpose}: {flagged.sum():,} ({flagged.mean():.2%})")
         kinds = Counter(line.split(":")[0] for lines in problems for line in lines)
         for kind, count in kinds.most_common():
             having = np.array([any(q.startswith(kind) for q in lines) for lines in problems])
+            shares[purpose][kind] = {"faces": count}
+            if np.isfinite(matches.own[having]).any():
+                shares[purpose][kind]["matched"] = np.nanmean(matches.own[having])
             print(f"    {kind:20} {count:5,} {matches.words(having)}")
         if flagged.any():
             print(f"    {'any of these':20} {flagged.sum():5,} {matches.words(flagged)}")
+            if np.isfinite(matches.own[flagged]).any():
+                shares[purpose]["matched"] = np.nanmean(matches.own[flagged])
+    return shares
 
 
-def _report_curve(number: str, sets: list[tuple[Matches, Matches]]) -> None:
+def _report_curve(number: str, sets: list[tuple[Matches, Matches]]) -> dict[str, Any]:
     """Prints the curve of a number, over several sets of faces, each against its usual matches."""
     values, own, others, lost = [], [], [], []
     for found, usual in sets:
@@ -248,19 +280,24 @@ def _report_curve(number: str, sets: list[tuple[Matches, Matches]]) -> None:
     value, match, false, bad = value[order], match[order], false[order], bad[order]
     around = np.convolve(match, np.ones(WINDOW) / WINDOW, "valid")
     middle = value[WINDOW // 2 :]
-    crossings = []
-    for share in (0.9, 0.8, 0.5):
-        at = int(np.argmax(around >= share))
-        crossings.append(f"{share:.0%} at {middle[at]:.3g}" if at else f"{share:.0%} -")
+    reached = {f"{share:.0%}": int(np.argmax(around >= share)) for share in (0.9, 0.8, 0.5)}
+    crossings = {share: f"{middle[at]:.3g}" if at else "–" for share, at in reached.items()}
     steps = np.arange(1, len(bad) + 1)
     hits, alarms = bad.cumsum() / bad.sum(), (~bad).cumsum() / (~bad).sum()
     places = np.unique(np.geomspace(20, len(bad) - 1, 8).astype(int))
     curve = "  ".join(f"{value[i]:.3g}: {hits[i]:.1%} / {alarms[i]:.1%}" for i in places)
     area = float(np.trapezoid(hits, alarms)) if hasattr(np, "trapezoid") else float("nan")
     print(f"{number}: {len(steps):,} faces, from {value[0]:.3g}; area {area:.2f}")
-    print(f"  usual share of matches: {', '.join(crossings)}; worst {WINDOW}: {around[0]:.0%}")
+    print(f"  usual share of matches: {crossings}; worst {WINDOW}: {around[0]:.0%}")
     print(f"  matches with others, of the usual: {np.nanmean(false[:WINDOW]):.1f}")
     print(f"  flagged of the lost / of the others  {curve}", flush=True)
+    return {
+        "faces": len(steps),
+        "limits": crossings,
+        "worst": around[0],
+        "area": area,
+        "others": np.nanmean(false[:WINDOW]),
+    }
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,21 @@ class Figure(float):
 class Entry(dict[str, Any]):
     """Figures by name."""
 
-    def table(self, heading: str, columns: Mapping[str, str]) -> str:
+    def table(
+        self, heading: str, columns: Mapping[str, str], rows: Sequence[str] | None = None
+    ) -> str:
         """Returns a Markdown table with one row for each entry in this one.
 
         Args:
             heading: What stands above the names of the rows.
             columns: The heading of each column by the path of the figure in it, to which the way
                 to write it may be added: ``{"rates/0.01:percent2": "accepted"}``.
+            rows: The names of the rows, in order; all by default.
         """
         lines = [f"| {heading} | {' | '.join(columns.values())} |"]
         lines.append("|---" + "|---:" * len(columns) + "|")
-        for name, row in self.items():
+        for name in self if rows is None else rows:
+            row = self[name]
             cells = [_cell(row, *column.partition(":")[::2]) for column in columns]
             lines.append(f"| {name} | {' | '.join(cells)} |")
         return "\n".join(lines)
