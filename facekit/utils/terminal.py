@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 
-# C0 and C1 controls, line and paragraph separators, marks and overrides of the writing direction,
-# and the surrogates that stand for the bytes of a file name that is not UTF-8.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+INVISIBLE = (
+    "\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    "\U000e0000-\U000e007f"
 )
+"""Inside of a regular expression's brackets: what nothing is shown for, and marks and overrides of
+the writing direction; not the joiners, which change how letters look."""
+
+# Also C0 and C1 controls, line and paragraph separators, and the surrogates that stand for the
+# bytes of a file name that is not UTF-8.
+_UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{INVISIBLE}]")
 
 
 def printable(text: object, *, limit: int | None = None) -> str:
     r"""Returns a text on one line that cannot steer a terminal.
 
-    Control characters (escape sequences begin with one), line breaks, and characters that change
-    the writing direction are replaced by their escapes, such as ``\x1b``; a byte of a file name
-    that is not UTF-8 becomes ``\xe9``.
+    Control characters (escape sequences begin with one), line breaks, characters that change the
+    writing direction, and those without width are replaced by their escapes, such as ``\x1b``; a
+    byte of a file name that is not UTF-8 becomes ``\xe9``.
 
     Args:
         text: The text, or an object whose ``str`` is taken.

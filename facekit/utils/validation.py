@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from numbers import Real
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
+from facekit.utils.terminal import INVISIBLE
 
 UNIT_NORM_TOLERANCE = 1e-3
 """By how much the norm of an embedding may differ from 1; half precision stays well below it."""
@@ -35,6 +37,12 @@ _BLANK = "".join(
             0xFEFF,
         ),
     )
+)
+# Joiners and marks of variants mean something only after symbols and letters of the scripts that
+# follow Greek and Cyrillic in Unicode.
+_NOTHING = re.compile(
+    f"[{INVISIBLE}]|(?<![\u0590-\u1dff\u2190-\ufdff\ufe10-\U000dffff])"
+    "[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
 # Control characters, and separators of lines and paragraphs. Lone surrogates are allowed: Python
 # reads file names that are not UTF-8 so.
@@ -112,7 +120,7 @@ def text(value: object, name: str, *, empty: bool = True) -> str:
 
 def identity(name: object, what: str = "a person's name") -> str:
     """Returns the name of a person in its one form."""
-    plain = unicodedata.normalize("NFC", text(name, what)).strip(_BLANK)
+    plain = unicodedata.normalize("NFC", _NOTHING.sub("", text(name, what))).strip(_BLANK)
     if not plain:
         raise InvalidArgumentError(f"{what} must be a non-empty string, got {_shown(name)}")
     if any(unicodedata.category(letter) in _REFUSED_CATEGORIES for letter in plain):

@@ -45,7 +45,8 @@ def test_the_limit_holds(text: str, limit: int) -> None:
         ("\x1b[2J", r"\x1b[2J"),
         (b"caf\xe9".decode("utf-8", "surrogateescape"), r"caf\xe9"),
         ("\u202egpj.exe", r"\u202egpj.exe"),
-        ("Zoë 林 🙂", "Zoë 林 🙂"),
+        ("A\u200bda\xad\u2060", r"A\u200bda\xad\u2060"),
+        ("Zoë 林 🙂 مه\u200cدخت", "Zoë 林 🙂 مه\u200cدخت"),
     ],
 )
 def test_examples(text: str, shown: str) -> None:

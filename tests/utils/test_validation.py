@@ -157,12 +157,26 @@ def test_a_name_that_cannot_be_a_persons_is_refused(name: str) -> None:
         identity(name)
 
 
-def test_what_cannot_be_seen_around_a_name_makes_no_second_person() -> None:
-    assert identity("\u200b Ann\ufeff\u00a0") == identity("Ann") == "Ann"
-    # Inside a name such characters may be part of the spelling.
-    assert (
-        identity("\u0645\u0647\u200c\u062f\u062e\u062a") == "\u0645\u0647\u200c\u062f\u062e\u062a"
-    )
+@pytest.mark.parametrize(
+    "unseen", [*"\u200b\xad\u2060\ufeff\u200d\u200c\ufe0f\u202e\U000e0041", "\u200d\u200d"]
+)
+def test_what_cannot_be_seen_makes_no_second_person(unseen: str) -> None:
+    assert identity(f"{unseen} A{unseen}nn{unseen}\u00a0") == identity("Ann") == "Ann"
+    with pytest.raises(InvalidArgumentError, match="cannot be 'unknown'"):
+        identity(f"un{unseen}known")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0645\u0647\u200c\u062f\u062e\u062a",
+        "\u9089\U000e0101",
+        "\u2764\ufe0f",
+        "\U0001f469\u200d\U0001f680",
+    ],
+)
+def test_what_is_part_of_the_spelling_stays(name: str) -> None:
+    assert identity(name) == name
 
 
 @pytest.mark.parametrize("name", [None, 3, b"Ada", ["Ada"], np.array("Ada")])
