@@ -14,7 +14,6 @@ from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import DetectedImage, Face
 from facekit.io.decoding import Truncated
 from facekit.io.images import (
-    MAX_PIXELS,
     DecodedImage,
     ImageSource,
     RGBImage,
@@ -147,7 +146,7 @@ class ImageDetector(ABC):
         image: ImageSource,
         *,
         region: Region | None = None,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
         truncated: Truncated = "error",
     ) -> list[Face]:
         """Finds the faces of one image.
@@ -157,8 +156,8 @@ class ImageDetector(ABC):
             region: ``(x, y, width, height)`` in pixels: the part of the image to search; all of
                 it by default. Boxes are in pixels of the image. The cost is that of an image of
                 the region's size.
-            max_pixels: The largest image that is read, in pixels.
-            truncated: As for :func:`facekit.load_image`.
+            max_pixels: As for :func:`facekit.load_image`.
+            truncated: Likewise.
 
         Returns:
             The faces, the most confident first; equal ones by position. Boxes are clipped to the
@@ -181,7 +180,7 @@ class ImageDetector(ABC):
         images: Iterable[ImageSource],
         *,
         region: Region | None = None,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
         truncated: Truncated = "error",
     ) -> list[list[Face]]:
         """Finds the faces of several images, one image on each core.
@@ -189,8 +188,8 @@ class ImageDetector(ABC):
         Args:
             images: Images of any sizes. Few are in memory at a time.
             region: As for :meth:`detect`, the same for all.
-            max_pixels: The largest image that is read, in pixels.
-            truncated: As for :func:`facekit.load_image`.
+            max_pixels: As for :func:`facekit.load_image`.
+            truncated: Likewise.
 
         Returns:
             For each image, in order, what :meth:`detect` returns for it.
@@ -214,7 +213,7 @@ class ImageDetector(ABC):
         *,
         region: Region | None = None,
         every: int = 1,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
         truncated: Truncated = "error",
     ) -> Iterator[DetectedImage]:
         """Goes through many images, or a video, and yields the faces of each.
@@ -228,8 +227,8 @@ class ImageDetector(ABC):
                 generator.
             region: As for :meth:`detect`, the same for all.
             every: Search one of this many images or frames, and pass over the others.
-            max_pixels: The largest image that is read, in pixels.
-            truncated: As for :func:`facekit.load_image`.
+            max_pixels: As for :func:`facekit.load_image`.
+            truncated: Likewise.
 
         Yields:
             For each image its name, place, pixels and faces, or the error in ``error``.
@@ -284,7 +283,7 @@ class ImageDetector(ABC):
         images: Iterable[ImageSource],
         search: Callable[[View], Answer],
         region: Region | None,
-        max_pixels: int,
+        max_pixels: int | None,
         truncated: Truncated = "error",
     ) -> list[Answer]:
         def answer(item: ImageItem) -> Answer | ImageError:

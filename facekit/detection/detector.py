@@ -13,7 +13,7 @@ from facekit.detection.base import ImageDetector
 from facekit.detection.settings import Settings
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
-from facekit.io.images import MAX_PIXELS, ImageSource, describe_source, read_image
+from facekit.io.images import ImageSource, describe_source, read_image
 from facekit.utils.validation import choice, flag, number
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class Detector(ImageDetector):
 
         def answers(answer: Callable[[View], Answer]) -> list[Answer]:
             if isinstance(image, list):
-                return self._batch(image, answer, None, MAX_PIXELS)
+                return self._batch(image, answer, None, None)
             name = describe_source(image, fallback="the image")
             return [answer(self._view(read_image(image), None, name))]
 

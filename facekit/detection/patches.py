@@ -12,8 +12,8 @@ from facekit.detection.boxes import Boxes
 from facekit.detection.networks import MEAN_PIXEL
 from facekit.io.images import RGBImage
 
-Source: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.uint32]
-"""What windows are cut out of: the pixels as float32 ``(height, width, 3)``, or :func:`packed`."""
+Source: TypeAlias = npt.NDArray[np.float32] | RGBImage
+"""What windows are cut out of: the pixels as they are, or as float32 where that is quicker."""
 
 # OpenCV 4 rounds positions to 1/32 of a pixel, and takes no longer sides.
 _EXACT = int(cv2.__version__.partition(".")[0]) >= 5
@@ -24,13 +24,7 @@ def patch_source(picture: RGBImage, pixels: npt.NDArray[Any]) -> Source:
     """Returns a picture as windows are cut out of it: the quick way where it is exact."""
     if _EXACT and pixels.dtype == np.float32 and max(pixels.shape) < _LONGEST_SIDE:
         return pixels
-    return packed(picture)
-
-
-def packed(picture: RGBImage) -> npt.NDArray[np.uint32]:
-    """Returns a picture as ``(height, width)``: one look-up fetches a pixel."""
-    four = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
-    return np.asarray(four).view(np.uint32)[..., 0]
+    return picture
 
 
 def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float32]:
@@ -46,7 +40,7 @@ def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float
     x, inside_columns = _points(boxes[:, 0], boxes[:, 2], side, width)
     if source.dtype == np.float32:
         return _remapped(source, np.where(inside_rows, y, -9), np.where(inside_columns, x, -9))
-    patches = _interpolated(source.reshape(-1), y, x, height, width)
+    patches = _interpolated(source.reshape(-1, 3), y, x, height, width)
     patches[~(inside_rows[:, :, None] & inside_columns[:, None, :])] = MEAN_PIXEL
     return patches
 
@@ -68,13 +62,13 @@ def _remapped(
 
 
 def _interpolated(
-    flat: npt.NDArray[Any],
+    flat: npt.NDArray[np.uint8],
     y: npt.NDArray[np.float32],
     x: npt.NDArray[np.float32],
     height: int,
     width: int,
 ) -> npt.NDArray[np.float32]:
-    """Reads the four pixels around each point of a picture of :func:`packed` pixels."""
+    """Reads the four pixels around each point of a picture, given as ``(height × width, 3)``."""
     np.clip(y, 0, height - 1, out=y)
     np.clip(x, 0, width - 1, out=x)
     above, left = y.astype(np.intp), x.astype(np.intp)
@@ -86,8 +80,8 @@ def _interpolated(
         rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
         # All indices are valid; "clip" spares checking them.
-        numbers = flat.take(rows[:, :, None] * width + columns, mode="clip")
-        return numbers.view(np.uint8).reshape(*numbers.shape, 4).astype(np.float32)
+        places = rows[:, :, None] * width + columns
+        return flat.take(places, axis=0, mode="clip").astype(np.float32)
 
     def between(rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         start, mixed = fetched(rows, left), fetched(rows, right)
@@ -100,7 +94,7 @@ def _interpolated(
     patches -= upper
     patches *= down.astype(np.float32)
     patches += upper
-    return patches[..., :3]
+    return patches
 
 
 def _points(

@@ -33,6 +33,11 @@ SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 # OpenCV's own program.
 _OVERLAP, _COMPARED = 0.3, 5000
 
+# A search takes about 90 bytes a pixel. A larger image is searched in parts of this side, which
+# have so many pixels in common, and then at a half of its size, a quarter and so on, for faces
+# larger than what the parts share. What comes so close to the end of a part is cut.
+_PART, _SHARED, _CUT = 1600, 160, 4
+
 # Where YuNet and MTCNN place the keypoints of the same upright face, in sides of the aligned face:
 # the second is the aligner's template, the first differs from it by the median of 693 faces of
 # CelebA, FIW and UTKFace. Alignment and quality limits were made with the second.
@@ -49,7 +54,8 @@ class YuNetDetector(ImageDetector):
 
     The weights (232 kB) are looked for in ``FACEKIT_HOME/weights/yunet`` and
     ``FACEKIT_DATA/weights/yunet``, downloaded at the first use if ``FACEKIT_OFFLINE`` is not set,
-    and checked. Images of any size are searched at once. Keypoints are moved, by a constant in the
+    and checked. An image with a side above 1600 pixels is searched in parts, in bounded memory,
+    and at reduced sizes for larger faces. Keypoints are moved, by a constant in the
     frame of the face, to where MTCNN places them, on which alignment and quality limits rest. A
     detector may be used from several threads, copied, pickled, and used in a forked process.
 
@@ -115,26 +121,60 @@ class YuNetDetector(ImageDetector):
         # OpenCV is imported when it is first used: a detector can be made at no cost.
         import cv2
 
+        from facekit.detection.boxes import suppress_non_maxima
         from facekit.detection.view import Detections
 
-        searched = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
         height, width = pixels.shape[:2]
+        searched = pixels
         if self.upscale > 1:
             size = (round(width * self.upscale), round(height * self.upscale))
-            searched = cv2.resize(searched, size, interpolation=cv2.INTER_CUBIC)
-        engine = _engine()
-        engine.setInputSize((searched.shape[1], searched.shape[0]))
-        engine.setScoreThreshold(float(self.threshold))
-        _, found = engine.detect(searched)
-        rows = np.empty((0, 15)) if found is None else np.asarray(found, dtype=np.float64)
-        # Where numbers overflow there is no face.
-        rows = rows[np.isfinite(rows).all(axis=1)]
+            searched = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC))
+        found = [self._rows(searched, width, height)]
+        while max(searched.shape) > _PART:
+            size = (-(-searched.shape[1] // 2), -(-searched.shape[0] // 2))
+            searched = np.asarray(cv2.resize(searched, size, interpolation=cv2.INTER_AREA))
+            found.append(self._rows(searched, width, height))
+        rows = np.concatenate(found)
         rows = rows[np.argsort(-rows[:, 14], kind="stable")]
-        ratio = np.array([width / searched.shape[1], height / searched.shape[0]])
-        corner, size = rows[:, :2] * ratio, rows[:, 2:4] * ratio
-        boxes = np.concatenate([corner, corner + size], axis=1)
-        keypoints = _as_mtcnns(rows[:, 4:14].reshape(-1, 5, 2) * ratio)
-        return Detections(boxes, rows[:, 14], keypoints)
+        boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
+        if len(found) > 1:
+            kept = suppress_non_maxima(boxes, rows[:, 14], _OVERLAP)
+            rows, boxes = rows[kept], boxes[kept]
+        return Detections(boxes, rows[:, 14], _as_mtcnns(rows[:, 4:14].reshape(-1, 5, 2)))
+
+    def _rows(self, searched: RGBImage, width: int, height: int) -> npt.NDArray[np.float64]:
+        """Returns YuNet's rows for the parts of an image, in pixels of one of another size."""
+        import cv2
+
+        engine, rows = _engine(), [np.empty((0, 15))]
+        engine.setScoreThreshold(float(self.threshold))
+        bottom, right = searched.shape[:2]
+        for top in _starts(bottom):
+            for left in _starts(right):
+                part = cv2.cvtColor(
+                    searched[top : top + _PART, left : left + _PART], cv2.COLOR_RGB2BGR
+                )
+                engine.setInputSize(part.shape[1::-1])
+                _, found = engine.detect(part)
+                if found is not None:
+                    moved = np.asarray(found, dtype=np.float64)
+                    moved[:, [0, *range(4, 14, 2)]] += left
+                    moved[:, [1, *range(5, 14, 2)]] += top
+                    inside = np.isfinite(moved).all(axis=1)  # no face is where numbers overflow
+                    for low, begin, end in ((0, left, right), (1, top, bottom)):
+                        # What the part's border cuts is whole in another part, or reduced.
+                        inside &= (begin == 0) | (moved[:, low] > begin + _CUT)
+                        inside &= (begin + _PART >= end) | (
+                            moved[:, low] + moved[:, low + 2] < begin + _PART - _CUT
+                        )
+                    rows.append(moved[inside])
+        found = np.concatenate(rows)
+        found[:, :14] *= np.tile([width / right, height / bottom], 7)
+        return found
+
+
+def _starts(length: int) -> range:
+    return range(0, max(length - _SHARED, 1), _PART - _SHARED)
 
 
 def _as_mtcnns(keypoints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

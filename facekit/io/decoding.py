@@ -228,6 +228,14 @@ def strips(height: int, width: int) -> Iterator[slice]:
         yield slice(top, min(top + rows, height))
 
 
+def pixels_of(image: Image.Image) -> RGBImage:
+    """Returns the pixels of an RGB image; ``np.array`` would hold them twice on the way."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows in strips(image.height, image.width):
+        pixels[rows] = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
+    return pixels
+
+
 def on_white(rgba: npt.NDArray[np.uint8]) -> RGBImage:
     """Returns pixels with an opacity as they look on white."""
     alpha = rgba[..., 3:].astype(np.uint16)

@@ -18,7 +18,6 @@ from facekit.errors import BatchError, ImageError, InvalidArgumentError
 from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
 from facekit.io.images import (
-    MAX_PIXELS,
     DecodedImage,
     ImageSource,
     check_several,
@@ -64,7 +63,7 @@ class ImageItem:
 
     def read(
         self,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
         truncated: Truncated = "error",
         max_side: int | None = None,
     ) -> DecodedImage:

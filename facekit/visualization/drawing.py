@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
+from facekit.io.decoding import pixels_of
 from facekit.io.images import ImageSource, RGBImage, load_image
 from facekit.utils.figures import one_line
 from facekit.visualization.colors import PAPER, color_of, text_of
@@ -76,7 +76,7 @@ def draw_faces(
             for px, py in face.keypoints:
                 _disc(canvas, px * scale, py * scale, radius, color)
         _label(canvas, text, (x, y), color, line, picture.size)
-    return np.array(picture)
+    return pixels_of(picture)
 
 
 def _disc(

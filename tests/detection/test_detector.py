@@ -32,6 +32,8 @@ from facekit import (
     Keypoints,
     load_image,
 )
+from facekit.detection.patches import patch_source
+from facekit.io.images import MAX_PIXELS
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -650,6 +652,21 @@ def test_large_image_is_searched_piece_by_piece_with_the_same_answer(
     for face, other in zip(found, expected, strict=True):
         assert face.box == pytest.approx(other.box, abs=0.01)
         assert face.confidence == pytest.approx(other.confidence, abs=1e-4)
+
+
+def test_windows_of_a_large_image_need_no_copy_of_its_pixels() -> None:
+    pixels = np.zeros((3000, 2000, 3), np.uint8)
+    source = patch_source(pixels, pixels)
+    assert np.shares_memory(source, pixels)
+
+
+def test_an_array_may_be_larger_than_a_file() -> None:
+    side = math.isqrt(MAX_PIXELS) + 1
+    large = np.zeros((side, side, 3), np.uint8)
+    reduced = Detector(max_image_side=32)
+    assert reduced.detect(large) == []
+    assert reduced.detect_batch([large]) == [[]]
+    assert next(reduced.detect_stream([large])).error is None
 
 
 def test_unreadable_picture_is_named(detector: Detector, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from facekit import (
 )
 from facekit.detection import FaceDetector, make_detector
 from facekit.detection import yunet as module
+from facekit.faces import box_overlap
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -129,6 +130,33 @@ def test_most_faces_and_largest_side(yunet: YuNetDetector, portrait: UInt8) -> N
     (face,) = yunet.detect(portrait)
     (reduced,) = YuNetDetector(max_image_side=250).detect(portrait)
     assert reduced.center == pytest.approx(face.center, abs=0.1 * face.box[3])
+
+
+def test_a_large_image_is_searched_in_parts_of_bounded_size(
+    yunet: YuNetDetector, portrait: UInt8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = np.vstack([np.hstack([portrait, portrait[:, ::-1]])] * 2)
+    expected = yunet.detect(several)
+    assert len(expected) == 4
+    parts = []
+    engine = module._engine()
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(engine, name)
+
+        def detect(self, part: UInt8) -> Any:
+            parts.append(part.shape)
+            return engine.detect(part)
+
+    monkeypatch.setattr(module, "_engine", Watched)
+    # All faces are larger than what the parts share, and cut by some of them.
+    monkeypatch.setattr(module, "_PART", 400)
+    found = yunet.detect(several)
+    assert max(max(shape) for shape in parts) == 400
+    assert len(found) == 4
+    for face in expected:
+        assert max(box_overlap(face.box, other.box) for other in found) > 0.7
 
 
 def test_weights_are_those_published(yunet: YuNetDetector) -> None:
