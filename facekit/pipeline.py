@@ -25,6 +25,7 @@ from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource, RGBImage
 from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
 from facekit.io.tables import Tabular
 from facekit.quality import FaceQuality, QualityGate
+from facekit.utils.terminal import printable
 from facekit.utils.validation import whole
 
 FaceSelection: TypeAlias = Literal["all", "largest", "central"]
@@ -500,7 +501,8 @@ def content_sha256(source: ImageSource) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise ImageError(f"{source}: cannot be read ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{printable(source)}: cannot be read ({reason})") from error
     return digest.hexdigest()
 
 

@@ -33,6 +33,7 @@ from facekit.identification.answers import Explanation
 from facekit.identification.calibration import Calibration
 from facekit.identification.fitting import Fitted, GalleryFitting
 from facekit.io.decoding import Truncated
+from facekit.io.files import real_path
 from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
@@ -715,7 +716,7 @@ class FaceRecognizer:
         )
         kept = {**self.gallery.settings, "recognizer": {**own, **self._fitting.to_dict()}}
         kept.pop("calibration", None)  # the classifier has it
-        if self.gallery.path is not None and path.resolve() == self.gallery.path.resolve():
+        if self.gallery.path is not None and real_path(path) == real_path(self.gallery.path):
             self.gallery.set_settings(kept)
         else:
             self.gallery.copy(path, overwrite=True, settings=kept).close()

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, InvalidArgumentError
+from facekit.io.files import real_path
 from facekit.utils.progress import track
 
 if TYPE_CHECKING:
     from facekit.detection import FaceDetector
     from facekit.embedding import Embedder
-    from facekit.faces import DetectedImage, Face, RecognizedFace
+    from facekit.faces import DetectedImage, Face
     from facekit.io.folders import ImageListing
     from facekit.io.images import Reading
     from facekit.report import PhotoReport, RecognizedImage
@@ -125,9 +126,8 @@ def for_each_photo(
             if write is not None:
                 write(photo, answer.faces)
             if options.output is not None:
-                _write_annotated(
-                    options.output / names[photo], photo, answer.faces, reading_of(options)
-                )
+                path = options.output / names[photo]
+                _write_annotated(path, photo, answer, reading_of(options))
         except FacekitError as error:
             failures += 1
             if options.json:
@@ -191,9 +191,9 @@ def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bo
 
     if output is None:
         return
-    target = output.resolve()
+    target = real_path(output)
     for path in inputs:
-        folder = (path if is_folder(path) else path.parent).resolve()
+        folder = real_path(path if is_folder(path) else path.parent)
         if target == folder or (deep and is_folder(path) and folder in target.parents):
             raise InvalidArgumentError(
                 f"--output {output}: would mix copies with the images in {folder} and might "
@@ -219,14 +219,16 @@ def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
 
 
 def _write_annotated(
-    path: Path, photo: Path, results: Sequence[Face | RecognizedFace], reading: Reading
+    path: Path, photo: Path, answer: DetectedImage | RecognizedImage, reading: Reading
 ) -> None:
     from facekit.io.images import load_image
     from facekit.visualization import draw_faces, save_image
 
     if path.exists() and path.samefile(photo):
         raise InvalidArgumentError(f"{photo}: --output would overwrite the photo itself")
-    save_image(path, draw_faces(load_image(photo, **reading), results), replace=False)
+    pixels = getattr(answer, "image", None)  # one that is in memory is not read again
+    drawn = draw_faces(load_image(photo, **reading) if pixels is None else pixels, answer.faces)
+    save_image(path, drawn, replace=False)
 
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder | None:

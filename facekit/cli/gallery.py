@@ -23,6 +23,7 @@ from facekit.cli.options import (
     option,
 )
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
+from facekit.io.files import real_path
 
 if TYPE_CHECKING:
     from facekit.report import PhotoOutcome
@@ -101,7 +102,7 @@ def _enroll(options: argparse.Namespace) -> int:
     if path.exists():
         with Gallery.open(path) as gallery:
             weights, _ = weights_of(gallery, options)
-    elif not path.resolve().parent.is_dir():
+    elif not real_path(path).parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
     embedder = Embedder(weights, allow_unverified=options.allow_unverified)
     # Enrolling names nobody: weights that cannot be calibrated are enrolled with, too.

@@ -36,6 +36,7 @@ from facekit.cli.options import (
     option,
 )
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
+from facekit.io.files import real_path
 
 if TYPE_CHECKING:
     from facekit.faces import RecognizedFace
@@ -177,7 +178,7 @@ def _fit(options: argparse.Namespace) -> int:
     if options.fpir is not None and options.threshold is not None:
         raise InvalidArgumentError("give either --fpir or --threshold, not both")
     path: Path = options.gallery
-    if not path.resolve().parent.is_dir():
+    if not real_path(path).parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
     embedder = chosen_embedder(options) or default_embedder()
     classifier = default_classifier(embedder.record)

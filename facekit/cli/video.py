@@ -23,6 +23,7 @@ from facekit.cli.common import (
 from facekit.cli.opening import open_recognizer
 from facekit.cli.options import DETECTION, WEIGHTS, add_command, option
 from facekit.errors import InvalidArgumentError
+from facekit.io.files import real_path
 
 if TYPE_CHECKING:
     from facekit.recognizer import FaceRecognizer
@@ -109,8 +110,8 @@ def _video(options: argparse.Namespace) -> int:
     if options.blur and options.output is None:
         raise InvalidArgumentError("--blur: say with --output where the copy is to be written")
     outputs = [options.output, options.csv, options.vtt, options.timeline]
-    given = [path.resolve() for path in outputs if path is not None]
-    if len(set(given)) < len(given) or options.video.resolve() in given:
+    given = [real_path(path) for path in outputs if path is not None]
+    if len(set(given)) < len(given) or real_path(options.video) in given:
         raise InvalidArgumentError("each file that is written needs a name of its own")
     for path in outputs:  # before the long work
         if path is not None:

@@ -34,6 +34,11 @@ def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> 
         stream.write(content)
 
 
+def real_path(path: Path) -> Path:
+    """Returns where a path leads; not ``Path.resolve``, which fails at links in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def public_mode() -> int:
     """Returns the permissions that the user's umask leaves to a new file.
 

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 from facekit.errors import FacekitError, FileFormatError, ImageError, InvalidArgumentError
 from facekit.faces import SAME_FACE, box_overlap
 from facekit.io.decoding import StoredImage, inspect_file
-from facekit.io.files import replace_atomically
+from facekit.io.files import real_path, replace_atomically
 from facekit.io.folders import list_images
 from facekit.io.images import image_suffixes
 from facekit.io.people import PersonImage
@@ -178,7 +178,7 @@ def write_regions(
         _embed(path, merged)
     elif merged != content:
         try:
-            replace_atomically(target.resolve(), merged)
+            replace_atomically(real_path(target), merged)
         except OSError as error:
             raise FileFormatError(f"{target}: cannot be written ({error})") from error
     return target
@@ -516,7 +516,7 @@ def _embed(photo: Path, document: bytes) -> None:
         file = Path(folder) / "regions.xmp"
         file.write_bytes(document)
         command = [tool, "-q", "-charset", "filename=utf8", "-tagsfromfile", str(file)]
-        command += ["-XMP-mwg-rs:RegionInfo", str(photo.resolve())]
+        command += ["-XMP-mwg-rs:RegionInfo", str(real_path(photo))]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_MOST_SECONDS, check=False
         )

@@ -261,6 +261,30 @@ def test_a_link_is_not_written_through(blank: Path, tmp_path: Path) -> None:
     assert blank.read_bytes() == before
 
 
+@posix
+@pytest.mark.parametrize(
+    "command",
+    [
+        "detect {image} --output {loop}",
+        "cluster {image} --output {loop}/groups",
+        "fit {image} {loop}/people.facekit",
+        "enroll {loop}/people.facekit Ada {image}",
+        "video {image} --csv {loop}/table.csv",
+        "detect {loop}",
+    ],
+)
+def test_links_in_a_circle_are_one_sentence(
+    command: str, blank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    words = [word.format(image=blank, loop=loop) for word in command.split()]
+    assert main(words) == FAILED
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert printed.err.startswith("facekit: ")
+
+
 def test_where_an_output_may_be(tmp_path: Path) -> None:
     album = tmp_path / "album"
     (album / "2024").mkdir(parents=True)
