@@ -122,7 +122,7 @@ class Interruption:
 
     def install(self) -> None:
         """Takes over Ctrl+C for the rest of the process."""
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(signal.SIGINT, self._interrupt)
             sys.unraisablehook = self._unraisable
 

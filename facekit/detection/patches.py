@@ -62,7 +62,7 @@ def _remapped(
 
 
 def _interpolated(
-    flat: npt.NDArray[np.uint8],
+    flat: npt.NDArray[Any],
     y: npt.NDArray[np.float32],
     x: npt.NDArray[np.float32],
     height: int,

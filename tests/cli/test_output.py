@@ -211,6 +211,30 @@ def test_ctrl_c_three_times_is_quiet(tmp_path: Path, pause: float) -> None:
     assert errors in ("", "facekit: interrupted\n")
 
 
+@posix
+def test_ctrl_c_while_the_command_starts_is_quiet() -> None:
+    # The last of the modules that are imported before the command can answer.
+    interrupted = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'facekit.cli.weights':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from facekit.__main__ import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", interrupted, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=heed_interrupts,
+    )
+    assert ended.returncode == -signal.SIGINT
+    assert ended.stderr == ""
+
+
 def test_each_image_is_reported_as_soon_as_it_is_done(
     blank: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
