@@ -203,7 +203,8 @@ def _change(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from facekit.identification import DEFAULT_FPIR, IdentityClassifier
+    from facekit.identification import IdentityClassifier
+    from facekit.identification.defaults import DEFAULT_FPIR
 
     fpir = DEFAULT_FPIR if options.fpir is None else options.fpir
     recognizer = open_recognizer(options, options.gallery)

@@ -1,3 +1,2 @@
 from facekit.identification.classifier import IdentityClassifier as IdentityClassifier
-from facekit.identification.defaults import DEFAULT_FPIR as DEFAULT_FPIR
 from facekit.identification.defaults import default_classifier as default_classifier

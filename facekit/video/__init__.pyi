@@ -1,7 +1,6 @@
 from facekit.video.annotating import write_annotated as write_annotated
 from facekit.video.encoding import VideoWriter as VideoWriter
 from facekit.video.encoding import write_frames as write_frames
-from facekit.video.following import FaceFollower as FaceFollower
 from facekit.video.following import FollowedFace as FollowedFace
 from facekit.video.live import LiveStream as LiveStream
 from facekit.video.reading import VideoFile as VideoFile

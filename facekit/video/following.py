@@ -82,7 +82,7 @@ class FaceFollower:
         >>> import numpy as np
         >>> from facekit.embedding.weights.registry import record_for
         >>> from facekit.pipeline import EmbeddedFace, face_in_box
-        >>> from facekit.video import FaceFollower
+        >>> from facekit.video.following import FaceFollower
         >>> follower = FaceFollower(record_for("facekit-small"))
         >>> embedding = np.eye(128, dtype=np.float32)[0]
         >>> for number in range(5):

@@ -15,7 +15,8 @@ from facekit.utils.figures import one_line
 from facekit.utils.validation import STRANGER
 from facekit.video.result import VideoResult
 from facekit.video.tracks import Appearance, Track
-from facekit.visualization import KNOWN_COLOR, UNKNOWN_COLOR, label_font
+from facekit.visualization import KNOWN_COLOR, UNKNOWN_COLOR
+from facekit.visualization.lettering import label_font
 
 COLUMNS = ("name", "track", "start", "end", "faces", "distance", "threshold", "probability")
 

@@ -7,14 +7,12 @@ from facekit.visualization.colors import WRONG_COLOR as WRONG_COLOR
 from facekit.visualization.drawing import draw_faces
 from facekit.visualization.face_plots import plot_face_grid, plot_faces
 from facekit.visualization.files import save_image
-from facekit.visualization.lettering import label_font
 from facekit.visualization.sheets import Tile, contact_sheet
 
 __all__ = [
     "Tile",
     "contact_sheet",
     "draw_faces",
-    "label_font",
     "plot_face_grid",
     "plot_faces",
     "save_image",

@@ -16,7 +16,7 @@ def label_font(size: int) -> ImageFont.FreeTypeFont:
         size: The size of the letters, in pixels.
 
     Example:
-        >>> from facekit.visualization import label_font
+        >>> from facekit.visualization.lettering import label_font
         >>> font = label_font(16)
         >>> font.getname()[0], font.size
         ('DejaVu Sans', 16)

@@ -73,7 +73,7 @@ def test_people_who_are_seen_together_are_never_joined() -> None:
     # Two squares of one color are one face for the detector: two embeddings that are equal.
     from facekit.embedding.weights.registry import record_for
     from facekit.pipeline import EmbeddedFace, face_in_box
-    from facekit.video import FaceFollower
+    from facekit.video.following import FaceFollower
 
     follower = FaceFollower(record_for("facekit-small"), identify=naming("Red"))
     for n in range(6):
