@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +40,6 @@ _PHOTOS_AT_A_TIME, _FOUND_AT_A_TIME = 8, 256
 _THREADS = min(os.cpu_count() or 1, 8)
 
 
-class FaceStore(Protocol):
-    """Where a data set reads its faces from, by number."""
-
-    def read(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Reads the faces of some numbers, uint8 ``(n, S, S, 3)``; called by several threads."""
-
-
 class FaceDataset:
     """Aligned faces and whose they are.
 
@@ -56,8 +49,8 @@ class FaceDataset:
     stopped, and faces are read only when they are asked for.
 
     Args:
-        store: Where the faces are read from.
-        rows: The number of each face in the store, int64 ``(n,)``.
+        read: Reads the faces of some numbers, uint8 ``(n, S, S, 3)``; called by several threads.
+        rows: The number of each face there, int64 ``(n,)``.
         people: Whose each face is, n names; empty where the person is not known.
         keys: What each face is called, n texts.
         input_size: The side S of the faces, in pixels.
@@ -86,7 +79,7 @@ class FaceDataset:
 
     def __init__(
         self,
-        store: FaceStore,
+        read: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.uint8]],
         rows: npt.NDArray[np.int64],
         people: Sequence[str],
         keys: Sequence[str],
@@ -94,7 +87,7 @@ class FaceDataset:
         input_size: int,
         report: PhotoReport,
     ) -> None:
-        self._store, self._rows, self._people = store, rows, tuple(people)
+        self._read, self._rows, self._people = read, rows, tuple(people)
         self.input_size = input_size
         self.keys = tuple(keys)
         self.report = report
@@ -126,7 +119,7 @@ class FaceDataset:
             InvalidArgumentError: If an index is none of a face.
             FileFormatError: If the cache is gone or damaged.
         """
-        return self._store.read(self._rows[self._checked(indices)])
+        return self._read(self._rows[self._checked(indices)])
 
     def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> FaceDataset:
         """Returns a data set of some of the faces, in the order given.
@@ -141,7 +134,7 @@ class FaceDataset:
         """
         chosen = self._checked(indices)
         return FaceDataset(
-            self._store,
+            self._read,
             self._rows[chosen],
             [self._people[index] for index in chosen],
             [self.keys[index] for index in chosen],
@@ -387,7 +380,9 @@ class FaceDataset:
             done="used",
         )
         rows = np.arange(len(images))
-        return cls(_InMemory(images), rows, people, keys, input_size=images.shape[1], report=report)
+        return cls(
+            images.__getitem__, rows, people, keys, input_size=images.shape[1], report=report
+        )
 
     @classmethod
     def _from_photos(
@@ -427,7 +422,7 @@ class FaceDataset:
     @classmethod
     def _of(cls, gathered: Gathered, cache: FaceCache) -> FaceDataset:
         return cls(
-            cache,
+            cache.read,
             gathered.rows,
             [outcome.person for outcome in gathered.used],
             [outcome.source for outcome in gathered.used],
@@ -448,16 +443,6 @@ class FaceDataset:
                 f"indices must be whole numbers from 0 to {len(self) - 1}, got {indices!r:.200}"
             )
         return checked.astype(np.int64)
-
-
-class _InMemory:
-    """A store of faces that are in memory already."""
-
-    def __init__(self, images: npt.NDArray[np.uint8]) -> None:
-        self._images = images
-
-    def read(self, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        return self._images[faces]
 
 
 def _number_held_out(validation: float, people: int) -> int:
