@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # Python runs a module of this name at the start of every process, children included.
 REFUSE_CONNECTIONS = """
 import os, socket
@@ -92,6 +94,7 @@ for arguments in (
     assert leftovers(tmp_path, script) == ([], "")
 
 
+@pytest.mark.check
 def test_training_and_plots_write_only_into_the_folder_of_facekit(tmp_path: Path) -> None:
     script = """
 import numpy as np
