@@ -29,6 +29,7 @@ Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
 Rows: TypeAlias = npt.NDArray[np.int64]
 
 _COMPARED_AT_A_TIME = 512
+_MADE_AHEAD = 4
 
 
 class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -38,6 +39,7 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
     make batches in any order, and a batch can be looked at again.
 
     Attributes:
+        epoch: The epoch, from 0; to begin with another one, set it.
         part: Which of how many equal parts of each batch is read: ``(0, 1)`` for all of it.
     """
 
@@ -46,18 +48,13 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         dataset: FaceDataset,
         *,
         seed: int,
-        epoch: int,
         augmentation: Augmentation | None,
         workers: int,
-        max_queue_size: int,
     ) -> None:
-        super().__init__(
-            workers=whole(workers, "workers", least=1),
-            max_queue_size=whole(max_queue_size, "max_queue_size", least=1),
-        )
+        super().__init__(workers=whole(workers, "workers", least=1), max_queue_size=_MADE_AHEAD)
         self.dataset = dataset
         self.seed = whole(seed, "seed", least=0)
-        self.epoch = whole(epoch, "epoch", least=0)
+        self.epoch = 0
         self.augmentation = augmentation
         self.part = (0, 1)
         self._plan: tuple[int, list[Rows]] | None = None
@@ -167,10 +164,8 @@ class BalancedBatches(SeededBatches):
         identities: P, the number of people in a batch, at least 2.
         photos: K, the number of photos of each, at least 2.
         seed: Draws everything.
-        epoch: The epoch to begin with, from 0.
         augmentation: Alters the faces; ``None`` leaves them as they are.
         workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
-        max_queue_size: How many batches are made ahead.
 
     Attributes:
         left_out: The names of the people with one photo only.
@@ -203,19 +198,10 @@ class BalancedBatches(SeededBatches):
         identities: int = 32,
         photos: int = 4,
         seed: int = 0,
-        epoch: int = 0,
         augmentation: Augmentation | None = None,
         workers: int = 2,
-        max_queue_size: int = 4,
     ) -> None:
-        super().__init__(
-            dataset,
-            seed=seed,
-            epoch=epoch,
-            augmentation=augmentation,
-            workers=workers,
-            max_queue_size=max_queue_size,
-        )
+        super().__init__(dataset, seed=seed, augmentation=augmentation, workers=workers)
         self.identities = whole(identities, "identities", least=2)
         self.photos = whole(photos, "photos", least=2)
         photos_of = _photos_of_each(dataset)
@@ -285,10 +271,8 @@ class ShuffledBatches(SeededBatches):
         dataset: The faces, of known people or not.
         batch_size: How many faces a batch has, at most all of the data set.
         seed: Draws everything.
-        epoch: The epoch to begin with, from 0.
         augmentation: Alters the faces; ``None`` leaves them as they are.
         workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
-        max_queue_size: How many batches are made ahead.
         group_size: How many faces that are alike come side by side, where ``nearest`` is set.
 
     Attributes:
@@ -313,20 +297,11 @@ class ShuffledBatches(SeededBatches):
         *,
         batch_size: int = 128,
         seed: int = 0,
-        epoch: int = 0,
         augmentation: Augmentation | None = None,
         workers: int = 2,
-        max_queue_size: int = 4,
         group_size: int = 1,
     ) -> None:
-        super().__init__(
-            dataset,
-            seed=seed,
-            epoch=epoch,
-            augmentation=augmentation,
-            workers=workers,
-            max_queue_size=max_queue_size,
-        )
+        super().__init__(dataset, seed=seed, augmentation=augmentation, workers=workers)
         self.batch_size = whole(batch_size, "batch_size", least=1)
         self.group_size = whole(group_size, "group_size", least=1)
         self.nearest: Rows | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,7 @@ Points = npt.NDArray[np.float64]
 _GLASSES, _MASKS = 0.45, 0.35  # the rest are hats
 
 
-def occlude(
-    face: npt.NDArray[np.uint8],
-    rng: np.random.Generator,
-    *,
-    keypoints: Sequence[Sequence[float]] | Points | None = None,
-) -> npt.NDArray[np.uint8]:
+def occlude(face: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Draws dark glasses, a mask or a hat over a face, in a form and color of chance.
 
     References:
@@ -30,11 +24,7 @@ def occlude(
     """
     import cv2
 
-    points = (
-        np.array(DEFAULT_TEMPLATE) * face.shape[0] if keypoints is None else np.asarray(keypoints)
-    )
-    if points[0, 0] > points[1, 0]:  # mirrored
-        points = points[[1, 0, 2, 4, 3]]
+    points = np.array(DEFAULT_TEMPLATE) * face.shape[0]
     drawn, kind = face.copy(), rng.random()
     across = points[1] - points[0]
     unit = max(float(np.linalg.norm(across)), 1e-6)
