@@ -57,12 +57,7 @@ _INHERITED: list[sqlite3.Connection] = []
 
 
 class View:
-    """The content at one moment, which stays as it is while others write.
-
-    Args:
-        connection: In a transaction.
-        shown: What errors call the gallery.
-    """
+    """The content at one moment, which stays as it is while others write."""
 
     def __init__(self, connection: sqlite3.Connection, shown: str) -> None:
         self._connection, self.shown = connection, shown
@@ -167,17 +162,12 @@ class Remains(View):
 
 
 class Change(View):
-    """A view that changes blocks; all of it is written at the end, or nothing.
-
-    Attributes:
-        blocks_changed: The new content of each changed block.
-        cleared: Whether all earlier blocks are deleted.
-    """
+    """A view that changes blocks; all of it is written at the end, or nothing."""
 
     def __init__(self, connection: sqlite3.Connection, shown: str) -> None:
         super().__init__(connection, shown)
         self.blocks_changed: Blocks = {}
-        self.cleared = False
+        self.cleared = False  # whether all earlier blocks are deleted
 
     def edit(self, stream: Stream, index: int, size: int) -> bytearray:
         """Returns a block to be changed in place; a new one, of that size, holds zeros."""
@@ -248,12 +238,7 @@ class Change(View):
 
 
 class Database:
-    """The blocks of a gallery in a file, or in memory.
-
-    Args:
-        path: The file, or ``None``.
-        timeout: How long a change waits for another process, in seconds.
-    """
+    """The blocks of a gallery in a file, or in memory."""
 
     def __init__(self, path: Path | None, timeout: float = 10.0) -> None:
         self.path, self._timeout = path, timeout

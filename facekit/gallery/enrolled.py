@@ -97,14 +97,7 @@ class Enrolled:
         return centroids.astype(self.embeddings.dtype)
 
     def photos_of(self, person: int) -> IntArray:
-        """Finds the rows of a person.
-
-        Args:
-            person: The place of the person in :attr:`classes`.
-
-        Returns:
-            The rows, int64 ``(m,)``, rising.
-        """
+        """Returns the rows of the person at a place in :attr:`classes`, rising."""
         if self._sorted is None:
             self._sorted = self.by_person
         order, starts = self._sorted
@@ -115,15 +108,7 @@ class Enrolled:
         return np.concatenate([found, later])
 
     def followed_by(self, after: Enrolled, *, only_added: bool) -> Enrolled:
-        """Hands on what is known about the rows to a later state.
-
-        Args:
-            after: The later state, whose first rows are the rows of this one.
-            only_added: Whether photos were added and nothing else has changed.
-
-        Returns:
-            The later state, which has the index and the order of this one, brought up to date.
-        """
+        """Hands on what is known to a later state, whose first rows are those of this one."""
         index, known = self._index, 0 if self._sorted is None else len(self._sorted[0])
         large = len(after.embeddings) > EXACT_LIMIT and after.least_norm > 0
         if index is not None and not (isinstance(index, ExactIndex) and large):
@@ -135,16 +120,7 @@ class Enrolled:
         return after
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
-        """Finds the enrolled photos that are nearest to each probe.
-
-        Args:
-            probes: Embeddings, ``(n, d)``.
-            count: How many photos to find for each; no more than there are rows are returned.
-
-        Returns:
-            int64 rows ``(n, count)``, the nearest first and −1 where there are no more, and their
-            Euclidean distances, float64 ``(n, count)``, infinite there.
-        """
+        """Finds the enrolled photos that are nearest to each probe."""
         found = self.index.search(probes, min(count, max(1, len(self.labels))))
         # An index that grows may know rows that are not enrolled in this state.
         unknown = (found.rows >= len(self.labels)) | (found.rows < 0)
@@ -157,15 +133,7 @@ class Enrolled:
         )
 
     def matches(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
-        """Does what :meth:`search` does, with the names; photos count from 1.
-
-        Args:
-            probes: Embeddings, ``(n, d)``.
-            count: How many photos to find for each, at most.
-
-        Returns:
-            For each probe the photos, the nearest first.
-        """
+        """Does what :meth:`search` does, with the names; photos count from 1."""
         found = self.search(probes, count)
         return [
             [

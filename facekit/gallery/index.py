@@ -65,13 +65,7 @@ class Index(Protocol):
 
 
 class ExactIndex:
-    """Compares with every enrolled photo, by matrix products.
-
-    Args:
-        embeddings: ``(m, d)``.
-        erased: The rows among them that hold no embedding any more, but zeros.
-        least_norm: A row of a smaller norm is passed over.
-    """
+    """Compares with every photo, by matrix products; erased rows, or of a small norm, are none."""
 
     def __init__(
         self, embeddings: npt.NDArray[Any], erased: IntArray = _NONE, least_norm: float = 0.0
@@ -197,16 +191,7 @@ class FaissIndex:
 def build_index(
     embeddings: npt.NDArray[Any], erased: IntArray = _NONE, least_norm: float = 0.0
 ) -> Index:
-    """Returns the index that suits the number of enrolled photos.
-
-    Args:
-        embeddings: ``(m, d)``; more than :data:`EXACT_LIMIT` of unit L2 norm.
-        erased: The rows among them that hold no embedding any more, but zeros.
-        least_norm: A row of a smaller norm is passed over.
-
-    Returns:
-        An exact one up to :data:`EXACT_LIMIT` photos, or if FAISS is not installed.
-    """
+    """Returns an exact index up to :data:`EXACT_LIMIT` photos or without FAISS, else one of it."""
     # FAISS compares directions; without a least norm the rows may have any length.
     if len(embeddings) > EXACT_LIMIT and least_norm and faiss_is_installed():
         return FaissIndex(embeddings)

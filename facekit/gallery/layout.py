@@ -46,12 +46,7 @@ PERSON = np.dtype(
 
 
 class Layout:
-    """How vectors and records lie in blocks.
-
-    Args:
-        size: The number of components of a vector.
-        rows: How many photos, or people, a block holds.
-    """
+    """How vectors and records lie in blocks."""
 
     def __init__(self, size: int, rows: int) -> None:
         self.size, self.rows = size, rows

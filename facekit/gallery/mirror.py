@@ -15,12 +15,7 @@ from facekit.gallery.layout import PERSON, PHOTO, Data, Layout, decoded, short_d
 
 
 class Growing:
-    """An array that grows at its end; what was seen of it stays where it is.
-
-    Args:
-        dtype: The type of its items.
-        shape: The shape of one item.
-    """
+    """An array that grows at its end; what was seen of it stays where it is."""
 
     def __init__(self, dtype: Any, *shape: int) -> None:
         self._all: npt.NDArray[Any] = np.zeros((0, *shape), dtype)

@@ -62,15 +62,6 @@ class FileStore:
 
     Photos and people are numbered in the order in which they come. The number of one that is
     removed is not used again before the gallery is compacted.
-
-    Args:
-        database: The blocks.
-
-    Attributes:
-        weights: The identity of the weights.
-        embedding_size: The number of components.
-        erasure: What is removed is gone when the method returns.
-        path: The file, or ``None`` in memory.
     """
 
     erasure: Erasure = "immediate"
