@@ -36,7 +36,7 @@ _OVERLAP, _COMPARED = 0.3, 5000
 # A search takes about 90 bytes a pixel. A larger image is searched in parts of this side, which
 # have so many pixels in common, and then at a half of its size, a quarter and so on, for faces
 # larger than what the parts share. What comes so close to the end of a part is cut.
-_PART, _SHARED, _CUT = 1600, 160, 4
+_PART, _SHARED, _CUT = 1280, 160, 4
 
 # Where YuNet and MTCNN place the keypoints of the same upright face, in sides of the aligned face:
 # the second is the aligner's template, the first differs from it by the median of 693 faces of
@@ -54,7 +54,7 @@ class YuNetDetector(ImageDetector):
 
     The weights (232 kB) are looked for in ``FACEKIT_HOME/weights/yunet`` and
     ``FACEKIT_DATA/weights/yunet``, downloaded at the first use if ``FACEKIT_OFFLINE`` is not set,
-    and checked. An image with a side above 1600 pixels is searched in parts, in bounded memory,
+    and checked. An image with a side above 1280 pixels is searched in parts, in bounded memory,
     and at reduced sizes for larger faces. Keypoints are moved, by a constant in the
     frame of the face, to where MTCNN places them, on which alignment and quality limits rest. A
     detector may be used from several threads, copied, pickled, and used in a forked process.

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from facekit import ImageError, ImageWarning, InvalidArgumentError, load_image
+from facekit.detection import yunet
+from facekit.io.downloads import weights_folders
 from facekit.io.images import MAX_PIXELS, image_suffixes, read_image
 from tests.fuzz.files import chunk, encode, png, resized_jpeg, webp
 
@@ -175,6 +177,34 @@ def test_one_copy_of_the_pixels_is_held(tmp_path: Path, kind: str, bytes_a_pixel
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
     )
     assert int(answer.stdout) < bytes_a_pixel * side * side
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of the memory from /proc")
+@pytest.mark.parametrize("detector", ["mtcnn", "yunet"])
+def test_a_large_photo_costs_a_command_few_bytes_a_pixel(
+    tmp_path: Path, hopper: Path, detector: str
+) -> None:
+    if detector == "yunet" and not any(
+        (folder / yunet.FILE).is_file() for folder in weights_folders(yunet.NAME)
+    ):
+        pytest.skip("needs YuNet's weights")
+    width, height = 6000, 5000
+    photo = Image.new("RGB", (width, height), "gray")
+    photo.paste(Image.open(hopper), (2900, 2000))
+    photo.save(tmp_path / "photo.jpg")
+    program = (
+        "import re, sys\n"
+        "from facekit.cli import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "print(re.findall(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[0])"
+    )
+    words = ["detect", tmp_path / "photo.jpg", "--detector", detector, "--output", tmp_path / "out"]
+    answer = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=True
+    )
+    first, *_, peak = answer.stdout.splitlines()
+    assert first.endswith("photo.jpg: 1 face")
+    assert 1024 * int(peak) < 8 * width * height + 300e6
 
 
 # Reduced size
