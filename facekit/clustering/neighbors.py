@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facekit.gallery.index import faiss_is_installed
+from facekit.gallery.index import faiss_is_installed, filled, product_code
 
 MOST_LINKS = 64
 """A vector chooses this many others at most to be linked with, the nearest: of one person's ten
@@ -19,7 +19,9 @@ thousand photos some dozens are as good as all, and all links would not fit into
 _SIMILARITIES_AT_A_TIME = 1 << 24
 # Up to this many vectors FAISS compares all; of more, each with those of the nearest cells.
 _EXACT_LIMIT = 20_000
-_CELLS_SEARCHED = 32
+_CELLS_SEARCHED, _LEARNT_FROM_A_CELL, _LEARNING_ROUNDS = 32, 40, 10
+# So many more than asked for, the nearest by a short code, are compared exactly.
+_CANDIDATES = 16
 _SEARCHED_AT_A_TIME = 16_384
 
 
@@ -41,11 +43,11 @@ class Links(NamedTuple):
 def near_links(vectors: npt.NDArray[np.float32], threshold: float) -> Links:
     """Links unit vectors that lie within a distance; the weight is the similarity.
 
-    With FAISS, more than 20,000 vectors are compared by cells (an inverted file) and a few links
-    are missed; without it every vector is compared with every other.
+    With FAISS, more than 20,000 vectors are compared by cells (an inverted file) and short codes,
+    and a few links are missed; without it every vector is compared with every other.
 
     References:
-        ``faiss.IndexFlatIP`` and ``faiss.IndexIVFFlat``.
+        ``faiss.IndexFlatIP`` and ``faiss.IndexIVFPQFastScan``.
     """
     least = np.float32(1.0 - threshold**2 / 2.0)
     search = _by_faiss if len(vectors) > 1 and faiss_is_installed() else _by_products
@@ -101,15 +103,39 @@ def search_by_faiss(
     import faiss
 
     number, size = among.shape
-    index: Any = faiss.IndexFlatIP(size)
     if number > _EXACT_LIMIT:
-        cells = round(4 * math.sqrt(number))
-        index = faiss.IndexIVFFlat(index, size, cells, faiss.METRIC_INNER_PRODUCT)
-        # Evenly spread over the vectors, which may come sorted; FAISS wants some dozens a cell.
-        index.train(np.ascontiguousarray(among[:: max(1, number // (64 * cells))]))
-        index.nprobe = _CELLS_SEARCHED
+        yield from _by_cells(vectors, among, count)
+        return
+    index: Any = faiss.IndexFlatIP(size)
     index.add(among)
     for start in range(0, len(vectors), _SEARCHED_AT_A_TIME):
         block = vectors[start : start + _SEARCHED_AT_A_TIME]
         similarity, nearest = index.search(block, min(count, number))
         yield start, similarity, nearest
+
+
+def _by_cells(
+    vectors: npt.NDArray[np.float32], among: npt.NDArray[np.float32], count: int
+) -> _Found:
+    """Does what :func:`search_by_faiss` does by cells and short codes, and misses a few."""
+    import faiss
+
+    number, (size, parts) = len(among), product_code(among.shape[1])
+    cells = round(4 * math.sqrt(number))
+    inner, flat = faiss.METRIC_INNER_PRODUCT, faiss.IndexFlatIP(size)
+    index: Any = faiss.IndexIVFPQFastScan(flat, size, cells, parts, 4, inner)
+    index.by_residual, index.cp.niter, index.nprobe = False, _LEARNING_ROUNDS, _CELLS_SEARCHED
+    # Evenly spread over the vectors, which may come sorted.
+    index.train(filled(among[:: max(1, number // (_LEARNT_FROM_A_CELL * cells))], size))
+    for start in range(0, number, _SEARCHED_AT_A_TIME):
+        index.add(filled(among[start : start + _SEARCHED_AT_A_TIME], size))
+    for start in range(0, len(vectors), _SEARCHED_AT_A_TIME):
+        block = vectors[start : start + _SEARCHED_AT_A_TIME]
+        _, nearest = index.search(filled(block, size), count + _CANDIDATES)
+        similarity = np.empty(nearest.shape, dtype=np.float32)
+        for row, (vector, near) in enumerate(zip(block, nearest, strict=True)):
+            np.dot(among[near], vector, out=similarity[row])
+        similarity[nearest < 0] = -2.0
+        kept = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+        found = np.take_along_axis(nearest, kept, axis=1)
+        yield start, np.take_along_axis(similarity, kept, axis=1), found
