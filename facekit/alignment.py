@@ -214,6 +214,8 @@ def _warp(pixels: RGBImage, matrix: _Matrix, size: int) -> RGBImage:
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     reduction = 1.0 / scale
     if reduction > _MAX_SUPERSAMPLING:
+        # Only what is needed of it, or the reduced copy is almost as large as the image.
+        pixels, matrix = _relevant_part(pixels, matrix, size, margin=math.ceil(reduction))
         pixels, matrix = _shrink(pixels, matrix, reduction / _MAX_SUPERSAMPLING)
         reduction = 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
     samples = max(1, math.ceil(min(reduction, _MAX_SUPERSAMPLING) - 1e-9))

@@ -15,8 +15,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facekit import Aligner, Detector, Face, ImageError, InvalidArgumentError, Keypoints, load_image
+from facekit import (
+    Aligner,
+    Detector,
+    Face,
+    ImageError,
+    InvalidArgumentError,
+    Keypoints,
+    alignment,
+    load_image,
+)
 from facekit.alignment import DEFAULT_TEMPLATE, similarity_transform
+from facekit.pipeline import face_in_box
 
 UInt8 = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
@@ -473,3 +483,19 @@ def test_unreadable_picture_is_named(tmp_path: Path) -> None:
 def test_dictionary_makes_an_equal_aligner(arguments: dict[str, Any]) -> None:
     dictionary = Aligner(**arguments).to_dict()
     assert Aligner(**json.loads(json.dumps(dictionary))).to_dict() == dictionary
+
+
+def test_a_large_face_is_reduced_without_the_rest_of_the_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reduced = []
+    resize = alignment._resize
+
+    def watched(pixels: np.ndarray, *size: int) -> np.ndarray:
+        reduced.append(pixels.shape)
+        return resize(pixels, *size)
+
+    monkeypatch.setattr(alignment, "_resize", watched)
+    image = np.zeros((4000, 6000, 3), np.uint8)
+    Aligner(112).align(image, [face_in_box((2000.0, 1000.0, 1000.0, 1200.0))])
+    assert max(max(shape) for shape in reduced) < 2000
