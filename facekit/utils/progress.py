@@ -1,54 +1,100 @@
-"""Progress of long work: a bar on a terminal, nothing in a pipe."""
+"""Progress of long work: a bar on a terminal and in a notebook, nothing in a pipe."""
 
 from __future__ import annotations
 
+import html
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn, TaskID
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 
+# In a notebook work that is shorter shows nothing, and longer work is drawn this often.
+_PATIENCE, _SECONDS_A_DRAWING = 0.5, 0.2
+
+
+class Bar(Protocol):
+    """A bar, with the methods that pooch calls."""
+
+    total: float | None
+
+    def update(self, count: int) -> None:
+        """Counts on."""
+
+    def reset(self) -> None:
+        """Counts from the start again."""
+
+    def close(self) -> None:
+        """Shows what was counted last."""
+
 
 def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -> Iterator[Item]:
-    """Yields the items, with a progress bar on standard error while they are worked through."""
+    """Yields the items, with a progress bar while they are worked through."""
+    with _bar(description, total, shown=shown) as bar:
+        for item in items:
+            yield item
+            if bar is not None:
+                bar.update(1)
+
+
+@contextmanager
+def byte_bar(description: str) -> Iterator[Bar | None]:
+    """Shows a bar that counts bytes, whose total is set when it is known."""
+    with _bar(description, None, shown=True) as bar:
+        yield bar
+
+
+@contextmanager
+def _bar(description: str, total: int | None, *, shown: bool) -> Iterator[Bar | None]:
+    """Shows a bar on standard error if that is a terminal, or in a notebook's output."""
+    if shown and _in_notebook():
+        bar = _NotebookBar(description, total)
+        try:
+            yield bar
+        finally:
+            bar.clear()
     # Not rich's is_terminal: FORCE_COLOR makes that true in a pipe, too.
-    if not (shown and sys.stderr.isatty()):
-        yield from items
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    elif shown and sys.stderr.isatty():
+        from rich import progress
+        from rich.console import Console
 
-    name = TextColumn("{task.description}")
-    with _display(name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
-        yield from progress.track(items, total=total, description=description)
+        counted: tuple[progress.ProgressColumn, ...] = (progress.MofNCompleteColumn(),)
+        if total is None:
+            counted = (progress.DownloadColumn(), progress.TransferSpeedColumn())
+        with progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            *counted,
+            progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            # What is printed meanwhile is drawn above the bar, but must not miss a pipe or a file.
+            redirect_stdout=sys.stdout.isatty(),
+        ) as shown_bar:
+            yield _TerminalBar(shown_bar, description, total)
+    else:
+        yield None
 
 
-def _display(*columns: ProgressColumn) -> Progress:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    return Progress(
-        *columns,
-        console=Console(stderr=True),
-        transient=True,
-        # What is printed meanwhile is drawn above the bar, but must not miss a pipe or a file.
-        redirect_stdout=sys.stdout.isatty(),
-    )
+def _in_notebook() -> bool:
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
 
 
-class ByteBar:
-    """A bar that counts bytes, with the methods that pooch calls."""
+class _TerminalBar:
+    """A bar that Rich draws."""
 
-    def __init__(self, progress: Progress, description: str) -> None:
+    def __init__(self, progress: Progress, description: str, total: float | None) -> None:
         self._progress = progress
-        self._task: TaskID = progress.add_task(description, total=None)
+        self._task = progress.add_task(description, total=total)
 
     @property
     def total(self) -> float | None:
-        """How many bytes there are."""
         return self._progress.tasks[self._task].total
 
     @total.setter
@@ -56,33 +102,62 @@ class ByteBar:
         self._progress.update(self._task, total=count)
 
     def update(self, count: int) -> None:
-        """Counts bytes on."""
         self._progress.advance(self._task, count)
 
     def reset(self) -> None:
-        """Counts from the start again."""
         self._progress.update(self._task, completed=0)
 
     def close(self) -> None:
-        """Shows what was counted last."""
         self._progress.refresh()
 
 
-@contextmanager
-def byte_bar(description: str) -> Iterator[ByteBar | None]:
-    """Shows a bar that counts bytes on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+class _NotebookBar:
+    """A bar in HTML, which needs no widgets and vanishes at the end."""
 
-    name, size = TextColumn("{task.description}"), DownloadColumn()
-    bar = (BarColumn(), size, TransferSpeedColumn(), TimeRemainingColumn())
-    with _display(name, *bar) as progress:
-        yield ByteBar(progress, description)
+    def __init__(self, description: str, total: float | None) -> None:
+        self._description, self.total, self._bytes = description, total, total is None
+        self._done, self._started, self._next = 0, time.monotonic(), _PATIENCE
+        self._handle: Any = None
+
+    def update(self, count: int) -> None:
+        self._done += count
+        passed = time.monotonic() - self._started
+        if passed >= self._next:
+            self._next = passed + _SECONDS_A_DRAWING
+            self._draw()
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        """Does nothing: :meth:`clear` ends the bar."""
+
+    def clear(self) -> None:
+        if self._handle is not None:
+            self._handle.update({"text/html": "", "text/plain": ""}, raw=True)
+
+    def _draw(self) -> None:
+        from IPython.display import display
+
+        counted = self._counted()
+        value = f' value="{self._done}" max="{self.total:.0f}"' if self.total else ""
+        label = f"{html.escape(self._description)} <progress{value}></progress> {counted}"
+        bundle = {
+            "text/plain": f"{self._description}: {counted}",
+            "text/html": f"<label>{label}</label>",
+        }
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+    def _counted(self) -> str:
+        scale, unit = (1e6, " MB") if self._bytes else (1, "")
+        digits = 1 if self._bytes else 0
+        done = f"{self._done / scale:,.{digits}f}"
+        if not self.total:
+            return done + unit
+        passed = time.monotonic() - self._started
+        left = passed * max(0.0, self.total / max(1, self._done) - 1)
+        minutes, seconds = divmod(round(left), 60)
+        return f"{done} of {self.total / scale:,.{digits}f}{unit}, {minutes}:{seconds:02} left"

@@ -1,8 +1,9 @@
-"""Laws of progress: the items are unchanged, and a bar is shown on a terminal only."""
+"""Laws of progress: the items are unchanged, and a bar is shown to people only."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,3 +95,43 @@ def test_terminal_gets_a_bar_when_asked(shown: bool) -> None:
     os.close(theirs)
     assert result.stdout == "0\n1\n2\n"
     assert (b"Counting" in written) == shown
+
+
+NOTEBOOK = """
+import time
+from facekit.utils.progress import byte_bar, track
+for item in track(range(8), "Counting <faces>", total=8, shown=True):
+    time.sleep(0.12)
+for item in track(range(8), "Short work", total=8, shown=True):
+    pass
+with byte_bar("Downloading") as bar:
+    bar.total = 4_000_000
+    for _ in range(2):
+        time.sleep(0.6)
+        bar.update(1_000_000)
+    bar.close()
+"""
+
+
+def test_notebook_gets_bars_that_vanish() -> None:
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    drawn: list[str] = []
+
+    class Client(nbclient.NotebookClient):  # type: ignore[misc, name-defined]
+        def process_message(self, message: dict, *rest: object) -> object:  # type: ignore[type-arg]
+            drawn.append(message["content"].get("data", {}).get("text/html", ""))
+            return super().process_message(message, *rest)
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])
+    kernels = {"kernel_name": "python3", "timeout": 60}
+    done = Client(notebook, **kernels).execute()
+    bars = "".join(drawn)
+    assert re.search(
+        r'Counting &lt;faces&gt; <progress value="\d" max="8"></progress> \d of 8', bars
+    )
+    assert "1.0 of 4.0 MB, 0:0" in bars
+    assert "Short" not in bars
+    shown = [output["data"] for output in done.cells[0].outputs]
+    assert shown == [{"text/html": "", "text/plain": ""}] * 2
