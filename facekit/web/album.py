@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ Vectors = npt.NDArray[np.float32]
 class Album:
     """Faces with their embeddings, and the groups of those that are not named.
 
-    Faces are grouped once; corrections change the groups from then on.
+    Faces are grouped once, in a thread of its own; corrections change the groups from then on.
 
     Args:
         photos: Where each face is.
@@ -43,15 +44,31 @@ class Album:
         problems: Sequence[str],
         threshold: float,
     ) -> None:
-        self.photos, self.vectors, self.problems = list(photos), vectors, list(problems)
-        self.good = np.flatnonzero([not problem for problem in problems])
-        numbers = {digest: place for place, digest in enumerate({p.sha256 for p in photos})}
-        images = np.array([numbers[p.sha256] for p in self.photos], dtype=np.int64)[self.good]
-        good = vectors[self.good]
-        self._labels = cluster(good, threshold=threshold, min_faces=1, images=images).labels
+        order = sorted(range(len(photos)), key=lambda place: bool(problems[place]))
+        self.photos = [photos[place] for place in order]
+        self.problems = [problems[place] for place in order]
+        self.vectors = vectors[order]
+        self._good = problems.count("")  # these come first
+        self._labels: Future[npt.NDArray[np.int64]] = Future()
         self._lock = threading.Lock()
         self._known: tuple[object, object] | None = None
         self._groups: list[list[int]] = []
+        threading.Thread(target=self._cluster, args=(threshold,), daemon=True).start()
+
+    def _cluster(self, threshold: float) -> None:
+        digests = [photo.sha256 or "" for photo in self.photos[: self._good]]
+        images = np.unique(np.array(digests, dtype=str), return_inverse=True)[1].reshape(-1)
+        good = self.vectors[: self._good]
+        try:
+            found = cluster(good, threshold=threshold, min_faces=1, images=images)
+            self._labels.set_result(found.labels)
+        except Exception as error:  # noqa: BLE001
+            self._labels.set_exception(error)  # result() raises it
+
+    def is_grouped(self, seconds: float) -> bool:
+        """Waits that long at most, and returns whether the faces are grouped by then."""
+        wait([self._labels], seconds)
+        return self._labels.done()
 
     @classmethod
     def of_images(cls, images: Iterable[EmbeddedImage], recognizer: FaceRecognizer) -> Album:
@@ -124,7 +141,10 @@ class Album:
         return cls(photos, joined, problems, threshold)
 
     def groups(self, gallery: Gallery) -> list[list[int]]:
-        """Returns the places of the faces of each group, the largest first, typical faces first."""
+        """Returns the places of the faces of each group, the largest first, typical faces first.
+
+        Waits until the faces are grouped.
+        """
         enrolled, decisions = gallery.enrolled(), gallery.decisions()
         with self._lock:
             if self._known is None or self._known != (enrolled, decisions):
@@ -133,14 +153,13 @@ class Album:
             return self._groups
 
     def _grouped(self, gallery: Gallery) -> list[list[int]]:
-        decisions, known = gallery.decisions(), FaceFinder()
+        decisions, known, grouped = gallery.decisions(), FaceFinder(), self._labels.result()
         for photo in gallery.photos_of_images({p.sha256 for p in self.photos if p.sha256}):
             if photo.box is not None:
                 known.key(photo)
-        good = [self.photos[row] for row in self.good.tolist()]
+        good, vectors = self.photos[: self._good], self.vectors[: self._good]
         same, different = decisions.pairs(good)
-        vectors = self.vectors[self.good]
-        labels = constrained(vectors, self._labels, same, different)
+        labels = constrained(vectors, grouped, same, different)
         unknown = [
             place
             for place, photo in enumerate(good)
@@ -154,5 +173,5 @@ class Album:
         for group in members.values():
             mean = vectors[group].mean(axis=0)
             order = np.argsort(-(vectors[group] @ mean).round(6), kind="stable")
-            groups.append([int(self.good[group[at]]) for at in order])
+            groups.append([group[at] for at in order])
         return sorted(groups, key=lambda group: (-len(group), group[0]))

@@ -38,6 +38,8 @@ _PAGE, _FACES_SHOWN, _QUESTIONS = 20, 12, 40
 _ENROLLED_AT_ONCE = 50
 # Of so many of the largest groups the most typical face is compared with everybody enrolled.
 _COMPARED = 2000
+# Seconds that a request waits for the groups, and what is said if they are not there by then.
+_PATIENCE, _BUSY = 1.0, 503
 _FOLDER = Path(__file__).parent
 
 
@@ -136,7 +138,9 @@ class _Pages:
             words = error.detail if isinstance(error, HTTPException) else str(error)
             if request.url.path.startswith("/api/"):
                 return JSONResponse({"error": words}, status)
-            return self._page("message.html", status, words=words)
+            page = self._page("message.html", status, words=words, waiting=status == _BUSY)
+            page.headers.update(getattr(error, "headers", None) or {})
+            return page
 
         return {FacekitError: say, HTTPException: say}
 
@@ -170,7 +174,7 @@ class _Pages:
 
     async def groups(self, request: Request) -> Response:
         """Shows the groups of unknown faces, the largest first."""
-        every = await run_in_threadpool(self._album.groups, self._gallery)
+        every = await self._groups()
         page, last = _page_of(request, len(every))
         shown = every[page * _PAGE : (page + 1) * _PAGE]
         guesses = await run_in_threadpool(self._guesses, [group[0] for group in shown])
@@ -218,7 +222,7 @@ class _Pages:
 
     async def suggestions(self, _: Request) -> Response:
         """Asks about the most doubtful faces first."""
-        groups = await run_in_threadpool(self._album.groups, self._gallery)
+        groups = await self._groups()
         faces = [group[0] for group in groups[:_COMPARED]]
         guesses = await run_in_threadpool(self._guesses, faces)
         asked = sorted(guesses.items(), key=lambda item: (-item[1].doubt, item[0]))
@@ -286,9 +290,14 @@ class _Pages:
         found = suggest(self._recognizer, photos, album.vectors[faces])
         return {faces[one.place]: one for one in found}
 
+    async def _groups(self) -> list[list[int]]:
+        if not await run_in_threadpool(self._album.is_grouped, _PATIENCE):
+            words = f"{len(self._album.photos):,} faces are being grouped; this page waits for them"
+            raise HTTPException(_BUSY, words, {"refresh": "5"})
+        return await run_in_threadpool(self._album.groups, self._gallery)
+
     async def _group_of(self, face: int) -> list[int]:
-        groups = await run_in_threadpool(self._album.groups, self._gallery)
-        for group in groups:
+        for group in await self._groups():
             if face in group:
                 return group
         raise HTTPException(404, "that face is in no group any more")

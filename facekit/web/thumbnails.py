@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 import threading
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from facekit.gallery.records import PhotoSource
-from facekit.io.images import Reading, load_image
+from facekit.io.decoding import inspect_file
+from facekit.io.images import Reading, RGBImage, read_image
 
 _SIDE, _MARGIN = 160, 0.3
 
@@ -41,16 +44,7 @@ class Thumbnails:
                 self._kept.move_to_end(photo)
                 return self._kept[photo]
         with self._decoding:
-            image = load_image(photo.source, **self._reading)
-        height, width = image.shape[:2]
-        x, y, w, h = photo.box or (0.0, 0.0, float(width), float(height))
-        left, right = (
-            int(np.clip(at, 0, width)) for at in (x - _MARGIN * w, x + (1 + _MARGIN) * w)
-        )
-        top, bottom = (
-            int(np.clip(at, 0, height)) for at in (y - _MARGIN * h, y + (1 + _MARGIN) * h)
-        )
-        cut = Image.fromarray(image[top : max(bottom, top + 1), left : max(right, left + 1)])
+            cut = Image.fromarray(self._pixels(photo))
         cut.thumbnail((_SIDE, _SIDE))
         stream = io.BytesIO()
         cut.save(stream, "JPEG", quality=85)
@@ -62,3 +56,21 @@ class Thumbnails:
             while self._bytes > self._most:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
         return data
+
+    def _pixels(self, photo: PhotoSource) -> RGBImage:
+        stored = inspect_file(Path(photo.source))
+        longest = max(stored.width, stored.height)
+        face = (1 + 2 * _MARGIN) * max(photo.box[2:]) if photo.box else longest
+        # A large photo is decoded no larger than its face needs.
+        needed = math.ceil(longest * _SIDE / max(face, 1.0))
+        image = read_image(photo.source, max_side=needed, **self._reading)
+        x, y, w, h = photo.box or (0.0, 0.0, float(image.width), float(image.height))
+        height, width = image.pixels.shape[:2]
+        across, down = image.scale
+        left, right = (
+            int(np.clip(at / across, 0, width)) for at in (x - _MARGIN * w, x + (1 + _MARGIN) * w)
+        )
+        top, bottom = (
+            int(np.clip(at / down, 0, height)) for at in (y - _MARGIN * h, y + (1 + _MARGIN) * h)
+        )
+        return image.pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
