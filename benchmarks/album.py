@@ -92,9 +92,7 @@ class Site:
     def get(self, path: str, fields: dict[str, Any] | None = None) -> str:
         """Returns a page; with fields, that to which a form leads."""
         data = None if fields is None else urllib.parse.urlencode(fields, doseq=True).encode()
-        request = urllib.request.Request(
-            self.origin + path, data, {"Origin": self.origin}
-        )
+        request = urllib.request.Request(self.origin + path, data, {"Origin": self.origin})
         began = time.perf_counter()
         with self._opener.open(request, timeout=600) as answer:
             content = answer.read()

@@ -12,15 +12,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from facekit.archive.engines import Engine, Runner
-from facekit.archive.results import FACE_FIELDS, face_columns
+from facekit.archive.results import FACE_FIELDS, face_columns, face_photos
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
 from facekit.clustering.apart import apart
+from facekit.clustering.constraints import constrained
 from facekit.clustering.groups import linking_threshold
 from facekit.clustering.linkage import split_loose
 from facekit.clustering.neighbors import MOST_LINKS, near_links, search_by_faiss
 from facekit.embedding.weights.registry import REGISTRY
 from facekit.errors import InvalidArgumentError
+from facekit.gallery import Gallery
+from facekit.gallery.decisions import Decisions, Pairs
+from facekit.gallery.records import PhotoSource
 from facekit.utils.extras import import_extra
 from facekit.utils.validation import choice, flag, number, whole
 
@@ -48,6 +52,7 @@ def cluster_archive(
     workers: int | None = None,
     address: str | None = None,
     shard_size: int = 100_000,
+    gallery: Gallery | str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Any:
@@ -74,6 +79,9 @@ def cluster_archive(
         workers: Likewise.
         address: Likewise.
         shard_size: How many faces are compared with all others in one task.
+        gallery: A gallery or its file, whose corrections are followed
+            (:attr:`facekit.Gallery.review`): faces that were said to be one person share a number,
+            different ones do not, and those left out have none. By default there are none.
         seed: Of the order in which labels are propagated.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
@@ -113,7 +121,8 @@ def cluster_archive(
     size = whole(shard_size, "shard_size", least=2)
     seed = whole(seed, "seed", least=0)
     opened = table if isinstance(table, ArchiveTable) else ArchiveTable(table)
-    faces = _Faces.read(opened, album, any_quality=flag(any_quality, "any_quality"))
+    decisions = _decisions(gallery)
+    faces = _Faces.read(opened, album, decisions, any_quality=flag(any_quality, "any_quality"))
     thresholds = _Thresholds(opened, threshold)
     for package in ("faiss", "networkit"):
         import_extra(package)
@@ -124,6 +133,7 @@ def cluster_archive(
     groups = apart(faces.vectors, groups, faces.images)
     widest = thresholds(0) if album is not None else thresholds(len(faces.vectors))
     groups = split_loose(faces.vectors, groups, widest)
+    groups = constrained(faces.vectors, groups, *faces.pairs(decisions))
     person, distance = _people(faces.vectors, groups, least)
     columns = {**faces.columns, "person": np.full(faces.count, -1), "distance": None}
     everybody = np.full(faces.count, -1, np.int64)
@@ -145,12 +155,18 @@ class _Faces:
     vectors: FloatArray
     images: IntArray
     albums: IntArray
+    said: dict[int, PhotoSource]
+    """Where the faces are that corrections may be about, by their places among all."""
 
     @classmethod
-    def read(cls, table: ArchiveTable, album: Album | None, *, any_quality: bool) -> _Faces:
+    def read(
+        cls, table: ArchiveTable, album: Album | None, decisions: Decisions, *, any_quality: bool
+    ) -> _Faces:
         kept: list[dict[str, Any]] = []
         vectors = [np.empty((0, table.settings["embedding_size"]), np.float32)]
-        wanted = ["path", "taken", "faces"]
+        wanted = ["path", "sha256", "taken", "faces"]
+        said: dict[int, PhotoSource] = {}
+        count = 0
         for partition in table.partitions:
             rows = table.read(partition, wanted)
             columns, faces = face_columns(rows)
@@ -158,6 +174,10 @@ class _Faces:
                 continue
             good = columns["problems"].to_numpy(zero_copy_only=False) == ""
             columns["good"] = good | any_quality
+            for at, photo in face_photos(rows, columns, decisions.images()).items():
+                said[count + at] = photo
+                columns["good"][at] &= decisions.of(photo).excluded is None
+            count += len(faces)
             columns["album"] = np.array(_albums(rows, columns["path"], album), object)
             vectors.append(vectors_of(faces)[columns["good"]])
             kept.append(columns)
@@ -165,7 +185,7 @@ class _Faces:
         if not kept:
             nothing = {name: pa.array([], kind) for name, kind in FACE_FIELDS}
             none = np.empty(0, np.int64)
-            return cls(nothing, 0, none, vectors[0], none, none)
+            return cls(nothing, 0, none, vectors[0], none, none, said)
         joined = {name: pa.concat_arrays([part[name] for part in kept]) for name in names}
         rows_to_group = np.flatnonzero(np.concatenate([part["good"] for part in kept]))
         images, albums = (
@@ -175,8 +195,23 @@ class _Faces:
                 np.concatenate([part["album"] for part in kept]),
             )
         )
-        count = len(joined["path"])
-        return cls(joined, count, rows_to_group, np.concatenate(vectors), images, albums)
+        return cls(joined, count, rows_to_group, np.concatenate(vectors), images, albums, said)
+
+    def pairs(self, decisions: Decisions) -> tuple[Pairs, Pairs]:
+        """Returns the pairs, among the faces to group, of one person and of different ones."""
+        places = [at for at, row in enumerate(self.rows.tolist()) if row in self.said]
+        found = decisions.pairs([self.said[int(self.rows[at])] for at in places])
+        same, different = ([(places[a], places[b]) for a, b in pairs] for pairs in found)
+        return same, different
+
+
+def _decisions(gallery: Gallery | str | os.PathLike[str] | None) -> Decisions:
+    if gallery is None:
+        return Decisions()
+    if isinstance(gallery, Gallery):
+        return gallery.decisions()
+    with Gallery.open(gallery) as opened:
+        return opened.decisions()
 
 
 def _albums(rows: Any, paths: Any, album: Album | None) -> list[str]:

@@ -14,13 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facekit.archive.engines import Engine, Runner
-from facekit.archive.results import FACE_FIELDS, faces_of
+from facekit.archive.results import FACE_FIELDS, face_columns, face_photos, faces_of
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
-from facekit.errors import InvalidArgumentError, NotFittedError
+from facekit.errors import InvalidArgumentError
 from facekit.gallery import Gallery
+from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
+from facekit.gallery.records import PhotoSource
 from facekit.identification import IdentityClassifier
+from facekit.identification.fitting import Fitted, GalleryFitting
+from facekit.naming import Namer
 from facekit.parts import embedder_by_name
 from facekit.recognizer import FaceRecognizer
 from facekit.utils.validation import flag, whole
@@ -47,7 +51,9 @@ def identify_archive(
     """Names the people in an archive that was indexed.
 
     No image is read: the embeddings of the table are compared with those of the gallery. As in
-    :meth:`facekit.FaceRecognizer.recognize`, strangers and faces with problems get no name.
+    :meth:`facekit.FaceRecognizer.recognize`, strangers and faces with problems get no name, and
+    the corrections in the gallery are followed (:attr:`facekit.Gallery.review`): faces that were
+    left out keep their rows, without a name.
 
     Args:
         table: What :func:`index_archive` wrote.
@@ -92,8 +98,9 @@ def identify_archive(
     flag(once_an_image, "once_an_image")
     size = whole(shard_size, "shard_size", least=1)
     opened = table if isinstance(table, ArchiveTable) else ArchiveTable(table)
-    fitted, enrolled = _fitted(opened, gallery, classifier)
-    people = _shards(fitted, enrolled, size)
+    fitted, enrolled, decisions = given = _fitted(opened, gallery, classifier)
+    people, namer = _shards(fitted, enrolled, size), Namer(given)
+    once = once_an_image or decisions.once_per_image
 
     def batches() -> Iterator[Any]:
         best: dict[str, Any] = {}
@@ -106,8 +113,11 @@ def identify_archive(
                     best[name] = nearest
                     continue
                 best.pop(name, None)
-                columns, _ = faces_of(opened, partition)
-                names = _names(columns, nearest, fitted.threshold_, once_an_image)
+                rows = opened.read(partition, ["path", "sha256", "faces"])
+                columns, faces = face_columns(rows)
+                said = face_photos(rows, columns, decisions.images())
+                nearest, certain = _corrected(nearest, faces, said, namer, decisions)
+                names = _names(columns, nearest, fitted.threshold_, once, certain)
                 yield pa.RecordBatch.from_arrays(
                     [*columns.values(), names, *nearest.combine_chunks().to_batches()[0].columns]
                     if len(nearest)
@@ -159,7 +169,7 @@ def _fitted(
     table: ArchiveTable,
     gallery: Gallery | str | os.PathLike[str],
     classifier: IdentityClassifier | None,
-) -> tuple[IdentityClassifier, Enrolled]:
+) -> Fitted:
     if isinstance(gallery, Gallery):
         name = table.weights.rpartition("@")[0]
         embedder = embedder_by_name(name, os.fspath(table.path))
@@ -171,13 +181,8 @@ def _fitted(
             f"{table.path}: was made with the weights {table.weights}, the gallery with "
             f"{recognizer.gallery.weights}; their embeddings cannot be compared"
         )
-    enrolled = recognizer.gallery.enrolled()
-    if not len(enrolled):
-        raise NotFittedError("the gallery is empty; facekit enroll adds people")
-    fitted = IdentityClassifier(**recognizer.classifier.get_params())
-    if fitted.distances is None:
-        fitted.set_params(distances=recognizer.embedder.record.distances)
-    return fitted.fit_enrolled(enrolled), enrolled
+    distances = recognizer.embedder.record.distances
+    return GalleryFitting().current(recognizer.gallery, recognizer.classifier, distances)
 
 
 def _shards(
@@ -210,6 +215,27 @@ def _shards(
     return shards
 
 
+def _corrected(
+    answers: Any, faces: Any, said: dict[int, PhotoSource], namer: Namer, decisions: Decisions
+) -> tuple[Any, dict[int, bool]]:
+    """Returns the answers as corrections have them, and which faces surely have a name or none."""
+    if not said:
+        return answers, {}
+    places, photos = list(said), list(said.values())
+    found = namer.identify(vectors_of(faces.take(pa.array(places))), photos=photos)
+    columns = {name: answers[name].to_pylist() for name in _ANSWERS.names}
+    certain = {}
+    for at, photo, identity in zip(places, photos, found, strict=True):
+        for name in _ANSWERS.names:
+            columns[name][at] = getattr(identity, name)
+        decision = decisions.of(photo)
+        if decision.person == identity.name is not None:
+            certain[at] = True
+        elif decision.excluded or identity.name is None:
+            certain[at] = False
+    return pa.table(columns, schema=_ANSWERS), certain
+
+
 def _nearer(one: Any, other: Any) -> Any:
     """Returns of two answers for each face the one with the smaller distance."""
     first = pc.less_equal(one["distance"], other["distance"])
@@ -218,12 +244,20 @@ def _nearer(one: Any, other: Any) -> Any:
 
 
 def _names(
-    columns: dict[str, Any], answers: Any, threshold: float | None, once_an_image: bool
+    columns: dict[str, Any],
+    answers: Any,
+    threshold: float | None,
+    once_an_image: bool,
+    certain: dict[int, bool],
 ) -> Any:
     distance = answers["distance"].to_numpy()
     named = np.asarray(columns["problems"].to_numpy(zero_copy_only=False) == "")
     named &= distance <= (np.inf if threshold is None else threshold)
+    named[list(certain)] = list(certain.values())
     if once_an_image:
+        accepted = [at for at, is_named in certain.items() if is_named]
+        distance = distance.copy()
+        distance[accepted] = -1.0  # before the nearest
         named &= _nearest_of_its_name(columns["path"], answers["candidate"], distance, named)
     names = pc.if_else(pa.array(named), answers["candidate"].combine_chunks(), None)
     return names if isinstance(names, pa.Array) else names.combine_chunks()

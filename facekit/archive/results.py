@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from facekit.archive.table import ArchiveTable
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.io.files import replacing
+from facekit.gallery.records import PhotoSource
 
 FACE_FIELDS = [
     ("path", pa.string()),
@@ -46,6 +47,23 @@ def face_columns(rows: Any) -> tuple[dict[str, Any], Any]:
     problems = pc.struct_field(faces, ["quality", "problems"])
     columns["problems"] = pc.fill_null(pc.binary_join(problems, "; "), "")
     return columns, faces
+
+
+def face_photos(
+    rows: Any, columns: dict[str, Any], images: Container[str] | None = None
+) -> dict[int, PhotoSource]:
+    """Returns where the faces of some rows are, by their places; of these images only, if given."""
+    parents = pc.list_parent_indices(rows["faces"].combine_chunks())
+    digests = rows["sha256"].combine_chunks().take(parents).to_pylist()
+    places = [at for at, one in enumerate(digests) if images is None or one in images]
+    paths, *box = (
+        columns[name].take(pa.array(places, pa.int64())).to_pylist()
+        for name in ("path", "x", "y", "width", "height")
+    )
+    return {
+        at: PhotoSource(path, digests[at], corners)
+        for at, path, corners in zip(places, paths, zip(*box, strict=True), strict=True)
+    }
 
 
 def faces_of(table: ArchiveTable, partition: Path) -> tuple[dict[str, Any], Any]:

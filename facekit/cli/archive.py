@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from facekit.cli.common import DONE, FAILED, chosen_embedder, count, detector_for, reading_of
 from facekit.cli.options import (
     DETECTION,
+    FOLLOWED_GALLERY,
     GROUP_ANY_QUALITY,
     WEIGHTS,
     WHO_IS_ENROLLED,
@@ -83,6 +84,7 @@ _IDENTIFY = (
     option("--once-an-image", None, "give a name at most once in a photo"),
 )
 _CLUSTER = (
+    FOLLOWED_GALLERY,
     option(
         "--threshold DISTANCE",
         float,
@@ -179,6 +181,7 @@ def _cluster(options: argparse.Namespace) -> int:
         album=options.album,
         min_faces=options.min_faces,
         any_quality=options.any_quality,
+        gallery=options.gallery,
         **_engine(options),
     )
     faces = write_results(found, options.output)

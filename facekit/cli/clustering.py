@@ -22,6 +22,7 @@ from facekit.cli.common import (
     say_passed_over,
 )
 from facekit.cli.options import (
+    FOLLOWED_GALLERY,
     DETECTION,
     FILES_FROM,
     GROUP_ANY_QUALITY,
@@ -62,7 +63,7 @@ def add_commands(commands: Any) -> None:
             "largest distance of linked faces; default: what suits the weights",
         ),
         option("--min-faces NUMBER", int, "of a group; default: %(default)s", default=2),
-        option("--gallery GALLERY", Path, "follow the corrections in this gallery: facekit review"),
+        FOLLOWED_GALLERY,
         GROUP_ANY_QUALITY,
         *DETECTION,
         *WEIGHTS,

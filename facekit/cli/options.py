@@ -114,6 +114,9 @@ PHOTOS = (
     FILES_FROM,
     option("--output FOLDER", Path, "write annotated copies into this folder"),
 )
+FOLLOWED_GALLERY = option(
+    "--gallery GALLERY", Path, "follow the corrections in this gallery: facekit review"
+)
 GROUP_ANY_QUALITY = option(
     "--any-quality", None, "group small, blurred, dark and turned faces as well"
 )

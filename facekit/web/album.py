@@ -106,9 +106,7 @@ class Album:
 
     @classmethod
     def _of_table(cls, source: str | os.PathLike[str], recognizer: FaceRecognizer) -> Album:
-        import pyarrow.compute as pc
-
-        from facekit.archive.results import face_columns
+        from facekit.archive.results import face_columns, face_photos
         from facekit.archive.rows import vectors_of
         from facekit.archive.table import ArchiveTable
 
@@ -127,13 +125,7 @@ class Album:
             columns, faces = face_columns(rows)
             if not len(faces):
                 continue
-            parents = pc.list_parent_indices(rows["faces"].combine_chunks())
-            digests = rows["sha256"].combine_chunks().take(parents).to_pylist()
-            paths = columns["path"].to_pylist()
-            boxes = zip(
-                *(columns[n].to_pylist() for n in ("x", "y", "width", "height")), strict=True
-            )
-            photos += [PhotoSource(*one) for one in zip(paths, digests, boxes, strict=True)]
+            photos += face_photos(rows, columns).values()
             problems += columns["problems"].to_pylist()
             vectors.append(vectors_of(faces))
         joined = np.concatenate(vectors)

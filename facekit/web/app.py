@@ -90,6 +90,7 @@ class _Pages:
         self._steps: list[_Step] = []
         self._changing = asyncio.Lock()
         self._templates = Environment(loader=PackageLoader("facekit.web"), autoescape=True)
+        self._templates.globals["source"] = lambda face: Path(album.photos[face].source).name
 
     def routes(self) -> list[Route]:
         """Returns what is asked for by which address."""
@@ -226,7 +227,10 @@ class _Pages:
         faces = [group[0] for group in groups[:_COMPARED]]
         guesses = await run_in_threadpool(self._guesses, faces)
         asked = sorted(guesses.items(), key=lambda item: (-item[1].doubt, item[0]))
-        return self._page("suggestions.html", asked=asked[:_QUESTIONS])
+        likeness = {
+            one.person: self._gallery.photos(one.person)[0].id for _, one in asked[:_QUESTIONS]
+        }
+        return self._page("suggestions.html", asked=asked[:_QUESTIONS], likeness=likeness)
 
     async def refused(self, request: Request) -> Response:
         """Shows the faces that are too poor, with the reason."""

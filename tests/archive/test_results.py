@@ -30,10 +30,12 @@ from facekit.archive import (
     index_archive,
     write_results,
 )
+from facekit.archive.results import face_columns, face_photos
 from facekit.archive.rows import ImageRow, image_schema, table_of
 from facekit.clustering.apart import apart
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
 from facekit.faces import Face, Keypoints
+from facekit.gallery.records import PhotoSource
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
 
 RECORD = REGISTRY[DEFAULT_WEIGHTS]
@@ -57,6 +59,7 @@ def made_table(folder: Path, images: list[list[Any]], *, partition: int = 4) -> 
                 number,
                 tuple(EmbeddedFace(f"{number}", face, None, vector) for vector in vectors),
                 size=(100, 100),
+                sha256=f"{number:064x}",
             ),
             f"/album/{number:04}.jpg", 1, 1, None, None,
         )
@@ -164,6 +167,64 @@ def test_faces_with_problems_get_no_name(hopper: Path, tmp_path: Path) -> None:
 
 
 @needs_networkit
+def corrected_table(folder: Path, vectors: Any) -> tuple[ArchiveTable, list[PhotoSource]]:
+    """Returns a table with an image of one face for each vector, and where the faces are."""
+    table = made_table(folder, [[vector] for vector in vectors])
+    found = []
+    for partition in table.partitions:
+        columns, _ = face_columns(rows := table.read(partition))
+        found += face_photos(rows, columns).values()
+    return table, found
+
+
+@pytest.mark.parametrize("shard", [2, 1000])
+def test_names_follow_corrections(shard: int, tmp_path: Path) -> None:
+    vectors = people_vectors(3, 4)
+    table, photos = corrected_table(tmp_path / "t", vectors.reshape(-1, SIZE))
+    classifier = IdentityClassifier("nearest", threshold=1.0)
+    gallery = enrolled(vectors)
+
+    def names() -> list[str | None]:
+        found = identify_archive(table, gallery, classifier=classifier, shard_size=shard)
+        answers = found.read_all().to_pylist()
+        photos_given = {"photos": photos} if gallery.review.corrections else {}
+        recognizer = FaceRecognizer(gallery=gallery, classifier=classifier)
+        identified = recognizer.identify(vectors.reshape(-1, SIZE), **photos_given)
+        for answer, identity, photo in zip(answers, identified, photos, strict=True):
+            if not gallery.decisions().of(photo).excluded:
+                assert (answer["name"], answer["candidate"]) == (identity.name, identity.candidate)
+                assert answer["distance"] == pytest.approx(identity.distance, abs=1e-6)
+        return [answer["name"] for answer in answers]
+
+    first, second, third = list(dict.fromkeys(names()))
+    assert names() == [first] * 4 + [second] * 4 + [third] * 4
+    review = gallery.review
+    review.reject(photos[0], first)
+    review.accept(photos[1], second)
+    review.exclude(photos[4])
+    assert names() == [None, second, first, first, None, *[second] * 3, *[third] * 4]
+    for _ in range(3):
+        review.undo()
+    assert names() == [first] * 4 + [second] * 4 + [third] * 4
+
+
+@needs_networkit
+def test_groups_follow_corrections(tmp_path: Path) -> None:
+    vectors = people_vectors(3, 4).reshape(-1, SIZE)
+    table, photos = corrected_table(tmp_path / "t", vectors)
+    with Gallery.create(tmp_path / "g", RECORD.identity, SIZE) as gallery:
+        gallery.review.link(photos[0], photos[4])
+        gallery.review.separate(photos[8], photos[9])
+        gallery.review.exclude(photos[11], "ignore")
+    groups = cluster_archive(table, gallery=tmp_path / "g")["person"].to_pylist()
+    assert groups[:8] == [0] * 8
+    assert groups[8] != groups[9]
+    assert groups[11] is None
+    assert cluster_archive(table, gallery=Gallery(RECORD.identity, SIZE)).equals(
+        cluster_archive(table)
+    )
+
+
 @pytest.mark.parametrize("album", [None, "folder", "day"])
 @pytest.mark.parametrize("shard", [11, 1000])
 def test_people_are_found_and_no_two_faces_of_an_image_are_one(

@@ -126,7 +126,7 @@ def test_a_photo_is_tried_and_explained(page: Page, tmp_path: Path) -> None:
 
 def test_the_other_pages(page: Page) -> None:
     page.post("/name", face=page.group(0)[0], name="Ada")
-    assert "within 0.800 of 1 people" in page.get("/calibration")
+    assert "within 0.800 of the enrolled person" in page.get("/calibration")
     assert "0 faces." in page.get("/refused")
     assert "/api/recognize" in page.get("/api")
     assert page.client.get("/nothing").status_code == 404
