@@ -164,7 +164,7 @@ def main() -> None:
 def _afternoon(site: Site, album: Album) -> dict[str, Any]:
     truth = _people(album)
     naming, named = Effort(), Counter()
-    split, first_sizes = 0, []
+    split, sizes = 0, []
     for _ in range(GROUPS_NAMED):
         number, size, guess = next(_sections(site.get("/")))
         group = _faces(site.get(f"/group/{number}"))
@@ -172,7 +172,7 @@ def _afternoon(site: Site, album: Album) -> dict[str, Any]:
         naming.clicks += size > 12  # the first page shows that many
         person, _ = Counter(truth[face] for face in group).most_common(1)[0]
         strays = [face for face in group if truth[face] != person]
-        first_sizes.append(size)
+        sizes.append(size)
         if strays:
             naming.clicks += (size <= 12) + len(strays) + 1
             split += len(strays)
@@ -188,39 +188,40 @@ def _afternoon(site: Site, album: Album) -> dict[str, Any]:
     pairs = zip(truth, album.problems, strict=True)
     wanted = sum(person in named and not problem for person, problem in pairs)
     found = sum(named.values())
-    alone = _without_suggestions(site, truth, named)
-    asking, yes, no = Effort(), 0, 0
+    alone, faces = _without_suggestions(site, truth, named)
+    asking, pages = Effort(), []
     joined = 0
     while True:
         asked = _questions(site.get("/suggestions"))
         right = [face for face, name in asked if truth[face] == name]
+        pages.append(len(right))
         if not right:
             break
         for face, name in asked:
             same = truth[face] == name
             asking.clicks += 1
             asking.looks += 1
-            yes, no = yes + same, no + (not same)
             before = len(_faces(site.get(f"/group/{face}"))) if same else 0
             site.get("/answer", {"face": face, "name": name, "said": "is" if same else "is_not"})
             joined += before
     result = {
-        "groups": {
-            "named": GROUPS_NAMED,
-            "people": len(named),
-            "largest": first_sizes[0],
-            "smallest": first_sizes[-1],
-        },
+        "groups": {"named": GROUPS_NAMED, "largest": sizes[0], "smallest": sizes[-1]},
         "faces": {
+            "in the album": len(truth),
             "of these people": wanted,
-            "named with their groups": found,
             "split off": split,
-            "by suggestions": joined,
             "left": wanted - found - joined,
         },
-        "naming": naming.row(),
-        "suggestions": {**asking.row(), "yes": yes, "no": no},
-        "without suggestions": alone.row(),
+        "work": {
+            "naming the groups": {**naming.row(), "faces": found},
+            "answering suggestions": {**asking.row(), "faces": joined},
+            "instead of suggestions": {**alone.row(), "faces": faces},
+        },
+        "suggestions": {
+            "yes": sum(pages),
+            "no": asking.clicks - sum(pages),
+            "yes on the first page": pages[0],
+        },
         "server": {
             "requests": site.requests,
             "seconds": site.seconds,
@@ -233,19 +234,20 @@ def _afternoon(site: Site, album: Album) -> dict[str, Any]:
     return result
 
 
-def _without_suggestions(site: Site, truth: list[str], named: Counter[str]) -> Effort:
+def _without_suggestions(site: Site, truth: list[str], named: Counter[str]) -> tuple[Effort, int]:
     """Returns what it takes to find and name the other groups of these people."""
-    effort, page, last = Effort(), 0, None
+    effort, faces, last = Effort(), 0, 0
     text = site.get("/")
     pages = int(re.search(r"Page 1 of (\d+)", text)[1])
     for page in range(pages):
-        for number, _, _ in _sections(site.get(f"/?page={page}")):
+        for number, size, _ in _sections(site.get(f"/?page={page}")):
             effort.looks += 1
             if truth[number] in named:
                 effort.write(truth[number])
+                faces += size
                 last = page
-    effort.clicks += last or 0  # "Next"
-    return effort
+    effort.clicks += last  # "Next"
+    return effort, faces
 
 
 def _people(album: Album) -> list[str]:
@@ -321,12 +323,12 @@ def _pages(site: Site) -> dict[str, Any]:
     groups = list(_sections(site.get("/")))
     first, second = groups[0][0], groups[1][0]
     faces = _faces(site.get(f"/group/{first}"))
-    seconds: dict[str, float] = {}
+    pages: dict[str, dict[str, float]] = {}
 
     def take(what: str, path: str, fields: dict[str, Any] | None = None) -> None:
         began = site.seconds
         site.get(path, fields)
-        seconds[what] = site.seconds - began
+        pages[what] = {"seconds": site.seconds - began}
 
     take("groups", "/?page=7")
     take("a group", f"/group/{first}")
@@ -342,7 +344,7 @@ def _pages(site: Site) -> dict[str, Any]:
     take("people", "/people")
     take("a person", "/person?name=Person+3")
     take("calibration", "/calibration")
-    result = {"start": site.start, "grouped": site.grouped, "seconds": seconds}
+    result = {"start": site.start, "grouped": site.grouped, "pages": pages}
     result["memory"] = site.memory()
     site.close()
     _print(result)

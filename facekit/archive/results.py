@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from facekit.archive.table import ArchiveTable
 from facekit.errors import FileFormatError, InvalidArgumentError
-from facekit.io.files import replacing
 from facekit.gallery.records import PhotoSource
+from facekit.io.files import replacing
 
 FACE_FIELDS = [
     ("path", pa.string()),

@@ -102,19 +102,28 @@ def _run(options: argparse.Namespace) -> int:
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors cannot steer the terminal: arguments may be names of files."""
 
+    _collecting = False
+
     def error(self, message: str) -> NoReturn:
         if match := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             message += _did_you_mean(match[1], re.findall(r"[\w.-]+", match[2]))
         super().error(printable(message, limit=1000))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parses as the base class does, and refuses unknown options where the right are known."""
+        """Takes arguments after options, too, and says what an unknown option may mean."""
+        if self._subparsers is None and not self._collecting and "--" not in (args or ()):
+            # Python before 3.12.7 takes no argument of a list after an option.
+            self._collecting = True
+            try:
+                return self.parse_known_intermixed_args(args, namespace)
+            finally:
+                self._collecting = False
         known, rest = super().parse_known_args(args, namespace)
-        for word in rest:
-            if word.startswith("-") and word != "-":
-                options = re.findall(r"(?<![\w-])--?[a-z][\w-]*", self.format_help())
-                hint = _did_you_mean(word.partition("=")[0], options)
-                self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+        unknown = [word for word in rest if word.startswith("-") and word != "-"]
+        if unknown:
+            options = re.findall(r"(?<![\w-])--?[a-z][\w-]*", self.format_help())
+            hint = _did_you_mean(unknown[0].partition("=")[0], options)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return known, rest
 
 

@@ -22,9 +22,9 @@ from facekit.cli.common import (
     say_passed_over,
 )
 from facekit.cli.options import (
-    FOLLOWED_GALLERY,
     DETECTION,
     FILES_FROM,
+    FOLLOWED_GALLERY,
     GROUP_ANY_QUALITY,
     WEIGHTS,
     add_command,

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli import gallery_file
-from facekit.cli.common import DONE, FAILED, count, expanded, persons, say_poor
+from facekit.cli.common import DONE, FAILED, count, expanded, listed_photos, persons, say_poor
 from facekit.cli.opening import follow, new_if_missing, open_recognizer, weights_of
 from facekit.cli.options import (
     CROPPED,
     DETECTION,
     FPIR,
     GALLERY,
+    PHOTOS,
     WEIGHTS,
     add_command,
     any_quality,
@@ -50,7 +51,7 @@ _MERGE = (_NAME, option("into INTO", str, "the name that stays"))
 _ENROLL = (
     *WEIGHTS,
     option("name NAME", str, "whom the photos show", nargs="?"),
-    option("photos PHOTO", Path, "a photo, or a folder of photos", nargs="*"),
+    *PHOTOS,
     option(
         "--from FOLDER",
         Path,
@@ -94,10 +95,14 @@ def _enroll(options: argparse.Namespace) -> int:
     from facekit.recognizer import FaceRecognizer
 
     path: Path = options.gallery
-    if (options.folder is None) == (not options.photos):
+    listed = listed_photos(options) if options.photos or options.files_from else []
+    if (options.folder is None) == (not listed):
         raise InvalidArgumentError("give either NAME and at least one PHOTO, or --from FOLDER")
+    if listed and options.name is None:
+        raise InvalidArgumentError("name the person whom the photos show")
     if options.folder is not None and options.name is not None:
         raise InvalidArgumentError("with --from FOLDER the folders give the names, not NAME")
+    photos = expanded(listed, recursive=options.recursive)
     weights = options.weights or DEFAULT_WEIGHTS
     if path.exists():
         with Gallery.open(path) as gallery:
@@ -119,7 +124,7 @@ def _enroll(options: argparse.Namespace) -> int:
         with recognizer.gallery as gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
             found = recognizer.enroll_people(
-                options.folder or {options.name: expanded(options.photos)}, cropped=options.cropped
+                options.folder or {options.name: photos}, cropped=options.cropped
             )
             enrolled = gallery.people
     outcomes, people = found.outcomes, found.people

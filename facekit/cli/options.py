@@ -112,8 +112,8 @@ PHOTOS = (
     ),
     option("-r, --recursive", None, "also take the folders inside folders"),
     FILES_FROM,
-    option("--output FOLDER", Path, "write annotated copies into this folder"),
 )
+COPIES = option("--output FOLDER", Path, "write annotated copies into this folder")
 FOLLOWED_GALLERY = option(
     "--gallery GALLERY", Path, "follow the corrections in this gallery: facekit review"
 )

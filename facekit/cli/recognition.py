@@ -25,6 +25,7 @@ from facekit.cli.common import (
 )
 from facekit.cli.opening import follow, new_if_missing, open_recognizer
 from facekit.cli.options import (
+    COPIES,
     DETECTION,
     EMBEDDING,
     FPIR,
@@ -52,6 +53,7 @@ def add_commands(commands: Any) -> None:
         _detect,
         "find the faces in photos",
         *PHOTOS,
+        COPIES,
         *DETECTION,
         json=by_photo,
         csv=by_face,
@@ -141,6 +143,7 @@ _FIT = (
 _RECOGNIZE = (
     option("gallery GALLERY", Path, "the gallery that 'facekit fit' or 'facekit enroll' made"),
     *PHOTOS,
+    COPIES,
     any_quality("name"),
     option("--xmp", None, "write the names as face regions into the photos' XMP sidecars"),
     option(

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, FAILED, count, expanded, place, reading_of
+from facekit.cli.common import DONE, FAILED, count, expanded, listed_photos, place, reading_of
 from facekit.cli.opening import open_recognizer
-from facekit.cli.options import GALLERY, READING, WEIGHTS, Option, add_command, option
+from facekit.cli.options import GALLERY, PHOTOS, READING, WEIGHTS, Option, add_command, option
 from facekit.errors import FacekitError, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -89,13 +89,14 @@ def _face(photo: Path, number: int | None, options: argparse.Namespace) -> Photo
 def _suggest(options: argparse.Namespace) -> int:
     from facekit.suggestions import suggest
 
+    given = expanded(listed_photos(options), recursive=options.recursive)
     recognizer = open_recognizer(options, options.gallery)
     reading = reading_of(options)
     recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
     errors: list[FacekitError] = []
     photos, rows, numbers = [], [], []
     with recognizer.gallery:
-        for image in recognizer.faces(expanded(options.photos)):
+        for image in recognizer.faces(given):
             if image.error is not None:
                 errors.append(image.error)
             for number, face in enumerate(image.faces, start=1):
@@ -154,7 +155,7 @@ _OTHER = (
 )
 _IGNORE = option("--ignore", None, "it is a face, but is left out")
 _SUGGEST = (
-    option("photos PHOTO", Path, "a photo, or a folder of photos", nargs="+"),
+    *PHOTOS,
     *READING,
     *WEIGHTS,
     option("--limit NUMBER", int, "default: %(default)s", default=_SHOWN),

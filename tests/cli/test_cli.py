@@ -472,3 +472,22 @@ def test_recognize_imports_only_what_it_needs(
         check=True,
     )
     assert answer.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["recognize", "people", "-r", "photos", "--json"],
+        ["recognize", "-r", "people", "--json", "photos"],
+        ["enroll", "people", "--any-quality", "Ada", "-r", "photos"],
+        ["archive", "identify", "table", "--output", "x.csv", "people"],
+        ["detect", "-r", "--", "photos", "-odd.jpg"],
+    ],
+)
+def test_arguments_may_come_before_and_after_options(words: list[str]) -> None:
+    from facekit.cli import _parser
+
+    options = _parser().parse_args(words)
+    given = [Path(word) for word in words if word in ("people", "photos", "-odd.jpg")]
+    found = [getattr(options, "gallery", None), *getattr(options, "photos", [])]
+    assert [path for path in found if path is not None] == given

@@ -81,6 +81,23 @@ def test_people_are_enrolled_photo_by_photo(
         assert opened.photos("Grace")[0].box is not None
 
 
+def test_photos_are_enrolled_from_folders_and_lists(
+    tmp_path: Path, hopper: Path, astronaut: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, names = tmp_path / "people.facekit", tmp_path / "names"
+    (tmp_path / "album" / "inner").mkdir(parents=True)
+    shutil.copy(hopper, tmp_path / "album" / "inner")
+    enroll = ["enroll", str(path), "--weights", weights]
+    assert main([*enroll, "Grace", "-r", str(tmp_path / "album")]) == DONE
+    names.write_text(f"{astronaut}\n")
+    assert main([*enroll, "Eileen", "--files-from", str(names)]) == DONE
+    with Gallery.open(path) as gallery:
+        assert gallery.people == {"Eileen": 1, "Grace": 1}
+    capsys.readouterr()
+    assert main([*enroll, "--files-from", str(names)]) == FAILED
+    assert "name the person" in capsys.readouterr().err
+
+
 def test_a_folder_of_folders_is_enrolled(
     tmp_path: Path, known: Path, weights: str, capsys: Output
 ) -> None:

@@ -63,6 +63,11 @@ def test_a_gallery_is_embedded_again_from_its_photos(
     before = recognizer.gallery.embeddings
     recognizer.gallery.enroll("Ghost", before[:1], [str(tmp_path / "gone.jpg")])
     recognizer.gallery.set_metadata("Grace", {"born": 1906})
+    (image,) = recognizer.faces([hopper])
+    face, review = image.faces[0].photo(image.sha256), recognizer.gallery.review
+    review.reject(face, "Eileen")
+    review.reject(face, "Ghost")
+    review.once_per_image()
     recognizer.gallery.close()
     migrate = ["gallery", "migrate", str(path), "--weights", "facekit-small"]
     assert main([*migrate, "--output", str(new), "--json"]) == FAILED
@@ -75,4 +80,7 @@ def test_a_gallery_is_embedded_again_from_its_photos(
     with Gallery.open(new) as opened:
         np.testing.assert_allclose(opened.embeddings, before, atol=1e-5)
         assert opened.metadata("Grace") == {"born": 1906}
+        kept = [(correction.kind, correction.person) for correction in opened.review.corrections]
+        assert kept == [("is_not", "Eileen"), ("once_per_image", None)], "nobody is Ghost there"
+        assert opened.decisions().of(face).refused == {"Eileen"}
     assert main([*migrate, "--output", str(new)]) == FAILED
