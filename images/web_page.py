@@ -30,7 +30,6 @@ from facekit.demo import portrait_paths
 from facekit.web import Access, create_app
 from facekit.web.album import Album
 
-WIDTHS = {"desktop": (1440, 900), "phone": (360, 740)}
 MOST_BYTES = 150_000
 
 
@@ -44,33 +43,23 @@ def main(folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(java_script_enabled=False)
         page.goto(address)
-        _take(page, folder, "groups")
+        _take(page, folder / "web-groups", 1440, 640)
         page.locator("section").first.get_by_label("Name").fill("Grace Hopper")
         page.locator("section").first.get_by_role("button", name="Name").click()
         page.get_by_role("link", name="Suggestions").click()
-        _take(page, folder, "suggestions")
-        page.get_by_role("link", name="People").click()
-        page.get_by_role("link", name="Grace Hopper").click()
-        _take(page, folder, "person")
-        page.get_by_role("link", name="Try a photo").click()
-        page.get_by_label("Photo").set_input_files(Path(made) / "album" / "both.jpg")
-        page.get_by_role("button", name="Recognize").click()
-        _take(page, folder, "try")
-        page.get_by_role("link", name="Calibration").click()
-        _take(page, folder, "calibration")
+        _take(page, folder / "web-suggestions", 360, 500)
         browser.close()
 
 
-def _take(page: Any, folder: Path, name: str) -> None:
-    for screen, (width, height) in WIDTHS.items():
-        for scheme in ("light", "dark"):
-            page.set_viewport_size({"width": width, "height": height})
-            page.emulate_media(color_scheme=scheme)
-            page.wait_for_load_state("networkidle")
-            taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-            file = folder / f"web-{name}-{screen}-{scheme}.png"
-            taken.quantize(192, dither=Image.Dither.NONE).save(file, optimize=True)
-            assert file.stat().st_size < MOST_BYTES, file
+def _take(page: Any, file: Path, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_load_state("networkidle")
+        taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        written = file.with_name(f"{file.name}-{scheme}.png")
+        taken.quantize(192, dither=Image.Dither.NONE).save(written, optimize=True)
+        assert written.stat().st_size < MOST_BYTES, written
 
 
 @contextmanager
@@ -111,23 +100,9 @@ def _write_album(folder: Path) -> None:
             "near": portrait.crop((width // 8, 0, width - width // 8, height * 3 // 4)),
             "contrast": ImageOps.autocontrast(portrait, cutoff=4),
             "posterized": ImageOps.posterize(portrait, 3),
-            "inverted": ImageOps.invert(portrait),
-            "blurred": portrait.filter(ImageFilter.GaussianBlur(7)),
-            "covered": _covered(portrait),
         }
-        for way, image in list(ways.items())[: 15 - 2 * number]:
+        for way, image in list(ways.items())[: 12 - 2 * number]:
             image.save(folder / f"{number}-{way}.jpg", quality=90)
-    height = min(portrait.height for portrait in portraits)
-    both = Image.new("RGB", (2 * height, height))
-    for number, portrait in enumerate(portraits):
-        both.paste(ImageOps.fit(portrait, (height, height)), (number * height, 0))
-    both.save(folder / "both.jpg")
-
-
-def _covered(portrait: Image.Image) -> Image.Image:
-    covered = portrait.copy()
-    covered.paste((20, 20, 20), (0, portrait.height * 45 // 100, portrait.width, portrait.height))
-    return covered
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from facekit import Architecture, WeightsNotFoundError
 from facekit.embedding.networks.shapes import weight_shapes
 
 IMAGES = Path(__file__).resolve().parents[2] / "images"
-SCRIPTS = sorted(path.stem for path in IMAGES.glob("*.py") if path.stem not in ("style", "hero"))
+OTHERS = ("style", "hero", "web_page")  # these draw no SVG
+SCRIPTS = sorted(path.stem for path in IMAGES.glob("*.py") if path.stem not in OTHERS)
 SCHEMA = "inception_resnet_v2"
 
 
