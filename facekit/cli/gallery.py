@@ -95,14 +95,14 @@ def _enroll(options: argparse.Namespace) -> int:
     from facekit.recognizer import FaceRecognizer
 
     path: Path = options.gallery
-    listed = listed_photos(options) if options.photos or options.files_from else []
-    if (options.folder is None) == (not listed):
+    given = listed_photos(options) if options.photos or options.files_from else []
+    if (options.folder is None) == (not given):
         raise InvalidArgumentError("give either NAME and at least one PHOTO, or --from FOLDER")
-    if listed and options.name is None:
+    if given and options.name is None:
         raise InvalidArgumentError("name the person whom the photos show")
     if options.folder is not None and options.name is not None:
         raise InvalidArgumentError("with --from FOLDER the folders give the names, not NAME")
-    photos = expanded(listed, recursive=options.recursive)
+    photos = expanded(given, recursive=options.recursive)
     weights = options.weights or DEFAULT_WEIGHTS
     if path.exists():
         with Gallery.open(path) as gallery:

@@ -98,7 +98,7 @@ class _TerminalBar:
         return self._progress.tasks[self._task].total
 
     @total.setter
-    def total(self, count: float) -> None:
+    def total(self, count: float | None) -> None:
         self._progress.update(self._task, total=count)
 
     def update(self, count: int) -> None:
