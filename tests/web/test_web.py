@@ -24,6 +24,17 @@ def page(tmp_path: Path) -> Page:
     return Page(recognizer_of(tmp_path / "people.facekit"), tmp_path / "album").open()
 
 
+def test_pages_wait_for_the_groups(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.album, "is_grouped", lambda _: False)
+    for path in ("/", "/suggestions", "/group/0"):
+        answer = page.client.get(path)
+        assert (answer.status_code, answer.headers["refresh"]) == (503, "5")
+        assert "<h1>One moment</h1>" in answer.text
+    assert "Nobody is enrolled" in page.get("/people")
+    monkeypatch.undo()
+    assert page.groups() == [4, 3, 2]
+
+
 def test_groups_are_named_and_that_is_undone(page: Page) -> None:
     assert page.groups() == [4, 3, 2]
     text = page.get("/")
