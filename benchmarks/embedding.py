@@ -9,6 +9,9 @@ full Inception-ResNet-v2 (random weights), each in facekit's two engines, beside
 and the share of what the processor can do, measured by a product of two matrices. At last comes
 the time from the start of a process to the first name of ``facekit recognize``, after one that is
 not counted.
+
+``--bfloat16`` instead compares ``engine="openvino-bf16"`` with the default one, by processor time
+on one thread, and on aligned faces of the photos in the folder.
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import add_record, record_if_asked
 
-from facekit import Architecture, Embedder, RandomWeightsWarning
+from facekit import Architecture, Detector, Embedder, RandomWeightsWarning, load_image
 
 BATCHES = (1, 8, 32, 128)
 Run = Callable[[np.ndarray], Any]
@@ -37,7 +41,12 @@ def main() -> None:
     parser.add_argument("known", type=Path, nargs="?", help="a folder with one folder a person")
     parser.add_argument("photo", type=Path, nargs="?", help="a photo of one of them")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--bfloat16", action="store_true")
+    add_record(parser)
     options = parser.parse_args()
+    if options.bfloat16:
+        record_if_asked(options, "bfloat16", bfloat16(options.known))
+        return
     limit = matrix_product()
     print(f"matrix product: {limit / 1e9:.0f} GFLOP/s; faces per second, share of that")
     warnings.simplefilter("ignore", RandomWeightsWarning)
@@ -64,6 +73,30 @@ def main() -> None:
                 )
     if options.photo is not None:
         first_name(options.known, options.photo)
+
+
+def bfloat16(folder: Path) -> dict[str, float]:
+    """Returns times with bfloat16 as shares of those without, and how far embeddings move."""
+    exact, quick = Embedder(threads=1), Embedder(threads=1, engine="openvino-bf16")
+    detector, aligner = Detector(max_faces=1), exact.aligner()
+    photos = [load_image(photo) for photo in sorted(folder.glob("*/*.jpg"))]
+    aligned = [aligner.align(photo, detector.detect(photo)) for photo in photos]
+    faces = np.concatenate(aligned)
+    found = {}
+    for batch in (1, 32):
+        part, shares = np.resize(faces, (batch, *faces.shape[1:])), []
+        for _ in range(10):
+            seconds = []
+            for embedder in (exact, quick):
+                start = time.process_time()
+                embedder.embed(part)
+                seconds.append(time.process_time() - start)
+            shares.append(seconds[1] / seconds[0])
+        found[f"share of the time, batch {batch}"] = statistics.median(shares)
+    moved = np.linalg.norm(exact.embed(faces) - quick.embed(faces), axis=1)
+    found |= {"faces": len(faces), "farthest moved": float(moved.max())}
+    print(found)
+    return found
 
 
 def operations(network: Any) -> int:

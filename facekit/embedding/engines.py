@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from facekit.embedding.networks.folding import LayerWeights, assign
 from facekit.embedding.networks.network import Architecture, build_network
+from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
-from facekit.utils.openvino import Graph, available_cores
+from facekit.utils.openvino import Graph, available_cores, has_bfloat16
 
-Engine: TypeAlias = Literal["openvino", "keras"]
+Engine: TypeAlias = Literal["openvino", "keras", "openvino-bf16"]
 """What runs an embedder's network."""
 Predict: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
@@ -23,6 +24,9 @@ class OpenVinoNetwork:
     """A network that OpenVINO runs, compiled once for batches of every size.
 
     It can be called from several threads at once, and used in a forked process.
+
+    Raises:
+        InvalidArgumentError: If it is to run in bfloat16, and the processor cannot.
     """
 
     def __init__(
@@ -31,13 +35,29 @@ class OpenVinoNetwork:
         weights: LayerWeights,
         threads: int | None,
         cache: Path | None = None,
+        *,
+        bfloat16: bool = False,
     ) -> None:
+        if bfloat16 and not has_bfloat16():
+            raise InvalidArgumentError(
+                "engine='openvino-bf16' needs a processor that computes in bfloat16; "
+                "use engine='openvino'"
+            )
+
         def build() -> Any:
             from facekit.embedding.networks.openvino_graph import openvino_network
 
             return openvino_network(architecture, weights)
 
-        self._graph = Graph(build, threads=threads or available_cores(), streams=1, cache=cache)
+        if bfloat16 and cache is not None:
+            cache = cache.with_name(f"{cache.name}-bf16")
+        self._graph = Graph(
+            build,
+            threads=threads or available_cores(),
+            streams=1,
+            cache=cache,
+            precision="bf16" if bfloat16 else "f32",
+        )
 
     def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs the network on uint8 ``(n, S, S, 3)``."""

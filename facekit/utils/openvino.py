@@ -75,6 +75,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def has_bfloat16() -> bool:
+    """Returns whether the processor computes with numbers of 16 bits, bfloat16."""
+    capabilities = _runtime()[0].Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities
+
+
 class Graph:
     """A graph for the processor, compiled when it is first run, once in each process.
 
@@ -85,11 +91,18 @@ class Graph:
         threads: How many cores it uses.
         streams: How many calls run at once, sharing the threads.
         cache: A file that keeps what was compiled, so that the next process starts faster; it need
-            not be there. Its name must change with the graph.
+            not be there. Its name must change with the graph and the precision.
+        precision: ``"f32"``, or ``"bf16"`` where :func:`has_bfloat16`.
     """
 
     def __init__(
-        self, build: Callable[[], Any], *, threads: int, streams: int, cache: Path | None = None
+        self,
+        build: Callable[[], Any],
+        *,
+        threads: int,
+        streams: int,
+        cache: Path | None = None,
+        precision: str = "f32",
     ) -> None:
         self._build = build
         self._cache = cache
@@ -97,7 +110,7 @@ class Graph:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,
             # Some processors would otherwise compute in half precision.
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": precision,
             # The threads share the cores with those of the user's program.
             "ENABLE_CPU_PINNING": False,
         }

@@ -47,8 +47,10 @@ from facekit.embedding.engines import Engine
 from facekit.embedding.networks.folding import fold, layer_weights, residual_scales
 from facekit.embedding.weights.registry import REGISTRY, WeightsFile, WeightsRecord
 from facekit.io import safetensors_file
+from facekit.utils.openvino import has_bfloat16
 
 PICTURES = random_pictures(12)
+ENGINES = [name for name in get_args(Engine) if name != "openvino-bf16" or has_bfloat16()]
 PUBLISHED = "facenet-20180402-vggface2"
 
 
@@ -155,12 +157,25 @@ def test_both_engines_give_the_same_embeddings(architecture: Architecture) -> No
     randomize_normalizations(network)
     quick, slow = (
         Embedder.from_network(network, architecture, name="both", batch_size=5, engine=engine)
-        for engine in get_args(Engine)
+        for engine in ("openvino", "keras")
     )
     for count in (1, 3, 5, 7, 12):
         expected = predict(network, PICTURES[:count])
         np.testing.assert_allclose(quick.embed(PICTURES[:count]), expected, atol=1e-4)
         np.testing.assert_allclose(slow.embed(PICTURES[:count]), expected, atol=1e-4)
+
+
+def test_bfloat16_hardly_changes_an_embedding(embedder: Embedder) -> None:
+    quick = copy.copy(embedder)
+    quick.engine = "openvino-bf16"
+    if not has_bfloat16():
+        with pytest.raises(InvalidArgumentError, match="needs a processor"):
+            quick.embed(PICTURES)
+        return
+    found, exact = quick.embed(PICTURES), embedder.embed(PICTURES)
+    assert not np.array_equal(found, exact)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-3)
+    assert np.linalg.norm(found - exact, axis=1).max() < 0.1
 
 
 def test_half_precision_halves_the_file_and_hardly_changes_an_embedding(
@@ -188,7 +203,7 @@ def test_half_precision_refuses_what_it_cannot_hold(tmp_path: Path, network: Any
     assert not (tmp_path / "half.safetensors").exists()
 
 
-@pytest.mark.parametrize("engine", get_args(Engine))
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_pickled_embedder_embeds_alike(network: Any, engine: Engine) -> None:
     embedder = Embedder.from_network(network, SMALL_V2, name="pickled", engine=engine)
     copy = pickle.loads(pickle.dumps(embedder))
@@ -597,7 +612,7 @@ def test_a_record_with_a_part_of_the_future_is_refused(embedder: Embedder, tmp_p
         Embedder(path)
 
 
-@pytest.mark.parametrize("engine", get_args(Engine))
+@pytest.mark.parametrize("engine", ENGINES)
 def test_weights_of_another_backbone_are_refused(
     embedder: Embedder, tmp_path: Path, engine: Engine
 ) -> None:
