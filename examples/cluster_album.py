@@ -2,12 +2,12 @@
 Group the people of an album
 ============================
 
-The people in an album have not been named yet. :func:`facekit.cluster_photos` groups their faces,
-so that you name groups instead of photos. In a terminal it takes a folder of your own::
+:func:`facekit.cluster_photos` groups the faces in an album, so that you name groups instead of
+photos. In a terminal it takes a folder of your own::
 
     python cluster_album.py photos/
 
-Without one it makes an album of altered copies of public-domain portraits.
+Without a folder it makes an album of altered copies of public-domain portraits.
 """
 
 import os
@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from facekit import Embedder, cluster_photos, load_image
-from facekit.demo import portrait_paths
+from facekit.demo import portrait_paths, stranger_path
 from facekit.evaluation import plot_embeddings
 from facekit.visualization import plot_face_grid, save_image
 
@@ -28,10 +28,13 @@ if len(sys.argv) == 2:
     album = Path(sys.argv[1])
 else:
     album = Path(tempfile.mkdtemp())
-    for name, path in portrait_paths().items():
+    people = {**portrait_paths(), "a photographer": stranger_path()}
+    for name, path in people.items():
+        if path is None:
+            continue
         portrait = load_image(path).astype(float)
         copies = {
-            "as it is": portrait,
+            "original": portrait,
             "mirrored": portrait[:, ::-1],
             "darker": portrait * 0.5,
             "lighter": 128 + portrait / 2,
@@ -45,8 +48,8 @@ else:
 # Find the groups
 # ---------------
 #
-# Faces within a threshold are linked, and the links decide. By default the threshold is a strict
-# one: a group that is split costs a second look, a group that is mixed enrolls a wrong face.
+# Faces within a threshold are linked. By default the threshold is strict: a split group costs a
+# second look, a mixed group enrolls a wrong face.
 
 found = cluster_photos(album, embedder=embedder)
 print(f"{found.photos} photos, {len(found.groups)} groups, linked up to {found.threshold:.3f}")
@@ -54,13 +57,13 @@ for number, group in enumerate(found.groups, start=1):
     print(f"group {number}: {len(group)} faces, spread {group.spread:.2f}")
     for source in group.sources:
         print("  ", Path(source).name)
-print(f"like no other: {len(found.ungrouped)} faces, too poor to be grouped: {len(found.poor)}")
+print(f"not grouped: {len(found.ungrouped)} faces, of poor quality: {len(found.poor)}")
 
 # %%
 # Look at them
 # ------------
 #
-# Of each group the most typical face comes first.
+# The most typical face of each group comes first.
 
 aligner = embedder.aligner()
 shown = [(number, face) for number, group in enumerate(found.groups, 1) for face in group.faces]
@@ -81,9 +84,9 @@ if cuts:
 # An album of real photos
 # -----------------------
 #
-# With the folder that ``FACEKIT_DATA`` names, 92 photos of five people are grouped. They come in
-# folders, so that it is known who should be with whom. In an album of few people with many photos
-# each a larger threshold than the default is better: here it is that for verification.
+# With the folder that ``FACEKIT_DATA`` names, 92 photos of five people are grouped, whose folders
+# reveal the truth. In an album of few people with many photos each, a larger threshold than the
+# default is better; here it is that of verification.
 
 celebrities = Path(os.environ.get("FACEKIT_DATA", ".")) / "five_celebrities" / "train"
 if celebrities.is_dir():
@@ -95,7 +98,7 @@ if celebrities.is_dir():
         shown = [Path(source).parent.name for source in group.sources]
         counts = " ".join(f"{shown.count(person):4}" for person in people)
         print(f"{number:5}   {len(group):5}             {counts}")
-    print(f"{len(found.ungrouped)} faces like no other, {len(found.poor)} too poor to be grouped")
+    print(f"not grouped: {len(found.ungrouped)} faces, of poor quality: {len(found.poor)}")
 
     embeddings = np.concatenate([group.embeddings for group in found.groups])
     numbers = [f"group {n}" for n, group in enumerate(found.groups, 1) for _ in group.faces]
@@ -103,4 +106,4 @@ if celebrities.is_dir():
     plot_embeddings(embeddings, numbers, method="tsne", ax=ax)
     figure.tight_layout()
 else:
-    print("FACEKIT_DATA names no folder with five_celebrities/train in it: nothing to group.")
+    print("Set FACEKIT_DATA to a folder with five_celebrities/train to group it.")

@@ -7,7 +7,7 @@ a copy of the photo with boxes and keypoints. In a terminal it takes photos of y
 
     python detect_and_draw.py photo.jpg [more.jpg ...]
 
-Without any it takes the public-domain portraits that come with other packages.
+Without arguments it takes three public-domain pictures that come with other packages.
 """
 
 import sys
@@ -16,17 +16,17 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from facekit import Detector
-from facekit.demo import portrait_paths
+from facekit.demo import portrait_paths, stranger_path
 from facekit.visualization import draw_faces, plot_faces, save_image
 
-photos = sys.argv[1:] or list(portrait_paths().values())
+photos = sys.argv[1:] or list(filter(None, [*portrait_paths().values(), stranger_path()]))
 
 # %%
 # Detect
 # ------
 #
 # A face has a ``box`` (x, y, width, height), a ``confidence`` and ``keypoints``, all in pixels of
-# the photo. *Left* and *right* are those of the picture.
+# the photo. *Left* and *right* refer to the image.
 
 detector = Detector()
 found = [detector.detect(photo) for photo in photos]
@@ -40,8 +40,7 @@ for photo, faces in zip(photos, found, strict=True):
 # Draw
 # ----
 #
-# :func:`~facekit.visualization.draw_faces` draws on a copy of the picture, in its full size, and
-# returns an array.
+# :func:`~facekit.visualization.draw_faces` draws on a full-size copy and returns an array.
 
 for number, (photo, faces) in enumerate(zip(photos, found, strict=True), start=1):
     save_image(f"faces-{number}.png", draw_faces(photo, faces))
@@ -56,12 +55,11 @@ for ax, photo, faces in zip(axes[0], photos, found, strict=True):
 figure.tight_layout()
 
 # %%
-# Search a part only
-# ------------------
+# Search less
+# -----------
 #
-# Time grows with the pixels that are searched, and with the number of sizes that are looked for.
-# ``min_face_size`` and ``max_image_side`` pass over what is too small to matter, ``region`` over
-# what lies elsewhere: see :doc:`/detection`.
+# Time grows with the number of pixels and face sizes. ``min_face_size`` and ``max_image_side`` skip
+# small faces, ``region`` skips the rest of the image: see :doc:`/detection`.
 
 quick = Detector(min_face_size=40, max_image_side=400)
 for photo in photos:

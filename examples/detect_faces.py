@@ -1,10 +1,10 @@
 """
-Replace mtcnn by one line
+Replace mtcnn in one line
 =========================
 
-:meth:`facekit.Detector.detect_faces` takes what ``mtcnn.MTCNN().detect_faces`` takes and returns
-what it returns: the same faces, without TensorFlow and several times faster
-(:doc:`/detection` has the measurements). In a terminal it takes a photo of your own::
+:meth:`facekit.Detector.detect_faces` accepts the arguments of ``mtcnn.MTCNN().detect_faces`` and
+returns the same faces, without TensorFlow and several times faster (:doc:`/performance`). In a
+terminal it takes a photo of your own::
 
     python detect_faces.py photo.jpg
 """
@@ -16,8 +16,7 @@ from facekit.demo import portrait_paths
 photo = sys.argv[1] if len(sys.argv) > 1 else portrait_paths()["Grace Hopper"]
 
 # %%
-# The imports and the first line change, the rest stays. The first example of mtcnn's manual
-# becomes:
+# Only the imports and the first line change. The first example of mtcnn's manual becomes:
 
 # was: from mtcnn import MTCNN
 #      from mtcnn.utils.images import load_image
@@ -35,9 +34,9 @@ result = detector.detect_faces(image)
 print(result)
 
 # %%
-# Box and keypoints are whole pixels, and all numbers are plain Python ones, so
-# ``json.dumps(result)`` works. ``detect_faces`` also takes the arguments of mtcnn, such as
-# ``box_format`` and the three thresholds:
+# Boxes and keypoints are whole pixels, and all numbers are plain Python numbers, so
+# ``json.dumps(result)`` works. The other arguments of mtcnn, such as ``box_format`` and the three
+# thresholds, work as well:
 
 corners = detector.detect_faces(image, box_format="xyxy", threshold_onet=0.9)
 print([face["box"] for face in corners])
@@ -46,8 +45,8 @@ print([face["box"] for face in corners])
 # From dictionaries to the rest of facekit
 # ----------------------------------------
 #
-# :meth:`facekit.Face.from_dict` reads these dictionaries, also those that mtcnn itself made. With
-# faces one can go on to draw, to align or to recognize.
+# :meth:`facekit.Face.from_dict` reads these dictionaries, including those of mtcnn itself, for
+# drawing, aligning and recognizing.
 
 import matplotlib.pyplot as plt
 

@@ -57,9 +57,8 @@ if lfw.is_dir():
     report, distances, same = result.report, result.distances, result.same
     print(f"{report.pairs:,} pairs of LFW in {len(report.fold_accuracies)} folds")
 else:
-    print("LFW is not here. Give its folder, or name the folder that holds lfw/ in FACEKIT_DATA.")
-    print("What follows are pairs of altered copies of two portraits: they show how the plots are")
-    print("made, and say nothing about how good the weights are.")
+    print("LFW not found. Pass its folder, or set FACEKIT_DATA to the folder that holds lfw/.")
+    print("Altered copies of two portraits show the plots instead, but not the accuracy.")
     portraits = portrait_paths()
     if len(portraits) < 2:
         sys.exit("The second portrait comes with scikit-image: pip install scikit-image")
@@ -78,8 +77,7 @@ else:
 # The figures
 # -----------
 #
-# Each fold is judged with the threshold that is best on the others. :doc:`/accuracy` says what
-# the figures are.
+# Each fold is judged with the best threshold of the others. :doc:`/accuracy` defines the figures.
 
 print(f"accuracy {report.accuracy:.2%} ± {report.standard_error:.2%}")
 print(f"equal error rate {report.eer:.2%}, area under the ROC curve {report.auc:.4f}")
@@ -87,11 +85,11 @@ for rate, accepted in report.tar_at_fmr.items():
     print(f"true-accept rate {accepted:.2%} at a false-match rate of {rate:.1%}")
 
 # %%
-# How far apart
-# -------------
+# Distances
+# ---------
 #
 # Where the two histograms overlap, every threshold makes mistakes. The line is the mean threshold
-# of the folds. Where most people who are looked up are strangers, use a lower one.
+# of the folds. If most of the people you look up are strangers, use a lower one.
 
 figure, ax = plt.subplots(figsize=(7, 4))
 plot_distances(distances, same, threshold=float(np.mean(report.fold_thresholds)), ax=ax)
@@ -99,8 +97,8 @@ figure.tight_layout()
 figure.savefig("distances.png")
 
 # %%
-# Which mistakes for which
-# ------------------------
+# The ROC curve
+# -------------
 #
 # A threshold is a point on the ROC curve: a higher one accepts more pairs of one person, and more
 # pairs of two.

@@ -31,7 +31,7 @@ else:
     for name, portrait in portraits.items():
         (known / name).mkdir(parents=True)
         shutil.copy(portrait, known / name)
-    # The party is a photo in which everybody stands side by side, mirrored.
+    # The party is a photo in which all stand side by side, mirrored.
     pictures = [load_image(portrait)[:512, ::-1] for portrait in portraits.values()]
     save_image(photos[0], np.concatenate(pictures, axis=1))
 
@@ -39,7 +39,7 @@ else:
 # Learn
 # -----
 #
-# One photo of a person is enough to start, several are better. The report names every photo that
+# One photo per person is enough to start, several are better. The report names every photo that
 # could not be used, and why.
 
 recognizer = FaceRecognizer().fit(known)
@@ -50,8 +50,8 @@ print(recognizer.people)
 # Name
 # ----
 #
-# One result comes back for each face. The distance says how unlike the face is to the nearest
-# enrolled photo of that person; above the threshold the label is ``unknown``.
+# There is one result per face. The distance says how much the face differs from the person's
+# enrolled photos; above the threshold the label is ``unknown``.
 
 people = recognizer.recognize_batch(photos)
 for number, (photo, found) in enumerate(zip(photos, people, strict=True), start=1):
@@ -62,7 +62,7 @@ for number, (photo, found) in enumerate(zip(photos, people, strict=True), start=
     print(f"Wrote named-{number}.png")
 
 # %%
-# The name stands on the picture, together with the distance.
+# The plot shows the name and the distance.
 
 figure, axes = plt.subplots(len(photos), 1, figsize=(8, 4.2 * len(photos)), squeeze=False)
 for ax, photo, found in zip(axes[:, 0], photos, people, strict=True):

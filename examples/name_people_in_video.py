@@ -2,14 +2,14 @@
 Name people in a video
 ======================
 
-Says who appears in a video and when, and writes a copy with names. In a terminal it takes a folder
-with one folder of photos a person, and a video::
+This script reports who appears in a video and when, and writes a copy with names. In a terminal it
+takes a folder with one folder per person, and a video::
 
     python name_people_in_video.py known/ party.mp4
 
-Without arguments the script writes a short video itself, in which two public-domain portraits glide
-past each other; one of the two people is enrolled. It needs the extra ``video``. At a camera
-``facekit camera`` does the same live.
+Without arguments it generates a short video in which two public-domain portraits pass each other;
+one of the two people is enrolled. It needs the extra ``video``. ``facekit camera`` does the same
+live.
 """
 
 import sys
@@ -50,7 +50,7 @@ else:
 # Who appears when
 # ----------------
 #
-# Faces are looked for about eight times a second and followed in between. A person is named once,
+# Faces are detected about eight times a second and followed in between. Each person is named once,
 # by the mean of all their faces.
 
 result = recognizer.recognize_video(source)

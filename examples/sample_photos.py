@@ -1,10 +1,10 @@
 """
-Photos to begin with
-====================
+Sample photos
+=============
 
 The first steps need photos of two people. This script writes them into the folder ``photos``, from
-two portraits in the public domain that come with other packages: Grace Hopper's (United States
-Navy) with matplotlib, Eileen Collins' (NASA) with scikit-image::
+two public-domain portraits that come with other packages: Grace Hopper (United States Navy) with
+matplotlib, Eileen Collins (NASA) with scikit-image::
 
     pip install matplotlib scikit-image
     python sample_photos.py

@@ -1,15 +1,14 @@
 """
-Refuse strangers
+Reject strangers
 ================
 
 A classifier that knows two people gives every face one of the two names. facekit
-names a face only if it is near enough to an enrolled photo; anyone else is *unknown*. This is
-called open-set recognition, and the threshold decides how it errs: a low one refuses people who
-are enrolled, a high one takes strangers for them.
+names a face only if it is close enough to an enrolled photo; anyone else is *unknown*. This is
+called open-set recognition. A low threshold rejects enrolled people, a high one accepts strangers.
 
 With the folder that ``FACEKIT_DATA`` names (``five_celebrities`` and ``lfw`` in it, see
-:doc:`/contributing`) the script enrolls five people and looks up strangers; without it, it has two
-portraits and altered copies of them.
+:doc:`/contributing`) the script enrolls five people and looks up strangers; without it, it uses
+altered copies of three portraits.
 """
 
 import os
@@ -20,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from facekit import Detector, Embedder, IdentityClassifier
-from facekit.demo import portrait_paths
+from facekit.demo import portrait_paths, stranger_path
 from facekit.training import Augmentation
 
 detector = Detector()
@@ -29,7 +28,7 @@ has_photos = (data / "five_celebrities").is_dir() and (data / "lfw").is_dir()
 
 
 def aligned_faces(photos, aligner):
-    """Cuts the largest face out of every photo that shows one."""
+    """Crops the largest face of every photo that shows one."""
     cuts = []
     for result in detector.detect_stream(photos):
         if result.faces:
@@ -63,11 +62,12 @@ else:
         sys.exit("The second portrait comes with scikit-image: pip install scikit-image")
     alter, rng = Augmentation(), np.random.default_rng(0)
     hopper, collins = (aligned_faces([path], aligner) for path in portraits.values())
+    photographer = aligned_faces([stranger_path()], aligner)
     known = {"Grace Hopper": hopper}
     others = {"Grace Hopper": alter(hopper.repeat(60, axis=0), rng)}
-    strangers = alter(collins.repeat(60, axis=0), rng)
-    print("Two portraits only: copies of one that differ in light, turn and sharpness stand in for")
-    print("other photos of a person, so that all is easier than it is with real ones.")
+    strangers = alter(np.concatenate([collins, photographer]).repeat(30, axis=0), rng)
+    print("Three portraits only: altered copies stand in for other photos of a person, which makes")
+    print("the task easier than with real photos.")
 
 enrolled = np.concatenate([embedder.embed(faces) for faces in known.values()])
 labels = np.repeat(list(known), [len(faces) for faces in known.values()])
@@ -82,7 +82,7 @@ print(f"looked up: {len(probes)} other photos of them, {len(stranger_probes)} ph
 # -----------------------
 #
 # The record of the weights has thresholds for pairs: at the first one, one pair of strangers in a
-# hundred is nearer than the threshold, at the last, one in ten thousand.
+# hundred is closer than the threshold, at the last, one in ten thousand.
 
 classifier = IdentityClassifier("nearest", threshold=embedder.record.threshold())
 classifier.fit(enrolled, labels)
@@ -95,8 +95,8 @@ for rate, threshold in embedder.record.thresholds.items():
     print(f"{threshold:9.3f}   {right:29.1%}   {wrong:15.1%}   (one pair in {1 / rate:,.0f})")
 
 # %%
-# A threshold is a line in this picture: faces on its left get a name. How far the two kinds of
-# faces overlap is up to the weights and the photos.
+# A threshold is a line in this plot: faces on its left get a name. The overlap depends on the
+# weights and the photos.
 
 figure, ax = plt.subplots(figsize=(7, 4))
 bins = np.linspace(0, 1.5, 46)
@@ -115,9 +115,9 @@ figure.savefig("strangers.png")
 # A share of strangers instead of a distance
 # ------------------------------------------
 #
-# A stranger is compared with everybody, and each person is one more chance to be mistaken. So
-# the right distance depends on who is enrolled. ``fpir`` asks for a share of the strangers'
-# faces that may get a name, and the threshold follows from it.
+# A stranger is compared with everyone, and each person is another chance for a mistake, so the
+# right distance depends on who is enrolled. ``fpir`` is the share of strangers' faces that may get
+# a name; the threshold follows from it.
 
 for fpir in (0.05, 0.01, 0.001):
     open_set = IdentityClassifier("centroid", fpir=fpir, distances=embedder.record.distances).fit(
@@ -132,5 +132,5 @@ for fpir in (0.05, 0.01, 0.001):
 
 # %%
 # Inside a recognizer it is one argument:
-# ``FaceRecognizer(classifier=IdentityClassifier("centroid", fpir=0.001))``. How good the default
-# weights are, and what to choose, stands in :doc:`/recognition`.
+# ``FaceRecognizer(classifier=IdentityClassifier("centroid", fpir=0.001))``. See
+# :doc:`/recognition` for how to choose it.

@@ -3,19 +3,19 @@ Train with semi-hard triplets
 =============================
 
 :class:`facekit.training.TripletTrainer` trains a new head on a frozen backbone, and the embedding
-space unfolds: photos of one person move together, other people move away, also people whom the
-training never saw. In a terminal it takes faces of your own, and a training that was
-interrupted goes on when the same line is typed again::
+space unfolds: photos of one person move together and other people move away, even people whom the
+training never saw. In a terminal it takes faces of your own, and continues an interrupted training
+when called again::
 
     python train_triplet_head.py FACES FOLDER
 
-FACES is a folder with one folder of photos a person, or one with an index.csv of faces that were
-found before; FOLDER is where the training is kept.
+FACES is a folder with one folder per person, or one with an index.csv of detected faces; FOLDER
+holds the training.
 
-Without arguments it trains for seconds, with 200 people of a pool of faces, if ``FACEKIT_DATA``
-names a folder with ``pool`` in it (see :doc:`/contributing`), else with people who do not exist.
-The backbone has seen the pool's faces before, though not their names, so on other people all is a
-little harder.
+Without arguments it trains for seconds: with 200 people of a pool of faces if ``FACEKIT_DATA``
+names a folder with ``pool`` in it (see :doc:`/contributing`), otherwise with invented people. The
+backbone has seen the pool's faces before, though not their names, so other people are a little
+harder.
 """
 
 import csv
@@ -38,7 +38,8 @@ from facekit.training import Augmentation, FaceDataset, TripletTrainer, plot_his
 # The faces
 # ---------
 #
-# No person is in both parts: what the training achieves has to show on people whom it never saw.
+# The people in the two parts differ, because the result is measured on people whom the training
+# never saw.
 
 pool = Path(os.environ.get("FACEKIT_DATA", ".")) / "pool"
 
@@ -102,10 +103,10 @@ print("validation:", validation)
 # Train
 # -----
 #
-# The head is new and random, the backbone stays as it is. Without augmentation the backbone runs
-# once for each face, and an epoch takes a second. ``miner="semihard"`` takes, for each pair of one
-# person, the nearest photo of another person that is farther than the pair is apart: hard enough to
-# teach something, and rarely a wrong label.
+# The head is new and random, the backbone is frozen. Without augmentation the backbone runs once
+# per face, and an epoch takes a second. ``miner="semihard"`` takes, for each pair of one person,
+# the nearest photo of another person that is farther apart than the pair: hard enough to teach
+# something, and rarely a wrong label.
 
 epochs = 20 if len(sys.argv) == 3 else 8
 trainer = TripletTrainer(
@@ -122,7 +123,7 @@ trainer = TripletTrainer(
 
 
 def embeddings_of(network, architecture):
-    """Embeds some people of both parts, as the network does it at this moment."""
+    """Embeds some people of both parts with the current network."""
     embedder = Embedder.from_network(network, architecture, name="at this moment")
     return [
         embedder.embed(faces.images(np.flatnonzero(faces.labels < 5)))
@@ -131,7 +132,7 @@ def embeddings_of(network, architecture):
 
 
 def watch(epoch, row):
-    """Prints what an epoch brought, and keeps embeddings of two of them."""
+    """Prints the results of an epoch, and keeps embeddings of two epochs."""
     print(
         f"epoch {epoch + 1:2}: loss {row['loss']:.4f}, "
         f"TAR at FMR 1 % {row['validation_tar']:.1%}, recall@1 {row['validation_recall']:.1%}"
@@ -152,11 +153,11 @@ print(f"Wrote {folder.name}/embedder.safetensors, which Embedder(path) reads")
 # The embedding space unfolds
 # ---------------------------
 #
-# Five people of each part, projected on their two principal components. Above are people whom the
-# head was trained with, below are others. It is the lower row that counts.
+# Five people of each part, projected onto two principal components. The upper row shows people
+# whom the head was trained with, the lower row, which matters, shows others.
 #
 # A random head keeps much of what the backbone knows, so most people are apart before the first
-# step. Training draws the photos of each together and pushes the others away.
+# step. Training pulls the photos of each person together and pushes the others away.
 
 figure, axes = plt.subplots(2, len(snapshots), figsize=(3.4 * len(snapshots), 6.6), squeeze=False)
 for column, (when, embeddings) in zip(axes.T, snapshots.items(), strict=True):
@@ -176,9 +177,9 @@ print("Wrote unfolding.png")
 # Watch the validation
 # --------------------
 #
-# The loss goes on falling, because the head comes to know its people by heart. What it gained on
-# others shows in the validation. When that stops rising, more epochs do not help; more people do.
-# :doc:`/training` says what else to look at.
+# The loss keeps falling because the head memorizes its people; the validation shows the gain on
+# others. When it stops rising, more epochs do not help, but more people do. :doc:`/training` lists
+# what else to watch.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
 plot_history(history, metrics=["loss"], ax=left)

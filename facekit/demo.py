@@ -1,14 +1,15 @@
-"""The demonstration: names people in photos if there are any, else one of two portraits."""
+"""The demonstration: names people in photos if there are any, else in changed portraits."""
 
 from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -66,7 +67,7 @@ def run_demo(
         raise InvalidArgumentError("known and photos go together: people to enroll and to name")
     right = _show_portraits(Embedder(), output, console)
     console.print(
-        "To see more, name two folders with one folder of photos a person: facekit demo --known "
+        "To see more, name two folders with one folder of photos per person: facekit demo --known "
         "train --photos val",
         markup=False,
         highlight=False,
@@ -135,18 +136,20 @@ def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
     if not portraits:
         raise InvalidArgumentError(
             "no portraits are installed to show this with: pip install matplotlib scikit-image, or "
-            "name two folders with one folder of photos a person: --known train --photos val"
+            "name two folders with one folder of photos per person: --known train --photos val"
         )
-    enrolled, *strangers = portraits
     recognizer = FaceRecognizer(embedder=embedder)
-    recognizer.fit({enrolled: portraits[enrolled]}, progress=False)
-    console.print(f"Enrolled {enrolled} with one portrait; recognized in pictures:")
-    mirrored = load_image(portraits[enrolled])[:, ::-1]
-    # One person is enrolled: her portrait, mirrored, must be named, and everybody else unknown.
+    recognizer.fit(portraits, progress=False)
+    people = " and ".join(portraits)
+    console.print(f"Enrolled {people} with one portrait each; recognized in other pictures:")
     questions: list[tuple[str, RGBImage, str | None]] = [
-        (f"{enrolled}, mirrored", np.ascontiguousarray(mirrored), enrolled)
+        (f"{name}, {change}", pixels, name)
+        for name, path in portraits.items()
+        for change, pixels in _changed(path)
     ]
-    questions += [(name, load_image(portraits[name]), None) for name in strangers]
+    stranger = stranger_path()
+    if stranger is not None:
+        questions.append(("A photographer", load_image(stranger), None))
     tiles, all_right = [], True
     for title, pixels, expected in questions:
         found = recognizer.recognize(pixels)
@@ -157,6 +160,16 @@ def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
         tiles.append(Tile(draw_faces(pixels, found, fit=_FIT), title, right))
     _save_sheet(contact_sheet(tiles, columns=4, side=_FIT), output, console)
     return all_right
+
+
+def _changed(portrait: Path) -> Iterator[tuple[str, RGBImage]]:
+    """Yields what another camera might have made of a portrait."""
+    image = Image.fromarray(load_image(portrait))
+    half = image.reduce(2)
+    dim = half.rotate(12, Image.Resampling.BICUBIC).point(lambda value: value // 2)
+    yield "mirrored", np.asarray(ImageOps.mirror(image))
+    yield "tilted and dim", np.asarray(dim)
+    yield "small and gray", np.asarray(half.convert("L").convert("RGB"))
 
 
 def portrait_paths() -> dict[str, Path]:
@@ -173,14 +186,30 @@ def portrait_paths() -> dict[str, Path]:
         "Grace Hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
         "Eileen Collins": ("skimage", "data/astronaut.png"),
     }
-    found = {}
-    for name, (package, inside) in places.items():
-        spec = importlib.util.find_spec(package)
-        if spec is not None and spec.origin is not None:
-            path = Path(spec.origin).parent / inside
-            if path.is_file():
-                found[name] = path
-    return found
+    found = {name: _file_of(*place) for name, place in places.items()}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def stranger_path() -> Path | None:
+    """Returns a photo of a photographer without a name, in the public domain (CC0).
+
+    Returns:
+        The file that scikit-image carries, or ``None`` if scikit-image is not installed.
+
+    Example:
+        >>> from facekit.demo import stranger_path
+        >>> path = stranger_path()
+        >>> path is None or path.name
+        'camera.png'
+    """
+    return _file_of("skimage", "data/camera.png")
+
+
+def _file_of(package: str, inside: str) -> Path | None:
+    """Returns a file of an installed package."""
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent / inside if spec and spec.origin else None
+    return path if path is not None and path.is_file() else None
 
 
 def _save_sheet(sheet: RGBImage, output: Path, console: Console) -> None:

@@ -32,15 +32,17 @@ def test_the_portraits_are_there() -> None:
     assert all(path.is_file() for path in portraits.values())
 
 
-def test_as_installed_it_names_a_portrait_and_refuses_a_stranger(
+def test_as_installed_it_names_two_people_and_rejects_a_stranger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEKIT_OFFLINE", "1")
     console = recording()
     assert run_demo(tmp_path, console)
     text = console.export_text()
-    assert "Grace Hopper, mirrored: Grace Hopper" in text
-    assert "Eileen Collins: unknown" in text
+    for name in ("Grace Hopper", "Eileen Collins"):
+        for change in ("mirrored", "tilted and dim", "small and gray"):
+            assert f"{name}, {change}: {name} (distance" in text
+    assert "A photographer: unknown" in text
     assert "--photos" in text
     assert load_image(tmp_path / "contact_sheet.png").shape[2] == 3
 
@@ -53,7 +55,7 @@ def test_without_photos_it_recognizes_the_portraits(
     # A random embedder does not know a mirrored face again, and the demonstration says so.
     assert not run_demo(tmp_path, console)
     text = console.export_text()
-    assert "Eileen Collins: unknown" in text
+    assert "A photographer: unknown" in text
     assert "--known" in text
 
 
