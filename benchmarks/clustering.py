@@ -3,7 +3,7 @@
     python benchmarks/clustering.py lfw five_celebrities/train --cache embeddings/
     python benchmarks/clustering.py --synthetic 20000
 
-reads folders with one folder of photos a person, and takes of each photo the face nearest to the
+reads folders with one folder of photos per person, and takes of each photo the face nearest to the
 middle to be that person's. Printed are, for several thresholds: precision and recall of pairs (of
 the pairs of faces that are put together, how many are one person's; of one person's, how many are
 put together), BCubed precision, recall and F (the same for each face and averaged, so that people

@@ -38,7 +38,7 @@ Run = Callable[[np.ndarray], Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("known", type=Path, nargs="?", help="a folder with one folder a person")
+    parser.add_argument("known", type=Path, nargs="?", help="a folder with one folder per person")
     parser.add_argument("photo", type=Path, nargs="?", help="a photo of one of them")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--bfloat16", action="store_true")

@@ -39,7 +39,7 @@ class EmbeddedFaces(NamedTuple):
 
 
 def embed_folder(folder: Path, embedder: Embedder, cache: Path | None) -> EmbeddedFaces:
-    """Embeds every face in a folder with one folder of photos a person.
+    """Embeds every face in a folder with one folder of photos per person.
 
     Args:
         folder: Holds a folder for each person.

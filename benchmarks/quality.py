@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py lfw five_celebrities/train --damage 120 --pool pool/index.csv
 
-reads folders with one folder of photos a person. Of each photo the face nearest to the middle is
+reads folders with one folder of photos per person. Of each photo the face nearest to the middle is
 taken to be that person's. ``--damage`` takes that many people of two photos or more from the first
 folder, damages one photo of each in a controlled way and finds its face again. ``--pool`` adds
 faces found before, of 1,000 people drawn at random.

@@ -2,7 +2,7 @@
 
     python benchmarks/strangers.py known/ strangers/
 
-fits on a folder with one folder of photos a person, and recognizes every photo in another such
+fits on a folder with one folder of photos per person, and recognizes every photo in another such
 folder, whose people are not enrolled. Printed is the share of strangers' faces that get a name, by
 the default classifier, and for two strategies and each threshold of the weights' record. People of
 the same name in both folders (underscores and case do not count) are left out of the strangers.

@@ -4,7 +4,7 @@ Evaluate on pairs of photos
 
 How well does an embedder tell people apart? *Verification* measures it on pairs of photos of which
 it is known whether they show one person, usually those of Labeled Faces in the Wild (LFW). In a
-terminal the script takes LFW's folder, with one folder of photos a person and a file
+terminal the script takes LFW's folder, with one folder of photos per person and a file
 ``pairs*.txt``, and the name or the path of weights::
 
     python evaluate_lfw.py lfw/ facekit-small

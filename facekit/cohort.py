@@ -1,4 +1,4 @@
-"""The embeddings of a cohort: people who are not enrolled, and resemble those who will be met."""
+"""The embeddings of a cohort: people who are not enrolled, like the strangers you expect."""
 
 from __future__ import annotations
 

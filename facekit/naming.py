@@ -134,7 +134,7 @@ class Namer:
         if identity.candidate not in decision.refused:
             return identity
         found = self._classifier.among(row, refused=decision.refused)
-        if found is None:  # everybody enrolled was refused
+        if found is None:  # everyone enrolled was refused
             return replace(identity, name=None, probability=0.0)
         name, distance, probability = found
         near = name if distance <= identity.threshold else None

@@ -186,7 +186,7 @@ class FacePipeline:
         self.quality = quality
         if embedder is not None and self.aligner.size != embedder.input_size:
             raise InvalidArgumentError(
-                f"aligner gives pictures of side {self.aligner.size}, the embedder reads "
+                f"aligner gives faces of side {self.aligner.size}, the embedder reads "
                 f"{embedder.input_size}"
             )
 

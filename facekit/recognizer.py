@@ -133,7 +133,7 @@ class FaceRecognizer:
         self._pipeline(None)  # checks that the parts fit
         if classifier is not None and classifier.threshold is None:
             raise InvalidArgumentError(
-                "classifier needs a threshold: without one every stranger gets somebody's name"
+                "classifier needs a threshold: without one every stranger gets a name"
             )
         self.gallery = self._opened(gallery)
         self.classifier = (
@@ -173,7 +173,7 @@ class FaceRecognizer:
         """Where the threshold comes from, and in ``doubt`` why it may not hold for these people.
 
         Raises:
-            NotFittedError: If nobody is enrolled.
+            NotFittedError: If no one is enrolled.
         """
         found = self._fitted().classifier.calibration_
         assert found is not None  # the classifier has a threshold
@@ -314,7 +314,7 @@ class FaceRecognizer:
             How many photos were enrolled of that person.
 
         Raises:
-            EnrollmentError: If nobody of that name is enrolled.
+            EnrollmentError: If no such person is enrolled.
         """
         removed = self.gallery.remove(name)
         self.report_ = PhotoReport(tuple(o for o in self.report_.outcomes if o.person != name))
@@ -331,8 +331,8 @@ class FaceRecognizer:
 
         Without a cohort all photos of the gallery are compared with each other. Up to 2,000 photos
         this happens by itself whenever the gallery changes. A cohort of people who are not enrolled
-        and resemble those who will be met takes their place: the threshold is then the one at which
-        ``fpir`` of these faces get a name. It follows later changes of the gallery until
+        and resemble the strangers you expect takes their place: the threshold is then the one at
+        which ``fpir`` of these faces get a name. It follows later changes of the gallery until
         :meth:`fit` or the next call, and :meth:`save` keeps it.
 
         Args:
@@ -345,7 +345,7 @@ class FaceRecognizer:
             The largest Euclidean distance at which a face is named, 0 to 2.
 
         Raises:
-            NotFittedError: If nobody is enrolled.
+            NotFittedError: If no one is enrolled.
             InvalidArgumentError: If there are no faces in the cohort, it has another form, the
                 weights have no table of distances, or too few people are enrolled.
 
@@ -399,7 +399,7 @@ class FaceRecognizer:
 
         Raises:
             ImageError: If the image cannot be read.
-            NotFittedError: If nobody is enrolled.
+            NotFittedError: If no one is enrolled.
             InvalidArgumentError: If the threshold cannot be calibrated: the weights have no table
                 of distances, and too few people are enrolled.
         """
@@ -425,7 +425,7 @@ class FaceRecognizer:
             BatchError: If some of the images cannot be read; it is raised after the others were
                 recognized, holds their results, and is an :class:`facekit.ImageError`.
             InvalidArgumentError: If one image is given instead of several.
-            NotFittedError: If nobody is enrolled.
+            NotFittedError: If no one is enrolled.
         """
         check_several(images, instead="recognize")
         total = len(images) if isinstance(images, Sequence) else 0
@@ -453,7 +453,7 @@ class FaceRecognizer:
 
         Raises:
             ImageError: If the folder, the video or the camera cannot be opened.
-            NotFittedError: If nobody is enrolled.
+            NotFittedError: If no one is enrolled.
 
         Example:
             >>> from facekit import FaceRecognizer
@@ -498,7 +498,7 @@ class FaceRecognizer:
             seconds: Stop after this many seconds of the video.
 
         Returns:
-            The people with their appearances, boxes and names. If nobody is enrolled, all are
+            The people with their appearances, boxes and names. If no one is enrolled, all are
             unknown.
 
         Raises:
@@ -572,7 +572,7 @@ class FaceRecognizer:
             One answer for each.
 
         Raises:
-            NotFittedError: If nobody is enrolled.
+            NotFittedError: If no one is enrolled.
             InvalidArgumentError: If the embeddings have another shape or norm, or there are not as
                 many photos.
 
@@ -602,7 +602,7 @@ class FaceRecognizer:
 
         Raises:
             ImageError: If the image cannot be read.
-            NotFittedError: If nobody is enrolled.
+            NotFittedError: If no one is enrolled.
         """
         namer = self._namer()
         (found,) = self._embedded([image], cropped=cropped, digests=namer.needs_digests)
@@ -611,7 +611,7 @@ class FaceRecognizer:
     # Faces without names.
 
     def faces(self, images: StreamSource) -> Iterator[EmbeddedImage]:
-        """Finds and embeds the faces of images as :meth:`recognize` does, and names nobody.
+        """Finds and embeds the faces of images as :meth:`recognize` does, without naming them.
 
         Args:
             images: As for :meth:`recognize_stream`.
@@ -627,7 +627,7 @@ class FaceRecognizer:
     def verify(
         self, first: ImageSource, second: ImageSource, *, cropped: bool = False
     ) -> Verification:
-        """Says whether two photos show the same person; nobody needs to be enrolled.
+        """Says whether two photos show the same person; no enrollment is needed.
 
         Args:
             first: A photo; of several faces the largest counts.
@@ -662,7 +662,7 @@ class FaceRecognizer:
         min_faces: int = 2,
         progress: bool = True,
     ) -> ArchiveClustering:
-        """Groups the faces in photos into people; nobody needs to be enrolled.
+        """Groups the faces in photos into people; no enrollment is needed.
 
         The corrections of the gallery are followed (:attr:`facekit.Gallery.review`).
 
@@ -697,7 +697,7 @@ class FaceRecognizer:
     # Files.
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a gallery file with everybody enrolled and the recognizer's parameters.
+        """Writes a gallery file with everyone enrolled and the recognizer's parameters.
 
         The weights of the embedder are not in it, only their name; neither are the photos. The
         file is biometric data of the people enrolled: keep it as such.
@@ -707,7 +707,7 @@ class FaceRecognizer:
 
         Raises:
             FileFormatError: If the file cannot be written.
-            NotFittedError: If nobody is enrolled.
+            NotFittedError: If no one is enrolled.
         """
         self._fitted()
         path = Path(path)
@@ -765,7 +765,7 @@ class FaceRecognizer:
             recognizer._fitting.take(kept or {})
         except (KeyError, TypeError) as error:
             gallery.close()
-            raise FileFormatError(f"{shown}: misses a part of a recognizer ({error})") from error
+            raise FileFormatError(f"{shown}: lacks a part of a recognizer ({error})") from error
         except BaseException:
             gallery.close()
             raise

@@ -147,7 +147,7 @@ class PhotoReport(Tabular):
         if missing:
             more = f" and {len(missing) - most:,} more" * (len(missing) > most)
             names = ", ".join(missing[:most])
-            lines.append(f"not {self.done} for want of a usable photo: {names}{more}")
+            lines.append(f"not {self.done} for lack of a usable photo: {names}{more}")
         return "\n".join(lines)
 
 

@@ -50,7 +50,7 @@ def suggest(
         The faces, the most doubtful first.
 
     Raises:
-        NotFittedError: If nobody is enrolled.
+        NotFittedError: If no one is enrolled.
         InvalidArgumentError: If there are not as many faces as embeddings.
 
     Example:

@@ -154,7 +154,7 @@ def test_the_largest_of_several_faces_is_enrolled(
 
 def test_a_person_without_a_usable_photo_is_said(recognizer: FaceRecognizer, hopper: Path) -> None:
     black = np.zeros((100, 100, 3), dtype=np.uint8)
-    with pytest.warns(EnrollmentWarning, match="not enrolled for want of a usable photo: Nobody"):
+    with pytest.warns(EnrollmentWarning, match="not enrolled for lack of a usable photo: Nobody"):
         recognizer.fit({"Nobody": black, "Grace": hopper}, progress=False)
     assert recognizer.people == {"Grace": 1}
 

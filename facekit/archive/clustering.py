@@ -60,7 +60,7 @@ def cluster_archive(
 
     Each face is linked with the nearest others within a threshold, which FAISS finds shard by
     shard, and label propagation on the graph of these links gives the people: one wrong link is
-    outvoted by the right ones, where joining all that are linked would merge everybody at last.
+    outvoted by the right ones, where joining all that are linked would merge everyone at last.
     Two faces of one image are never one person. All vectors are in memory once, 4 bytes for each
     component, and on a cluster once on each machine.
 

@@ -77,9 +77,7 @@ class ArchiveTable:
         self.path = Path(path)
         manifest = self.path / MANIFEST
         if not manifest.is_file():
-            raise FileFormatError(
-                f"{self.path}: no table of an archive is there; facekit index makes one"
-            )
+            raise FileFormatError(f"{self.path}: no archive table; create one with facekit index")
         found = _read(manifest, None)
         kept = (found.schema.metadata or {}).get(_SETTINGS)
         try:
@@ -127,7 +125,7 @@ class ArchiveTable:
             raise FileFormatError(f"{folder}: no table can be made there ({error})") from error
         if others:
             raise InvalidArgumentError(
-                f"{folder}: holds other files, such as {others[0]}; give a folder of its own"
+                f"{folder}: holds other files, such as {others[0]}; use a new folder"
             )
         schema = _INVENTORY.with_metadata(
             {_SETTINGS: json.dumps({"version": _VERSION, **wanted}).encode()}
@@ -179,7 +177,7 @@ class ArchiveTable:
         found = _read(partition, None if columns is None else list(columns))
         wanted = self.schema.names if columns is None else columns
         if any(name not in found.schema.names for name in wanted):
-            raise FileFormatError(f"{partition}: misses columns of an archive's table")
+            raise FileFormatError(f"{partition}: lacks columns of an archive table")
         return found.select(list(wanted))
 
     def rows_of(self, partition: Path) -> int:

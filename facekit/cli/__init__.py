@@ -33,7 +33,7 @@ from facekit.utils.terminal import printable
 
 _EXIT_CODES = """\
 exit codes: 0 done (verify: same person; demo: all named correctly; weights verify: unaltered),
-1 the answer is no (verify: different persons; demo: not all named correctly; weights verify: a
+1 the answer is no (verify: different people; demo: not all named correctly; weights verify: a
 file is damaged), 2 an error, or some of the photos could not be read, 130 interrupted
 """
 
@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"facekit {__version__}")
     parser.add_argument(
-        "--verbose", action="store_true", help="show what the libraries underneath print"
+        "--verbose", action="store_true", help="show the output of the underlying libraries"
     )
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")

@@ -53,7 +53,7 @@ def add_commands(commands: Any) -> None:
 
 
 _TABLE = option("table TABLE", Path, "the folder of the table")
-_CHECK = option("--check", None, "also read and check all of it")
+_CHECK = option("--check", None, "also read and verify all of it")
 _INDEX = (
     option(
         "photos PHOTOS",
@@ -65,16 +65,15 @@ _INDEX = (
     option(
         "--changed",
         ("stat", "content"),
-        "what tells that a photo has changed: its size and time, or its content; default: "
-        "%(default)s",
+        "how to detect changed photos: by size and time, or by content; default: %(default)s",
         default="stat",
     ),
-    option("--prune", None, "remove the rows of photos that are not there any more"),
-    option("--retry-errors", None, "try photos again that could not be read"),
+    option("--prune", None, "remove the rows of deleted photos"),
+    option("--retry-errors", None, "retry photos that could not be read"),
     option(
         "--partition-size NUMBER",
         int,
-        "photos in one file of the table; default: %(default)s",
+        "photos per file of the table; default: %(default)s",
         default=1000,
     ),
     option("--float32", None, "keep embeddings in full, in twice the space"),
@@ -88,7 +87,7 @@ _CLUSTER = (
     option(
         "--threshold DISTANCE",
         float,
-        "largest distance of linked faces; default: what suits weights and number of faces",
+        "largest distance of linked faces; default: by the weights and number of faces",
     ),
     option(
         "--album",
@@ -100,9 +99,9 @@ _CLUSTER = (
 )
 _OUTPUT = (
     option(
-        "--output FILE", Path, "the file to write, one row a face: .parquet or .csv", required=True
+        "--output FILE", Path, "the file to write, a row per face: .parquet or .csv", required=True
     ),
-    option("--overwrite", None, "replace a file that is there"),
+    option("--overwrite", None, "replace an existing file"),
 )
 _ENGINE = (
     option(
@@ -111,7 +110,7 @@ _ENGINE = (
         "this machine alone, or a Ray cluster; default: %(default)s",
         default="local",
     ),
-    option("--workers NUMBER", int, "with Ray: how many workers, a core each"),
+    option("--workers NUMBER", int, "with Ray: number of workers, one core each"),
     option("--address ADDRESS", str, "with Ray: the cluster; default: RAY_ADDRESS, or here"),
 )
 
@@ -200,7 +199,7 @@ def _check_output(options: argparse.Namespace) -> None:
 
     if check_result_file(options.output).exists() and not options.overwrite:
         raise InvalidArgumentError(
-            f"{options.output}: is there already; give --overwrite to replace it"
+            f"{options.output}: already exists; use --overwrite to replace it"
         )
 
 

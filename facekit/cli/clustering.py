@@ -60,7 +60,7 @@ def add_commands(commands: Any) -> None:
         option(
             "--threshold DISTANCE",
             float,
-            "largest distance of linked faces; default: what suits the weights",
+            "largest distance of linked faces; default: by the weights",
         ),
         option("--min-faces NUMBER", int, "of a group; default: %(default)s", default=2),
         FOLLOWED_GALLERY,

@@ -197,7 +197,7 @@ def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bo
         if target == folder or (deep and is_folder(path) and folder in target.parents):
             raise InvalidArgumentError(
                 f"--output {output}: would mix copies with the images in {folder} and might "
-                "overwrite them; name a folder of its own"
+                "overwrite them; use a new folder"
             )
 
 

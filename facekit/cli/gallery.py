@@ -34,7 +34,7 @@ def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
     gallery_file.add_commands(commands)
     for name, run, help_text, options in (
-        ("enroll", _enroll, "add people to a gallery, which is made if need be", _ENROLL),
+        ("enroll", _enroll, "add people to a gallery, new or existing", _ENROLL),
         ("people", _people, "list who is enrolled in a gallery", _PEOPLE),
         ("remove", _change, "erase a person from a gallery", (_NAME,)),
         ("rename", _change, "give a person another name", _RENAME),
@@ -46,7 +46,7 @@ def add_commands(commands: Any) -> None:
 
 
 _NAME = option("name NAME", str, "who it is")
-_RENAME = (_NAME, option("new NEW", str, "the new name, which nobody may have"))
+_RENAME = (_NAME, option("new NEW", str, "the new name, not in use yet"))
 _MERGE = (_NAME, option("into INTO", str, "the name that stays"))
 _ENROLL = (
     *WEIGHTS,
@@ -67,7 +67,7 @@ _PEOPLE = (
     option(
         "--check",
         None,
-        "also list names that may be one person, and photos that may show somebody else",
+        "also list names that may be one person, and photos that may show someone else",
     ),
 )
 _CALIBRATE = (
@@ -82,7 +82,7 @@ _CALIBRATE = (
     option(
         "--cohort FOLDER",
         Path,
-        "images of people who are not enrolled and resemble those who will be met",
+        "images of people who are not enrolled and resemble the strangers you expect",
     ),
 )
 
@@ -180,11 +180,11 @@ def _people(options: argparse.Namespace) -> int:
     for odd in answer.get("outliers", ()):
         resembles = f", resembles {odd['resembles']}" if odd["resembles"] else ""
         print(
-            f"somebody else? {odd['image']} ({odd['person']}), distance "
+            f"someone else? {odd['image']} ({odd['person']}), distance "
             f"{odd['distance']:.2f}{resembles}"
         )
     if options.check and not answer["duplicates"] and not answer["outliers"]:
-        print("No name and no photo looks wrong.")
+        print("No suspicious names or photos.")
     return DONE
 
 

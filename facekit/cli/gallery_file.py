@@ -98,7 +98,7 @@ def _migrate(options: argparse.Namespace) -> int:
 
     output: Path = options.output
     if output.exists():
-        raise FileFormatError(f"{output}: something of that name is there already")
+        raise FileFormatError(f"{output}: already exists")
     embedder = Embedder(options.weights)
     partial = output.with_name(f"{output.name}.partial")
     remove_files(partial)

@@ -68,14 +68,14 @@ FPIR = option(
     "--fpir SHARE", float, "the share of strangers' faces that may get a name; default: 0.01"
 )
 CROPPED = option(
-    "--cropped", None, "the images are cut to the face: take the whole image, detect nothing"
+    "--cropped", None, "the images are cropped faces: use the whole image, detect nothing"
 )
 DETECTOR = option(
-    "--detector", ("mtcnn", "yunet"), "what finds the faces; default: mtcnn, or that of the gallery"
+    "--detector", ("mtcnn", "yunet"), "the detector; default: mtcnn, or that of the gallery"
 )
 WEIGHTS = (
     option("--weights NAME", str, "the embedder's weights: a name or the path of a file"),
-    option("--allow-unverified", None, "take weights of which no checksum is published"),
+    option("--allow-unverified", None, "accept weights without a published checksum"),
 )
 READING = (
     option(
@@ -93,14 +93,14 @@ DETECTION = (
     DETECTOR,
     option("--min-face-size PIXELS", float, "the side of the smallest face"),
     option("--max-image-side PIXELS", int, "search larger images in a reduced copy"),
-    option("--max-faces NUMBER", int, "only the largest"),
+    option("--max-faces NUMBER", int, "keep only the largest faces"),
     *READING,
 )
 EMBEDDING = (CROPPED, *DETECTION, *WEIGHTS)
 FILES_FROM = option(
     "--files-from FILE",
     Path,
-    "take photos and folders from this list, too: one a line, or separated by NUL bytes; - is "
+    "take photos and folders from this list, too: one per line, or separated by NUL bytes; - is "
     "standard input",
 )
 PHOTOS = (
@@ -110,7 +110,7 @@ PHOTOS = (
         "a photo, a folder of photos, or - for a list of them on standard input",
         nargs="*",
     ),
-    option("-r, --recursive", None, "also take the folders inside folders"),
+    option("-r, --recursive", None, "include subfolders"),
     FILES_FROM,
 )
 COPIES = option("--output FOLDER", Path, "write annotated copies into this folder")

@@ -43,7 +43,7 @@ class SafeStream:
         return self._stream
 
     def write(self, text: str) -> int:
-        """Writes a text, escaped."""
+        """Writes text, escaped."""
         body, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
         with self._watched():
             self._stream.write(printable(body) + end)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
-    by_photo, by_face = "one object a photo, one a line", "one line a face"
+    by_photo, by_face = "one object a photo, one per line", "one line a face"
     add_command(
         commands,
         "detect",
@@ -62,7 +62,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "fit",
         _fit,
-        "learn people from a folder with one folder of photos a person",
+        "learn people from a folder with one folder of photos per person",
         *_FIT,
         *EMBEDDING,
         json="one object",
@@ -117,16 +117,14 @@ def add_commands(commands: Any) -> None:
 
 
 _FIT = (
-    option("folder", Path, "holds a folder for each person"),
+    option("folder", Path, "a folder with one folder per person"),
     option(
         "--from-xmp",
         None,
         "the folder holds photos, with the folders inside it: enroll the faces that photo managers "
         "have marked and named in XMP",
     ),
-    option(
-        "gallery GALLERY", Path, "the gallery to make; the people in one that is there are replaced"
-    ),
+    option("gallery GALLERY", Path, "the gallery to write; people in an existing one are replaced"),
     option(
         "--strategy",
         ("centroid", "nearest", "svm"),
@@ -154,7 +152,7 @@ _RECOGNIZE = (
     option(
         "--replace-regions",
         None,
-        "with --xmp: in place of all face regions that are there, also the named ones",
+        "with --xmp: replace all existing face regions, including named ones",
     ),
 )
 
@@ -296,7 +294,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result.to_dict()))
     else:
-        answer = "the same person" if result.same else "different persons"
+        answer = "the same person" if result.same else "different people"
         print(f"{answer}: distance {result.distance:.3f}, threshold {result.threshold:.3f}")
     return DONE if result.same else NEGATIVE
 

@@ -153,7 +153,7 @@ _OTHER = (
     option("other OTHER", Path, "the other photo"),
     option("--other-face NUMBER", int, "as for --face"),
 )
-_IGNORE = option("--ignore", None, "it is a face, but is left out")
+_IGNORE = option("--ignore", None, "it is a face, but ignore it")
 _SUGGEST = (
     *PHOTOS,
     *READING,
@@ -167,7 +167,7 @@ _COMMANDS: tuple[tuple[str, Any, str, tuple[Option, ...]], ...] = (
     ("accept", _correct, "say that a face is a person", (_NAME, *_FACE)),
     ("reject", _correct, "say that a face is not a person", (_NAME, *_FACE)),
     ("link", _correct, "say that two faces are one person", (*_FACE, *_OTHER)),
-    ("separate", _correct, "say that two faces are different persons", (*_FACE, *_OTHER)),
+    ("separate", _correct, "say that two faces are different people", (*_FACE, *_OTHER)),
     ("exclude", _correct, "leave a face out: it is not one, or to be ignored", (*_FACE, _IGNORE)),
     ("once-per-image", _correct, "give a name to one face of an image at most", ()),
     ("undo", _undo, "undo a correction, the latest by default", (_UNDO,)),

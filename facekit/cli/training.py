@@ -31,7 +31,7 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     (
         "--data",
         "FACES",
-        "a folder with one folder of photos a person, a CSV file of photos and people, or a folder "
+        "a folder with one folder per person, a CSV file of photos and people, or a folder "
         "of zip archives with an index.csv of faces found before",
     ),
     ("--folder", "FOLDER", "where the training is kept"),
@@ -120,7 +120,7 @@ def add_commands(commands: Any) -> None:
                 "config CONFIG",
                 Path,
                 "a TOML file with any of the options, named as here with _ for -; options given "
-                "here count more",
+                "here take precedence",
                 nargs="?",
             ),
             *(_option(*given) for given in (*options, *_OPTIONS)),
@@ -131,8 +131,8 @@ def add_commands(commands: Any) -> None:
                 "write events for TensorBoard into the folder, too",
                 default=None,
             ),
-            option("--resume", None, "go on where the folder's training is", default=None),
-            json="one object for each epoch, on a line of its own",
+            option("--resume", None, "continue the training in the folder", default=None),
+            json="one object for each epoch, on a separate line",
             tensorflow=True,
         )
 

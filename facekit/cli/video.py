@@ -61,7 +61,7 @@ def add_commands(commands: Any) -> None:
             int,
             "search one in this many frames; default: about eight a second, with --blur each",
         ),
-        option("--overwrite", None, "replace files that are there"),
+        option("--overwrite", None, "replace existing files"),
         json="one object",
     )
     add_command(
@@ -83,12 +83,12 @@ def add_commands(commands: Any) -> None:
             "give up after this many seconds without a frame, 0 for never; default: 60",
             default=60.0,
         ),
-        json="one object each time somebody comes, is named or goes, one a line",
+        json="one object each time someone comes, is named or goes, one per line",
     )
 
 
 _SHARED = (
-    option("--gallery GALLERY", Path, "who is known; default: nobody"),
+    option("--gallery GALLERY", Path, "the enrolled people; default: none"),
     option("--csv FILE", Path, "write a table: who, from, to"),
     option("--seconds NUMBER", float, "stop after this many seconds of the video"),
     option(
@@ -112,7 +112,7 @@ def _video(options: argparse.Namespace) -> int:
     outputs = [options.output, options.csv, options.vtt, options.timeline]
     given = [real_path(path) for path in outputs if path is not None]
     if len(set(given)) < len(given) or real_path(options.video) in given:
-        raise InvalidArgumentError("each file that is written needs a name of its own")
+        raise InvalidArgumentError("each output file needs a different name")
     for path in outputs:  # before the long work
         if path is not None:
             check_new(path, overwrite=options.overwrite)

@@ -33,7 +33,7 @@ def add_commands(commands: Any) -> None:
         option(
             "--gallery GALLERY",
             Path,
-            "made if need be; default: %(default)s",
+            "created if necessary; default: %(default)s",
             default=Path("people.facekit"),
         ),
         option("--port", int, "default: %(default)s", default=8350),

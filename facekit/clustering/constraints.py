@@ -21,8 +21,8 @@ def constrained(
 ) -> IntArray:
     """Changes groups so that pairs share a group or do not.
 
-    Groups with a pair of one person are merged, unless they hold a pair of different persons; then
-    the faces that are surely one person get a group of their own. Of a pair of different persons
+    Groups with a pair of one person are merged, unless they hold a pair of different people; then
+    the faces that are surely one person get a group of their own. Of a pair of different people
     in one group, the part that is less like the rest of it moves out.
     """
     if not len(same) and not len(different):

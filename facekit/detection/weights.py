@@ -136,7 +136,9 @@ class _ArrayUnpickler(_Unpickler):  # type: ignore[misc]
         try:
             return self._allowed[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no array") from None
+            raise pickle.UnpicklingError(
+                f"it names {module}.{name}, which is not an array"
+            ) from None
 
     def load_build(self) -> None:
         super().load_build()

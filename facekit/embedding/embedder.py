@@ -76,7 +76,7 @@ class Embedder:
         InvalidArgumentError: If an argument lies outside its range.
 
     Warns:
-        RandomWeightsWarning: For ``weights=None``: such an embedder recognizes nobody.
+        RandomWeightsWarning: For ``weights=None``: such an embedder recognizes no one.
 
     Example:
         >>> import warnings
@@ -159,7 +159,7 @@ class Embedder:
         aligner = alignment or Aligner(architecture.input_size)
         if aligner.size != architecture.input_size:
             raise InvalidArgumentError(
-                f"alignment gives pictures of side {aligner.size}, the network reads "
+                f"alignment gives faces of side {aligner.size}, the network reads "
                 f"{architecture.input_size}"
             )
         record = WeightsRecord(
@@ -416,7 +416,7 @@ def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None
 
 def _random(architecture: Architecture, seed: int) -> tuple[WeightsRecord, LayerWeights]:
     warnings.warn(
-        "weights=None: this embedder has random weights and recognizes nobody; train it first",
+        "weights=None: the embedder has random weights and cannot recognize anyone; train it first",
         RandomWeightsWarning,
         stacklevel=3,
     )

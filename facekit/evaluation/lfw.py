@@ -252,7 +252,7 @@ def _photo(name: str, number: str) -> str:
 def _positive(number: str) -> int:
     # int alone would take "-1", "0" and "1_0", too.
     if not number.strip().isdecimal() or int(number) < 1:
-        raise ValueError(f"{number!r} is no positive whole number")
+        raise ValueError(f"{number!r} is not a positive whole number")
     return int(number)
 
 

@@ -24,7 +24,7 @@ class RocCurve(NamedTuple):
     """The receiver operating characteristic of a distance.
 
     Attributes:
-        false_match_rate: Share of the pairs of two persons that are accepted, rising, ``(m,)``.
+        false_match_rate: Share of the pairs of two people that are accepted, rising, ``(m,)``.
         true_accept_rate: Share of the pairs of one person that are accepted, ``(m,)``.
         threshold: The largest distance that is accepted at each point, ``(m,)``.
 

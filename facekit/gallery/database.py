@@ -210,7 +210,7 @@ class Change(View):
     def spill(self) -> None:
         """Writes the changed blocks early if they are many, so that memory does not grow with them.
 
-        All is written or nothing, as before; ``blocks_changed`` begins anew.
+        All is written or nothing, as before; ``blocks_changed`` starts over.
         """
         if len(self.blocks_changed) >= _UNWRITTEN:
             self._write_blocks(self.head["version"] + 1)

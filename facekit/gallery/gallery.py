@@ -90,7 +90,7 @@ class Gallery:
             The gallery.
 
         Raises:
-            FileFormatError: If something is there already or cannot be written.
+            FileFormatError: If something already exists or cannot be written.
             InvalidArgumentError: If ``embedding_size`` is not a positive whole number, or the path
                 holds a NUL.
         """
@@ -241,13 +241,13 @@ class Gallery:
         """Returns the enrolled photos, in the order of enrollment.
 
         Args:
-            name: Whose; those of everybody by default.
+            name: Whose; those of everyone by default.
 
         Returns:
             The photos; none of an empty gallery.
 
         Raises:
-            EnrollmentError: If nobody of that name is enrolled.
+            EnrollmentError: If no such person is enrolled.
             InvalidArgumentError: If the name cannot be one.
         """
         if name is None:
@@ -279,7 +279,7 @@ class Gallery:
         for photo in self.photos():
             if photo.id == number:
                 return photo
-        raise EnrollmentError(f"no photo of the number {number} is enrolled")
+        raise EnrollmentError(f"no photo number {number} is enrolled")
 
     def metadata(self, name: str) -> dict[str, Any]:
         """Returns what was noted about a person.
@@ -291,7 +291,7 @@ class Gallery:
             Values for JSON by key; empty if nothing was noted.
 
         Raises:
-            EnrollmentError: If nobody of that name is enrolled.
+            EnrollmentError: If no such person is enrolled.
             InvalidArgumentError: If the name cannot be one.
         """
         return self._in_file.metadata(identity(name))
@@ -384,7 +384,7 @@ class Gallery:
         return self._enroll(names, embeddings, sources, {})
 
     def replace(self, batches: Iterable[Batch]) -> int:
-        """Erases everybody and enrolls these photos instead, in one step.
+        """Erases everyone and enrolls these photos instead, in one step.
 
         Args:
             batches: Some photos with their people, and their embeddings, float32 ``(n, d)``, of
@@ -417,7 +417,7 @@ class Gallery:
             How many photos were enrolled.
 
         Raises:
-            EnrollmentError: If nobody of that name is enrolled.
+            EnrollmentError: If no such person is enrolled.
             GalleryBusyError: If another process keeps the gallery locked; or if one has been
                 reading for so long that the log could not be erased, which the message says.
             InvalidArgumentError: If the name cannot be one.
@@ -447,7 +447,7 @@ class Gallery:
         return len(chosen)
 
     def clear(self) -> int:
-        """Erases everybody, and what was said about faces.
+        """Erases everyone, and what was said about faces.
 
         Returns:
             How many photos were enrolled.
@@ -464,7 +464,7 @@ class Gallery:
             new: The new name; nobody may have it.
 
         Raises:
-            EnrollmentError: If nobody is enrolled under the old name, or somebody under the new.
+            EnrollmentError: If no one is enrolled under the old name, or someone under the new.
             InvalidArgumentError: If one of the names cannot be one.
         """
         self._in_file.rename(identity(name), identity(new))
@@ -481,7 +481,7 @@ class Gallery:
             How many photos changed their name.
 
         Raises:
-            EnrollmentError: If nobody is enrolled under one of the names.
+            EnrollmentError: If no one is enrolled under one of the names.
             InvalidArgumentError: If both are the same, or one cannot be a name.
         """
         one, other = identity(name), identity(into)
@@ -497,7 +497,7 @@ class Gallery:
             metadata: Values for JSON.
 
         Raises:
-            EnrollmentError: If nobody of that name is enrolled.
+            EnrollmentError: If no such person is enrolled.
             InvalidArgumentError: If JSON cannot write a value, or the name cannot be one.
         """
         self._in_file.set_metadata(identity(name), json_values(metadata))
@@ -579,7 +579,7 @@ class Gallery:
         return near_people(self.enrolled(), threshold)
 
     def outliers(self, threshold: float) -> list[Outlier]:
-        """Finds photos that may show somebody else than their name says.
+        """Finds photos that may show someone else than their name says.
 
         Only people with three or more photos are looked at: of two that differ, nobody can say
         which is the wrong one.

@@ -68,7 +68,7 @@ class Layout:
 
 
 def encoded(text: str) -> bytes:
-    """Returns a text in UTF-8; the name of a file or folder may hold what UTF-8 does not have."""
+    """Returns text in UTF-8; the name of a file or folder may hold what UTF-8 does not have."""
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -51,7 +51,7 @@ def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:
 
     Raises:
         FileFormatError: If so much is damaged that SQLite cannot open the file or the gallery's
-            head cannot be read, or the new file is there already or cannot be written.
+            head cannot be read, or the new file already exists or cannot be written.
 
     Example:
         >>> import tempfile

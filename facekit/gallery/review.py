@@ -42,7 +42,7 @@ class Duplicate(NamedTuple):
 
 
 class Outlier(NamedTuple):
-    """A photo that may show somebody else than its name says.
+    """A photo that may show someone else than its name says.
 
     Attributes:
         photo: The photo.
@@ -106,7 +106,7 @@ def odd_photos(enrolled: Enrolled, threshold: float) -> list[tuple[int, float, s
 
 
 def _nearest_others(enrolled: Enrolled) -> Iterator[tuple[int, int, int, float]]:
-    # Row, person, the person of the nearest photo of somebody else, and its distance.
+    # Row, person, the person of the nearest photo of someone else, and its distance.
     rows = enrolled.rows
     if len(rows) == 0:
         return

@@ -64,7 +64,7 @@ class Review:
             The number of the correction.
 
         Raises:
-            EnrollmentError: If nobody of that name is enrolled.
+            EnrollmentError: If no such person is enrolled.
             InvalidArgumentError: If the face has no ``sha256`` or ``box``.
         """
         return self._named(Correction("is", face, person))
@@ -80,7 +80,7 @@ class Review:
             The number of the correction.
 
         Raises:
-            EnrollmentError: If nobody of that name is enrolled.
+            EnrollmentError: If no such person is enrolled.
             InvalidArgumentError: If the face has no ``sha256`` or ``box``.
         """
         return self._named(Correction("is_not", face, person))
@@ -101,7 +101,7 @@ class Review:
         return self.add([Correction("same", face, other=other)])[0]
 
     def separate(self, face: PhotoSource, other: PhotoSource) -> int:
-        """Says that two faces show different persons.
+        """Says that two faces show different people.
 
         Args:
             face: One face.

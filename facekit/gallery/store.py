@@ -110,7 +110,7 @@ class FileStore:
                 finally:
                     store.close()
                 if path.exists():
-                    raise FileExistsError("something of that name is there already")
+                    raise FileExistsError("already exists")
                 temporary.rename(path)
                 _sync(path.parent)
             finally:
@@ -259,7 +259,7 @@ class FileStore:
         return list(range(first + 1, first + len(names) + 1))
 
     def replace(self, batches: Iterable[Batch]) -> int:
-        """Erases everybody and enrolls these photos instead, in one step; returns how many."""
+        """Erases everyone and enrolls these photos instead, in one step; returns how many."""
         with self._changing(refilling=True) as change:
             settings, last = settings_of(change), change.head["corrections"][-1]
             corrections = corrections_of(change)
@@ -274,7 +274,7 @@ class FileStore:
         return int(change.head["photos"])
 
     def take_over(self, other: FileStore, settings: Mapping[str, Any] | None = None) -> None:
-        """Erases everybody, and takes what another store holds; its settings by default."""
+        """Erases everyone, and takes what another store holds; its settings by default."""
         with self._changing(refilling=True) as change, ExitStack() as stack:
             view: View = change
             in_memory = other is self and self.path is None
@@ -464,7 +464,7 @@ class FileStore:
         owners = self._mirror.owners
         for number in numbers:
             if not (0 < number <= len(owners) and owners[number - 1]):
-                raise EnrollmentError(f"no photo of the number {number} is enrolled")
+                raise EnrollmentError(f"no photo number {number} is enrolled")
         return [number - 1 for number in dict.fromkeys(numbers)]
 
     def _rows_of(self, slot: int) -> list[int]:
@@ -479,7 +479,7 @@ class FileStore:
     def _refill(
         self, change: Change, batches: Iterable[Batch], notes: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, int]:
-        # In place of everybody; in memory there are one batch and a few blocks at a time.
+        # In place of everyone; in memory there are one batch and a few blocks at a time.
         change.clear()
         slots: dict[str, int] = {}
         for photos, vectors in batches:

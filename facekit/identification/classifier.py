@@ -42,7 +42,7 @@ class IdentityClassifier(Classifier):
             that get a name although they should not, in (0, 1).
         threshold: ``"auto"``: what ``fpir`` asks for. A number: this Euclidean distance between
             unit embeddings, 0 to 2, whatever ``fpir`` says. ``None``: no refusal, every
-            embedding gets the name of somebody.
+            embedding gets the name of someone.
         C: For ``"svm"``: how strongly misclassified training samples count, as in
             ``sklearn.svm.LinearSVC``.
         distances: The table of distances of the weights that made the embeddings,
@@ -286,8 +286,8 @@ class IdentityClassifier(Classifier):
             One explanation for each; its ``name`` is what :meth:`predict` gives.
 
         Raises:
-            InvalidArgumentError: If ``count`` is no positive whole number, or there is a threshold
-                and an embedding is not of unit norm.
+            InvalidArgumentError: If ``count`` is not a positive whole number, or there is a
+                threshold and an embedding is not of unit norm.
             ValueError: As for :meth:`predict`.
         """
         count = whole(count, "count", least=1)

@@ -16,7 +16,7 @@ def default_classifier(record: WeightsRecord) -> IdentityClassifier:
     """Returns the classifier of a :class:`facekit.FaceRecognizer` that is given none.
 
     It compares a face with the mean of each person's images, and takes one stranger's face in a
-    hundred for somebody who is enrolled, however many are. For weights without a table of
+    hundred for someone who is enrolled, however many are. For weights without a table of
     distances, it is a linear SVM with a threshold at which one *pair* of strangers in a thousand
     passes.
 

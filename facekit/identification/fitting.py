@@ -57,7 +57,7 @@ class GalleryFitting:
         self._cohort = self._cohort or _pair(kept.get("cohort"))
 
     def forget(self) -> None:
-        """Forgets the calibration, so that the next use begins anew."""
+        """Forgets the calibration, so that the next use starts over."""
         with self._lock:
             self._known = self._shift = self._cohort = None
 
@@ -126,7 +126,7 @@ def _copy(classifier: IdentityClassifier, distances: DistanceTable | None) -> Id
 
 
 def _usable(gallery: Gallery, enrolled: Enrolled, decisions: Decisions) -> Enrolled:
-    """Returns what is enrolled, without photos that are no faces, to be ignored, or of others."""
+    """Returns what is enrolled, but not photos without a face, to be ignored, or of others."""
     doubted = []
     for photo in gallery.photos_of_images(decisions.images()) if decisions else ():
         said = decisions.of(photo)

@@ -101,7 +101,7 @@ def _opened(source: str | int, name: object) -> tuple[cv2.VideoCapture, str]:
 
     capture = cv2.VideoCapture(source)
     if not capture.isOpened():
-        raise ImageError(f"{name}: is no picture, and no video that OpenCV can open")
+        raise ImageError(f"{name}: is neither an image nor a video that OpenCV can open")
     return capture, str(name)
 
 

@@ -63,7 +63,7 @@ def rows(results: Any) -> list[Row]:
         could not be read has a row with its ``error``.
 
     Raises:
-        InvalidArgumentError: If it is no result.
+        InvalidArgumentError: If it is not a result.
 
     Example:
         >>> from facekit import Face, Keypoints
@@ -98,7 +98,7 @@ def to_frame(results: Any) -> Any:
 
     Raises:
         MissingExtraError: If pandas is not installed.
-        InvalidArgumentError: If it is no result.
+        InvalidArgumentError: If it is not a result.
 
     Example:
         >>> from facekit.io.tables import to_frame
@@ -121,7 +121,7 @@ def write_table(results: Any, path: str | os.PathLike[str]) -> int:
         How many rows were written.
 
     Raises:
-        InvalidArgumentError: If the name has another ending, or it is no result.
+        InvalidArgumentError: If the name has another ending, or it is not a result.
         FileFormatError: If the file cannot be written.
         MissingExtraError: If pyarrow, which Parquet needs, is not installed.
 

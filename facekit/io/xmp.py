@@ -148,7 +148,7 @@ def write_regions(
 
     All else in a sidecar that is there is kept, byte for byte. A region there that has a name is
     kept as well, and one of ``regions`` that marks the same face is left out: the name may be
-    somebody's correction. One without a name gives way.
+    someone's correction. One without a name gives way.
 
     Args:
         photo: The photo.

@@ -29,7 +29,7 @@ class TripletTrainer(Trainer):
     In every step the triplets are chosen among the faces of one batch of P people with K photos
     each, by the distances that the network gives them at that moment.
 
-    Some arguments can change while the training goes on: instead of a value they take a mapping
+    Some arguments can change during the training: instead of a value they take a mapping
     with the values by the number of the epoch, from 0, that they begin with. So
     ``miner={0: "batch-all", 2: "semihard"}`` warms up with all triplets, and ``trainable={0:
     "head", 3: "last-blocks", 6: "all"}`` thaws a network from its end.

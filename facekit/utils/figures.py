@@ -60,14 +60,14 @@ def line_style(index: int) -> dict[str, Any]:
 
 
 def one_line(text: str) -> str:
-    """Returns a text without line breaks and control characters: blanks are in their places."""
+    """Returns text without line breaks and control characters: blanks are in their places."""
     # Layout engines measure no text of several lines, and fail on control characters.
     breaks = ("Cc", "Cs", "Zl", "Zp")
     return " ".join("".join(" " if unicodedata.category(c) in breaks else c for c in text).split())
 
 
 def plain(text: str) -> str:
-    """Returns a text as matplotlib is to be given it: on one line, and none of it as a formula."""
+    """Returns text as matplotlib is to be given it: on one line, and none of it as a formula."""
     return one_line(text).replace("$", r"\$")
 
 

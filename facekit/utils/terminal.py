@@ -17,7 +17,7 @@ _UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{INVISIBLE}]"
 
 
 def printable(text: object, *, limit: int | None = None) -> str:
-    r"""Returns a text on one line that cannot steer a terminal.
+    r"""Returns text on one line that cannot steer a terminal.
 
     Control characters (escape sequences begin with one), line breaks, characters that change the
     writing direction, and those without width are replaced by their escapes, such as ``\x1b``; a

@@ -54,7 +54,7 @@ def check_suffix(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text to a file, whole or not at all.
+    """Writes text to a file, whole or not at all.
 
     Raises:
         FileFormatError: If it cannot be written.
@@ -85,7 +85,7 @@ class VideoWriter:
         overwrite: Whether a file that is there is replaced.
 
     Raises:
-        InvalidArgumentError: If the ending is another one, or the file is there already.
+        InvalidArgumentError: If the ending is another one, or the file already exists.
         FileFormatError: If it cannot be written.
         MissingExtraError: If PyAV is not installed; it comes with the extra ``video``.
 
@@ -132,7 +132,7 @@ class VideoWriter:
             rate=Fraction(rate).limit_denominator(1001),
             options={"crf": _QUALITY, "preset": "veryfast"},
         )
-        # H.264 halves the colors' resolution: sides are even, a pixel is repeated if need be.
+        # H.264 halves the colors' resolution: sides are even, a pixel is repeated if necessary.
         self._video.width, self._video.height = width + width % 2, height + height % 2
         self._video.pix_fmt = "yuv420p"
         self._video.time_base = self._video.codec_context.time_base = _TIME_BASE

@@ -68,7 +68,7 @@ class FaceFollower:
 
     Args:
         record: Of the weights that embed the faces.
-        identify: Says whose means are; ``None`` if nobody is enrolled.
+        identify: Says whose means are; ``None`` if no one is enrolled.
         tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` if not given.
         min_faces: A track with fewer good faces is not named, and listed apart.
         on_track: Called with a track when it gets a name, when that is revised, and when it ends.
@@ -139,7 +139,7 @@ class FaceFollower:
         self._end(np.inf)
 
     def tracks(self) -> list[Track]:
-        """Returns everybody seen so far, in the order in which they came; pieces are joined.
+        """Returns everyone seen so far, in the order in which they came; pieces are joined.
 
         Returns:
             The tracks. Those with fewer than ``min_faces`` good faces have no identity.

@@ -96,7 +96,7 @@ class LiveStream:
             )
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yields the newest frame each time one is asked for, waiting for it if need be.
+        """Yields the newest frame each time one is asked for, waiting for it if necessary.
 
         Times are seconds since the call. The stream is closed when the iteration is.
 

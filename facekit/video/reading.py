@@ -137,7 +137,7 @@ class VideoFile:
         except (av.FFmpegError, OSError, ValueError) as error:
             # The message as a whole would repeat the path.
             reason = getattr(error, "strerror", None) or error
-            raise ImageError(f"{name}: is no video that can be opened ({reason})") from error
+            raise ImageError(f"{name}: is not a video that can be opened ({reason})") from error
         if not container.streams.video:
             container.close()
             raise ImageError(f"{name}: holds no video")

@@ -65,7 +65,7 @@ class VideoRecognition:
         source: A video file, the number of a camera, the address of a stream, or frames. Of a
             camera or a stream frames are dropped where the search is slower.
         pipeline: Finds, cuts out and embeds the faces; it needs an embedder.
-        identify: Says whose means are; ``None`` if nobody is enrolled.
+        identify: Says whose means are; ``None`` if no one is enrolled.
         stride: Look for faces in one in this many frames; by default as many as make about eight
             searches a second. Of a camera the newest frame is searched each time.
         on_track: Called with a track when it gets a name, when that is revised, and when it ends.

@@ -69,7 +69,7 @@ class Track:
         mean: The mean of their embeddings, float32 ``(d,)``, of unit norm; ``None`` without any.
         worth: How many images taken independently of each other the mean is worth.
         best: The best face, with the aligned image of it.
-        identity: Whose the mean is; ``None`` if nobody is enrolled or there are too few faces to
+        identity: Whose the mean is; ``None`` if no one is enrolled or there are too few faces to
             say.
         ended: Whether it is over; while a video runs, ``on_track`` may be told of one that is not.
 

@@ -14,7 +14,7 @@ PAPER = (255, 255, 255)
 
 
 def color_of(result: Face | RecognizedFace) -> tuple[int, int, int]:
-    """Returns the color of a known person, a stranger, or a face nobody asked the name of."""
+    """Returns the color of a known person, a stranger, or a face that was not looked up."""
     if isinstance(result, Face):
         return FACE_COLOR
     return UNKNOWN_COLOR if result.name is None else KNOWN_COLOR

@@ -25,7 +25,7 @@ def draw_faces(
 ) -> RGBImage:
     """Draws boxes, keypoints and names on a copy of a picture.
 
-    Known people are framed in green, strangers in orange, faces nobody asked the name of in blue;
+    Known people are framed in green, strangers in orange, faces that were not looked up in blue;
     the names are written out as well, so that nothing hangs on the color alone.
 
     Args:

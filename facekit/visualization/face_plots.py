@@ -37,14 +37,14 @@ def plot_faces(
 
     What is drawn on the picture are lines and letters, which stay crisp at any size and in a PDF.
     The colors are those of :func:`draw_faces`: green for known people, orange for strangers, blue
-    for faces nobody asked the name of. The label is the name with its distance, or the detector's
+    for faces that were not looked up. The label is the name with its distance, or the detector's
     confidence.
 
     Args:
         image: The picture in which the faces were found.
         faces: What a :class:`facekit.Detector` or :class:`facekit.FaceRecognizer` found in it.
         keypoints: Whether to mark the five keypoints.
-        ax: Where to draw; a figure of its own by default.
+        ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on. Their data coordinates are the pixels of the picture; the patches and
@@ -52,7 +52,7 @@ def plot_faces(
 
     Raises:
         ImageError: If the image cannot be read.
-        InvalidArgumentError: If something in ``faces`` is no face, or ``ax`` are no axes.
+        InvalidArgumentError: If something in ``faces`` is not a face, or ``ax`` is not an axes.
 
     Example:
         >>> import numpy as np
@@ -126,7 +126,7 @@ def plot_face_grid(
         faces: The faces as :meth:`facekit.Aligner.align` returns them, uint8 ``(n, S, S, 3)``, RGB.
         captions: A text for each face, shortened to the width of the face.
         columns: How many stand side by side.
-        ax: Where to draw; a figure of its own by default.
+        ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on. Their images and texts are those of the faces, in their order.

@@ -47,7 +47,7 @@ def test_from_a_folder_to_names_and_groups(
     before = output.stat().st_ino
     again = ["archive", "identify", table, gallery, "--output", str(output)]
     assert main(again) == 2
-    assert "is there already; give --overwrite" in capsys.readouterr().err
+    assert "already exists; use --overwrite" in capsys.readouterr().err
     assert output.stat().st_ino == before
     assert main([*again, "--overwrite"]) == 0
     assert main(["archive", "identify", table, gallery, "--output", "x.txt"]) == 2
@@ -61,6 +61,6 @@ def test_from_a_folder_to_names_and_groups(
 
 def test_what_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["archive", "info", str(tmp_path)]) == 2
-    assert "facekit index makes one" in capsys.readouterr().err
+    assert "create one with facekit index" in capsys.readouterr().err
     assert main(["index", str(tmp_path), str(tmp_path / "t")]) == 2
     assert "holds no images" in capsys.readouterr().err

@@ -172,7 +172,7 @@ def test_check_finds_one_person_under_two_names_and_a_wrong_photo(
     copy = tmp_path / "copy.jpg"  # another file: the same one is not enrolled twice
     copy.write_bytes(astronaut.read_bytes() + b"0")
     assert main(check) == DONE
-    assert "No name and no photo looks wrong." in capsys.readouterr().out
+    assert "No suspicious names or photos." in capsys.readouterr().out
     for name, photos in (("Amazing Grace", [hopper]), ("Eileen", [copy, hopper])):
         arguments = ["enroll", str(gallery), name, *map(str, photos), "--weights", weights]
         assert main(arguments) == DONE
@@ -180,7 +180,7 @@ def test_check_finds_one_person_under_two_names_and_a_wrong_photo(
     assert main(check) == DONE
     printed = capsys.readouterr().out
     assert "one person? Amazing Grace and Grace, distance 0.00" in printed
-    assert f"somebody else? {hopper} (Eileen), distance " in printed
+    assert f"someone else? {hopper} (Eileen), distance " in printed
     assert main([*check, "--json"]) == DONE
     answer = json.loads(capsys.readouterr().out)
     assert answer["duplicates"][0]["first"] == "Amazing Grace"

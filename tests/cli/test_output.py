@@ -272,7 +272,7 @@ def test_an_original_of_the_same_stem_is_not_overwritten(
     assert main(["detect", str(blank.parent), "--output", str(blank.parent)]) == FAILED
     assert main(["detect", str(blank.with_suffix(".jpg")), "--output", str(blank.parent)]) == FAILED
     assert blank.read_bytes() == before
-    assert "name a folder of its own" in capsys.readouterr().err
+    assert "use a new folder" in capsys.readouterr().err
 
 
 @posix
@@ -321,7 +321,7 @@ def test_where_an_output_may_be(tmp_path: Path) -> None:
         (album / "2024" / ".." / "groups", [album], True),
         (album, [album], True),
     ):
-        with pytest.raises(InvalidArgumentError, match="name a folder of its own"):
+        with pytest.raises(InvalidArgumentError, match="use a new folder"):
             check_output_folder(output, inputs, deep=deep)
 
 

@@ -129,7 +129,7 @@ def test_the_threshold_stands_where_it_is(threshold: float) -> None:
 def test_without_a_threshold_there_is_no_line() -> None:
     ax = plot_distances(DISTANCES, SAME)
     assert not ax.lines
-    assert legend_of(ax) == ["one person (3 pairs)", "two persons (5 pairs)"]
+    assert legend_of(ax) == ["one person (3 pairs)", "two people (5 pairs)"]
     assert ax.get_xlabel() == "Distance"
 
 

@@ -241,7 +241,7 @@ def test_a_video_without_a_readable_frame_is_said(tmp_path: Path) -> None:
         stream = output.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
         output.start_encoding()
-    with pytest.raises(ImageError, match=r"no video that can be opened \(End of file\)"):
+    with pytest.raises(ImageError, match=r"not a video that can be opened \(End of file\)"):
         VideoFile(tmp_path / "b.mkv")
 
 
@@ -256,7 +256,7 @@ def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
     write_frames(tmp_path / "b.mp4", noisy(40))
     data = (tmp_path / "b.mp4").read_bytes()
     (tmp_path / "b.mp4").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ImageError, match="no video that can be opened"):
+    with pytest.raises(ImageError, match="not a video that can be opened"):
         VideoFile(tmp_path / "b.mp4")
 
 

@@ -97,7 +97,7 @@ def read_keras_h5(path: Path) -> LayerWeights:
         with h5py.File(path, "r") as file:
             file.get("model_weights", file).visititems(collect)
     except _H5_DAMAGE as error:
-        raise WeightsError(f"{path}: is truncated or no HDF5 file ({error})") from error
+        raise WeightsError(f"{path}: is truncated or not an HDF5 file ({error})") from error
     for layer in weights:
         if layer.endswith(BATCH_NORMALIZATION_SUFFIX):
             # Keras 2 wrote a factor even for layers without one, in some versions as ones.
@@ -120,7 +120,9 @@ def read_ordered_h5(path: Path) -> LayerWeights:
                     array = np.asarray(root[layer][name], np.float32)
                     weights.setdefault(layer, {})[kind] = array
     except _H5_DAMAGE as error:
-        raise WeightsError(f"{path}: is truncated or no HDF5 file of Keras ({error})") from error
+        raise WeightsError(
+            f"{path}: is truncated or not an HDF5 file of Keras ({error})"
+        ) from error
     return weights
 
 

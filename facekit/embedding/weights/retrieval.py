@@ -67,9 +67,9 @@ def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
         if file.sha256 == checksum or (file.sha256 is None and file.name == path.name):
             return record, file
     raise WeightsError(
-        f"{path}: is none of the published weights that facekit knows (SHA-256 {checksum}); it was "
-        "altered, truncated, or is of another kind. facekit reads those and its own .safetensors. "
-        "`facekit weights list` names them; fetch the file again"
+        f"{path}: is not one of the published weights known to facekit (SHA-256 "
+        f"{checksum}); it was altered or truncated, or is of another kind. facekit reads those and "
+        "its own .safetensors. `facekit weights list` names them; fetch the file again"
     )
 
 

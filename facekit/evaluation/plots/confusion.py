@@ -36,14 +36,14 @@ def plot_confusion(
             returns them, ``None`` for none.
         normalize: ``None`` shows numbers of faces; ``"true"`` their share in the row, ``"pred"`` in
             the column, ``"all"`` in the whole.
-        ax: Where to draw; a figure of its own by default.
+        ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on.
 
     Raises:
         InvalidArgumentError: If there are no names, there are not as many predicted, something
-            is no name, or ``normalize`` is something else.
+            is not a name, or ``normalize`` is something else.
 
     Example:
         >>> from facekit.evaluation import plot_confusion

@@ -30,7 +30,7 @@ def plot_distances(
     """Draws histograms of the distances of pairs of one person and of pairs of two.
 
     Each histogram is a share of its own kind of pairs, because there are usually far more pairs of
-    two persons. Where the two overlap, a threshold makes mistakes.
+    two people. Where the two overlap, a threshold makes mistakes.
 
     Args:
         distances: The distance of each pair, ``(n,)``; any metric, smaller is more alike.
@@ -38,7 +38,7 @@ def plot_distances(
         threshold: Draws a line there, labeled with the number.
         bins: How many bins the range of all distances is divided into, or their edges, rising;
             distances beyond given edges are not drawn.
-        ax: Where to draw; a figure of its own by default.
+        ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on.
@@ -51,7 +51,7 @@ def plot_distances(
         >>> from facekit.evaluation import plot_distances
         >>> ax = plot_distances([0.4, 1.3, 0.6, 1.2], [True, False, True, False], threshold=0.9)
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
-        ['one person (2 pairs)', 'two persons (2 pairs)', 'threshold 0.9']
+        ['one person (2 pairs)', 'two people (2 pairs)', 'threshold 0.9']
     """
     values, truth = checked_pairs(distances, same)
     if not len(values):
@@ -63,7 +63,7 @@ def plot_distances(
     # The hatching tells the two apart in black and white.
     styles: tuple[tuple[str, npt.NDArray[np.bool_], str, dict[str, Any]], ...] = (
         ("one person", truth, PALETTE[0], {"fill": True}),
-        ("two persons", ~truth, PALETTE[1], {"fill": False, "hatch": "////"}),
+        ("two people", ~truth, PALETTE[1], {"fill": False, "hatch": "////"}),
     )
     for kind, chosen, color, style in styles:
         count = int(chosen.sum())

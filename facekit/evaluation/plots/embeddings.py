@@ -48,7 +48,7 @@ def plot_embeddings(
         method: ``"pca"`` or ``"tsne"``. The perplexity of t-SNE is 30, and a third of ``n - 1``
             where that is less.
         seed: The same seed gives the same map.
-        ax: Where to draw; a figure of its own by default.
+        ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on. Their collections are the people in alphabetical order, then strangers.

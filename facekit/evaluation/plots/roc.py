@@ -18,7 +18,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
 
     Args:
         curves: The curves of :func:`facekit.evaluation.verification.roc`, by the name to show.
-        ax: Where to draw; a figure of its own by default.
+        ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on.

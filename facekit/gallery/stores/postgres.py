@@ -142,7 +142,7 @@ class PostgresStore:
             The store.
 
         Raises:
-            FileFormatError: If a schema of that name is there already.
+            FileFormatError: If a schema of that name already exists.
             GalleryServerError: If the server cannot be reached or refuses.
             InvalidArgumentError: If an argument cannot be used.
         """
@@ -252,7 +252,7 @@ class PostgresStore:
             )
             unknown = wanted - {row[0] for row in deleted}
             if unknown:
-                raise EnrollmentError(f"no photo of the number {min(unknown)} is enrolled")
+                raise EnrollmentError(f"no photo number {min(unknown)} is enrolled")
 
     def search(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
         """Finds the enrolled photos that are nearest to each probe.
@@ -330,7 +330,7 @@ class PostgresStore:
         memory = text(memory, "memory", empty=False)
         if self.embedding_size > _MOST_INDEXED:
             raise InvalidArgumentError(
-                f"hnsw takes up to {_MOST_INDEXED:,} components, the embeddings have "
+                f"hnsw supports up to {_MOST_INDEXED:,} components, the embeddings have "
                 f'{self.embedding_size:,}; use search="exact"'
             )
         with self._session() as session:

@@ -237,7 +237,7 @@ class BalancedBatches(SeededBatches):
         )
         unknown = int(np.count_nonzero(self.dataset.labels < 0))
         if self.left_out:
-            text += f"; people left out for want of a second photo: {len(self.left_out):,}"
+            text += f"; people left out for lack of a second photo: {len(self.left_out):,}"
         if unknown:
             text += f"; photos left out, because the person is not known: {unknown:,}"
         return text

@@ -162,7 +162,7 @@ class FaceDataset:
             The part to train with and the part to validate with.
 
         Raises:
-            InvalidArgumentError: If ``validation`` is no such number.
+            InvalidArgumentError: If ``validation`` is not such a number.
             TrainingDataError: If the data set has fewer than two people.
 
         Warns:
@@ -183,7 +183,7 @@ class FaceDataset:
         if len(held_out) < 2 or not of_several:
             warnings.warn(
                 f"{len(held_out)} of {people} people are held out, {of_several} of them with two "
-                "faces or more; to validate, two people are needed, and one of them with two faces",
+                "faces or more; validation needs two people, one of them with two faces",
                 TrainingDataWarning,
                 stacklevel=2,
             )
@@ -206,7 +206,7 @@ class FaceDataset:
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
-        """Makes a data set of a folder with one folder a person, named after the person.
+        """Makes a data set of a folder with one folder per person, named after the person.
 
         The faces of each photo are searched for, and the largest is taken.
 

@@ -16,7 +16,7 @@ from facekit.utils.progress import track
 
 
 def folder_candidates(folder: Path) -> list[PersonImage]:
-    """Lists the photos of a folder with one folder a person, and what lies beside them."""
+    """Lists the photos of a folder with one folder per person, and what lies beside them."""
     try:
         return list(people_images(folder))
     except EnrollmentError as error:

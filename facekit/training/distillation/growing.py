@@ -247,7 +247,7 @@ def _fit_stem(
     )
     parts = []
     starts = range(0, len(faces), _AT_A_TIME)
-    for start in track(starts, "The stem is fitted", total=len(starts), shown=progress):
+    for start in track(starts, "Fitting the stem", total=len(starts), shown=progress):
         batch = faces[start : start + _AT_A_TIME].astype(np.float32)
         parts.append([keras.ops.convert_to_numpy(each) for each in probe.predict_on_batch(batch)])
     pooled, target = (np.concatenate([part[side] for part in parts]) for side in (0, 1))

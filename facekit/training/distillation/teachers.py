@@ -117,7 +117,7 @@ class OnnxTeacher:
             side, self._size = int(shape[2].get_length()), _values(model)
             model.reshape([-1, 3, side, side])
         except (RuntimeError, ValueError, IndexError) as error:
-            raise WeightsError(f"{path}: is no ONNX file of a face network ({error})") from error
+            raise WeightsError(f"{path}: is not an ONNX face network ({error})") from error
         cores = threads or available_cores()
         self._graph = Graph(lambda: model, threads=cores, streams=1)
         self._mean, self._scale = (
@@ -127,7 +127,7 @@ class OnnxTeacher:
         self._aligner = aligner or Aligner(side, template=ARCFACE_TEMPLATE)
         if self._aligner.size != side:
             raise InvalidArgumentError(
-                f"aligner gives pictures of side {self._aligner.size}, {path} reads {side}"
+                f"aligner gives faces of side {self._aligner.size}, {path} reads {side}"
             )
         self._mirrored = mirrored
         digest = hashlib.sha256(path.read_bytes())
@@ -352,7 +352,7 @@ def _embed_in_parts(
 ) -> Vectors:
     embeddings = np.empty((len(faces), network.embedding_size), dtype=np.float32)
     starts = range(0, len(faces), _READ_AT_A_TIME)
-    for start in track(starts, "The teacher embeds", total=len(starts), shown=progress):
+    for start in track(starts, "Embedding with the teacher", total=len(starts), shown=progress):
         part = np.arange(start, min(start + _READ_AT_A_TIME, len(faces)))
         embeddings[part] = network.embed(resized(faces, part, side))
     return embeddings

@@ -97,7 +97,7 @@ class Trainer:
         if self._aligner().size != self.start.input_size:
             # Noticed only when the embedder is saved, it would cost the whole training.
             raise InvalidArgumentError(
-                f"aligner gives pictures of side {self._aligner().size}, the network reads "
+                f"aligner gives faces of side {self._aligner().size}, the network reads "
                 f"{self.start.input_size}"
             )
         by_epoch("trainable", self.trainable)

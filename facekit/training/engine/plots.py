@@ -38,7 +38,7 @@ def plot_history(
         history: What a training measured.
         metrics: The names of the values, of those in :attr:`History.names`. By default the loss; if
             there is none, whatever is there of the first kind that :meth:`History.plot` draws.
-        ax: Where to draw; a figure of its own by default.
+        ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on, with a line for each value. A NaN leaves a gap in the line.

@@ -1,4 +1,4 @@
-"""What changes while a training goes on: values by epoch, and the learning rate by step."""
+"""What changes during a training: values by epoch, and the learning rate by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well embeddings tell people apart while a training goes on."""
+"""How well embeddings tell people apart during a training."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_identify_knows_a_file_by_its_content(
 def test_identify_refuses_a_file_that_it_does_not_know(tmp_path: Path) -> None:
     path = tmp_path / "unknown.npz"
     path.write_bytes(CONTENT)
-    with pytest.raises(WeightsError, match=r"unknown\.npz.*none of the published weights"):
+    with pytest.raises(WeightsError, match=r"unknown\.npz.*not one of the published weights"):
         identify(path)
 
 
@@ -140,7 +140,7 @@ def test_a_file_without_a_published_checksum_is_found_by_its_name(
     monkeypatch.setattr("facekit.embedding.weights.registry.REGISTRY", {"tiny": UNSIGNED})
     assert identify(path) == (UNSIGNED, UNSIGNED.files[0])
     other = path.rename(path.with_name("other.h5"))
-    with pytest.raises(WeightsError, match="none of the published weights"):
+    with pytest.raises(WeightsError, match="not one of the published weights"):
         identify(other)
 
 

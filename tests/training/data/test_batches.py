@@ -115,7 +115,7 @@ def test_people_with_one_photo_are_left_out_and_listed() -> None:
     assert batches.left_out == ("person 004", "person 006")
     assert batches.summary() == (
         "an epoch: 26 photos of 5 people in 4 batches of 3 people × 3 photos; people left out for "
-        "want of a second photo: 2; photos left out, because the person is not known: 4"
+        "lack of a second photo: 2; photos left out, because the person is not known: 4"
     )
     assert "left out" not in BalancedBatches(people_with([2, 2]), identities=2).summary()
 

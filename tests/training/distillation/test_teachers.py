@@ -56,7 +56,7 @@ def test_a_network_reads_any_number_of_faces_scaled_by_channel(network_file: Pat
 def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"no network")
-    with pytest.raises(WeightsError, match=r"bad\.onnx: is no ONNX file"):
+    with pytest.raises(WeightsError, match=r"bad\.onnx: is not an ONNX face network"):
         OnnxTeacher(bad)
 
 
