@@ -162,10 +162,10 @@ def test_frames_of_odd_sides_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is no video"),
-        (b"no video at all" * 100, "is no video"),
-        (PLAYLIST, "is no video"),
-        (b"ffconcat version 1.0\nfile /etc/hostname\n", "is no video"),
+        (b"", "is not a video"),
+        (b"no video at all" * 100, "is not a video"),
+        (PLAYLIST, "is not a video"),
+        (b"ffconcat version 1.0\nfile /etc/hostname\n", "is not a video"),
     ],
 )  # fmt: skip
 def test_what_is_no_video_is_one_sentence(tmp_path: Path, content: bytes, words: str) -> None:

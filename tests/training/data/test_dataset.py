@@ -115,7 +115,7 @@ def test_split_holds_out_people_with_pairs() -> None:
 def test_a_split_that_leaves_too_little_to_validate_with_says_so(
     counts: list[int], validation: float, held_out: str
 ) -> None:
-    with pytest.warns(TrainingDataWarning, match=f"^{held_out}.* to validate, two people"):
+    with pytest.warns(TrainingDataWarning, match=f"^{held_out}.* validation needs two people"):
         people_with(counts).split(validation)
 
 
