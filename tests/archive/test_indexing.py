@@ -291,7 +291,7 @@ def test_an_empty_folder_and_bad_options_are_refused(tmp_path: Path, embedder: E
 
 
 def test_a_damaged_table_is_said_to_be(album: Path, tmp_path: Path, embedder: Embedder) -> None:
-    with pytest.raises(FileFormatError, match="no table"):
+    with pytest.raises(FileFormatError, match="no archive table"):
         ArchiveTable(tmp_path)
     index(album, tmp_path / "table", embedder)
     table = ArchiveTable(tmp_path / "table")

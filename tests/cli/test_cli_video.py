@@ -62,7 +62,7 @@ def test_json_and_no_gallery(folder: Path, capsys: pytest.CaptureFixture[str]) -
         (["--blur", "all"], "--output"),
         (["--output", "copy.avi"], "ending"),
         (["--timeline", "time.jpg"], ".png"),
-        (["--csv", "same", "--vtt", "same"], "name of its own"),
+        (["--csv", "same", "--vtt", "same"], "needs a different name"),
         (["--gallery", "none"], "none"),
         (["--stride", "0"], "stride"),
     ],

@@ -190,7 +190,7 @@ def test_folder_without_pictures_is_an_error(detector: Detector, tmp_path: Path)
 
 
 def test_file_that_is_no_video_is_an_error(detector: Detector, folder: Path) -> None:
-    with pytest.raises(ImageError, match=r"notes\.txt.*no video"):
+    with pytest.raises(ImageError, match=r"notes\.txt.*neither an image nor a video"):
         detector.detect_stream(folder / "notes.txt")
 
 

@@ -96,9 +96,9 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
 
 def test_nothing_is_overwritten_or_left_behind(path: Path, tmp_path: Path) -> None:
     before = path.read_bytes()
-    with pytest.raises(FileFormatError, match="there already"):
+    with pytest.raises(FileFormatError, match="already exists"):
         Gallery.create(path, "example@1", SIZE)
-    with Gallery.open(path) as gallery, pytest.raises(FileFormatError, match="there already"):
+    with Gallery.open(path) as gallery, pytest.raises(FileFormatError, match="already exists"):
         gallery.copy(path)
     with pytest.raises(FileFormatError, match="no gallery can be made there"):
         Gallery.create(tmp_path / "no folder" / "people", "example@1", SIZE)

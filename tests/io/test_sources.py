@@ -229,7 +229,7 @@ def test_other_sources_are_refused(source: Any) -> None:
 
 def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no video")
-    with pytest.raises(ImageError, match=r"notes\.txt.*no video"):
+    with pytest.raises(ImageError, match=r"notes\.txt.*neither an image nor a video"):
         image_items(tmp_path / "notes.txt")
     with pytest.raises(ImageError, match="camera 9999"):
         image_items(9999)
