@@ -116,7 +116,8 @@ def test_who_is_in_view_when_a_stream_gives_up_is_in_the_table(
     assert "Grace was there from" in said.out
     assert "sends no frames" in said.err
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    assert [row["name"] for row in rows] == ["Grace"]
+    # A machine that is busy drops frames, and whoever is out of view for long gets a second row.
+    assert {row["name"] for row in rows} == {"Grace"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
