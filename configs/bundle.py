@@ -1,6 +1,6 @@
 """Takes the mean of trained embedders, and makes the file of the weights that come with facekit.
 
-    python configs/bundle.py runs/facekit-small-1 runs/facekit-small-2 --version 4
+    python configs/bundle.py runs/facekit-small-5 --mirrored --version 5
     python benchmarks/distances.py pool --groups groups --write
 
 Networks that started with the same weights can be averaged: the mean is nearly as good as the
@@ -33,13 +33,16 @@ def main() -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--version", help="of the weights in the package, larger than the last")
     where.add_argument("--to", type=Path, help="where to write the mean as it is")
+    parser.add_argument(
+        "--mirrored", action="store_true", help="whether to average a face and its mirror image"
+    )
     options = parser.parse_args()
     shares = {}
     for part in options.parts:
         path, _, share = part.partition("=")
         file = Path(path, "embedder.safetensors") if Path(path).is_dir() else Path(path)
         shares[file] = float(share or 1.0)
-    embedder = mean_embedder(shares)
+    embedder = mean_embedder(shares, mirrored=options.mirrored)
     if options.to:
         embedder.save(options.to)
         return
@@ -63,7 +66,7 @@ def main() -> None:
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(path)}")
 
 
-def mean_embedder(shares: dict[Path, float]) -> Embedder:
+def mean_embedder(shares: dict[Path, float], *, mirrored: bool) -> Embedder:
     total: dict[str, dict[str, object]] = {}
     for path, share in shares.items():
         embedder = Embedder(path)
@@ -74,7 +77,9 @@ def mean_embedder(shares: dict[Path, float]) -> Embedder:
                 kept = total.setdefault(layer, {})
                 kept[name] = kept.get(name, 0.0) + array * (share / sum(shares.values()))
     assign(network, total)
-    return Embedder.from_network(network, architecture, name=NAME, alignment=embedder.aligner())
+    return Embedder.from_network(
+        network, architecture, name=NAME, alignment=embedder.aligner(), mirrored=mirrored
+    )
 
 
 if __name__ == "__main__":
