@@ -169,7 +169,10 @@ def faces_and_targets(data: Path, targets: Path, folder: Path, embedder: Embedde
     edgeface = stored.embed_faces(train)
     live = {"mobilefacenet": mobile, "facenet": EmbedderTeacher(facenet)}
     followed = joined(
-        [edgeface, *(kept(folder, name, each, data / "pool", known) for name, each in live.items())],
+        [
+            edgeface,
+            *(kept(folder, name, each, data / "pool", known) for name, each in live.items()),
+        ],
         [EDGEFACE, MOBILEFACENET, FACENET],
         embedder.embedding_size,
     )
