@@ -1,6 +1,7 @@
 """Measures tracks and names in videos of real faces of which the truth is known.
 
     python benchmarks/video.py lfw --cache embeddings/
+    python benchmarks/video.py lfw --cache embeddings/ --means
     python benchmarks/video.py lfw --speed
     python benchmarks/video.py lfw --memory 10000
 
@@ -11,10 +12,11 @@ enrolled, with two other photos each. Printed are:
 - IDF1, purity, tracks a person and identity switches, of the boxes alone, after tracks are cut
   where the face changes, and after their pieces are joined;
 - how many faces of known people get their name, and of strangers a name, by track and by frame;
-- how many means of m photos of strangers get a name, when one in a hundred is asked for.
 
-``--speed`` prints frames a second instead, beside the detector alone (``detect_stream``), taking
-turns in one process, and ``--memory`` how the memory grows over that many small frames.
+``--means`` counts instead how many means of m photos of strangers get a name, when one in a hundred
+is asked for, beside single photos of the same people. ``--speed`` prints frames a second, beside
+the detector alone (``detect_stream``), taking turns in one process, and ``--memory`` how the memory
+grows over that many small frames.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -41,12 +43,14 @@ from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.faces import Identity
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification.means import MeanIdentifier
+from facekit.identification.strategies import Strategy
 from facekit.video import BoxTracker, VideoFrame, write_frames
 
 SIZE = (480, 640)
 RATE, FRAMES = 8.0, 48
 KINDS = ("crossing", "shots", "bar", "return")
 ENROLLED, LEAST, MOST = 2, 5, 8
+GALLERY, MEANS = 100, (1, 2, 3, 5, 10)
 STAGES = ("boxes alone", "cut", "cut and joined")
 # Each photo is shown for this many frames.
 _HELD = 6
@@ -81,6 +85,7 @@ def main() -> None:
     parser.add_argument("lfw", type=Path)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the embeddings here")
     parser.add_argument("--scenes", type=int, default=12)
+    parser.add_argument("--means", action="store_true")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--memory", type=int, metavar="FRAMES")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
@@ -95,7 +100,14 @@ def main() -> None:
     recognizer = FaceRecognizer(options.weights)
     record = recognizer.embedder.record
     if options.memory:
-        measure_memory(recognizer, people[0][0], options.memory)
+        results = measure_memory(recognizer, people[0][0], options.memory)
+        record_if_asked(options, "memory", results)
+        return
+    if options.means:
+        cached = None if options.cache is None else options.cache / "lfw.npz"
+        faces = embed_folder(options.lfw, recognizer.embedder, cached)
+        means = {name: measure_means(faces, record, name) for name in get_args(Strategy)}
+        record_if_asked(options, f"means, {record.name}", means, record.identity)
         return
     if options.speed:
         results = measure_speed(recognizer, [_portraits(recognizer, p) for p in people[:3]])
@@ -107,10 +119,8 @@ def main() -> None:
         _portraits(recognizer, photos[ENROLLED * (n < known) :]) for n, photos in enumerate(people)
     ]
     print(f"{known} people enrolled, {len(people) - known} strangers", flush=True)
-    cached = None if options.cache is None else options.cache / "lfw.npz"
-    means = measure_means(embed_folder(options.lfw, recognizer.embedder, cached), record)
     recognizer.detector = Detector(min_face_size=40)
-    results = {**measure_scenes(recognizer, portraits, known, options.scenes), "means": means}
+    results = measure_scenes(recognizer, portraits, known, options.scenes)
     record_if_asked(options, record.name, results, record.identity)
 
 
@@ -369,35 +379,60 @@ def _names(found: Sequence[Seen], known: int) -> dict[str, dict[str, float]]:
     return rows
 
 
-def measure_means(faces: EmbeddedFaces, record: Any, rounds: int = 40) -> dict[str, Any]:
-    """Counts how many means of m photos get a name, of strangers and of known people."""
+def measure_means(
+    faces: EmbeddedFaces,
+    record: Any,
+    strategy: Strategy = "centroid",
+    rounds: int = 20,
+    fpir: float = 0.01,
+) -> dict[str, Any]:
+    """Counts how many means of m photos get a name, of strangers and of known people.
+
+    Those of whom there are many photos may resemble each other more than people do. So it is
+    counted, too, how many single photos of the same strangers get a name.
+    """
     faces = faces.only(faces.central)
     people = [np.flatnonzero(faces.people == person) for person in np.unique(faces.people)]
-    people = [rows for rows in people if len(rows) >= LEAST]
+    with_more = [place for place, rows in enumerate(people) if len(rows) > ENROLLED]
     rng, counts = np.random.default_rng(2), defaultdict(Counter)
     for _ in range(rounds):
-        order = rng.permutation(len(people))
-        known = order[: len(order) // 2]
+        known = rng.permutation(with_more)[:GALLERY].tolist()
         enrolled = np.concatenate([rng.permutation(people[p])[:ENROLLED] for p in known])
         labels = np.repeat(np.arange(len(known)), ENROLLED)
-        held = Enrolled(faces.embeddings[enrolled], labels, known.astype(str).astype(object))
-        classifier = IdentityClassifier("centroid", fpir=0.01, distances=record.distances)
-        means = MeanIdentifier(classifier.fit_enrolled(held), held)
-        for place, person in enumerate(order):
-            rows = rng.permutation(np.setdiff1d(people[person], enrolled))
-            for images in (m for m in (1, 2, 3, 5) if m <= len(rows)):
+        held = Enrolled(
+            faces.embeddings[enrolled], labels, np.array([str(p) for p in known], dtype=object)
+        )
+        classifier = IdentityClassifier(strategy, fpir=fpir, distances=record.distances)
+        classifier.fit_enrolled(held)
+        single = classifier.identify(faces.embeddings).distance <= classifier.threshold_
+        probes, means, worths = [], [], []
+        for person, photos in enumerate(people):
+            rows = rng.permutation(np.setdiff1d(photos, enrolled))
+            for images in (m for m in MEANS if m <= len(rows)):
                 total = faces.embeddings[rows[:images]].mean(axis=0)
                 length = float(np.linalg.norm(total))
-                worth = record.distances.independent_images(images, length)
-                name = means.identify((total / length)[None], [worth])[0].name
-                kind, good = ("DIR", name == str(person)) if place < len(known) else ("FPIR", name)
-                counts[images].update({kind: bool(good), f"of {kind}": 1})
-    print(f"means of m photos, {len(people) // 2} people enrolled, FPIR asked for: 0.010")
-    rows = {}
+                probes.append((person, images, single[rows].mean()))
+                means.append(total / length)
+                worths.append(record.distances.independent_images(images, length))
+        answers = MeanIdentifier(classifier, held).identify(np.stack(means), worths)
+        for (person, images, alone), answer in zip(probes, answers, strict=True):
+            count = counts[images]
+            if person in known:
+                count.update({"known": 1, "right": answer.name == str(person)})
+            else:
+                count.update({"strangers": 1, "named": answer.name is not None})
+                count["single"] += alone
+    print(f"means of m photos, {GALLERY} people enrolled, FPIR asked for: {fpir:g} ({strategy})")
+    table = {}
     for m, count in sorted(counts.items()):
-        rows[str(m)] = {kind: count[kind] / count[f"of {kind}"] for kind in ("FPIR", "DIR")}
-        print(f"  m = {m}: FPIR {rows[str(m)]['FPIR']:.3f}, DIR {rows[str(m)]['DIR']:.3f}")
-    return {"people": len(people) // 2, "rows": rows}
+        table[str(m)] = {
+            "people": sum(len(photos) >= m for photos in people),
+            "FPIR": count["named"] / count["strangers"],
+            "FPIR of single photos": count["single"] / count["strangers"],
+            "DIR": count["right"] / max(1, count["known"]),
+        }
+        print(f"  m = {m}: " + ", ".join(f"{k} {v:.4g}" for k, v in table[str(m)].items()))
+    return {"gallery": GALLERY, "rows": table}
 
 
 def measure_speed(
@@ -429,18 +464,20 @@ def measure_speed(
     return {"rows": rows}
 
 
-def measure_memory(recognizer: FaceRecognizer, photo: Path, frames: int) -> None:
-    """Prints the memory of the process while it goes through many frames with a face."""
+def measure_memory(recognizer: FaceRecognizer, photo: Path, frames: int) -> dict[str, Any]:
+    """Measures the memory of the process while it goes through many frames with a face."""
     image = cv2.resize(load_image(photo), (120, 120), interpolation=cv2.INTER_AREA)
     recognizer.detector = Detector(min_face_size=40)
     run = recognizer.video_recognition(
         (VideoFrame(n, n / 25, image) for n in range(frames)), stride=1
     )
+    rows = {}
     for frame in run:
         if (frame.index + 1) % max(1, frames // 10) == 0:
             memory = psutil.Process().memory_info().rss / 2**20
+            rows[f"{frame.index + 1:,}"] = {"MiB": memory}
             print(f"{frame.index + 1:8,} frames: {memory:.0f} MiB", flush=True)
-    print(f"tracks: {len(run.result().tracks)}")
+    return {"rows": rows, "faces": sum(map(len, run.result().tracks))}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from facekit.identification.classifier import IdentityClassifier
 from facekit.identification.strategies import measure_of
 from facekit.utils.validation import reals
 
-# Between these the law changes so little that a number is rounded down to the next of them.
+# Between these the law changes so little that a number is rounded up to the next of them.
 _STEPS = np.array([1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0])
 
 
@@ -71,7 +71,7 @@ class MeanIdentifier:
         for candidate, distance, probability, number in zip(
             *self._classifier.identify(rows), numbers, strict=True
         ):
-            law = self._law(float(_STEPS[np.searchsorted(_STEPS, number, side="right") - 1]))
+            law = self._law(float(_STEPS[np.searchsorted(_STEPS[:-1], number)]))
             if law.probabilistic:
                 before, now = (c.known(np.array([distance]))[0] for c in (single, law))
                 probability = probability * now / before if before > 0 else 0.0

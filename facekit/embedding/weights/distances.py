@@ -25,6 +25,8 @@ _SLOPE_OVER = 30.0
 _PHOTOS = (1, 2, 4, 8, 16)
 # More people to compare with all faces make it slower and hardly more exact.
 _MOST_PEOPLE = 500
+# This share of the pairs of photos of one person is more alike than photos are taken to be.
+_ALIKE = 0.3
 # A stranger is any person. Those of whom there are many faces must not stand for all.
 _IMPOSTOR_FACES = 2
 
@@ -168,7 +170,9 @@ class DistanceTable:
         The frames of a video resemble each other: a hundred of them say less than a hundred photos.
         How much they differ shows in the length of the mean of their unit embeddings. That of m
         photos has, on average, the squared length ρ + (1 − ρ) / m, where ρ is the inner product of
-        two photos of a person; of equal images it is 1.
+        two photos of a person; of equal images it is 1. For ρ that of the pairs more alike than
+        seven in ten is taken: photos of some people resemble each other without being of one
+        moment, and a number that is too small would give too many strangers a name.
 
         Args:
             images: How many images the mean is of.
@@ -177,13 +181,10 @@ class DistanceTable:
         Returns:
             The number, from 1 to ``images``.
         """
-        alike = 1.0 - float(self.quantiles("genuine", "centroid", 1)[self._median]) ** 2 / 2.0
+        apart = np.interp(_ALIKE, self.rates, self.quantiles("genuine", "centroid", 1))
+        alike = 1.0 - float(apart) ** 2 / 2.0
         common = length**2 - alike
         return images if common * images <= 1.0 - alike else max(1.0, (1.0 - alike) / common)
-
-    @property
-    def _median(self) -> int:
-        return int(np.abs(np.array(self.rates) - 0.5).argmin())
 
     def _row(
         self, values: Sequence[Sequence[float]], measure: Measure, photos: float
