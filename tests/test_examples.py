@@ -151,7 +151,7 @@ def test_the_training_lowers_the_loss_and_helps_with_people_never_seen(
 @pytest.mark.check
 def test_the_evaluation_says_that_lfw_is_missing(outputs: dict[str, tuple[Path, str]]) -> None:
     folder, printed = outputs["evaluate_lfw.py"]
-    assert printed.startswith("LFW is not here.")
+    assert printed.startswith("LFW not found.")
     rates = re.findall(r"^true-accept rate ([\d.]+)%", printed, flags=re.MULTILINE)
     assert len(rates) == 3
     assert sorted(map(float, rates), reverse=True) == list(map(float, rates))

@@ -144,6 +144,7 @@ def test_nothing_is_wider_than_a_phone_and_no_other_host_is_asked(
     links = ["Unknown", "Suggestions", "People", "Ada", "Try a photo", "Too poor", "Calibration"]
     for link in [*links, "Programs"]:
         page.get_by_role("link", name=link).click()
+        page.locator("main").wait_for()
         widest = max(
             (place["x"] + place["width"])
             for element in page.locator("body *:visible").all()

@@ -258,6 +258,7 @@ def test_model_learns_and_is_saved_with_its_loss(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(6), 8)
     pictures = (random.normal(size=(6, 6))[labels] + random.normal(size=(48, 6)) / 4).astype("f4")
+    keras.utils.set_random_seed(0)
     model = small_model(TripletSemiHardLoss(0.5, doubled))
     history = model.fit(pictures, labels, batch_size=48, epochs=30, verbose=0).history["loss"]
     assert history[-1] < history[0] / 2
