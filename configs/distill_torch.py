@@ -48,7 +48,7 @@ from facekit.training.distillation.teachers import (
 BATCH, GROUP, HARDEST = 64, 4, 4
 RATE, WARM_UP, DECAY, MEAN = 1.5e-4, 60, 0.004, 0.999
 DISTANCES, IMPOSTORS = 60.0, 2.0
-EDGEFACE, MOBILEFACENET, FACENET = 1.0, 0.4**0.5, 0.4**0.5
+EDGEFACE, MOBILEFACENET, FACENET = 1.0, 0.4, 0.4
 
 
 class Graph(GraphBuilder):
@@ -153,7 +153,9 @@ class Network(torch.nn.Module):
         return layers
 
 
-def faces_and_targets(data: Path, targets: Path, folder: Path, embedder: Embedder) -> Any:
+def faces_and_targets(
+    data: Path, targets: Path, folder: Path, embedder: Embedder, share: float
+) -> Any:
     """Returns the faces to train on, and what the student is to give for each."""
     stored = StoredTeacher.from_npz(targets)
     mobile = OnnxTeacher(
@@ -162,18 +164,20 @@ def faces_and_targets(data: Path, targets: Path, folder: Path, embedder: Embedde
         input_scale=[58.395, 57.12, 57.375],
         mirrored=True,
     )
-    facenet = Embedder(data / "weights/facenet-20180402-vggface2/weights.npz")
-    facenet.record = dataclasses.replace(facenet.record, mirrored=True)
     known = set(stored.keys)
     train = of_pool(data / "pool", embedder.aligner(), known)
     edgeface = stored.embed_faces(train)
-    live = {"mobilefacenet": mobile, "facenet": EmbedderTeacher(facenet)}
+    live: dict[str, tuple[Teacher, float]] = {"mobilefacenet": (mobile, MOBILEFACENET)}
+    if share:
+        facenet = Embedder(data / "weights/facenet-20180402-vggface2/weights.npz")
+        facenet.record = dataclasses.replace(facenet.record, mirrored=True)
+        live["facenet"] = EmbedderTeacher(facenet), share
     followed = joined(
         [
             edgeface,
-            *(kept(folder, name, each, data / "pool", known) for name, each in live.items()),
+            *(kept(folder, name, each, data / "pool", known) for name, (each, _) in live.items()),
         ],
-        [EDGEFACE, MOBILEFACENET, FACENET],
+        np.sqrt([EDGEFACE, *(weight for _, weight in live.values())]).tolist(),
         embedder.embedding_size,
     )
     chosen = np.sort(np.random.default_rng(0).choice(len(train), min(3000, len(train)), False))
@@ -217,11 +221,20 @@ def main() -> None:
     parser.add_argument("--start", required=True, help="name or path of the student's weights")
     parser.add_argument("--targets", type=Path, default=Path("runs/teacher_edgeface_xs.npz"))
     parser.add_argument("--minutes", type=float, default=70)
+    parser.add_argument(
+        "--facenet",
+        type=float,
+        default=FACENET,
+        metavar="SHARE",
+        help="FaceNet's part in the similarities to follow, where EdgeFace has 1; 0 for none",
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     embedder = Embedder(options.start)
-    faces, neighbors = faces_and_targets(options.data, options.targets, options.folder, embedder)
+    faces, neighbors = faces_and_targets(
+        options.data, options.targets, options.folder, embedder, options.facenet
+    )
     batches = ShuffledBatches(
         faces, batch_size=BATCH, group_size=GROUP, augmentation=Augmentation(occlusion=0.1)
     )

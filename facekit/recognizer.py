@@ -87,7 +87,7 @@ class FaceRecognizer:
         InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures
             do not fit the embedder, the gallery belongs to other weights, the classifier has no
             threshold, or none is given and the weights have no threshold.
-        WeightsError: If the weights cannot be had, are damaged or altered, or do not fit.
+        WeightsError: If the weights are missing, damaged or altered, or do not fit.
         FileFormatError: If the gallery, or an embedder's own file, is damaged, altered or too new,
             or no gallery can be made in the folder.
         GalleryBusyError: If another process keeps the gallery locked.
@@ -748,7 +748,7 @@ class FaceRecognizer:
             FileFormatError: If the file is missing, truncated, altered, of another kind or newer.
             InvalidArgumentError: If the detector or the embedder is needed and not given, or the
                 embedder has other weights than the file was made with.
-            WeightsError: If the weights cannot be had, or are damaged or altered.
+            WeightsError: If the weights are missing, damaged or altered.
         """
         gallery, shown = Gallery.open(path), os.fspath(path)
         try:

@@ -220,7 +220,7 @@ def test_removing_the_last_person_leaves_nobody_to_recognize(
 ) -> None:
     recognizer.fit({"Grace": hopper}, progress=False)
     recognizer.remove("Grace")
-    with pytest.raises(NotFittedError, match="nobody is enrolled"):
+    with pytest.raises(NotFittedError, match="no one is enrolled"):
         recognizer.recognize(hopper)
     with pytest.raises(EnrollmentError, match="Grace"):
         recognizer.remove("Grace")

@@ -78,4 +78,4 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
 def check_not_empty(gallery: Gallery) -> None:
     """Raises an error if no one is enrolled."""
     if not len(gallery):
-        raise NotFittedError(f"{gallery.path}: nobody is enrolled; facekit enroll adds people")
+        raise NotFittedError(f"{gallery.path}: no one is enrolled; facekit enroll adds people")

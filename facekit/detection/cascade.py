@@ -109,6 +109,7 @@ class Cascade:
         )
         least = _log_odds(settings.thresholds[0])
         small = pixels is not picture and any(draws_from_integral(one, picture) for one in levels)
+        # The sums of _COPIED_PIXELS at most fit into 32 bits.
         integral = cv2.integral(picture, sdepth=cv2.CV_32S) if small else None
         found: list[list[Windows]] = [[] for _ in levels]
         for strips in plan_strips(levels, _DRAWN_PIXELS):

@@ -33,9 +33,9 @@ SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 # OpenCV's own program.
 _OVERLAP, _COMPARED = 0.3, 5000
 
-# A search takes about 90 bytes a pixel. A larger image is searched in parts of this side, which
-# have so many pixels in common, and then at a half of its size, a quarter and so on, for faces
-# larger than what the parts share. What comes so close to the end of a part is cut.
+# A search takes about 90 bytes per pixel. A larger image is searched in parts of side _PART that
+# overlap by _SHARED pixels, and then at half its size, a quarter and so on, for faces larger than
+# the overlap. A box within _CUT pixels of the border of a part is that of a face cut by it.
 _PART, _SHARED, _CUT = 1280, 160, 4
 
 # Where YuNet and MTCNN place the keypoints of the same upright face, in sides of the aligned face:

@@ -257,7 +257,7 @@ class Gallery:
             return self._store.photos_of(person)
         found = [photo for photo in self.photos() if photo.person == person]
         if not found:
-            raise EnrollmentError(f"nobody is enrolled as {person!r}")
+            raise EnrollmentError(f"no one is enrolled as {person!r}")
         return found
 
     def photo(self, number: int) -> EnrolledPhoto:

@@ -21,9 +21,9 @@ _MOST_SIMILARITIES = 1 << 23
 LEAST_NORM = 0.98
 """A gallery's row whose norm is less is erased, or is being erased by another thread just now."""
 
-# FAISS's short code of an embedding: 4 bits for each two components, or for so many more that there
-# are at most this many parts. The code is learnt from so many embeddings.
-_MOST_PARTS, _LEARNT_FROM = 128, 16_384
+# FAISS's short code of an embedding has 4 bits per part: two components, or more where there would
+# be over _MOST_PARTS parts. It is trained on about _TRAINED_ON embeddings.
+_MOST_PARTS, _TRAINED_ON = 128, 16_384
 
 # How many photos the coarse search of FAISS passes on to the exact comparison, beyond those asked
 # for.
@@ -120,9 +120,9 @@ class FaissIndex:
 
         self._width, parts = product_code(embeddings.shape[1])
         self._codes: Any = faiss.IndexPQFastScan(self._width, parts, 4, faiss.METRIC_INNER_PRODUCT)
-        learnt_from = embeddings[:: max(1, len(embeddings) // _LEARNT_FROM)]
+        sample = embeddings[:: max(1, len(embeddings) // _TRAINED_ON)]
         with _one_thread():
-            self._codes.train(filled(learnt_from, self._width))
+            self._codes.train(filled(sample, self._width))
         # Adding moves what a search in another thread reads.
         self._lock = threading.Lock()
         self._embeddings, self._erased = embeddings[:0], _NONE

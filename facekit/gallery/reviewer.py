@@ -167,6 +167,6 @@ class Review:
     def _named(self, correction: Correction) -> int:
         if not self._store.has(identity(correction.person)):
             raise EnrollmentError(
-                f"nobody is enrolled as {correction.person!r}; enroll that person first"
+                f"no one is enrolled as {correction.person!r}; enroll that person first"
             )
         return self.add([correction])[0]

@@ -457,7 +457,7 @@ class FileStore:
             people = sorted(self._mirror.slots)
             shown = ", ".join(people[:20]) + (f" and {len(people) - 20} more" * (len(people) > 20))
             raise EnrollmentError(
-                f"nobody is enrolled as {name!r}; enrolled are {shown or 'no people at all'}"
+                f"no one is enrolled as {name!r}; enrolled are {shown or 'no people at all'}"
             ) from None
 
     def _rows(self, numbers: Sequence[int]) -> list[int]:

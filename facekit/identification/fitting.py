@@ -68,7 +68,7 @@ class GalleryFitting:
         enrolled = gallery.enrolled()
         if len(enrolled) == 0:
             raise NotFittedError(
-                "nobody is enrolled; call fit with photos of the people, enroll, or load a file"
+                "no one is enrolled; call fit with photos of people, enroll, or load a file"
             )
         decisions, parameters = gallery.decisions(), classifier.get_params()
 

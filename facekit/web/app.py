@@ -36,7 +36,7 @@ Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 _PAGE, _FACES_SHOWN, _QUESTIONS = 20, 12, 40
 # More faces of one person make recognition slower, hardly better; the rest is accepted by name.
 _ENROLLED_AT_ONCE = 50
-# Of so many of the largest groups the most typical face is compared with everyone enrolled.
+# The most typical face of each of this many largest groups is compared with everyone enrolled.
 _COMPARED = 2000
 # Seconds that a request waits for the groups, and what is said if they are not there by then.
 _PATIENCE, _BUSY = 1.0, 503

@@ -130,7 +130,7 @@ def test_poor_faces_are_left_out_unless_asked_for(
         photo.convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(blurred)
     arguments = ["enroll", str(path), "Eileen", str(blurred), "--weights", weights]
     assert "blurred: " in fails_with(capsys, *arguments)
-    assert not path.exists(), "nobody is enrolled: no gallery is made"
+    assert not path.exists(), "no one is enrolled: no gallery is made"
     assert main([*arguments, "--any-quality"]) == DONE
     assert people_of(path) == {"Eileen": 1}
     capsys.readouterr()
@@ -327,7 +327,7 @@ def test_an_empty_gallery_says_so_once(
         opened.clear()
     photos = [str(hopper)] if command == "recognize" else []
     error = fails_with(capsys, command, str(gallery), *photos, "--weights", weights)
-    assert "nobody is enrolled; facekit enroll adds people" in error
+    assert "no one is enrolled; facekit enroll adds people" in error
 
 
 def test_a_name_that_the_terminal_cannot_show_is_shown_escaped(gallery: Path) -> None:

@@ -318,7 +318,7 @@ def test_a_correction_says_what_is_missing(arguments: dict[str, Any], message: s
 
 def test_only_enrolled_people_are_accepted_and_rejected(gallery: Gallery) -> None:
     for correct in (gallery.review.accept, gallery.review.reject):
-        with pytest.raises(EnrollmentError, match="nobody is enrolled as 'Eve'"):
+        with pytest.raises(EnrollmentError, match="no one is enrolled as 'Eve'"):
             correct(face(1), "Eve")
     with pytest.raises(InvalidArgumentError, match="reason must be"):
         gallery.review.exclude(face(1), "is")  # type: ignore[arg-type]
