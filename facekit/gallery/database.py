@@ -324,13 +324,20 @@ class Database:
         """Empties the write-ahead log, which holds what was overwritten."""
         if self.path is None:
             return
+        left = "so that the log still holds what was erased; call compact() later"
         with self._explained(), self._connection() as connection:
-            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            try:
+                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                if "is full" not in str(error):
+                    raise
+                raise FileFormatError(
+                    f"{self._shown}: the change is made, but the disk is full, {left}"
+                ) from error
         if busy:
             raise GalleryBusyError(
                 f"{self._shown}: the change is made, but another process has been reading for "
-                f"{self._timeout:g} seconds, so that the log still holds what was erased; call "
-                "compact() later"
+                f"{self._timeout:g} seconds, {left}"
             )
 
     def vacuum(self) -> None:
@@ -481,6 +488,10 @@ class Database:
                 raise FileFormatError(
                     f"{self._shown}: cannot be changed, for the file, its folder or its disk is "
                     "read-only, or the disk is full"
+                ) from error
+            if "is full" in str(error):
+                raise FileFormatError(
+                    f"{self._shown}: the disk is full; make room and try again"
                 ) from error
             raise FileFormatError(f"{self._shown}: cannot be read or written ({error})") from error
         except (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ def import_extra(module: str) -> Any:
     """Imports a module of a package that an extra installs."""
     keep_files_at_home()
     try:
-        return importlib.import_module(module)
+        with _fonts_noted_at_home():
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
 
@@ -73,3 +76,20 @@ def keep_files_at_home() -> None:
         os.environ.setdefault("KERAS_HOME", str(home() / "keras"))
     if not any((folder / "matplotlib").exists() for folder in (config, cache)):
         os.environ.setdefault("MPLCONFIGDIR", str(home() / "matplotlib"))
+
+
+@contextmanager
+def _fonts_noted_at_home() -> Iterator[None]:
+    """Lets the program that matplotlib asks for fonts write its list into facekit's own folder.
+
+    It is asked once, when matplotlib is first imported, and writes if fonts were installed since.
+    """
+    name = "XDG_CACHE_HOME"
+    if name in os.environ or os.environ.get("MPLCONFIGDIR") != str(home() / "matplotlib"):
+        yield
+        return
+    os.environ[name] = str(home())
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,12 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from facekit.errors import FacekitError
+from facekit.errors import FacekitError, FileFormatError
 from facekit.gallery.corrections import Correction
 from facekit.gallery.records import PhotoSource
 from facekit.identification.strategies import measure_of
@@ -43,6 +45,12 @@ _PATIENCE, _BUSY = 1.0, 503
 _FOLDER = Path(__file__).parent
 
 
+class _InMemory(MultiPartParser):
+    """Reads a form whose files never touch the disk; the guard has bounded their size."""
+
+    spool_max_size = sys.maxsize
+
+
 @dataclass
 class _Step:
     """What one form did, to be undone."""
@@ -51,6 +59,7 @@ class _Step:
     corrections: list[int] = field(default_factory=list)
     person: str = ""
     photos: list[PhotoSource] = field(default_factory=list)
+    lost: list[Correction] = field(default_factory=list)  # to be said again
 
 
 def create_app(
@@ -135,7 +144,9 @@ class _Pages:
         """Returns what is said of errors: ours in words, others without a word of theirs."""
 
         async def say(request: Request, error: Exception) -> Response:
-            status = error.status_code if isinstance(error, HTTPException) else 400
+            # What cannot be stored is not the fault of who asks.
+            status = 500 if isinstance(error, FileFormatError) else 400
+            status = error.status_code if isinstance(error, HTTPException) else status
             words = error.detail if isinstance(error, HTTPException) else str(error)
             if request.url.path.startswith("/api/"):
                 return JSONResponse({"error": words}, status)
@@ -262,7 +273,11 @@ class _Pages:
         """Names the people of one photo, and says why."""
         if request.method == "GET":
             return self._page("try.html", answers=None)
-        upload = (await request.form()).get("photo")
+        try:
+            form = await _InMemory(request.headers, request.stream()).parse()
+        except (KeyError, MultiPartException) as error:
+            raise HTTPException(400, "the form cannot be read; send it again") from error
+        upload = form.get("photo")
         if upload is None or isinstance(upload, str):
             raise HTTPException(400, "choose a photo first")
         data = await upload.read()
@@ -328,9 +343,9 @@ class _Pages:
         photos = [album.photos[face] for face in best]
         self._gallery.enroll(name, album.vectors[best], photos)
         step.person, step.photos = name, photos
+        self._steps.append(step)  # to be undone, even if the rest cannot be stored
         accepted = [Correction("is", album.photos[face], name) for face in rest]
         step.corrections = self._gallery.review.add(accepted) if accepted else []
-        self._steps.append(step)
         return "/"
 
     async def _merge(self, _: FormData, faces: list[int]) -> str:
@@ -397,7 +412,7 @@ class _Pages:
     async def _undo(self, _: FormData, __: list[int]) -> str:
         if not self._steps:
             raise HTTPException(400, "there is nothing to undo")
-        step = self._steps.pop()
+        step = self._steps[-1]  # it stays until all of it is undone
         # What was erased meanwhile is not there, and a compaction numbers photos again.
         there = {correction.number for correction in self._gallery.review.corrections}
         for number in reversed(step.corrections):
@@ -411,11 +426,12 @@ class _Pages:
         )
         # To erase a person erases what was said of the faces; but here these are unknown again.
         there = {correction.number for correction in self._gallery.review.corrections}
-        lost = [one for one in said if one.number not in there and one.person is None]
-        again = zip([one.number for one in lost], self._gallery.review.add(lost), strict=True)
-        numbers = dict(again)
+        step.lost += [one for one in said if one.number not in there and one.person is None]
+        numbers = [one.number for one in step.lost]
+        again = dict(zip(numbers, self._gallery.review.add(step.lost), strict=True))
+        self._steps.remove(step)
         for earlier in self._steps:
-            earlier.corrections = [numbers.get(number, number) for number in earlier.corrections]
+            earlier.corrections = [again.get(number, number) for number in earlier.corrections]
         return "/"
 
     def _correct(self, words: str, corrections: list[Correction]) -> None:

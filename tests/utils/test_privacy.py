@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,22 @@ for arguments in (
     assert status == 0, (arguments, status)
 """
     assert leftovers(tmp_path, script) == ([], "")
+
+
+@pytest.mark.skipif(shutil.which("fc-list") is None, reason="needs fontconfig")
+def test_new_fonts_are_noted_in_the_folder_of_facekit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fonts").mkdir()
+    config = tmp_path / "fonts.conf"
+    config.write_text(
+        f"<fontconfig><dir>{tmp_path / 'fonts'}</dir>"
+        '<cachedir prefix="xdg">fontconfig</cachedir></fontconfig>'
+    )
+    monkeypatch.setenv("FONTCONFIG_FILE", str(config))
+    script = "from facekit.utils.figures import new_figure; new_figure(1, 1)"
+    assert leftovers(tmp_path, script) == ([], "")
+    assert any((tmp_path / "facekit" / "fontconfig").iterdir())
 
 
 @pytest.mark.check

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from facekit.cli.common import FAILED
 from facekit.gallery.records import PhotoSource
 from facekit.web import Access, create_app
 from facekit.web.guard import COOKIE, Guard
+from tests.web import full_disk
 
 XSS = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -204,3 +209,20 @@ def test_a_password_opens_a_session(tmp_path: Path) -> None:
         assert client.get("/").status_code == 401
         answer = client.post("/login", data={"token": access.key}, headers=origin)
         assert "Unknown faces" in answer.text
+
+
+def test_a_full_disk_is_said_and_costs_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1m none "$1" && shift && "$@"']
+    if shutil.which("unshare") is None or subprocess.run([*mounted, "sh", disk, "true"]).returncode:
+        pytest.skip("the system lets nobody mount a disk")
+    script = [sys.executable, full_disk.__file__, disk]
+    answer = subprocess.run(
+        [*map(str, [*mounted, "sh", disk, *script])],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr

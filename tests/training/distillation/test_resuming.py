@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import warnings
 from functools import cache
 from pathlib import Path
@@ -12,7 +15,9 @@ import pytest
 
 from facekit import Architecture, Embedder, RandomWeightsWarning
 from facekit.training import Augmentation, Distiller, FaceDataset
+from facekit.training.engine.checkpoints import Checkpoint
 from tests.small_networks import random_pictures
+from tests.training.distillation import pruned_distillation
 
 EPOCHS = 2
 # 11 faces in batches of 4: the third batch of an epoch has to be filled up.
@@ -91,3 +96,32 @@ def test_a_stopped_distillation_goes_on_to_the_same_bits(
     assert history == uninterrupted[1]
     for found, expected in zip(weights, uninterrupted[0], strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def run(folder: Path, *arguments: object) -> tuple[int, str]:
+    """Runs the distillation of a pruned teacher in a process: its exit code, and its errors."""
+    command = [sys.executable, pruned_distillation.__file__, folder, *arguments]
+    ended = subprocess.run([str(word) for word in command], capture_output=True, check=False)
+    return ended.returncode, ended.stderr.decode(errors="replace")
+
+
+# What is pruned is computed once, or, for a head alone, again by each process.
+@pytest.mark.check
+@pytest.mark.parametrize("trainable", ["head", "all"])
+def test_a_pruned_student_killed_twice_ends_with_the_same_bits(
+    tmp_path: Path, trainable: str
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    code, errors = run(whole, trainable)
+    assert code == 0, errors
+    # The second process goes on with the filled batch, the last one with the epoch after.
+    for steps, kept in ((4, 2), (3, 3)):
+        code, errors = run(killed, trainable, steps)
+        assert code == -signal.SIGKILL, errors
+        assert Checkpoint(killed / "checkpoint.safetensors").progress.step == kept
+    code, errors = run(killed, trainable)
+    assert code == 0, errors
+    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
+    expected, found = (np.load(folder / "final.npz") for folder in (whole, killed))
+    for name in expected.files:
+        np.testing.assert_array_equal(found[name], expected[name])
