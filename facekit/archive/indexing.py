@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facekit.archive.engines import Engine, Runner
-from facekit.archive.rows import ImageRow, image_schema, table_of, text_of
+from facekit.archive.rows import ImageRow, image_schema, table_of
 from facekit.archive.sources import ArchiveSource, ImageFiles, listed, partition_name
 from facekit.archive.table import ArchiveTable
 from facekit.detection import FaceDetector, make_detector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS
+from facekit.io.tables import utf8
 from facekit.parts import detector_to_dict, quality_to_dict
 from facekit.pipeline import FacePipeline
 from facekit.quality import QualityGate
@@ -206,7 +207,7 @@ class ImageIndexer:
                 sizes[place],
                 times[place],
                 taken,
-                None if error is None else text_of(error),
+                None if error is None else utf8(str(error)),
             )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,8 +151,3 @@ def time_taken(source: ImageSource) -> datetime | None:
     except Exception:  # noqa: BLE001 - a camera's note, damaged or absent; the image is good
         return None
     return None
-
-
-def text_of(value: str | Path) -> str:
-    r"""Returns a string that is UTF-8; bytes of a file name that are not become ``\xNN``."""
-    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

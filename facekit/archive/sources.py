@@ -13,10 +13,11 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from facekit.archive.rows import LISTED, text_of, time_taken
+from facekit.archive.rows import LISTED, time_taken
 from facekit.errors import ImageError, InvalidArgumentError
 from facekit.io.folders import list_images
 from facekit.io.images import check_several, image_suffixes
+from facekit.io.tables import utf8
 
 ArchiveSource: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A folder with the folders inside it, an image, several files, or an address like ``s3://…``."""
@@ -142,7 +143,7 @@ def _of_files(files: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any
         if path in seen:
             continue
         seen.add(path)
-        row: dict[str, Any] = {"path": text_of(path), "location": os.fsencode(path)}
+        row: dict[str, Any] = {"path": utf8(str(path)), "location": os.fsencode(path)}
         try:
             found = Path(path).stat()
         except (OSError, ValueError):

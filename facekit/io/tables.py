@@ -145,9 +145,10 @@ def write_table(results: Any, path: str | os.PathLike[str]) -> int:
     elif file.suffix.lower() == ".parquet":
         stream = io.BytesIO()
         arrow, parquet = import_extra("pyarrow"), import_extra("pyarrow.parquet")
-        parquet.write_table(
-            arrow.table({key: [row.get(key) for row in table] for key in columns}), stream
-        )
+        cells = {key: [row.get(key) for row in table] for key in columns}
+        for key, column in cells.items():
+            cells[key] = [utf8(cell) if isinstance(cell, str) else cell for cell in column]
+        parquet.write_table(arrow.table(cells), stream)
         content = stream.getvalue()
     else:
         raise InvalidArgumentError(f"{file}: results are written to .csv or .parquet")
@@ -161,8 +162,14 @@ def write_table(results: Any, path: str | os.PathLike[str]) -> int:
 def csv_line(cells: Sequence[Any]) -> str:
     """Returns a line of CSV without its end; ``None`` is an empty cell."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="").writerow(cells)
-    return stream.getvalue()
+    # Up to Python 3.12 a line break inside a cell is quoted only if it is in the terminator.
+    csv.writer(stream, lineterminator="\r\n").writerow(cells)
+    return stream.getvalue().removesuffix("\r\n")
+
+
+def utf8(text: str) -> str:
+    r"""Returns text that is UTF-8; bytes of a file name that are not become ``\xNN``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _of_image(image: Any) -> Iterator[Row]:

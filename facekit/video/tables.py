@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from facekit.io.images import RGBImage
 from facekit.utils.figures import one_line
+from facekit.utils.terminal import printable
 from facekit.utils.validation import STRANGER
 from facekit.video.result import VideoResult
 from facekit.video.tracks import Appearance, Track
@@ -96,7 +97,7 @@ def to_vtt(result: VideoResult, *, strangers: bool = True) -> str:
             continue
         # A cue must last.
         end = max(seen.end, seen.start + 0.001, min(seen.end + result.step, result.duration))
-        name = html.escape(one_line(shown_name(track)), quote=False)
+        name = html.escape(printable(shown_name(track)), quote=False)
         lines += [f"{_clock(seen.start)} --> {_clock(end)}", name, ""]
     return "\n".join(lines) if len(lines) > 2 else "WEBVTT\n"
 

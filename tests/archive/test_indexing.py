@@ -31,7 +31,8 @@ from facekit import (
     Keypoints,
 )
 from facekit.archive import ArchiveTable, ImageIndexer, index_archive
-from facekit.archive.rows import text_of, vectors_of
+from facekit.archive.rows import vectors_of
+from facekit.io.tables import utf8
 
 POINTS = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
 
@@ -237,7 +238,7 @@ def test_names_that_are_not_utf8_are_read(tmp_path: Path, embedder: Embedder) ->
     (row,) = rows_of(tmp_path / "table")
     assert row["path"].endswith(r"caf\xe9.png")
     assert row["error"] is None
-    assert text_of("plain é") == "plain é"
+    assert utf8("plain é") == "plain é"
 
 
 def test_the_time_of_the_photo_is_its_exif_time(tmp_path: Path, embedder: Embedder) -> None:
