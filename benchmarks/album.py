@@ -9,10 +9,11 @@ starts ``facekit web`` on a table of faces, and asks for its pages over HTTP as 
 With ``--table``, the folders of the photos are the people's names; of each photo, the face nearest
 to the middle is that person. A person who knows the names is simulated: of the twenty largest
 groups each stray face is ticked and split off, and the rest gets its name. Then the suggestions are
-answered, until a page of them has no face of one of the named people. Counted are clicks and keys,
+answered from the top, until ten answers in a row are no; once in the order of the page, the most
+likely first, and in an album of its own with the most doubtful first. Counted are clicks and keys,
 by which the keystroke-level model gives the time: 1.3 s a click, 0.28 s a key and 1.35 s for each
-group or question that is looked at. The work without suggestions is what it takes to find the same
-faces on the pages of groups, and to write their names.
+group or question that is looked at. The work without suggestions is what it takes to find all faces
+of these people on the pages of groups, and to write their names.
 
 ``--faces`` makes a table of random faces, twenty a person, each in a photo of 12 million pixels,
 and measures the start, the pages, and the largest memory of the server.
@@ -56,6 +57,7 @@ from facekit.pipeline import EmbeddedFace, EmbeddedImage
 from facekit.web.album import Album
 
 GROUPS_NAMED = 20
+NOES = 10
 CLICK, KEY, LOOK = 1.3, 0.28, 1.35
 
 
@@ -145,15 +147,14 @@ def main() -> None:
     recognizer = FaceRecognizer()
     weights = recognizer.embedder.record
     with tempfile.TemporaryDirectory() as folder:
-        gallery = Path(folder) / "people.facekit"
         if options.table is not None:
             album = Album.open(options.table, recognizer)
-            results = _afternoon(Site(options.table, gallery), album)
+            results = _afternoon(options.table, Path(folder), album)
             record_if_asked(options, weights.name, results, weights.identity)
         if options.faces is not None:
             table = Path(folder) / "random.parquet"
             _random_table(table, options.faces, weights, recognizer.embedder.embedding_size)
-            results = _pages(Site(table, gallery))
+            results = _pages(Site(table, Path(folder) / "people.facekit"))
             name = f"{options.faces} faces"
             record_if_asked(options, name, {"faces": options.faces, **results}, weights.identity)
 
@@ -161,8 +162,57 @@ def main() -> None:
 # An afternoon's album.
 
 
-def _afternoon(site: Site, album: Album) -> dict[str, Any]:
+def _afternoon(table: Path, folder: Path, album: Album) -> dict[str, Any]:
     truth = _people(album)
+    site = Site(table, folder / "likely.facekit")
+    naming, named, sizes, split = _name_groups(site, truth)
+    pairs = zip(truth, album.problems, strict=True)
+    wanted = sum(person in named and not problem for person, problem in pairs)
+    found = sum(named.values())
+    alone, elsewhere = _without_suggestions(site, truth, named)
+    likely, joined, yes = _answer(site, truth, "probability")
+    server = {
+        "requests": site.requests,
+        "seconds": site.seconds,
+        "slowest": site.slowest,
+        "memory": site.memory(),
+    }
+    site.close()
+    site = Site(table, folder / "doubt.facekit")
+    _name_groups(site, truth)
+    doubt, joined_in_doubt, yes_in_doubt = _answer(site, truth, "doubt")
+    site.close()
+    result = {
+        "groups": {"named": GROUPS_NAMED, "largest": sizes[0], "smallest": sizes[-1]},
+        "faces": {
+            "in the album": len(truth),
+            "of these people": wanted,
+            "split off": split,
+            "left": wanted - found - joined,
+        },
+        "work": {
+            "naming the groups": {**naming.row(), "faces": found},
+            "answering suggestions, the most likely first": {**likely.row(), "faces": joined},
+            "answering suggestions, the most doubtful first": {
+                **doubt.row(),
+                "faces": joined_in_doubt,
+            },
+            "instead, looking through all groups": {**alone.row(), "faces": elsewhere},
+        },
+        "suggestions": {
+            "yes": yes,
+            "no": likely.clicks - yes,
+            "yes in doubt": yes_in_doubt,
+            "no in doubt": doubt.clicks - yes_in_doubt,
+        },
+        "server": server,
+    }
+    _print(result)
+    return result
+
+
+def _name_groups(site: Site, truth: list[str]) -> tuple[Effort, Counter[str], list[int], int]:
+    """Returns the work, the faces named by person, the sizes of the groups, and the strays."""
     naming, named = Effort(), Counter()
     split, sizes = 0, []
     for _ in range(GROUPS_NAMED):
@@ -185,53 +235,26 @@ def _afternoon(site: Site, album: Album) -> dict[str, Any]:
             naming.write(person)
         site.get("/name", {"face": kept, "name": person})
         named[person] += len(group) - len(strays)
-    pairs = zip(truth, album.problems, strict=True)
-    wanted = sum(person in named and not problem for person, problem in pairs)
-    found = sum(named.values())
-    alone, faces = _without_suggestions(site, truth, named)
-    asking, pages = Effort(), []
-    joined = 0
-    while True:
-        asked = _questions(site.get("/suggestions"))
-        right = [face for face, name in asked if truth[face] == name]
-        pages.append(len(right))
-        if not right:
-            break
-        for face, name in asked:
-            same = truth[face] == name
-            asking.clicks += 1
-            asking.looks += 1
-            before = len(_faces(site.get(f"/group/{face}"))) if same else 0
-            site.get("/answer", {"face": face, "name": name, "said": "is" if same else "is_not"})
-            joined += before
-    result = {
-        "groups": {"named": GROUPS_NAMED, "largest": sizes[0], "smallest": sizes[-1]},
-        "faces": {
-            "in the album": len(truth),
-            "of these people": wanted,
-            "split off": split,
-            "left": wanted - found - joined,
-        },
-        "work": {
-            "naming the groups": {**naming.row(), "faces": found},
-            "answering suggestions": {**asking.row(), "faces": joined},
-            "instead of suggestions": {**alone.row(), "faces": faces},
-        },
-        "suggestions": {
-            "yes": sum(pages),
-            "no": asking.clicks - sum(pages),
-            "yes on the first page": pages[0],
-        },
-        "server": {
-            "requests": site.requests,
-            "seconds": site.seconds,
-            "slowest": site.slowest,
-            "memory": site.memory(),
-        },
-    }
-    site.close()
-    _print(result)
-    return result
+    return naming, named, sizes, split
+
+
+def _answer(site: Site, truth: list[str], order: str) -> tuple[Effort, int, int]:
+    """Returns the work of answering suggestions, the faces that got a name, and how often yes."""
+    asking, joined, yes, noes = Effort(), 0, 0, 0
+    asked = _questions(site.get(f"/suggestions?order={order}"))
+    while noes < NOES and asked:
+        face, name = asked[0]
+        same = truth[face] == name
+        asking.clicks += 1
+        asking.looks += 1
+        yes += same
+        noes = 0 if same else noes + 1
+        if same:
+            joined += len(_faces(site.get(f"/group/{face}")))
+        said = "is" if same else "is_not"
+        fields = {"face": face, "name": name, "order": order, "said": said}
+        asked = _questions(site.get("/answer", fields))
+    return asking, joined, yes
 
 
 def _without_suggestions(site: Site, truth: list[str], named: Counter[str]) -> tuple[Effort, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ IntArray = npt.NDArray[np.int64]
 def constrained(
     vectors: npt.NDArray[np.float32],
     labels: IntArray,
-    same: Sequence[tuple[int, int]],
-    different: Sequence[tuple[int, int]],
+    same: Sequence[tuple[int, int]] | IntArray,
+    different: Sequence[tuple[int, int]] | IntArray,
 ) -> IntArray:
     """Changes groups so that pairs share a group or do not.
 
@@ -28,19 +28,67 @@ def constrained(
     if not len(same) and not len(different):
         return labels
     together, apart = (
-        [
-            tuple(whole(place, name, least=0, most=len(labels) - 1) for place in pair)
-            for pair in given
-        ]
+        np.array(
+            [
+                [whole(place, name, least=0, most=len(labels) - 1) for place in pair]
+                for pair in given
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 2)
         for given, name in ((same, "same"), (different, "different"))
     )
-    links = np.array(together, dtype=np.int64).reshape(-1, 2)
-    part = _parts(links, len(labels))
-    forbidden = [(int(part[one]), int(part[other])) for one, other in apart]
-    if any(one == other for one, other in forbidden):
+    part = _joined(together, len(labels))
+    if (part[apart[:, 0]] == part[apart[:, 1]]).any():
         raise InvalidArgumentError("same and different contradict each other")
     groups = labels.copy()
-    for one, other in together:
+    following = int(labels.max()) + 1
+    for members, *pairs in _islands(labels, together, apart):
+        own = _settled(vectors[members], labels[members], part[members], *pairs)
+        groups[members] = following + own
+        following += int(own.max()) + 1
+    return np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _islands(
+    labels: IntArray, together: IntArray, apart: IntArray
+) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
+    """Yields faces whose groups the pairs may change, apart from all others, with their pairs.
+
+    The pairs hold places among these faces.
+    """
+    island = _joined(labels[together], int(labels.max()) + 1)[labels]
+    apart = apart[island[apart[:, 0]] == island[apart[:, 1]]]
+    merged = together[labels[together[:, 0]] != labels[together[:, 1]]]
+    changed = np.unique(island[np.concatenate([merged[:, 0], apart[:, 0]])])
+    faces = np.flatnonzero(np.isin(island, changed))
+    for members, links, bars in zip(
+        _by(island[faces], faces, changed),
+        _by(island[together[:, 0]], together, changed),
+        _by(island[apart[:, 0]], apart, changed),
+        strict=True,
+    ):
+        yield members, np.searchsorted(members, links), np.searchsorted(members, bars)
+
+
+def _by(island: IntArray, items: IntArray, wanted: IntArray) -> list[IntArray]:
+    """Returns the items of each wanted island, in their order."""
+    order = np.argsort(island, kind="stable")
+    starts = np.searchsorted(island[order], wanted)
+    ends = np.searchsorted(island[order], wanted, side="right")
+    return [items[order[start:end]] for start, end in zip(starts, ends, strict=True)]
+
+
+def _settled(
+    vectors: npt.NDArray[np.float32],
+    groups: IntArray,
+    part: IntArray,
+    together: IntArray,
+    apart: IntArray,
+) -> IntArray:
+    """Returns the groups of the faces of one island, from 0, after its pairs were followed."""
+    groups = groups.copy()
+    forbidden = part[apart].tolist()
+    for one, other in together.tolist():
         if groups[one] == groups[other]:
             continue
         merged = (groups == groups[one]) | (groups == groups[other])
@@ -59,8 +107,8 @@ def constrained(
     return np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _parts(links: IntArray, count: int) -> IntArray:
-    """Returns the number of the part of each, after those of linked ones are joined."""
+def _joined(links: IntArray, count: int) -> IntArray:
+    """Returns the number of the part of each of so many, after linked ones are joined."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

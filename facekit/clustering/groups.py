@@ -155,7 +155,7 @@ def cluster(
     ungrouped: list[int] = []
     for members in np.split(by_label, ends[:-1]):
         if len(members) >= min_faces:
-            groups.append(_group(vectors, members))
+            groups.append(group_of(vectors, members))
         else:
             ungrouped += members.tolist()
     groups.sort(key=lambda group: (-len(group), min(group.members)))
@@ -209,7 +209,8 @@ def _checked_images(images: object, faces: int) -> npt.NDArray[np.int64] | None:
     return numbers.astype(np.int64)
 
 
-def _group(vectors: npt.NDArray[np.float32], members: npt.NDArray[np.int64]) -> Group:
+def group_of(vectors: npt.NDArray[np.float32], members: npt.NDArray[np.int64]) -> Group:
+    """Returns the group of some faces, whose places are given in rising order."""
     own = vectors[members].astype(np.float64)
     mean = own.mean(axis=0)
     # Rounded, so that equal faces stay in their order.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -534,7 +534,7 @@ class Gallery:
         """Returns what follows from :attr:`review` for each face; nothing with another store."""
         return self._store.decisions() if isinstance(self._store, FileStore) else Decisions()
 
-    def photos_of_images(self, digests: set[str]) -> list[EnrolledPhoto]:
+    def photos_of_images(self, digests: Set[str]) -> list[EnrolledPhoto]:
         """Returns the enrolled photos whose files have one of these SHA-256.
 
         Args:

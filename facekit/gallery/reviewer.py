@@ -73,15 +73,15 @@ class Review:
         """Says that a face is not a person: it does not get that name again.
 
         Args:
-            face: The face.
+            face: As for :meth:`accept`.
             person: Who it is not.
 
         Returns:
             The number of the correction.
 
         Raises:
-            EnrollmentError: If no such person is enrolled.
-            InvalidArgumentError: If the face has no ``sha256`` or ``box``.
+            EnrollmentError: As for :meth:`accept`.
+            InvalidArgumentError: As for :meth:`accept`.
         """
         return self._named(Correction("is_not", face, person))
 
@@ -104,14 +104,14 @@ class Review:
         """Says that two faces show different people.
 
         Args:
-            face: One face.
-            other: The other.
+            face: As for :meth:`link`.
+            other: As for :meth:`link`.
 
         Returns:
             The number of the correction.
 
         Raises:
-            InvalidArgumentError: If a face has no ``sha256`` or ``box``.
+            InvalidArgumentError: As for :meth:`link`.
         """
         return self.add([Correction("different", face, other=other)])[0]
 

@@ -7,9 +7,10 @@ import os
 import threading
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -205,11 +206,11 @@ class FileStore:
                 known = self._reviewed = (noted, found, Decisions(found))
         return known[1:]
 
-    def photos_of_images(self, digests: set[str]) -> list[EnrolledPhoto]:
+    def photos_of_images(self, digests: Set[str]) -> list[EnrolledPhoto]:
         """Returns the photos whose files have one of these SHA-256."""
-        short = [int.from_bytes(bytes.fromhex(digest)[:8], "little") for digest in digests]
+        short = _shortened(frozenset(digests))
         with self._following() as view:
-            found = np.isin(self._mirror.digests(view), np.array(short, dtype=np.uint64))
+            found = np.isin(self._mirror.digests(view), short)
             rows = np.flatnonzero(found & (self._mirror.owners > 0)).tolist()
             photos = [self._photo(view, row) for row in rows]
         return [photo for photo in photos if photo.sha256 in digests]
@@ -609,6 +610,13 @@ class FileStore:
 
     def _edit_vectors(self, change: Change, index: int) -> tuple[Vectors, Records]:
         return self._layout.vectors(change.edit("vectors", index, self._layout.vector_bytes))
+
+
+@lru_cache(maxsize=8)  # those of an album are asked for after each change
+def _shortened(digests: frozenset[str]) -> npt.NDArray[np.uint64]:
+    """Returns the first eight bytes of each SHA-256, sorted."""
+    heads = b"".join(bytes.fromhex(digest[:16]) for digest in digests)
+    return np.sort(np.frombuffer(heads, "<u8").astype(np.uint64))
 
 
 def _may_be_same(first: PhotoSource, second: PhotoSource) -> bool:

@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.clustering import cluster, linking_threshold
-from facekit.clustering.constraints import constrained
 from facekit.errors import InvalidArgumentError
 from facekit.gallery import Gallery
-from facekit.gallery.decisions import FaceFinder
 from facekit.gallery.records import PhotoSource
 from facekit.io.folders import list_images
 from facekit.pipeline import EmbeddedImage
 from facekit.recognizer import FaceRecognizer
 from facekit.utils.progress import track
+from facekit.web.unknown import UnknownGroups
 
 Vectors = npt.NDArray[np.float32]
 
@@ -49,7 +48,7 @@ class Album:
         self.problems = [problems[place] for place in order]
         self.vectors = vectors[order]
         self._good = problems.count("")  # these come first
-        self._labels: Future[npt.NDArray[np.int64]] = Future()
+        self._unknown: Future[UnknownGroups] = Future()
         self._lock = threading.Lock()
         self._known: tuple[object, object] | None = None
         self._groups: list[list[int]] = []
@@ -61,14 +60,14 @@ class Album:
         good = self.vectors[: self._good]
         try:
             found = cluster(good, threshold=threshold, min_faces=1, images=images)
-            self._labels.set_result(found.labels)
+            self._unknown.set_result(UnknownGroups(self.photos[: self._good], good, found))
         except Exception as error:  # noqa: BLE001
-            self._labels.set_exception(error)  # result() raises it
+            self._unknown.set_exception(error)  # result() raises it
 
     def is_grouped(self, seconds: float) -> bool:
         """Waits that long at most, and returns whether the faces are grouped by then."""
-        wait([self._labels], seconds)
-        return self._labels.done()
+        wait([self._unknown], seconds)
+        return self._unknown.done()
 
     @classmethod
     def of_images(cls, images: Iterable[EmbeddedImage], recognizer: FaceRecognizer) -> Album:
@@ -140,30 +139,8 @@ class Album:
         enrolled, decisions = gallery.enrolled(), gallery.decisions()
         with self._lock:
             if self._known is None or self._known != (enrolled, decisions):
-                self._groups = self._grouped(gallery)
+                unknown = self._unknown.result()
+                named = gallery.photos_of_images(unknown.images)
+                self._groups = unknown.after(named, decisions)
                 self._known = (enrolled, decisions)
             return self._groups
-
-    def _grouped(self, gallery: Gallery) -> list[list[int]]:
-        decisions, known, grouped = gallery.decisions(), FaceFinder(), self._labels.result()
-        for photo in gallery.photos_of_images({p.sha256 for p in self.photos if p.sha256}):
-            if photo.box is not None:
-                known.key(photo)
-        good, vectors = self.photos[: self._good], self.vectors[: self._good]
-        same, different = decisions.pairs(good)
-        labels = constrained(vectors, grouped, same, different)
-        unknown = [
-            place
-            for place, photo in enumerate(good)
-            if known.find(photo) is None
-            if (said := decisions.of(photo)).person is None and not said.excluded
-        ]
-        members: dict[int, list[int]] = {}
-        for place in unknown:
-            members.setdefault(int(labels[place]), []).append(place)
-        groups = []
-        for group in members.values():
-            mean = vectors[group].mean(axis=0)
-            order = np.argsort(-(vectors[group] @ mean).round(6), kind="stable")
-            groups.append([group[at] for at in order])
-        return sorted(groups, key=lambda group: (-len(group), group[0]))

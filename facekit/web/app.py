@@ -232,16 +232,19 @@ class _Pages:
             "person.html", name=name, total=total, photos=shown, odd=odd, page=page, last=last
         )
 
-    async def suggestions(self, _: Request) -> Response:
-        """Asks about the most doubtful faces first."""
+    async def suggestions(self, request: Request) -> Response:
+        """Asks about the faces that are most likely enrolled people first, or the most doubtful."""
         groups = await self._groups()
         faces = [group[0] for group in groups[:_COMPARED]]
         guesses = await run_in_threadpool(self._guesses, faces)
-        asked = sorted(guesses.items(), key=lambda item: (-item[1].doubt, item[0]))
+        order = _order(request.query_params.get("order"))
+        asked = sorted(guesses.items(), key=lambda item: (-getattr(item[1], order), item[0]))
         likeness = {
             one.person: self._gallery.photos(one.person)[0].id for _, one in asked[:_QUESTIONS]
         }
-        return self._page("suggestions.html", asked=asked[:_QUESTIONS], likeness=likeness)
+        return self._page(
+            "suggestions.html", asked=asked[:_QUESTIONS], likeness=likeness, order=order
+        )
 
     async def refused(self, request: Request) -> Response:
         """Shows the faces that are too poor, with the reason."""
@@ -379,7 +382,7 @@ class _Pages:
         photos = [self._album.photos[face] for face in chosen]
         words = f"discarding {len(photos)} faces"
         self._correct(words, [Correction(kind, photo) for photo in photos])  # type: ignore[arg-type]
-        return "/"
+        return _asked_in(form) if "order" in form else "/"
 
     async def _answer(self, form: FormData, faces: list[int]) -> str:
         name, said = identity(str(form.get("name", ""))), form.get("said")
@@ -388,10 +391,10 @@ class _Pages:
         group = await self._group_of(_one(faces))
         if said == "is":
             await self._name(form, faces)
-            return "/suggestions"
+            return _asked_in(form)
         photos = [self._album.photos[face] for face in group]
         self._correct("saying no", [Correction("is_not", photo, name) for photo in photos])
-        return "/suggestions"
+        return _asked_in(form)
 
     async def _remove(self, form: FormData, _: list[int]) -> str:
         numbers = _numbers(form, "photo")
@@ -473,6 +476,15 @@ def _numbers(form: FormData, name: str) -> list[int]:
     """Returns the whole numbers of a field, of a bounded length."""
     given = [value for value in form.getlist(name) if isinstance(value, str)]
     return [int(value) for value in given if value.isdecimal() and len(value) < 16]
+
+
+def _order(given: object) -> str:
+    return "doubt" if given == "doubt" else "probability"
+
+
+def _asked_in(form: FormData) -> str:
+    """Returns the address of the suggestions, in the order in which a form was shown."""
+    return f"/suggestions?order={_order(form.get('order'))}"
 
 
 def _one(faces: list[int]) -> int:

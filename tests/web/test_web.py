@@ -93,6 +93,24 @@ def test_suggestions_are_answered(page: Page) -> None:
     assert page.recognizer.people == {"Ada": 4}
 
 
+def test_suggestions_come_likely_first_or_doubtful_first(page: Page) -> None:
+    page.post("/name", face=page.group(0)[0], name="Ada")
+
+    def distances(path: str) -> list[float]:
+        return [float(one) for one in re.findall(r"Distance ([\d.]+)", page.get(path))]
+
+    likely, doubtful = distances("/suggestions"), distances("/suggestions?order=doubt")
+    assert len(likely) == 2
+    assert likely == sorted(likely)
+    far = [abs(distance - 0.8) for distance in doubtful]  # from the threshold
+    assert far == sorted(far)
+    asked, fields = page.group(0)[0], {"name": "Ada", "order": "doubt"}
+    for path, field in (("/answer", {"said": "is_not"}), ("/discard", {"kind": "not_a_face"})):
+        text = page.post(path, face=asked, **fields, **field)
+        assert "The most doubtful come first." in text  # the same page is open
+    assert "The most likely come first." in page.get("/suggestions")
+
+
 def test_a_person_is_corrected_and_erased(page: Page) -> None:
     page.post("/merge", face=[page.group(0)[0], page.group(2)[0]])
     page.post("/name", face=page.group(0)[0], name="Ada")

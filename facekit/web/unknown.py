@@ -1,0 +1,106 @@
+"""The groups of the faces that nobody has named yet, as corrections change them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facekit.clustering import Clustering
+from facekit.clustering.constraints import constrained
+from facekit.clustering.groups import group_of
+from facekit.gallery.decisions import Decisions, FaceFinder
+from facekit.gallery.records import PhotoSource
+
+# What groups are sorted by, the largest first, and the places of the faces.
+_Ranked: TypeAlias = tuple[int, int, list[int]]
+
+
+class UnknownGroups:
+    """Groups of faces, without those that have a name.
+
+    Only the groups that a correction or a name is about are made again, however many others there
+    are.
+
+    Args:
+        photos: Where each face is, n of them.
+        vectors: Their embeddings, float32 ``(n, d)``.
+        found: How they are grouped; each face is in a group.
+
+    Attributes:
+        images: The SHA-256 of the images with these faces.
+    """
+
+    def __init__(
+        self, photos: Sequence[PhotoSource], vectors: npt.NDArray[np.float32], found: Clustering
+    ) -> None:
+        self._photos, self._vectors = photos, vectors
+        self._labels = found.labels
+        self._groups = [_ranked(group.members) for group in found.groups]
+        self._places: dict[str, list[int]] = {}
+        for place, photo in enumerate(photos):
+            if photo.sha256 is not None:
+                self._places.setdefault(photo.sha256, []).append(place)
+        self.images = frozenset(self._places)
+
+    def after(self, named: Iterable[PhotoSource], decisions: Decisions) -> list[list[int]]:
+        """Returns the places of the faces of each group, the largest first, typical faces first.
+
+        Args:
+            named: The faces that have a name, in any images.
+            decisions: What was said about faces.
+        """
+        known = FaceFinder()
+        for photo in named:
+            if photo.box is not None:
+                known.key(photo)
+        gone = {
+            place
+            for place in self._places_of(known.images())
+            if known.find(self._photos[place]) is not None
+        }
+        decided = self._places_of(decisions.images())
+        photos = [self._photos[place] for place in decided]
+        for place, said in zip(decided, map(decisions.of, photos), strict=True):
+            if said.person is not None or said.excluded is not None:
+                gone.add(place)
+        same, different = (
+            [(decided[one], decided[other]) for one, other in pairs]
+            for pairs in decisions.pairs(photos)
+        )
+        faces = [*gone, *(place for pair in (*same, *different) for place in pair)]
+        touched = set(self._labels[faces].tolist())
+        groups = [group for label, group in enumerate(self._groups) if label not in touched]
+        groups += sorted(self._made_again(touched, gone, same, different))
+        groups.sort()
+        return [members for _, _, members in groups]
+
+    def _places_of(self, images: Iterable[str]) -> list[int]:
+        return sorted(place for image in images for place in self._places.get(image, ()))
+
+    def _made_again(
+        self,
+        touched: set[int],
+        gone: set[int],
+        same: list[tuple[int, int]],
+        different: list[tuple[int, int]],
+    ) -> Iterator[_Ranked]:
+        faces = np.flatnonzero(np.isin(self._labels, list(touched)))
+        pairs = (
+            np.searchsorted(faces, np.array(some, dtype=np.int64).reshape(-1, 2))
+            for some in (same, different)
+        )
+        vectors = self._vectors[faces]
+        _, labels = np.unique(self._labels[faces], return_inverse=True)
+        labels = constrained(vectors, labels.reshape(-1), *pairs)
+        there = np.flatnonzero(~np.isin(faces, list(gone)))
+        order = there[np.argsort(labels[there], kind="stable")]
+        starts = np.flatnonzero(np.diff(labels[order])) + 1
+        for members in np.split(order, starts) if len(order) else ():
+            yield _ranked(faces[list(group_of(vectors, members).members)].tolist())
+
+
+def _ranked(members: Sequence[int]) -> _Ranked:
+    return -len(members), min(members), list(members)
