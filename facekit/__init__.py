@@ -11,6 +11,7 @@ Example:
 
 from __future__ import annotations
 
+import facekit.utils.forking  # noqa: F401  # before anything that a child might use
 from facekit.utils.lazy import attach
 
 __version__ = "0.1.0"

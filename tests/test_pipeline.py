@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
 import os
 import pickle
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from other_processes import METHODS, in_another_process
 
 from facekit import (
     Aligner,
@@ -422,36 +421,16 @@ def test_copies_answer_alike(on_disk: FaceRecognizer, hopper: Path) -> None:
         assert other.gallery.path == on_disk.gallery.path
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork"])
+@pytest.mark.parametrize("method", METHODS)
 def test_other_processes_answer_alike(on_disk: FaceRecognizer, hopper: Path, method: str) -> None:
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip("this system has no fork")
-    on_disk.recognize(hopper)
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        assert pool.submit(names, on_disk, hopper).result(timeout=120) == ["Grace"]
+    (face,) = in_another_process(on_disk.recognize, hopper, method=method)
+    assert face.name == "Grace"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif("fork" not in METHODS, reason="this system has no fork")
 def test_fork_while_other_threads_recognize(on_disk: FaceRecognizer, hopper: Path) -> None:
-    stop = threading.Event()
-
-    def recognize() -> None:
-        while not stop.is_set():
-            on_disk.recognize(hopper)
-
-    threads = [threading.Thread(target=recognize) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        context = multiprocessing.get_context("fork")
-        for _ in range(2):
-            with ProcessPoolExecutor(1, mp_context=context) as pool:
-                assert pool.submit(names, on_disk, hopper).result(timeout=120) == ["Grace"]
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    (face,) = in_another_process(on_disk.recognize, hopper, method="fork", busy_threads=2)
+    assert face.name == "Grace"
 
 
 def test_joblib_answers_alike(on_disk: FaceRecognizer, hopper: Path) -> None:

@@ -47,6 +47,7 @@ from facekit.detection.tiling import (
 )
 from facekit.detection.view import Detections
 from facekit.io.images import RGBImage
+from facekit.utils.forking import ForkLock
 from facekit.utils.openvino import available_cores
 
 Item = TypeVar("Item")
@@ -188,17 +189,7 @@ def shared_cascade(threads: int | None = None) -> Cascade:
         return _built(os.getpid(), threads or available_cores())
 
 
-_building = threading.Lock()
-
-
-def _renew_lock() -> None:
-    # A thread that was building during a fork is not there to let go of the child's lock.
-    global _building
-    _building = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_building = ForkLock()
 
 
 @functools.cache

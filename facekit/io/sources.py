@@ -25,6 +25,7 @@ from facekit.io.images import (
     image_suffixes,
     read_image,
 )
+from facekit.utils.threads import run_in_thread
 
 if TYPE_CHECKING:
     import cv2
@@ -195,20 +196,17 @@ class _Ahead(Generic[Item, Result]):
         self._ordered: deque[_Job[Item, Result]] = deque()  # not yielded
         self._held = 0
         self._stopped = False
-        self._threads: list[threading.Thread] = []
+        self._ended: list[threading.Event] = []
 
     def start(self, threads: int) -> None:
-        for number in range(threads):
-            thread = threading.Thread(target=self._run, name=f"facekit-{number}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._ended.extend(run_in_thread(self._run) for _ in range(threads))
 
     def stop(self) -> None:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+        for ended in self._ended:
+            ended.wait()
 
     def results(self, items: Iterator[Item]) -> Iterator[Result]:
         failure: Exception | None = None

@@ -1,8 +1,9 @@
-"""Locks that survive a fork."""
+"""What makes facekit work in a forked child: locks that survive, and OpenCV without its threads."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from types import TracebackType
@@ -41,5 +42,16 @@ def _renew_all() -> None:
         lock._renew()
 
 
+def _spare_opencv_its_threads() -> None:
+    """Makes OpenCV compute in the thread that calls it, as its own threads are not in the child.
+
+    It would wait for ever for a lock that one of them held, or that of a function that another
+    thread of the parent was in.
+    """
+    if opencv := sys.modules.get("cv2"):
+        opencv.setNumThreads(0)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(after_in_child=_spare_opencv_its_threads)

@@ -22,6 +22,7 @@ from effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from other_processes import METHODS, in_another_process
 from PIL import Image
 
 from facekit import (
@@ -498,12 +499,12 @@ def test_parameters_make_an_equal_detector() -> None:
     assert repr(copied) == repr(original)
 
 
-def test_detector_works_in_another_process(detector: Detector, portrait: UInt8) -> None:
-    expected = detector.detect(portrait)  # so that the networks are loaded before the fork
-    for method in multiprocessing.get_all_start_methods():
-        context = multiprocessing.get_context(method)
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            assert pool.submit(detector.detect, portrait).result(timeout=120) == expected
+@pytest.mark.parametrize("method", METHODS)
+def test_detector_works_in_another_process(
+    detector: Detector, portrait: UInt8, method: str
+) -> None:
+    found = in_another_process(detector.detect, portrait, method=method)
+    assert found == detector.detect(portrait)
 
 
 def test_detection_imports_no_tensorflow(hopper: Path) -> None:

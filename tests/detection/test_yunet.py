@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import multiprocessing
-import os
 import pickle
-import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from other_processes import METHODS, in_another_process
 
 from facekit import (
     Detector,
@@ -85,36 +83,22 @@ def test_batches_threads_and_copies_find_the_same(yunet: YuNetDetector, portrait
         assert other.detect(portrait) == expected[0]
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize("method", METHODS)
 def test_works_in_another_process(yunet: YuNetDetector, portrait: UInt8, method: str) -> None:
-    expected = yunet.detect(portrait)  # so that the network is loaded before the fork
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
-        assert pool.submit(yunet.detect, portrait).result(timeout=120) == expected
+    found = in_another_process(yunet.detect, portrait, method=method)
+    assert found == yunet.detect(portrait)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.skipif("fork" not in METHODS, reason="the system cannot fork")
 @pytest.mark.parametrize("name", ["mtcnn", "yunet"])
 def test_fork_while_other_threads_detect(
     request: pytest.FixtureRequest, portrait: UInt8, name: str
 ) -> None:
     detector = request.getfixturevalue("yunet" if name == "yunet" else "detector")
-    expected = detector.detect(portrait)
-    stop = threading.Event()
-
-    def search() -> None:
-        while not stop.is_set():
-            detector.detect_batch([portrait, portrait])
-
-    threads = [threading.Thread(target=search) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-            assert pool.submit(detector.detect, portrait).result(timeout=60) == expected
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    found = in_another_process(
+        detector.detect_batch, [portrait, portrait], method="fork", busy_threads=2
+    )
+    assert found == detector.detect_batch([portrait, portrait])
 
 
 def test_enlarged_image_gives_boxes_of_the_image(yunet: YuNetDetector, portrait: UInt8) -> None:
