@@ -170,7 +170,7 @@ def _afternoon(table: Path, folder: Path, album: Album) -> dict[str, Any]:
     wanted = sum(person in named and not problem for person, problem in pairs)
     found = sum(named.values())
     alone, elsewhere = _without_suggestions(site, truth, named)
-    likely, joined, yes = _answer(site, truth, "probability")
+    likely, joined, yes = _answer(site, truth, "likely")
     server = {
         "requests": site.requests,
         "seconds": site.seconds,

@@ -81,6 +81,8 @@ class Namer:
             replace(
                 why,
                 nearest=tuple(_with_source(neighbor, gallery) for neighbor in why.nearest),
+                box=answer.face.box,
+                problems=answer.problems,
                 **{name: getattr(answer, name) for name in Identity.__dataclass_fields__},
             )
             for answer, why in zip(answers, self._classifier.explain(rows, count), strict=True)

@@ -20,7 +20,6 @@ class Suggestion(NamedTuple):
         person: Whom it resembles most, of those who were not ruled out.
         distance: The distance to that person.
         threshold: The largest distance at which it gets the name.
-        probability: The probability that it is that person.
     """
 
     face: PhotoSource
@@ -28,7 +27,6 @@ class Suggestion(NamedTuple):
     person: str
     distance: float
     threshold: float
-    probability: float
 
     @property
     def doubt(self) -> float:
@@ -42,8 +40,9 @@ def suggest(
     """Lists faces by the doubt about their names.
 
     An answer about a doubtful face most often changes the name that it gets. If no face has a name
-    before it is accepted, as on the page of ``facekit web``, the most probable ones should be asked
-    about first. Faces that were decided about are left out.
+    before it is accepted, as on the page of ``facekit web``, ask about the nearest first.
+
+    Faces that were decided about are left out.
 
     Args:
         recognizer: Names them.
@@ -74,9 +73,7 @@ def suggest(
     said = [recognizer.gallery.decisions().of(face) for face in faces]
     answers = recognizer.identify(embeddings, photos=faces)
     found = [
-        Suggestion(
-            face, place, answer.candidate, answer.distance, answer.threshold, answer.probability
-        )
+        Suggestion(face, place, answer.candidate, answer.distance, answer.threshold)
         for place, (face, decision, answer) in enumerate(zip(faces, said, answers, strict=True))
         if decision.person is None and not decision.excluded
         if answer.candidate not in decision.refused

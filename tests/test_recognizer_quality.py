@@ -165,6 +165,8 @@ def test_a_small_copy_of_an_enrolled_photo_is_too_small(
     (face,) = gated.recognize(half)
     assert face.name is None
     assert face.problems[0].startswith("too small: ")
+    (why,) = gated.explain(half)
+    assert (why.name, why.problems, why.box) == (None, face.problems, face.face.box)
 
 
 def test_a_face_too_poor_to_be_enrolled_is_named_with_a_remark(

@@ -263,9 +263,12 @@ def _explain(options: argparse.Namespace) -> int:
         return DONE
     print(f"{options.photo}: {count(len(faces), 'face')}")
     for face in faces:
+        x, y, *_ = map(round, face.box or (0, 0))
+        poor = f"; too poor to be named: {'; '.join(face.problems)}" if face.problems else ""
         print(
-            f"  {face.name or 'unknown'}: distance {face.distance:.2f} to {face.candidate}, named "
-            f"up to {face.threshold:.2f}; probability {face.probability:.2f}"
+            f"  {face.name or 'unknown'} at ({x}, {y}): distance {face.distance:.2f} to "
+            f"{face.candidate}, named up to {face.threshold:.2f}; probability "
+            f"{face.probability:.2f}{poor}"
         )
         for near in face.nearest:
             print(f"    {near.distance:.2f} {near.person}, {near.source}")

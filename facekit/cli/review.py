@@ -113,7 +113,6 @@ def _suggest(options: argparse.Namespace) -> int:
                 "person": one.person,
                 "distance": one.distance,
                 "threshold": one.threshold,
-                "probability": one.probability,
                 "doubt": one.doubt,
             }
             for one in found

@@ -72,6 +72,8 @@ class Explanation:
         threshold: The largest distance at which a name is given, or ``None`` without one.
         probability: The probability that it is the candidate.
         nearest: The nearest enrolled embeddings of anybody, the nearest first.
+        box: The face in its image, ``(x, y, width, height)`` in pixels; ``None`` for an embedding.
+        problems: Why the picture of the face is too poor to be named, in words; empty if it is not.
 
     Example:
         >>> import numpy as np
@@ -89,3 +91,5 @@ class Explanation:
     threshold: float | None
     probability: float
     nearest: tuple[Neighbor, ...]
+    box: tuple[float, float, float, float] | None = None
+    problems: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from facekit.errors import FacekitError, FileFormatError
 from facekit.gallery.corrections import Correction
 from facekit.gallery.records import PhotoSource
+from facekit.identification.answers import Explanation
 from facekit.identification.strategies import measure_of
 from facekit.recognizer import FaceRecognizer
 from facekit.suggestions import Suggestion, suggest
@@ -43,6 +45,11 @@ _COMPARED = 2000
 # Seconds that a request waits for the groups, and what is said if they are not there by then.
 _PATIENCE, _BUSY = 1.0, 503
 _FOLDER = Path(__file__).parent
+# By what suggestions are sorted.
+_RANKS: dict[str, Callable[[Suggestion], float]] = {
+    "likely": lambda asked: asked.distance,
+    "doubt": lambda asked: -asked.doubt,
+}
 
 
 class _InMemory(MultiPartParser):
@@ -238,7 +245,7 @@ class _Pages:
         faces = [group[0] for group in groups[:_COMPARED]]
         guesses = await run_in_threadpool(self._guesses, faces)
         order = _order(request.query_params.get("order"))
-        asked = sorted(guesses.items(), key=lambda item: (-getattr(item[1], order), item[0]))
+        asked = sorted(guesses.items(), key=lambda item: (_RANKS[order](item[1]), item[0]))
         likeness = {
             one.person: self._gallery.photos(one.person)[0].id for _, one in asked[:_QUESTIONS]
         }
@@ -284,8 +291,14 @@ class _Pages:
         if upload is None or isinstance(upload, str):
             raise HTTPException(400, "choose a photo first")
         data = await upload.read()
-        answers = await run_in_threadpool(self._recognizer.explain, data)
-        return self._page("try.html", answers=answers)
+
+        def explain() -> list[tuple[Explanation, str]]:
+            found = self._recognizer.explain(data)
+            # Nothing of the photo is kept, so that its faces come with the page.
+            faces = self._thumbnails.cut_out(data, [why.box for why in found])
+            return list(zip(found, (b64encode(face).decode() for face in faces), strict=True))
+
+        return self._page("try.html", answers=await run_in_threadpool(explain))
 
     async def face(self, request: Request) -> Response:
         """Returns a face of the album."""
@@ -479,7 +492,7 @@ def _numbers(form: FormData, name: str) -> list[int]:
 
 
 def _order(given: object) -> str:
-    return "doubt" if given == "doubt" else "probability"
+    return "doubt" if given == "doubt" else "likely"
 
 
 def _asked_in(form: FormData) -> str:

@@ -6,16 +6,22 @@ import io
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from facekit.gallery.records import PhotoSource
 from facekit.io.decoding import inspect_file
-from facekit.io.images import Reading, RGBImage, read_image
+from facekit.io.images import DecodedImage, Reading, RGBImage, read_image
+
+Box: TypeAlias = tuple[float, float, float, float]
 
 _SIDE, _MARGIN = 160, 0.3
+# Of the longest side of a photo that is tried, by which its faces are cut out.
+_TRIED_SIDE = 4000
 
 
 class Thumbnails:
@@ -44,11 +50,7 @@ class Thumbnails:
                 self._kept.move_to_end(photo)
                 return self._kept[photo]
         with self._decoding:
-            cut = Image.fromarray(self._pixels(photo))
-        cut.thumbnail((_SIDE, _SIDE))
-        stream = io.BytesIO()
-        cut.save(stream, "JPEG", quality=85)
-        data = stream.getvalue()
+            data = _as_jpeg(self._pixels(photo))
         with self._lock:
             if photo not in self._kept:
                 self._kept[photo] = data
@@ -57,6 +59,20 @@ class Thumbnails:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
         return data
 
+    def cut_out(self, photo: bytes, boxes: Sequence[Box | None]) -> list[bytes]:
+        """Returns faces of a photo that is not kept, as JPEG.
+
+        Args:
+            photo: The content of its file.
+            boxes: The faces; the whole photo for ``None``.
+
+        Raises:
+            ImageError: If the photo cannot be read.
+        """
+        with self._decoding:
+            image = read_image(photo, max_side=_TRIED_SIDE, **self._reading)
+            return [_as_jpeg(_around(image, box)) for box in boxes]
+
     def _pixels(self, photo: PhotoSource) -> RGBImage:
         stored = inspect_file(Path(photo.source))
         longest = max(stored.width, stored.height)
@@ -64,13 +80,26 @@ class Thumbnails:
         # A large photo is decoded no larger than its face needs.
         needed = math.ceil(longest * _SIDE / max(face, 1.0))
         image = read_image(photo.source, max_side=needed, **self._reading)
-        x, y, w, h = photo.box or (0.0, 0.0, float(image.width), float(image.height))
-        height, width = image.pixels.shape[:2]
-        across, down = image.scale
-        left, right = (
-            int(np.clip(at / across, 0, width)) for at in (x - _MARGIN * w, x + (1 + _MARGIN) * w)
-        )
-        top, bottom = (
-            int(np.clip(at / down, 0, height)) for at in (y - _MARGIN * h, y + (1 + _MARGIN) * h)
-        )
-        return image.pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+        return _around(image, photo.box)
+
+
+def _around(image: DecodedImage, box: Box | None) -> RGBImage:
+    """Returns a face with a margin."""
+    x, y, w, h = box or (0.0, 0.0, float(image.width), float(image.height))
+    height, width = image.pixels.shape[:2]
+    across, down = image.scale
+    left, right = (
+        int(np.clip(at / across, 0, width)) for at in (x - _MARGIN * w, x + (1 + _MARGIN) * w)
+    )
+    top, bottom = (
+        int(np.clip(at / down, 0, height)) for at in (y - _MARGIN * h, y + (1 + _MARGIN) * h)
+    )
+    return image.pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def _as_jpeg(pixels: RGBImage) -> bytes:
+    cut = Image.fromarray(pixels)
+    cut.thumbnail((_SIDE, _SIDE))
+    stream = io.BytesIO()
+    cut.save(stream, "JPEG", quality=85)
+    return stream.getvalue()

@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -446,11 +447,12 @@ def test_explain_says_how_near_the_nearest_are(
     arguments = ["explain", str(model), str(hopper), "--weights", weights, "--count", "1"]
     assert main(arguments) == DONE
     out = capsys.readouterr().out
-    assert "Grace: distance 0.00 to Grace" in out
+    assert re.search(r"  Grace at \(\d+, \d+\): distance 0.00 to Grace, ", out)
     assert "    0.00 Grace, " in out
     assert main([*arguments, "--json"]) == DONE
     (face,) = json.loads(capsys.readouterr().out)
-    assert (face["candidate"], len(face["nearest"])) == ("Grace", 1)
+    assert (face["candidate"], len(face["nearest"]), len(face["box"])) == ("Grace", 1, 4)
+    assert face["problems"] == []
 
 
 def test_recognize_imports_only_what_it_needs(

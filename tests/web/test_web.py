@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("starlette", reason="starlette is not installed")
 from colored_people import COLORS, picture
@@ -149,6 +152,19 @@ def test_a_photo_is_tried_and_explained(page: Page, tmp_path: Path) -> None:
     answer = page.client.post("/try", files={"photo": ("x.png", data)}, headers=ORIGIN)
     assert "<h2>Ada</h2>" in answer.text
     assert "at distance 0.00; a name is given up to 0.80" in answer.text
+    image = picture({"Red": (20, 30), "Blue": (100, 40)})
+    save_image(tmp_path / "two.png", image)
+    data = (tmp_path / "two.png").read_bytes()
+    text = page.client.post("/try", files={"photo": ("x.png", data)}, headers=ORIGIN).text
+    sections = re.findall(
+        r'base64,([^"]+)" alt="Face (\d) of 2".*?<h2>(\w+)</h2>', text, flags=re.DOTALL
+    )
+    assert [number for _, number, _ in sections] == ["1", "2"]
+    for face, _, name in sections:  # each answer stands beside its face
+        with Image.open(io.BytesIO(b64decode(face))) as cut:
+            red, _, blue = cut.convert("RGB").getpixel((cut.width // 2, cut.height // 2))
+        assert (red > blue) == (name == "Ada")
+    assert {name for _, _, name in sections} == {"Ada", "unknown"}
     broken = page.client.post("/try", files={"photo": ("x.png", b"no")}, headers=ORIGIN)
     assert (broken.status_code, "alert" in broken.text) == (400, True)
 
