@@ -222,13 +222,16 @@ def _write_annotated(
     path: Path, photo: Path, answer: DetectedImage | RecognizedImage, reading: Reading
 ) -> None:
     from facekit.io.images import load_image
-    from facekit.visualization import draw_faces, save_image
+    from facekit.visualization import save_image
+    from facekit.visualization.drawing import draw_onto
 
     if path.exists() and path.samefile(photo):
         raise InvalidArgumentError(f"{photo}: --output would overwrite the photo itself")
     pixels = getattr(answer, "image", None)  # one that is in memory is not read again
-    drawn = draw_faces(load_image(photo, **reading) if pixels is None else pixels, answer.faces)
-    save_image(path, drawn, replace=False)
+    if pixels is None:
+        pixels = load_image(photo, **reading)
+    draw_onto(pixels, answer.faces)
+    save_image(path, pixels, replace=False)
 
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder | None:

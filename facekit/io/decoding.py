@@ -228,9 +228,10 @@ def strips(height: int, width: int) -> Iterator[slice]:
         yield slice(top, min(top + rows, height))
 
 
-def pixels_of(image: Image.Image) -> RGBImage:
+def pixels_of(image: Image.Image, pixels: RGBImage | None = None) -> RGBImage:
     """Returns the pixels of an RGB image; ``np.array`` would hold them twice on the way."""
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    if pixels is None:
+        pixels = np.empty((image.height, image.width, 3), np.uint8)
     for rows in strips(image.height, image.width):
         pixels[rows] = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
     return pixels

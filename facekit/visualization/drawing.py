@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from PIL import Image, ImageDraw
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
@@ -57,26 +60,57 @@ def draw_faces(
         raise InvalidArgumentError(f"fit must be a positive number of pixels, got {fit!r}")
     if labels is not None and len(labels) != len(faces):
         raise InvalidArgumentError(f"labels must be {len(faces)}, one for each face")
+    pixels, scale = load_image(image), 1.0
+    if fit is not None:
+        scale = fit / max(pixels.shape[:2])
+        size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
+        resized = Image.fromarray(pixels).resize((size[0], size[1]), Image.Resampling.LANCZOS)
+        pixels = pixels_of(resized)
+    elif isinstance(image, np.ndarray):
+        pixels = pixels.copy()
+    draw_onto(pixels, faces, keypoints=keypoints, scale=scale, labels=labels)
+    return pixels
+
+
+def draw_onto(
+    pixels: RGBImage,
+    faces: Sequence[Face | RecognizedFace],
+    *,
+    keypoints: bool = True,
+    scale: float = 1.0,
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Draws on the pixels themselves; of a large picture only what lies around a face is copied."""
     texts = [text_of(result) for result in faces] if labels is None else [*map(one_line, labels)]
-    picture = Image.fromarray(load_image(image))
-    scale = 1.0 if fit is None else fit / max(picture.size)
-    if scale != 1.0:
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
-    canvas = ImageDraw.Draw(picture)
-    line = max(2, round(max(picture.size) / 250))
+    longer = max(pixels.shape[:2])
+    line = max(2, round(longer / 250))
+    font = label_font(max(11, min(round(longer / 26), 48)))
     # The least certain first, so that the most certain ends up on top.
     for result, text in reversed([*zip(faces, texts, strict=True)]):
         face = result.face if isinstance(result, RecognizedFace) else result
-        color = color_of(result)
         x, y, width, height = (value * scale for value in face.box)
+        radius = max(0.75 * line, 0.025 * width)
+        points = [(px * scale, py * scale) for px, py in face.keypoints] if keypoints else []
+        label = _Label.of(text, (x, y), font, line, pixels.shape)
+        corners = [(x, y), (x + width, y + height), label.corner, label.end]
+        across, down = zip(*corners, *points, strict=True)
+        margin = line + radius + 2
+        left, top = (max(0, math.floor(min(values) - margin)) for values in (across, down))
+        part = pixels[
+            top : max(top, math.ceil(max(down) + margin)),
+            left : max(left, math.ceil(max(across) + margin)),
+        ]
+        if not part.size:
+            continue
+        picture = Image.fromarray(part)
+        canvas = ImageDraw.Draw(picture)
+        color = color_of(result)
+        x, y = x - left, y - top
         canvas.rectangle((x, y, x + width, y + height), outline=color, width=line)
-        if keypoints:
-            radius = max(0.75 * line, 0.025 * width)
-            for px, py in face.keypoints:
-                _disc(canvas, px * scale, py * scale, radius, color)
-        _label(canvas, text, (x, y), color, line, picture.size)
-    return pixels_of(picture)
+        for px, py in points:
+            _disc(canvas, px - left, py - top, radius, color)
+        label.draw(canvas, (left, top), color)
+        pixels_of(picture, part)
 
 
 def _disc(
@@ -86,19 +120,39 @@ def _disc(
     canvas.ellipse(box, fill=color, outline=PAPER)
 
 
-def _label(
-    canvas: ImageDraw.ImageDraw,
-    text: str,
-    corner: tuple[float, float],
-    color: tuple[int, int, int],
-    line: int,
-    size: tuple[int, int],
-) -> None:
-    font = label_font(max(11, min(round(max(size) / 26), 48)))
-    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
-    width, height = right - left + 2 * line, bottom - top + 2 * line
-    # Above the box; where there is no room, inside it, and never beyond the right border.
-    x = max(0.0, min(corner[0], size[0] - width))
-    y = corner[1] - height if corner[1] >= height else corner[1]
-    canvas.rectangle((x, y, x + width, y + height), fill=color)
-    canvas.text((x + line - left, y + line - top), text, fill=PAPER, font=font)
+class _Label(NamedTuple):
+    """A name on a background of one color, and where it is."""
+
+    text: str
+    font: ImageFont.FreeTypeFont
+    corner: tuple[float, float]
+    end: tuple[float, float]
+    start: tuple[float, float]  # of the text
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        corner: tuple[float, float],
+        font: ImageFont.FreeTypeFont,
+        line: int,
+        shape: tuple[int, ...],
+    ) -> _Label:
+        """Puts a label above a box; where there is no room, inside it, never beyond the border."""
+        left, top, right, bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).textbbox(
+            (0, 0), text, font=font
+        )
+        width, height = right - left + 2 * line, bottom - top + 2 * line
+        x = max(0.0, min(corner[0], shape[1] - width))
+        y = corner[1] - height if corner[1] >= height else corner[1]
+        start = (x + line - left, y + line - top)
+        return cls(text, font, (x, y), (x + width, y + height), start)
+
+    def draw(
+        self, canvas: ImageDraw.ImageDraw, origin: tuple[int, int], color: tuple[int, int, int]
+    ) -> None:
+        """Draws on a part of a picture that begins at the origin."""
+        places = (self.corner, self.end, self.start)
+        corner, end, start = ((x - origin[0], y - origin[1]) for x, y in places)
+        canvas.rectangle((*corner, *end), fill=color)
+        canvas.text(start, self.text, fill=PAPER, font=self.font)
