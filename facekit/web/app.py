@@ -116,6 +116,7 @@ class _Pages:
             "/people": self.people,
             "/person": self.person,
             "/suggestions": self.suggestions,
+            "/corrections": self.corrections,
             "/refused": self.refused,
             "/calibration": self.calibration,
             "/face/{face:int}": self.face,
@@ -136,6 +137,7 @@ class _Pages:
                 "/remove": self._remove,
                 "/erase": self._erase,
                 "/undo": self._undo,
+                "/retract": self._retract,
             }.items()
         }
         return [
@@ -251,6 +253,15 @@ class _Pages:
         }
         return self._page(
             "suggestions.html", asked=asked[:_QUESTIONS], likeness=likeness, order=order
+        )
+
+    async def corrections(self, request: Request) -> Response:
+        """Lists what was said about faces, also by commands and programs, the latest first."""
+        every = self._gallery.review.corrections[::-1]
+        page, last = _page_of(request, len(every), 100)
+        shown = every[page * 100 : (page + 1) * 100]
+        return self._page(
+            "corrections.html", corrections=shown, total=len(every), page=page, last=last
         )
 
     async def refused(self, request: Request) -> Response:
@@ -449,6 +460,16 @@ class _Pages:
         for earlier in self._steps:
             earlier.corrections = [again.get(number, number) for number in earlier.corrections]
         return "/"
+
+    async def _retract(self, form: FormData, _: list[int]) -> str:
+        numbers = _numbers(form, "number")
+        if len(numbers) != 1:
+            raise HTTPException(400, "choose a correction")
+        self._gallery.review.undo(numbers[0])
+        for step in self._steps:
+            step.corrections = [number for number in step.corrections if number not in numbers]
+        self._steps = [step for step in self._steps if step.corrections or step.photos]
+        return "/corrections"
 
     def _correct(self, words: str, corrections: list[Correction]) -> None:
         self._steps.append(_Step(words, self._gallery.review.add(corrections)))

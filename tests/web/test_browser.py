@@ -125,15 +125,58 @@ def test_a_photo_is_uploaded(page: Any, tmp_path: Path) -> None:
     assert page.locator("section h2").inner_text() == "Ada"
 
 
-def test_the_keyboard_alone_names_a_group(page: Any, recognizer: FaceRecognizer) -> None:
-    for _ in range(30):
+def press(page: Any, focused: str, key: str) -> None:
+    """Goes on with Tab to the next element of a kind, and presses a key there."""
+    for _ in range(60):
         page.keyboard.press("Tab")
-        if page.locator("input[name=name]:focus").count():
+        if page.locator(f"{focused}:focus").count():
             break
-    page.keyboard.type("Ada")
+    assert page.locator(f"{focused}:focus").count()
+    page.keyboard.press(key)
+
+
+def test_the_keyboard_alone_does_everything(page: Any, recognizer: FaceRecognizer) -> None:
+    def sent(focused: str, key: str = "Enter") -> None:
+        with page.expect_navigation():
+            press(page, focused, key)
+
+    press(page, "form[action='/name'] input[name=name]", "a")
     with page.expect_navigation():
         page.keyboard.press("Enter")
-    assert recognizer.people == {"Ada": 4}
+    assert recognizer.people == {"a": 4}
+    press(page, ".merge input", "Space")
+    press(page, ".merge input", "Space")
+    sent("#merge button")
+    assert page.locator("h1").inner_text().startswith("5 faces")
+    press(page, ".faces input", "Space")
+    sent("button[formaction='/split']")
+    sent("nav a[href='/']")
+    assert sizes(page) == ["4 faces", "1 face"]
+    sent(".undo button")
+    sent("nav a[href='/suggestions']")
+    sent(".question button[value=is_not]")
+    sent("nav a[href='/corrections']")
+    before = len(recognizer.gallery.review)
+    sent(".corrections button")
+    assert len(recognizer.gallery.review) == before - 1
+    sent("nav a[href='/people']")
+    sent("main li a")
+    press(page, "input[name=again]", "a")
+    sent("form[action='/erase'] button")
+    assert recognizer.people == {}
+
+
+def test_a_name_runs_no_script(page: Any, address: str, recognizer: FaceRecognizer) -> None:
+    script = "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\">"
+    page = page.context.browser.new_context().new_page()  # with JavaScript
+    page.goto(address)
+    page.locator("section").first.get_by_label("Name").fill(script)
+    page.locator("section").first.get_by_role("button", name="Name").click()
+    assert recognizer.people == {script: 4}
+    for link in ("Unknown", "Suggestions", "People", script, "Corrections"):
+        page.get_by_role("link", name=link, exact=True).click()
+        page.wait_for_load_state()
+        assert page.title() not in ("", "run")
 
 
 def test_nothing_is_wider_than_a_phone_and_no_other_host_is_asked(
@@ -141,9 +184,10 @@ def test_nothing_is_wider_than_a_phone_and_no_other_host_is_asked(
 ) -> None:
     page.locator("section").first.get_by_label("Name").fill("Ada")
     page.locator("section").first.get_by_role("button", name="Name").click()
-    links = ["Unknown", "Suggestions", "People", "Ada", "Try a photo", "Too poor", "Calibration"]
-    for link in [*links, "Programs"]:
-        page.get_by_role("link", name=link).click()
+    page.locator("section").first.get_by_role("button", name="Ignore").click()
+    links = ["Unknown", "Suggestions", "People", "Ada", "Corrections", "Try a photo", "Too poor"]
+    for link in [*links, "Calibration", "Programs"]:
+        page.get_by_role("link", name=link, exact=True).click()
         page.locator("main").wait_for()
         widest = max(
             (place["x"] + place["width"])

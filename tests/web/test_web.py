@@ -84,6 +84,41 @@ def test_groups_are_merged_split_and_discarded(page: Page) -> None:
     assert (answer.status_code, "nothing to undo" in answer.text) == (400, True)
 
 
+def test_each_correction_is_listed_and_undone(page: Page, tmp_path: Path) -> None:
+    photos, review = page.album.photos, page.recognizer.gallery.review
+    page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
+    page.post("/discard", face=page.group(1)[0], kind="ignore")
+    page.post("/discard", face=page.group(0)[0], kind="not_a_face")
+    page.recognizer.gallery.enroll("Ada", page.album.vectors[:1], ["elsewhere.png"])
+    review.accept(photos[0], "Ada")  # by a program
+    review.reject(photos[1], "Ada")
+    review.separate(photos[0], photos[2])
+    review.once_per_image()
+    before = review.corrections
+    page = Page(page.recognizer, tmp_path / "album").open()  # the page was started again
+    text = page.get("/corrections")
+    assert "7 corrections in the gallery" in text
+    assert [str(one) in text for one in before] == [True] * 7
+    for number in re.findall(r'name="number" value="(\d+)"', text):
+        assert int(number) == review.corrections[-1].number  # the latest first
+        page.post("/retract", number=number)
+    assert review.corrections == ()
+    assert page.client.post("/retract", data={"number": 1}, headers=ORIGIN).status_code == 400
+
+
+def test_a_step_of_which_a_correction_was_undone_undoes_the_rest(page: Page) -> None:
+    page.post("/discard", face=page.group(0)[0], whole=1, kind="ignore")
+    assert page.groups() == [3, 2]
+    first = page.recognizer.gallery.review.corrections[0].number
+    assert "Undo discarding 4 faces" in page.post("/retract", number=first)
+    assert page.groups() == [3, 2, 1]
+    page.post("/undo")
+    assert page.groups() == [4, 3, 2]
+    page.post("/discard", face=page.group(2)[0], kind="ignore")
+    (last,) = page.recognizer.gallery.review.corrections
+    assert "Undo discarding" not in page.post("/retract", number=last.number)
+
+
 def test_suggestions_are_answered(page: Page) -> None:
     page.post("/name", face=page.group(0)[0], name="Ada")
     assert "Is this <b>Ada</b>?" in page.get("/suggestions")
