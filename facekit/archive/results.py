@@ -14,7 +14,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from facekit.archive.table import ArchiveTable
-from facekit.errors import FileFormatError, InvalidArgumentError
+from facekit.errors import InvalidArgumentError
 from facekit.gallery.records import PhotoSource
 from facekit.io.files import replacing
 
@@ -110,12 +110,9 @@ def write_results(results: Any, path: str | os.PathLike[str]) -> int:
     file = check_result_file(path)
     batches: Iterable[Any] = results.to_batches() if isinstance(results, pa.Table) else results
     written = 0
-    try:
-        kind = pq.ParquetWriter if file.suffix.lower() == ".parquet" else pcsv.CSVWriter
-        with replacing(file) as stream, kind(stream, results.schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-                written += len(batch)
-    except OSError as error:
-        raise FileFormatError(f"{file}: cannot be written ({error})") from error
+    kind = pq.ParquetWriter if file.suffix.lower() == ".parquet" else pcsv.CSVWriter
+    with replacing(file) as stream, kind(stream, results.schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            written += len(batch)
     return written

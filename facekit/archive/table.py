@@ -307,11 +307,8 @@ class ArchiveTable:
 
 def write_whole(table: Any, file: Path) -> None:
     """Writes a Parquet file that is there as a whole or not at all."""
-    try:
-        with replacing(file, suffix=_TEMPORARY) as stream:
-            pq.write_table(table, stream, compression="zstd", use_dictionary=["weights", "person"])
-    except OSError as error:
-        raise FileFormatError(f"{file}: cannot be written ({error})") from error
+    with replacing(file, suffix=_TEMPORARY) as stream:
+        pq.write_table(table, stream, compression="zstd", use_dictionary=["weights", "person"])
 
 
 def _read(file: Path, columns: list[str] | None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from facekit.cli.common import (
 from facekit.cli.opening import open_recognizer
 from facekit.cli.options import DETECTION, WEIGHTS, add_command, option
 from facekit.errors import InvalidArgumentError
-from facekit.io.files import real_path
+from facekit.io.files import real_path, replace_atomically
 
 if TYPE_CHECKING:
     from facekit.recognizer import FaceRecognizer
@@ -167,19 +166,18 @@ def _video(options: argparse.Namespace) -> int:
 
 def _write_tables(result: VideoResult, options: argparse.Namespace) -> None:
     from facekit.video import draw_timeline, to_csv, to_vtt
-    from facekit.video.encoding import write_text
     from facekit.visualization import save_image
 
     if options.csv is not None:
-        write_text(options.csv, to_csv(result))
+        replace_atomically(options.csv, to_csv(result).encode("utf-8", "backslashreplace"))
     if options.vtt is not None:
-        write_text(options.vtt, to_vtt(result))
+        replace_atomically(options.vtt, to_vtt(result).encode("utf-8", "backslashreplace"))
     if options.timeline is not None:
         save_image(options.timeline, draw_timeline(result))
 
 
 def _print(result: VideoResult) -> None:
-    from facekit.video.tables import shown_name
+    from facekit.video.tracks import shown_name
 
     number = len(result.tracks)
     print(
@@ -201,22 +199,21 @@ def _evidence(track: Track) -> str:
 def _camera(options: argparse.Namespace) -> int:
     from facekit.video import LiveStream
     from facekit.video.encoding import check_new
-    from facekit.video.tables import COLUMNS, table_rows
+    from facekit.video.tables import HEADER, table_line
 
     if options.csv is not None:
         check_new(options.csv)
     with ExitStack() as stack:
         recognizer = stack.enter_context(_recognizer(options))
-        rows = None
+        table = None
         if options.csv is not None:
-            stream = stack.enter_context(options.csv.open("w", encoding="utf-8", newline=""))
-            rows = csv.writer(stream, lineterminator="\n")
-            rows.writerow(COLUMNS)
+            table = stack.enter_context(options.csv.open("w", encoding="utf-8", newline=""))
+            table.write(HEADER)
 
         def on_track(track: Track) -> None:
-            if rows is not None and track.ended:
-                rows.writerows(table_rows((seen, track) for seen in track.appearances))
-                stream.flush()
+            if table is not None and track.ended:
+                table.writelines(table_line(seen, track) for seen in track.appearances)
+                table.flush()
             _say(track, options)
 
         source = int(options.camera) if options.camera.isdecimal() else options.camera
@@ -239,7 +236,7 @@ def _camera(options: argparse.Namespace) -> int:
 
 
 def _say(track: Track, options: argparse.Namespace) -> None:
-    from facekit.video.tables import shown_name
+    from facekit.video.tracks import shown_name
 
     if options.json:
         shown = {**track.to_dict(), "ended": track.ended}

@@ -7,22 +7,20 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from facekit.clustering.albums import ArchiveClustering
 from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
 from facekit.io.decoding import Truncated
-from facekit.io.images import RGBImage, load_image
-from facekit.pipeline import EmbeddedFace
+from facekit.io.images import load_image
 from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, save_image
+from facekit.visualization.cutting import square_around
 from facekit.visualization.files import file_name
 
-# How much wider than its box a face is cut out: the detector finds it again, and little of a
-# neighbor is on the cut.
-_GROWTH = 1.6
 _MOST_TILES = 60
 _TILE_SIDE = 120
 _PARTS = ("people", "sheets", "groups.json")
@@ -41,6 +39,30 @@ def check_output(folder: str | os.PathLike[str]) -> None:
             raise InvalidArgumentError(
                 f"{os.fspath(folder)}: holds groups already ({part}); name another folder"
             )
+
+
+@contextmanager
+def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Opens a hidden folder whose parts are moved into the given one when all are written."""
+    check_output(folder)
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{_UNFINISHED}*"):  # by a run that was killed
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
+            for part in ("people", "sheets"):
+                Path(unfinished, part).mkdir()
+            yield Path(unfinished)
+            _move_parts(Path(unfinished), folder)
+    except OSError as error:
+        raise FileFormatError(f"{printable(folder)}: cannot be written ({error})") from error
+
+
+def write_json(record: Any, path: Path) -> None:
+    """Writes values as JSON, names that are not UTF-8 as escapes from which Python makes them."""
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_groups(
@@ -87,18 +109,8 @@ def write_groups(
         >>> sorted(path.name for path in folder.iterdir())
         ['groups.json', 'people', 'sheets']
     """
-    check_output(folder)
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{_UNFINISHED}*"):  # by a run that was killed
-            shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
-            errors = _write_parts(found, Path(unfinished), max_pixels, truncated)
-            _move_parts(Path(unfinished), folder)
-    except OSError as error:
-        raise FileFormatError(f"{printable(folder)}: cannot be written ({error})") from error
-    return errors
+    with written_together(folder) as unfinished:
+        return _write_parts(found, unfinished, max_pixels, truncated)
 
 
 def _write_parts(
@@ -106,8 +118,6 @@ def _write_parts(
 ) -> list[ImageError]:
     errors: list[ImageError] = []
     cuts: dict[int, list[tuple[int, Path]]] = defaultdict(list)
-    for part in ("people", "sheets"):
-        (folder / part).mkdir()
     for source, places in _by_photo(found).items():
         try:
             pixels = load_image(source, max_pixels=max_pixels, truncated=truncated)
@@ -117,7 +127,7 @@ def _write_parts(
         for group, rank in places:
             name = file_name(f"{rank + 1:04}-{Path(source).stem}", ".png")
             cut = folder / "people" / group_name(group + 1) / name
-            save_image(cut, _cut(pixels, found.groups[group].faces[rank]))
+            save_image(cut, square_around(pixels, found.groups[group].faces[rank].face.box))
             cuts[group].append((rank, cut))
     for number, group_cuts in sorted(cuts.items()):
         shown = sorted(group_cuts)[:_MOST_TILES]
@@ -129,9 +139,7 @@ def _write_parts(
         title = f"{group_name(number + 1)}: {len(faces)} faces{of_all}"
         sheet = contact_sheet(tiles, columns=6, side=_TILE_SIDE, title=title)
         save_image(folder / "sheets" / f"{group_name(number + 1)}.png", sheet)
-    text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
-    # A byte that is not UTF-8 becomes an escape of JSON, from which Python makes the name again.
-    (folder / "groups.json").write_bytes(text.encode("utf-8", "backslashreplace"))
+    write_json(found.to_dict(), folder / "groups.json")
     return errors
 
 
@@ -156,12 +164,3 @@ def _by_photo(found: ArchiveClustering) -> dict[str, list[tuple[int, int]]]:
         for rank, face in enumerate(group.faces):
             places[face.source].append((number, rank))
     return places
-
-
-def _cut(pixels: RGBImage, found: EmbeddedFace) -> RGBImage:
-    height, width = pixels.shape[:2]
-    center_x, center_y = found.face.center
-    half = _GROWTH * max(found.face.box[2:]) / 2
-    left, right = (int(np.clip(center_x + side * half, 0, width)) for side in (-1, 1))
-    top, bottom = (int(np.clip(center_y + side * half, 0, height)) for side in (-1, 1))
-    return np.ascontiguousarray(pixels[top:bottom, left:right])

@@ -33,7 +33,7 @@ from facekit.embedding.weights import registry
 from facekit.embedding.weights.files import write_embedder
 from facekit.embedding.weights.reading import read_weights
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, WeightsRecord
-from facekit.errors import FileFormatError, InvalidArgumentError, RandomWeightsWarning
+from facekit.errors import InvalidArgumentError, RandomWeightsWarning
 from facekit.io.files import replace_atomically
 from facekit.utils.home import home
 from facekit.utils.progress import track
@@ -368,10 +368,7 @@ class Embedder:
         model = onnx_network(
             record.architecture, self._arrays, mirrored=record.mirrored, metadata=metadata
         )
-        try:
-            replace_atomically(file, model.SerializeToString())
-        except OSError as error:
-            raise FileFormatError(f"{file}: cannot be written ({error})") from error
+        replace_atomically(file, model.SerializeToString())
 
     def _embed_batch(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         network = self._network()

@@ -9,23 +9,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from facekit.errors import FileFormatError
+from facekit.utils.terminal import printable
+
 
 @contextmanager
 def replacing(path: Path, *, private: bool = False, suffix: str = "") -> Iterator[IO[bytes]]:
-    """Opens a file that is seen, in place of the old one, when all of it is written."""
-    handle, temporary = tempfile.mkstemp(suffix, f".{path.name}.", path.parent)
+    """Opens a file that is seen, in place of the old one, when all of it is written.
+
+    Raises:
+        FileFormatError: If it cannot be written.
+    """
     try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        new_mode = 0o600 if private else public_mode()
-        mode = path.stat().st_mode if path.exists() else new_mode
-        Path(temporary).chmod(mode & 0o777)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        handle, temporary = tempfile.mkstemp(suffix, f".{path.name}.", path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            new_mode = 0o600 if private else public_mode()
+            mode = path.stat().st_mode if path.exists() else new_mode
+            Path(temporary).chmod(mode & 0o777)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FileFormatError(f"{printable(path)}: cannot be written ({error})") from error
 
 
 def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> None:

@@ -55,16 +55,7 @@ def write(
         "header": json.dumps(header, sort_keys=True, default=_as_python),
     }
     metadata["sha256"] = _checksum(metadata, stored)
-    write_bytes(path, save(stored, metadata=metadata), private=private)
-
-
-def write_bytes(path: str | os.PathLike[str], content: bytes, *, private: bool = False) -> None:
-    """Writes a file of any kind so that at every moment either the old or the new one is there."""
-    path = Path(path)
-    try:
-        replace_atomically(path, content, private=private)
-    except OSError as error:
-        raise FileFormatError(f"{path}: cannot be written ({error})") from error
+    replace_atomically(Path(path), save(stored, metadata=metadata), private=private)
 
 
 def read(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facekit.errors import FileFormatError, InvalidArgumentError
+from facekit.errors import InvalidArgumentError
 from facekit.faces import Keypoints
 from facekit.io.files import replace_atomically
 from facekit.io.notebook import rows_as_html
@@ -152,10 +152,7 @@ def write_table(results: Any, path: str | os.PathLike[str]) -> int:
         content = stream.getvalue()
     else:
         raise InvalidArgumentError(f"{file}: results are written to .csv or .parquet")
-    try:
-        replace_atomically(file, content)
-    except OSError as error:
-        raise FileFormatError(f"{file}: cannot be written ({error})") from error
+    replace_atomically(file, content)
     return len(table)
 
 

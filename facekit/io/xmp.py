@@ -177,10 +177,7 @@ def write_regions(
     if embed:
         _embed(path, merged)
     elif merged != content:
-        try:
-            replace_atomically(real_path(target), merged)
-        except OSError as error:
-            raise FileFormatError(f"{target}: cannot be written ({error})") from error
+        replace_atomically(real_path(target), merged)
     return target
 
 

@@ -9,9 +9,9 @@ from facekit.video.recognition import SearchedFrame as SearchedFrame
 from facekit.video.recognition import VideoRecognition as VideoRecognition
 from facekit.video.result import VideoResult as VideoResult
 from facekit.video.review import write_review as write_review
-from facekit.video.tables import draw_timeline as draw_timeline
+from facekit.video.subtitles import to_vtt as to_vtt
 from facekit.video.tables import to_csv as to_csv
-from facekit.video.tables import to_vtt as to_vtt
+from facekit.video.timeline import draw_timeline as draw_timeline
 from facekit.video.tracking import BoxTracker as BoxTracker
 from facekit.video.tracking import FaceTracker as FaceTracker
 from facekit.video.tracks import Appearance as Appearance

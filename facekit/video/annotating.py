@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-import numpy as np
-
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
 from facekit.io.images import RGBImage
@@ -20,9 +18,9 @@ from facekit.utils.validation import choice
 from facekit.video.encoding import VideoWriter
 from facekit.video.reading import VideoFile, upright
 from facekit.video.result import VideoResult
-from facekit.video.tables import shown_name
-from facekit.video.tracks import Track
+from facekit.video.tracks import Box, Track, shown_name
 from facekit.visualization import draw_faces
+from facekit.visualization.cutting import square_around
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 Blur: TypeAlias = Literal["known", "unknown", "all"]
 """Whose faces are made unrecognizable."""
-
-Box: TypeAlias = tuple[float, float, float, float]
 
 # A face is covered with its hair and chin, of which the box holds only a part.
 _COVER = 1.5
@@ -154,7 +150,7 @@ def annotated(
     if hidden:
         image = image.copy()
         for box in hidden:
-            cover(image, box)
+            _cover(square_around(image, box, _COVER))
     shown = [(track, box) for track, box in found if not _is_hidden(track, blur)]
     if not (draw and shown):
         return image
@@ -162,19 +158,13 @@ def annotated(
     return draw_faces(image, faces, keypoints=False, labels=[shown_name(t) for t, _ in shown])
 
 
-def cover(image: RGBImage, box: Box) -> None:
-    """Lays a mosaic over a face and what is about it, in place."""
+def _cover(face: RGBImage) -> None:
+    """Lays a mosaic over a part of an image, in place."""
     import cv2
 
-    x, y, width, height = box
-    center, half = (x + width / 2, y + height / 2), _COVER * max(width, height) / 2
-    rows, columns = image.shape[:2]
-    left, right = (int(np.clip(center[0] + side * half, 0, columns)) for side in (-1, 1))
-    top, bottom = (int(np.clip(center[1] + side * half, 0, rows)) for side in (-1, 1))
-    if left < right and top < bottom:
-        part = image[top:bottom, left:right]
-        squares = cv2.resize(part, (_SQUARES, _SQUARES), interpolation=cv2.INTER_AREA)
-        part[:] = cv2.resize(squares, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    if face.size:
+        squares = cv2.resize(face, (_SQUARES, _SQUARES), interpolation=cv2.INTER_AREA)
+        face[:] = cv2.resize(squares, face.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def _is_hidden(track: Track, blur: Blur | None) -> bool:

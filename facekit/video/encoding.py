@@ -53,23 +53,6 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes text to a file, whole or not at all.
-
-    Raises:
-        FileFormatError: If it cannot be written.
-    """
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-    try:
-        try:
-            temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileFormatError(f"{printable(path)}: cannot be written ({error})") from error
-
-
 class VideoWriter:
     """Writes an H.264 video, whole or not at all; a context manager.
 

@@ -15,7 +15,8 @@ from facekit.pipeline import EmbeddedFace
 from facekit.utils.validation import whole
 from facekit.video.joining import join, seen_together
 from facekit.video.tracking import BoxTracker, FaceTracker
-from facekit.video.tracks import Seen, Track, Tracklet, joined
+from facekit.video.tracklets import Seen, Tracklet, joined, mean_of, pooled
+from facekit.video.tracks import Track
 
 Identify: TypeAlias = Callable[[npt.NDArray[np.float32], Sequence[float]], list[Identity]]
 """Says whose means are, given how many independent images each is the mean of."""
@@ -148,25 +149,23 @@ class FaceFollower:
         for piece in pieces:
             piece.keep_leaving()
         pieces = [piece for piece in pieces if piece.best is not None]
-        with_mean = [piece for piece in pieces if piece.mean is not None]
-        rest = [[piece] for piece in pieces if piece.mean is None]
-        means = [piece.mean for piece in with_mean if piece.mean is not None]
-        groups: list[list[Tracklet]] = []
-        if means:
+        means = [(piece, piece.mean) for piece in pieces]
+        with_mean = {piece: mean for piece, mean in means if mean is not None}
+        groups: dict[int, list[Tracklet]] = {}
+        if with_mean:
             labels = join(
-                np.stack(means),
+                np.stack(list(with_mean.values())),
                 np.array([self._worth([piece]) for piece in with_mean]),
                 seen_together([piece.frames for piece in with_mean]),
                 self._record,
             )
-            groups = [
-                [piece for piece, own in zip(with_mean, labels, strict=True) if own == label]
-                for label in range(labels.max() + 1)
-            ]
+            for piece, label in zip(with_mean, labels.tolist(), strict=True):
+                groups.setdefault(label, []).append(piece)
         found = [
-            joined(group, identity, self._worth(group)) for group, identity in self._people(groups)
+            joined(group, identity, self._worth(group))
+            for group, identity in self._people(list(groups.values()))
         ]
-        found += [joined(group, None, 0.0) for group in rest]
+        found += [joined([piece], None, 0.0) for piece, mean in means if mean is None]
         return sorted(found, key=lambda track: (track.start, track.id))
 
     def _take(self, number: int, frame: int, time: float, found: EmbeddedFace) -> Tracklet:
@@ -240,22 +239,18 @@ class FaceFollower:
         return joined([tracklet], tracklet.identity, self._worth([tracklet]), ended=ended)
 
     def _worth(self, pieces: Sequence[Tracklet]) -> float:
-        images = sum(piece.images for piece in pieces)
+        images, total = pooled(pieces)
         table = self._record.distances
         if table is None or not images:
             return float(images)
-        total = sum((piece.total for piece in pieces if piece.images), start=np.zeros(1))
         return table.independent_images(images, float(np.linalg.norm(total)) / images)
 
     def _name(self, tracklets: Sequence[Tracklet]) -> None:
-        if self._identify is None:
-            return
-        ready = [t for t in tracklets if t.images >= self._min_faces and t.mean is not None]
-        if not ready:
-            return
-        means = np.stack([t.mean for t in ready if t.mean is not None])
-        found = self._identify(means, [self._worth([tracklet]) for tracklet in ready])
-        for tracklet, identity in zip(ready, found, strict=True):
+        for tracklet, identity in zip(
+            tracklets, self._identities([[t] for t in tracklets]), strict=True
+        ):
+            if identity is None:
+                continue
             before = None if tracklet.identity is None else tracklet.identity.name
             tracklet.identity = _kept(before, identity)
             if tracklet.identity.name != before and self._on_track is not None:
@@ -286,20 +281,17 @@ class FaceFollower:
         return [*by_name.values(), *people]
 
     def _identities(self, groups: list[list[Tracklet]]) -> list[Identity | None]:
+        """Says who the groups are; ``None`` where there are too few faces to say."""
         answers: list[Identity | None] = [None] * len(groups)
-        places, means, worths = [], [], []
-        for place, group in enumerate(groups):
-            if sum(piece.images for piece in group) >= self._min_faces:
-                total = np.sum([piece.total for piece in group], axis=0)
-                norm = np.linalg.norm(total)
-                if norm > 0:
-                    places.append(place)
-                    means.append((total / norm).astype(np.float32))
-                    worths.append(self._worth(group))
-        if self._identify is not None and places:
-            for place, identity in zip(
-                places, self._identify(np.stack(means), worths), strict=True
-            ):
+        ready = {}
+        for place, (images, total) in enumerate(map(pooled, groups)):
+            mean = mean_of(total)
+            if images >= self._min_faces and mean is not None:
+                ready[place] = mean
+        if self._identify is not None and ready:
+            worths = [self._worth(groups[place]) for place in ready]
+            found = self._identify(np.stack(list(ready.values())), worths)
+            for place, identity in zip(ready, found, strict=True):
                 answers[place] = identity
         return answers
 

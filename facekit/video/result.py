@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facekit.io.tables import Tabular
-from facekit.video.tracks import Appearance, Track
+from facekit.video.tracks import Appearance, Box, Track, box_of, row_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class VideoResult(Tabular):
             if any(seen.start <= time <= seen.end for seen in track.appearances)
         ]
 
-    def boxes_at(self, time: float) -> list[tuple[Track, tuple[float, float, float, float]]]:
+    def boxes_at(self, time: float) -> list[tuple[Track, Box]]:
         """Returns where the faces are at a time, between two searched frames in between.
 
         A face is held at the place where it was found first or last for one step before and after.
@@ -108,28 +108,16 @@ class VideoResult(Tabular):
                 if end > start:
                     share = (time - start) / (end - start)
                     box = (1 - share) * track.boxes[near[0]] + share * track.boxes[near[1]]
-                    found.append((track, _box(box)))
+                    found.append((track, box_of(box)))
                     continue
             if places:
                 place = min(places, key=lambda n: abs(track.times[n] - time))
-                found.append((track, _box(track.boxes[place])))
+                found.append((track, box_of(track.boxes[place])))
         return found
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Returns a row for each appearance, as ``to_frame`` has them; times are seconds."""
-        return [
-            {
-                "name": track.name,
-                "track": track.id,
-                "start": seen.start,
-                "end": seen.end,
-                "faces": track.images,
-                "distance": None if track.identity is None else track.identity.distance,
-                "threshold": None if track.identity is None else track.identity.threshold,
-                "probability": None if track.identity is None else track.identity.probability,
-            }
-            for seen, track in self.appearances()
-        ]
+        return [row_of(seen, track) for seen, track in self.appearances()]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything but the embeddings as plain Python values, for ``json.dumps``.
@@ -152,8 +140,3 @@ class VideoResult(Tabular):
             "tracks": [track.to_dict() for track in self.tracks],
             "passing": [track.to_dict() for track in self.passing],
         }
-
-
-def _box(values: Any) -> tuple[float, float, float, float]:
-    x, y, width, height = (float(value) for value in values)
-    return (x, y, width, height)

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from facekit.clustering.export import check_output
-from facekit.errors import FileFormatError
+from facekit.clustering.export import check_output, write_json, written_together
 from facekit.io.images import RGBImage
-from facekit.utils.terminal import printable
 from facekit.video.reading import VideoFile
 from facekit.video.result import VideoResult
 from facekit.video.tracks import Sighting, Track
 from facekit.visualization import Tile, contact_sheet, save_image
-
-# So that the detector finds the face again, and little else is on the cut.
-_GROWTH = 1.6
-_PARTS = ("people", "sheets", "groups.json")
+from facekit.visualization.cutting import square_around
 
 
 def write_review(
@@ -58,23 +48,15 @@ def write_review(
     chosen = {track.id: track.best_sightings(faces) for track in result.unknown}
     if not chosen:
         return []
-    folder = Path(folder)
     cuts = _cuts(Path(result.source), chosen)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".facekit-unfinished-", dir=folder) as unfinished:
-            for track in result.unknown:
-                _write(track, chosen[track.id], cuts, Path(unfinished))
-            about = [
-                {"folder": _name(track), **track.to_dict(), "frames": None, "boxes": None}
-                for track in result.unknown
-            ]
-            text = json.dumps({"source": result.source, "people": about}, indent=1)
-            Path(unfinished, "groups.json").write_text(text, encoding="utf-8")
-            for part in _PARTS:
-                shutil.move(Path(unfinished, part), folder / part)
-    except OSError as error:
-        raise FileFormatError(f"{printable(folder)}: cannot be written ({error})") from error
+    with written_together(folder) as unfinished:
+        for track in result.unknown:
+            _write(track, chosen[track.id], cuts, unfinished)
+        about = [
+            {"folder": _name(track), **track.to_dict(), "frames": None, "boxes": None}
+            for track in result.unknown
+        ]
+        write_json({"source": result.source, "people": about}, unfinished / "groups.json")
     return list(result.unknown)
 
 
@@ -83,21 +65,12 @@ def _cuts(source: Path, chosen: dict[int, list[Sighting]]) -> dict[tuple[int, in
     for number, sightings in chosen.items():
         for sighting in sightings:
             places.setdefault(sighting.frame, []).append((number, sighting))
-    cuts = {}
-    for frame in VideoFile(source).frames(lambda index, _: index in places):
-        for number, sighting in places[frame.index]:
-            cuts[number, frame.index] = _cut(frame.image, sighting)
-    return cuts
-
-
-def _cut(image: RGBImage, sighting: Sighting) -> RGBImage:
-    x, y, width, height = sighting.box
-    half = _GROWTH * max(width, height) / 2
-    center = (x + width / 2, y + height / 2)
-    rows, columns = image.shape[:2]
-    left, right = (int(np.clip(center[0] + side * half, 0, columns)) for side in (-1, 1))
-    top, bottom = (int(np.clip(center[1] + side * half, 0, rows)) for side in (-1, 1))
-    return np.ascontiguousarray(image[top:bottom, left:right])
+    return {
+        # Not a view, which would keep the frame.
+        (number, frame.index): square_around(frame.image, sighting.box).copy()
+        for frame in VideoFile(source).frames(lambda index, _: index in places)
+        for number, sighting in places[frame.index]
+    }
 
 
 def _name(track: Track) -> str:

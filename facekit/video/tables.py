@@ -1,53 +1,25 @@
-"""Who, from, to: as a table, as subtitles, as a picture."""
+"""Who, from, to: as CSV."""
 
 from __future__ import annotations
 
-import csv
-import html
-import io
-from collections.abc import Iterable
-
-import numpy as np
-from PIL import Image, ImageDraw
-
-from facekit.io.images import RGBImage
+from facekit.io.tables import csv_line
 from facekit.utils.figures import one_line
-from facekit.utils.terminal import printable
-from facekit.utils.validation import STRANGER
 from facekit.video.result import VideoResult
-from facekit.video.tracks import Appearance, Track
-from facekit.visualization import KNOWN_COLOR, UNKNOWN_COLOR
-from facekit.visualization.lettering import label_font
+from facekit.video.tracks import Appearance, Track, row_of
 
-COLUMNS = ("name", "track", "start", "end", "faces", "distance", "threshold", "probability")
+_DECIMALS = {"start": 3, "end": 3, "distance": 4, "threshold": 4, "probability": 4}
 
-_INK, _PAPER, _PALE = (33, 37, 41), (255, 255, 255), (222, 226, 230)
-# A picture of all strangers of a long video would be high.
-_MOST_ROWS = 60
+HEADER = "name,track,start,end,faces,distance,threshold,probability\n"
 
 
-def table_rows(appearances: Iterable[tuple[Appearance, Track]]) -> list[tuple[str, ...]]:
-    """Returns a row of :data:`COLUMNS` for each appearance; times are seconds."""
-    rows = []
-    for seen, track in appearances:
-        identity = track.identity
-        numbers = (
-            ()
-            if identity is None
-            else (identity.distance, identity.threshold, identity.probability)
-        )
-        rows.append(
-            (
-                one_line(track.label),
-                str(track.id),
-                f"{seen.start:.3f}",
-                f"{seen.end:.3f}",
-                str(track.images),
-                *(f"{value:.4f}" for value in numbers),
-                *([""] * (3 - len(numbers))),
-            )
-        )
-    return rows
+def table_line(seen: Appearance, track: Track) -> str:
+    """Returns a line below :data:`HEADER`; times are seconds."""
+    row = row_of(seen, track) | {"name": one_line(track.label)}
+    cells = (
+        value if value is None or key not in _DECIMALS else f"{value:.{_DECIMALS[key]}f}"
+        for key, value in row.items()
+    )
+    return csv_line(list(cells)) + "\n"
 
 
 def to_csv(result: VideoResult) -> str:
@@ -66,115 +38,4 @@ def to_csv(result: VideoResult) -> str:
         >>> print(to_csv(VideoResult("empty room.mp4")), end="")
         name,track,start,end,faces,distance,threshold,probability
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(table_rows(result.appearances()))
-    return stream.getvalue()
-
-
-def to_vtt(result: VideoResult, *, strangers: bool = True) -> str:
-    r"""Returns subtitles that say who is seen.
-
-    Args:
-        result: Of a video.
-        strangers: Whether strangers are named, too: ``unknown 3``, by the number of the track.
-
-    Returns:
-        WebVTT, as browsers and players show it beside a video.
-
-    Example:
-        >>> from facekit.video import VideoResult, to_vtt
-        >>> to_vtt(VideoResult("empty room.mp4"))
-        'WEBVTT\n'
-
-    References:
-        W3C, "WebVTT: The Web Video Text Tracks Format", 2019.
-    """
-    lines = ["WEBVTT", ""]
-    for seen, track in result.appearances():
-        if track.name is None and not strangers:
-            continue
-        # A cue must last.
-        end = max(seen.end, seen.start + 0.001, min(seen.end + result.step, result.duration))
-        name = html.escape(printable(shown_name(track)), quote=False)
-        lines += [f"{_clock(seen.start)} --> {_clock(end)}", name, ""]
-    return "\n".join(lines) if len(lines) > 2 else "WEBVTT\n"
-
-
-def draw_timeline(result: VideoResult, *, width: int = 1000) -> RGBImage:
-    """Draws who is seen when: a row for each person, time to the right.
-
-    Args:
-        result: Of a video.
-        width: The width of the picture, in pixels; at least 400.
-
-    Returns:
-        uint8 ``(height, width, 3)``, RGB. Known people come first, then strangers; of more than 60
-        rows the last ones are left out.
-
-    Example:
-        >>> from facekit.video import VideoResult, draw_timeline
-        >>> draw_timeline(VideoResult("empty room.mp4", duration=12.0)).shape
-        (80, 1000, 3)
-    """
-    width = max(400, width)
-    rows: dict[str, list[Track]] = {}
-    for track in sorted(result.tracks, key=lambda track: track.name is None):
-        rows.setdefault(shown_name(track), []).append(track)
-    shown = list(rows.items())[:_MOST_ROWS]
-    row_height, left, top, bottom = 28, 200, 12, 68
-    height = top + row_height * len(shown) + bottom
-    sheet = Image.new("RGB", (width, height), _PAPER)
-    canvas = ImageDraw.Draw(sheet)
-    font = label_font(14)
-    duration = max(result.duration, 1e-3)
-    scale = (width - left - 20) / duration
-    base = top + row_height * len(shown)
-    for tick in _ticks(duration):
-        x = left + tick * scale
-        canvas.line((x, top, x, base + 6), fill=_PALE)
-        canvas.text((x, base + 10), _short_clock(tick), fill=_INK, font=font, anchor="ma")
-    canvas.line((left, base, width - 20, base), fill=_INK)
-    for number, (name, tracks) in enumerate(shown):
-        y = top + number * row_height
-        text = one_line(name)
-        while len(text) > 2 and canvas.textlength(text, font=font) > left - 24:
-            text = text.removesuffix("…")[:-1] + "…"
-        canvas.text((left - 12, y + row_height / 2), text, fill=_INK, font=font, anchor="rm")
-        color = UNKNOWN_COLOR if tracks[0].name is None else KNOWN_COLOR
-        for track in tracks:
-            for seen in track.appearances:
-                # What is seen for a moment only is two pixels wide, to be seen at all.
-                end = max(left + seen.end * scale, left + seen.start * scale + 2)
-                canvas.rectangle(
-                    (left + seen.start * scale, y + 5, end, y + row_height - 5), fill=color
-                )
-    hidden = len(rows) - len(shown)
-    note = f"{len(rows)} people" + (f", {hidden} of them not shown" if hidden else "")
-    canvas.text((left, base + 40), f"{note}; time in minutes", fill=_INK, font=font)
-    return np.array(sheet)
-
-
-def shown_name(track: Track) -> str:
-    """Returns the name, or ``unknown`` with the number of the track to tell strangers apart."""
-    return track.label if track.name is not None else f"{STRANGER} {track.id}"
-
-
-def _clock(seconds: float) -> str:
-    thousandths = round(seconds * 1000)
-    minutes, rest = divmod(thousandths, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
-
-
-def _short_clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds, 3), 60)
-    fraction = f"{rest:02.0f}" if float(rest).is_integer() else f"{rest:04.1f}"
-    return f"{int(minutes)}:{fraction}"
-
-
-def _ticks(duration: float) -> list[float]:
-    steps = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600]
-    step = next((step for step in steps if duration / step <= 10), duration / 10)
-    return [float(tick) for tick in np.arange(0, duration + 1e-9, step)]
+    return HEADER + "".join(table_line(seen, track) for seen, track in result.appearances())

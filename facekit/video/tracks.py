@@ -1,11 +1,9 @@
-"""One person's way through a video: what is known of it at the end, and while it grows."""
+"""One person's way through a video."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +11,9 @@ import numpy.typing as npt
 from facekit.faces import Identity
 from facekit.pipeline import EmbeddedFace
 from facekit.utils.validation import STRANGER
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""x, y, width and height in pixels."""
 
 
 class Appearance(NamedTuple):
@@ -49,7 +50,7 @@ class Sighting(NamedTuple):
 
     frame: int
     time: float
-    box: tuple[float, float, float, float]
+    box: Box
     goodness: float
 
 
@@ -154,7 +155,7 @@ class Track:
             Sighting(
                 int(self.frames[place]),
                 float(self.times[place]),
-                _box(self.boxes[place]),
+                box_of(self.boxes[place]),
                 float(self.goodness[place]),
             )
             for place in chosen
@@ -184,106 +185,27 @@ class Track:
         }
 
 
-class Seen(NamedTuple):
-    """A face in a frame, of which it is not decided yet whether it belongs to its track."""
-
-    frame: int
-    time: float
-    found: EmbeddedFace
-    good: bool
-
-
-class Tracklet:
-    """What is known of a track while it grows, in 44 bytes a face."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.frames, self.times = array("q"), array("d")
-        self.boxes, self.goodness = array("f"), array("f")
-        self.images = 0
-        self.total: npt.NDArray[np.float64] = np.zeros(0)
-        self.best: EmbeddedFace | None = None
-        self.best_goodness = -1.0
-        # Faces in a row of which the first does not fit.
-        self.leaving: list[Seen] = []
-        self.identity: Identity | None = None
-        self.last_seen = 0.0
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    @property
-    def length(self) -> float:
-        """The norm of the mean of its unit embeddings."""
-        return float(np.linalg.norm(self.total)) / max(1, self.images)
-
-    @property
-    def mean(self) -> npt.NDArray[np.float32] | None:
-        """The mean, of unit norm."""
-        norm = np.linalg.norm(self.total)
-        return (self.total / norm).astype(np.float32) if self.images and norm > 0 else None
-
-    def take(self, seen: Seen, *, fits: bool = True) -> None:
-        """Takes a face; its embedding into the mean and its image only if they fit."""
-        goodness = goodness_of(seen.found)
-        if fits and goodness > self.best_goodness:
-            self.best, self.best_goodness = seen.found, goodness
-        self.frames.append(seen.frame)
-        self.times.append(seen.time)
-        self.boxes.extend(seen.found.face.box)
-        # What does not fit is not shown as the person.
-        self.goodness.append(goodness if fits else 0.0)
-        if fits and seen.good:
-            unit = seen.found.unit
-            self.total = self.total + unit if self.images else unit.astype(np.float64)
-            self.images += 1
-
-    def keep_leaving(self, most: int = 0) -> None:
-        """Takes the faces that did not fit after all, until that many are left."""
-        while len(self.leaving) > most:
-            self.take(self.leaving.pop(0), fits=False)
-
-
-def goodness_of(found: EmbeddedFace) -> float:
-    """Says how good the image of a face is: large, turned to the camera, certain."""
-    good = float(np.sqrt(found.face.area)) * found.face.confidence
-    quality = found.quality
-    if quality is not None:
-        good *= float(np.cos(np.radians(min(90.0, abs(quality.yaw))))) * (
-            0.1 if found.problems else 1.0
-        )
-    return good
-
-
-def joined(
-    pieces: Sequence[Tracklet], identity: Identity | None, worth: float, *, ended: bool = True
-) -> Track:
-    """Makes one track of the pieces of one person."""
-    frames = np.concatenate([np.array(piece.frames, dtype=np.int64) for piece in pieces])
-    order = np.argsort(frames, kind="stable")
-    total = sum((piece.total for piece in pieces if piece.images), start=np.zeros(1))
-    images = sum(piece.images for piece in pieces)
-    norm = float(np.linalg.norm(total))
-    best = max(pieces, key=lambda piece: piece.best_goodness).best
-    assert best is not None
-    numbers = np.concatenate([np.full(len(piece), piece.number) for piece in pieces])
-    boxes = np.concatenate([np.array(piece.boxes, dtype=np.float32) for piece in pieces])
-    return Track(
-        id=min(piece.number for piece in pieces),
-        frames=frames[order],
-        times=np.concatenate([np.array(piece.times) for piece in pieces])[order],
-        boxes=boxes.reshape(-1, 4)[order],
-        goodness=np.concatenate([np.array(p.goodness, dtype=np.float32) for p in pieces])[order],
-        pieces=numbers[order],
-        images=images,
-        mean=(total / norm).astype(np.float32) if images and norm > 0 else None,
-        worth=worth,
-        best=best,
-        identity=identity,
-        ended=ended,
-    )
-
-
-def _box(values: npt.NDArray[np.float32]) -> tuple[float, float, float, float]:
-    x, y, width, height = (float(value) for value in values)
+def box_of(values: npt.NDArray[np.float32]) -> Box:
+    """Returns a row of boxes as plain numbers."""
+    x, y, width, height = values.tolist()
     return (x, y, width, height)
+
+
+def shown_name(track: Track) -> str:
+    """Returns the name, or ``unknown`` with the number of the track to tell strangers apart."""
+    return track.label if track.name is not None else f"{STRANGER} {track.id}"
+
+
+def row_of(seen: Appearance, track: Track) -> dict[str, Any]:
+    """Returns what tables say of an appearance; times are seconds."""
+    identity = track.identity
+    return {
+        "name": track.name,
+        "track": track.id,
+        "start": seen.start,
+        "end": seen.end,
+        "faces": track.images,
+        "distance": None if identity is None else identity.distance,
+        "threshold": None if identity is None else identity.threshold,
+        "probability": None if identity is None else identity.probability,
+    }

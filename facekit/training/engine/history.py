@@ -6,10 +6,11 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import InvalidArgumentError
-from facekit.io import safetensors_file
+from facekit.io.files import replace_atomically
 from facekit.training.engine.plots import panels_of, plot_history
 from facekit.utils.figures import new_figure
 
@@ -89,7 +90,7 @@ class History:
         writer.writeheader()
         writer.writerows(self._rows)
         if path is not None:
-            safetensors_file.write_bytes(path, text.getvalue().encode())
+            replace_atomically(Path(path), text.getvalue().encode())
         return text.getvalue()
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
@@ -114,5 +115,5 @@ class History:
         if path is not None:
             picture = io.BytesIO()
             figure.savefig(picture, format="png", dpi=110)
-            safetensors_file.write_bytes(path, picture.getvalue())
+            replace_atomically(Path(path), picture.getvalue())
         return figure
