@@ -37,6 +37,7 @@ from facekit.io.files import real_path
 from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
+from facekit.io.tables import Faces
 from facekit.naming import Namer
 from facekit.pipeline import EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
@@ -386,7 +387,7 @@ class FaceRecognizer:
 
     # Naming.
 
-    def recognize(self, image: ImageSource, *, cropped: bool = False) -> list[RecognizedFace]:
+    def recognize(self, image: ImageSource, *, cropped: bool = False) -> Faces[RecognizedFace]:
         """Names the people in one photo.
 
         Args:
@@ -394,8 +395,8 @@ class FaceRecognizer:
             cropped: As for :meth:`fit`.
 
         Returns:
-            One result for each face, the most confidently detected first; an empty list if there
-            is none.
+            A list of one result for each face, the most confidently detected first; it has
+            ``to_frame()`` for pandas.
 
         Raises:
             ImageError: If the image cannot be read.
@@ -406,11 +407,11 @@ class FaceRecognizer:
         (result,) = self.recognize_stream([image], cropped=cropped)
         if result.error is not None:
             raise result.error
-        return list(result.faces)
+        return Faces(result.faces, result.source)
 
     def recognize_batch(
         self, images: Iterable[ImageSource], *, cropped: bool = False, progress: bool = True
-    ) -> list[list[RecognizedFace]]:
+    ) -> list[Faces[RecognizedFace]]:
         """Names the people in several photos; faces of different photos are embedded together.
 
         Args:
@@ -431,7 +432,9 @@ class FaceRecognizer:
         total = len(images) if isinstance(images, Sequence) else 0
         stream = self.recognize_stream(images, cropped=cropped)
         tracked = track(stream, "Recognizing", total=total, shown=progress and total > 1)
-        return all_or_batch_error([image.error or list(image.faces) for image in tracked])
+        return all_or_batch_error(
+            [image.error or Faces(image.faces, image.source) for image in tracked]
+        )
 
     def recognize_stream(
         self, images: StreamSource, *, every: int = 1, cropped: bool = False

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from facekit.report import PhotoReport, RecognizedImage
 
 _STANDARD_INPUT = Path("-")
+# How images begin, and no name of one.
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
 
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
 
@@ -72,6 +74,11 @@ def _in_list(path: Path) -> list[Path]:
         raise InvalidArgumentError(
             f"--files-from {path}: cannot be read ({error.strerror})"
         ) from error
+    if content.startswith(_IMAGES):
+        given = "standard input" if path == _STANDARD_INPUT else f"--files-from {path}"
+        raise InvalidArgumentError(
+            f"{given}: is an image; a list of the names of images is expected there"
+        )
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
     return [Path(os.fsdecode(name)) for name in names if name]
 

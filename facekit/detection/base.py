@@ -28,6 +28,7 @@ from facekit.io.sources import (
     image_items,
     in_order,
 )
+from facekit.io.tables import Faces
 from facekit.utils.validation import number, whole
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class ImageDetector(ABC):
         region: Region | None = None,
         max_pixels: int | None = None,
         truncated: Truncated = "error",
-    ) -> list[Face]:
+    ) -> Faces[Face]:
         """Finds the faces of one image.
 
         Args:
@@ -160,9 +161,10 @@ class ImageDetector(ABC):
             truncated: Likewise.
 
         Returns:
-            The faces, the most confident first; equal ones by position. Boxes are clipped to the
-            image, or to the region, and have a positive area; keypoints may lie outside it. An
-            image without faces, or too small to hold one, gives an empty list.
+            A list of the faces, the most confident first; equal ones by position. It has
+            ``to_frame()`` for pandas. Boxes are clipped to the image, or to the region, and have a
+            positive area; keypoints may lie outside it. An image without faces, or too small to
+            hold one, gives an empty list.
 
         Raises:
             ImageError: If the image cannot be read, or the region lies outside it.
@@ -173,7 +175,8 @@ class ImageDetector(ABC):
         name = describe_source(image, fallback="the image")
         side = self._side_enough(region)
         decoded = read_image(image, max_pixels=max_pixels, max_side=side, truncated=truncated)
-        return self._search(self._view(decoded, region, name), self._find)
+        found = self._search(self._view(decoded, region, name), self._find)
+        return Faces(found, name)
 
     def detect_batch(
         self,

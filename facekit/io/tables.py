@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Keypoints
@@ -17,6 +17,7 @@ from facekit.io.notebook import rows_as_html
 from facekit.utils.extras import import_extra
 
 Row = dict[str, Any]
+FaceT = TypeVar("FaceT")
 
 DETECTION_COLUMNS = (
     *("image", "face", "x", "y", "width", "height", "confidence"),
@@ -48,6 +49,32 @@ class Tabular:
     def _repr_html_(self) -> str:
         found = rows(self)
         return rows_as_html(f"{type(self).__name__}: {len(found)}", found)
+
+
+class Faces(list[FaceT], Tabular):
+    """The faces of one image: a list that a notebook shows, and a table.
+
+    Args:
+        faces: The faces.
+        source: What the image is called, its path if it has one.
+
+    Example:
+        >>> from facekit import Face, Keypoints
+        >>> from facekit.io.tables import Faces
+        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
+        >>> face = Face(box=(10.5, 12, 80, 100), confidence=0.98, keypoints=points)
+        >>> faces = Faces([face], "ada.jpg")
+        >>> len(faces), faces.to_frame()["image"].tolist()
+        (1, ['ada.jpg'])
+    """
+
+    def __init__(self, faces: Iterable[FaceT] = (), source: str = "") -> None:
+        super().__init__(faces)
+        self.source = source
+
+    def to_rows(self) -> list[Row]:
+        """Returns a row for each face, as ``to_frame`` has them."""
+        return list(_of_faces(self.source, self))
 
 
 def rows(results: Any) -> list[Row]:
@@ -172,8 +199,12 @@ def utf8(text: str) -> str:
 def _of_image(image: Any) -> Iterator[Row]:
     if image.error is not None:
         yield {"image": image.source, "error": str(image.error)}
-    for number, face in enumerate(image.faces):
-        yield {"image": image.source, "face": number, **_flat(face.to_dict(rounded=False))}
+    yield from _of_faces(image.source, image.faces)
+
+
+def _of_faces(source: str, faces: Iterable[Any]) -> Iterator[Row]:
+    for number, face in enumerate(faces):
+        yield {"image": source, "face": number, **_flat(face.to_dict(rounded=False))}
 
 
 def _flat(record: Mapping[str, Any]) -> Row:

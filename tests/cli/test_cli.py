@@ -403,6 +403,9 @@ def test_photos_come_from_lists_standard_input_and_folders_in_folders(
     assert "no photo is named" in capsys.readouterr().err
     assert main(["detect", "--files-from", "missing.txt"]) == FAILED
     assert "--files-from missing.txt: cannot be read" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(hopper.read_bytes())))
+    assert main(["detect", "-"]) == FAILED
+    assert "standard input: is an image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

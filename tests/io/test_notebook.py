@@ -22,7 +22,12 @@ def pictures(html: str) -> list[Image.Image]:
 def test_faces_reports_and_galleries_show_pictures_with_names(hopper: Path) -> None:
     recognizer = FaceRecognizer("facekit-small").fit({"<b>Grace": hopper}, progress=False)
     (image,) = recognizer.recognize_stream([hopper])
-    for shown in (image, recognizer.report_, recognizer.gallery):
+    for shown in (
+        image,
+        recognizer.recognize(hopper),
+        recognizer.report_,
+        recognizer.gallery,
+    ):
         html = shown._repr_html_()
         assert "&lt;b&gt;Grace" in html
         assert "<b>" not in html

@@ -13,7 +13,7 @@ from facekit import Face, FaceRecognizer, Keypoints, RecognizedFace
 from facekit.clustering.albums import ArchiveClustering, PersonGroup
 from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
 from facekit.gallery.records import EnrolledPhoto
-from facekit.io.tables import RECOGNITION_COLUMNS, rows, to_frame, write_table
+from facekit.io.tables import RECOGNITION_COLUMNS, Faces, rows, to_frame, write_table
 from facekit.pipeline import EmbeddedFace
 from facekit.report import PhotoOutcome, PhotoReport, RecognizedImage
 from facekit.video import VideoResult
@@ -44,6 +44,7 @@ def test_a_recognized_image_has_a_row_a_face_with_exact_numbers() -> None:
     [
         (FACE, 1, "confidence"),
         ([KNOWN], 1, "name"),
+        (Faces([KNOWN, KNOWN], "party.jpg"), 2, "image"),
         (IMAGE, 2, "face"),
         (clustering(), 3, "group"),
         (clustering().groups[0], 2, "image"),
