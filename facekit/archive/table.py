@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from facekit.archive.rows import image_schema
 from facekit.errors import ArchiveError, FileFormatError, InvalidArgumentError
-from facekit.io.files import replacing
+from facekit.io.files import replacing, without_nul
 
 MANIFEST = "_manifest"
 """Parquet, too, but not by its name: who reads all ``*.parquet`` of the folder must not meet it."""
@@ -119,7 +119,7 @@ class ArchiveTable:
                     )
             return table
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            without_nul(folder).mkdir(parents=True, exist_ok=True)
             others = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
         except OSError as error:
             raise FileFormatError(f"{folder}: no table can be made there ({error})") from error

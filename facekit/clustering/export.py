@@ -15,6 +15,7 @@ from typing import Any
 from facekit.clustering.albums import ArchiveClustering
 from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
 from facekit.io.decoding import Truncated
+from facekit.io.files import without_nul
 from facekit.io.images import load_image
 from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, save_image
@@ -47,7 +48,7 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
     check_output(folder)
     folder = Path(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        without_nul(folder).mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{_UNFINISHED}*"):  # by a run that was killed
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:

@@ -14,6 +14,7 @@ import numpy as np
 
 from facekit.errors import FileFormatError
 from facekit.faces import Face
+from facekit.io.files import without_nul
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
 from facekit.quality import FaceQuality
 
@@ -28,7 +29,7 @@ class FaceJournal:
         self.path = path
         text = json.dumps(settings, sort_keys=True)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            without_nul(path).parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._database = sqlite3.connect(path, check_same_thread=False)
             with self._database as database:

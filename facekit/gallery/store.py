@@ -56,6 +56,7 @@ from facekit.gallery.reading import (
     settings_of,
 )
 from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource
+from facekit.io.files import without_nul
 
 
 class FileStore:
@@ -102,7 +103,7 @@ class FileStore:
         """Makes a file, empty or with the content of another store, in one step."""
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         try:
-            private_file(temporary)
+            private_file(without_nul(temporary))
             try:
                 store = cls(Database.create(temporary, _first_head(weights, size)))
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ def replacing(path: Path, *, private: bool = False, suffix: str = "") -> Iterato
         FileFormatError: If it cannot be written.
     """
     try:
+        path = without_nul(path)
         handle, temporary = tempfile.mkstemp(suffix, f".{path.name}.", path.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -42,6 +44,13 @@ def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> 
     """Writes a file so that at any moment it holds the old content or the new, and all of it."""
     with replacing(path, private=private) as stream:
         stream.write(content)
+
+
+def without_nul(path: Path) -> Path:
+    """Returns a path; one with a NUL is an OSError, as others are that no system takes."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "the path holds a NUL")
+    return path
 
 
 def real_path(path: Path) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -210,3 +212,53 @@ def test_renaming_is_as_if_enrolled_so(people: list[tuple[str, int]], new: str, 
     for person in range(len(found.classes)):
         assert found.photos_of(person).tolist() == expected.photos_of(person).tolist()
     assert before.classes[before.labels].tolist() == told
+
+
+def in_memory(_: Path) -> Gallery:
+    return Gallery("example@1", SIZE)
+
+
+def in_a_file(folder: Path) -> Gallery:
+    return Gallery.create(folder / "people", "example@1", SIZE)
+
+
+@pytest.mark.parametrize("make", [in_memory, in_a_file])
+def test_a_gallery_iterates_over_its_people_and_says_who_is_in_it(
+    make: Any, tmp_path: Path
+) -> None:
+    with make(tmp_path) as gallery:
+        assert (list(gallery), "Ada" in gallery) == ([], False)
+        gallery.enroll("Zoe\u0308", embeddings_of(1), ["zoe.jpg"])
+        gallery.enroll("Ada", embeddings_of(2, 1), ["a.jpg", "b.jpg"])
+        assert list(gallery) == sorted(gallery.people) == ["Ada", "Zo\xeb"]
+        for name, there in {"Ada": True, "Zoe\u0308": True, " Ada ": True, "ada": False}.items():
+            assert (name in gallery) == there, name
+        for other in (None, 1, b"Ada", "", "unknown", "a\nb"):
+            assert other not in gallery
+
+
+@pytest.mark.parametrize("make", [in_memory, in_a_file])
+@pytest.mark.parametrize("number", [2**63, 2**64, -1, 0, 3, -(2**70)])
+def test_a_number_that_no_photo_has_is_said(make: Any, number: int, tmp_path: Path) -> None:
+    with make(tmp_path) as gallery:
+        gallery.enroll("Ada", embeddings_of(2), ["a.jpg", "b.jpg"])
+        for call in (gallery.photo, lambda n: gallery.remove_photos([n])):
+            with pytest.raises(EnrollmentError, match=f"no photo number {number} is enrolled"):
+                call(number)
+        assert gallery.people == {"Ada": 2}
+
+
+@pytest.mark.parametrize("make", [in_memory, in_a_file])
+@pytest.mark.parametrize("count", [2**29, 2**63, 2**70])
+def test_a_search_for_more_than_there_are_costs_nothing(
+    make: Any, count: int, tmp_path: Path
+) -> None:
+    with make(tmp_path) as gallery:
+        gallery.enroll("Ada", embeddings_of(2), ["a.jpg", "b.jpg"])
+        gallery.search(embeddings_of(1), count=2)
+        tracemalloc.start()
+        found = gallery.search(embeddings_of(1), count=count)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert [match.person for match in found[0]] == ["Ada", "Ada"]
+        assert peak < 1_000_000

@@ -351,6 +351,9 @@ from facekit import FileFormatError, Gallery
 path, filling = sys.argv[1:]
 with Gallery.create(path, "example@1", 2) as gallery:
     gallery.enroll("Ada", [[1.0, 0.0]], ["ada.jpg"])
+    gallery.enroll("Mary", [[0.0, 1.0]] * 500, ["mary.jpg"] * 500)
+    gallery.remove_photos(photo.id for photo in gallery.photos("Mary")[1:])
+before = sorted(os.listdir(os.path.dirname(path)))
 rest = os.open(filling, os.O_CREAT | os.O_WRONLY)
 try:
     while True:
@@ -358,18 +361,27 @@ try:
 except OSError:
     os.close(rest)
 with Gallery.open(path) as gallery:
-    assert gallery.people == {"Ada": 1}
+    assert gallery.people == {"Ada": 1, "Mary": 1}
     gallery.check()
-    try:
-        gallery.enroll("Grace", [[0.0, 1.0]], ["grace.jpg"])
-    except FileFormatError as error:
-        assert "the disk is full" in str(error), error
-    else:
-        raise AssertionError("there was room")
+    for change in (
+        gallery.compact,
+        lambda: gallery.enroll("Grace", [[0.0, 1.0]], ["grace.jpg"]),
+        lambda: gallery.remove("Ada"),
+    ):
+        try:
+            change()
+        except FileFormatError as error:
+            assert "the disk is full" in str(error), error
+        else:
+            raise AssertionError("there was room")
+    assert gallery.people == {"Ada": 1, "Mary": 1}
     os.unlink(filling)
     gallery.enroll("Grace", [[0.0, 1.0]], ["grace.jpg"])
+    gallery.compact()
+    gallery.check()
 with Gallery.open(path) as gallery:
-    assert gallery.people == {"Ada": 1, "Grace": 1}
+    assert gallery.people == {"Ada": 1, "Grace": 1, "Mary": 1}
+assert sorted(os.listdir(os.path.dirname(path))) == before
 """
 
 

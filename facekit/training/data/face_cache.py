@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import FileFormatError
+from facekit.io.files import without_nul
 from facekit.report import OutcomeStatus
 
 _FORMAT_VERSION = 1
@@ -58,7 +59,7 @@ class FaceCache:
         self.path = folder.absolute() / f"faces-{size}-{digest[:16]}.sqlite"
         self.size = size
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            without_nul(self.path.parent).mkdir(parents=True, exist_ok=True)
             # Faces are personal data: the file is its owner's alone.
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:

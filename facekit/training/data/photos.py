@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from facekit.errors import EnrollmentError, ImageError, TrainingDataError
+from facekit.io.files import without_nul
 from facekit.io.images import Reading
 from facekit.io.people import PersonImage, people_images
 from facekit.pipeline import EmbeddedImage, FacePipeline, content_sha256
@@ -39,7 +40,7 @@ def csv_rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields the lines of a CSV file that has these columns, with their numbers."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with without_nul(path).open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:

@@ -16,6 +16,7 @@ from facekit.alignment import Aligner
 from facekit.embedding import Architecture, Embedder, build_network
 from facekit.embedding.networks.folding import assign, layer_weights
 from facekit.errors import InvalidArgumentError, NotFittedError
+from facekit.io.files import without_nul
 from facekit.training.data.augmentation import Augmentation
 from facekit.training.data.batches import SeededBatches
 from facekit.training.data.dataset import FaceDataset
@@ -233,7 +234,7 @@ class Trainer:
 
     def _make_folder(self) -> None:
         try:
-            Path(self.folder).mkdir(parents=True, exist_ok=True)
+            without_nul(Path(self.folder)).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidArgumentError(f"folder {self.folder}: cannot be made ({error})") from error
 
