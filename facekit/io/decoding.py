@@ -501,7 +501,9 @@ def _upright_rgb(image: Image.Image, name: str, orientation: int) -> RGBImage:
     largest = _largest_value(image, name) if image.mode.startswith("I") else 0
     transparent = image.has_transparency_data
     for rows in strips(height, width):
-        strip = image.crop((0, rows.start, width, rows.stop))
+        # Before version 13, Pillow compares even a whole image that is cropped with its own limit.
+        whole = rows.start == 0 and rows.stop == height
+        strip = image if whole else image.crop((0, rows.start, width, rows.stop))
         if largest:
             stored[rows] = to_eight_bits(np.asarray(strip), largest)[..., np.newaxis]
         elif transparent:

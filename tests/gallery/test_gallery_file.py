@@ -202,6 +202,7 @@ def test_a_closed_gallery_says_so(path: Path) -> None:
 
 READING = """
 import os, sys
+import urllib.parse  # which pathlib imports when it is first asked for a URI
 import numpy as np
 from facekit import Gallery
 from facekit.errors import FileFormatError
