@@ -164,6 +164,17 @@ class Review:
         """
         return self._store.undo(None if number is None else whole(number, "number", least=1))
 
+    def take_back(self, numbers: Iterable[int]) -> list[Correction]:
+        """Undoes several corrections in one step.
+
+        Args:
+            numbers: Their numbers; those of which there is no correction are passed over.
+
+        Returns:
+            The corrections that were undone.
+        """
+        return self._store.take_back(numbers)
+
     def _named(self, correction: Correction) -> int:
         if not self._store.has(identity(correction.person)):
             raise EnrollmentError(

@@ -374,9 +374,22 @@ class FileStore:
                     if number is None
                     else f"there is no correction of the number {number}"
                 )
-            kept = [correction for correction in there if correction is not found[0]]
-            self._set_corrections(change, kept, change.head["corrections"][-1])
+            self._take_back(change, found)
         return found[0]
+
+    def take_back(self, numbers: Iterable[int]) -> list[Correction]:
+        """Removes those of some corrections that are there, and returns them."""
+        wanted = set(numbers)
+        with self._changing(erasing=True) as change:
+            found = [one for one in corrections_of(change) if one.number in wanted]
+            if found:
+                self._take_back(change, found)
+        return found
+
+    def _take_back(self, change: Change, corrections: Sequence[Correction]) -> None:
+        gone = {correction.number for correction in corrections}
+        kept = [one for one in corrections_of(change) if one.number not in gone]
+        self._set_corrections(change, kept, change.head["corrections"][-1])
 
     def check(self) -> None:
         """Checks SQLite's structure, every block and every record."""

@@ -441,10 +441,7 @@ class _Pages:
             raise HTTPException(400, "there is nothing to undo")
         step = self._steps[-1]  # it stays until all of it is undone
         # What was erased meanwhile is not there, and a compaction numbers photos again.
-        there = {correction.number for correction in self._gallery.review.corrections}
-        for number in reversed(step.corrections):
-            if number in there:
-                self._gallery.review.undo(number)
+        self._gallery.review.take_back(step.corrections)
         given = {(photo.sha256, photo.box) for photo in step.photos}
         enrolled = self._gallery.photos_of_images({photo.sha256 or "" for photo in step.photos})
         said = self._gallery.review.corrections

@@ -231,6 +231,15 @@ def test_everybody_who_is_replaced_takes_the_corrections_along(gallery: Gallery)
     assert gallery.review.corrections == ()
 
 
+def test_several_corrections_are_undone_in_one_step(gallery: Gallery) -> None:
+    made = every_kind(gallery)
+    undone = gallery.review.take_back([made[4].number, made[1].number, 99])
+    assert undone == [made[1], made[4]]
+    assert gallery.review.corrections == (made[0], *made[2:4], *made[5:])
+    assert gallery.review.take_back([made[1].number]) == []
+    assert gallery.review.exclude(face(9)) == made[-1].number + 1  # numbers are not used again
+
+
 def test_many_corrections_take_little_room(gallery: Gallery) -> None:
     assert gallery.path is not None
     for number in range(300):
