@@ -126,17 +126,19 @@ def _video(options: argparse.Namespace) -> int:
     stride = 1 if options.stride is None and options.blur else options.stride
     with _recognizer(options) as recognizer:
         run = _run(recognizer, options.video, options, stride=stride)
-        interrupted = False
+        interrupted = missing = ""
         try:
             with _bar("Searching", run.duration) as show:
                 for frame in run:
                     show(frame.time)
         except KeyboardInterrupt:  # what was seen until now is kept
-            interrupted = True
+            interrupted = "the rest of the video was not seen"
         result = run.result()
-        _write_tables(result, options)
+        written = _write_tables(result, options)
         try:
             if options.output is not None and not interrupted:
+                missing = "the copy ends early"
+                written.append(options.output)
                 with _bar("Writing", result.duration) as show:
                     write_annotated(
                         result,
@@ -146,25 +148,26 @@ def _video(options: argparse.Namespace) -> int:
                         progress=lambda index, time: show(time),
                     )
             if options.enroll_unknown is not None and not interrupted:
-                write_review(result, options.enroll_unknown)
+                missing = "the faces of strangers were not written"
+                if write_review(result, options.enroll_unknown):
+                    written.append(options.enroll_unknown)
         except KeyboardInterrupt:
-            interrupted = True
+            interrupted = missing
     if options.json:
         print(json.dumps(result.to_dict()))
     else:
         _print(result)
-        for path in (*outputs, options.enroll_unknown):
-            if path is not None and path.exists():
-                print(f"Wrote {path}")
+        for path in written:
+            print(f"Wrote {path}")
     if result.unreadable:
         print(f"facekit: {count(result.unreadable, 'frame')} could not be decoded", file=sys.stderr)
     if interrupted:
-        print("facekit: interrupted; the rest of the video was not seen", file=sys.stderr)
+        print(f"facekit: interrupted; {interrupted}", file=sys.stderr)
         return INTERRUPTED
     return FAILED if result.unreadable else DONE
 
 
-def _write_tables(result: VideoResult, options: argparse.Namespace) -> None:
+def _write_tables(result: VideoResult, options: argparse.Namespace) -> list[Path]:
     from facekit.video import draw_timeline, to_csv, to_vtt
     from facekit.visualization import save_image
 
@@ -174,6 +177,7 @@ def _write_tables(result: VideoResult, options: argparse.Namespace) -> None:
         replace_atomically(options.vtt, to_vtt(result).encode("utf-8", "backslashreplace"))
     if options.timeline is not None:
         save_image(options.timeline, draw_timeline(result))
+    return [path for path in (options.csv, options.vtt, options.timeline) if path is not None]
 
 
 def _print(result: VideoResult) -> None:

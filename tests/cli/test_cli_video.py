@@ -121,11 +121,13 @@ def test_who_is_in_view_when_a_stream_gives_up_is_in_the_table(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
-def test_an_interruption_keeps_the_table(folder: Path, tmp_path: Path, hopper: Path) -> None:
-    frames = portrait_frames({"Grace": hopper}, frames=300, size=(300, 400))
-    write_frames(tmp_path / "long.mp4", frames, rate=12)
+@pytest.mark.parametrize("stage", ["searching", "writing"])
+def test_an_interruption_keeps_the_table_and_closes_the_copy(
+    folder: Path, tmp_path: Path, stage: str
+) -> None:
+    (tmp_path / "copy.mp4").write_bytes(b"old")
     process = subprocess.Popen(
-        [sys.executable, "-u", "-c", SLOWLY, str(tmp_path / "long.mp4"), str(tmp_path / "t.csv")],
+        [sys.executable, "-u", "-c", SLOWLY, stage, str(folder / "clip.mp4"), str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -133,27 +135,45 @@ def test_an_interruption_keeps_the_table(folder: Path, tmp_path: Path, hopper: P
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "searching\n"
+    assert process.stdout.readline() == f"{stage}\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "interrupted; the rest of the video was not seen" in err
     assert "Traceback" not in err
     assert (tmp_path / "t.csv").read_text(encoding="utf-8").startswith("name,track,start,end")
-    assert "1 person" in out
+    assert "2 people" in out
+    if stage == "searching":
+        assert "interrupted; the rest of the video was not seen" in err
+        assert "copy.mp4" not in out
+        assert (tmp_path / "copy.mp4").read_bytes() == b"old"
+    else:
+        assert "interrupted; the copy ends early" in err
+        assert f"Wrote {tmp_path / 'copy.mp4'}" in out
+        assert 5 <= len(list(VideoFile(tmp_path / "copy.mp4").frames())) < 24
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.mp4", "t.csv"]
 
 
+# Stops after some frames until it is interrupted.
 SLOWLY = """
-import sys
+import sys, time
 from facekit.cli import main
-from facekit.video import VideoRecognition
-frames = VideoRecognition.__iter__
+from facekit.video import VideoRecognition, VideoWriter
+stage, video, folder = sys.argv[1:]
+frames, add, seen = VideoRecognition.__iter__, VideoWriter.add, []
+def stop(now):
+    seen.append(now)
+    if now == stage and seen.count(now) == 6:
+        print(stage, flush=True)
+        time.sleep(60)
 def said(run):
-    for number, frame in enumerate(frames(run)):
-        if number == 5:
-            print("searching", flush=True)
+    for frame in frames(run):
+        stop("searching")
         yield frame
-VideoRecognition.__iter__ = said
-sys.argv = ["facekit", "video", sys.argv[1], "--csv", sys.argv[2], "--stride", "1"]
+def added(*arguments):
+    add(*arguments)
+    stop("writing")
+VideoRecognition.__iter__, VideoWriter.add = said, added
+sys.argv = ["facekit", "video", video, "--csv", folder + "/t.csv", "--stride", "1"]
+sys.argv += ["--output", folder + "/copy.mp4", "--overwrite"]
 sys.exit(main())
 """
