@@ -2,6 +2,7 @@
 
     python benchmarks/video.py lfw --cache embeddings/
     python benchmarks/video.py lfw --cache embeddings/ --means
+    python benchmarks/video.py lfw --cache embeddings/ --means --pool pool/
     python benchmarks/video.py lfw --speed
     python benchmarks/video.py lfw --memory 10000
 
@@ -14,9 +15,10 @@ enrolled, with two other photos each. Printed are:
 - how many faces of known people get their name, and of strangers a name, by track and by frame;
 
 ``--means`` counts instead how many means of m photos of strangers get a name, when one in a hundred
-is asked for, beside single photos of the same people. ``--speed`` prints frames a second, beside
-the detector alone (``detect_stream``), taking turns in one process, and ``--memory`` how the memory
-grows over that many small frames.
+is asked for, beside single photos of the same people. With ``--pool`` the strangers are 300 people
+of a pool of faces with ten photos each, the same for each m. ``--speed`` prints frames a second,
+beside the detector alone (``detect_stream``), taking turns in one process, and ``--memory`` how the
+memory grows over that many small frames.
 """
 
 from __future__ import annotations
@@ -37,20 +39,22 @@ from embedding_cache import EmbeddedFaces, embed_folder
 from results import add_record, record_if_asked
 from scipy.optimize import linear_sum_assignment
 
-from facekit import Detector, Face, FaceRecognizer, IdentityClassifier, load_image
+from facekit import Detector, Embedder, Face, FaceRecognizer, IdentityClassifier, load_image
 from facekit.detection.boxes import overlap
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.faces import Identity
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification.means import MeanIdentifier
 from facekit.identification.strategies import Strategy
+from facekit.training import FaceDataset
+from facekit.utils.progress import track
 from facekit.video import BoxTracker, VideoFrame, write_frames
 
 SIZE = (480, 640)
 RATE, FRAMES = 8.0, 48
 KINDS = ("crossing", "shots", "bar", "return")
 ENROLLED, LEAST, MOST = 2, 5, 8
-GALLERY, MEANS = 100, (1, 2, 3, 5, 10)
+GALLERY, MEANS, STRANGERS = 100, (1, 2, 3, 5, 10), 300
 STAGES = ("boxes alone", "cut", "cut and joined")
 # Each photo is shown for this many frames.
 _HELD = 6
@@ -86,6 +90,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the embeddings here")
     parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--means", action="store_true")
+    parser.add_argument("--pool", type=Path, help="take the strangers of --means from there")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--memory", type=int, metavar="FRAMES")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
@@ -106,7 +111,10 @@ def main() -> None:
     if options.means:
         cached = None if options.cache is None else options.cache / "lfw.npz"
         faces = embed_folder(options.lfw, recognizer.embedder, cached)
-        means = {name: measure_means(faces, record, name) for name in get_args(Strategy)}
+        strangers = None
+        if options.pool is not None:
+            strangers = pool_strangers(options.pool, recognizer.embedder)
+        means = {name: measure_means(faces, record, name, strangers) for name in get_args(Strategy)}
         record_if_asked(options, f"means, {record.name}", means, record.identity)
         return
     if options.speed:
@@ -379,60 +387,94 @@ def _names(found: Sequence[Seen], known: int) -> dict[str, dict[str, float]]:
     return rows
 
 
+def pool_strangers(pool: Path, embedder: Embedder) -> list[np.ndarray]:
+    """Embeds as many photos of each of some people of a pool as the longest mean is of."""
+    aligner, most = embedder.aligner(), max(MEANS)
+    faces = FaceDataset.from_archives(pool, input_size=aligner.size, aligner=aligner)
+    with_most = np.flatnonzero(np.bincount(faces.labels) >= most)
+    chosen = np.random.default_rng(0).permutation(with_most)[:STRANGERS]
+    return [
+        embedder.embed(faces.images(np.flatnonzero(faces.labels == person)[:most]))
+        for person in track(chosen, "Embedding strangers", total=len(chosen), shown=True)
+    ]
+
+
 def measure_means(
     faces: EmbeddedFaces,
     record: Any,
     strategy: Strategy = "centroid",
+    strangers: list[np.ndarray] | None = None,
     rounds: int = 20,
     fpir: float = 0.01,
 ) -> dict[str, Any]:
     """Counts how many means of m photos get a name, of strangers and of known people.
 
     Those of whom there are many photos may resemble each other more than people do. So it is
-    counted, too, how many single photos of the same strangers get a name.
+    counted, too, how many single photos of the same strangers get a name. In nine of ten drawings
+    of as many strangers the share lies between the two ends of its interval.
     """
     faces = faces.only(faces.central)
-    people = [np.flatnonzero(faces.people == person) for person in np.unique(faces.people)]
-    with_more = [place for place, rows in enumerate(people) if len(rows) > ENROLLED]
+    people = [faces.embeddings[faces.people == person] for person in np.unique(faces.people)]
+    with_more = [place for place, photos in enumerate(people) if len(photos) > ENROLLED]
     rng, counts = np.random.default_rng(2), defaultdict(Counter)
+    by_person: dict[int, dict[Any, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for _ in range(rounds):
         known = rng.permutation(with_more)[:GALLERY].tolist()
-        enrolled = np.concatenate([rng.permutation(people[p])[:ENROLLED] for p in known])
+        photos = {person: rng.permutation(people[person]) for person in known}
         labels = np.repeat(np.arange(len(known)), ENROLLED)
         held = Enrolled(
-            faces.embeddings[enrolled], labels, np.array([str(p) for p in known], dtype=object)
+            np.concatenate([photos[person][:ENROLLED] for person in known]),
+            labels,
+            np.array([str(p) for p in known], dtype=object),
         )
         classifier = IdentityClassifier(strategy, fpir=fpir, distances=record.distances)
         classifier.fit_enrolled(held)
-        single = classifier.identify(faces.embeddings).distance <= classifier.threshold_
-        probes, means, worths = [], [], []
-        for person, photos in enumerate(people):
-            rows = rng.permutation(np.setdiff1d(photos, enrolled))
-            for images in (m for m in MEANS if m <= len(rows)):
-                total = faces.embeddings[rows[:images]].mean(axis=0)
+        probes = {str(person): photos[person][ENROLLED:] for person in known}
+        others = dict(enumerate(strangers or people))
+        if strangers is None:
+            others = {n: own for n, own in others.items() if n not in photos}
+        probes |= {n: rng.permutation(own) for n, own in others.items()}
+        rows, means, worths = [], [], []
+        for key, own in probes.items():
+            single = classifier.identify(own).distance <= classifier.threshold_
+            for images in (m for m in MEANS if m <= len(own)):
+                total = own[:images].mean(axis=0)
                 length = float(np.linalg.norm(total))
-                probes.append((person, images, single[rows].mean()))
+                rows.append((key, images, single.mean()))
                 means.append(total / length)
                 worths.append(record.distances.independent_images(images, length))
         answers = MeanIdentifier(classifier, held).identify(np.stack(means), worths)
-        for (person, images, alone), answer in zip(probes, answers, strict=True):
+        for (key, images, alone), answer in zip(rows, answers, strict=True):
             count = counts[images]
-            if person in known:
-                count.update({"known": 1, "right": answer.name == str(person)})
+            if isinstance(key, str):
+                count.update({"known": 1, "right": answer.name == key})
             else:
                 count.update({"strangers": 1, "named": answer.name is not None})
                 count["single"] += alone
+                by_person[images][key].append(answer.name is not None)
     print(f"means of m photos, {GALLERY} people enrolled, FPIR asked for: {fpir:g} ({strategy})")
     table = {}
     for m, count in sorted(counts.items()):
+        low, high = _interval(list(by_person[m].values()))
         table[str(m)] = {
-            "people": sum(len(photos) >= m for photos in people),
+            "people": len(by_person[m]),
             "FPIR": count["named"] / count["strangers"],
+            "low": low,
+            "high": high,
             "FPIR of single photos": count["single"] / count["strangers"],
             "DIR": count["right"] / max(1, count["known"]),
         }
         print(f"  m = {m}: " + ", ".join(f"{k} {v:.4g}" for k, v in table[str(m)].items()))
     return {"gallery": GALLERY, "rows": table}
+
+
+def _interval(named: list[list[bool]]) -> tuple[float, float]:
+    """Returns between what the share of names lies in nine of ten drawings of the people."""
+    sums, sizes = (np.array([f(each) for each in named], dtype=float) for f in (sum, len))
+    drawn = np.random.default_rng(0).integers(0, len(named), (1000, len(named)))
+    shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(shares, [0.05, 0.95])
+    return float(low), float(high)
 
 
 def measure_speed(
