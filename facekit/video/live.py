@@ -108,6 +108,7 @@ class LiveStream:
         """
         started = last = time.monotonic()
         pause, index = _FIRST_PAUSE, 0
+        error: Exception | None = None
         reader = _Reader(self._open)
         try:
             while True:
@@ -122,14 +123,16 @@ class LiveStream:
                             f"{self.name}: has frames of {width} × {height} pixels, more than "
                             f"max_pixels={self._max_pixels:,}"
                         )
-                    last, pause = now, _FIRST_PAUSE
+                    last, pause, error = now, _FIRST_PAUSE, None
                     yield VideoFrame(index, now - started, image)
                     index += 1
                     # While the caller works, nothing is missed.
                     last = time.monotonic()
                     continue
+                # Of the last attempt that failed: another one may be under way.
+                error = reader.error or error
                 if self._patience is not None and now - last > self._patience:
-                    why = f" ({reader.error})" if reader.error else ""
+                    why = f" ({error})" if error else ""
                     raise ImageError(f"{self.name}: sends no frames{why}")
                 if reader.ended or now - max(last, reader.started) > self._stall:
                     reader.stop()

