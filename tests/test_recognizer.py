@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -9,11 +10,14 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from effort import tries
 
 from facekit import (
     Aligner,
@@ -23,6 +27,7 @@ from facekit import (
     Embedder,
     EnrollmentError,
     EnrollmentWarning,
+    FacekitError,
     FaceRecognizer,
     FileFormatError,
     Gallery,
@@ -526,3 +531,45 @@ def test_detector_by_name_is_kept_with_its_parameters() -> None:
     )
     with pytest.raises(InvalidArgumentError, match="detector"):
         FaceRecognizer("facekit-small", detector="viola-jones")
+
+
+# In the place of a parameter that a forger has altered.
+FORGED = (None, "x", -1, 1e308, 2**80, True, [], {}, [[]], [1, "a"], {"a": 1})
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yields where the values inside nested lists and dictionaries are."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in inner:
+        yield (*at, key)
+        if isinstance(each, dict | list):
+            yield from places(each, (*at, key))
+
+
+def test_forged_parameters_are_refused_or_used(
+    recognizer: FaceRecognizer, hopper: Path, tmp_path: Path
+) -> None:
+    path, embedder = tmp_path / "people.facekit", recognizer.embedder
+    recognizer.enroll("Grace", hopper, progress=False)
+    recognizer.save(path)
+    refused = 0
+    with Gallery.open(path) as gallery:
+        kept = {**gallery.settings, "calibration": {"strategy": "centroid", "fpir": 0.02}}
+        random = np.random.default_rng(0)
+        every = list(places(kept))
+        # The shift and the cohort's are few among many numbers of the template.
+        chosen = [at for at in every if at[-1] in ("shift", "cohort", "strategy", "fpir")]
+        chosen += [every[n] for n in random.choice(len(every), tries(20, len(every)))]
+        for at in chosen:
+            for value in FORGED:
+                forged = copy.deepcopy(kept)
+                inside = forged
+                for key in at[:-1]:
+                    inside = inside[key]
+                inside[at[-1]] = value
+                gallery.set_settings(forged)
+                try:
+                    assert FaceRecognizer.load(path, embedder=embedder).people == {"Grace": 1}
+                except FacekitError:
+                    refused += 1
+    assert refused > len(chosen)

@@ -15,6 +15,7 @@ from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification.classifier import IdentityClassifier
 from facekit.utils.forking import ForkLock
+from facekit.utils.validation import number, whole
 
 # Up to this many photos every change of the gallery refines the calibration; beyond that it is kept
 # until calibrate or fit is called.
@@ -145,4 +146,8 @@ def _usable(gallery: Gallery, enrolled: Enrolled, decisions: Decisions) -> Enrol
 
 
 def _pair(kept: Any) -> _Shift | None:
-    return None if kept is None else (float(kept[0]), int(kept[1]))
+    if kept is None:
+        return None
+    if not isinstance(kept, list | tuple) or len(kept) != 2:
+        raise InvalidArgumentError(f"a shift and its probes must be two numbers, got {kept!r:.80}")
+    return number(kept[0], "shift"), whole(kept[1], "probes", least=0)

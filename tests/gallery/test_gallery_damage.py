@@ -142,6 +142,37 @@ def test_damage_in_any_place_is_refused_and_repaired_or_changes_nothing(
     assert saved > refused // 3
 
 
+def test_damage_in_a_large_gallery_is_noticed(tmp_path: Path) -> None:
+    """Whatever is used is checked, however many photos there are."""
+    path, damaged, count = tmp_path / "large", tmp_path / "damaged", 21_000
+    rows = vectors(0, count)
+    with Gallery.create(path, "example@1", SIZE) as gallery:
+        gallery.extend(
+            [f"person {number % 7000}" for number in range(count)],
+            rows,
+            [f"{number}.jpg" for number in range(count)],
+        )
+    whole = path.read_bytes()
+    used = np.flatnonzero(np.frombuffer(whole, np.uint8))
+    random, refused = np.random.default_rng(1), 0
+    for place in random.choice(used, tries(10, 60)):
+        content = bytearray(whole)
+        content[place] ^= 1 << int(random.integers(8))
+        damaged.write_bytes(content)
+        try:
+            with Gallery.open(damaged) as gallery:
+                photos, embeddings = gallery.content()
+        except FileFormatError:
+            refused += 1
+        else:  # SQLite's own counters, for instance
+            np.testing.assert_array_equal(embeddings, rows)
+            assert [photo.source for photo in photos] == [f"{n}.jpg" for n in range(count)]
+            assert [photo.person for photo in photos] == [
+                f"person {n % 7000}" for n in range(count)
+            ]
+    assert refused > tries(10, 60) // 2
+
+
 def damage_block(path: Path, stream: str, place: int) -> None:
     with sqlite3.connect(path) as database:
         (data,) = database.execute(f"SELECT data FROM {stream}").fetchone()

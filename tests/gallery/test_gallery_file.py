@@ -18,6 +18,7 @@ import tracemalloc
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from facekit import FileFormatError, Gallery, InvalidArgumentError
 from facekit.gallery import database
 from facekit.gallery.database import Database
 from facekit.gallery.protocol import Batch
-from facekit.gallery.records import EnrolledPhoto
+from facekit.gallery.records import EnrolledPhoto, PhotoSource
 
 SIZE = 8
 
@@ -134,6 +135,42 @@ def test_names_are_told_apart_by_their_letters(tmp_path: Path) -> None:
     with Gallery.create(tmp_path / "people", "a@1", SIZE) as gallery:
         gallery.extend([AnyCase("Ann"), AnyCase("ANN")], vectors(2), ["1.jpg", "2.jpg"])
         assert gallery.people == {"ANN": 1, "Ann": 1}
+
+
+class Person(str, Enum):
+    """Names as some programs keep them."""
+
+    ADA = "Ada"
+
+
+def test_odd_names_and_sources_leave_the_gallery_whole(tmp_path: Path) -> None:
+    names = [np.array(["Ada"])[0], np.str_("Grace"), Person.ADA]
+    box = tuple(np.float32([1, 2, 30, 40]))
+    with Gallery.create(tmp_path / "people", "a@1", SIZE) as gallery:
+        for number, name in enumerate(names):
+            source = PhotoSource(np.str_(f"{number}.jpg"), None, box)  # type: ignore[arg-type]
+            gallery.enroll(name, vectors(number, 1), [source])
+        gallery.enroll("Mary", vectors(3, 1), [np.str_("3.jpg")])
+        for wrong in (
+            *({"box": box} for box in ((1, 2), (1, 2, 3, float("nan")), (1, 2, 3, "4"), 5, "box")),
+            *({"sha256": value} for value in (5, "short", b"4" * 64)),
+            *({"source": value} for value in (5, None, b"4.jpg")),
+        ):
+            with pytest.raises(InvalidArgumentError):
+                gallery.enroll(
+                    "Eve",
+                    vectors(4, 1),
+                    [PhotoSource(**{"source": "4.jpg", **wrong})],  # type: ignore[arg-type]
+                )
+        for odd in (5, None, b"4.jpg"):
+            with pytest.raises(InvalidArgumentError):
+                gallery.enroll("Eve", vectors(4, 1), [odd])  # type: ignore[list-item]
+    with Gallery.open(tmp_path / "people") as gallery:
+        gallery.check()
+        assert gallery.people == {"Ada": 2, "Grace": 1, "Mary": 1}
+        assert [photo.source for photo in gallery.photos()] == [f"{n}.jpg" for n in range(4)]
+        gallery.copy(tmp_path / "copy").close()
+        assert gallery.remove("Ada") == 2
 
 
 def test_a_copy_takes_the_place_of_a_gallery_that_others_have_open(
