@@ -12,7 +12,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
 from facekit.io.images import ImageSource, RGBImage, load_image
-from facekit.utils.validation import reals
+from facekit.utils.validation import number, reals
 
 AlignmentMode: TypeAlias = Literal["similarity", "crop"]
 """How a face is brought to the square, by its keypoints or by its box."""
@@ -94,8 +94,6 @@ class Aligner:
             raise InvalidArgumentError(f"size must be a positive whole number, got {size!r}")
         if mode not in get_args(AlignmentMode):
             raise InvalidArgumentError(f'mode must be "similarity" or "crop", got {mode!r}')
-        if not (math.isfinite(margin) and margin >= 0):
-            raise InvalidArgumentError(f"margin must be zero or more, got {margin!r}")
         try:
             points = reals(template, "template")
         except InvalidArgumentError:  # the message below says what is wanted
@@ -104,7 +102,7 @@ class Aligner:
             raise InvalidArgumentError(f"template must be five (x, y) pairs, got {template!r}")
         self.size = int(size)
         self.mode = mode
-        self.margin = float(margin)
+        self.margin = number(margin, "margin", 0.0)
         self.template = tuple((float(x), float(y)) for x, y in points)
 
     def __repr__(self) -> str:

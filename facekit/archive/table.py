@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from facekit.archive.rows import image_schema
 from facekit.errors import ArchiveError, FileFormatError, InvalidArgumentError
 from facekit.io.files import replacing, without_nul
+from facekit.utils.validation import whole
 
 MANIFEST = "_manifest"
 """Parquet, too, but not by its name: who reads all ``*.parquet`` of the folder must not meet it."""
@@ -84,8 +85,9 @@ class ArchiveTable:
             self.settings: dict[str, Any] = json.loads(kept or b"")
             version = self.settings.pop("version")
             half = {"float16": True, "float32": False}[self.settings["embedding"]]
-            self.schema = image_schema(self.settings["embedding_size"], half=half)
-        except (ValueError, KeyError, TypeError) as error:
+            size = whole(self.settings["embedding_size"], "embedding_size", least=1, most=1 << 16)
+            self.schema = image_schema(size, half=half)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise FileFormatError(f"{manifest}: is damaged, or is not facekit's") from error
         if version != _VERSION:
             raise FileFormatError(f"{self.path}: is of version {version}, made by a later facekit")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
 import os
 import pickle
 import shutil
@@ -33,6 +35,7 @@ from facekit import (
 from facekit.archive import ArchiveTable, ImageIndexer, index_archive
 from facekit.archive.rows import vectors_of
 from facekit.io.tables import utf8
+from tests.forging import forgeries
 
 POINTS = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
 
@@ -308,7 +311,15 @@ def test_a_damaged_table_is_said_to_be(album: Path, tmp_path: Path, embedder: Em
         table.check()
     assert index(album, tmp_path / "table", embedder)[0] in (1, 3)  # what is missing is made
     ArchiveTable(tmp_path / "table").check()
-    (tmp_path / "table" / "_manifest").write_bytes(b"PAR1")
+    manifest = tmp_path / "table" / "_manifest"
+    listed = pq.read_table(manifest)
+    settings = {**table.settings, "version": 1}
+    for forged in ([], "x", None, *forgeries(settings, "embedding", "embedding_size", "version")):
+        text = {b"facekit": json.dumps(forged).encode()}
+        pq.write_table(listed.replace_schema_metadata(text), manifest)
+        with contextlib.suppress(FileFormatError):
+            ArchiveTable(tmp_path / "table").dataset()
+    manifest.write_bytes(b"PAR1")
     with pytest.raises(FileFormatError, match="_manifest"):
         ArchiveTable(tmp_path / "table")
 

@@ -48,6 +48,7 @@ from facekit.embedding.networks.folding import fold, layer_weights, residual_sca
 from facekit.embedding.weights.registry import REGISTRY, WeightsFile, WeightsRecord
 from facekit.io import safetensors_file
 from facekit.utils.openvino import has_bfloat16
+from tests.forging import forgeries
 
 PICTURES = random_pictures(12)
 ENGINES = [name for name in get_args(Engine) if name != "openvino-bf16" or has_bfloat16()]
@@ -610,6 +611,31 @@ def test_a_record_with_a_part_of_the_future_is_refused(embedder: Embedder, tmp_p
     path = write_own(tmp_path / "new.safetensors", embedder, header=header)
     with pytest.raises(FileFormatError, match=r"new\.safetensors: .*mood.*Upgrade facekit"):
         Embedder(path)
+
+
+def test_a_forged_record_is_refused_or_used(
+    embedder: Embedder, saved: Path, tmp_path: Path
+) -> None:
+    metadata = {"kind": "facekit.embedder", "newest_version": 1}
+    header, arrays = safetensors_file.read(saved, **metadata)  # type: ignore[arg-type]
+    refused = used = 0
+    for forged in forgeries(header, "blocks", "embedding_size", "name", "alignment", some=4):
+        path = tmp_path / "forged.safetensors"
+        safetensors_file.write(
+            path, kind="facekit.embedder", version=1, header=forged, arrays=arrays
+        )
+        try:
+            Embedder(path).aligner()
+            used += 1
+        except FacekitError:
+            refused += 1
+    assert refused > used > 0
+
+
+@pytest.mark.parametrize("part", ["width", "blocks", "input_size", "embedding_size"])
+def test_a_network_too_large_to_be_built_is_refused(part: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=part):
+        Architecture(**{part: 2**40})
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -16,6 +16,9 @@ from facekit.utils.validation import choice, number, whole
 
 Backbone: TypeAlias = Literal["inception_resnet_v1", "inception_resnet_v2"]
 
+# Beyond all networks of use: a forged file of weights must not ask for one that never is built.
+_MOST_TIMES, _LARGEST_INPUT, _MOST_COMPONENTS = 16.0, 2048, 65_536
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -23,10 +26,10 @@ class Architecture:
 
     Args:
         backbone: ``"inception_resnet_v2"`` or ``"inception_resnet_v1"`` (FaceNet's).
-        width: Multiplies the number of filters of every layer of the backbone.
-        blocks: Multiplies how often the backbone's blocks repeat.
-        input_size: The side S of the pictures it reads, in pixels, at least 75.
-        embedding_size: The number of components d of an embedding.
+        width: Multiplies the number of filters of every layer of the backbone; at most 16.
+        blocks: Multiplies how often the backbone's blocks repeat; at most 16.
+        input_size: The side S of the pictures it reads, in pixels, 75 to 2048.
+        embedding_size: The number of components d of an embedding, at most 65,536.
         dropout: The share of pooled features that training drops, in [0, 1).
         head_batch_normalization: Whether the head's dense layer is batch-normalized.
         input_mean: Subtracted from every pixel value (0 to 255) at the entrance of the network.
@@ -57,10 +60,11 @@ class Architecture:
 
     def __post_init__(self) -> None:
         choice(self.backbone, "backbone", get_args(Backbone))
-        for name in ("width", "blocks", "input_scale"):
-            number(getattr(self, name), name, above=0.0)
-        whole(self.input_size, "input_size", least=75)
-        whole(self.embedding_size, "embedding_size", least=1)
+        for name in ("width", "blocks"):
+            number(getattr(self, name), name, high=_MOST_TIMES, above=0.0)
+        number(self.input_scale, "input_scale", above=0.0)
+        whole(self.input_size, "input_size", least=75, most=_LARGEST_INPUT)
+        whole(self.embedding_size, "embedding_size", least=1, most=_MOST_COMPONENTS)
         number(self.dropout, "dropout", 0.0, below=1.0)
         number(self.input_mean, "input_mean")
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from facekit.alignment import Aligner
 from facekit.embedding.networks.network import Architecture
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.errors import InvalidArgumentError, WeightsNotFoundError
+from facekit.utils.validation import flag, text
 
 FileLayout: TypeAlias = Literal["facekit", "facenet_folded_npz", "keras_facenet_h5", "deepface_h5"]
 """How a weights file is laid out: ``"facekit"`` for :meth:`facekit.Embedder.save`'s own files."""
+
+_TEXTS = ("name", "version", "training_data", "license", "source")
 
 
 @dataclass(frozen=True)
@@ -150,20 +154,29 @@ class WeightsRecord:
         """
         try:
             table = values.get("distances")
-            if not isinstance(values.get("mirrored", False), bool):
-                raise TypeError(f"mirrored is {values['mirrored']!r}")  # noqa: TRY301
+            groups = values.get("accuracy_by_group", {})
+            for name in _TEXTS:
+                text(values.get(name, ""), name)
+            flag(values.get("mirrored", False), "mirrored")
+            Aligner(**values["alignment"])  # whether one can be made
             return cls(
                 **{
                     **values,
                     "distances": None if table is None else DistanceTable.from_dict(table),
                     "architecture": Architecture.from_dict(values["architecture"]),
-                    "thresholds": {float(r): float(v) for r, v in values["thresholds"].items()},
+                    "thresholds": _numbers(values["thresholds"], float),
+                    "accuracy": _numbers(values.get("accuracy", {}), str),
+                    "accuracy_by_group": {k: _numbers(v, str) for k, v in groups.items()},
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidArgumentError(
                 f"no weights record can be made of {sorted(values)} ({error})"
             ) from error
+
+
+def _numbers(values: Mapping[str, Any], key: Callable[[str], Any]) -> dict[Any, float]:
+    return {key(name): float(value) for name, value in values.items()}
 
 
 def _read_card(path: Path) -> WeightsRecord:

@@ -11,6 +11,7 @@ import numpy as np
 
 from facekit.errors import FileFormatError
 from facekit.io import safetensors_file
+from facekit.utils.validation import whole
 
 _FILE_KIND = "facekit.training"
 _FILE_VERSION = 1
@@ -65,9 +66,9 @@ class Checkpoint:
             path, kind=_FILE_KIND, newest_version=_FILE_VERSION
         )
         try:
-            self.progress = Progress(**header["progress"])
+            self.progress = _progress(header["progress"])
             self.settings: dict[str, Any] = dict(header["settings"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
 
     def restore_network(self, network: Any) -> None:
@@ -90,6 +91,18 @@ class Checkpoint:
             )
         for name, variable in _named(part, variables).items():
             variable.assign(self._stored[name])
+
+
+def _progress(values: dict[str, Any]) -> Progress:
+    """Returns the progress that a header holds, of numbers alone."""
+    found = Progress(**values)
+    for name in ("epoch", "batch", "step", "trained_epoch"):
+        whole(getattr(found, name), name, least=0)
+    for row in (found.sums, *found.rows):
+        for name, value in row.items():
+            if not isinstance(value, int | float):
+                raise TypeError(f"{name} is {value!r:.80}")
+    return found
 
 
 def _named(part: str, variables: Sequence[Any]) -> dict[str, Any]:

@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 
 from facekit import FileFormatError
+from facekit.io import safetensors_file
 from facekit.training import Augmentation, BalancedBatches, ShuffledBatches, TripletLoss
 from facekit.training.engine.checkpoints import Checkpoint, Progress, Snapshot
+from tests.forging import forgeries
 from tests.training import small_training
 
 WORKER = Path(small_training.__file__)
@@ -76,6 +78,26 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: Any) -> None:
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(FileFormatError, match=r"c\.safetensors"):
         Checkpoint(path)
+
+
+def test_a_forged_checkpoint_is_refused_or_used(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    write(path)
+    kind = {"kind": "facekit.training"}
+    header, arrays = safetensors_file.read(path, newest_version=1, **kind)
+    refused = used = 0
+    for forged in forgeries(header, *header["progress"]):
+        safetensors_file.write(path, version=1, header=forged, arrays=arrays, **kind)
+        try:
+            found = Checkpoint(path).progress
+        except FileFormatError:
+            refused += 1
+            continue
+        used += 1
+        assert min(found.epoch, found.batch, found.step, found.trained_epoch) >= 0
+        for row in (found.sums, *found.rows):
+            assert all(isinstance(value, int | float) for value in row.values())
+    assert refused > used > 0
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(
