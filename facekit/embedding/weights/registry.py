@@ -14,7 +14,7 @@ from facekit.alignment import Aligner
 from facekit.embedding.networks.network import Architecture
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.errors import InvalidArgumentError, WeightsNotFoundError
-from facekit.utils.validation import flag, text
+from facekit.utils.validation import flag
 
 FileLayout: TypeAlias = Literal["facekit", "facenet_folded_npz", "keras_facenet_h5", "deepface_h5"]
 """How a weights file is laid out: ``"facekit"`` for :meth:`facekit.Embedder.save`'s own files."""
@@ -156,7 +156,8 @@ class WeightsRecord:
             table = values.get("distances")
             groups = values.get("accuracy_by_group", {})
             for name in _TEXTS:
-                text(values.get(name, ""), name)
+                if not isinstance(values.get(name, ""), str):
+                    raise TypeError(f"{name} is {values[name]!r:.80}")  # noqa: TRY301
             flag(values.get("mirrored", False), "mirrored")
             Aligner(**values["alignment"])  # whether one can be made
             return cls(
