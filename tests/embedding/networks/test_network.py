@@ -214,8 +214,8 @@ positive = st.floats(1e-3, 1e3)
 architectures = st.builds(
     Architecture,
     backbone=st.sampled_from(["inception_resnet_v1", "inception_resnet_v2"]),
-    width=positive,
-    blocks=positive,
+    width=st.floats(1e-3, 16.0),
+    blocks=st.floats(1e-3, 16.0),
     input_size=st.integers(75, 1000),
     embedding_size=st.integers(1, 4096),
     dropout=st.floats(0.0, 1.0, exclude_max=True),
