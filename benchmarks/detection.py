@@ -25,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 import psutil
+from results import add_record, record_if_asked
 
 from facekit import Detector, Face, load_image
 from facekit.detection.boxes import overlap
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("lfw", type=Path)
     parser.add_argument("--lfw-photos", type=int, default=40)
     parser.add_argument("--plot", type=Path, help="draw the medians here")
+    add_record(parser)
     options = parser.parse_args()
     wider = {
         path.name: load_image(path) for path in sorted(options.wider_face.glob("images/**/*.jpg"))
@@ -63,14 +65,15 @@ def main() -> None:
         "4000 × 3000": [cv2.resize(crowd, (4000, 3000), interpolation=cv2.INTER_CUBIC)],
     }
     detectors = available_detectors()
-    medians = compare_speed(sets, detectors)
+    rows = compare_speed(sets, detectors)
     boxes = read_boxes(options.wider_face / "wider_face_train_bbx_gt.txt")
-    compare_recall(wider, boxes, detectors)
+    recall = compare_recall(wider, boxes, detectors)
     measure_arguments(wider, boxes)
     measure_throughput(photos, options.wider_face)
-    measure_memory(crowd)
+    memory = measure_memory(crowd)
+    record_if_asked(options, "peers", {"rows": rows, "recall": recall, "memory": memory})
     if options.plot is not None:
-        plot(medians, options.plot)
+        plot(rows, options.plot)
 
 
 def available_detectors() -> dict[str, Find]:
@@ -113,9 +116,10 @@ def as_corners(boxes: np.ndarray) -> Corners:
 def compare_speed(
     sets: dict[str, list[np.ndarray]], detectors: dict[str, Find]
 ) -> dict[str, dict[str, float]]:
+    """Returns for each set the median milliseconds, and how many times as long others take."""
     limit = floating_point_limit()
     print(f"\nOpenVINO multiplies float32 matrices at {limit / 1e9:.0f} GFLOP/s here.")
-    medians: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, float]] = {}
     for name, pictures in sets.items():
         times: dict[str, list[float]] = {detector: [] for detector in detectors}
         faces = dict.fromkeys(detectors, 0)
@@ -130,15 +134,15 @@ def compare_speed(
                     seconds.append(time.perf_counter() - start)
                 times[detector].append(statistics.median(seconds))
                 faces[detector] += len(boxes)
-        medians[name] = {
-            detector: statistics.median(seconds) for detector, seconds in times.items()
-        }
-        ours = medians[name]["facekit"]
+        medians = {detector: statistics.median(seconds) for detector, seconds in times.items()}
+        ours = medians["facekit"]
+        rows[name] = {}
         print(f"\n{name}, {len(pictures)} pictures, median of each")
-        for detector, seconds in medians[name].items():
+        for detector, seconds in medians.items():
             ratio = statistics.median(
                 other / own for other, own in zip(times[detector], times["facekit"], strict=True)
             )
+            rows[name] |= {f"{detector} ms": 1e3 * seconds, f"{detector} takes": ratio}
             print(
                 f"  {detector:16} {1e3 * seconds:8.1f} ms {1 / seconds:7.1f} a second, "
                 f"{faces[detector]:4} faces, ratio {ratio:.1f}"
@@ -149,7 +153,7 @@ def compare_speed(
         )
         share = PROPOSAL_FLOPS * pixels / ours / limit
         print(f"  P-Net alone is {share:.0%} of what the processor could do in facekit's time")
-    return medians
+    return rows
 
 
 def floating_point_limit() -> float:
@@ -182,12 +186,13 @@ def read_boxes(path: Path) -> dict[str, Corners]:
 
 def compare_recall(
     pictures: dict[str, np.ndarray], truth: dict[str, Corners], detectors: dict[str, Find]
-) -> None:
+) -> dict[str, Any]:
     total = sum(len(truth[name]) for name in pictures)
     print(f"\nRecall of {total} boxes of {len(pictures)} pictures, at thresholds of the confidence")
+    recall: dict[str, Any] = {"boxes": total}
     for detector, find in detectors.items():
         answers = {name: find(picture) for name, picture in pictures.items()}
-        cells = []
+        cells, recall[detector] = [], {}
         for threshold in (0.6, 0.8, 0.95):
             hits = count = 0
             for name, (boxes, confidences) in answers.items():
@@ -195,7 +200,9 @@ def compare_recall(
                 hits += matched(truth[name], kept)
                 count += len(kept)
             cells.append(f"{threshold}: {hits / total:.1%} ({count} found)")
+            recall[detector][str(threshold)] = hits / total
         print(f"  {detector:16} {', '.join(cells)}")
+    return recall
 
 
 def matched(truth: Corners, found: Corners) -> int:
@@ -256,11 +263,12 @@ def measure_throughput(lfw: Sequence[Path], wider_face: Path) -> None:
         print(f"  {name:12} {rates[0]:6.1f} {rates[1]:6.1f}")
 
 
-def measure_memory(crowd: np.ndarray) -> None:
+def measure_memory(crowd: np.ndarray) -> dict[str, float]:
     # In a process of its own: in this one, growth would vanish in memory that was freed before.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         count, growth = process.submit(memory_growth, crowd).result()
     print(f"\n{count} pictures of as many sizes: {growth / 1e6:+.1f} MB after the first ten")
+    return {"images": count, "grown MB": growth / 1e6}
 
 
 def memory_growth(crowd: np.ndarray) -> tuple[int, int]:
@@ -277,20 +285,19 @@ def memory_growth(crowd: np.ndarray) -> tuple[int, int]:
     return len(sizes), process.memory_info().rss - before
 
 
-def plot(medians: dict[str, dict[str, float]], path: Path) -> None:
+def plot(rows: dict[str, dict[str, float]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.subplots()
-    detectors = list(next(iter(medians.values())))
+    detectors = [name[:-3] for name in next(iter(rows.values())) if name.endswith(" ms")]
     width = 0.8 / len(detectors)
     for offset, detector in enumerate(detectors):
-        places = np.arange(len(medians)) + width * (offset - (len(detectors) - 1) / 2)
-        bars = axes.bar(
-            places, [1e3 * row[detector] for row in medians.values()], width, label=detector
-        )
+        places = np.arange(len(rows)) + width * (offset - (len(detectors) - 1) / 2)
+        heights = [row[f"{detector} ms"] for row in rows.values()]
+        bars = axes.bar(places, heights, width, label=detector)
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
-    axes.set_xticks(range(len(medians)), list(medians))
+    axes.set_xticks(range(len(rows)), list(rows))
     axes.set_yscale("log")
     axes.set_ylabel("median time of a picture in ms")
     axes.legend(frameon=False)

@@ -5,7 +5,8 @@
 times faces per second at batches of 1, 8, 32 and 128 for ``facekit-small``, ``facenet`` and the
 full Inception-ResNet-v2 (random weights), each in facekit's two engines, beside
 ``keras.Model.predict`` of the network that is not folded, a frozen TensorFlow graph of it, and
-``facenet-pytorch`` if it is installed. All run in one process, taking turns; medians are printed,
+``facenet-pytorch`` if it is installed; twice, where the embedding is a mean with that of the mirror
+image. All run in one process, taking turns; medians are printed,
 and the share of what the processor can do, measured by a product of two matrices. At last comes
 the time from the start of a process to the first name of ``facekit recognize``, after one that is
 not counted.
@@ -50,6 +51,7 @@ def main() -> None:
     limit = matrix_product()
     print(f"matrix product: {limit / 1e9:.0f} GFLOP/s; faces per second, share of that")
     warnings.simplefilter("ignore", RandomWeightsWarning)
+    rows: dict[str, dict[str, Any]] = {}
     embedders = {
         "small": Embedder("facekit-small"),
         "facenet": Embedder("facenet-20180402-vggface2"),
@@ -57,22 +59,30 @@ def main() -> None:
     }
     for name, embedder in embedders.items():
         network, _ = embedder.to_network()
-        flops = operations(network)
+        flops = operations(network) * (2 if embedder.record.mirrored else 1)
         print(f"{name}: {embedder.record.name}, {flops / 1e9:.2f} GFLOP a face")
         runs = {"facekit": embedder.embed, **others(embedder, network)}
+        rows[name] = {"GFLOP": flops / 1e9}
         if name == "facenet":
             runs.update(facenet_pytorch())
         for batch in BATCHES:
             side = embedder.input_size
             faces = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
-            for way, seconds in alternately(runs, faces, options.repeat).items():
+            times = alternately(runs, faces, options.repeat)
+            rows[name][str(batch)] = {
+                "facekit ms": 1e3 * times["facekit"] / batch,
+                **{way: seconds / times["facekit"] for way, seconds in times.items()},
+            }
+            for way, seconds in times.items():
                 share = flops * batch / seconds / limit
                 print(
                     f"  batch {batch:3}  {way:24} {batch / seconds:7.1f}/s  "
                     f"{1e3 * seconds / batch:6.1f} ms  {share:4.0%}"
                 )
+    results: dict[str, Any] = {"GFLOP a second": limit / 1e9, "networks": rows}
     if options.photo is not None:
-        first_name(options.known, options.photo)
+        results["recognize s"] = first_name(options.known, options.photo)
+    record_if_asked(options, "engines", results, embedders["small"].record.identity)
 
 
 def bfloat16(folder: Path) -> dict[str, float]:
@@ -123,10 +133,19 @@ def others(embedder: Embedder, network: Any) -> Mapping[str, Run]:
         tf.TensorSpec(shape, tf.float32)
     )
     frozen = convert_variables_to_constants_v2(function)
+
+    def mirrored_too(run: Run) -> Run:
+        return (lambda faces: (run(faces), run(faces[:, :, ::-1]))) if both else run
+
+    both = embedder.record.mirrored
     return {
         "facekit, engine keras": in_keras.embed,
-        "Keras predict": lambda faces: network.predict(faces, batch_size=32, verbose=0),
-        "frozen TensorFlow graph": lambda faces: frozen(tf.constant(faces, tf.float32)),
+        "Keras predict": mirrored_too(
+            lambda faces: network.predict(faces, batch_size=32, verbose=0)
+        ),
+        "frozen TensorFlow graph": mirrored_too(
+            lambda faces: frozen(tf.constant(faces, tf.float32))
+        ),
     }
 
 
@@ -166,8 +185,8 @@ def matrix_product() -> float:
     return 2 * 2048**3 / best
 
 
-def first_name(known: Path, photo: Path) -> None:
-    """Prints the time from the start of a process to the first name that it prints."""
+def first_name(known: Path, photo: Path) -> float:
+    """Returns the seconds from the start of a process to the first name that it prints."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "people.facekit"
         command = [sys.executable, "-m", "facekit"]
@@ -178,6 +197,7 @@ def first_name(known: Path, photo: Path) -> None:
             for _ in range(4)
         ]
     print(f"facekit recognize, start to end: {statistics.median(seconds[1:]):.2f} s")
+    return statistics.median(seconds[1:])
 
 
 def _timed(function: Callable[[], object]) -> float:

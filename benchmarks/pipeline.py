@@ -17,6 +17,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from results import add_record, record_if_asked
+
+from facekit import Embedder
+
 # What runs in each version: it uses only what both have.
 WORKER = """
 import json, resource, sys, time, warnings
@@ -74,6 +78,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--old", type=Path, metavar="FOLDER", help="a checkout to compare with")
+    add_record(parser)
     options = parser.parse_args()
     images = sorted(options.lfw.resolve().glob("*/*.jpg"))
     paths = [str(path) for path in random.Random(0).sample(images, options.images)]
@@ -86,6 +91,7 @@ def main() -> None:
         order = list(versions) if number % 2 == 0 else list(reversed(versions))
         for name in order:
             rounds[name].append(versions[name].round())
+    results: dict[str, float] = {}
     for name, version in versions.items():
         seconds, cpu, memory, faces = (
             statistics.median(v) for v in zip(*rounds[name], strict=True)
@@ -95,6 +101,12 @@ def main() -> None:
             f"{1000 * cpu / options.images:.1f} ms of processor an image, peak {memory:.0f} MiB, "
             f"{faces} faces"
         )
+        if name == "new":
+            results = {
+                "images a second": options.images / seconds,
+                "processor ms": 1000 * cpu / options.images,
+                "peak MiB": memory,
+            }
         version.close()
     if "old" in rounds:
         pairs = zip(rounds["old"], rounds["new"], strict=True)
@@ -103,6 +115,8 @@ def main() -> None:
             f"new : old = {statistics.median(ratios):.2f} (median; "
             f"{min(ratios):.2f} to {max(ratios):.2f})"
         )
+        results["times as fast as before"] = statistics.median(ratios)
+    record_if_asked(options, "facekit-small", results, Embedder("facekit-small").record.identity)
 
 
 if __name__ == "__main__":
