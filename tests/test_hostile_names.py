@@ -43,11 +43,13 @@ NAMES = (
     "../../etc/passwd",
     "-rf",
 )
-# Names of files and of faces that a program makes; no person may be called so.
+# Names of files and of faces that a program makes; no person may be called so. The module csv of
+# Python 3.10 neither reads nor writes a NUL.
 FOREIGN = (
     *NAMES,
     "caf\udce9.jpg",
-    "a\nb.jpg: 2 faces\r\n\x1b[2J\x1b]0;title\x07\x9b\u2028\u202egpj.exe\x00",
+    "a\nb.jpg: 2 faces\r\n\x1b[2J\x1b]0;title\x07\x9b\u2028\u202egpj.exe"
+    + "\x00" * (sys.version_info >= (3, 11)),
 )
 
 FACE = Face(

@@ -97,6 +97,7 @@ class TrainingStep:
     def __call__(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, float]:
         """Trains on one batch."""
         if self._micro_batch is None:
+            self.model.reset_metrics()  # up to Keras 3.12 the loss is the mean of all steps since
             values = self.model.train_on_batch(x, y, return_dict=True)
         else:
             values = self._in_parts(x, y, self._micro_batch)
