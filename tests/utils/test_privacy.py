@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -109,6 +110,31 @@ def test_new_fonts_are_noted_in_the_folder_of_facekit(
     script = "from facekit.utils.figures import new_figure; new_figure(1, 1)"
     assert leftovers(tmp_path, script) == ([], "")
     assert any((tmp_path / "facekit" / "fontconfig").iterdir())
+
+
+def test_ray_is_told_to_report_nothing_before_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from facekit.archive import on_ray
+
+    class Ray(ModuleType):
+        data = ModuleType("ray.data")
+
+        def is_initialized(self) -> bool:
+            return True
+
+    seen = []
+
+    def imported(name: str) -> ModuleType:
+        seen.append(os.environ.get("RAY_USAGE_STATS_ENABLED"))
+        return Ray(name)
+
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    monkeypatch.setattr(on_ray, "import_extra", imported)
+    with on_ray.connected(None, None):
+        assert seen == ["0", "0"]
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 @pytest.mark.check
