@@ -7,9 +7,9 @@ takes a folder with one folder per person, and a video::
 
     python name_people_in_video.py known/ party.mp4
 
-Without arguments it generates a short video in which two public-domain portraits pass each other;
-one of the two people is enrolled. It needs the extra ``video``. ``facekit camera`` does the same
-live.
+Without arguments it generates a short video of two public-domain portraits: they pass each other,
+and after a cut one of them leaves. One of the two people is enrolled. It needs the extra ``video``.
+``facekit camera`` does the same live.
 """
 
 import sys
@@ -26,14 +26,18 @@ from facekit.video import VideoFile, VideoFrame, draw_timeline, write_annotated,
 # ------------------
 
 
-def glide(pictures, count=48):
-    """Yields frames in which pictures pass each other, the first one before the second."""
+def party(pictures):
+    """Yields frames in which the first portrait passes before the second, which leaves later."""
     front, back = (load_image(picture)[:512:2, :512:2] for picture in pictures)
-    for number in range(count):
-        image = np.full((256, 640, 3), 90, dtype=np.uint8)
-        place = 8 * number
-        for picture, left in ((back, 384 - place), (front, place)):
-            image[: len(picture), left : left + picture.shape[1]] = picture
+    for number in range(84):
+        if number < 48:  # they pass each other
+            shade, places = 90, (384 - 8 * number, 8 * number)
+        else:  # after a cut, the second one leaves
+            shade, places = 160, (12 * (number - 26), 0)
+        image = np.full((256, 640, 3), shade, dtype=np.uint8)
+        for picture, left in zip((back, front), places, strict=True):
+            part = picture[:, : max(0, 640 - left)]
+            image[: len(part), left : left + part.shape[1]] = part
         yield VideoFrame(number, number / 12, image)
 
 
@@ -44,7 +48,7 @@ else:
     enrolled, *_ = portraits = portrait_paths()
     recognizer = FaceRecognizer().fit({enrolled: portraits[enrolled]})
     source = "portraits.mp4"
-    write_frames(source, glide(portraits.values()), rate=12, overwrite=True)
+    write_frames(source, party(portraits.values()), rate=12, overwrite=True)
 
 # %%
 # Who appears when
@@ -64,7 +68,7 @@ for seen, track in result.appearances():
 # ``blur="unknown"`` makes strangers unrecognizable instead.
 
 write_annotated(result, "named.mp4", overwrite=True)
-frames = list(VideoFile("named.mp4").frames(lambda index, time: index % 12 == 6))[:4]
+frames = list(VideoFile("named.mp4").frames(lambda index, time: index % 21 == 10))[:4]
 figure, axes = plt.subplots(2, 2, figsize=(9, 4.5))
 for ax, frame in zip(axes.flat, frames, strict=False):
     ax.imshow(frame.image)
