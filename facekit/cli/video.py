@@ -161,6 +161,13 @@ def _video(options: argparse.Namespace) -> int:
             print(f"Wrote {path}")
     if result.unreadable:
         print(f"facekit: {count(result.unreadable, 'frame')} could not be decoded", file=sys.stderr)
+    announced = run.duration or 0.0
+    if not interrupted and announced - result.duration > 1.0 + 2 * result.step:
+        print(
+            f"facekit: the last frame is at {result.duration:.1f} s, the file should last "
+            f"{announced:.1f} s; it may be truncated",
+            file=sys.stderr,
+        )
     if interrupted:
         print(f"facekit: interrupted; {interrupted}", file=sys.stderr)
         return INTERRUPTED

@@ -13,6 +13,7 @@ import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import numpy as np
 import pytest
 from local_server import serving
 from portrait_video import portrait_frames
@@ -49,6 +50,18 @@ def test_who_appears_when(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     # Nothing is overwritten.
     assert main(arguments) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_truncated_video_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Of noise, each frame has its share of the file.
+    noise = np.random.default_rng(0).integers(0, 256, (16, 96, 128, 3), dtype=np.uint8)
+    path = tmp_path / "clip.mkv"
+    write_frames(path, (VideoFrame(n, n / 2, image) for n, image in enumerate(noise)), rate=2)
+    assert main(["video", str(path)]) == 0
+    assert not capsys.readouterr().err
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert main(["video", str(path)]) == 0
+    assert "the file should last 8.0 s; it may be truncated" in capsys.readouterr().err
 
 
 def test_json_and_no_gallery(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
