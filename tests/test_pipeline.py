@@ -373,10 +373,12 @@ def test_images_of_a_generator_are_not_kept(tmp_path: Path) -> None:
     assert most <= 6  # 32 MiB of 12 MB, the one in work and the one just made
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="everything can be read")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 def test_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     photos = write(tmp_path, Ann=RED, Bob=GREEN)
     (photos / "Bob").chmod(0)
+    if os.access(photos / "Bob", os.R_OK):
+        pytest.skip("the superuser can read everything")
     people = recognizer()
     with pytest.warns(match="Bob.*cannot be read"):
         people.fit(photos, progress=False)
