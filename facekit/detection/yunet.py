@@ -16,6 +16,7 @@ from facekit.errors import WeightsError
 from facekit.io.downloads import check_sha256, fetch, weights_folders
 from facekit.io.images import RGBImage
 from facekit.utils.forking import ForkLock
+from facekit.utils.opencv import ERRORS, log_level
 from facekit.utils.validation import number
 
 if TYPE_CHECKING:
@@ -212,16 +213,14 @@ def _engine() -> Any:
 def _new_engine() -> Any:
     import cv2
 
+    # Before, it finds faces in black images that are high or wide.
+    if tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 13):
+        raise WeightsError(f"YuNet needs OpenCV 4.13 or later, and this is {cv2.__version__}")
     model = np.frombuffer(yunet_weights().read_bytes(), dtype=np.uint8)
-    # OpenCV would warn, on standard error, of what it chooses by itself.
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_ERROR)
     try:
-        return cv2.FaceDetectorYN.create(
-            "onnx", model, np.empty(0, np.uint8), (320, 320), 0.5, _OVERLAP, _COMPARED
-        )
+        with log_level(ERRORS):  # OpenCV would warn of what it chooses by itself
+            return cv2.FaceDetectorYN.create(
+                "onnx", model, np.empty(0, np.uint8), (320, 320), 0.5, _OVERLAP, _COMPARED
+            )
     except cv2.error as error:
         raise WeightsError(f"OpenCV {cv2.__version__} cannot read YuNet: {error}") from error
-    finally:
-        logging.setLogLevel(level)

@@ -7,6 +7,7 @@ import ctypes
 import functools
 import hashlib
 import importlib
+import io
 import os
 import sys
 import threading
@@ -171,7 +172,9 @@ class Graph:
             except RuntimeError:
                 pass  # of another build of OpenVINO: compiled and written again
         compiled = core.compile_model(self._build(), "CPU", self._config)
-        _write_blob(path, compiled.export_model().getvalue(), old=f"{self._cache.name}-*.blob")
+        blob = io.BytesIO()
+        compiled.export_model(blob)
+        _write_blob(path, blob.getvalue(), old=f"{self._cache.name}-*.blob")
         return compiled
 
 

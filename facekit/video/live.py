@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from facekit.errors import ImageError, InvalidArgumentError
 from facekit.io.images import MAX_PIXELS, RGBImage
 from facekit.utils.extras import import_extra
+from facekit.utils.opencv import SILENT, log_level
 from facekit.utils.validation import number
 from facekit.video.reading import VideoFrame, upright
 
@@ -210,7 +210,7 @@ def name_of(source: object) -> str:
 def _camera(source: int) -> Iterator[RGBImage]:
     import cv2
 
-    with _quiet_opencv():
+    with log_level(SILENT):
         capture = cv2.VideoCapture(source)
         try:
             if not capture.isOpened():
@@ -247,15 +247,3 @@ def _network(source: str, stall: float) -> Iterator[RGBImage]:
         # PyAV's message holds the address, with the password.
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise ImageError(f"{name_of(source)}: {reason}") from None
-
-
-@contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    import cv2
-
-    logging = cv2.utils.logging
-    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(before)

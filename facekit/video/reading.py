@@ -131,8 +131,12 @@ class VideoFile:
         if not self.path.is_file():
             raise ImageError(f"{name}: no such file; relative paths start at the working directory")
         try:
+            # Titles that are not UTF-8 are replaced; from version 19 on without being asked.
+            lenient = (
+                {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+            )
             container: InputContainer = av.open(
-                f"file:{self.path}", metadata_errors="replace", container_options=_SAFELY
+                f"file:{self.path}", container_options=_SAFELY, **lenient
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             # The message as a whole would repeat the path.

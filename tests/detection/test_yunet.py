@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -33,7 +34,15 @@ UInt8 = npt.NDArray[np.uint8]
 def yunet(data_folder: Path) -> YuNetDetector:
     if not (data_folder / "weights" / "yunet" / module.FILE).is_file():
         pytest.skip(f"FACEKIT_DATA: {data_folder} holds no weights of YuNet")
+    if tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 13):
+        pytest.skip("YuNet needs OpenCV 4.13")
     return YuNetDetector()
+
+
+def test_an_old_opencv_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "__version__", "4.12.0")
+    with pytest.raises(WeightsError, match=r"needs OpenCV 4\.13 or later, and this is 4\.12\.0"):
+        module._new_engine()
 
 
 @pytest.fixture(params=["hopper", "astronaut"])
