@@ -205,12 +205,14 @@ def noisy(frames: int) -> list[VideoFrame]:
 
 
 def damaged(path: Path) -> Path:
-    """Spoils some bytes in the middle of a video; what comes before and after stays."""
+    """Spoils a few pictures in the middle of a video; what comes before and after stays."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        places = [(packet.pos, packet.size) for packet in packets[len(packets) // 3 :][:3]]
     data = bytearray(path.read_bytes())
-    start = data.index(b"mdat") + 4
-    rng = np.random.default_rng(0)
-    middle = start + (len(data) - start) // 3
-    data[middle : middle + 600] = rng.integers(0, 256, 600, dtype=np.uint8).tobytes()
+    for start, size in places:
+        # All that a decoder may do with it is to refuse it: no part of a picture is so long.
+        data[start : start + size] = b"\xff" * size
     path.write_bytes(data)
     return path
 
