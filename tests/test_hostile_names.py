@@ -225,7 +225,7 @@ def test_a_name_stays_a_name(output: Callable[[str, Path], None], tmp_path: Path
         output(name, folder)
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
 def test_errors_under_a_progress_bar_steer_no_terminal(tmp_path: Path) -> None:
     names = [re.sub(r"[/.\0]", "", name) for name in FOREIGN]
     for name in names:

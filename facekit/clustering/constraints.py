@@ -108,7 +108,7 @@ def _settled(
 
 
 def _joined(links: IntArray, count: int) -> IntArray:
-    """Returns the number of the part of each of so many, after linked ones are joined."""
+    """Returns which part each item belongs to, after linked items are joined."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

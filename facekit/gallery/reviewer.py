@@ -168,7 +168,7 @@ class Review:
         """Undoes several corrections in one step.
 
         Args:
-            numbers: Their numbers; those of which there is no correction are passed over.
+            numbers: Their numbers; a number without a correction is ignored.
 
         Returns:
             The corrections that were undone.

@@ -197,11 +197,14 @@ class _Ahead(Generic[Item, Result]):
         self._held = 0
         self._stopped = False
         self._ended: list[threading.Event] = []
+        self._process = os.getpid()
 
     def start(self, threads: int) -> None:
         self._ended.extend(run_in_thread(self._run) for _ in range(threads))
 
     def stop(self) -> None:
+        if os.getpid() != self._process:
+            return  # a child that was forked during the iteration has none of its threads
         with self._changed:
             self._stopped = True
             self._changed.notify_all()

@@ -42,7 +42,7 @@ def _renew_all() -> None:
         lock._renew()
 
 
-def _spare_opencv_its_threads() -> None:
+def _make_opencv_serial() -> None:
     """Makes OpenCV compute in the thread that calls it, as its own threads are not in the child.
 
     It would wait for ever for a lock that one of them held, or that of a function that another
@@ -54,4 +54,4 @@ def _spare_opencv_its_threads() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
-    os.register_at_fork(after_in_child=_spare_opencv_its_threads)
+    os.register_at_fork(after_in_child=_make_opencv_serial)

@@ -138,7 +138,7 @@ class _Label(NamedTuple):
         line: int,
         shape: tuple[int, ...],
     ) -> _Label:
-        """Puts a label above a box; where there is no room, inside it, never beyond the border."""
+        """Puts a label above a box, or inside it if the space above is too small."""
         left, top, right, bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).textbbox(
             (0, 0), text, font=font
         )

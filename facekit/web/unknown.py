@@ -1,4 +1,4 @@
-"""The groups of the faces that nobody has named yet, as corrections change them."""
+"""The groups of faces without a name, kept up to date with corrections."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ def test_a_killed_download_leaves_no_half_file_under_its_name(tmp_path: Path) ->
     assert not place(tmp_path).exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
 def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     with serving(good) as (address, _):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -238,3 +241,25 @@ def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
         image_items(tmp_path / "notes.txt")
     with pytest.raises(ImageError, match="camera 9999"):
         image_items(9999)
+
+
+FORK = """
+import os
+from facekit.io.sources import in_order
+
+results = in_order(range(100), lambda place: place, threads=3)
+next(results)
+child = os.fork()
+if not child:
+    results.close()
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), list(results) == list(range(1, 100)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_during_the_iteration_may_leave_it() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert answer.stdout == "0 True\n"

@@ -75,7 +75,7 @@ def test_pipe_gets_no_bar(variable: str) -> None:
     assert result.stderr == ""
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
 @pytest.mark.parametrize("shown", [True, False])
 def test_terminal_gets_a_bar_when_asked(shown: bool) -> None:
     ours, theirs = os.openpty()

@@ -22,7 +22,7 @@ from facekit.visualization.files import save_image
 
 
 def fill(path: Path) -> None:
-    """Writes a file until there is no room left."""
+    """Fills the disk with a file."""
     with pytest.raises(OSError, match="No space left"):
         path.write_bytes(bytes(2**20))
 

@@ -1,4 +1,4 @@
-"""Groups of unknown faces: a correction changes only some, with the same result as all anew."""
+"""A correction updates only the groups it concerns, and the result equals grouping all faces."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 python pruned_distillation.py FOLDER TRAINABLE [STEPS]
 
-kills itself with SIGKILL after so many steps, or keeps the final weights in FOLDER/final.npz.
+kills itself with SIGKILL after that number of steps, or keeps the final weights in FOLDER/final.npz.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FACES, BATCH = 11, 4
 
 
 class KillAfter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends the process after so many steps, so that nothing can tidy up."""
+    """Ends the process after a given number of steps, so that nothing can tidy up."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class Stopped(BaseException):
 
 
 class StopAfter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops a training after so many steps."""
+    """Stops a training after a given number of steps."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
