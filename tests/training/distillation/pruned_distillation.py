@@ -2,7 +2,7 @@
 
 python pruned_distillation.py FOLDER TRAINABLE [STEPS]
 
-kills itself with SIGKILL after that number of steps, or keeps the final weights in FOLDER/final.npz.
+kills itself with SIGKILL after STEPS steps, or keeps the final weights in FOLDER/final.npz.
 """
 
 from __future__ import annotations
