@@ -51,7 +51,7 @@ def main() -> None:
         embedder.record, version=options.version, thresholds={}, distances=None
     )
     path = FOLDER / f"{NAME}.safetensors"
-    embedder.save(path, half_precision=True)
+    embedder.save(path, precision="float16")
     record = record_for(NAME)
     write_card(
         dataclasses.replace(

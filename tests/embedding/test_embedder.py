@@ -183,7 +183,7 @@ def test_half_precision_halves_the_file_and_hardly_changes_an_embedding(
     tmp_path: Path, embedder: Embedder
 ) -> None:
     embedder.save(tmp_path / "single.safetensors")
-    embedder.save(tmp_path / "half.safetensors", half_precision=True)
+    embedder.save(tmp_path / "half.safetensors", precision="float16")
     half = Embedder(tmp_path / "half.safetensors")
     assert half.record == embedder.record
     np.testing.assert_allclose(half.embed(PICTURES), embedder.embed(PICTURES), atol=2e-3)
@@ -200,8 +200,57 @@ def test_half_precision_refuses_what_it_cannot_hold(tmp_path: Path, network: Any
     kernel.assign(kernel * 1e9)
     embedder = Embedder.from_network(large, SMALL_V2, name="large")
     with pytest.raises(InvalidArgumentError, match="Bottleneck/kernel"):
-        embedder.save(tmp_path / "half.safetensors", half_precision=True)
+        embedder.save(tmp_path / "half.safetensors", precision="float16")
     assert not (tmp_path / "half.safetensors").exists()
+
+
+def test_eight_bits_quarter_the_file_and_keep_an_embedding(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    embedder.save(tmp_path / "single.safetensors")
+    embedder.save(tmp_path / "int8.safetensors", precision="int8")
+    rounded = Embedder(tmp_path / "int8.safetensors")
+    assert rounded.record == embedder.record
+    cosines = (rounded.embed(PICTURES) * embedder.embed(PICTURES)).sum(axis=1)
+    assert cosines.min() > 0.99
+    assert cosines.max() < 1.0 - 1e-7
+    single_size, size = (
+        (tmp_path / name).stat().st_size for name in ("single.safetensors", "int8.safetensors")
+    )
+    assert size < 0.35 * single_size
+
+
+def test_eight_bits_move_a_weight_by_half_a_step_at_most(
+    tmp_path: Path, embedder: Embedder
+) -> None:
+    embedder.save(tmp_path / "int8.safetensors", precision="int8")
+    rounded = Embedder(tmp_path / "int8.safetensors")
+    for layer, arrays in embedder._arrays.items():
+        for name, array in arrays.items():
+            axes = tuple(range(array.ndim - 1))
+            step = np.abs(array).max(axis=axes) / 127 if array.ndim > 1 else 0.0
+            assert (np.abs(rounded._arrays[layer][name] - array) <= 0.501 * step).all()
+
+
+def test_a_precision_that_does_not_exist_is_refused(tmp_path: Path, embedder: Embedder) -> None:
+    with pytest.raises(InvalidArgumentError, match="precision must be"):
+        embedder.save(tmp_path / "four.safetensors", precision="int4")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("step", [None, np.ones(1, np.float32), np.ones(16, np.float64)])
+def test_eight_bits_without_their_steps_are_refused(
+    embedder: Embedder, tmp_path: Path, step: np.ndarray | None
+) -> None:
+    arrays = {
+        f"{layer}/{n}": a for layer, each in embedder._arrays.items() for n, a in each.items()
+    }
+    arrays["Bottleneck/kernel"] = np.ones(arrays["Bottleneck/kernel"].shape, np.int8)
+    if step is not None:
+        arrays["Bottleneck/kernel_step"] = step
+    path = write_own(tmp_path / "altered.safetensors", embedder, arrays=arrays)
+    with pytest.raises(FileFormatError, match="Bottleneck/kernel_step is not one float32"):
+        Embedder(path)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -601,8 +650,8 @@ def test_a_file_in_half_precision_is_read(embedder: Embedder, saved: Path, tmp_p
 
 
 def test_a_file_from_a_newer_facekit_is_refused(embedder: Embedder, tmp_path: Path) -> None:
-    path = write_own(tmp_path / "new.safetensors", embedder, version=2)
-    with pytest.raises(FileFormatError, match=r"new\.safetensors: has format version 2.*upgrade"):
+    path = write_own(tmp_path / "new.safetensors", embedder, version=3)
+    with pytest.raises(FileFormatError, match=r"new\.safetensors: has format version 3.*upgrade"):
         Embedder(path)
 
 

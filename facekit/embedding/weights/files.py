@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,15 @@ from facekit.embedding.networks.folding import LayerWeights
 from facekit.embedding.weights.registry import WeightsRecord
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.io import safetensors_file
+from facekit.utils.validation import choice
+
+Precision: TypeAlias = Literal["float32", "float16", "int8"]
+"""How the weights of a file are rounded; ``"int8"`` rounds kernels by output channel."""
 
 _KIND = "facekit.embedder"
 _VERSION = 1
+_INT8_VERSION = 2  # facekit 0.1 reads up to version 1
+_STEP = "_step"
 
 
 def write_embedder(
@@ -22,7 +29,7 @@ def write_embedder(
     record: WeightsRecord,
     arrays: LayerWeights,
     *,
-    half_precision: bool = False,
+    precision: Precision = "float32",
 ) -> None:
     """Writes weights and their record to one safetensors file."""
     if Path(path).suffix != ".safetensors":
@@ -34,14 +41,20 @@ def write_embedder(
         for layer, weights in arrays.items()
         for name, array in weights.items()
     }
-    if half_precision:
+    choice(precision, "precision", get_args(Precision))
+    version = _VERSION
+    if precision == "float16":
         flat = {name: _halved(array, name) for name, array in flat.items()}
-    safetensors_file.write(path, kind=_KIND, version=_VERSION, header=record.to_dict(), arrays=flat)
+    elif precision == "int8":
+        flat, version = _in_steps(flat), _INT8_VERSION
+    safetensors_file.write(path, kind=_KIND, version=version, header=record.to_dict(), arrays=flat)
 
 
 def read_embedder(path: Path) -> tuple[WeightsRecord, LayerWeights]:
     """Reads a file of :func:`write_embedder`."""
-    header, flat = safetensors_file.read(path, kind=_KIND, newest_version=_VERSION)
+    header, flat = safetensors_file.read(path, kind=_KIND, newest_version=_INT8_VERSION)
+    for key in [name for name, array in flat.items() if array.dtype == np.int8]:
+        flat[key] = flat[key] * _step_of(path, key, flat[key], flat.pop(f"{key}{_STEP}", None))
     arrays: LayerWeights = {}
     for key, array in flat.items():
         layer, _, name = key.rpartition("/")
@@ -60,6 +73,31 @@ def read_embedder(path: Path) -> tuple[WeightsRecord, LayerWeights]:
 def _halved(array: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float16]:
     if np.abs(array).max(initial=0.0) > np.finfo(np.float16).max:
         raise InvalidArgumentError(
-            f"half_precision: {name} holds {np.abs(array).max():g}, too large for float16"
+            f'precision="float16": {name} holds {np.abs(array).max():g}, too large'
         )
     return array.astype(np.float16)
+
+
+def _in_steps(flat: safetensors_file.Arrays) -> safetensors_file.Arrays:
+    """Returns each kernel as whole numbers up to 127, and for each output channel their step."""
+    stored: safetensors_file.Arrays = {}
+    for name, array in flat.items():
+        if array.ndim < 2:
+            stored[name] = array
+            continue
+        step = np.abs(array).max(axis=tuple(range(array.ndim - 1))) / np.float32(127.0)
+        step = np.where(step > 0.0, step, np.float32(1.0))
+        stored[name] = np.rint(array / step).astype(np.int8)
+        stored[f"{name}{_STEP}"] = step
+    return stored
+
+
+def _step_of(
+    path: Path, key: str, array: npt.NDArray[np.int8], step: npt.NDArray[Any] | None
+) -> npt.NDArray[np.float32]:
+    if step is None or step.dtype != np.float32 or step.shape != array.shape[-1:]:
+        raise FileFormatError(
+            f"{path}: {key} is rounded to 8 bits, and {key}{_STEP} is not one float32 for each of "
+            "its output channels; the file was altered. Make it again"
+        )
+    return step
