@@ -58,7 +58,7 @@ def fetch(name: str, file: str, url: str, checksum: str | None, otherwise: str =
         reason = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
         raise WeightsNotFoundError(
             f"{missing} and could not be fetched ({reason}); {by_hand}"
-        ) from error
+        ) from None  # a chain of errors of four libraries would only bury this sentence
 
 
 def download(url: str, path: Path, checksum: str) -> Path:

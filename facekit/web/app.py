@@ -366,7 +366,7 @@ class _Pages:
         name = identity(str(form.get("name", "")))
         album = self._album
         best, rest = group[:_ENROLLED_AT_ONCE], group[_ENROLLED_AT_ONCE:]
-        step = _Step(f"naming {len(group)} faces {name}")
+        step = _Step(f"naming {len(group)} face{'' if len(group) == 1 else 's'} {name}")
         photos = [album.photos[face] for face in best]
         self._gallery.enroll(name, album.vectors[best], photos)
         step.person, step.photos = name, photos
