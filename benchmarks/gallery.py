@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,10 @@ def _use(path: Path, people: int, size: int) -> dict[str, float]:
     )
     median_ms("search after enrolling", searches(new[:20]))
     median_ms("remove", [lambda at=at: gallery.remove(f"new {at}") for at in range(20)])
+    tracemalloc.start()
+    gallery.remove("new 20")
+    figures["memory of a removal MB"] = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
     figures["most memory GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     gallery.close()
     return figures

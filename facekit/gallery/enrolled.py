@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facekit.gallery.index import EXACT_LIMIT, ExactIndex, Index, IntArray, Neighbors, build_index
+from facekit.gallery.index import (
+    EXACT_LIMIT,
+    NO_ROWS,
+    ExactIndex,
+    Index,
+    IntArray,
+    Neighbors,
+    build_index,
+)
 from facekit.gallery.records import Match
 
 # Rows added since the rows were last sorted by person are looked through one by one, up to this
@@ -107,15 +115,21 @@ class Enrolled:
         later = np.flatnonzero(self.labels[len(order) :] == person) + len(order)
         return np.concatenate([found, later])
 
-    def followed_by(self, after: Enrolled, *, only_added: bool) -> Enrolled:
+    @property
+    def is_searchable(self) -> bool:
+        """Whether there is an index already."""
+        return self._index is not None
+
+    def followed_by(
+        self, after: Enrolled, erased: IntArray = NO_ROWS, *, relabeled: bool = False
+    ) -> Enrolled:
         """Hands on what is known to a later state, whose first rows are those of this one."""
         index, known = self._index, 0 if self._sorted is None else len(self._sorted[0])
         large = len(after.embeddings) > EXACT_LIMIT and after.least_norm > 0
         if index is not None and not (isinstance(index, ExactIndex) and large):
-            erased = None if only_added else np.flatnonzero(after.labels < 0)
             after._index = index.updated(after.embeddings, erased)
         unsorted = len(after.labels) - known
-        if only_added and known and unsorted <= max(_UNSORTED_LEAST, known // _UNSORTED_SHARE):
+        if known and not relabeled and unsorted <= max(_UNSORTED_LEAST, known // _UNSORTED_SHARE):
             after._sorted = self._sorted
         return after
 

@@ -25,6 +25,9 @@ LEAST_NORM = 0.98
 # be over _MOST_PARTS parts. It is trained on about _TRAINED_ON embeddings.
 _MOST_PARTS, _TRAINED_ON = 128, 16_384
 
+# So many arrays of erased rows are kept before they become one.
+_MOST_PARTS_ERASED = 256
+
 # How many photos the coarse search of FAISS passes on to the exact comparison, beyond those asked
 # for.
 _CANDIDATES = 256
@@ -35,8 +38,7 @@ _PROBES_A_THREAD = 16
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
-
-_NONE: IntArray = np.empty(0, dtype=np.int64)
+NO_ROWS: IntArray = np.empty(0, dtype=np.int64)
 
 
 class Neighbors(NamedTuple):
@@ -57,12 +59,12 @@ class Index(Protocol):
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
         """Returns the nearest enrolled photos of each probe, at most ``count``."""
 
-    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray | None) -> Index:
+    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS) -> Index:
         """Returns an index of all rows, the new ones among them.
 
         Args:
             embeddings: All enrolled embeddings; those known before come first.
-            erased: The rows among them that are erased; ``None`` if the same are as before.
+            erased: The rows among them that were erased since.
         """
 
 
@@ -70,7 +72,7 @@ class ExactIndex:
     """Compares with every photo, by matrix products; erased rows, or of a small norm, are none."""
 
     def __init__(
-        self, embeddings: npt.NDArray[Any], erased: IntArray = _NONE, least_norm: float = 0.0
+        self, embeddings: npt.NDArray[Any], *erased: IntArray, least_norm: float = 0.0
     ) -> None:
         self._embeddings, self._erased = embeddings, erased
         self._least_norm = least_norm
@@ -80,17 +82,21 @@ class ExactIndex:
         rows = np.full((len(probes), count), -1, dtype=np.int64)
         taken = min(count, len(self._embeddings))
         if taken:
+            erased = np.concatenate((NO_ROWS, *self._erased))
             step = max(1, min(64, _MOST_SIMILARITIES // len(self._embeddings)))
             for start in range(0, len(probes), step):
                 block = slice(start, start + step)
                 similarity = probes[block].astype(self._embeddings.dtype) @ self._embeddings.T
-                similarity[:, self._erased] = -2.0
+                similarity[:, erased] = -2.0
                 rows[block, :taken] = np.argpartition(-similarity, taken - 1, axis=1)[:, :taken]
         return _ordered(probes, self._embeddings, rows, self._least_norm)
 
-    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray | None) -> ExactIndex:
+    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS) -> ExactIndex:
         """Returns an index of all rows, the new ones among them."""
-        return ExactIndex(embeddings, self._erased if erased is None else erased, self._least_norm)
+        known = (*self._erased, erased) if len(erased) else self._erased
+        if len(known) > _MOST_PARTS_ERASED:
+            known = (np.concatenate(known),)
+        return ExactIndex(embeddings, *known, least_norm=self._least_norm)
 
 
 class FaissIndex:
@@ -125,7 +131,7 @@ class FaissIndex:
             self._codes.train(filled(sample, self._width))
         # Adding moves what a search in another thread reads.
         self._lock = threading.Lock()
-        self._embeddings, self._erased = embeddings[:0], _NONE
+        self._embeddings = embeddings[:0]
         self._extend(embeddings)
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
@@ -146,10 +152,10 @@ class FaissIndex:
             rows[index, : len(nearest)] = candidates[nearest]
         return _ordered(probes, embeddings, rows, LEAST_NORM)
 
-    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray | None) -> FaissIndex:
+    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS) -> FaissIndex:
         """Returns an index of all rows, the new ones among them: itself."""
         self._extend(embeddings)
-        if erased is not None and len(erased):
+        if len(erased):
             self._erase(erased)
         return self
 
@@ -163,14 +169,14 @@ class FaissIndex:
         # The code of zeros is that of no face, and never near.
         import faiss
 
-        zeros = self._codes.sa_encode(np.zeros((1, self._width), dtype=np.float32))[0]
+        with _one_thread():
+            zeros = self._codes.sa_encode(np.zeros((1, self._width), dtype=np.float32))[0]
         packer, held = self._codes.get_CodePacker(), self._codes.codes
         with self._lock:
             blocks = faiss.rev_swig_ptr(held.get(), held.size()).reshape(-1, packer.block_size)
-            for row in np.setdiff1d(rows, self._erased).tolist():
+            for row in rows.tolist():
                 block = row // packer.nvec
                 packer.pack_1(zeros, row % packer.nvec, blocks[block : block + 1])
-            self._erased = rows
 
 
 @contextlib.contextmanager
@@ -201,13 +207,13 @@ def filled(vectors: npt.NDArray[Any], size: int) -> npt.NDArray[np.float32]:
 
 
 def build_index(
-    embeddings: npt.NDArray[Any], erased: IntArray = _NONE, least_norm: float = 0.0
+    embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS, least_norm: float = 0.0
 ) -> Index:
     """Returns an exact index up to :data:`EXACT_LIMIT` photos or without FAISS, else one of it."""
     # FAISS compares directions; without a least norm the rows may have any length.
     if len(embeddings) > EXACT_LIMIT and least_norm and faiss_is_installed():
         return FaissIndex(embeddings)
-    return ExactIndex(embeddings, erased, least_norm)
+    return ExactIndex(embeddings, erased, least_norm=least_norm)
 
 
 def faiss_is_installed() -> bool:

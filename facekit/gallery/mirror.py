@@ -10,8 +10,11 @@ import numpy.typing as npt
 
 from facekit.gallery.database import Stream, View, count_blocks
 from facekit.gallery.enrolled import Enrolled
-from facekit.gallery.index import LEAST_NORM
+from facekit.gallery.index import LEAST_NORM, NO_ROWS, IntArray
 from facekit.gallery.layout import PERSON, PHOTO, Data, Layout, decoded, short_digests
+
+# Of more erased rows than this the labels are made anew.
+_MOST_LEFT = 4096
 
 
 class Growing:
@@ -45,7 +48,6 @@ class Mirror:
 
     Attributes:
         version: The version of the gallery; −1 if nothing is known yet.
-        enrolled: The embeddings with their people.
         slots: The slot of each person, by name.
         owners: The slot of each photo's person plus 1, by row; 0 if the photo was removed.
         names: The name of each slot, or ``None``.
@@ -64,7 +66,7 @@ class Mirror:
         self._start_labels()
         self._digests: Growing | None = None
         self.slots: dict[str, int] = {}
-        self.enrolled = self._state()
+        self._state = self._now()
 
     @property
     def owners(self) -> npt.NDArray[np.uint32]:
@@ -76,9 +78,23 @@ class Mirror:
         """The name of each slot, or ``None``."""
         return self._names.held
 
-    def rows_of(self, slot: int) -> npt.NDArray[np.int64]:
+    @property
+    def enrolled(self) -> Enrolled:
+        """The embeddings with the people who are there now."""
+        if self._left:
+            self._label()
+        return self._state
+
+    @property
+    def searched(self) -> Enrolled:
+        """What can be searched: as :attr:`enrolled`, but erased rows may have labels."""
+        return self._state if self._state.is_searchable else self.enrolled
+
+    def rows_of(self, slot: int) -> IntArray:
         """Returns the rows of a person's photos."""
-        return np.flatnonzero(self._owners.held == slot + 1)
+        rows = self._state.photos_of(int(self._label_of.held[slot + 1]))
+        there: IntArray = rows[self._owners.held[rows] == slot + 1]
+        return there
 
     def digests(self, view: View) -> npt.NDArray[np.uint64]:
         """Returns the first eight bytes of each photo's SHA-256, by row."""
@@ -122,14 +138,16 @@ class Mirror:
             if stream in blocks:
                 blocks[stream].append(index)
         try:
-            renamed, gone = self._apply_people(view, blocks["people"], read, heap)
-            moved = self._apply_vectors(view, blocks["vectors"], read)
+            renamed = self._apply_people(view, blocks["people"], read, heap)
+            erased, moved = self._apply_vectors(view, blocks["vectors"], read)
             if self._digests is not None:
                 found = ((index, read("photos", index)) for index in blocks["photos"])
                 self._note_digests(view.head["photos"], found)
-            if renamed and not gone:
+            if moved or self._left + len(erased) > _MOST_LEFT:
+                self._label(erased)
+            else:
                 self._rename(renamed)
-            self._label(relabel=gone or moved)
+                self._label_more(erased)
         except BaseException:
             self.forget()
             raise
@@ -137,8 +155,8 @@ class Mirror:
 
     def _apply_people(
         self, view: View, indices: list[int], read: Callable[[Stream, int], Data], heap: bytes
-    ) -> tuple[list[int], bool]:
-        # Returns the slots whose people have new names, and whether people went.
+    ) -> list[int]:
+        # Returns the slots whose people have new names.
         count, rows = view.head["people"], self._layout.rows
         known = len(self._records.held)
         self._records.grow(count)
@@ -178,18 +196,18 @@ class Mirror:
             self._names.held[slot] = name
             if name is not None:
                 self.slots[name] = slot
-        renamed = [
+        return [
             slot
             for slot, name, before in zip(changed, names, earlier, strict=True)
-            if slot < known and name != before
+            if slot < known and name not in (before, None)
         ]
-        return renamed, any(self._names.held[slot] is None for slot in renamed)
 
     def _apply_vectors(
         self, view: View, indices: list[int], read: Callable[[Stream, int], Data]
-    ) -> bool:
+    ) -> tuple[IntArray, bool]:
+        # Returns the rows that were erased, and whether others went from one person to another.
         count, rows = view.head["photos"], self._layout.rows
-        known, moved = len(self._owners.held), False
+        known, moved, erased = len(self._owners.held), False, [NO_ROWS]
         self._owners.grow(count)
         self._vectors.grow(count)
         for index in indices:
@@ -200,15 +218,17 @@ class Mirror:
             if people.max(initial=0) > view.head["people"]:
                 raise view.damage(f"block {index} of vectors")
             before = self._owners.held[first : max(first, min(last, known))]
-            differ = np.flatnonzero(before != people[: len(before)])
-            if len(differ):
-                moved = True
-                self._vectors.held[first + differ[people[differ] == 0]] = 0.0
+            differ = before != people[: len(before)]
+            moved = moved or bool(people[: len(before)][differ].any())
+            # A new row may be erased already, if another process added and removed it.
+            differ = np.append(differ, np.ones(last - first - len(before), bool))
+            erased.append(first + np.flatnonzero(differ & (people == 0)))
+            self._vectors.held[erased[-1]] = 0.0
             new = slice(max(first, known), last)
             if new.start < new.stop:
                 self._vectors.held[new] = vectors[new.start - first : new.stop - first]
             self._owners.held[first:last] = people
-        return moved
+        return np.concatenate(erased), moved
 
     def _note_digests(self, count: int, blocks: Iterable[tuple[int, Data]]) -> None:
         assert self._digests is not None
@@ -219,21 +239,33 @@ class Mirror:
             part[:] = short_digests(np.frombuffer(data, PHOTO))[: len(part)]
 
     def _start_labels(self) -> None:
+        self._left = 0  # how many erased rows have labels
         self._labels = Growing(np.int32)
         self._classes = Growing(object)
         self._label_of = Growing(np.int32)  # by the number of the owner; nobody's is -1
         self._label_of.grow(1)[:] = -1
 
     def _rename(self, slots: list[int]) -> None:
+        if not slots:
+            return
         # What a state has seen of the names stays.
         classes, self._classes = self._classes.held, Growing(object)
         self._classes.grow(len(classes))[:] = classes
         self._classes.held[self._label_of.held[1:][slots]] = self._names.held[slots]
 
-    def _label(self, *, relabel: bool) -> None:
+    def _label(self, erased: IntArray = NO_ROWS) -> None:
         # Labels number the people who are there; whatever a state has seen of them stays.
-        if relabel:
-            self._start_labels()
+        self._start_labels()
+        self._number()
+        self._state = self._state.followed_by(self._now(), erased, relabeled=True)
+
+    def _label_more(self, erased: IntArray) -> None:
+        # People and rows that went keep their labels until all are labeled anew.
+        self._left += len(erased)
+        self._number()
+        self._state = self._state.followed_by(self._now(), erased)
+
+    def _number(self) -> None:
         slot, first = len(self._label_of.held) - 1, len(self._classes.held)
         there = self._records.held["length"][slot:] > 0
         numbers = np.where(there, first + np.cumsum(there) - 1, -1)
@@ -242,11 +274,8 @@ class Mirror:
         owners = self._owners.held[len(self._labels.held) :]
         labels = self._labels.grow(len(self._owners.held))
         np.take(self._label_of.held, owners, out=labels, mode="clip")  # no owner is beyond
-        # A new row may be erased already, if another process added and removed it.
-        only_added = not relabel and bool((labels >= 0).all())
-        self.enrolled = self.enrolled.followed_by(self._state(), only_added=only_added)
 
-    def _state(self) -> Enrolled:
+    def _now(self) -> Enrolled:
         return Enrolled(
             self._vectors.held, self._labels.held, self._classes.held, least_norm=LEAST_NORM
         )

@@ -152,7 +152,9 @@ class FileStore:
 
     def search(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
         """Finds the enrolled photos that are nearest to each probe."""
-        return self.enrolled().matches(probes, count)
+        with self._following():
+            searched = self._mirror.searched
+        return searched.matches(probes, count)
 
     def snapshot(self) -> Iterator[Batch]:
         """Yields all photos with their embeddings, as they were at one moment."""

@@ -40,12 +40,12 @@ def test_faiss_follows_what_is_added_and_erased(size: int) -> None:
     rows = unit(1, 3_000, size)
     grown: index.Index = FaissIndex(rows[:1_000])
     for end in (1_001, 2_000, 3_000):
-        grown = grown.updated(rows[:end], None)
+        grown = grown.updated(rows[:end])
     erased = np.arange(0, 3_000, 3)
     rows[erased] = 0.0
     grown = grown.updated(rows, erased)
     probes = near(rows[1:600:3], 0.5)
-    exact = ExactIndex(rows, erased, index.LEAST_NORM)
+    exact = ExactIndex(rows, erased, least_norm=index.LEAST_NORM)
     np.testing.assert_array_equal(grown.search(probes, 1).rows, exact.search(probes, 1).rows)
     assert not np.isin(grown.search(probes, 50).rows, erased).any()
 
@@ -58,7 +58,7 @@ def test_a_gallery_that_grows_large_gets_the_other_index(monkeypatch: pytest.Mon
     small = Enrolled(rows[:100], np.zeros(100, int), people, least_norm=index.LEAST_NORM)
     assert isinstance(small.index, ExactIndex)
     large = Enrolled(rows, np.zeros(101, int), people, least_norm=index.LEAST_NORM)
-    assert isinstance(small.followed_by(large, only_added=True).index, FaissIndex)
+    assert isinstance(small.followed_by(large).index, FaissIndex)
     assert isinstance(build_index(rows), ExactIndex), "rows may have any length"
 
 
@@ -67,5 +67,5 @@ def test_rows_of_people_are_found_among_old_and_new_rows() -> None:
     people = np.array(["Ada", "Grace", "Mary"], dtype=object)
     before = Enrolled(unit(3, 4, 8), labels[:4], people[:2])
     assert before.photos_of(0).tolist() == [0, 3]
-    after = before.followed_by(Enrolled(unit(3, 7, 8), labels, people), only_added=True)
+    after = before.followed_by(Enrolled(unit(3, 7, 8), labels, people))
     assert [after.photos_of(person).tolist() for person in range(3)] == [[0, 3], [1, 4, 5], [6]]
