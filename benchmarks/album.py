@@ -49,8 +49,8 @@ from PIL import Image
 from results import add_record, record_if_asked
 
 from facekit import FaceRecognizer
-from facekit.archive import ArchiveTable
 from facekit.archive.rows import ImageRow, table_of
+from facekit.archive.table import ArchiveTable
 from facekit.clustering import linking_threshold
 from facekit.faces import Face, Keypoints
 from facekit.pipeline import EmbeddedFace, EmbeddedImage

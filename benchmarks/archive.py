@@ -32,8 +32,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from facekit.archive import ArchiveTable, cluster_archive, index_archive
+from facekit.archive import cluster_archive, index_archive
 from facekit.archive.rows import ImageRow, image_schema, table_of
+from facekit.archive.table import ArchiveTable
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
 from facekit.faces import Face, Keypoints
 from facekit.gallery import PostgresStore

@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 from results import add_record, record_if_asked
 
-from facekit import Architecture, Detector, Embedder, RandomWeightsWarning, load_image
+from facekit import Architecture, Detector, Embedder, load_image
+from facekit.errors import RandomWeightsWarning
 
 BATCHES = (1, 8, 32, 128)
 Run = Callable[[np.ndarray], Any]

@@ -40,7 +40,8 @@ from facekit import Detector, Embedder, Face, Keypoints, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.io.folders import list_images
 from facekit.io.images import RGBImage
-from facekit.quality import FaceQuality, QualityGate, measure_quality
+from facekit.quality import QualityGate, measure_quality
+from facekit.quality.measures import FaceQuality
 from facekit.utils.progress import track
 
 Cut: TypeAlias = "tuple[np.ndarray, FaceQuality] | None"

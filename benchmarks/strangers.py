@@ -21,8 +21,9 @@ import numpy as np
 from results import add_record, record_if_asked
 from sklearn.base import clone
 
-from facekit import EnrollmentWarning, FaceRecognizer, IdentityClassifier, load_image
+from facekit import FaceRecognizer, IdentityClassifier, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
+from facekit.errors import EnrollmentWarning
 from facekit.io.folders import list_images
 from facekit.utils.progress import track
 

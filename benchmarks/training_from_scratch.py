@@ -23,7 +23,8 @@ import numpy as np
 from keras.callbacks import LambdaCallback
 from matplotlib.figure import Figure
 
-from facekit import Architecture, Detector, Embedder, Face, RandomWeightsWarning
+from facekit import Architecture, Detector, Embedder, Face
+from facekit.errors import RandomWeightsWarning
 from facekit.evaluation import evaluate_lfw, read_pairs
 from facekit.training import Augmentation, FaceDataset, TripletTrainer
 

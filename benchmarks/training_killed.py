@@ -96,7 +96,8 @@ def train(pool: Path, folder: Path) -> Any:
 
 def distill(pool: Path, folder: Path) -> Any:
     """Trains a student, from the folder's checkpoint if there is one."""
-    from facekit import Architecture, Embedder, RandomWeightsWarning
+    from facekit import Architecture, Embedder
+    from facekit.errors import RandomWeightsWarning
     from facekit.training import Augmentation, Distiller, FaceDataset
 
     faces = FaceDataset.from_archives(pool, input_size=75, progress=False)

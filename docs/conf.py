@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from figures import substitutions
 from notebooks import write_notebooks
-from public_names import public_names
+from public_names import described_names
 from sphinx.util.nodes import make_refnode
 from sphinx_gallery import gen_rst
 from sphinx_gallery.sorting import ExplicitOrder
@@ -149,14 +150,17 @@ def _link_by_name(app: Any, env: Any, node: Any, content: Any) -> Any:
 
 
 def _write_reference() -> None:
-    """Writes the reference's page: the public names of the package and of each of its parts."""
+    """Writes the reference's page: the public names of the package, its parts, and of results."""
     lines = [
         "# Reference",
         "",
         "Everything named here is public. The names under `facekit` are imported from the package",
-        "itself, `from facekit import FaceRecognizer`, and loaded when they are first used.",
+        "itself, `from facekit import FaceRecognizer`, and loaded when they are first used. What",
+        "the functions return and raise, and is seldom made or imported, comes at the end, by the",
+        "module that it is imported from.",
     ]
-    for part, names in public_names().items():
+    for part, names in described_names().items():
+        importlib.import_module(part)
         title = (sys.modules[part].__doc__ or "").partition("\n")[0].partition(":")[0].rstrip(".")
         lines += ["", f"## {title} (`{part}`)", "", "```{eval-rst}", f".. currentmodule:: {part}"]
         lines += ["", ".. autosummary::", "   :toctree: generated", ""]

@@ -1,4 +1,4 @@
-"""The public names: ``__all__`` of the package and of each of its parts."""
+"""The public names: ``__all__`` of the package and of each of its parts, and what these return."""
 
 from __future__ import annotations
 
@@ -9,6 +9,39 @@ import facekit
 
 # The command line, and what the parts share with each other, are used from inside alone.
 _INTERNAL = {"cli", "utils"}
+
+# What a user receives, catches or annotates with, but seldom makes; by the module it is in.
+_RETURNED = {
+    "facekit.errors": (
+        "ArchiveError BatchError CalibrationWarning EnrollmentWarning GalleryBusyError "
+        "GalleryServerError ImageWarning MissingExtraError NoFaceError NotFittedError "
+        "RandomWeightsWarning TrainingDataError TrainingDataWarning TrainingError "
+        "WeightsNotFoundError"
+    ),
+    "facekit.faces": "DetectedImage Identity",
+    "facekit.pipeline": "EmbeddedFace EmbeddedImage",
+    "facekit.report": "PhotoReport RecognizedImage",
+    "facekit.quality.measures": "FaceQuality",
+    "facekit.quality.pose": "HeadPose",
+    "facekit.clustering.albums": "ArchiveClustering PersonGroup",
+    "facekit.clustering.groups": "Clustering Group",
+    "facekit.embedding.weights.registry": "WeightsRecord",
+    "facekit.evaluation.lfw": "LFWResult Pair",
+    "facekit.evaluation.verification": "RocCurve VerificationReport",
+    "facekit.training.distillation.teachers": "Teacher",
+    "facekit.training.engine.history": "History",
+    "facekit.video.following": "FollowedFace",
+    "facekit.video.recognition": "SearchedFrame VideoRecognition",
+    "facekit.video.result": "VideoResult",
+    "facekit.video.tracks": "Appearance Sighting Track",
+    "facekit.archive.indexing": "IndexReport",
+    "facekit.archive.table": "ArchiveTable",
+}
+
+
+def described_names() -> dict[str, list[str]]:
+    """Returns what the reference describes: the public names, and what they return, by module."""
+    return public_names() | {part: names.split() for part, names in _RETURNED.items()}
 
 
 def public_names() -> dict[str, list[str]]:

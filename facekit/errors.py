@@ -2,7 +2,8 @@
 
 Every error derives from :class:`FacekitError` and, where Python or scikit-learn has a customary
 class for the same mistake (``ValueError``, ``FileNotFoundError``), from that one too, so that
-existing ``except`` clauses keep working.
+existing ``except`` clauses keep working. The usual ones can be imported from ``facekit``, all of
+them from ``facekit.errors``.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class WeightsNotFoundError(WeightsError, FileNotFoundError):
 
 
 class FileFormatError(FacekitError, ValueError):
-    """A file written by facekit is truncated, altered, of another kind, or from a newer version."""
+    """A file is truncated, altered, of another kind, or from a newer version."""
 
 
 class EnrollmentError(FacekitError, ValueError):
@@ -100,16 +101,8 @@ class TrainingDataError(FacekitError, ValueError):
     """The faces given cannot be trained on: none are there, or too few of too few people."""
 
 
-class ProtocolError(FacekitError, ValueError):
-    """An evaluation protocol's file is malformed, or names photos that are not there."""
-
-
 class TrainingError(FacekitError, RuntimeError):
     """Training stopped, because going on would spoil what it has learned; the message says why."""
-
-
-class CollapseError(TrainingError):
-    """Training stopped, because all embeddings run together in one point."""
 
 
 class FacekitWarning(UserWarning):

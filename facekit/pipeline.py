@@ -24,7 +24,8 @@ from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource, RGBImage
 from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
 from facekit.io.tables import Tabular
-from facekit.quality import FaceQuality, QualityGate
+from facekit.quality import QualityGate
+from facekit.quality.measures import FaceQuality
 from facekit.utils.terminal import printable
 from facekit.utils.validation import whole
 
@@ -54,7 +55,8 @@ class EmbeddedFace(Tabular):
 
     Example:
         >>> import numpy as np
-        >>> from facekit import EmbeddedFace, Face, Keypoints
+        >>> from facekit import Face, Keypoints
+        >>> from facekit.pipeline import EmbeddedFace
         >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
         >>> face = Face(box=(10, 12, 80, 100), confidence=0.98, keypoints=points)
         >>> found = EmbeddedFace("party.jpg", face, None, np.array([1, 0], dtype=np.float32))

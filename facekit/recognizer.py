@@ -28,9 +28,10 @@ from facekit.errors import (
 from facekit.faces import Identity, RecognizedFace, Verification
 from facekit.gallery import Gallery
 from facekit.gallery.records import PhotoSource
-from facekit.identification import IdentityClassifier, default_classifier
+from facekit.identification import IdentityClassifier
 from facekit.identification.answers import Explanation
 from facekit.identification.calibration import Calibration
+from facekit.identification.defaults import default_classifier
 from facekit.identification.fitting import Fitted, GalleryFitting
 from facekit.io.decoding import Truncated
 from facekit.io.files import real_path
@@ -47,8 +48,10 @@ from facekit.utils.validation import identity, unit_rows
 
 if TYPE_CHECKING:
     from facekit.clustering.albums import ArchiveClustering, PersonGroup, PhotoArchive
-    from facekit.video import FaceTracker, Track, VideoRecognition, VideoResult
-    from facekit.video.recognition import VideoSource
+    from facekit.video import FaceTracker
+    from facekit.video.recognition import VideoRecognition, VideoSource
+    from facekit.video.result import VideoResult
+    from facekit.video.tracks import Track
 
 
 class FaceRecognizer:
@@ -67,7 +70,7 @@ class FaceRecognizer:
             :class:`facekit.FaceEmbedder`.
         classifier: Names them; it is cloned, not changed. By default the one that ``facekit
             calibrate`` chose for the gallery, or else that of
-            :func:`facekit.identification.default_classifier`.
+            :func:`facekit.identification.defaults.default_classifier`.
             ``IdentityClassifier("centroid", fpir=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
         quality: The gate that a face must pass to be enrolled or grouped; ``None`` lets all pass.
@@ -82,7 +85,7 @@ class FaceRecognizer:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a file, every change is
             on the disk when the method that makes it returns.
         report_: What happened to the photos of the last :meth:`fit` or :meth:`enroll`, an
-            :class:`facekit.PhotoReport`; empty before, and after :meth:`load`.
+            :class:`facekit.report.PhotoReport`; empty before, and after :meth:`load`.
 
     Raises:
         InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures
@@ -492,10 +495,11 @@ class FaceRecognizer:
         time.
 
         Args:
-            source: As for :class:`facekit.video.VideoRecognition`, like the rest. A camera needs
-                ``seconds``, or it runs until it breaks off.
+            source: As for :class:`facekit.video.recognition.VideoRecognition`, like the rest. A
+                camera needs ``seconds``, or it runs until it breaks off.
             stride: Search one in this many frames; about eight searches a second by default.
-            on_track: Called with a :class:`facekit.video.Track` when its name changes or it ends.
+            on_track: Called with a :class:`facekit.video.tracks.Track` when its name changes or it
+                ends.
             tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` by default.
             min_faces: A track with fewer good faces is not named, and listed apart.
             seconds: Stop after this many seconds of the video.
@@ -537,7 +541,7 @@ class FaceRecognizer:
 
         Args:
             source: As for :meth:`recognize_video`.
-            options: As for :class:`facekit.video.VideoRecognition`.
+            options: As for :class:`facekit.video.recognition.VideoRecognition`.
 
         Returns:
             What is to be iterated over, and has the result.
@@ -546,7 +550,7 @@ class FaceRecognizer:
             ImageError: As :meth:`recognize_video`, like ``InvalidArgumentError`` and
                 ``MissingExtraError``.
         """
-        from facekit.video import VideoRecognition
+        from facekit.video.recognition import VideoRecognition
 
         # One for the whole video: it keeps the laws that it has found.
         identify = self._namer().means().identify if len(self.gallery) else None

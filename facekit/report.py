@@ -79,7 +79,7 @@ class PhotoReport(Tabular):
         done: What happened to those that could be used, in a word.
 
     Example:
-        >>> from facekit import PhotoReport
+        >>> from facekit.report import PhotoReport
         >>> from facekit.report import PhotoOutcome
         >>> report = PhotoReport((
         ...     PhotoOutcome("Ada", "ada.jpg", "enrolled"),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit import Aligner, Architecture, Face, FacePipeline
-from facekit.embedding import WeightsRecord
+from facekit.embedding.weights.registry import WeightsRecord
 from facekit.faces import Identity
 from facekit.pipeline import face_in_box
 from facekit.video import VideoFrame, write_frames

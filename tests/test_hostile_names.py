@@ -26,7 +26,9 @@ from facekit.faces import Identity
 from facekit.io.tables import write_table
 from facekit.io.xmp import FaceRegion, read_regions, write_regions
 from facekit.report import PhotoOutcome, PhotoReport, RecognizedImage
-from facekit.video import Track, VideoResult, draw_timeline, to_csv, to_vtt
+from facekit.video import draw_timeline, to_csv, to_vtt
+from facekit.video.result import VideoResult
+from facekit.video.tracks import Track
 from facekit.visualization import Tile, contact_sheet, draw_faces, plot_faces, save_image
 from facekit.visualization.files import file_name
 

@@ -19,7 +19,6 @@ from other_processes import METHODS, in_another_process
 from facekit import (
     Aligner,
     Architecture,
-    BatchError,
     Detector,
     EnrollmentError,
     Face,
@@ -30,14 +29,15 @@ from facekit import (
     Gallery,
     IdentityClassifier,
     ImageError,
-    ImageWarning,
     InvalidArgumentError,
     QualityGate,
     cluster_photos,
     load_image,
 )
-from facekit.embedding import WeightsRecord
-from facekit.evaluation import Pair, evaluate_lfw
+from facekit.embedding.weights.registry import WeightsRecord
+from facekit.errors import BatchError, ImageWarning
+from facekit.evaluation import evaluate_lfw
+from facekit.evaluation.lfw import Pair
 from facekit.pipeline import content_sha256, face_in_box
 
 SIDE = 16

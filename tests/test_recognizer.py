@@ -18,11 +18,9 @@ import pytest
 from facekit import (
     Aligner,
     Architecture,
-    CalibrationWarning,
     Detector,
     Embedder,
     EnrollmentError,
-    EnrollmentWarning,
     FacekitError,
     FaceRecognizer,
     FileFormatError,
@@ -30,13 +28,17 @@ from facekit import (
     IdentityClassifier,
     ImageError,
     InvalidArgumentError,
-    NoFaceError,
-    NotFittedError,
-    RandomWeightsWarning,
     YuNetDetector,
     load_image,
 )
-from facekit.identification import default_classifier
+from facekit.errors import (
+    CalibrationWarning,
+    EnrollmentWarning,
+    NoFaceError,
+    NotFittedError,
+    RandomWeightsWarning,
+)
+from facekit.identification.defaults import default_classifier
 from facekit.parts import detector_from_dict, detector_to_dict
 from tests.forging import forgeries
 

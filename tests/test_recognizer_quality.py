@@ -15,7 +15,6 @@ from facekit import (
     Detector,
     Embedder,
     EnrollmentError,
-    EnrollmentWarning,
     FaceRecognizer,
     IdentityClassifier,
     InvalidArgumentError,
@@ -24,6 +23,7 @@ from facekit import (
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED
 from facekit.embedding import build_network
+from facekit.errors import EnrollmentWarning
 
 SMALL = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facekit import PhotoReport
-from facekit.report import OutcomeStatus, PhotoOutcome
+from facekit.report import OutcomeStatus, PhotoOutcome, PhotoReport
 
 names = st.sampled_from(["Ann", "Bob", "Zoë"])
 outcomes = st.builds(

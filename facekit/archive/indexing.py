@@ -91,7 +91,8 @@ class ImageIndexer:
         threads: How many cores to use; ``None`` for all that the process may use.
 
     Attributes:
-        schema: The columns of the result, as :class:`facekit.archive.ArchiveTable` describes them.
+        schema: The columns of the result, as
+            :class:`facekit.archive.table.ArchiveTable` describes them.
 
     Raises:
         InvalidArgumentError: If detector and embedder do not fit, or ``threads`` is not positive.

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 
 from facekit.io.images import ImageSource
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
-from facekit.quality import FaceQuality
+from facekit.quality.measures import FaceQuality
 
 MODIFIED = pa.timestamp("ns", "UTC")
 """The type of the time at which a file was changed."""

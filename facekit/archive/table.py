@@ -64,7 +64,8 @@ class ArchiveTable:
 
     Example:
         >>> import pathlib, tempfile
-        >>> from facekit.archive import ArchiveTable, index_archive
+        >>> from facekit.archive import index_archive
+        >>> from facekit.archive.table import ArchiveTable
         >>> from matplotlib.cbook import get_sample_data
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
         >>> folder = pathlib.Path(tempfile.mkdtemp()) / "faces.parquet"

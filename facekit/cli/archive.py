@@ -21,7 +21,7 @@ from facekit.cli.options import (
 from facekit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from facekit.archive import ArchiveTable
+    from facekit.archive.table import ArchiveTable
 
 
 def add_commands(commands: Any) -> None:
@@ -204,7 +204,7 @@ def _check_output(options: argparse.Namespace) -> None:
 
 
 def _opened(options: argparse.Namespace) -> ArchiveTable:
-    from facekit.archive import ArchiveTable
+    from facekit.archive.table import ArchiveTable
 
     return ArchiveTable(options.table)
 

@@ -16,12 +16,12 @@ from facekit.cli.common import (
     reading_of,
 )
 from facekit.cli.options import DETECTOR, READING, WEIGHTS, add_command, option
-from facekit.errors import InvalidArgumentError, ProtocolError
+from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.utils.terminal import printable
 
 if TYPE_CHECKING:
     from facekit.embedding import Embedder
-    from facekit.evaluation import LFWResult
+    from facekit.evaluation.lfw import LFWResult
 
 
 def add_commands(commands: Any) -> None:
@@ -143,7 +143,7 @@ def _write_roc(path: Path, results: dict[str, LFWResult]) -> None:
 def _only_pairs_file(folder: Path) -> Path:
     found = sorted(folder.glob("pairs*.txt"))
     if len(found) != 1:
-        raise ProtocolError(
+        raise FileFormatError(
             f"{folder}: {'holds several files' if found else 'holds no file'} of pairs; "
             "give the folder of LFW's photos with --data and its pairs.txt with --pairs"
         )

@@ -172,7 +172,7 @@ def _detect(options: argparse.Namespace) -> int:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from facekit.identification import default_classifier
+    from facekit.identification.defaults import default_classifier
     from facekit.io.xmp import tagged_people
     from facekit.recognizer import FaceRecognizer
 

@@ -18,7 +18,8 @@ from facekit.utils.extras import import_extra
 if TYPE_CHECKING:
     from facekit.alignment import Aligner
     from facekit.embedding import Architecture, Embedder
-    from facekit.training import FaceDataset, Teacher
+    from facekit.training import FaceDataset
+    from facekit.training.distillation.teachers import Teacher
 
 _NETWORK = ("backbone", "width", "blocks", "input_size", "head_batch_normalization")
 _TEACHER = "facenet-20180402-vggface2"

@@ -26,7 +26,9 @@ from facekit.io.files import real_path, replace_atomically
 
 if TYPE_CHECKING:
     from facekit.recognizer import FaceRecognizer
-    from facekit.video import Track, VideoRecognition, VideoResult
+    from facekit.video.recognition import VideoRecognition
+    from facekit.video.result import VideoResult
+    from facekit.video.tracks import Track
 
 
 def add_commands(commands: Any) -> None:
@@ -208,8 +210,8 @@ def _evidence(track: Track) -> str:
 
 
 def _camera(options: argparse.Namespace) -> int:
-    from facekit.video import LiveStream
     from facekit.video.encoding import check_new
+    from facekit.video.live import LiveStream
     from facekit.video.tables import HEADER, table_line
 
     if options.csv is not None:

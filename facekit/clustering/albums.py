@@ -90,7 +90,7 @@ class PersonGroup(Tabular):
             rounded: As in :meth:`facekit.Face.to_dict`.
 
         Returns:
-            The spread, and the faces as :meth:`facekit.EmbeddedFace.to_dict` gives them.
+            The spread, and the faces as :meth:`facekit.pipeline.EmbeddedFace.to_dict` gives them.
         """
         return {
             "spread": self.spread,

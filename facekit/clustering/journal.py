@@ -16,7 +16,7 @@ from facekit.errors import FileFormatError
 from facekit.faces import Face
 from facekit.io.files import without_nul
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
-from facekit.quality import FaceQuality
+from facekit.quality.measures import FaceQuality
 
 
 class FaceJournal:

@@ -1,9 +1,8 @@
 """Finding faces: where they are, and their five keypoints."""
 
-from facekit.detection.base import ImageDetector
 from facekit.detection.detector import Detector
 from facekit.detection.protocol import FaceDetector
 from facekit.detection.registry import make_detector
 from facekit.detection.yunet import YuNetDetector
 
-__all__ = ["Detector", "FaceDetector", "ImageDetector", "YuNetDetector", "make_detector"]
+__all__ = ["Detector", "FaceDetector", "YuNetDetector", "make_detector"]

@@ -55,7 +55,7 @@ class ImageDetector(ABC):
 
     Example:
         >>> from facekit import Detector, YuNetDetector
-        >>> from facekit.detection import ImageDetector
+        >>> from facekit.detection.base import ImageDetector
         >>> issubclass(Detector, ImageDetector), issubclass(YuNetDetector, ImageDetector)
         (True, True)
     """

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from facekit.alignment import Aligner
 from facekit.detection import FaceDetector
 from facekit.embedding import FaceEmbedder
-from facekit.errors import ProtocolError
+from facekit.errors import FileFormatError
 from facekit.evaluation.verification import VerificationReport, evaluate_verification
 from facekit.faces import Face
 from facekit.io.decoding import Truncated
@@ -37,7 +37,7 @@ class Pair:
         same: The answer.
 
     Example:
-        >>> from facekit.evaluation import Pair
+        >>> from facekit.evaluation.lfw import Pair
         >>> pair = Pair(fold=0, first="Ada/Ada_0001.jpg", second="Ada/Ada_0002.jpg", same=True)
         >>> pair.second, pair.same
         ('Ada/Ada_0002.jpg', True)
@@ -66,7 +66,8 @@ class LFWResult:
 
     Example:
         >>> import numpy as np
-        >>> from facekit.evaluation import LFWResult, evaluate_verification
+        >>> from facekit.evaluation import evaluate_verification
+        >>> from facekit.evaluation.lfw import LFWResult
         >>> distances, same = np.array([0.4, 1.3, 0.6, 1.2]), np.array([True, False, True, False])
         >>> report = evaluate_verification(distances, same, folds=[0, 0, 1, 1])
         >>> LFWResult(report, distances, same, without_face=()).report.accuracy
@@ -93,7 +94,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
         The pairs in the order of the file.
 
     Raises:
-        ProtocolError: If the file is missing or malformed; the message names the line.
+        FileFormatError: If the file is missing or malformed; the message names the line.
 
     Example:
         >>> import pathlib, tempfile
@@ -111,17 +112,17 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"{path}: cannot be read as a file of pairs ({error})") from error
+        raise FileFormatError(f"{path}: cannot be read as a file of pairs ({error})") from error
     try:
         header = [_positive(field) for field in lines[0].split()]
         folds, per_kind = (1, header[0]) if len(header) == 1 else header
     except (IndexError, ValueError) as error:
-        raise ProtocolError(
+        raise FileFormatError(
             f"{path}, line 1: expected the number of folds and of pairs of each kind in a fold"
         ) from error
     rows = [(number, line) for number, line in enumerate(lines[1:], start=2) if line.strip()]
     if len(rows) != folds * 2 * per_kind:
-        raise ProtocolError(
+        raise FileFormatError(
             f"{path}: holds {len(rows)} pairs, line 1 announces {folds} folds of "
             f"{per_kind} + {per_kind}"
         )
@@ -162,7 +163,7 @@ def evaluate_lfw(
         The result of each aligner, by name.
 
     Raises:
-        ProtocolError: If photos are missing; the message names the first few.
+        FileFormatError: If photos are missing; the message names the first few.
         ImageError: If a photo cannot be read.
         InvalidArgumentError: If the pairs have fewer than two folds, a fold lacks one kind of
             pairs, or an aligner's pictures do not fit the embedder.
@@ -171,7 +172,8 @@ def evaluate_lfw(
         >>> import pathlib, tempfile
         >>> import numpy as np
         >>> from facekit import Detector, Embedder
-        >>> from facekit.evaluation import Pair, evaluate_lfw
+        >>> from facekit.evaluation import evaluate_lfw
+        >>> from facekit.evaluation.lfw import Pair
         >>> from facekit.visualization import save_image
         >>> folder, embedder = pathlib.Path(tempfile.mkdtemp()), Embedder("facekit-small")
         >>> for name, gray in (("dark.png", 40), ("light.png", 220)):
@@ -191,7 +193,7 @@ def evaluate_lfw(
     photos = sorted({photo for pair in pairs for photo in (pair.first, pair.second)})
     missing = [photo for photo in photos if not (folder / photo).is_file()]
     if missing:
-        raise ProtocolError(
+        raise FileFormatError(
             f"{folder}: {len(missing)} of {len(photos)} photos are missing, such as "
             f"{', '.join(missing[:3])}"
         )
@@ -240,7 +242,7 @@ def _pair(path: Path, number: int, line: str, *, fold: int, same: bool) -> Pair:
         return Pair(fold, _photo(name, first), _photo(other, second), same=False)
     except ValueError as error:
         kind = "name, number, number" if same else "name, number, name, number"
-        raise ProtocolError(f"{path}, line {number}: expected {kind}, got {line!r}") from error
+        raise FileFormatError(f"{path}, line {number}: expected {kind}, got {line!r}") from error
 
 
 def _photo(name: str, number: str) -> str:

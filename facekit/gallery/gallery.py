@@ -42,13 +42,12 @@ class Gallery:
     called "unknown", which is what strangers are called.
 
     Every method of a gallery in a file can raise :class:`facekit.FileFormatError`, if the file
-    turns out to be damaged or cannot be read or written, and :class:`facekit.GalleryBusyError`, if
-    another process keeps it locked.
+    turns out to be damaged or cannot be read or written, and
+    :class:`facekit.errors.GalleryBusyError`, if another process keeps it locked.
 
     Args:
         weights: The identity of the weights that make the embeddings
-            (:attr:`facekit.embedding.WeightsRecord.identity`). Those of other weights cannot be
-            compared.
+            (``embedder.record.identity``). Those of other weights cannot be compared.
         embedding_size: The number of components of an embedding.
 
     Attributes:
@@ -571,7 +570,7 @@ class Gallery:
         Args:
             threshold: Two names are reported if the distance between them, the median over the
                 photos of the one with fewer photos, is at most this.
-                :meth:`facekit.embedding.WeightsRecord.threshold` gives one.
+                :meth:`facekit.embedding.weights.registry.WeightsRecord.threshold` gives one.
 
         Returns:
             The pairs of names, the nearest first.

@@ -1,2 +1,1 @@
 from facekit.identification.classifier import IdentityClassifier as IdentityClassifier
-from facekit.identification.defaults import default_classifier as default_classifier

@@ -31,7 +31,7 @@ def default_classifier(record: WeightsRecord) -> IdentityClassifier:
 
     Example:
         >>> from facekit.embedding.weights.registry import record_for
-        >>> from facekit.identification import default_classifier
+        >>> from facekit.identification.defaults import default_classifier
         >>> classifier = default_classifier(record_for("facekit-small"))
         >>> classifier.strategy, classifier.fpir
         ('centroid', 0.01)

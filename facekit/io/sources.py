@@ -162,7 +162,7 @@ def _emptied(first: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
 
 
 def all_or_batch_error(answers: list[Result | ImageError]) -> list[Result]:
-    """Returns the answers, or raises a :class:`facekit.BatchError` if some of them are errors."""
+    """Returns the answers, or raises a ``BatchError`` if some of them are errors."""
     errors = {place: one for place, one in enumerate(answers) if isinstance(one, ImageError)}
     if errors:
         raise BatchError([None if i in errors else answers[i] for i in range(len(answers))], errors)

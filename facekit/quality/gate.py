@@ -51,7 +51,7 @@ class QualityGate:
         min_interocular: Smallest distance between the eyes, in pixels.
         min_side: Smallest length of the shorter side of the box, in pixels; off by default, for it
             says little that the distance between the eyes does not.
-        min_sharpness: Smallest ``sharpness`` of :class:`facekit.FaceQuality`.
+        min_sharpness: Smallest ``sharpness`` of :class:`facekit.quality.measures.FaceQuality`.
         min_brightness: Smallest mean luminance, 0 to 1.
         min_contrast: Smallest standard deviation of the luminance, 0 to 0.5.
         max_overexposed: Largest share of the face that is white, 0 to 1.

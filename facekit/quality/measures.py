@@ -50,7 +50,7 @@ class FaceQuality:
             is, and as long as no gate has looked at it.
 
     Example:
-        >>> from facekit.quality import FaceQuality
+        >>> from facekit.quality.measures import FaceQuality
         >>> quality = FaceQuality(
         ...     interocular=42.0, side=90.0, sharpness=0.4, brightness=0.5, contrast=0.16,
         ...     overexposed=0.0, yaw=-9.5, pitch=4.0, roll=1.0, outside=0.0, confidence=0.999)

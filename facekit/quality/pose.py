@@ -35,7 +35,7 @@ class HeadPose(NamedTuple):
         roll: Tilted: positive clockwise, as seen in the picture, −180 to 180.
 
     Example:
-        >>> from facekit.quality import HeadPose
+        >>> from facekit.quality.pose import HeadPose
         >>> HeadPose(yaw=12.0, pitch=-3.0, roll=0.5).yaw
         12.0
     """
@@ -62,7 +62,7 @@ def head_pose(keypoints: Keypoints) -> HeadPose:
 
     Example:
         >>> from facekit import Keypoints
-        >>> from facekit.quality import head_pose
+        >>> from facekit.quality.pose import head_pose
         >>> frontal = Keypoints((30, 40), (70, 40), (50, 61), (32, 79), (68, 79))
         >>> abs(head_pose(frontal).yaw) < 1
         True

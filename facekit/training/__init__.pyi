@@ -7,8 +7,6 @@ from facekit.training.distillation.distiller import Distiller as Distiller
 from facekit.training.distillation.growing import grow as grow
 from facekit.training.distillation.teachers import OnnxTeacher as OnnxTeacher
 from facekit.training.distillation.teachers import StoredTeacher as StoredTeacher
-from facekit.training.distillation.teachers import Teacher as Teacher
-from facekit.training.engine.history import History as History
 from facekit.training.engine.objectives import Objective as Objective
 from facekit.training.engine.plots import plot_history as plot_history
 from facekit.training.losses.distances import pairwise_distances as pairwise_distances

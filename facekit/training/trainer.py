@@ -153,9 +153,8 @@ class TripletTrainer(Trainer):
             TrainingDataError: If the faces give no triplets.
             InvalidArgumentError: If an argument lies outside its range, or the folder holds
                 another training.
-            TrainingError: If the loss becomes NaN. The last good checkpoint is kept, and the
-                trainer has its weights.
-            CollapseError: If all embeddings run together in one point. Likewise.
+            TrainingError: If the loss becomes NaN, or all embeddings run together in one point.
+                The last good checkpoint is kept, and the trainer has its weights.
             FileFormatError: If something cannot be written, or the checkpoint is damaged.
         """
         batches = BalancedBatches(

@@ -55,7 +55,7 @@ def write_annotated(
 
     Args:
         result: Of the video; its file must still be there.
-        output: Where to write; as for :class:`facekit.video.VideoWriter`.
+        output: Where to write; as for :class:`facekit.video.encoding.VideoWriter`.
         blur: Whose faces are covered by a mosaic: of those who are named, of all others, or all;
             ``None`` for nobody. A face that was seen too briefly to be named is another.
         draw: Whether to draw boxes and names of those who are not blurred; by default if ``blur``
@@ -74,8 +74,8 @@ def write_annotated(
         >>> import pathlib, tempfile
         >>> import numpy as np
         >>> from facekit import Detector, Embedder, FacePipeline
-        >>> from facekit.video import (
-        ...     VideoFile, VideoFrame, VideoRecognition, write_annotated, write_frames)
+        >>> from facekit.video import VideoFile, VideoFrame, write_annotated, write_frames
+        >>> from facekit.video.recognition import VideoRecognition
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> black = np.zeros((48, 64, 3), dtype=np.uint8)
         >>> write_frames(folder / "black.mp4", [VideoFrame(n, n / 25, black) for n in range(5)])

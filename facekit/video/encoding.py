@@ -75,7 +75,8 @@ class VideoWriter:
     Example:
         >>> import pathlib, tempfile
         >>> import numpy as np
-        >>> from facekit.video import VideoFile, VideoWriter
+        >>> from facekit.video import VideoFile
+        >>> from facekit.video.encoding import VideoWriter
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "black.mp4"
         >>> with VideoWriter(path, (48, 64)) as writer:
         ...     for moment in (0.0, 0.1, 0.5):  # a variable frame rate
@@ -231,9 +232,9 @@ def write_frames(
     """Writes frames to a video file, each at its time.
 
     Args:
-        path: As for :class:`facekit.video.VideoWriter`.
+        path: As for :class:`facekit.video.encoding.VideoWriter`.
         frames: At least one; all get the size of the first.
-        rate: As for :class:`facekit.video.VideoWriter`.
+        rate: As for :class:`facekit.video.encoding.VideoWriter`.
         overwrite: Whether a file that is there is replaced.
 
     Raises:

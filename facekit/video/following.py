@@ -47,7 +47,7 @@ class FollowedFace:
 
     Example:
         >>> from facekit.pipeline import EmbeddedFace, face_in_box
-        >>> from facekit.video import FollowedFace
+        >>> from facekit.video.following import FollowedFace
         >>> face = FollowedFace(EmbeddedFace("frame 5", face_in_box((10, 20, 80, 100)), None), 1)
         >>> face.track, face.identity
         (1, None)

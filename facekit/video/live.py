@@ -59,7 +59,7 @@ class LiveStream:
     Example:
         >>> import itertools
         >>> import numpy as np
-        >>> from facekit.video import LiveStream
+        >>> from facekit.video.live import LiveStream
         >>> def camera():
         ...     yield np.zeros((48, 64, 3), dtype=np.uint8)
         ...     raise OSError("unplugged")

@@ -43,7 +43,7 @@ class SearchedFrame:
         image: The frame itself, of a camera; ``None`` of a file.
 
     Example:
-        >>> from facekit.video import SearchedFrame
+        >>> from facekit.video.recognition import SearchedFrame
         >>> SearchedFrame(12, 0.48, (480, 640)).faces
         ()
     """
@@ -85,7 +85,8 @@ class VideoRecognition:
     Example:
         >>> import numpy as np
         >>> from facekit import Detector, Embedder, FacePipeline
-        >>> from facekit.video import VideoFrame, VideoRecognition
+        >>> from facekit.video import VideoFrame
+        >>> from facekit.video.recognition import VideoRecognition
         >>> black = np.zeros((48, 64, 3), dtype=np.uint8)
         >>> frames = [VideoFrame(n, n / 25, black) for n in range(10)]
         >>> run = VideoRecognition(frames, FacePipeline(Detector(), Embedder()), stride=3)

@@ -33,7 +33,7 @@ class VideoResult(Tabular):
         interrupted: Whether it ended early, so that the rest of the video was not seen.
 
     Example:
-        >>> from facekit.video import VideoResult
+        >>> from facekit.video.result import VideoResult
         >>> result = VideoResult("empty room.mp4", duration=12.0, frames=300, searched=100)
         >>> result.people, list(result.appearances())
         ([], [])

@@ -40,7 +40,8 @@ def write_review(
 
     Example:
         >>> import pathlib, tempfile
-        >>> from facekit.video import VideoResult, write_review
+        >>> from facekit.video import write_review
+        >>> from facekit.video.result import VideoResult
         >>> write_review(VideoResult("empty room.mp4"), pathlib.Path(tempfile.mkdtemp()))
         []
     """

@@ -20,7 +20,8 @@ def to_vtt(result: VideoResult, *, strangers: bool = True) -> str:
         WebVTT, as browsers and players show it beside a video.
 
     Example:
-        >>> from facekit.video import VideoResult, to_vtt
+        >>> from facekit.video import to_vtt
+        >>> from facekit.video.result import VideoResult
         >>> to_vtt(VideoResult("empty room.mp4"))
         'WEBVTT\n'
 

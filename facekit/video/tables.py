@@ -34,7 +34,8 @@ def to_csv(result: VideoResult) -> str:
         that the name rests on, distance, threshold and probability.
 
     Example:
-        >>> from facekit.video import VideoResult, to_csv
+        >>> from facekit.video import to_csv
+        >>> from facekit.video.result import VideoResult
         >>> print(to_csv(VideoResult("empty room.mp4")), end="")
         name,track,start,end,faces,distance,threshold,probability
     """

@@ -29,7 +29,8 @@ def draw_timeline(result: VideoResult, *, width: int = 1000) -> RGBImage:
         rows the last ones are left out.
 
     Example:
-        >>> from facekit.video import VideoResult, draw_timeline
+        >>> from facekit.video import draw_timeline
+        >>> from facekit.video.result import VideoResult
         >>> draw_timeline(VideoResult("empty room.mp4", duration=12.0)).shape
         (80, 1000, 3)
     """

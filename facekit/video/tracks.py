@@ -24,7 +24,7 @@ class Appearance(NamedTuple):
         end: When it is found last.
 
     Example:
-        >>> from facekit.video import Appearance
+        >>> from facekit.video.tracks import Appearance
         >>> Appearance(1.5, 4.0).end
         4.0
     """
@@ -43,7 +43,7 @@ class Sighting(NamedTuple):
         goodness: The larger, the better the image of the face; to be compared within a track.
 
     Example:
-        >>> from facekit.video import Sighting
+        >>> from facekit.video.tracks import Sighting
         >>> Sighting(12, 0.5, (10.0, 20.0, 80.0, 100.0), 75.0).frame
         12
     """
@@ -77,7 +77,7 @@ class Track:
     Example:
         >>> import numpy as np
         >>> from facekit.pipeline import EmbeddedFace, face_in_box
-        >>> from facekit.video import Track
+        >>> from facekit.video.tracks import Track
         >>> best = EmbeddedFace("a.mp4, frame 5", face_in_box((10, 20, 80, 100)), None)
         >>> track = Track(
         ...     id=1, frames=np.array([5, 6, 60]), times=np.array([0.5, 0.6, 6.0]),

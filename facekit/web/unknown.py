@@ -8,9 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from facekit.clustering import Clustering
 from facekit.clustering.constraints import constrained
-from facekit.clustering.groups import group_of
+from facekit.clustering.groups import Clustering, group_of
 from facekit.gallery.decisions import Decisions, FaceFinder
 from facekit.gallery.records import PhotoSource
 

@@ -23,7 +23,6 @@ import pytest
 from PIL import Image
 
 from facekit import (
-    ArchiveError,
     Detector,
     Embedder,
     Face,
@@ -32,8 +31,10 @@ from facekit import (
     InvalidArgumentError,
     Keypoints,
 )
-from facekit.archive import ArchiveTable, ImageIndexer, index_archive
+from facekit.archive import ImageIndexer, index_archive
 from facekit.archive.rows import vectors_of
+from facekit.archive.table import ArchiveTable
+from facekit.errors import ArchiveError
 from facekit.io.tables import utf8
 from tests.forging import forgeries
 

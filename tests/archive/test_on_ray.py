@@ -15,8 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from facekit import ArchiveError, FaceRecognizer
-from facekit.archive import ArchiveTable, cluster_archive, identify_archive, index_archive
+from facekit import FaceRecognizer
+from facekit.archive import cluster_archive, identify_archive, index_archive
+from facekit.archive.table import ArchiveTable
+from facekit.errors import ArchiveError
 
 ray = pytest.importorskip("ray", reason="the extra ray is missing")
 pytestmark = [pytest.mark.check, pytest.mark.timeout(280)]

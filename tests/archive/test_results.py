@@ -21,19 +21,14 @@ from facekit import (
     Gallery,
     IdentityClassifier,
     InvalidArgumentError,
-    NotFittedError,
 )
-from facekit.archive import (
-    ArchiveTable,
-    cluster_archive,
-    identify_archive,
-    index_archive,
-    write_results,
-)
+from facekit.archive import cluster_archive, identify_archive, index_archive, write_results
 from facekit.archive.results import face_columns, face_photos
 from facekit.archive.rows import ImageRow, image_schema, table_of
+from facekit.archive.table import ArchiveTable
 from facekit.clustering.apart import apart
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
+from facekit.errors import NotFittedError
 from facekit.faces import Face, Keypoints
 from facekit.gallery.records import PhotoSource
 from facekit.pipeline import EmbeddedFace, EmbeddedImage

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from facekit import Embedder, RandomWeightsWarning
+from facekit import Embedder
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED
+from facekit.errors import RandomWeightsWarning
 from tests.small_networks import SMALL_V2, random_pictures
 
 

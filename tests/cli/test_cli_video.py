@@ -171,7 +171,8 @@ def test_an_interruption_keeps_the_table_and_closes_the_copy(
 SLOWLY = """
 import sys, time
 from facekit.cli import main
-from facekit.video import VideoRecognition, VideoWriter
+from facekit.video.encoding import VideoWriter
+from facekit.video.recognition import VideoRecognition
 stage, video, folder = sys.argv[1:]
 frames, add, seen = VideoRecognition.__iter__, VideoWriter.add, []
 def stop(now):

@@ -15,8 +15,8 @@ from small_networks import SMALL_V2
 from facekit import Embedder
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED, NEGATIVE
-from facekit.embedding import WeightsRecord, build_network
-from facekit.embedding.weights.registry import REGISTRY, WeightsFile
+from facekit.embedding import build_network
+from facekit.embedding.weights.registry import REGISTRY, WeightsFile, WeightsRecord
 
 Captured = pytest.CaptureFixture[str]
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from facekit import Architecture, InvalidArgumentError
 from facekit.clustering import neighbors
 from facekit.clustering.groups import Clustering, cluster, linking_threshold
-from facekit.embedding import WeightsRecord
-from facekit.embedding.weights.registry import REGISTRY
+from facekit.embedding.weights.registry import REGISTRY, WeightsRecord
 
 Vectors = npt.NDArray[np.float32]
 

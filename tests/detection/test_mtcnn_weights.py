@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facekit import WeightsError, WeightsNotFoundError
+from facekit import WeightsError
 from facekit.detection import weights
 from facekit.detection.weights import read_arrays, read_weights
+from facekit.errors import WeightsNotFoundError
 
 array_lists = st.lists(
     hnp.arrays(np.float32, hnp.array_shapes(max_dims=4, max_side=4)), min_size=1, max_size=4

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facekit import BatchError, Detector, ImageError, InvalidArgumentError, load_image
+from facekit import Detector, ImageError, InvalidArgumentError, load_image
+from facekit.errors import BatchError
 
 
 @pytest.fixture(scope="module")

@@ -15,16 +15,10 @@ import numpy.typing as npt
 import pytest
 from other_processes import METHODS, in_another_process
 
-from facekit import (
-    Detector,
-    InvalidArgumentError,
-    WeightsError,
-    WeightsNotFoundError,
-    YuNetDetector,
-    load_image,
-)
+from facekit import Detector, InvalidArgumentError, WeightsError, YuNetDetector, load_image
 from facekit.detection import FaceDetector, make_detector
 from facekit.detection import yunet as module
+from facekit.errors import WeightsNotFoundError
 from facekit.faces import box_overlap
 
 UInt8 = npt.NDArray[np.uint8]

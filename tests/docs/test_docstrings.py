@@ -17,7 +17,7 @@ from typing import Any
 import facekit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
-from public_names import public_names
+from public_names import described_names
 
 SECTIONS = r"Args|Attributes|Returns|Yields|Raises|Warns|Example|References"
 
@@ -33,7 +33,7 @@ def listed() -> list[str]:
     """Returns the public names, under the part that they are imported from."""
     return [
         f"{part}.{name}".removeprefix("facekit.")
-        for part, names in public_names().items()
+        for part, names in described_names().items()
         for name in names
     ]
 

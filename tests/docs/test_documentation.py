@@ -25,7 +25,8 @@ import pytest
 from PIL import Image, ImageOps
 
 import facekit
-from facekit import Embedder, WeightsNotFoundError
+from facekit import Embedder
+from facekit.errors import WeightsNotFoundError
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("**/*.md"))]

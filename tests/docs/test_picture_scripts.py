@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facekit import Architecture, WeightsNotFoundError
+from facekit import Architecture
 from facekit.embedding.networks.shapes import weight_shapes
+from facekit.errors import WeightsNotFoundError
 
 IMAGES = Path(__file__).resolve().parents[2] / "images"
 OTHERS = ("style", "hero", "web_page")  # these draw no SVG

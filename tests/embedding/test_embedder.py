@@ -37,15 +37,14 @@ from facekit import (
     FacekitError,
     FileFormatError,
     InvalidArgumentError,
-    RandomWeightsWarning,
     WeightsError,
-    WeightsNotFoundError,
     load_image,
 )
 from facekit.embedding import Architecture, build_network
 from facekit.embedding.engines import Engine
 from facekit.embedding.networks.folding import fold, layer_weights, residual_scales
 from facekit.embedding.weights.registry import REGISTRY, WeightsFile, WeightsRecord
+from facekit.errors import RandomWeightsWarning, WeightsNotFoundError
 from facekit.io import safetensors_file
 from facekit.utils.openvino import has_bfloat16
 from tests.forging import forgeries

@@ -18,12 +18,13 @@ from facekit import (
     Detector,
     Embedder,
     Face,
+    FileFormatError,
     ImageError,
     Keypoints,
-    ProtocolError,
 )
 from facekit.embedding import build_network
-from facekit.evaluation import Pair, evaluate_lfw, read_pairs
+from facekit.evaluation import evaluate_lfw, read_pairs
+from facekit.evaluation.lfw import Pair
 
 
 def written(folder: Path, text: str) -> Path:
@@ -127,18 +128,18 @@ def test_what_was_written_is_read(
     ],
 )
 def test_a_malformed_file_names_the_line(tmp_path: Path, text: str, line: int) -> None:
-    with pytest.raises(ProtocolError, match=rf"pairs\.txt.*line {line}\b"):
+    with pytest.raises(FileFormatError, match=rf"pairs\.txt.*line {line}\b"):
         read_pairs(written(tmp_path, text))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match="cannot be read"):
+    with pytest.raises(FileFormatError, match="cannot be read"):
         read_pairs(tmp_path / "pairs.txt")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pairs.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ProtocolError, match="cannot be read"):
+    with pytest.raises(FileFormatError, match="cannot be read"):
         read_pairs(tmp_path / "pairs.txt")
 
 
@@ -294,7 +295,9 @@ def test_without_a_face_the_middle_of_the_picture_counts(
 
 def test_missing_photos_are_named(folder: Path, detector: Detector, embedder: Embedder) -> None:
     pairs = [*PAIRS, Pair(1, "Zoë/Zoë_0001.jpg", "Hopper/Hopper_0009.jpg", same=False)]
-    with pytest.raises(ProtocolError, match=r"2 of 6 photos .*Hopper_0009\.jpg, Zoë/Zoë_0001\.jpg"):
+    with pytest.raises(
+        FileFormatError, match=r"2 of 6 photos .*Hopper_0009\.jpg, Zoë/Zoë_0001\.jpg"
+    ):
         evaluate_lfw(folder, pairs, detector=detector, embedder=embedder, aligners=ALIGNERS)
 
 

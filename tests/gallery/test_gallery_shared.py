@@ -19,7 +19,8 @@ import numpy.typing as npt
 import pytest
 from effort import tries
 
-from facekit import Gallery, GalleryBusyError, IdentityClassifier
+from facekit import Gallery, IdentityClassifier
+from facekit.errors import GalleryBusyError
 from facekit.gallery import database
 
 SIZE = 32

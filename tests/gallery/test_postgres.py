@@ -17,11 +17,10 @@ from facekit import (
     FaceRecognizer,
     FileFormatError,
     Gallery,
-    GalleryBusyError,
-    GalleryServerError,
     IdentityClassifier,
     InvalidArgumentError,
 )
+from facekit.errors import GalleryBusyError, GalleryServerError
 from facekit.gallery import PostgresStore
 from facekit.gallery.records import PhotoSource
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facekit import CalibrationWarning, IdentityClassifier, InvalidArgumentError
+from facekit import IdentityClassifier, InvalidArgumentError
 from facekit.embedding.weights.registry import REGISTRY
+from facekit.errors import CalibrationWarning
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification.calibration import calibrate
 from facekit.identification.open_set import OpenSet, OpenSetParameters

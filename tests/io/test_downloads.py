@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from local_server import send, serving
 
-from facekit import WeightsNotFoundError
-from facekit.embedding import Architecture, WeightsRecord
-from facekit.embedding.weights.registry import WeightsFile
+from facekit.embedding import Architecture
+from facekit.embedding.weights.registry import WeightsFile, WeightsRecord
 from facekit.embedding.weights.retrieval import fetch, locate
+from facekit.errors import WeightsNotFoundError
 from facekit.io.downloads import RefusedError, download
 
 CONTENT = bytes(range(256)) * 2000

@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from facekit import ImageError, ImageWarning, InvalidArgumentError, load_image
+from facekit import ImageError, InvalidArgumentError, load_image
 from facekit.detection import yunet
+from facekit.errors import ImageWarning
 from facekit.io.downloads import weights_folders
 from facekit.io.images import MAX_PIXELS, image_suffixes, read_image
 from tests.fuzz.files import chunk, encode, png, resized_jpeg, webp

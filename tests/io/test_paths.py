@@ -17,8 +17,9 @@ from facekit.gallery import repair
 from facekit.io.folders import list_images
 from facekit.io.tables import write_table
 from facekit.io.xmp import read_regions
-from facekit.training import FaceDataset, History, OnnxTeacher, StoredTeacher
+from facekit.training import FaceDataset, OnnxTeacher, StoredTeacher
 from facekit.training.data.face_cache import FaceCache
+from facekit.training.engine.history import History
 from facekit.visualization import save_image
 
 GIVEN: dict[str, Callable[[str, Path], Any]] = {

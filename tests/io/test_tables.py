@@ -16,7 +16,7 @@ from facekit.gallery.records import EnrolledPhoto
 from facekit.io.tables import RECOGNITION_COLUMNS, Faces, rows, to_frame, write_table
 from facekit.pipeline import EmbeddedFace
 from facekit.report import PhotoOutcome, PhotoReport, RecognizedImage
-from facekit.video import VideoResult
+from facekit.video.result import VideoResult
 
 POINTS = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
 FACE = Face(box=(10.25, 12, 80, 100), confidence=0.98, keypoints=POINTS)

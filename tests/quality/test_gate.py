@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit import InvalidArgumentError, QualityGate
-from facekit.quality import FaceQuality
 from facekit.quality.gate import limits_broken
+from facekit.quality.measures import FaceQuality
 
 NUMBERS = [field.name for field in fields(FaceQuality) if field.name != "problems"]
 LIMITS = [field.name for field in fields(QualityGate)]

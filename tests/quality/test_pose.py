@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit import Keypoints
-from facekit.quality import head_pose
-from facekit.quality.pose import FACE_MODEL
+from facekit.quality.pose import FACE_MODEL, head_pose
 
 angles = st.tuples(st.floats(-75, 75), st.floats(-60, 60), st.floats(-170, 170))
 coordinates = st.floats(-500, 500).map(lambda value: round(value, 3))

@@ -21,9 +21,6 @@ from facekit import FileFormatError, ImageError, InvalidArgumentError, load_imag
 from facekit.video import (
     VideoFile,
     VideoFrame,
-    VideoRecognition,
-    VideoResult,
-    VideoWriter,
     draw_timeline,
     to_csv,
     to_vtt,
@@ -31,6 +28,9 @@ from facekit.video import (
     write_frames,
     write_review,
 )
+from facekit.video.encoding import VideoWriter
+from facekit.video.recognition import VideoRecognition
+from facekit.video.result import VideoResult
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/hostname\n#EXT-X-ENDLIST\n"
 
@@ -268,7 +268,9 @@ def test_nothing_is_written_to_standard_error(tmp_path: Path) -> None:
     script = """
 import sys
 from facekit.errors import FacekitError
-from facekit.video import VideoFile, VideoRecognition, LiveStream, write_annotated
+from facekit.video import VideoFile, write_annotated
+from facekit.video.live import LiveStream
+from facekit.video.recognition import VideoRecognition
 from colored_people import pipeline
 for name in sys.argv[1:]:
     run = VideoRecognition(name, pipeline(), stride=1)

@@ -12,13 +12,9 @@ from hypothesis import strategies as st
 
 from facekit import InvalidArgumentError
 from facekit.faces import Identity
-from facekit.video import (
-    BoxTracker,
-    FaceTracker,
-    VideoFrame,
-    VideoRecognition,
-    VideoResult,
-)
+from facekit.video import BoxTracker, FaceTracker, VideoFrame
+from facekit.video.recognition import VideoRecognition
+from facekit.video.result import VideoResult
 
 Places = Callable[[int], dict[str, tuple[float, float]]]
 

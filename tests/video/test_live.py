@@ -16,8 +16,10 @@ from local_server import send, serving
 
 from facekit import ImageError, InvalidArgumentError
 from facekit.io.images import RGBImage
-from facekit.video import LiveStream, Track, VideoFrame, VideoRecognition
-from facekit.video.live import is_live, name_of
+from facekit.video import VideoFrame
+from facekit.video.live import LiveStream, is_live, name_of
+from facekit.video.recognition import VideoRecognition
+from facekit.video.tracks import Track
 
 
 def numbered(value: int) -> RGBImage:

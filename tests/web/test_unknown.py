@@ -62,7 +62,7 @@ def all_anew(vectors: np.ndarray, gallery: Gallery) -> list[list[int]]:
     return sorted(groups, key=lambda group: (-len(group), min(group)))
 
 
-@pytest.mark.filterwarnings("ignore::facekit.EnrollmentWarning")  # a face with two names
+@pytest.mark.filterwarnings("ignore::facekit.errors.EnrollmentWarning")  # a face with two names
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), STEPS)
 def test_the_groups_that_are_touched_are_made_as_if_all_were(seed: int, steps: list) -> None:

@@ -157,7 +157,7 @@ class Distiller(Trainer):
         start: The student: an architecture, for random weights, or an embedder.
         teacher: The teacher, or a list of teachers: embedders,
             :class:`facekit.training.OnnxTeacher` and :class:`facekit.training.StoredTeacher`, or
-            others with the methods of :class:`facekit.training.Teacher`.
+            others with the methods of :class:`facekit.training.distillation.teachers.Teacher`.
         teacher_weights: How much each teacher counts, one number each; the mean of the cosines is
             weighted by their squares. All count the same by default.
         batch_size: How many faces a batch has.

@@ -40,7 +40,8 @@ class Teacher(Protocol):
     """What a :class:`facekit.training.Distiller` follows; an :class:`facekit.Embedder` can be one.
 
     Example:
-        >>> from facekit.training import StoredTeacher, Teacher
+        >>> from facekit.training import StoredTeacher
+        >>> from facekit.training.distillation.teachers import Teacher
         >>> import numpy as np
         >>> isinstance(StoredTeacher(["a"], np.ones((1, 4))), Teacher)
         True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from facekit.errors import CollapseError, TrainingError
+from facekit.errors import TrainingError
 
 _LOWER_THE_RATE = "use a lower learning rate or a longer warm-up (warm_up_steps)"
 
@@ -43,7 +43,7 @@ class CollapseGuard:
         signs = self._signs(step)
         self.suspicious_steps = self.suspicious_steps + 1 if signs else 0
         if self.suspicious_steps >= self.patience:
-            raise CollapseError(
+            raise TrainingError(
                 f"the embeddings collapsed: for {self.patience} steps up to {where}, "
                 f"{' and '.join(signs)}. {_LOWER_THE_RATE[0].upper()}{_LOWER_THE_RATE[1:]}, or "
                 'begin with easier triplets: miner={0: "batch-all", 2: "semihard"} instead of '

@@ -29,7 +29,7 @@ class History:
         rows: The values of each epoch, by name.
 
     Example:
-        >>> from facekit.training import History
+        >>> from facekit.training.engine.history import History
         >>> history = History([{"epoch": 1, "loss": 0.2}, {"epoch": 2, "loss": 0.1}])
         >>> history[-1]["loss"], history.column("loss")
         (0.1, [0.2, 0.1])

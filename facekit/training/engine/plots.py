@@ -48,7 +48,8 @@ def plot_history(
             of the values, or ``metrics`` is empty.
 
     Example:
-        >>> from facekit.training import History, plot_history
+        >>> from facekit.training import plot_history
+        >>> from facekit.training.engine.history import History
         >>> history = History([{"epoch": 1, "loss": 0.2}, {"epoch": 2, "loss": 0.1}])
         >>> ax = plot_history(history)
         >>> ax.lines[0].get_ydata().tolist()

@@ -22,10 +22,11 @@ from small_networks import (
     randomize_normalizations,
 )
 
-from facekit import InvalidArgumentError, WeightsError, WeightsNotFoundError
+from facekit import InvalidArgumentError, WeightsError
 from facekit.embedding import build_imagenet_network, build_network
 from facekit.embedding.networks.head import triplet_head
 from facekit.embedding.networks.imagenet import copy_backbone_weights
+from facekit.errors import WeightsNotFoundError
 
 
 def test_a_narrow_network_is_refused() -> None:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from facekit import Detector, Embedder, FaceRecognizer, load_image
-from facekit.embedding import WeightsRecord
-from facekit.embedding.weights.registry import REGISTRY
+from facekit.embedding.weights.registry import REGISTRY, WeightsRecord
 from facekit.embedding.weights.retrieval import BUNDLED
 
 RECORD: WeightsRecord = REGISTRY["facekit-small"]

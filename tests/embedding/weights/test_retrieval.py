@@ -9,10 +9,11 @@ from typing import NoReturn
 
 import pytest
 
-from facekit import WeightsError, WeightsNotFoundError
-from facekit.embedding import Architecture, WeightsRecord
-from facekit.embedding.weights.registry import REGISTRY, WeightsFile
+from facekit import WeightsError
+from facekit.embedding import Architecture
+from facekit.embedding.weights.registry import REGISTRY, WeightsFile, WeightsRecord
 from facekit.embedding.weights.retrieval import check, file_in, identify, locate
+from facekit.errors import WeightsNotFoundError
 
 CONTENT = b"a tiny file that stands for weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facekit import Aligner, InvalidArgumentError, WeightsNotFoundError
-from facekit.embedding import Architecture, WeightsRecord
-from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY, WeightsFile, record_for
+from facekit import Aligner, InvalidArgumentError
+from facekit.embedding import Architecture
+from facekit.embedding.weights.registry import (
+    DEFAULT_WEIGHTS,
+    REGISTRY,
+    WeightsFile,
+    WeightsRecord,
+    record_for,
+)
+from facekit.errors import WeightsNotFoundError
 
 SHA256 = "0" * 64
 RECORD = WeightsRecord(

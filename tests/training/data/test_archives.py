@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from small_datasets import face_at, portrait
 
-from facekit import Aligner, Face, InvalidArgumentError, TrainingDataError
+from facekit import Aligner, Face, InvalidArgumentError
+from facekit.errors import TrainingDataError
 from facekit.training import FaceDataset
 from facekit.training.data.archives import Archive
 

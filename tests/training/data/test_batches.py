@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_datasets import SIDE, numbers_of, people_with
 
-from facekit import InvalidArgumentError, TrainingDataError
+from facekit import InvalidArgumentError
+from facekit.errors import TrainingDataError
 from facekit.training import Augmentation, BalancedBatches, FaceDataset, ShuffledBatches
 from facekit.training.data.batches import Batch, SeededBatches
 

@@ -23,14 +23,8 @@ from small_datasets import (
     write_photos,
 )
 
-from facekit import (
-    Aligner,
-    Detector,
-    FileFormatError,
-    InvalidArgumentError,
-    TrainingDataError,
-    TrainingDataWarning,
-)
+from facekit import Aligner, Detector, FileFormatError, InvalidArgumentError
+from facekit.errors import TrainingDataError, TrainingDataWarning
 from facekit.report import OutcomeStatus
 from facekit.training import FaceDataset
 
@@ -77,7 +71,7 @@ def test_labeled_leaves_out_unknown_people() -> None:
     assert (known.labels >= 0).all()
 
 
-@pytest.mark.filterwarnings("ignore::facekit.TrainingDataWarning")
+@pytest.mark.filterwarnings("ignore::facekit.errors.TrainingDataWarning")
 @given(
     counts=st.lists(st.integers(1, 5), min_size=2, max_size=20),
     unknown=st.integers(0, 3),

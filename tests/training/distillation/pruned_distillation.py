@@ -16,7 +16,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from facekit import Architecture, Embedder, RandomWeightsWarning
+from facekit import Architecture, Embedder
+from facekit.errors import RandomWeightsWarning
 from facekit.training import Augmentation, Distiller, FaceDataset
 
 SIDE, EPOCHS = 75, 2

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import pytest
 
-from facekit import Architecture, Embedder, RandomWeightsWarning
+from facekit import Architecture, Embedder
+from facekit.errors import RandomWeightsWarning
 from facekit.training import Augmentation, Distiller, FaceDataset
 from facekit.training.engine.checkpoints import Checkpoint
 from tests.small_networks import random_pictures

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from facekit import Embedder, InvalidArgumentError
 from facekit.errors import TrainingDataError, WeightsError
-from facekit.training import (
-    Distiller,
-    FaceDataset,
-    OnnxTeacher,
-    StoredTeacher,
-    Teacher,
-)
+from facekit.training import Distiller, FaceDataset, OnnxTeacher, StoredTeacher
 from facekit.training.data.batches import ShuffledBatches, nearest_faces
-from facekit.training.distillation.teachers import as_teachers, joined, rotation_between
+from facekit.training.distillation.teachers import Teacher, as_teachers, joined, rotation_between
 from facekit.utils.openvino import ops, ov
 from tests.small_networks import SMALL_V2, random_pictures
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facekit import CollapseError, TrainingError
+from facekit.errors import TrainingError
 from facekit.training.engine.collapse import CollapseGuard
 
 HEALTHY = {"loss": 0.12, "spread": 0.7, "positive_distance": 0.5, "negative_distance": 1.6}
@@ -25,7 +25,7 @@ def test_collapse_is_so_many_suspicious_steps_in_a_row(
     for index, bad in enumerate(suspicious):
         run = run + 1 if bad else 0
         if run == patience:
-            with pytest.raises(CollapseError, match=f"for {patience} steps up to step {index}"):
+            with pytest.raises(TrainingError, match=f"for {patience} steps up to step {index}"):
                 guard.check(ONE_POINT, f"step {index}")
             return
         guard.check(ONE_POINT if bad else HEALTHY, f"step {index}")
@@ -38,7 +38,7 @@ def test_collapse_is_so_many_suspicious_steps_in_a_row(
 def test_the_message_says_what_was_seen_and_what_to_change(
     step: dict[str, float], words: str
 ) -> None:
-    with pytest.raises(CollapseError, match=words) as caught:
+    with pytest.raises(TrainingError, match=words) as caught:
         CollapseGuard(0.2, patience=1).check(step, "step 7")
     assert "lower learning rate" in str(caught.value)
     assert "batch-all" in str(caught.value)
@@ -47,9 +47,8 @@ def test_the_message_says_what_was_seen_and_what_to_change(
 @pytest.mark.parametrize("name", ["loss", "spread"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_stops_at_once(name: str, value: float) -> None:
-    with pytest.raises(TrainingError, match="NaN or infinite at step 3") as caught:
+    with pytest.raises(TrainingError, match="NaN or infinite at step 3"):
         CollapseGuard(0.2).check({**HEALTHY, name: value}, "step 3")
-    assert not isinstance(caught.value, CollapseError)
 
 
 def test_a_loss_near_the_margin_alone_is_healthy() -> None:
@@ -64,5 +63,5 @@ def test_a_loss_near_the_margin_alone_is_healthy() -> None:
 def test_without_a_margin_only_the_spread_counts() -> None:
     guard = CollapseGuard(None, patience=1)
     guard.check({"loss": 0.2, "spread": 0.5}, "step 1")
-    with pytest.raises(CollapseError, match="spread"):
+    with pytest.raises(TrainingError, match="spread"):
         guard.check({"loss": 0.0, "spread": 1e-6}, "step 2")

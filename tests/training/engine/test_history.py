@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from facekit import FileFormatError, InvalidArgumentError, load_image
-from facekit.training import History, plot_history
+from facekit.training import plot_history
+from facekit.training.engine.history import History
 
 ROWS = [
     {"epoch": 0, "validation_auc": 0.5},
