@@ -5,11 +5,7 @@ import sys
 
 
 def main() -> int:
-    """Runs the command of the process's own command line.
-
-    Returns:
-        The exit code, as ``facekit --help`` lists them.
-    """
+    """Runs the command of the process's own command line."""
     # Until the command takes over, the signal ends the process, without Python's traceback.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

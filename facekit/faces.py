@@ -173,28 +173,14 @@ class Face:
 
 
 def largest_face(faces: Sequence[Face]) -> Face:
-    """Returns the face with the largest box, the first of equal ones.
-
-    Args:
-        faces: At least one face.
-    """
+    """Returns the face with the largest box, the first of equal ones."""
     return max(faces, key=lambda face: face.area)
 
 
 def box_overlap(
     first: tuple[float, float, float, float], second: tuple[float, float, float, float]
 ) -> float:
-    """Returns the intersection over union of two boxes ``(x, y, width, height)``, 0 to 1.
-
-    Args:
-        first: One box.
-        second: The other.
-
-    Example:
-        >>> from facekit.faces import box_overlap
-        >>> box_overlap((0, 0, 10, 10), (5, 0, 10, 10))
-        0.3333333333333333
-    """
+    """Returns the intersection over union of two boxes ``(x, y, width, height)``, 0 to 1."""
     across, down = (
         min(first[axis] + first[axis + 2], second[axis] + second[axis + 2])
         - max(first[axis], second[axis])

@@ -453,20 +453,7 @@ def _scaled(face: Face, scale: tuple[float, float]) -> Face:
 
 
 def face_in_box(box: tuple[float, float, float, float], confidence: float = 1.0) -> Face:
-    """Makes a face of a box alone, with keypoints where those of a frontal face lie.
-
-    Args:
-        box: ``(x, y, width, height)`` in pixels.
-        confidence: The face's confidence, in [0, 1].
-
-    Returns:
-        The face. An aligner cuts it out as it would a face that was detected with this box.
-
-    Example:
-        >>> from facekit.pipeline import face_in_box
-        >>> face_in_box((0.0, 0.0, 100.0, 120.0)).keypoints.nose[0]
-        50.0
-    """
+    """Makes a face of a box alone, with keypoints where those of a frontal face lie."""
     x, y, width, height = box
     side = _ALIGNED_BY_BOX * float(np.sqrt(width * height))
     corner = np.array([x + width / 2, y + height / 2]) - side / 2
@@ -475,19 +462,7 @@ def face_in_box(box: tuple[float, float, float, float], confidence: float = 1.0)
 
 
 def content_sha256(source: ImageSource) -> str | None:
-    """Returns the SHA-256 of an image's file, or ``None`` for an image that is not a file.
-
-    Args:
-        source: As for :func:`facekit.load_image`.
-
-    Raises:
-        ImageError: If the file cannot be read.
-
-    Example:
-        >>> from facekit.pipeline import content_sha256
-        >>> content_sha256(b"")[:8]
-        'e3b0c442'
-    """
+    """Returns the SHA-256 of an image's file, or ``None`` for an image that is not a file."""
     if isinstance(source, bytes | bytearray | memoryview):
         return hashlib.sha256(source).hexdigest()
     if not isinstance(source, str | os.PathLike):
@@ -509,12 +484,7 @@ def content_sha256(source: ImageSource) -> str | None:
 
 
 def nearest_to_middle(faces: Sequence[Face], size: tuple[int, int]) -> Face:
-    """Returns the face whose center is nearest to the middle of an image.
-
-    Args:
-        faces: At least one face.
-        size: The image's height and width in pixels.
-    """
+    """Returns the face whose center is nearest to the middle of an image."""
     middle = np.array(size[::-1]) / 2
     return min(faces, key=lambda face: float(np.linalg.norm(np.array(face.center) - middle)))
 
@@ -555,17 +525,7 @@ def select_largest(faces: list[Face], _: tuple[int, int]) -> list[Face]:
 
 
 def select_marked(box: tuple[float, float, float, float]) -> Select:
-    """Returns what chooses the face that a box marks, for :meth:`FacePipeline.run`.
-
-    Args:
-        box: ``(x, y, width, height)`` in pixels, as another program may have drawn it.
-
-    Example:
-        >>> from facekit.pipeline import face_in_box, select_marked
-        >>> faces = [face_in_box((0.0, 0.0, 80.0, 100.0)), face_in_box((200.0, 0.0, 80.0, 100.0))]
-        >>> [face.box[0] for face in select_marked((190.0, 5.0, 100.0, 100.0))(faces, (300, 300))]
-        [200.0]
-    """
+    """Returns what chooses the face that a box marks, for :meth:`FacePipeline.run`."""
 
     def select(faces: list[Face], _: tuple[int, int]) -> list[Face]:
         near = [face for face in faces if box_overlap(face.box, box) >= SAME_FACE]

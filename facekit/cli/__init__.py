@@ -39,14 +39,7 @@ file is damaged), 2 an error, or some of the photos could not be read, 130 inter
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        arguments: The command line without the program's name; that of the process by default.
-
-    Returns:
-        The exit code, as ``facekit --help`` lists them.
-    """
+    """Runs the command."""
     interruption = Interruption()
     if arguments is None:
         interruption.install()

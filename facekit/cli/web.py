@@ -101,11 +101,7 @@ def _taken(address: str, port: int) -> socket.socket:
 
 
 def access_of(options: argparse.Namespace) -> Any:
-    """Returns who may ask, as the options say.
-
-    Raises:
-        InvalidArgumentError: If others could ask without a password.
-    """
+    """Returns who may ask, as the options say."""
     from facekit.web import Access
 
     try:

@@ -71,11 +71,7 @@ class ImageDetector(ABC):
         """Finds the faces in pixels, with what the attributes ask for."""
 
     def _check(self) -> None:
-        """Checks the attributes.
-
-        Raises:
-            InvalidArgumentError: If one lies outside its range.
-        """
+        """Checks the attributes."""
         for name in ("max_image_side", "max_faces", "threads"):
             value = getattr(self, name)
             if value is not None:
@@ -326,11 +322,7 @@ class ImageDetector(ABC):
 
 
 def checked_region(region: Region | None) -> Region | None:
-    """Returns a region as four numbers.
-
-    Raises:
-        InvalidArgumentError: If it is not a rectangle with a positive size.
-    """
+    """Returns a region as four numbers."""
     if region is None:
         return None
     try:

@@ -34,21 +34,6 @@ _SHA256: dict[NetworkName, str] = {
 def read_weights(network: NetworkName) -> list[npt.NDArray[np.float32]]:
     """Reads the weights of one of MTCNN's networks.
 
-    Args:
-        network: ``"pnet"``, ``"rnet"`` or ``"onet"``.
-
-    Returns:
-        The layers' arrays in the order of the network: kernels in Keras' layout, biases, slopes.
-
-    Raises:
-        WeightsNotFoundError: If the ``mtcnn`` package, or the file in it, is not installed.
-        WeightsError: If the file is not the one that ``mtcnn`` 1.0.0 ships.
-
-    Example:
-        >>> from facekit.detection.weights import read_weights
-        >>> [array.shape for array in read_weights("pnet")][:3]
-        [(3, 3, 3, 10), (10,), (1, 1, 10)]
-
     References:
         The ``mtcnn`` package, version 1.0.0, by Iván de Paz Centeno (MIT).
     """

@@ -60,12 +60,7 @@ class Index(Protocol):
         """Returns the nearest enrolled photos of each probe, at most ``count``."""
 
     def updated(self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS) -> Index:
-        """Returns an index of all rows, the new ones among them.
-
-        Args:
-            embeddings: All enrolled embeddings; those known before come first.
-            erased: The rows among them that were erased since.
-        """
+        """Returns an index of all rows, the new ones among them."""
 
 
 class ExactIndex:

@@ -34,20 +34,6 @@ class MeanIdentifier:
 
     Raises:
         InvalidArgumentError: If the classifier has no threshold.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit import IdentityClassifier
-        >>> from facekit.embedding.weights.registry import REGISTRY
-        >>> from facekit.gallery.enrolled import Enrolled
-        >>> from facekit.identification.means import MeanIdentifier
-        >>> enrolled = Enrolled(np.eye(2), np.array([0, 1]), np.array(["Ada", "Grace"]))
-        >>> table = REGISTRY["facenet-20180402-vggface2"].distances
-        >>> classifier = IdentityClassifier("centroid", distances=table).fit_enrolled(enrolled)
-        >>> means = MeanIdentifier(classifier, enrolled)
-        >>> one, many = means.identify([[0.8, 0.6], [0.8, 0.6]], [1, 8])
-        >>> one.distance == many.distance, one.threshold > many.threshold
-        (True, True)
     """
 
     def __init__(self, classifier: IdentityClassifier, enrolled: Enrolled) -> None:

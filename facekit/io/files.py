@@ -16,11 +16,7 @@ from facekit.utils.terminal import printable
 
 @contextmanager
 def replacing(path: Path, *, private: bool = False, suffix: str = "") -> Iterator[IO[bytes]]:
-    """Opens a file that is seen, in place of the old one, when all of it is written.
-
-    Raises:
-        FileFormatError: If it cannot be written.
-    """
+    """Opens a file that is seen, in place of the old one, when all of it is written."""
     try:
         path = without_nul(path)
         handle, temporary = tempfile.mkstemp(suffix, f".{path.name}.", path.parent)

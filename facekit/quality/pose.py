@@ -53,23 +53,6 @@ def head_pose(keypoints: Keypoints) -> HeadPose:
     and has no iterations that might fail. The estimate is coarse: people's faces differ from the
     model, and a detector draws the keypoints of a profile towards those of a frontal face.
 
-    Args:
-        keypoints: In pixels of the picture. If they all lie on one line or spot, which no face
-            shows, the angles have little meaning, but are finite.
-
-    Returns:
-        The angles.
-
-    Example:
-        >>> from facekit import Keypoints
-        >>> from facekit.quality.pose import head_pose
-        >>> frontal = Keypoints((30, 40), (70, 40), (50, 61), (32, 79), (68, 79))
-        >>> abs(head_pose(frontal).yaw) < 1
-        True
-        >>> to_the_right = frontal._replace(nose=(60, 61))
-        >>> 20 < head_pose(to_the_right).yaw < 35
-        True
-
     References:
         D. DeMenthon and L. Davis, "Model-Based Object Pose in 25 Lines of Code", International
         Journal of Computer Vision 15, 1995 (the first step, POS).

@@ -22,20 +22,6 @@ def printable(text: object, *, limit: int | None = None) -> str:
     Control characters (escape sequences begin with one), line breaks, characters that change the
     writing direction, and those without width are replaced by their escapes, such as ``\x1b``; a
     byte of a file name that is not UTF-8 becomes ``\xe9``.
-
-    Args:
-        text: The text, or an object whose ``str`` is taken.
-        limit: The most characters; the middle of a longer text is left out. No limit by default.
-
-    Returns:
-        The text without such characters.
-
-    Example:
-        >>> from facekit.utils.terminal import printable
-        >>> print(printable("Ada\n\x1b[32m2 faces"))
-        Ada\n\x1b[32m2 faces
-        >>> printable("x" * 1000, limit=9)
-        'xxxx…xxxx'
     """
     clean = _UNSAFE.sub(_escaped, str(text))
     if limit is not None and len(clean) > limit:

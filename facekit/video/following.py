@@ -78,20 +78,6 @@ class FaceFollower:
 
     Raises:
         InvalidArgumentError: If ``min_faces`` is not a whole number of at least 1.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.embedding.weights.registry import record_for
-        >>> from facekit.pipeline import EmbeddedFace, face_in_box
-        >>> from facekit.video.following import FaceFollower
-        >>> follower = FaceFollower(record_for("facekit-small"))
-        >>> embedding = np.eye(128, dtype=np.float32)[0]
-        >>> for number in range(5):
-        ...     face = face_in_box((10.0 + number, 20.0, 80.0, 100.0))
-        ...     seen = EmbeddedFace(f"frame {number}", face, None, embedding)
-        ...     _ = follower.add(number, number / 10, [seen])
-        >>> [(track.id, len(track), track.label) for track in follower.tracks()]
-        [(1, 5, 'unknown')]
     """
 
     def __init__(
@@ -114,16 +100,7 @@ class FaceFollower:
         self._count = 0
 
     def add(self, frame: int, time: float, faces: Sequence[EmbeddedFace]) -> list[FollowedFace]:
-        """Takes the faces of the next frame.
-
-        Args:
-            frame: Its number; it rises from call to call.
-            time: Its time in seconds; it does not fall.
-            faces: The faces, embedded unless they are too poor.
-
-        Returns:
-            Each face with its track, in order; those that the tracker left out are missing.
-        """
+        """Takes the faces of the next frame."""
         boxes = np.array([found.face.box for found in faces], dtype=np.float64).reshape(-1, 4)
         confidences = np.array([found.face.confidence for found in faces], dtype=np.float64)
         numbers = self._tracker.update(boxes, confidences, time)
@@ -140,11 +117,7 @@ class FaceFollower:
         self._end(np.inf)
 
     def tracks(self) -> list[Track]:
-        """Returns everyone seen so far, in the order in which they came; pieces are joined.
-
-        Returns:
-            The tracks. Those with fewer than ``min_faces`` good faces have no identity.
-        """
+        """Returns everyone seen so far, in the order in which they came; pieces are joined."""
         pieces = [*self._ended, *self._open.values()]
         for piece in pieces:
             piece.keep_leaving()

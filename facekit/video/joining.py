@@ -54,19 +54,7 @@ def join(
     record: WeightsRecord,
     threshold: float | None = None,
 ) -> IntArray:
-    """Joins pieces by average linkage, with the constraint that some may not be joined.
-
-    Args:
-        means: The mean embedding of each piece, of unit norm, ``(n, d)``.
-        images: How many independent images it is the mean of, ``(n,)``.
-        together: Which were seen together, ``(n, n)``.
-        record: Of the weights.
-        threshold: The largest distance of two single images that are joined; by default
-            :func:`facekit.clustering.linking_threshold` for that many faces.
-
-    Returns:
-        The group of each piece, from 0.
-    """
+    """Joins pieces by average linkage, with the constraint that some may not be joined."""
     number = len(means)
     labels = np.arange(number)
     if number < 2:

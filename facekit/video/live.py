@@ -55,19 +55,6 @@ class LiveStream:
     Raises:
         InvalidArgumentError: If it is neither of these, or a number of seconds is not positive.
         ImageError: In the iteration, if it cannot be opened or stays silent for too long.
-
-    Example:
-        >>> import itertools
-        >>> import numpy as np
-        >>> from facekit.video.live import LiveStream
-        >>> def camera():
-        ...     yield np.zeros((48, 64, 3), dtype=np.uint8)
-        ...     raise OSError("unplugged")
-        >>> stream = LiveStream(camera)
-        >>> [frame.index for frame in itertools.islice(stream.frames(), 2)]
-        [0, 1]
-        >>> stream.reconnects
-        1
     """
 
     def __init__(
@@ -99,12 +86,6 @@ class LiveStream:
         """Yields the newest frame each time one is asked for, waiting for it if necessary.
 
         Times are seconds since the call. The stream is closed when the iteration is.
-
-        Yields:
-            The frames, numbered as they are yielded.
-
-        Raises:
-            ImageError: If no frame came for ``patience`` seconds, or one is too large.
         """
         started = last = time.monotonic()
         pause, index = _FIRST_PAUSE, 0

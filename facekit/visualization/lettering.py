@@ -10,16 +10,6 @@ from PIL import ImageFont
 
 @lru_cache(maxsize=16)
 def label_font(size: int) -> ImageFont.FreeTypeFont:
-    """Returns the font that names are written in, DejaVu Sans, which comes with facekit.
-
-    Args:
-        size: The size of the letters, in pixels.
-
-    Example:
-        >>> from facekit.visualization.lettering import label_font
-        >>> font = label_font(16)
-        >>> font.getname()[0], font.size
-        ('DejaVu Sans', 16)
-    """
+    """Returns the font that names are written in, DejaVu Sans, which comes with facekit."""
     # It knows the letters of most names; Pillow's own font does not.
     return ImageFont.truetype(str(Path(__file__).parent / "fonts" / "DejaVuSans.ttf"), size)

@@ -87,12 +87,7 @@ class Album:
 
     @classmethod
     def open(cls, source: str | os.PathLike[str] | None, recognizer: FaceRecognizer) -> Album:
-        """Reads a folder of photos, or a table that ``facekit index`` wrote.
-
-        Raises:
-            ImageError: If the folder is missing or holds no pictures.
-            FileFormatError: If the table is damaged.
-        """
+        """Reads a folder of photos, or a table that ``facekit index`` wrote."""
         if source is None:
             return cls.of_images([], recognizer)
         if Path(source).suffix == ".parquet":

@@ -40,11 +40,7 @@ class Thumbnails:
         self._decoding, self._lock = threading.Semaphore(2), threading.Lock()
 
     def cut(self, photo: PhotoSource) -> bytes:
-        """Returns the face of a photo as JPEG.
-
-        Raises:
-            ImageError: If the photo cannot be read.
-        """
+        """Returns the face of a photo as JPEG."""
         with self._lock:
             if photo in self._kept:
                 self._kept.move_to_end(photo)
@@ -60,15 +56,7 @@ class Thumbnails:
         return data
 
     def cut_out(self, photo: bytes, boxes: Sequence[Box | None]) -> list[bytes]:
-        """Returns faces of a photo that is not kept, as JPEG.
-
-        Args:
-            photo: The content of its file.
-            boxes: The faces; the whole photo for ``None``.
-
-        Raises:
-            ImageError: If the photo cannot be read.
-        """
+        """Returns faces of a photo that is not kept, as JPEG."""
         with self._decoding:
             image = read_image(photo, max_side=_TRIED_SIDE, **self._reading)
             return [_as_jpeg(_around(image, box)) for box in boxes]

@@ -45,12 +45,7 @@ class UnknownGroups:
         self.images = frozenset(self._places)
 
     def after(self, named: Iterable[PhotoSource], decisions: Decisions) -> list[list[int]]:
-        """Returns the places of the faces of each group, the largest first, typical faces first.
-
-        Args:
-            named: The faces that have a name, in any images.
-            decisions: What was said about faces.
-        """
+        """Returns the places of the faces of each group, the largest first, typical faces first."""
         known = FaceFinder()
         for photo in named:
             if photo.box is not None:

@@ -37,11 +37,6 @@ class Mined(NamedTuple):
         loss: The loss, a scalar.
         weights: The derivative of the loss by each distance, ``(B, B)``: positive where an anchor
             is pulled to a positive, negative where it is pushed away from a negative.
-
-    Example:
-        >>> from facekit.training.losses.miners import Mined
-        >>> Mined(0.0, [[0.0]]).loss
-        0.0
     """
 
     loss: Tensor
