@@ -201,10 +201,10 @@ class RecognizedImage(Tabular):
         }
 
 
-def some_of(lines: Sequence[str], most: int = 10) -> str:
+def some_of(lines: Sequence[str]) -> str:
     """Returns the first lines of a list, for the end of a sentence; nothing of an empty one."""
-    more = f"; and {len(lines) - most} more" * (len(lines) > most)
-    return (": " if lines else "") + "; ".join(lines[:most]) + more
+    more = f"; and {len(lines) - 10} more" * (len(lines) > 10)
+    return (": " if lines else "") + "; ".join(lines[:10]) + more
 
 
 def _photos(outcomes: Sequence[PhotoOutcome]) -> str:

@@ -160,13 +160,6 @@ class IdentityClassifier(Classifier):
             self.coef_, self.intercept_ = people.machine
         return self
 
-    @property
-    def embeddings_(self) -> npt.NDArray[Any]:
-        """The enrolled embeddings, sorted by person, ``(n, d)``."""
-        order, starts = self._people.enrolled.by_person
-        embeddings: npt.NDArray[Any] = self._people.enrolled.embeddings[order[starts[0] :]]
-        return embeddings
-
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Names the person of each embedding.
 

@@ -40,7 +40,6 @@ def write_annotated(
     output: str | os.PathLike[str],
     *,
     blur: Blur | None = None,
-    draw: bool | None = None,
     overwrite: bool = False,
     progress: Callable[[int, float], object] = lambda index, time: None,
 ) -> None:
@@ -57,9 +56,8 @@ def write_annotated(
         result: Of the video; its file must still be there.
         output: Where to write; as for :class:`facekit.video.encoding.VideoWriter`.
         blur: Whose faces are covered by a mosaic: of those who are named, of all others, or all;
-            ``None`` for nobody. A face that was seen too briefly to be named is another.
-        draw: Whether to draw boxes and names of those who are not blurred; by default if ``blur``
-            is not given.
+            ``None`` for nobody, whose boxes and names are drawn instead. A face that was seen too
+            briefly to be named is another.
         overwrite: Whether a file that is there is replaced.
         progress: Called with number and time of each frame that is written.
 
@@ -89,7 +87,6 @@ def write_annotated(
     """
     if blur is not None:
         choice(blur, "blur", get_args(Blur))
-    drawn = blur is None if draw is None else draw
     source, path = Path(result.source), Path(output)
     if not source.is_file():
         raise InvalidArgumentError(f"{printable(source)}: is not a file that can be read again")
@@ -108,7 +105,7 @@ def write_annotated(
                     break
                 # In step, so that neither sound nor pictures wait in memory for the other.
                 sound.write(writer, time)
-                writer.add(time, annotated(upright(frame), result, time, blur=blur, draw=drawn))
+                writer.add(time, annotated(upright(frame), result, time, blur=blur))
                 progress(index, time)
             sound.write(writer, result.duration if result.interrupted else math.inf)
 
@@ -141,21 +138,20 @@ def _time(packet: Any) -> float:
     return float(packet.dts * packet.time_base)
 
 
-def annotated(
-    image: RGBImage, result: VideoResult, time: float, *, blur: Blur | None, draw: bool
-) -> RGBImage:
-    """Returns a frame as it is to be shown."""
+def annotated(image: RGBImage, result: VideoResult, time: float, *, blur: Blur | None) -> RGBImage:
+    """Returns a frame with faces covered, or with boxes and names."""
     found = result.boxes_at(time)
-    hidden = [box for track, box in found if _is_hidden(track, blur)]
-    if hidden:
-        image = image.copy()
-        for box in hidden:
-            _cover(square_around(image, box, _COVER))
-    shown = [(track, box) for track, box in found if not _is_hidden(track, blur)]
-    if not (draw and shown):
+    if blur is not None:
+        found = [(track, box) for track, box in found if _is_hidden(track, blur)]
+    if not found:
         return image
-    faces = [_drawn(track, box) for track, box in shown]
-    return draw_faces(image, faces, keypoints=False, labels=[shown_name(t) for t, _ in shown])
+    if blur is None:
+        faces = [_drawn(track, box) for track, box in found]
+        return draw_faces(image, faces, keypoints=False, labels=[shown_name(t) for t, _ in found])
+    image = image.copy()
+    for _, box in found:
+        _cover(square_around(image, box, _COVER))
+    return image
 
 
 def _cover(face: RGBImage) -> None:
@@ -167,7 +163,7 @@ def _cover(face: RGBImage) -> None:
         face[:] = cv2.resize(squares, face.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def _is_hidden(track: Track, blur: Blur | None) -> bool:
+def _is_hidden(track: Track, blur: Blur) -> bool:
     return blur == "all" or blur == ("unknown" if track.name is None else "known")
 
 

@@ -100,7 +100,6 @@ class VideoFile:
             self.rate = float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
             self.has_audio = bool(container.streams.audio)
             self.duration = _duration(container, stream)
-            self._frames = stream.frames
         first = next(self.frames(), None)
         if first is None:
             raise ImageError(f"{printable(self.path)}: holds no frame that can be decoded")
@@ -111,11 +110,6 @@ class VideoFile:
         return (
             f"VideoFile({str(self.path)!r}, {self.size[1]} × {self.size[0]}, {self.rate:.4g} fps)"
         )
-
-    @property
-    def expected_frames(self) -> int:
-        """How many frames it should have, by its header; 0 if that says nothing."""
-        return self._frames or round((self.duration or 0.0) * self.rate)
 
     def opened(self) -> InputContainer:
         """Opens the file with PyAV; to be used as a context manager.

@@ -9,12 +9,11 @@ from facekit.video.result import VideoResult
 from facekit.video.tracks import shown_name
 
 
-def to_vtt(result: VideoResult, *, strangers: bool = True) -> str:
-    r"""Returns subtitles that say who is seen.
+def to_vtt(result: VideoResult) -> str:
+    r"""Returns subtitles that say who is seen; strangers by the number of the track, ``unknown 3``.
 
     Args:
         result: Of a video.
-        strangers: Whether strangers are named, too: ``unknown 3``, by the number of the track.
 
     Returns:
         WebVTT, as browsers and players show it beside a video.
@@ -30,8 +29,6 @@ def to_vtt(result: VideoResult, *, strangers: bool = True) -> str:
     """
     lines = ["WEBVTT", ""]
     for seen, track in result.appearances():
-        if track.name is None and not strangers:
-            continue
         # A cue must last.
         end = max(seen.end, seen.start + 0.001, min(seen.end + result.step, result.duration))
         name = html.escape(printable(shown_name(track)), quote=False)

@@ -135,12 +135,11 @@ class Track:
             found.append(Appearance(float(times[0]), float(times[-1])))
         return tuple(sorted(found))
 
-    def best_sightings(self, count: int, *, apart: float = 0.5) -> list[Sighting]:
+    def best_sightings(self, count: int) -> list[Sighting]:
         """Returns the best images of the face, none within half a second of another.
 
         Args:
             count: How many at most.
-            apart: How far their times lie apart at least, in seconds.
 
         Returns:
             The best first; at least one.
@@ -149,7 +148,7 @@ class Track:
         for place in np.argsort(-self.goodness, kind="stable"):
             if len(chosen) == count:
                 break
-            if all(abs(self.times[place] - self.times[other]) >= apart for other in chosen):
+            if all(abs(self.times[place] - self.times[other]) >= 0.5 for other in chosen):
                 chosen.append(int(place))
         return [
             Sighting(
