@@ -116,7 +116,7 @@ def openvino_any_size() -> Callable[[Levels, Sequence[Level]], object]:
 
 
 def openvino_mosaic() -> Callable[[Levels, Sequence[Level]], object]:
-    network = Network(proposal_network(mosaic.TILE_HEIGHT, mosaic.TILE_WIDTH), THREADS)
+    network = Network(proposal_network, (mosaic.TILE_HEIGHT, mosaic.TILE_WIDTH), THREADS)
     workers = ThreadPoolExecutor(THREADS)
 
     def run(levels: Levels, plan: Sequence[Level]) -> object:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,7 +155,8 @@ class FacePipeline:
     Args:
         detector: Finds the faces. One with an attribute ``concurrency`` is called from that many
             threads at once, any other from one.
-        embedder: Embeds them; ``None`` to stop after the alignment.
+        embedder: Embeds them; ``None`` to stop after the alignment. One with a method ``warm_up``
+            is started by it in a thread of its own, while the first image is searched.
         aligner: Cuts them out; by default the one that the embedder's weights were trained with.
         quality: Measures each face; ``None`` for no measures. Poor faces are embedded, too: what
             to do with them is up to the caller.
@@ -291,6 +293,7 @@ class FacePipeline:
             skip=skip,
             max_pixels=max_pixels,
             truncated=truncated,
+            warm_up=getattr(self.embedder, "warm_up", None),
         )
         live = isinstance(images, int)
         prepared = in_order(
@@ -373,11 +376,13 @@ class _Steps:
         skip: Callable[[int, str], bool] | None,
         max_pixels: int,
         truncated: Truncated,
+        warm_up: Callable[[], None] | None,
     ) -> None:
         self._detector, self._aligner, self._quality = detector, aligner, quality
         self._select, self._cropped, self._known = select, cropped, known
         self._digests, self._skip = digests, skip
         self._max_pixels, self._truncated = max_pixels, truncated
+        self._warm_up = warm_up
 
     def __call__(self, item: ImageItem) -> _Prepared:
         result = EmbeddedImage(item.name, item.index)
@@ -388,6 +393,7 @@ class _Steps:
             digest = content_sha256(item.source) if self._digests else None
             if self._skip is not None and digest is not None and self._skip(item.index, digest):
                 return _Prepared(replace(result, sha256=digest), nothing)
+            self._warm_up_once()
             read = item.read(self._max_pixels, self._truncated, self._side_enough())
             faces = [_scaled(face, read.scale) for face in self._faces(item, read.pixels)]
         except ImageError as error:
@@ -412,6 +418,14 @@ class _Steps:
             sha256=digest,
         )
         return _Prepared(image, self._aligner.align(read.pixels, seen))
+
+    def _warm_up_once(self) -> None:
+        """Starts the embedder in another thread: two cores then start two networks."""
+        warm_up, self._warm_up = self._warm_up, None
+        if warm_up is not None:
+            executor = ThreadPoolExecutor(1, thread_name_prefix="facekit-embedding")
+            executor.submit(warm_up)  # what fails there, fails again where faces are embedded
+            executor.shutdown(wait=False)
 
     def _side_enough(self) -> int | None:
         """Returns the longest side that the search needs; ``None`` for the whole image."""

@@ -178,6 +178,28 @@ def test_known_faces_are_not_detected_again() -> None:
     assert detector.seen == []
 
 
+def test_an_embedder_starts_while_the_first_image_is_searched() -> None:
+    started = threading.Event()
+
+    class Slow(Shades):
+        starts = 0
+
+        def warm_up(self) -> None:
+            self.starts += 1
+            started.set()
+            raise RuntimeError("what fails here is reported where faces are embedded")
+
+    class Waiting(Marked):
+        def detect_batch(self, images: Any) -> list[list[Face]]:
+            assert started.wait(60)
+            return super().detect_batch(images)
+
+    embedder = Slow()
+    found = list(FacePipeline(Waiting(), embedder).run([marked(number, 1) for number in range(3)]))
+    assert [len(image.faces) for image in found] == [1, 1, 1]
+    assert embedder.starts == 1
+
+
 def test_parts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="side 80"):
         FacePipeline(Marked(), Shades(), aligner=Aligner(80))

@@ -71,9 +71,9 @@ class Cascade:
     """
 
     def __init__(self, threads: int) -> None:
-        self._proposal = Network(proposal_network(TILE_HEIGHT, TILE_WIDTH), threads)
-        self._refinement = Network(refinement_network(_REFINED_AT_ONCE), threads)
-        self._output = Network(output_network(_OUTPUT_AT_ONCE), threads)
+        self._proposal = Network(proposal_network, (TILE_HEIGHT, TILE_WIDTH), threads)
+        self._refinement = Network(refinement_network, (_REFINED_AT_ONCE,), threads)
+        self._output = Network(output_network, (_OUTPUT_AT_ONCE,), threads)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="facekit-detection")
         self._threads = threads
         self._callers, self._counting = 0, threading.Lock()

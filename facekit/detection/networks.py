@@ -7,13 +7,14 @@ again for each: a few milliseconds and half a megabyte for every new size of pic
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from facekit.detection.weights import read_weights
+from facekit.utils.home import home
 from facekit.utils.openvino import Graph, ops, ov
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -35,12 +36,19 @@ class Network:
     """A compiled network that any thread may run.
 
     Args:
-        model: The graph.
+        build: Returns the graph, given its sizes. Its weights are part of facekit's version.
+        sizes: What to pass to it.
         threads: How many threads may run it at once, each on a core of its own.
     """
 
-    def __init__(self, model: Any, threads: int) -> None:
-        self._graph = Graph(lambda: model, threads=threads, streams=threads)
+    def __init__(self, build: Callable[..., Any], sizes: Sequence[int], threads: int) -> None:
+        name = "-".join(["mtcnn", build.__name__, *map(str, sizes)])
+        self._graph = Graph(
+            lambda: build(*sizes),
+            threads=threads,
+            streams=threads,
+            cache=home() / "compiled" / name,
+        )
         self._filled = threading.local()
 
     def inputs(self) -> list[FloatArray]:

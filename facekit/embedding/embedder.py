@@ -35,6 +35,7 @@ from facekit.embedding.weights.reading import read_weights
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, WeightsRecord
 from facekit.errors import InvalidArgumentError, RandomWeightsWarning
 from facekit.io.files import replace_atomically
+from facekit.utils.forking import ForkLock
 from facekit.utils.home import home
 from facekit.utils.progress import track
 from facekit.utils.validation import choice, whole
@@ -240,26 +241,28 @@ class Embedder:
     def _network(self) -> OpenVinoNetwork | KerasNetwork:
         """Returns what runs the network, made again when a setting has changed."""
         settings = (self.engine, self.threads, self.batch_size)
-        compiled = self._compiled
-        if compiled is None or compiled[0] != settings:
-            _check_running(self.batch_size, self.threads, self.engine)
-            architecture = self.record.architecture
-            compiled = (
-                settings,
-                (
-                    KerasNetwork(architecture, self._arrays, self.batch_size)
-                    if self.engine == "keras"
-                    else OpenVinoNetwork(
-                        architecture,
-                        self._arrays,
-                        self.threads,
-                        self._cache(),
-                        bfloat16=self.engine == "openvino-bf16",
-                    )
-                ),
-            )
-            self._compiled = compiled
-        return compiled[1]
+        # Without the lock, warm_up and embed in two threads would each make one.
+        with _making:
+            compiled = self._compiled
+            if compiled is None or compiled[0] != settings:
+                _check_running(self.batch_size, self.threads, self.engine)
+                architecture = self.record.architecture
+                compiled = (
+                    settings,
+                    (
+                        KerasNetwork(architecture, self._arrays, self.batch_size)
+                        if self.engine == "keras"
+                        else OpenVinoNetwork(
+                            architecture,
+                            self._arrays,
+                            self.threads,
+                            self._cache(),
+                            bfloat16=self.engine == "openvino-bf16",
+                        )
+                    ),
+                )
+                self._compiled = compiled
+            return compiled[1]
 
     def _cache(self) -> Path | None:
         # Weights known by name alone: others come and go, and the folder would fill.
@@ -310,6 +313,23 @@ class Embedder:
             batch = slice(start, start + self.batch_size)
             embeddings[batch] = self._embed_batch(pictures[batch])
         return embeddings
+
+    def warm_up(self) -> None:
+        """Compiles the network, which the first :meth:`embed` would do, if OpenVINO runs it.
+
+        :class:`facekit.FacePipeline` calls it in a thread while the first image is searched.
+
+        Raises:
+            InvalidArgumentError: If an argument was changed to one outside its range.
+
+        Example:
+            >>> from facekit import Embedder
+            >>> embedder = Embedder("facekit-small")
+            >>> embedder.warm_up()
+        """
+        if self._compiled is None and self.engine != "keras":
+            # The first run compiles what the first compilation left open.
+            self._network()(np.zeros((1, *2 * (self.input_size,), 3), dtype=np.uint8))
 
     def save(self, path: str | os.PathLike[str], *, precision: Precision = "float32") -> None:
         """Writes the weights and their record to one safetensors file.
@@ -405,6 +425,9 @@ class Embedder:
                 f"{pictures.shape}; cut them out with embedder.aligner().align(image, faces)"
             )
         return pictures
+
+
+_making = ForkLock()
 
 
 def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None:

@@ -19,9 +19,12 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
+from facekit import __version__
 from facekit.errors import FacekitError
+from facekit.utils.forking import ForkLock
 
 _Result = TypeVar("_Result")
 
@@ -34,8 +37,17 @@ _UNUSABLE = (
 )
 
 
-@functools.cache
 def _runtime() -> tuple[Any, Any]:
+    """Returns the runtime and its operations, imported by the first thread that asks."""
+    with _importing:
+        return _imported()
+
+
+_importing = ForkLock()
+
+
+@functools.cache
+def _imported() -> tuple[Any, Any]:
     """Imports the runtime without the tools, which write an identifier and send usage data."""
     # Importing openvino imports openvino.tools.ovc, if it can, and that reports the import to
     # Google, whatever the environment says. None in sys.modules makes an import fail.
@@ -60,6 +72,10 @@ def _tool(name: str) -> Any:
     from openvino.tools.ovc import convert_model
 
     return convert_model
+
+
+ov: Any
+ops: Any
 
 
 def __getattr__(name: str) -> Any:
@@ -92,7 +108,7 @@ class Graph:
         threads: How many cores it uses.
         streams: How many calls run at once, sharing the threads.
         cache: A file that keeps what was compiled, so that the next process starts faster; it need
-            not be there. Its name must change with the graph and the precision.
+            not be there. Its name must change with the weights, the shape and the precision.
         precision: ``"f32"``, or ``"bf16"`` where :func:`has_bfloat16`.
     """
 
@@ -163,7 +179,8 @@ class Graph:
         if self._cache is None:
             return core.compile_model(self._build(), "CPU", self._config)
         name = core.get_property("CPU", "FULL_DEVICE_NAME")
-        key = hashlib.sha256(f"{_runtime()[0].__version__}|{name}".encode()).hexdigest()[:16]
+        versions = f"{_runtime()[0].__version__}|{name}|{__version__}"
+        key = hashlib.sha256(versions.encode()).hexdigest()[:16]
         path = self._cache.with_name(f"{self._cache.name}-{key}.blob")
         stored = _read_blob(path)
         if stored is not None:
@@ -178,14 +195,23 @@ class Graph:
         return compiled
 
 
-def _read_blob(path: Path) -> bytes | None:
+def _read_blob(path: Path) -> Any:
     """Returns what :func:`_write_blob` wrote; nothing if it is not there, or damaged."""
     try:
-        content = path.read_bytes()
-    except OSError:
+        state = path.stat()
+        return _mapped(path, state.st_ino, state.st_size, state.st_mtime_ns)
+    except (OSError, ValueError):  # it went away, or is empty
         return None
-    digest, blob = content[:32], content[32:]
-    return blob if hashlib.sha256(blob).digest() == digest else None
+
+
+# Kept as long as the process: what was compiled reads its weights there.
+@functools.cache
+def _mapped(path: Path, *_: int) -> Any:
+    """Maps a blob into memory, which is faster than to read it, and checks it."""
+    content = np.memmap(path, np.uint8, "c")
+    if hashlib.sha256(content[32:].data).digest() != content[:32].tobytes():
+        return None
+    return _runtime()[0].Tensor(content[32:], shared_memory=True)
 
 
 def _write_blob(path: Path, blob: bytes, *, old: str) -> None:

@@ -804,3 +804,12 @@ def test_what_was_compiled_is_kept_where_facekit_keeps_its_files(
     (blob,) = (tmp_path / "compiled").iterdir()
     assert blob.name.startswith("facekit-small-")
     np.testing.assert_array_equal(Embedder("facekit-small").embed(faces), first)
+
+
+def test_a_warm_embedder_is_compiled_once(embedder: Embedder) -> None:
+    warm = copy.deepcopy(embedder)
+    warm.warm_up()
+    network = warm._network()
+    warm.warm_up()
+    np.testing.assert_array_equal(warm.embed(PICTURES), embedder.embed(PICTURES))
+    assert warm._network() is network

@@ -134,7 +134,7 @@ def test_networks_compute_the_same(mtcnn: MTCNN) -> None:
     for stage, (build, side) in zip(mtcnn.stages[1:], stages, strict=True):
         pixels = random.integers(0, 256, (4, side, side, 3)).astype(np.float32)
         expected = stage.model((pixels - 127.5) / 128)
-        network = Network(build(4), 1)
+        network = Network(build, (4,), 1)
         network.inputs()[0][:] = pixels
         for ours, theirs in zip(network.run(), expected, strict=True):
             assert ours == pytest.approx(theirs.numpy(), abs=1e-5)
@@ -142,7 +142,7 @@ def test_networks_compute_the_same(mtcnn: MTCNN) -> None:
 
 @functools.cache
 def proposal_engine() -> Network:
-    return Network(proposal_network(tiling.TILE_HEIGHT, tiling.TILE_WIDTH), 1)
+    return Network(proposal_network, (tiling.TILE_HEIGHT, tiling.TILE_WIDTH), 1)
 
 
 @settings(max_examples=15)

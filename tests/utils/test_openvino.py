@@ -45,6 +45,27 @@ def test_what_was_compiled_is_kept_in_a_file(tmp_path: Path) -> None:
         Graph(never, threads=1, streams=1, cache=cache).infer(ones)
 
 
+def test_what_was_compiled_outlives_its_file(tmp_path: Path) -> None:
+    cache = tmp_path / "doubling"
+    ones = np.ones((2, 4), np.float32)
+    Graph(doubling, threads=1, streams=1, cache=cache).infer(ones)
+    graph = Graph(doubling, threads=1, streams=1, cache=cache)
+    graph.infer(ones)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    (answer,) = graph.infer(np.ones((3, 4), np.float32))
+    np.testing.assert_array_equal(answer, np.full((3, 4), 2.0))
+
+
+def test_an_empty_file_is_compiled_again(tmp_path: Path) -> None:
+    cache, ones = tmp_path / "doubling", np.ones((2, 4), np.float32)
+    Graph(doubling, threads=1, streams=1, cache=cache).infer(ones)
+    (blob,) = tmp_path.iterdir()
+    blob.write_bytes(b"")
+    Graph(doubling, threads=1, streams=1, cache=cache).infer(ones)
+    assert blob.stat().st_size > 32
+
+
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     graph = Graph(doubling, threads=1, streams=1, cache=tmp_path / "file" / "doubling")
