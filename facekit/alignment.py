@@ -1,4 +1,4 @@
-"""The aligner: from faces in a picture to the square pictures that an embedder reads."""
+"""The aligner: cuts faces out of an image as the square images that an embedder reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facekit.io.images import ImageSource, RGBImage, load_image
 from facekit.utils.validation import number, reals
 
 AlignmentMode: TypeAlias = Literal["similarity", "crop"]
-"""How a face is brought to the square, by its keypoints or by its box."""
+"""How a face is mapped to the square: by its keypoints or by its box."""
 
 DEFAULT_TEMPLATE: tuple[tuple[float, float], ...] = (
     (0.3433, 0.4040),
@@ -24,7 +24,7 @@ DEFAULT_TEMPLATE: tuple[tuple[float, float], ...] = (
     (0.3588, 0.7339),
     (0.6412, 0.7339),
 )
-"""Where the five keypoints come to lie, as fractions of the side of the aligned picture.
+"""Where the five keypoints lie in the aligned image, as fractions of its side.
 
 The order is that of :class:`facekit.Keypoints`. The points are the average of MTCNN's keypoints
 over 44,350 faces, in a square around the box with the box's center and 1.25 times the
@@ -32,15 +32,15 @@ square root of its area as the side, made symmetric. ``benchmarks/alignment_temp
 them.
 """
 
-# A mapping by area averaging draws this many samples a pixel and direction at the most; a larger
-# reduction first shrinks the picture, so that time and memory stay bounded.
+# A mapping by area averaging draws at most this many samples per pixel and direction; a larger
+# reduction first shrinks the image, so that time and memory stay bounded.
 _MAX_SUPERSAMPLING = 8
 
 _Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
 class Aligner:
-    """Cuts faces out of a picture, upright and of one size.
+    """Cuts faces out of an image, upright and of one size.
 
     Two modes exist, because a network recognizes best what it was trained on:
 
@@ -48,16 +48,16 @@ class Aligner:
         The rotation, scale and shift that bring the five keypoints closest, in the least-squares
         sense, to a template. It undoes a tilt of the head and keeps the face's proportions.
     ``"crop"``
-        FaceNet's cut: the box grown by ``margin``, clipped to the picture and stretched to the
+        FaceNet's cut: the box grown by ``margin``, clipped to the image and stretched to the
         square.
 
-    Every face gives a defined picture. Beyond the border of the photo the nearest pixel is
-    repeated (``similarity``) or the cut ends there (``crop``). Keypoints that fix no similarity,
-    because they all lie on one spot, are replaced by the face's box. Shrinking averages areas,
-    enlarging interpolates linearly.
+    Every face yields an image. Beyond the border of the photo, the nearest pixel is repeated
+    (``similarity``) or the cut ends (``crop``). If all keypoints coincide, so that they determine
+    no similarity, the face's box is used instead. Shrinking averages areas, enlarging interpolates
+    linearly.
 
     Args:
-        size: The side S of the aligned pictures, in pixels.
+        size: The side S of the aligned images, in pixels.
         mode: ``"similarity"`` or ``"crop"``.
         margin: For ``crop``: by how much the box's width and height grow, 0.25 for 25 %.
         template: For ``similarity``: where the keypoints should lie, five ``(x, y)`` as fractions
@@ -109,11 +109,11 @@ class Aligner:
         return f"Aligner(size={self.size}, mode={self.mode!r})"
 
     def align(self, image: ImageSource, faces: Sequence[Face]) -> npt.NDArray[np.uint8]:
-        """Cuts the given faces out of a picture.
+        """Cuts the given faces out of an image.
 
         Args:
-            image: The picture in which the faces were found, as :func:`facekit.load_image` reads.
-            faces: The faces; positions in pixels of that picture.
+            image: The image in which the faces were found, as :func:`facekit.load_image` reads.
+            faces: The faces; positions in pixels of that image.
 
         Returns:
             uint8 ``(n, S, S, 3)``, RGB, in the order of ``faces``.
@@ -163,8 +163,8 @@ def similarity_transform(
 
     Returns:
         The 2×3 matrix ``[s·R | t]`` of rotation R (no reflection), scale s and shift t that
-        minimizes the squared distances, or ``None`` if the points determine none, because all of
-        one set coincide, or one mirrors the other and spreads equally in all directions.
+        minimizes the squared distances. ``None`` if the points determine none: all points of one
+        set coincide, or one set mirrors the other and spreads equally in all directions.
 
     Example:
         >>> import numpy as np
@@ -198,7 +198,7 @@ def _spread(centered: npt.NDArray[np.float64]) -> float:
 
 
 def _box_matrix(face: Face, margin: float, size: int) -> _Matrix:
-    # A millionth of a pixel is a point already; the scale of less is beyond all arithmetic.
+    # Less than a millionth of a pixel counts as a single point, whose scale is undefined.
     scale = size / ((1 + margin) * max(*face.box[2:], 1e-6))
     center_x, center_y = face.center
     return np.array(
@@ -212,7 +212,8 @@ def _warp(pixels: RGBImage, matrix: _Matrix, size: int) -> RGBImage:
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     reduction = 1.0 / scale
     if reduction > _MAX_SUPERSAMPLING:
-        # Only what is needed of it, or the reduced copy is almost as large as the image.
+        # Only the part that is needed; otherwise the reduced copy could be almost as large as the
+        # image.
         pixels, matrix = _relevant_part(pixels, matrix, size, margin=math.ceil(reduction))
         pixels, matrix = _shrink(pixels, matrix, reduction / _MAX_SUPERSAMPLING)
         reduction = 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
@@ -232,12 +233,12 @@ def _warp(pixels: RGBImage, matrix: _Matrix, size: int) -> RGBImage:
 def _relevant_part(
     pixels: RGBImage, matrix: _Matrix, side: int, margin: int = 2
 ) -> tuple[RGBImage, _Matrix]:
-    """Returns the part of the picture that the square shows: OpenCV warps at most 32,767 pixels."""
+    """Returns the part of the image that the square shows: OpenCV warps at most 32,767 pixels."""
     height, width = pixels.shape[:2]
     inverse = np.linalg.inv(matrix[:, :2])
     corners = np.array([[0, 0], [side, 0], [side, side], [0, side]]) - matrix[:, 2]
     corners = corners @ inverse.T
-    # Clipped before they become whole numbers: those of a face far outside are too large for one.
+    # Clipped before rounding: the coordinates of a face far outside overflow an integer.
     left, top = np.floor(corners.min(axis=0)) - margin
     right, bottom = np.ceil(corners.max(axis=0)) + margin
     left, top = int(np.clip(left, 0, width - 1)), int(np.clip(top, 0, height - 1))

@@ -1,4 +1,4 @@
-"""The embeddings of a cohort: people who are not enrolled, like the strangers you expect."""
+"""The embeddings of a cohort: unenrolled people who resemble the strangers you expect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration: names people in photos if there are any, else in changed portraits."""
+"""The demonstration: names people in the photos given, or in altered portraits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FIT = 360
 
 @dataclass(frozen=True)
 class NamedPhoto:
-    """A photo of a known person, and whom the recognizer saw in it.
+    """A photo of a known person, and the faces found in it.
 
     Args:
         path: The photo.
@@ -43,7 +43,7 @@ class NamedPhoto:
 
     @property
     def right(self) -> bool:
-        """Whether the person, and nobody else of those enrolled, is named."""
+        """Whether the person is named, and no other enrolled person."""
         return {face.name for face in self.found} - {None} == {self.person}
 
 
@@ -64,7 +64,7 @@ def run_demo(
         reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
         return _name_people(Embedder(), known, photos, output, console, reading)
     if known is not None or photos is not None:
-        raise InvalidArgumentError("known and photos go together: people to enroll and to name")
+        raise InvalidArgumentError("give both known (people to enroll) and photos (photos to name)")
     right = _show_portraits(Embedder(), output, console)
     console.print(
         "To see more, name two folders with one folder of photos per person: facekit demo --known "
@@ -163,7 +163,7 @@ def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
 
 
 def _changed(portrait: Path) -> Iterator[tuple[str, RGBImage]]:
-    """Yields what another camera might have made of a portrait."""
+    """Yields a portrait as another camera might have taken it."""
     image = Image.fromarray(load_image(portrait))
     half = image.reduce(2)
     dim = half.rotate(12, Image.Resampling.BICUBIC).point(lambda value: value // 2)
@@ -173,7 +173,7 @@ def _changed(portrait: Path) -> Iterator[tuple[str, RGBImage]]:
 
 
 def portrait_paths() -> dict[str, Path]:
-    """Returns the public-domain portraits that installed Python packages carry, by name.
+    """Returns the public-domain portraits in installed Python packages, by name.
 
     Grace Hopper's comes with matplotlib, Eileen Collins' with scikit-image.
 
@@ -191,10 +191,10 @@ def portrait_paths() -> dict[str, Path]:
 
 
 def stranger_path() -> Path | None:
-    """Returns a photo of a photographer without a name, in the public domain (CC0).
+    """Returns a public-domain (CC0) photo of an unnamed photographer.
 
     Returns:
-        The file that scikit-image carries, or ``None`` if scikit-image is not installed.
+        The file from scikit-image, or ``None`` if scikit-image is not installed.
 
     Example:
         >>> from facekit.demo import stranger_path

@@ -1,4 +1,4 @@
-"""Enrolling images of known people into a gallery, in pieces: what is done is kept."""
+"""Enrolling images of known people into a gallery, in batches; finished batches are kept."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from facekit.report import OutcomeStatus, PhotoOutcome, PhotoReport, some_of
 from facekit.utils.progress import track
 from facekit.utils.validation import identity
 
-# After this many faces they are written to the gallery; an interruption loses none of them.
+# Faces are written to the gallery in batches of this size, so that an interruption loses few.
 _FACES_AT_A_TIME = 64
 
 
 class Enrollment:
     """Takes images of known people through a pipeline into a gallery.
 
-    An image in a file that the gallery holds for the same person already, by the hash of its
-    content, is passed over, so that an enrollment that was interrupted goes on.
+    A file whose content is already enrolled for the same person is skipped, so that an interrupted
+    enrollment resumes.
 
     Args:
         gallery: Where to enroll.
@@ -77,9 +77,9 @@ class Enrollment:
         truncated: Truncated = "error",
         progress: bool = False,
     ) -> PhotoReport:
-        """Enrolls one face of each image: the one that is marked, or else the largest.
+        """Enrolls one face of each image: the marked one, or else the largest.
 
-        Whatever ends it early, such as an interruption, the images before are enrolled.
+        If it ends early, for instance by an interruption, the images before are enrolled.
         """
         listed = images if isinstance(images, list) else []
         for image in listed:
@@ -110,9 +110,9 @@ class Enrollment:
         return self.report
 
     def content(self) -> Iterator[Batch]:
-        """Yields what is enrolled, batch by batch.
+        """Yields the enrolled photos and embeddings, batch by batch.
 
-        What an interrupted run before this one enrolled, and this one was not given, is left out.
+        Photos that an interrupted run enrolled and that this run was not given are left out.
         """
         for photos, embeddings in self.gallery.snapshot():
             kept = [
@@ -182,10 +182,10 @@ def checked(report: PhotoReport, *, stacklevel: int) -> PhotoReport:
 
 @contextmanager
 def partial_gallery(gallery: Gallery) -> Iterator[Gallery]:
-    """Gives the gallery in which a new set of people is gathered before it replaces the old one.
+    """Yields the gallery that collects the new set of people before it replaces the old one.
 
-    Beside a gallery in a file it is a file, too: if the work is interrupted, it goes on there.
-    Otherwise it is deleted at the end.
+    For a gallery in a file it is a file beside it: after an interruption, the next run resumes from
+    it. It is deleted at the end.
     """
     fresh = _partial(gallery)
     try:
@@ -215,7 +215,7 @@ def _partial(gallery: Gallery) -> Gallery:
 
 
 def _named(image: PersonImage) -> PersonImage:
-    """Returns the image under the name as a gallery keeps it."""
+    """Returns the image with its name in the form that a gallery stores."""
     return image if image.source is None else replace(image, person=identity(image.person))
 
 
@@ -225,7 +225,7 @@ def _sources(
     people: dict[int, str],
     selects: dict[int, Select],
 ) -> Iterator[ImageSource]:
-    """Yields what is to be read, and notes whose face it is and which; pixels are not kept."""
+    """Yields the images to read, and notes the person and face of each; pixels are not kept."""
     index = 0
     for given in images:
         image = _named(given)

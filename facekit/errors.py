@@ -1,4 +1,4 @@
-"""The errors and warnings that facekit raises: one tree, each message says what to do next.
+"""The errors and warnings of facekit, in one hierarchy; each message says what to do next.
 
 Every error derives from :class:`FacekitError` and, where Python or scikit-learn has a customary
 class for the same mistake (``ValueError``, ``FileNotFoundError``), from that one too, so that
@@ -28,19 +28,19 @@ class FacekitError(Exception):
 
 
 class InvalidArgumentError(FacekitError, ValueError):
-    """An argument has a value that cannot work; the message names both."""
+    """An argument has an invalid value; the message names both."""
 
 
 class ImageError(FacekitError, ValueError):
-    """A picture cannot be read, or what was given is not a picture; the message names the file."""
+    """An image cannot be read, or the input is not an image; the message names the file."""
 
 
 class BatchError(ImageError):
-    """Some pictures of a batch cannot be read; what was found in the others is not lost.
+    """Some images of a batch cannot be read; the results of the others are in the error.
 
     Args:
-        results: What was found in each picture, ``None`` for those that cannot be read.
-        errors: Why not, by place in the batch.
+        results: The result of each image, ``None`` for those that cannot be read.
+        errors: The reasons, by index in the batch.
     """
 
     def __init__(self, results: list[Any], errors: dict[int, ImageError]) -> None:
@@ -62,7 +62,7 @@ class WeightsError(FacekitError, ValueError):
 
 
 class WeightsNotFoundError(WeightsError, FileNotFoundError):
-    """No weights of that name or path are on this machine, and they could not be fetched."""
+    """The weights are not on this machine and could not be downloaded."""
 
 
 class FileFormatError(FacekitError, ValueError):
@@ -70,11 +70,11 @@ class FileFormatError(FacekitError, ValueError):
 
 
 class EnrollmentError(FacekitError, ValueError):
-    """No photo of those given can be enrolled, or a person is not enrolled."""
+    """None of the photos given can be enrolled, or a person is not enrolled."""
 
 
 class ArchiveError(FacekitError, RuntimeError):
-    """An archive cannot be worked on now: another process writes, or a cluster lacks resources."""
+    """An archive is in use by another process, or a cluster lacks resources."""
 
 
 class GalleryBusyError(FacekitError, TimeoutError):
@@ -82,7 +82,7 @@ class GalleryBusyError(FacekitError, TimeoutError):
 
 
 class GalleryServerError(FacekitError, ConnectionError):
-    """The database server of a gallery cannot be reached, or refuses what is asked of it."""
+    """The database server of a gallery cannot be reached, or refuses a request."""
 
 
 class MissingExtraError(FacekitError, ImportError):
@@ -90,19 +90,19 @@ class MissingExtraError(FacekitError, ImportError):
 
 
 class NoFaceError(FacekitError, ValueError):
-    """A photo that should show a face shows none that the detector finds."""
+    """The detector finds no face in a photo that should show one."""
 
 
 class NotFittedError(FacekitError, ValueError, AttributeError):
-    """A recognizer was asked for names before anybody was enrolled."""
+    """A recognizer was asked for names before anyone was enrolled."""
 
 
 class TrainingDataError(FacekitError, ValueError):
-    """The faces given cannot be trained on: none are there, or too few of too few people."""
+    """The faces given cannot be trained on: there are none, or too few people or photos."""
 
 
 class TrainingError(FacekitError, RuntimeError):
-    """Training stopped, because going on would spoil what it has learned; the message says why."""
+    """Training stopped, because continuing would ruin the network; the message says why."""
 
 
 class FacekitWarning(UserWarning):
@@ -118,11 +118,11 @@ class EnrollmentWarning(FacekitWarning):
 
 
 class TrainingDataWarning(FacekitWarning):
-    """The faces given can be trained on, but say less than they seem to; the message says why."""
+    """The faces given can be trained on, but are of limited use; the message says why."""
 
 
 class CalibrationWarning(FacekitWarning):
-    """The enrolled people resemble each other more than the weights' table foretells."""
+    """The enrolled people resemble each other more than the weights' table predicts."""
 
 
 class RandomWeightsWarning(FacekitWarning):

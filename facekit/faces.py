@@ -1,4 +1,4 @@
-"""The results that facekit's parts hand to each other and to the user: small frozen dataclasses."""
+"""The results that facekit's parts exchange and return: small frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import numpy.typing as npt
 from facekit.errors import ImageError, InvalidArgumentError
 
 Point = tuple[float, float]
-"""A position in a picture: x to the right and y downwards, in pixels."""
+"""A position in an image: x to the right and y downwards, in pixels."""
 
 SAME_FACE = 0.25
-"""The overlap, intersection over union, from which two boxes in a photo are one face.
+"""The intersection over union from which two boxes in a photo count as one face.
 
-Photo managers draw boxes of other sizes and shapes than detectors: a square that is one and a half
-times as wide and as high has an overlap of 0.44.
+Photo managers draw larger boxes than detectors: a square with sides one and a half times as long
+has an overlap of 0.44.
 """
 
 
 class Keypoints(NamedTuple):
-    """The five facial keypoints of MTCNN, each ``(x, y)`` in pixels of the picture.
+    """The five facial keypoints of MTCNN, each ``(x, y)`` in pixels of the image.
 
-    *Left* and *right* are those of the picture, as in the ``mtcnn`` package: ``left_eye`` is the
+    *Left* and *right* are those of the image, as in the ``mtcnn`` package: ``left_eye`` is the
     eye nearer the left border when the person looks into the camera.
 
     Attributes:
-        left_eye: The eye on the left of the picture.
-        right_eye: The eye on the right of the picture.
+        left_eye: The eye on the left of the image.
+        right_eye: The eye on the right of the image.
         nose: The tip of the nose.
-        mouth_left: The corner of the mouth on the left of the picture.
-        mouth_right: The corner of the mouth on the right of the picture.
+        mouth_left: The corner of the mouth on the left of the image.
+        mouth_right: The corner of the mouth on the right of the image.
 
     Example:
         >>> from facekit import Keypoints
@@ -115,11 +115,11 @@ class Face:
         return (x + width / 2, y + height / 2)
 
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
-        """Returns the face as the dictionary that ``mtcnn.MTCNN.detect_faces`` makes.
+        """Returns the face as the dictionary that ``mtcnn.MTCNN.detect_faces`` returns.
 
         Args:
-            rounded: Whether box and keypoints are rounded to whole pixels, as ``mtcnn`` does.
-                With ``False`` they stay exact, and :meth:`from_dict` gives back an equal face.
+            rounded: Whether box and keypoints are rounded to whole pixels, as ``mtcnn`` does. With
+                ``False`` they stay exact, and :meth:`from_dict` restores an equal face.
 
         Returns:
             ``{"box": [x, y, width, height], "confidence": float, "keypoints": {name: [x, y]}}``,
@@ -137,7 +137,7 @@ class Face:
 
     @classmethod
     def from_dict(cls, dictionary: Mapping[str, Any]) -> Face:
-        """Makes a face from a dictionary of :meth:`to_dict` or of the ``mtcnn`` package.
+        """Creates a face from a dictionary of :meth:`to_dict` or of the ``mtcnn`` package.
 
         Args:
             dictionary: With the keys ``box``, ``confidence`` and ``keypoints``.
@@ -193,13 +193,13 @@ def box_overlap(
 
 @dataclass(frozen=True)
 class DetectedImage:
-    """One image of many, with its faces, or why it could not be read.
+    """One of many images, with its faces or the error that kept it from being read.
 
     Args:
-        source: What to call it: its path, or its place in the list or the video.
-        index: Its place, from 0; in a video the number of the frame.
+        source: The image's name: its path, or its position in the list or video.
+        index: Its position, from 0; in a video the number of the frame.
         faces: The faces, as :meth:`facekit.Detector.detect` returns them.
-        image: The picture itself, uint8 ``(height, width, 3)``; ``None`` if it could not be read.
+        image: The image itself, uint8 ``(height, width, 3)``; ``None`` if it could not be read.
         error: Why it could not be read, or ``None``.
 
     Example:
@@ -220,7 +220,7 @@ class DetectedImage:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose an embedding is.
+    """The identity of an embedding: a person, or a stranger.
 
     Args:
         name: Who it is, or ``None`` for a stranger.
@@ -250,7 +250,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class RecognizedFace:
-    """A face together with who it is.
+    """A face with its identity.
 
     Args:
         face: Where the face is.
@@ -258,16 +258,16 @@ class RecognizedFace:
         candidate: The enrolled person that it resembles most; equal to ``name`` unless that is
             ``None``.
         distance: Euclidean distance between unit embeddings, from this face to the nearest
-            enrolled photo of ``candidate``: 0 is the same picture, 1.41 is unrelated.
+            enrolled photo of ``candidate``: 0 is the same image, 1.41 is unrelated.
         threshold: The largest distance at which ``name`` is given.
         probability: The probability that it is ``candidate``, if half of all faces belong to
             enrolled people; see :meth:`facekit.IdentityClassifier.predict_proba`. For weights
-            without a table of distances it is only the share of ``candidate`` among the enrolled
+            without a table of distances it only compares ``candidate`` with the other enrolled
             people, and says nothing about strangers.
-        problems: Why the picture of the face is too poor to be named, in words, as
-            :class:`facekit.QualityGate` gives them; then ``name`` is ``None``. Empty if it is not.
-        remarks: What makes the name less certain than usual, in the same words: the picture would
-            be too poor to be enrolled. Empty if it would not.
+        problems: Why the image of the face is too poor to be named, in the words of
+            :class:`facekit.QualityGate`; ``name`` is then ``None``. Empty if it is good enough.
+        remarks: What makes the name less certain, in the same words: the image would be too poor to
+            be enrolled. Empty if it is good enough for that.
 
     Example:
         >>> from facekit import Face, Keypoints, RecognizedFace
@@ -296,13 +296,13 @@ class RecognizedFace:
         problems: tuple[str, ...] = (),
         remarks: tuple[str, ...] = (),
     ) -> RecognizedFace:
-        """Puts a face and its identity together; a face with problems gets no name.
+        """Combines a face with its identity; a face with problems gets no name.
 
         Args:
             face: The face.
-            identity: Whose its embedding is.
+            identity: The identity of its embedding.
             problems: Why the image of the face is too poor to be named.
-            remarks: What makes a name less certain; without effect if there are problems.
+            remarks: What makes a name less certain; ignored if there are problems.
 
         Returns:
             The face with its identity.
@@ -330,7 +330,7 @@ class RecognizedFace:
             rounded: As in :meth:`Face.to_dict`.
 
         Returns:
-            The dictionary of the face and the other fields beside it.
+            The dictionary of the face, with the other fields added.
         """
         return {
             **self.face.to_dict(rounded=rounded),

@@ -1,4 +1,4 @@
-"""Naming faces: what a fitted classifier and the corrections of a gallery say together."""
+"""Naming faces by a fitted classifier and the corrections of a gallery."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Namer:
         return float(self._classifier.threshold_ or 0.0)
 
     def means(self) -> MeanIdentifier:
-        """Returns what names means of several images, such as those of a video."""
+        """Returns the classifier for means of several images, such as those of a video."""
         return MeanIdentifier(self._classifier, self._enrolled)
 
     def identify(
@@ -49,10 +49,10 @@ class Namer:
         images: Sequence[float] | None = None,
         photos: Sequence[PhotoSource] | None = None,
     ) -> list[Identity]:
-        """Says whose embeddings are; see :meth:`facekit.FaceRecognizer.identify`."""
+        """Identifies embeddings; see :meth:`facekit.FaceRecognizer.identify`."""
         if photos is not None and len(photos) != len(rows):
             raise InvalidArgumentError(
-                f"photos must be as many as embeddings, got {len(photos)} for {len(rows)}"
+                f"photos must be one for each embedding, got {len(photos)} for {len(rows)}"
             )
         found = self._nearest(rows) if images is None else self.means().identify(rows, images)
         if photos is None:
@@ -73,7 +73,7 @@ class Namer:
                     yield RecognizedImage(image.source, image.index, faces, image.error)
 
     def explain(self, image: EmbeddedImage, count: int, gallery: Gallery) -> list[Explanation]:
-        """Says why each face of an image gets its name, or none."""
+        """Explains why each face of an image is named, or not."""
         judged = self._judged(image)
         rows = self._rows(judged)
         answers = next(self._faces([judged], None))
@@ -128,7 +128,7 @@ class Namer:
         ]
 
     def _decide(self, identity: Identity, row: _Rows, decision: Decision) -> Identity:
-        """Returns whose an embedding is, given what was decided about its face."""
+        """Returns the identity of an embedding, given the decision about its face."""
         if decision.person is not None:
             found = self._classifier.among(row, decision.person)
             if found is not None:
@@ -146,7 +146,7 @@ class Namer:
 def _answer(
     face: EmbeddedFace, identity: Identity, decision: Decision, wanted: QualityGate | None
 ) -> RecognizedFace:
-    """Returns a face with its name; one that was accepted has it however poor the image."""
+    """Returns a face with its name; an accepted face is named however poor its image."""
     remarks = wanted.problems(face.quality) if wanted and face.quality else ()
     if decision.person is not None:
         return RecognizedFace.of(face.face, identity, (), face.problems or remarks)
@@ -156,7 +156,7 @@ def _answer(
 def _once_each(
     faces: Sequence[RecognizedFace], judged: Sequence[_Judged]
 ) -> tuple[RecognizedFace, ...]:
-    """Leaves each name to one face of an image: to one that was accepted, or to the nearest."""
+    """Keeps each name for one face of an image: an accepted one, or else the nearest."""
     accepted = [decision.person is not None for _, decision in judged]
     order = sorted(range(len(faces)), key=lambda at: (not accepted[at], faces[at].distance))
     first: dict[str | None, int] = {}

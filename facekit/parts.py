@@ -1,4 +1,4 @@
-"""The parts of a recognizer as values for JSON, and back: what a gallery's settings keep of it."""
+"""Converts the parts of a recognizer to JSON values and back, for a gallery's settings."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def detector_to_dict(detector: FaceDetector) -> dict[str, Any]:
     """Returns the class of a detector and, if it is facekit's own, its parameters."""
     name = type(detector).__name__
     if _DETECTORS.get(name) is type(detector):
-        # How many cores there are is for each machine to say.
+        # The number of cores depends on the machine.
         parameters = {**detector.get_params(), "threads": None}  # type: ignore[attr-defined]
         return {"class": name, "parameters": parameters}
     return {"class": f"{type(detector).__module__}.{type(detector).__qualname__}"}
 
 
 def detector_from_dict(kept: Mapping[str, Any], path: str) -> FaceDetector:
-    """Makes the detector again."""
+    """Rebuilds the detector."""
     made = _DETECTORS.get(kept["class"])
     if made is None:
         raise InvalidArgumentError(
-            f"{path}: was saved with a detector of the class {kept['class']}, which facekit cannot "
-            "make again; pass it as detector="
+            f"{path}: was saved with a detector of class {kept['class']}, which facekit cannot "
+            "rebuild; pass it as detector="
         )
     detector: FaceDetector = made(**kept["parameters"])
     return detector
 
 
 def embedder_by_name(weights: str, path: str) -> FaceEmbedder:
-    """Makes an embedder of weights that are known by name."""
+    """Creates an embedder with weights that are known by name."""
     if weights not in REGISTRY:
         raise InvalidArgumentError(
             f"{path}: was made with the weights {weights!r}, which are not known by name; pass "
@@ -80,7 +80,7 @@ def parts_to_dict(
 def parts_from_dict(
     kept: Mapping[str, Any], path: str, detector: FaceDetector | str | None
 ) -> dict[str, Any]:
-    """Makes the arguments of a recognizer again; a detector given replaces the one kept."""
+    """Rebuilds the arguments of a recognizer; a detector given replaces the saved one."""
     table = kept["classifier"]["distances"]
     distances = None if table is None else DistanceTable.from_dict(table)
     gates = {
@@ -96,7 +96,7 @@ def parts_from_dict(
 
 
 def calibrated_classifier(gallery: Gallery) -> IdentityClassifier | None:
-    """Returns the classifier that ``facekit calibrate`` chose for a gallery, if it did."""
+    """Returns the classifier that ``facekit calibrate`` stored with a gallery, if any."""
     kept = gallery.settings.get("calibration")
     if kept is None:
         return None
@@ -104,5 +104,5 @@ def calibrated_classifier(gallery: Gallery) -> IdentityClassifier | None:
         return IdentityClassifier(kept["strategy"], fpir=kept["fpir"])
     except (KeyError, TypeError) as error:
         raise FileFormatError(
-            f"{gallery.path}: its calibration cannot be read ({error}); facekit calibrate sets it"
+            f"{gallery.path}: its calibration cannot be read ({error}); run facekit calibrate"
         ) from error

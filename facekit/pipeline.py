@@ -1,4 +1,4 @@
-"""The one way of an image: detect, gate, align, embed; in order and in bounded memory."""
+"""The pipeline: detect, gate, align, embed; in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from facekit.utils.terminal import printable
 from facekit.utils.validation import whole
 
 FaceSelection: TypeAlias = Literal["all", "largest", "central"]
-"""Which faces of an image are used: all, the largest, or the one nearest to the middle."""
+"""Which faces of an image to use: all, the largest, or the one nearest to the center."""
 
 Select: TypeAlias = Callable[[list[Face], tuple[int, int]], list[Face]]
 """Chooses the faces to use, given all that were found and the image's height and width."""
@@ -39,20 +39,20 @@ Select: TypeAlias = Callable[[list[Face], tuple[int, int]], list[Face]]
 # The side of the aligned square, as a multiple of that of MTCNN's boxes.
 _ALIGNED_BY_BOX = 1.25
 
-# How many faces are embedded together, and for how many images their results wait at most.
+# How many faces are embedded together, and how many images at most wait for that.
 _FACES_TOGETHER, _IMAGES_TOGETHER = 32, 64
 
 
 @dataclass(frozen=True)
 class EmbeddedFace(Tabular):
-    """One face of an image, with what tells whose it is.
+    """One face of an image, with its quality and its embedding.
 
     Args:
-        source: What the image is called: its path, or its place among the images given.
+        source: The image's name: its path, or its position among the images given.
         face: Where it is in the image.
         quality: How good the image of the face is, or ``None`` without a gate.
-        embedding: float32 ``(d,)``, of unit L2 norm; ``None`` if nothing was to be embedded.
-        aligned: The aligned face, uint8 ``(S, S, 3)``, if it was to be kept.
+        embedding: float32 ``(d,)``, of unit L2 norm; ``None`` if faces were not embedded.
+        aligned: The aligned face, uint8 ``(S, S, 3)``, if it was kept.
 
     Example:
         >>> import numpy as np
@@ -73,7 +73,7 @@ class EmbeddedFace(Tabular):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why the image of the face is too poor, in words; empty if it is good or not assessed."""
+        """Why the image of the face is too poor, in words; empty if good or not assessed."""
         return () if self.quality is None else self.quality.problems
 
     @property
@@ -88,7 +88,7 @@ class EmbeddedFace(Tabular):
         return self.embedding
 
     def photo(self, sha256: str | None) -> PhotoSource:
-        """Returns where the face is, as a gallery keeps it.
+        """Returns the location of the face, as a gallery stores it.
 
         Args:
             sha256: The SHA-256 of the image's file, if it is known.
@@ -102,7 +102,7 @@ class EmbeddedFace(Tabular):
             rounded: As in :meth:`facekit.Face.to_dict`.
 
         Returns:
-            The dictionary of the face, with ``image`` and ``problems`` beside it.
+            The dictionary of the face, with ``image`` and ``problems`` added.
         """
         problems = list(self.problems)
         return {"image": self.source, **self.face.to_dict(rounded=rounded), "problems": problems}
@@ -110,15 +110,15 @@ class EmbeddedFace(Tabular):
 
 @dataclass(frozen=True)
 class EmbeddedImage(Tabular):
-    """One of many images with its faces, or the reason why it could not be used.
+    """One of many images, with its faces or the error that kept it from being used.
 
     Args:
-        source: What the image is called.
-        index: Its place, from 0; in a video the number of the frame.
+        source: The image's name.
+        index: Its position, from 0; in a video the number of the frame.
         faces: The faces that were chosen, the most confident first.
         found: How many faces were found, chosen or not.
         size: Height and width in pixels; ``(0, 0)`` if it could not be read.
-        sha256: The SHA-256 of the image's file, if it was to be computed.
+        sha256: The SHA-256 of the image's file, if it was requested.
         error: Why it could not be used, or ``None``.
 
     Example:
@@ -142,12 +142,12 @@ class EmbeddedImage(Tabular):
 
     @property
     def skipped(self) -> bool:
-        """Whether the image was passed over without being read."""
+        """Whether the image was skipped without being read."""
         return self.error is None and self.size == (0, 0)
 
 
 class FacePipeline:
-    """Takes images to embedded faces: detect, gate, align, embed.
+    """Turns images into embedded faces: detect, gate, align, embed.
 
     Each thread takes a whole image through detection, gate and alignment, while the caller's thread
     embeds the faces of the images before. Pixels are dropped as soon as the faces are cut out.
@@ -158,12 +158,12 @@ class FacePipeline:
         embedder: Embeds them; ``None`` to stop after the alignment. One with a method ``warm_up``
             is started by it in a thread of its own, while the first image is searched.
         aligner: Cuts them out; by default the one that the embedder's weights were trained with.
-        quality: Measures each face; ``None`` for no measures. Poor faces are embedded, too: what
-            to do with them is up to the caller.
+        quality: Measures each face; ``None`` to skip this. Poor faces are embedded as well; the
+            caller decides what to do with them.
 
     Raises:
-        InvalidArgumentError: If there is neither embedder nor aligner, or the aligner's faces do
-            not fit the embedder.
+        InvalidArgumentError: If neither an embedder nor an aligner is given, or the aligner's
+            output size does not match the embedder.
 
     Example:
         >>> from facekit import Detector, Embedder, FacePipeline
@@ -208,20 +208,20 @@ class FacePipeline:
         max_pixels: int = MAX_PIXELS,
         truncated: Truncated = "error",
     ) -> Iterator[EmbeddedImage]:
-        """Goes through images and yields the faces of each, in order.
+        """Processes images and yields the faces of each, in order.
 
         Args:
             images: A folder, a video, a camera, or any number of images; see
                 ``facekit.io.sources.StreamSource``.
-            select: Which faces are used; a name, or a function of all faces and the image's height
-                and width, or such functions by the image's place.
-            cropped: Whether each image already is a face: then the whole image is its box, and
-                nothing is detected.
-            known: The faces of each image, if they are known: then nothing is detected.
+            select: Which faces to use: a name, a function of all faces and the image's height and
+                width, or such functions by the image's position.
+            cropped: Whether each image is already cropped to a face; the whole image is then the
+                box, and nothing is detected.
+            known: The faces of each image, if they are already known; nothing is then detected.
             every: Take one of this many images or frames.
             digests: Whether to compute ``sha256`` of images in files.
-            skip: Called with an image's place and ``sha256`` before it is read; an image for which
-                it returns true is yielded without faces.
+            skip: Called with an image's position and ``sha256`` before it is read; if it returns
+                true, the image is yielded without faces.
             keep_aligned: Whether to keep the aligned faces.
             max_pixels: The largest image that is read, in pixels.
             truncated: As for :func:`facekit.load_image`.
@@ -261,7 +261,7 @@ class FacePipeline:
         max_pixels: int = MAX_PIXELS,
         truncated: Truncated = "error",
     ) -> Iterator[list[EmbeddedImage]]:
-        """Does what :meth:`run` does, and yields the images whose faces are embedded together.
+        """Like :meth:`run`, but yields together the images whose faces are embedded together.
 
         Args:
             images: As for :meth:`run`, like the others.
@@ -361,7 +361,7 @@ class _Prepared:
 
 
 class _Steps:
-    """What one thread does with one image: read, detect, gate, align."""
+    """The work of one thread on one image: read, detect, gate, align."""
 
     def __init__(
         self,
@@ -436,7 +436,7 @@ class _Steps:
     def _fine_enough(
         self, item: ImageItem, read: DecodedImage, faces: Sequence[Face]
     ) -> DecodedImage:
-        """Reads an image whole that was reduced so far that a face would have to be enlarged."""
+        """Rereads an image at full size if it was reduced so far that a face would be enlarged."""
         if read.scale == (1.0, 1.0) or all(
             _ALIGNED_BY_BOX * min(face.box[2:]) >= max(read.scale) * self._aligner.size
             for face in faces
@@ -457,7 +457,7 @@ class _Steps:
 
 
 def _scaled(face: Face, scale: tuple[float, float]) -> Face:
-    """Returns a face in an image that is larger by these factors across and down."""
+    """Returns the face scaled by these factors horizontally and vertically."""
     across, down = scale
     if (across, down) == (1.0, 1.0):
         return face
@@ -482,7 +482,7 @@ def content_sha256(source: ImageSource) -> str | None:
     if not isinstance(source, str | os.PathLike):
         return None
     try:
-        # A pipe would wait for ever; what is not a regular file is reported when it is read.
+        # A pipe would block forever; anything but a regular file is reported when it is read.
         if not stat.S_ISREG(Path(source).stat().st_mode):
             return None
         with Path(source).open("rb") as stream:
@@ -506,7 +506,7 @@ def nearest_to_middle(faces: Sequence[Face], size: tuple[int, int]) -> Face:
 def _selection(
     select: FaceSelection | Select | Mapping[int, Select],
 ) -> Callable[[int], Select]:
-    """Returns what chooses the faces of the image at a place."""
+    """Returns the function that chooses the faces of the image at a position."""
     if isinstance(select, Mapping):
         return select.__getitem__
     chosen: Select

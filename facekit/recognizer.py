@@ -55,14 +55,13 @@ if TYPE_CHECKING:
 
 
 class FaceRecognizer:
-    """Recognizes people in photos: finds the faces, aligns, embeds and names them.
+    """Recognizes people in photos: finds faces, aligns, embeds and names them.
 
-    Each part can be given ready-made; what is not given is built with defaults that suit the
-    weights.
+    Each part can be passed in; those not given are created with defaults that suit the weights.
 
     Args:
-        weights: Which weights embed the faces, as for :class:`facekit.Embedder`. Not together with
-            ``embedder``.
+        weights: The weights that embed the faces, as for :class:`facekit.Embedder`. Cannot be
+            combined with ``embedder``.
         detector: Finds the faces: ``"mtcnn"``, the default, ``"yunet"``, a
             :class:`facekit.Detector`, or any :class:`facekit.FaceDetector`.
         aligner: Cuts them out; by default the one that the weights were trained with.
@@ -74,26 +73,26 @@ class FaceRecognizer:
             ``IdentityClassifier("centroid", fpir=0.001)`` names fewer strangers, and fewer of
             those who are enrolled.
         quality: The gate that a face must pass to be enrolled or grouped; ``None`` lets all pass.
-        naming_quality: The wider gate that a face must pass to be named; ``None`` names all. What
-            passes it, but not ``quality``, is named with ``remarks``.
-        gallery: Who is enrolled: a :class:`facekit.Gallery` of these weights, or the path of one,
-            which is made if it is not there. By default an empty one in memory.
+        naming_quality: The wider gate that a face must pass to be named; ``None`` names all. A face
+            that passes it but not ``quality`` is named with ``remarks``.
+        gallery: The enrolled people: a :class:`facekit.Gallery` made with these weights, or the
+            path of one, which is created if it does not exist. By default an empty one in memory.
         max_pixels: The largest image that is read, in pixels.
         truncated: Whether a JPEG whose end is missing is used, as for :func:`facekit.load_image`.
 
     Attributes:
-        gallery: The enrolled embeddings, a :class:`facekit.Gallery`. In a file, every change is
-            on the disk when the method that makes it returns.
+        gallery: The enrolled embeddings, a :class:`facekit.Gallery`. If it is in a file, every
+            change is on disk when the method returns.
         report_: What happened to the photos of the last :meth:`fit` or :meth:`enroll`, an
             :class:`facekit.report.PhotoReport`; empty before, and after :meth:`load`.
 
     Raises:
-        InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's pictures
-            do not fit the embedder, the gallery belongs to other weights, the classifier has no
-            threshold, or none is given and the weights have no threshold.
+        InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's output
+            size does not match the embedder, the gallery was made with other weights, or neither
+            the classifier nor the weights have a threshold.
         WeightsError: If the weights are missing, damaged or altered, or do not fit.
-        FileFormatError: If the gallery, or an embedder's own file, is damaged, altered or too new,
-            or no gallery can be made in the folder.
+        FileFormatError: If the gallery or an embedder's file is damaged, altered or too new, or the
+            gallery cannot be created.
         GalleryBusyError: If another process keeps the gallery locked.
 
     Example:
@@ -164,17 +163,17 @@ class FaceRecognizer:
     def threshold(self) -> float:
         """The largest Euclidean distance at which a face is named.
 
-        It follows from who is enrolled, unless the classifier has a threshold of its own.
+        It depends on who is enrolled, unless the classifier has a fixed threshold.
 
         Raises:
-            NotFittedError: If it follows from who is enrolled, and nobody is.
+            NotFittedError: If it depends on who is enrolled, and no one is.
         """
         given = self.classifier.threshold
         return self._namer().threshold if isinstance(given, str) else float(given or 0.0)
 
     @property
     def calibration(self) -> Calibration:
-        """Where the threshold comes from, and in ``doubt`` why it may not hold for these people.
+        """How the threshold was found; its ``doubt`` says why it may not hold for these people.
 
         Raises:
             NotFittedError: If no one is enrolled.
@@ -185,10 +184,10 @@ class FaceRecognizer:
 
     @property
     def verification_threshold(self) -> float:
-        """The largest Euclidean distance at which two photos count as one person's.
+        """The largest Euclidean distance at which two photos count as the same person.
 
-        The one that the classifier was given, or else that at which the weights accept one pair of
-        strangers in a thousand.
+        The classifier's fixed threshold, or else the distance at which the weights accept one pair
+        of strangers in a thousand.
         """
         given = self.classifier.threshold
         return self.embedder.record.threshold() if isinstance(given, str) else float(given or 0.0)
@@ -198,27 +197,26 @@ class FaceRecognizer:
     def fit(
         self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
     ) -> FaceRecognizer:
-        """Enrolls the people of some photos, in place of those enrolled before.
+        """Enrolls the people in photos, replacing those enrolled before.
 
-        Every photo should show the face of its person; of several faces the largest is taken. A
-        photo that cannot be used is left out, and named in ``report_`` and in a warning. The photos
-        are read piece by piece; the people before are replaced at the end, in one step. With a
-        gallery in a file, a call that is interrupted keeps what it has done beside that file, and
-        the next one goes on from there.
+        Every photo should show the face of its person; if it shows several, the largest is used. A
+        photo that cannot be used is left out, and reported in ``report_`` and in a warning. The
+        previous people are replaced at the end, in one step. With a gallery in a file, an
+        interrupted call keeps its progress beside that file, and the next call resumes from there.
 
         Args:
-            photos: A folder with one folder a person, named after the person; or ``{name:
-                images}``, where the images are one image, a list of them or a folder; or pairs of
-                ``(name, image)``.
-            cropped: Whether each image is cut to the face already, so that the whole image is the
-                face and nothing is detected.
+            photos: A folder with one folder per person, named after the person; or ``{name:
+                images}``, where ``images`` is one image, a list or a folder; or pairs of ``(name,
+                image)``.
+            cropped: Whether each image is already cropped to the face; the whole image is then
+                used, and nothing is detected.
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
             The recognizer itself.
 
         Raises:
-            EnrollmentError: If no photo at all can be used; then nothing changes.
+            EnrollmentError: If none of the photos can be used; then nothing changes.
             InvalidArgumentError: If ``photos`` has another form, a name is empty, or the threshold
                 cannot be calibrated for these people.
 
@@ -231,8 +229,8 @@ class FaceRecognizer:
             enrollment = self._enroll(fresh, images, cropped=cropped, progress=progress)
             self.gallery.replace(enrollment.content())
         self._fitting.forget()
-        # If the threshold cannot be calibrated for these people, that is an error now, not at the
-        # first photo. People who are enrolled one by one may become enough later.
+        # If the threshold cannot be calibrated for these people, fail now, not at the first photo.
+        # With enroll, people are added one by one, and may become enough later.
         self._warn_of_resemblance()
         return self
 
@@ -244,7 +242,7 @@ class FaceRecognizer:
         cropped: bool = False,
         progress: bool = True,
     ) -> PhotoReport:
-        """Adds photos of one person, who may be enrolled already.
+        """Adds photos of one person, who may already be enrolled.
 
         Args:
             name: Who it is.
@@ -267,11 +265,11 @@ class FaceRecognizer:
     def enroll_people(
         self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
     ) -> PhotoReport:
-        """Adds photos of several people, who may be enrolled already.
+        """Adds photos of several people, who may already be enrolled.
 
-        A photo in a file that is enrolled for its person already, by its content, is passed over.
-        With a gallery in a file, what is enrolled is on the disk every few photos, so that a call
-        that is interrupted goes on when it is repeated.
+        A file whose content is already enrolled for its person is skipped. With a gallery in a
+        file, progress is written every few photos, so that an interrupted call resumes when it is
+        repeated.
 
         Args:
             photos: As for :meth:`fit`.
@@ -292,7 +290,7 @@ class FaceRecognizer:
         return self._enroll(self.gallery, images, cropped=cropped, progress=progress).report
 
     def enroll_group(self, name: str, group: PersonGroup) -> None:
-        """Enrolls the faces of a group as one person, who may be enrolled already.
+        """Enrolls the faces of a group as one person, who may already be enrolled.
 
         Args:
             name: Who it is.
@@ -306,16 +304,16 @@ class FaceRecognizer:
         self.gallery.enroll(identity(name), group.embeddings, photos)
 
     def remove(self, name: str) -> int:
-        """Forgets a person: embeddings, sources and what the classifier learned of them.
+        """Removes a person: embeddings, sources and what the classifier learned from them.
 
-        From a gallery in a file the person is erased. Files saved before still hold the person:
-        save again over them, or delete them.
+        In a gallery file the person is erased. Files saved earlier still contain the person:
+        overwrite or delete them.
 
         Args:
             name: Who it is.
 
         Returns:
-            How many photos were enrolled of that person.
+            How many photos of that person were enrolled.
 
         Raises:
             EnrollmentError: If no such person is enrolled.
@@ -331,17 +329,17 @@ class FaceRecognizer:
         cropped: bool = False,
         progress: bool = True,
     ) -> float:
-        """Refines the calibration, and returns the threshold.
+        """Refines the calibration and returns the threshold.
 
-        Without a cohort all photos of the gallery are compared with each other. Up to 2,000 photos
-        this happens by itself whenever the gallery changes. A cohort of people who are not enrolled
-        and resemble the strangers you expect takes their place: the threshold is then the one at
-        which ``fpir`` of these faces get a name. It follows later changes of the gallery until
-        :meth:`fit` or the next call, and :meth:`save` keeps it.
+        Without a cohort, all photos of the gallery are compared with each other; up to 2,000 photos
+        this happens automatically whenever the gallery changes. With a cohort, which are people who
+        are not enrolled and resemble the strangers you expect, the threshold is the one at which a
+        share ``fpir`` of the cohort's faces gets a name. It adapts to later changes of the gallery
+        until :meth:`fit` or the next call, and :meth:`save` stores it.
 
         Args:
-            cohort: A folder of images and of all folders in it, or images, or embeddings, float
-                ``(n, d)`` of unit norm. Some hundred faces, none of an enrolled person.
+            cohort: A folder, searched recursively, or images, or embeddings, float ``(n, d)`` of
+                unit norm. A few hundred faces, none of an enrolled person.
             cropped: As for :meth:`fit`.
             progress: As for :meth:`fit`.
 
@@ -350,13 +348,13 @@ class FaceRecognizer:
 
         Raises:
             NotFittedError: If no one is enrolled.
-            InvalidArgumentError: If there are no faces in the cohort, it has another form, the
-                weights have no table of distances, or too few people are enrolled.
+            InvalidArgumentError: If the cohort holds no faces or has another form, the weights have
+                no table of distances, or too few people are enrolled.
 
         Warns:
             EnrollmentWarning: If images of the cohort cannot be read or show no face.
             CalibrationWarning: If the enrolled people resemble each other so much that strangers
-                like them will get a name more often than ``fpir`` says.
+                like them are named more often than ``fpir`` says.
 
         Example:
             >>> import numpy as np
@@ -418,7 +416,7 @@ class FaceRecognizer:
         """Names the people in several photos; faces of different photos are embedded together.
 
         Args:
-            images: Any number of images; a generator is read piece by piece.
+            images: Any number of images; a generator is consumed lazily.
             cropped: As for :meth:`fit`.
             progress: As for :meth:`fit`.
 
@@ -426,7 +424,7 @@ class FaceRecognizer:
             For each photo, in order, what :meth:`recognize` returns for it.
 
         Raises:
-            BatchError: If some of the images cannot be read; it is raised after the others were
+            BatchError: If some of the images cannot be read. It is raised after the others were
                 recognized, holds their results, and is an :class:`facekit.ImageError`.
             InvalidArgumentError: If one image is given instead of several.
             NotFittedError: If no one is enrolled.
@@ -444,9 +442,9 @@ class FaceRecognizer:
     ) -> Iterator[RecognizedImage]:
         """Names the people in any number of photos, or in a video, one after the other.
 
-        Photos are read ahead in the background, results come in order, and the memory does not grow
-        with their number. A photo that cannot be read is reported in its place, and the rest goes
-        on.
+        Photos are read ahead in the background, results come in order, and memory does not grow
+        with their number. A photo that cannot be read yields its error, and the others are
+        processed.
 
         Args:
             images: A folder, a video file, the number of a camera, or any number of images, such as
@@ -490,9 +488,8 @@ class FaceRecognizer:
     ) -> VideoResult:
         """Says who appears in a video, and when.
 
-        Each person is followed from frame to frame and named once, by the mean of all their faces,
-        whose law of distances the calibration knows. The pixels of few frames are in memory at a
-        time.
+        Each person is tracked from frame to frame and named once, by the mean of all their faces,
+        with a threshold calibrated for such means. Only a few frames are in memory at a time.
 
         Args:
             source: As for :class:`facekit.video.recognition.VideoRecognition`, like the rest. A
@@ -501,7 +498,7 @@ class FaceRecognizer:
             on_track: Called with a :class:`facekit.video.tracks.Track` when its name changes or it
                 ends.
             tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` by default.
-            min_faces: A track with fewer good faces is not named, and listed apart.
+            min_faces: A track with fewer good faces is not named and is listed separately.
             seconds: Stop after this many seconds of the video.
 
         Returns:
@@ -537,14 +534,14 @@ class FaceRecognizer:
         return run.result()
 
     def video_recognition(self, source: VideoSource, **options: Any) -> VideoRecognition:
-        """Prepares what :meth:`recognize_video` does, to be gone through frame by frame.
+        """Prepares :meth:`recognize_video` for processing frame by frame.
 
         Args:
             source: As for :meth:`recognize_video`.
             options: As for :class:`facekit.video.recognition.VideoRecognition`.
 
         Returns:
-            What is to be iterated over, and has the result.
+            An object to iterate over, which then has the result.
 
         Raises:
             ImageError: As :meth:`recognize_video`, like ``InvalidArgumentError`` and
@@ -552,7 +549,7 @@ class FaceRecognizer:
         """
         from facekit.video.recognition import VideoRecognition
 
-        # One for the whole video: it keeps the laws that it has found.
+        # One for the whole video: it caches the calibrations that it has computed.
         identify = self._namer().means().identify if len(self.gallery) else None
         options = {"max_pixels": self.max_pixels, **options}
         return VideoRecognition(source, self._pipeline(self.naming_quality), identify, **options)
@@ -564,24 +561,23 @@ class FaceRecognizer:
         *,
         photos: Sequence[PhotoSource] | None = None,
     ) -> list[Identity]:
-        """Says whose the given embeddings are.
+        """Identifies embeddings.
 
         Args:
             embeddings: ``(n, d)``, of unit L2 norm, made by the recognizer's embedder.
-            images: How many images of one person each embedding is the scaled mean of, at least 1:
-                a mean has another law of distances, and so another threshold. By default each is of
-                one image. Images that resemble each other count for fewer:
-                ``DistanceTable.independent_images``.
-            photos: Where the face of each is, with ``sha256`` and ``box``: then the corrections of
-                the gallery decide first (:attr:`facekit.Gallery.review`).
+            images: How many images of one person each embedding is the normalized mean of, at least
+                1: distances of a mean are distributed differently, so it has another threshold. By
+                default 1. Similar images count for fewer: ``DistanceTable.independent_images``.
+            photos: Where the face of each is, with ``sha256`` and ``box``; the corrections of the
+                gallery (:attr:`facekit.Gallery.review`) are then applied first.
 
         Returns:
-            One answer for each.
+            One identity for each.
 
         Raises:
             NotFittedError: If no one is enrolled.
-            InvalidArgumentError: If the embeddings have another shape or norm, or there are not as
-                many photos.
+            InvalidArgumentError: If the embeddings have another shape or norm, or ``photos``
+                another length.
 
         Example:
             >>> from facekit import FaceRecognizer
@@ -597,7 +593,7 @@ class FaceRecognizer:
     def explain(
         self, image: ImageSource, count: int = 5, *, cropped: bool = False
     ) -> list[Explanation]:
-        """Says why each face of a photo gets its name, or none.
+        """Explains why each face of a photo is named, or not.
 
         Args:
             image: Anything that :func:`facekit.load_image` reads.
@@ -605,7 +601,7 @@ class FaceRecognizer:
             cropped: As for :meth:`fit`.
 
         Returns:
-            One explanation for each face, in the order of :meth:`recognize` and with its names.
+            One explanation for each face, with the names and in the order of :meth:`recognize`.
 
         Raises:
             ImageError: If the image cannot be read.
@@ -634,11 +630,11 @@ class FaceRecognizer:
     def verify(
         self, first: ImageSource, second: ImageSource, *, cropped: bool = False
     ) -> Verification:
-        """Says whether two photos show the same person; no enrollment is needed.
+        """Decides whether two photos show the same person; no enrollment is needed.
 
         Args:
-            first: A photo; of several faces the largest counts.
-            second: Another one.
+            first: A photo; if it shows several faces, the largest is used.
+            second: Another photo.
             cropped: As for :meth:`fit`.
 
         Returns:
@@ -671,19 +667,19 @@ class FaceRecognizer:
     ) -> ArchiveClustering:
         """Groups the faces in photos into people; no enrollment is needed.
 
-        The corrections of the gallery are followed (:attr:`facekit.Gallery.review`).
+        The corrections of the gallery are applied (:attr:`facekit.Gallery.review`).
 
         Args:
             photos: As :func:`facekit.cluster_photos` takes them; likewise the rest.
             threshold: The Euclidean distance up to which two faces are linked.
-            min_faces: Smaller groups are left ungrouped.
+            min_faces: The faces of smaller groups are left ungrouped.
             progress: As for :meth:`fit`.
 
         Returns:
             The groups; :meth:`enroll_group` enrolls one.
 
         Raises:
-            ImageError: If the folder is missing or holds no pictures.
+            ImageError: If the folder is missing or holds no images.
             InvalidArgumentError: If an argument cannot be used.
         """
         from facekit.clustering.albums import cluster_photos
@@ -706,11 +702,11 @@ class FaceRecognizer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a gallery file with everyone enrolled and the recognizer's parameters.
 
-        The weights of the embedder are not in it, only their name; neither are the photos. The
-        file is biometric data of the people enrolled: keep it as such.
+        It holds the name of the embedder's weights, not the weights themselves, and no photos. The
+        file is biometric data of the people enrolled; protect it accordingly.
 
         Args:
-            path: Where to write. An existing gallery is replaced in one step.
+            path: Where to write. An existing gallery is replaced atomically.
 
         Raises:
             FileFormatError: If the file cannot be written.
@@ -737,16 +733,16 @@ class FaceRecognizer:
         embedder: FaceEmbedder | None = None,
         classifier: IdentityClassifier | None = None,
     ) -> FaceRecognizer:
-        """Opens a gallery file as a recognizer, with the parameters that :meth:`save` kept there.
+        """Opens a gallery file as a recognizer, with the parameters that :meth:`save` stored there.
 
-        It gives the same answers to the bit, and works on the file: what it enrolls or removes is
+        It gives bit-identical answers and works on the file: people that it enrolls or removes are
         changed there. A gallery without parameters gets the default parts.
 
         Args:
             path: The file.
             detector: The detector it was saved with, if that is not one of facekit's own.
             embedder: The embedder it was saved with, if its weights are not known by name.
-            classifier: Another classifier than that it was saved with.
+            classifier: A classifier to use instead of the one it was saved with.
 
         Returns:
             The recognizer.
@@ -754,7 +750,7 @@ class FaceRecognizer:
         Raises:
             FileFormatError: If the file is missing, truncated, altered, of another kind or newer.
             InvalidArgumentError: If the detector or the embedder is needed and not given, or the
-                embedder has other weights than the file was made with.
+                embedder's weights are not those that the file was made with.
             WeightsError: If the weights are missing, damaged or altered.
         """
         gallery, shown = Gallery.open(path), os.fspath(path)
@@ -764,7 +760,7 @@ class FaceRecognizer:
             made: dict[str, Any] = {"detector": detector}
             if kept is not None:
                 made = parts.parts_from_dict(kept, shown, detector)
-            # What facekit calibrate set after it was saved comes first.
+            # Settings of a later facekit calibrate take precedence.
             made["classifier"] = (
                 classifier or parts.calibrated_classifier(gallery) or made.get("classifier")
             )

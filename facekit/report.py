@@ -1,4 +1,4 @@
-"""What happened to each image: the report on images of people, and the answers of recognizing."""
+"""The outcome for each image: reports on images of people, and results of recognition."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ OutcomeStatus: TypeAlias = Literal[
 
 @dataclass(frozen=True)
 class PhotoOutcome:
-    """The outcome for one image that should be enrolled, or trained with.
+    """The outcome for one image that was to be enrolled or trained with.
 
     Args:
-        person: Whose image it is; empty where that is not known.
-        source: What the image is called.
+        person: Whose image it is; empty if unknown.
+        source: The image's name.
         status: ``"enrolled"``, in a data set ``"used"``; ``"several faces"`` (likewise, with the
             largest face); ``"already enrolled"`` (the same file was enrolled for this person
             before); ``"no face"``, ``"poor quality"``, ``"unreadable"``, ``"not a photo"``,
             ``"duplicate"`` (the same file was used before), ``"uncertain"`` (the detector's
             confidence is too low) or ``"unknown person"`` (left out).
-        detail: One sentence more.
+        detail: A further sentence.
 
     Example:
         >>> from facekit.report import PhotoOutcome
@@ -56,7 +56,7 @@ class PhotoOutcome:
 
     @property
     def used(self) -> bool:
-        """Whether a face of the image was enrolled or is in the data set."""
+        """Whether a face of the image was enrolled or added to the data set."""
         return self.status in ("enrolled", "used", "several faces")
 
     @property
@@ -67,16 +67,16 @@ class PhotoOutcome:
     def line(self) -> str:
         """Returns the outcome as an indented line of a report."""
         detail = self.detail or self.status
-        return printable(f"  {self.source} ({self.person or 'nobody'}): {detail}")
+        return printable(f"  {self.source} ({self.person or 'unknown person'}): {detail}")
 
 
 @dataclass(frozen=True)
 class PhotoReport(Tabular):
-    """The outcome for every image that was given, of an enrollment or of a data set.
+    """The outcome for every image of an enrollment or a data set.
 
     Args:
         outcomes: One for each image, in order.
-        done: What happened to those that could be used, in a word.
+        done: One word for what was done with the usable images.
 
     Example:
         >>> from facekit.report import PhotoReport
@@ -110,17 +110,17 @@ class PhotoReport(Tabular):
 
     @property
     def several_faces(self) -> tuple[PhotoOutcome, ...]:
-        """The images of which the largest of several faces was used."""
+        """The images with several faces, whose largest was used."""
         return tuple(o for o in self.outcomes if o.status == "several faces")
 
     @property
     def counts(self) -> dict[OutcomeStatus, int]:
-        """How many images have each status, without the statuses that none has."""
+        """How many images have each status; statuses without images are left out."""
         return dict(Counter(outcome.status for outcome in self.outcomes))
 
     @property
     def people(self) -> dict[str, int]:
-        """The people of the images given, sorted, with the number of images used of each."""
+        """The people of the images given, sorted, with the number of images used for each."""
         counts = Counter(outcome.person for outcome in self.outcomes if not outcome.left_out)
         return {name: counts[name] for name in sorted({o.person for o in self.outcomes})}
 
@@ -129,10 +129,10 @@ class PhotoReport(Tabular):
         return [asdict(outcome) for outcome in self.outcomes]
 
     def summary(self, most: int = 10) -> str:
-        """Returns the report as text: a line in total, then the images worth a look.
+        """Returns the report as text: a line of totals, then the images worth checking.
 
         Args:
-            most: How many images of each status, and people without an image, are named.
+            most: The maximum number of images per status, and of people without an image, to name.
         """
         used, before, several = self.used, self.already_enrolled, self.several_faces
         people = len({outcome.person for outcome in used if outcome.person})
@@ -164,11 +164,11 @@ def _named(outcomes: Sequence[PhotoOutcome], most: int) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class RecognizedImage(Tabular):
-    """One of many images with the people in it, or the reason why it could not be used.
+    """One of many images, with the people in it or the error that kept it from being used.
 
     Args:
-        source: What the image is called.
-        index: Its place, from 0; in a video the number of the frame.
+        source: The image's name.
+        index: Its position, from 0; in a video the number of the frame.
         faces: One result for each face, as :meth:`facekit.FaceRecognizer.recognize` gives them.
         error: Why the image could not be used, or ``None``.
 

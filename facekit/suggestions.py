@@ -1,4 +1,4 @@
-"""Suggestions: faces about whose names an answer would help most."""
+"""Suggestions: the faces for which a confirmation helps most."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Suggestion(NamedTuple):
 
     Attributes:
         face: Where it is.
-        place: Its place among the faces given.
-        person: Whom it resembles most, of those who were not ruled out.
+        place: Its index among the faces given.
+        person: The person that it resembles most, of those not ruled out.
         distance: The distance to that person.
         threshold: The largest distance at which it gets the name.
     """
@@ -30,19 +30,19 @@ class Suggestion(NamedTuple):
 
     @property
     def doubt(self) -> float:
-        """How near the distance is to the threshold: 1 for equal, 0 for far below or above."""
+        """How close the distance is to the threshold: 1 if equal, 0 if far below or above."""
         return max(0.0, 1.0 - abs(self.distance - self.threshold) / max(self.threshold, 1e-9))
 
 
 def suggest(
     recognizer: FaceRecognizer, faces: Sequence[PhotoSource], embeddings: npt.ArrayLike
 ) -> list[Suggestion]:
-    """Lists faces by the doubt about their names.
+    """Lists faces, the most doubtful first.
 
-    An answer about a doubtful face most often changes the name that it gets. If no face has a name
-    before it is accepted, as on the page of ``facekit web``, ask about the nearest first.
+    Confirming or rejecting a doubtful face most often changes its name. Where faces are only named
+    once accepted, as on the page of ``facekit web``, ask about the nearest first.
 
-    Faces that were decided about are left out.
+    Faces with a decision are left out.
 
     Args:
         recognizer: Names them.
@@ -54,7 +54,7 @@ def suggest(
 
     Raises:
         NotFittedError: If no one is enrolled.
-        InvalidArgumentError: If there are not as many faces as embeddings.
+        InvalidArgumentError: If there is not one face for each embedding.
 
     Example:
         >>> from facekit import FaceRecognizer

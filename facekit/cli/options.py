@@ -123,5 +123,5 @@ GROUP_ANY_QUALITY = option(
 
 
 def any_quality(what: str) -> Option:
-    """Declares ``--any-quality``, with which poor pictures of faces are treated like others."""
+    """Declares ``--any-quality``, with which poor images of faces are treated like others."""
     return option("--any-quality", None, f"{what} poor pictures of faces as well")

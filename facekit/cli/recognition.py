@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
-    by_photo, by_face = "one object a photo, one per line", "one line a face"
+    by_photo, by_face = "one object per photo, one per line", "one line a face"
     add_command(
         commands,
         "detect",

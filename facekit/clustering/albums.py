@@ -178,7 +178,7 @@ def cluster_photos(
 ) -> ArchiveClustering:
     """Groups the faces in photos into people, without knowing anybody.
 
-    Of the pictures only faces, places and embeddings are kept, about 4 KiB a face.
+    Of the images only faces, places and embeddings are kept, about 4 KiB a face.
 
     Args:
         photos: A folder, read with all folders inside it, or several photos.
@@ -203,7 +203,7 @@ def cluster_photos(
         The groups. A photo that cannot be read is reported in ``errors``.
 
     Raises:
-        ImageError: If the folder is missing or holds no pictures.
+        ImageError: If the folder is missing or holds no images.
         InvalidArgumentError: If an argument cannot be used.
         FileFormatError: If the journal cannot be used.
 

@@ -76,7 +76,7 @@ def write_groups(
     """Writes a folder of face cuts and a contact sheet for each group, and a list of all faces.
 
     ``people/group-001`` holds the faces of the largest group, cut out of the photos, and so on;
-    ``sheets/group-001.png`` shows up to 60 of them on one picture, the most typical first, with the
+    ``sheets/group-001.png`` shows up to 60 of them on one image, the most typical first, with the
     names of the photos; ``groups.json`` lists all of them with photo and place. Once the
     folders in ``people`` are renamed to the names of the people, and wrong cuts removed,
     :meth:`facekit.FaceRecognizer.fit` reads that folder.

@@ -119,8 +119,7 @@ class ImageDetector(ABC):
             The detector.
 
         Raises:
-            InvalidArgumentError: If there is no argument of that name, or a value lies outside its
-                range.
+            InvalidArgumentError: If no argument has that name, or a value lies outside its range.
         """
         known = self.get_params()
         if unknown := [name for name in parameters if name not in known]:

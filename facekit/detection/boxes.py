@@ -109,7 +109,7 @@ def moved(boxes: Boxes, offsets: npt.NDArray[np.floating[Any]]) -> Boxes:
 
 
 def clipped(boxes: Boxes, height: int, width: int) -> Boxes:
-    """Returns what lies inside a picture, between its first and its last pixel."""
+    """Returns what lies inside an image, between its first and its last pixel."""
     last = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float64)
     return np.clip(boxes, 0.0, last)
 

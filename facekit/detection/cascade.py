@@ -59,7 +59,7 @@ _REFINED_AT_ONCE, _OUTPUT_AT_ONCE = 16, 2
 _REFINED_SIDE, _OUTPUT_SIDE = 24, 48
 _MOST_PATCHES = 256
 
-# Of larger pictures no copy in floating point is made, and as much is drawn at a time.
+# Of larger images no copy in floating point is made, and as much is drawn at a time.
 _COPIED_PIXELS = _DRAWN_PIXELS = 4_000_000
 
 
@@ -79,7 +79,7 @@ class Cascade:
         self._callers, self._counting = 0, threading.Lock()
 
     def detect(self, picture: RGBImage, settings: Settings) -> Detections:
-        """Finds the faces of a picture."""
+        """Finds the faces of an image."""
         with self._calling():
             pixels: npt.NDArray[Any] = picture
             if picture[..., 0].size <= _COPIED_PIXELS:
@@ -207,7 +207,7 @@ def _drawn(
 
 
 def _proposals(level: Level, windows: Windows, threshold: float) -> tuple[Boxes, FloatArray]:
-    """Turns the windows found on a level into boxes in the picture, and their probabilities."""
+    """Turns the windows found on a level into boxes in the image, and their probabilities."""
     corner = np.stack([windows.left, windows.top], axis=1).astype(np.float64)
     # From the window's second to its thirteenth pixel, as mtcnn counts.
     cell = np.concatenate([corner + 1, corner + WINDOW], axis=1)

@@ -1,7 +1,7 @@
 """MTCNN's three networks as OpenVINO graphs, with the published weights.
 
 Every network is compiled once, for one shape of input. A graph for any shape would be translated
-again for each: a few milliseconds and half a megabyte for every new size of picture.
+again for each: a few milliseconds and half a megabyte for every new size of image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Node: TypeAlias = Any
 MEAN_PIXEL = 127.5
 _PIXEL_SCALE = 128.0
 
-# Added to where the max-pooling of a part of a picture must not look.
+# Added to where the max-pooling of a part of an image must not look.
 HIDDEN = np.float32(-1e30)
 
 # What P-Net's first convolution has.

@@ -1,4 +1,4 @@
-"""Cutting windows out of a picture at the size that a network takes."""
+"""Cutting windows out of an image at the size that a network takes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _LONGEST_SIDE = 32_000
 
 
 def patch_source(picture: RGBImage, pixels: npt.NDArray[Any]) -> Source:
-    """Returns a picture as windows are cut out of it: the quick way where it is exact."""
+    """Returns an image as windows are cut out of it: the quick way where it is exact."""
     if _EXACT and pixels.dtype == np.float32 and max(pixels.shape) < _LONGEST_SIDE:
         return pixels
     return picture
 
 
 def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float32]:
-    """Cuts windows out of a picture, by bilinear interpolation at the points of a grid.
+    """Cuts windows out of an image, by bilinear interpolation at the points of a grid.
 
     References:
         The operation ``tf.image.crop_and_resize``, with what the networks take for nothing
-        outside the picture. As in ``mtcnn`` 1.0.0, coordinates are divided by the sizes of the
-        picture and multiplied by those less one.
+        outside the image. As in ``mtcnn`` 1.0.0, coordinates are divided by the sizes of the
+        image and multiplied by those less one.
     """
     height, width = source.shape[:2]
     y, inside_rows = _points(boxes[:, 1], boxes[:, 3], side, height)
@@ -68,7 +68,7 @@ def _interpolated(
     height: int,
     width: int,
 ) -> npt.NDArray[np.float32]:
-    """Reads the four pixels around each point of a picture, given as ``(height × width, 3)``."""
+    """Reads the four pixels around each point of an image, given as ``(height × width, 3)``."""
     np.clip(y, 0, height - 1, out=y)
     np.clip(x, 0, width - 1, out=x)
     above, left = y.astype(np.intp), x.astype(np.intp)
@@ -100,7 +100,7 @@ def _interpolated(
 def _points(
     starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], side: int, length: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Places points ``(n, side)`` along one axis, and says which lie inside the picture."""
+    """Places points ``(n, side)`` along one axis, and says which lie inside the image."""
     # In single precision and in this order, as TensorFlow computes it: at a border, the last
     # digit decides whether a point lies inside.
     first = (starts / length).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The image pyramid: a picture at the scales at which a window of P-Net is a face."""
+"""The image pyramid: an image at the scales at which a window of P-Net is a face."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SMALL_PRODUCT = 200_000
 _SMALL_LEVEL = 1 / 50
 
 # The side of the window in which the proposal network looks for a face, and that of the smallest
-# picture to which it has an answer, in pixels.
+# image to which it has an answer, in pixels.
 WINDOW = 12
 SMALLEST_LEVEL = 11
 
 
 class Level(NamedTuple):
-    """One size of a picture.
+    """One size of an image.
 
     Attributes:
-        scale: The level's size in sizes of the picture, before rounding down to whole pixels.
+        scale: The level's size in sizes of the image, before rounding down to whole pixels.
         height: Its height in pixels.
         width: Its width.
     """
@@ -39,21 +39,21 @@ class Level(NamedTuple):
 def plan_pyramid(
     height: int, width: int, min_face_size: float, scale_factor: float, *, complete: bool = False
 ) -> list[Level]:
-    """Plans the pyramid of a picture.
+    """Plans the pyramid of an image.
 
     Args:
-        height: The picture's height in pixels.
+        height: The image's height in pixels.
         width: Its width.
         min_face_size: The side in pixels of the smallest face to find: it fills a window on the
             first level.
         scale_factor: The ratio between neighboring levels.
-        complete: Whether the pyramid goes on until a window covers the whole picture. ``mtcnn``
-            makes as many levels as a first level of the picture's size would need, whatever its
+        complete: Whether the pyramid goes on until a window covers the whole image. ``mtcnn``
+            makes as many levels as a first level of the image's size would need, whatever its
             first level is: below a ``min_face_size`` of 17 or so it stops before the largest
             faces.
 
     Returns:
-        The levels, the largest first; none if the picture is too small to hold such a face.
+        The levels, the largest first; none if the image is too small to hold such a face.
 
     Example:
         >>> from facekit.detection.pyramid import plan_pyramid
@@ -65,7 +65,7 @@ def plan_pyramid(
     """
     side = min(height, width)
     first = WINDOW / min_face_size
-    # A picture smaller than a window has no level to speak of, and its logarithm another sign.
+    # An image smaller than a window has no level to speak of, and its logarithm another sign.
     if complete:
         count = math.ceil(math.log(WINDOW / max(side * first, WINDOW)) / math.log(scale_factor)) + 1
     else:

@@ -1,6 +1,6 @@
-"""Pyramids of pictures laid out on tiles of one size, so that P-Net meets a single shape.
+"""Pyramids of images laid out on tiles of one size, so that P-Net meets a single shape.
 
-A network compiled for one shape runs fastest, and a picture of a new size costs nothing extra. The
+A network compiled for one shape runs fastest, and an image of a new size costs nothing extra. The
 levels are cut into pieces of at most a tile, which overlap by what a window reaches beyond its
 step, and small pieces share a tile. The network answers as it does for each whole level.
 """

@@ -151,7 +151,7 @@ class Embedder:
 
         Raises:
             WeightsError: If the network does not have that architecture.
-            InvalidArgumentError: If the aligner's pictures do not fit the network, or an argument
+            InvalidArgumentError: If the aligner's images do not fit the network, or an argument
                 lies outside its range.
         """
         _check_running(batch_size, threads, engine)
@@ -297,7 +297,7 @@ class Embedder:
 
         Args:
             faces: uint8 ``(n, S, S, 3)``, RGB, of an :class:`facekit.Aligner`, or a list of such
-                pictures.
+                images.
             progress: Whether to show a progress bar, if standard error is a terminal.
 
         Returns:
@@ -401,7 +401,7 @@ class Embedder:
         mirror_images = np.ascontiguousarray(pictures[:, :, ::-1])
         both = embeddings + network(mirror_images)
         norms = np.linalg.norm(both, axis=1, keepdims=True)
-        # Two opposite embeddings have no mean direction; no picture of a face has such a pair.
+        # Two opposite embeddings have no mean direction; no image of a face has such a pair.
         unit: npt.NDArray[np.float32] = np.where(
             norms > 1e-6, both / np.maximum(norms, 1e-6), embeddings
         )

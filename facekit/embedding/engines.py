@@ -1,4 +1,4 @@
-"""Running a folded network on any number of pictures."""
+"""Running a folded network on any number of images."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from facekit.pipeline import EmbeddedImage, FacePipeline, face_in_box, nearest_t
 from facekit.utils.progress import track
 
 # Where the face of an LFW photo lies if the detector does not see it: the median of MTCNN's boxes,
-# as fractions of the picture. LFW's photos are centerd on the face by construction.
+# as fractions of the image. LFW's photos are centered on the face by construction.
 _CENTRAL_BOX = (0.32, 0.26, 0.36, 0.49)
 
 
@@ -61,7 +61,7 @@ class LFWResult:
         report: The figures.
         distances: The distance of each pair, float64 ``(n,)``.
         same: Whether each pair shows one person, ``(n,)``.
-        without_face: Photos in which the detector found no face; the middle of the picture was
+        without_face: Photos in which the detector found no face; the middle of the image was
             used instead.
 
     Example:
@@ -146,8 +146,8 @@ def evaluate_lfw(
     """Evaluates detector, aligner and embedder together on LFW's pairs.
 
     Each photo goes through the detector once. Of several faces the one nearest to the middle
-    counts, because LFW's photos are centerd on the person they are named after. A photo without
-    any counts with the middle of the picture, and is listed. Nothing is trained.
+    counts, because LFW's photos are centered on the person they are named after. A photo without
+    any counts with the middle of the image, and is listed. Nothing is trained.
 
     Args:
         folder: LFW's folder, with a folder of photos for each person.
@@ -166,7 +166,7 @@ def evaluate_lfw(
         FileFormatError: If photos are missing; the message names the first few.
         ImageError: If a photo cannot be read.
         InvalidArgumentError: If the pairs have fewer than two folds, a fold lacks one kind of
-            pairs, or an aligner's pictures do not fit the embedder.
+            pairs, or an aligner's images do not fit the embedder.
 
     Example:
         >>> import pathlib, tempfile

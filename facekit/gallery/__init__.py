@@ -1,4 +1,4 @@
-"""The gallery: who is enrolled, and where each embedding came from."""
+"""The gallery: the enrolled people, and the source of each embedding."""
 
 from facekit.gallery.gallery import Gallery
 from facekit.gallery.protocol import GalleryStore

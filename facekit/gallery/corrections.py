@@ -1,4 +1,4 @@
-"""Corrections: what a person who looked at faces says about them, as data."""
+"""Corrections: a reviewer's statements about faces, as data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from facekit.utils.validation import choice, identity
 CorrectionKind: TypeAlias = Literal[
     "is", "is_not", "same", "different", "not_a_face", "ignore", "once_per_image"
 ]
-"""What a correction says: that a face is a person or is not, that two faces are one person or two,
-that there is no face or one that is to be left out, or that a name is given once per image."""
+"""What a correction says: whether a face is a person, or two faces are the same person; that a
+detection is not a face, or is to be ignored; or that a name is given once per image."""
 
 _WITH_PERSON: tuple[CorrectionKind, ...] = ("is", "is_not")
 _WITH_OTHER: tuple[CorrectionKind, ...] = ("same", "different")
@@ -23,10 +23,10 @@ _WITH_OTHER: tuple[CorrectionKind, ...] = ("same", "different")
 
 @dataclass(frozen=True)
 class Correction:
-    """A statement about a face, which counts more than any distance.
+    """A statement about a face, which overrides any distance.
 
-    A face is known by the SHA-256 of its image's file and its box, so that a correction outlives
-    clustering, embedding and weights, and a file that is moved or renamed.
+    A face is identified by its box and the SHA-256 of its image's file, so that a correction
+    survives new clusterings and weights, and a file that is moved or renamed.
 
     Args:
         kind: What it says: ``"is"`` and ``"is_not"`` a person, the ``"same"`` person as another
@@ -35,12 +35,10 @@ class Correction:
         face: The face, with ``sha256`` and ``box``; none for ``"once_per_image"``.
         person: Who it is or is not, for these two kinds.
         other: The other face, for ``"same"`` and ``"different"``.
-        number: Its number in the gallery; 0 for one that is not there yet.
+        number: Its number in the gallery; 0 before it is added.
 
     Raises:
-        InvalidArgumentError: If something is missing or too much.
-
-    Example:
+        InvalidArgumentError: If something is missing or superfluous. Example:
         >>> from facekit.gallery.corrections import Correction
         >>> from facekit.gallery.records import PhotoSource
         >>> face = PhotoSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
@@ -68,8 +66,8 @@ class Correction:
         for face in self.faces:
             if face.sha256 is None or face.box is None:
                 raise InvalidArgumentError(
-                    f"{face.source}: a correction needs sha256 and box of a face, by which it is "
-                    "found again; an image that is not a file has none"
+                    f"{face.source}: a correction needs the sha256 and box of a face to identify "
+                    "it; an image that is not a file has none"
                 )
             if face.box[2] <= 0 or face.box[3] <= 0:
                 raise InvalidArgumentError(f"box must have a positive width and height: {face.box}")
@@ -81,7 +79,7 @@ class Correction:
 
     @property
     def faces(self) -> tuple[PhotoSource, ...]:
-        """The faces that it is about."""
+        """The faces that it concerns."""
         return tuple(face for face in (self.face, self.other) if face is not None)
 
     def __str__(self) -> str:
@@ -122,7 +120,7 @@ class Correction:
 
 
 def plain_face(face: PhotoSource) -> PhotoSource:
-    """Returns where a face is, without what else is known of it."""
+    """Returns the location of a face, without further data."""
     return PhotoSource(face.source, face.sha256, face.box)
 
 
@@ -138,5 +136,5 @@ def from_text(text: str) -> tuple[Correction, ...]:
 
 
 def renamed(corrections: Iterable[Correction], name: str, new: str) -> list[Correction]:
-    """Returns corrections in which a person has another name."""
+    """Returns the corrections with a person renamed."""
     return [replace(c, person=new) if c.person == name else c for c in corrections]

@@ -1,9 +1,9 @@
 """A SQLite file of checksummed blocks, which are overwritten in place and never moved.
 
-SQLite moves cells between pages when rows grow, shrink or go, and leaves copies of them in the free
-space of pages, whatever ``secure_delete`` says. So everything personal is in blobs of one fixed
-size: they are appended in the order of their number, which splits no page, and overwritten by blobs
-of the same size, which SQLite does where they are. What is overwritten with zeros is gone.
+When rows grow, shrink or are deleted, SQLite moves cells between pages and leaves copies in the
+free space of pages, whatever ``secure_delete`` says. So all personal data is in blobs of one fixed
+size: they are appended in the order of their numbers, which splits no page, and overwritten by
+blobs of the same size, which SQLite does in place. Data overwritten with zeros is gone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Blocks: TypeAlias = dict[tuple[Stream, int], bytearray]
 
 _APPLICATION_ID = 0x66616365  # "face"
 _VERSION = 3
-# One without corrections; it becomes the present version with its next change.
+# A version without corrections; such a file is upgraded with its next change.
 _READABLE = (2, _VERSION)
 
 _SCHEMA = (
@@ -48,16 +48,16 @@ _SCHEMA = (
 _NO_CORRECTIONS = [0, 0, 0, 0, 0]
 _NO_ROOM = re.compile("disk I/O error|is full|unable to open")
 
-# How many blocks a view keeps, and a change before it writes them.
+# How many blocks a view caches, and how many a change holds before it writes them.
 _RECENT = 32
 _UNWRITTEN = 64
 
-# Connections of a thread that a child does not have.
+# Connections of threads that do not exist in a forked child.
 _INHERITED: list[sqlite3.Connection] = []
 
 
 class View:
-    """The content at one moment, which stays as it is while others write."""
+    """A snapshot of the content, which stays the same while others write."""
 
     def __init__(self, connection: sqlite3.Connection, shown: str) -> None:
         self._connection, self.shown = connection, shown
@@ -71,11 +71,11 @@ class View:
         """Returns the error that says what is damaged."""
         return FileFormatError(
             f"{self.shown}: the gallery was altered or damaged ({what}: the checksum does not "
-            "match). Restore it from a copy, or save what is whole with: facekit gallery repair"
+            "match). Restore it from a copy, or save the intact parts with: facekit gallery repair"
         )
 
     def block(self, stream: Stream, index: int) -> bytes | bytearray:
-        """Returns one block, checked; the last ones are kept."""
+        """Returns one block, checked; recent ones are cached."""
         if (stream, index) not in self._recent:
             for _, data in self._select(stream, "id = ?", (index,)):
                 if len(self._recent) >= _RECENT:
@@ -111,13 +111,13 @@ class View:
             yield index, data
 
     def checksum(self, stream: Stream, index: int, version: int, data: bytes | bytearray) -> int:
-        """Returns what is noted with a block: a block of another place does not match."""
+        """Returns a block's checksum, which depends on its position."""
         return zlib.crc32(
             data, zlib.crc32(f"{self.head['gallery']}{stream}{index},{version}".encode())
         )
 
     def bytes_at(self, stream: Stream, start: int, length: int) -> bytes:
-        """Returns bytes of a stream, which may lie in several blocks."""
+        """Returns bytes of a stream, which may span several blocks."""
         size, found = self.head["bytes"], bytearray()
         while len(found) < length:
             index, place = divmod(start + len(found), size)
@@ -128,7 +128,7 @@ class View:
         return bytes(found)
 
     def count(self, stream: Stream) -> int:
-        """Returns how many blocks there are."""
+        """Returns the number of blocks."""
         (found,) = self._connection.execute(f"SELECT COUNT(*) FROM {stream}").fetchone()
         return int(found)
 
@@ -149,7 +149,7 @@ class View:
 
 
 class Remains(View):
-    """The content of a damaged gallery: what can be read at all, unchecked."""
+    """The content of a damaged gallery, as far as it can be read, unchecked."""
 
     def _select(
         self, stream: Stream, where: str, values: tuple[int, ...]
@@ -162,7 +162,7 @@ class Remains(View):
 
 
 class Change(View):
-    """A view that changes blocks; all of it is written at the end, or nothing."""
+    """A view that changes blocks; all changes are written at the end, or none."""
 
     def __init__(self, connection: sqlite3.Connection, shown: str) -> None:
         super().__init__(connection, shown)
@@ -170,7 +170,7 @@ class Change(View):
         self.cleared = False  # whether all earlier blocks are deleted
 
     def edit(self, stream: Stream, index: int, size: int) -> bytearray:
-        """Returns a block to be changed in place; a new one, of that size, holds zeros."""
+        """Returns a block to be changed in place; a new one has that size and holds zeros."""
         key = stream, index
         if key not in self.blocks_changed:
             there = list(self._select(stream, "id = ?", (index,)))
@@ -183,7 +183,7 @@ class Change(View):
         return super().block(stream, index) if changed is None else changed
 
     def write_at(self, stream: Stream, start: int, data: bytes) -> None:
-        """Overwrites bytes of a stream, which may lie in several blocks."""
+        """Overwrites bytes of a stream, which may span several blocks."""
         size, done = self.head["bytes"], 0
         while done < len(data):
             index, place = divmod(start + done, size)
@@ -199,7 +199,7 @@ class Change(View):
         return start
 
     def clear(self) -> None:
-        """Deletes all blocks; the numbers of photos and people begin again."""
+        """Deletes all blocks; photos and people are numbered from the start again."""
         self.blocks_changed.clear()
         self._recent.clear()
         for table in (*STREAMS, "blocks"):
@@ -208,9 +208,9 @@ class Change(View):
         self.cleared = True
 
     def spill(self) -> None:
-        """Writes the changed blocks early if they are many, so that memory does not grow with them.
+        """Writes the changed blocks early if there are many, to bound the memory.
 
-        All is written or nothing, as before; ``blocks_changed`` starts over.
+        The change is still atomic; ``blocks_changed`` starts over.
         """
         if len(self.blocks_changed) >= _UNWRITTEN:
             self._write_blocks(self.head["version"] + 1)
@@ -254,7 +254,7 @@ class Database:
 
     @classmethod
     def create(cls, path: Path | None, head: Head) -> Database:
-        """Makes an empty one."""
+        """Creates an empty one."""
         database = cls(path)
         with database._explained(), database._connection() as connection:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -271,7 +271,7 @@ class Database:
         return database
 
     def check_format(self) -> None:
-        """Checks that the file is a gallery of a version that can be read."""
+        """Checks that the file is a gallery of a supported version."""
         with (
             self._explained(),
             self._connection() as connection,
@@ -288,7 +288,7 @@ class Database:
                     f"{self._shown}: has format version {value('user_version')}, this facekit "
                     f"reads up to {_VERSION}; upgrade facekit"
                 )
-            # A view or trigger in a forged file could answer in the place of a table.
+            # A view or trigger in a forged file could replace a table.
             schema = connection.execute(
                 "SELECT sql FROM sqlite_master WHERE sql NOT NULL"
             ).fetchall()
@@ -297,7 +297,7 @@ class Database:
 
     @contextmanager
     def reading(self, kind: type[View] = View) -> Iterator[View]:
-        """Gives the content at this moment; never waits for who writes."""
+        """Yields a snapshot of the content; never waits for writers."""
         with (
             self._explained(),
             self._connection() as connection,
@@ -307,7 +307,7 @@ class Database:
 
     @contextmanager
     def changing(self) -> Iterator[Change]:
-        """Writes all changes that are made inside the block, or none of them."""
+        """Writes all changes made inside the block, or none of them."""
         if self._stamp is not None:
             self._close_free()  # there may be room to write by now
         with (
@@ -321,10 +321,10 @@ class Database:
                 change.write()
 
     def erase_log(self) -> None:
-        """Empties the write-ahead log, which holds what was overwritten."""
+        """Empties the write-ahead log, which still holds overwritten data."""
         if self.path is None:
             return
-        left = "so that the log still holds what was erased; call compact() later"
+        left = "so that the log still holds erased data; call compact() later"
         with self._explained(), self._connection() as connection:
             try:
                 (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -341,10 +341,10 @@ class Database:
             )
 
     def vacuum(self) -> None:
-        """Gives the space of deleted blocks back, page by page."""
+        """Frees the space of deleted blocks, page by page."""
         with self._explained(), self._connection() as connection:
             if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):
-                # A file of an earlier facekit: once, through a copy in memory.
+                # A file of an earlier facekit is converted once, through a copy in memory.
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.execute("VACUUM")
             connection.executescript("PRAGMA incremental_vacuum")  # execute frees one page
@@ -356,7 +356,7 @@ class Database:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Marks the block as one that a fork waits for; it may take a lock and read or change."""
+        """Makes a fork wait for the block, which may lock, read and change the database."""
         outermost = not self._entered()
         if outermost:
             with self._gate:
@@ -378,7 +378,7 @@ class Database:
     def pause(self, timeout: float) -> bool:
         """Waits until no other thread uses the database, and closes it, before the process forks.
 
-        SQLite keeps in memory what it has locked, and a child would wait for its parent's locks.
+        SQLite tracks its locks in memory, so that a child would wait for its parent's locks.
         """
         with self._gate:
             self._paused = True
@@ -388,11 +388,12 @@ class Database:
         return at_rest
 
     def resume(self, *, child: bool) -> None:
-        """Goes on after :meth:`pause`, in the process that forked or in its child."""
+        """Resumes after :meth:`pause`, in the process that forked or in its child."""
         if child:
             self._gate, self._active = threading.Condition(), int(self._entered())
             if self.path is not None:
-                # Of a thread that is not here: closing it would tear the parent's.
+                # A connection of one of the parent's threads: closing it here would damage the
+                # parent's.
                 _INHERITED.extend(self._all)
                 self._all = []
         with self._gate:
@@ -442,7 +443,7 @@ class Database:
             try:
                 return self._opened(f"{place}?mode=rw")
             except sqlite3.OperationalError as error:
-                # SQLite makes a log also to read, for which a full disk has no room.
+                # SQLite creates a log even for reading, which fails on a full disk.
                 if not _NO_ROOM.search(str(error)) or _log_size(self.path):
                     raise
         elif _log_size(self.path):
@@ -465,7 +466,7 @@ class Database:
                 "secure_delete = ON",
                 "trusted_schema = OFF",
                 "synchronous = FULL",  # a commit is on the disk when it returns
-                "temp_store = MEMORY",  # nobody's name goes into a file in another folder
+                "temp_store = MEMORY",  # no name is written to a file in another folder
             ):
                 connection.execute(f"PRAGMA {setting}").fetchall()
         except BaseException:
@@ -486,7 +487,7 @@ class Database:
                 ) from error
             if "readonly" in str(error):
                 raise FileFormatError(
-                    f"{self._shown}: cannot be changed, for the file, its folder or its disk is "
+                    f"{self._shown}: cannot be changed: the file, its folder or its disk is "
                     "read-only, or the disk is full"
                 ) from error
             if "is full" in str(error):
@@ -512,7 +513,7 @@ class Database:
 
 
 def empty_head() -> Head:
-    """Returns what the head of a gallery without anybody says."""
+    """Returns the head of an empty gallery."""
     return {
         "generation": uuid.uuid4().hex,
         "photos": 0,
@@ -525,9 +526,9 @@ def empty_head() -> Head:
 
 
 def check_path(path: Path) -> None:
-    """Checks that a path may be a gallery's, without opening the file.
+    """Checks that a path can be that of a gallery, without opening the file.
 
-    Closing a file gives up the locks that SQLite holds on it elsewhere in this process.
+    Closing a file would release the locks that SQLite holds on it elsewhere in this process.
     """
     try:
         earlier, there, file = (path / "gallery.sqlite").is_file(), path.exists(), path.is_file()
@@ -547,7 +548,7 @@ def check_path(path: Path) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Makes an empty file that its owner alone can read."""
+    """Creates an empty file that only its owner can read."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
@@ -558,7 +559,7 @@ def remove_files(path: Path) -> None:
 
 
 def count_blocks(items: int, size: int) -> int:
-    """Returns how many blocks hold that many items."""
+    """Returns the number of blocks for that many items."""
     return -(-items // size)
 
 
@@ -587,7 +588,7 @@ def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:  # also of a consumer that ends a generator early
+    except BaseException:  # also when a consumer closes a generator early
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

@@ -1,4 +1,4 @@
-"""Decisions: what follows from the corrections of a gallery for each face."""
+"""Decisions: the consequences of a gallery's corrections for each face."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Pairs: TypeAlias = list[tuple[int, int]]
 
 
 class Decision(NamedTuple):
-    """What is decided about a face.
+    """The decision about a face.
 
     Attributes:
         person: Who it is, if that was said.
         refused: Who it is not.
-        excluded: Why it is left out: ``"not_a_face"`` or ``"ignore"``.
+        excluded: Why it is excluded: ``"not_a_face"`` or ``"ignore"``.
     """
 
     person: str | None = None
@@ -29,16 +29,16 @@ class Decision(NamedTuple):
 
 
 class Decisions:
-    """What follows from corrections, in the order in which they were made.
+    """The consequences of corrections, in the order in which they were made.
 
-    Of two that contradict each other the later one counts; when it is undone, the earlier one does
-    again. Faces that are said to be one person share its name, and whom it is not.
+    If two contradict each other, the later one counts; if that is undone, the earlier one counts
+    again. Faces linked as one person share the person's name and the names ruled out.
 
     Args:
         corrections: The corrections.
 
     Attributes:
-        once_per_image: Whether a name is given to one face of an image at most.
+        once_per_image: Whether a name is given to at most one face of an image.
 
     Example:
         >>> from facekit.gallery.corrections import Correction
@@ -109,27 +109,27 @@ class Decisions:
         return decided
 
     def of(self, face: PhotoSource) -> Decision:
-        """Returns what is decided about a face.
+        """Returns the decision about a face.
 
         Args:
-            face: With ``sha256`` and ``box``; nothing is decided about one without.
+            face: With ``sha256`` and ``box``; without them, nothing is decided.
         """
         key = self._faces.find(face)
         return Decision() if key is None else self._decided[key]
 
     def images(self) -> set[str]:
-        """Returns the SHA-256 of the images that corrections are about."""
+        """Returns the SHA-256 of the images with corrections."""
         return self._faces.images()
 
     def pairs(self, faces: Sequence[PhotoSource]) -> tuple[Pairs, Pairs]:
-        """Says which of some faces are of one person for certain, and which are not.
+        """Returns which faces are certainly of one person, and which certainly are not.
 
         Args:
             faces: The faces.
 
         Returns:
-            The places of faces of the same person, and of different ones. They never contradict
-            each other: a person whom both are is one reason, after what was said of pairs.
+            Pairs of indices of faces of the same person, and of different people. They never
+            contradict each other; corrections of pairs take precedence over names.
         """
         places: dict[int, list[int]] = {}
         for place, face in enumerate(faces):
@@ -195,7 +195,7 @@ class FaceFinder:
 
 
 class _Links:
-    """Groups of things that belong together, and which groups must stay apart."""
+    """Groups of items that belong together, and pairs of groups that must stay apart."""
 
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}
@@ -227,7 +227,7 @@ class _Links:
                 self._apart.setdefault(root, set()).add(far)
 
     def part(self, one: int, other: int) -> None:
-        """Keeps two groups apart, unless they are one."""
+        """Keeps two groups apart, unless they are already one."""
         root, far = self.root(one), self.root(other)
         if root != far:
             self._apart.setdefault(root, set()).add(far)

@@ -1,4 +1,4 @@
-"""The enrolled embeddings with their people, as they were at one moment."""
+"""A snapshot of the enrolled embeddings with their people."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from facekit.gallery.index import (
 )
 from facekit.gallery.records import Match
 
-# Rows added since the rows were last sorted by person are looked through one by one, up to this
-# share of all.
+# Rows added since the last sorting by person are searched linearly, up to this share of all.
 _UNSORTED_SHARE, _UNSORTED_LEAST = 8, 1024
 
 
@@ -32,7 +31,7 @@ class Enrolled:
         embeddings: ``(n, d)``. Rows of erased photos hold zeros.
         labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
         classes: The people, ``(k,)``, each with at least one row.
-        index: What searches the embeddings; made when it is first needed by default.
+        index: The search index of the embeddings; by default created when it is first needed.
         least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
 
     Attributes:
@@ -79,7 +78,7 @@ class Enrolled:
 
     @property
     def index(self) -> Index:
-        """What searches the embeddings."""
+        """The search index of the embeddings."""
         with self._lock:
             if self._index is None:
                 self._index = build_index(
@@ -89,7 +88,7 @@ class Enrolled:
 
     @cached_property
     def by_person(self) -> tuple[IntArray, IntArray]:
-        """The rows sorted by person, and where each person's begin, ``(k + 1,)``."""
+        """The rows sorted by person, and where each person's rows start, ``(k + 1,)``."""
         order = np.argsort(self.labels, kind="stable")
         return order, np.searchsorted(self.labels[order], np.arange(len(self.classes) + 1))
 
@@ -100,12 +99,12 @@ class Enrolled:
         rows = order[starts[0] :]
         sums = np.add.reduceat(self.embeddings[rows].astype(np.float64), starts[:-1] - starts[0])
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        # Opposite embeddings have no mean direction; any will do.
+        # Opposite embeddings have no mean direction; any direction will do.
         centroids: npt.NDArray[Any] = sums / np.where(norms > 0, norms, 1.0)
         return centroids.astype(self.embeddings.dtype)
 
     def photos_of(self, person: int) -> IntArray:
-        """Returns the rows of the person at a place in :attr:`classes`, rising."""
+        """Returns the rows of the person at an index of :attr:`classes`, in ascending order."""
         if self._sorted is None:
             self._sorted = self.by_person
         order, starts = self._sorted
@@ -147,7 +146,7 @@ class Enrolled:
         )
 
     def matches(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
-        """Does what :meth:`search` does, with the names; photos count from 1."""
+        """Like :meth:`search`, with the names; photos are numbered from 1."""
         found = self.search(probes, count)
         return [
             [

@@ -1,4 +1,4 @@
-"""The gallery: the embeddings of the enrolled people, where each came from, and its file."""
+"""The gallery: the embeddings of the enrolled people, their sources, and the file."""
 
 from __future__ import annotations
 
@@ -30,16 +30,15 @@ from facekit.utils.validation import identity, json_values, text, unit_rows, who
 
 
 class Gallery:
-    """Holds the embeddings of the people who are enrolled, and the photos they came from.
+    """Holds the embeddings of enrolled people, and the photos that they came from.
 
-    ``Gallery(weights, embedding_size)`` is in memory. :meth:`open` and :meth:`create` give one in a
-    file: every change is on the disk when the method returns, whatever happens to the process
-    afterwards, and happens as a whole or not at all. Several processes and threads may use one at
-    once; those who read never wait for one who writes. It pickles by its path, and works after a
-    fork.
+    ``Gallery(weights, embedding_size)`` is in memory. :meth:`open` and :meth:`create` return one in
+    a file: every change is atomic, and is on disk when the method returns. Several processes and
+    threads may use a gallery at once; readers never wait for writers. It pickles by its path, and
+    works after a fork.
 
-    Names are normalized: Unicode's form C, without white space around them. A person cannot be
-    called "unknown", which is what strangers are called.
+    Names are normalized: Unicode's form C, without surrounding white space. A person cannot be
+    named "unknown", the label of strangers.
 
     Every method of a gallery in a file can raise :class:`facekit.FileFormatError`, if the file
     turns out to be damaged or cannot be read or written, and
@@ -78,7 +77,7 @@ class Gallery:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], weights: str, embedding_size: int) -> Gallery:
-        """Makes an empty gallery in a file that its owner alone can read.
+        """Creates an empty gallery in a file that only its owner can read.
 
         Args:
             path: The file; its folder must exist.
@@ -89,7 +88,7 @@ class Gallery:
             The gallery.
 
         Raises:
-            FileFormatError: If something already exists or cannot be written.
+            FileFormatError: If the path already exists or cannot be written.
             InvalidArgumentError: If ``embedding_size`` is not a positive whole number, or the path
                 holds a NUL.
         """
@@ -103,12 +102,12 @@ class Gallery:
     ) -> Gallery:
         """Opens the gallery in a file.
 
-        A file, or a folder, that cannot be written can be read. People and vectors are read, and
-        checked against their checksums, when they are first used.
+        A read-only file or folder is enough for reading. People and vectors are read, and checked
+        against their checksums, when they are first used.
 
         Args:
             path: The file that :meth:`create` or :meth:`copy` made.
-            weights: The identity of the weights that the caller uses, to be compared.
+            weights: The identity of the weights that the caller uses, for comparison.
             timeout: How long a change waits for another process that is changing the gallery, in
                 seconds.
 
@@ -125,16 +124,15 @@ class Gallery:
 
     @classmethod
     def of(cls, store: GalleryStore) -> Gallery:
-        """Makes a gallery of any store, such as a database server's.
+        """Creates a gallery from any store, such as that of a database server.
 
         Args:
-            store: Keeps the people and photos.
+            store: Stores the people and photos.
 
         Returns:
-            The gallery. Names, metadata, settings and the care of the file are the matter of
-            :meth:`create`'s files: :meth:`rename`, :meth:`merge`, :meth:`metadata`,
-            :attr:`settings`, :attr:`review`, :meth:`check`, :meth:`compact` raise
-            :class:`facekit.InvalidArgumentError`.
+            The gallery. Only galleries in files support :meth:`rename`, :meth:`merge`,
+            :meth:`metadata`, :attr:`settings`, :attr:`review`, :meth:`check` and :meth:`compact`;
+            here they raise :class:`facekit.InvalidArgumentError`.
         """
         gallery = cls.__new__(cls)
         gallery._start(store)
@@ -204,9 +202,9 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Closes the file. Nothing needs to be saved: every change is on the disk already.
+        """Closes the file. Nothing needs to be saved: every change is already on disk.
 
-        A gallery that is not closed is closed when it is no longer used.
+        An unused gallery is closed when it is garbage-collected.
         """
         if isinstance(self._store, FileStore):
             self._store.close()
@@ -233,17 +231,17 @@ class Gallery:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What the photo of each embedding is called."""
+        """The source of each embedding: the name of its photo."""
         return tuple(photo.source for photo in self.photos())
 
     def photos(self, name: str | None = None) -> list[EnrolledPhoto]:
         """Returns the enrolled photos, in the order of enrollment.
 
         Args:
-            name: Whose; those of everyone by default.
+            name: The person; by default, everyone.
 
         Returns:
-            The photos; none of an empty gallery.
+            The photos; an empty list for an empty gallery.
 
         Raises:
             EnrollmentError: If no such person is enrolled.
@@ -281,13 +279,13 @@ class Gallery:
         raise EnrollmentError(f"no photo number {number} is enrolled")
 
     def metadata(self, name: str) -> dict[str, Any]:
-        """Returns what was noted about a person.
+        """Returns the metadata of a person.
 
         Args:
             name: Who it is.
 
         Returns:
-            Values for JSON by key; empty if nothing was noted.
+            JSON values by key; empty if there is no metadata.
 
         Raises:
             EnrollmentError: If no such person is enrolled.
@@ -296,11 +294,11 @@ class Gallery:
         return self._in_file.metadata(identity(name))
 
     def enrolled(self) -> Enrolled:
-        """Returns the embeddings with their people as they are now.
+        """Returns a snapshot of the embeddings with their people.
 
-        It does not change when others are enrolled, so that any number of threads may read it. Of
-        those who are removed, it holds zeros. It costs what has changed since the last call; of a
-        store other than a file's, everything is read each time.
+        It does not change when others are enrolled, so that any number of threads may read it. Rows
+        of removed people hold zeros. Only changes since the last call are read; from a store other
+        than a file, everything is read each time.
         """
         if isinstance(self._store, FileStore):
             return self._store.enrolled()
@@ -311,15 +309,15 @@ class Gallery:
         return Enrolled(embeddings, labels, classes, least_norm=LEAST_NORM)
 
     def snapshot(self) -> Iterator[Batch]:
-        """Yields everything that is enrolled at one moment, batch by batch.
+        """Yields a consistent snapshot of everything enrolled, batch by batch.
 
         Yields:
-            Some photos, and their embeddings, float32 ``(n, d)``; in the order of enrollment.
+            Photos and their embeddings, float32 ``(n, d)``, in the order of enrollment.
         """
         yield from self._store.snapshot()
 
     def content(self) -> tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]:
-        """Returns all photos with a copy of their embeddings, as they were at one moment."""
+        """Returns a consistent snapshot of all photos with a copy of their embeddings."""
         photos: list[EnrolledPhoto] = []
         vectors = [np.empty((0, self.embedding_size), np.float32)]
         for some, embeddings in self.snapshot():
@@ -337,14 +335,14 @@ class Gallery:
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """Adds photos of one person, who may be enrolled already.
+        """Adds photos of one person, who may already be enrolled.
 
         Args:
             name: Who it is; a non-empty string other than "unknown".
             embeddings: float32 ``(n, d)``, of unit L2 norm.
-            photos: Where each comes from: what the photo is called, or more.
-            metadata: What to note about the person, values for JSON; what was noted before under
-                other keys stays.
+            photos: The source of each: the photo's name, or a ``PhotoSource``.
+            metadata: JSON values to store with the person; existing values under other keys are
+                kept.
 
         Returns:
             The numbers of the photos in the gallery.
@@ -353,8 +351,8 @@ class Gallery:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
 
         Warns:
-            EnrollmentWarning: If the file of a photo, by its SHA-256, is enrolled under another
-                name, too.
+            EnrollmentWarning: If the file of a photo, by its SHA-256, is also enrolled under
+                another name.
         """
         return self._enroll([name] * len(photos), embeddings, photos, {name: metadata or {}})
 
@@ -369,7 +367,7 @@ class Gallery:
         Args:
             names: The person of each, n of them.
             embeddings: float32 ``(n, d)``, of unit L2 norm.
-            sources: Where each comes from, n of them.
+            sources: The source of each, n of them.
 
         Returns:
             The numbers of the photos in the gallery.
@@ -383,15 +381,15 @@ class Gallery:
         return self._enroll(names, embeddings, sources, {})
 
     def replace(self, batches: Iterable[Batch]) -> int:
-        """Erases everyone and enrolls these photos instead, in one step.
+        """Replaces everyone with these photos, atomically.
 
         Args:
-            batches: Some photos with their people, and their embeddings, float32 ``(n, d)``, of
-                unit L2 norm, at a time: what :meth:`snapshot` of another gallery yields. They are
-                written one after the other, so that the memory does not grow with their number.
+            batches: Batches of photos with their people, and their embeddings, float32 ``(n, d)``,
+                of unit L2 norm, as :meth:`snapshot` of another gallery yields them. Memory does not
+                grow with their number.
 
         Returns:
-            How many photos are enrolled now, numbered from 1 on.
+            The number of photos enrolled now; they are numbered from 1.
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
@@ -405,9 +403,9 @@ class Gallery:
         )
 
     def remove(self, name: str) -> int:
-        """Erases a person: name, metadata, embeddings, corrections and where photos came from.
+        """Erases a person: name, metadata, embeddings, corrections and photo sources.
 
-        When it returns, none of it is in the gallery's file any more, nor beside it.
+        When it returns, none of this is left in the gallery's file or beside it.
 
         Args:
             name: Who it is.
@@ -417,8 +415,8 @@ class Gallery:
 
         Raises:
             EnrollmentError: If no such person is enrolled.
-            GalleryBusyError: If another process keeps the gallery locked; or if one has been
-                reading for so long that the log could not be erased, which the message says.
+            GalleryBusyError: If another process keeps the gallery locked, or has been reading for
+                so long that the log could not be erased; the message says which.
             InvalidArgumentError: If the name cannot be one.
         """
         if isinstance(self._store, FileStore):
@@ -428,13 +426,13 @@ class Gallery:
         return len(photos)
 
     def remove_photos(self, numbers: Sequence[int]) -> int:
-        """Erases photos; a person left without any is erased, too.
+        """Erases photos; a person left without any is erased as well.
 
         Args:
             numbers: The numbers of the photos.
 
         Returns:
-            How many photos were removed.
+            The number of photos removed.
 
         Raises:
             EnrollmentError: If one of them is not enrolled; then nothing changes.
@@ -446,7 +444,7 @@ class Gallery:
         return len(chosen)
 
     def clear(self) -> int:
-        """Erases everyone, and what was said about faces.
+        """Erases everyone, and all corrections.
 
         Returns:
             How many photos were enrolled.
@@ -456,24 +454,25 @@ class Gallery:
         return removed
 
     def rename(self, name: str, new: str) -> None:
-        """Gives a person another name; the old one is gone from the file when it returns.
+        """Renames a person; the old name is gone from the file when it returns.
 
         Args:
             name: Who it is.
-            new: The new name; nobody may have it.
+            new: The new name, not yet in use.
 
         Raises:
-            EnrollmentError: If no one is enrolled under the old name, or someone under the new.
+            EnrollmentError: If no one is enrolled under the old name, or someone is under the new
+                one.
             InvalidArgumentError: If one of the names cannot be one.
         """
         self._in_file.rename(identity(name), identity(new))
 
     def merge(self, name: str, into: str) -> int:
-        """Gives all photos of one name to another: the two were one person.
+        """Moves all photos of one name to another, if both are the same person.
 
         Args:
-            name: The name that disappears. What was noted about it stays, where the other name has
-                nothing of that key.
+            name: The name that disappears. Its metadata is kept under keys that the other name does
+                not have.
             into: The name that stays.
 
         Returns:
@@ -489,7 +488,7 @@ class Gallery:
         return self._in_file.merge(one, other)
 
     def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> None:
-        """Replaces what is noted about a person.
+        """Replaces the metadata of a person.
 
         Args:
             name: Who it is.
@@ -503,7 +502,7 @@ class Gallery:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a recognizer keeps with the gallery, such as its calibration; values for JSON."""
+        """What a recognizer stores with the gallery, such as its calibration; JSON values."""
         return self._store.settings() if isinstance(self._store, FileStore) else {}
 
     def set_settings(self, settings: Mapping[str, Any]) -> None:
@@ -521,16 +520,16 @@ class Gallery:
 
     @property
     def review(self) -> Review:
-        """The corrections of faces, which are made, listed and undone there.
+        """The corrections of faces, to be made, listed and undone.
 
         Raises:
-            InvalidArgumentError: If the gallery is of another store than a file's, which keeps no
-                corrections.
+            InvalidArgumentError: If the gallery is in a store that keeps no corrections, which only
+                files do.
         """
         return Review(self._in_file)
 
     def decisions(self) -> Decisions:
-        """Returns what follows from :attr:`review` for each face; nothing with another store."""
+        """Returns the consequences of :attr:`review` for each face; empty for other stores."""
         return self._store.decisions() if isinstance(self._store, FileStore) else Decisions()
 
     def photos_of_images(self, digests: Set[str]) -> list[EnrolledPhoto]:
@@ -548,8 +547,8 @@ class Gallery:
     def search(self, probes: npt.ArrayLike, count: int = 5) -> list[list[Match]]:
         """Finds the enrolled photos that are nearest to each probe.
 
-        Up to ``facekit.gallery.index.EXACT_LIMIT`` photos every one is compared; beyond
-        that FAISS, if it is installed, chooses those to compare.
+        Up to ``facekit.gallery.index.EXACT_LIMIT`` photos, every one is compared; beyond that,
+        FAISS preselects candidates if it is installed.
 
         Args:
             probes: Embeddings, ``(n, d)``, of unit L2 norm.
@@ -565,7 +564,7 @@ class Gallery:
         return self._store.search(unit_rows(probes, self.embedding_size, "probes"), count)
 
     def duplicates(self, threshold: float) -> list[Duplicate]:
-        """Finds names that may stand for one person.
+        """Finds pairs of names that may be the same person.
 
         Args:
             threshold: Two names are reported if the distance between them, the median over the
@@ -578,10 +577,10 @@ class Gallery:
         return near_people(self.enrolled(), threshold)
 
     def outliers(self, threshold: float) -> list[Outlier]:
-        """Finds photos that may show someone else than their name says.
+        """Finds photos that may be enrolled under the wrong name.
 
-        Only people with three or more photos are looked at: of two that differ, nobody can say
-        which is the wrong one.
+        Only people with three or more photos are checked: if two photos differ, either may be
+        wrong.
 
         Args:
             threshold: A photo is reported if every other photo of its name is farther away than
@@ -600,16 +599,16 @@ class Gallery:
     # Care.
 
     def check(self) -> None:
-        """Checks everything in the gallery against its checksums, also what is not used.
+        """Checks everything in the gallery against its checksums, including unused data.
 
         Raises:
             FileFormatError: If something was damaged or altered. :func:`facekit.gallery.repair`
-                saves what is whole.
+                saves the intact parts.
         """
         self._in_file.check()
 
     def compact(self) -> None:
-        """Gives the space of removed photos back; the numbers of photos change.
+        """Frees the space of removed photos; photo numbers change.
 
         Raises:
             FileFormatError: If the file cannot be written or the disk is full; nothing is lost.
@@ -623,20 +622,19 @@ class Gallery:
         overwrite: bool = False,
         settings: Mapping[str, Any] | None = None,
     ) -> Gallery:
-        """Makes a gallery with the same content, which changes on its own: a backup.
+        """Creates an independent gallery with the same content, such as a backup.
 
         Args:
-            path: The file to make, which is there as a whole or not at all; in memory by default.
-            overwrite: Whether a gallery that is there gets this content instead of its own, in one
-                step.
+            path: The file to create, written atomically; in memory by default.
+            overwrite: Whether to replace the content of an existing gallery, atomically.
             settings: Its :attr:`settings`; the same by default.
 
         Returns:
             The other gallery. Its photos are numbered without gaps.
 
         Raises:
-            FileFormatError: If something is there already, or something other than a gallery, or
-                cannot be written.
+            FileFormatError: If the path already exists (or, with ``overwrite``, is not a gallery),
+                or cannot be written.
             InvalidArgumentError: If JSON cannot write a setting, or the path holds a NUL.
         """
         kept = None if settings is None else json_values(settings, "settings")
@@ -666,7 +664,7 @@ class Gallery:
     def _in_file(self) -> FileStore:
         if not isinstance(self._store, FileStore):
             raise InvalidArgumentError(
-                f"a gallery in a {type(self._store).__name__} cannot do this; one in a file can"
+                f"a gallery in a {type(self._store).__name__} cannot do this; use one in a file"
             )
         return self._store
 
@@ -686,7 +684,7 @@ class Gallery:
             return []
         if not isinstance(self._store, FileStore):
             if any(about.values()):
-                self._in_file  # noqa: B018 - it says that there is no metadata
+                self._in_file  # noqa: B018 - raises that there is no metadata
             return self._store.add(people, rows, photos)
         for sentence in self._store.elsewhere(people, photos):
             warnings.warn(sentence, EnrollmentWarning, stacklevel=3)
@@ -703,13 +701,13 @@ class Gallery:
         embeddings: npt.ArrayLike,
         photos: Sequence[str | PhotoSource],
     ) -> tuple[list[str], npt.NDArray[np.float32], list[PhotoSource]]:
-        # Plain before they are compared: a subclass of str may take two names for equal.
+        # Converted before they are compared: a subclass of str may define its own equality.
         plain = [text(name, "a person's name") for name in names]
         known = {name: identity(name) for name in dict.fromkeys(plain)}
         rows = unit_rows(embeddings, self.embedding_size, "embeddings")
         if not len(names) == len(photos) == len(rows):
             raise InvalidArgumentError(
-                f"there must be as many names and sources as embeddings, got {len(names)} names, "
+                f"there must be one name and one source per embedding, got {len(names)} names, "
                 f"{len(photos)} sources and {len(rows)} embeddings"
             )
         return [known[name] for name in plain], rows, checked_sources(photos)

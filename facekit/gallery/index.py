@@ -1,4 +1,4 @@
-"""Searching enrolled embeddings: exactly, or with FAISS where there are very many."""
+"""Searching enrolled embeddings: exactly, or with FAISS in large galleries."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 
 EXACT_LIMIT = 50_000
-"""Up to this many enrolled photos a search compares with every one."""
+"""Up to this many enrolled photos, a search compares with every one."""
 
 # How many similarities are held in memory at a time.
 _MOST_SIMILARITIES = 1 << 23
 LEAST_NORM = 0.98
-"""A gallery's row whose norm is less is erased, or is being erased by another thread just now."""
+"""A row with a smaller norm is erased, or is being erased by another thread."""
 
-# FAISS's short code of an embedding has 4 bits per part: two components, or more where there would
-# be over _MOST_PARTS parts. It is trained on about _TRAINED_ON embeddings.
+# FAISS's short code of an embedding has 4 bits per part; a part has two components, or more if
+# there would be over _MOST_PARTS parts. It is trained on about _TRAINED_ON embeddings.
 _MOST_PARTS, _TRAINED_ON = 128, 16_384
 
 # So many arrays of erased rows are kept before they become one.
@@ -64,7 +64,7 @@ class Index(Protocol):
 
 
 class ExactIndex:
-    """Compares with every photo, by matrix products; erased rows, or of a small norm, are none."""
+    """Compares with every photo by matrix products; skips erased rows and those of a small norm."""
 
     def __init__(
         self, embeddings: npt.NDArray[Any], *erased: IntArray, least_norm: float = 0.0
@@ -95,14 +95,15 @@ class ExactIndex:
 
 
 class FaissIndex:
-    """Preselects by short codes with FAISS, and compares those selected exactly.
+    """Preselects by short codes with FAISS, and compares the selected photos exactly.
 
-    The code is that of a product quantizer: an embedding is cut into parts of some components, and
-    for each the nearest of 16 vectors is noted, in 4 bits. A search looks up the similarity of the
-    probe's parts to these vectors, many photos an instruction. Adding a row takes microseconds.
+    The code is a product quantizer's: an embedding is split into parts of a few components, and for
+    each part the nearest of 16 vectors is stored in 4 bits. A search looks up the similarity of the
+    probe's parts to these vectors, for many photos per instruction. Adding a row takes
+    microseconds.
 
     Args:
-        embeddings: ``(m, d)``, of unit L2 norm. Rows of zeros are passed over.
+        embeddings: ``(m, d)``, of unit L2 norm. Rows of zeros are skipped.
 
     Raises:
         InvalidArgumentError: If the package ``faiss-cpu`` is not installed.
@@ -124,7 +125,7 @@ class FaissIndex:
         sample = embeddings[:: max(1, len(embeddings) // _TRAINED_ON)]
         with _one_thread():
             self._codes.train(filled(sample, self._width))
-        # Adding moves what a search in another thread reads.
+        # Adding moves data that a search in another thread reads.
         self._lock = threading.Lock()
         self._embeddings = embeddings[:0]
         self._extend(embeddings)
@@ -142,7 +143,7 @@ class FaissIndex:
             candidates = candidates[candidates >= 0]
             vectors = embeddings[candidates]
             similarity = vectors @ probe.astype(vectors.dtype)
-            # An erased row, zeros, is like none; _ordered leaves it out.
+            # An erased row holds zeros and is far from any probe; _ordered drops it.
             nearest = np.argsort(-similarity, kind="stable")[:count]
             rows[index, : len(nearest)] = candidates[nearest]
         return _ordered(probes, embeddings, rows, LEAST_NORM)
@@ -161,7 +162,7 @@ class FaissIndex:
             self._embeddings = embeddings
 
     def _erase(self, rows: IntArray) -> None:
-        # The code of zeros is that of no face, and never near.
+        # The code of a row of zeros is never near a probe.
         import faiss
 
         with _one_thread():
@@ -176,7 +177,7 @@ class FaissIndex:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keeps FAISS's threads, which wait for each other, from what takes them a moment each."""
+    """Switches off FAISS's threads, which would slow down short work."""
     import faiss
 
     threads = faiss.omp_get_max_threads()
@@ -188,14 +189,14 @@ def _one_thread() -> Iterator[None]:
 
 
 def product_code(size: int) -> tuple[int, int]:
-    """Returns how many components FAISS's code of embeddings is to have, and how many parts."""
+    """Returns the numbers of components and of parts for FAISS's code."""
     part = max(2, -(-size // _MOST_PARTS))
     parts = -(-size // part)
     return parts * part, parts
 
 
 def filled(vectors: npt.NDArray[Any], size: int) -> npt.NDArray[np.float32]:
-    """Returns vectors with zeros up to a size."""
+    """Returns vectors padded with zeros to a size."""
     single = np.ascontiguousarray(vectors, dtype=np.float32)
     missing = size - vectors.shape[1]
     return np.pad(single, ((0, 0), (0, missing))) if missing else single
@@ -204,20 +205,20 @@ def filled(vectors: npt.NDArray[Any], size: int) -> npt.NDArray[np.float32]:
 def build_index(
     embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS, least_norm: float = 0.0
 ) -> Index:
-    """Returns an exact index up to :data:`EXACT_LIMIT` photos or without FAISS, else one of it."""
-    # FAISS compares directions; without a least norm the rows may have any length.
+    """Returns an exact index, or with FAISS and over :data:`EXACT_LIMIT` photos, FAISS's."""
+    # FAISS compares directions; without a minimum norm, rows may have any length.
     if len(embeddings) > EXACT_LIMIT and least_norm and faiss_is_installed():
         return FaissIndex(embeddings)
     return ExactIndex(embeddings, erased, least_norm=least_norm)
 
 
 def faiss_is_installed() -> bool:
-    """Returns whether the package ``faiss-cpu`` is there."""
+    """Returns whether the package ``faiss-cpu`` is installed."""
     return importlib.util.find_spec("faiss") is not None
 
 
 def is_erased(vectors: npt.NDArray[Any], least_norm: float) -> npt.NDArray[np.bool_]:
-    """Returns which rows are no embeddings any more, because their photos were removed."""
+    """Returns which rows are erased, because their photos were removed."""
     erased: npt.NDArray[np.bool_] = np.linalg.norm(vectors, axis=1) < least_norm
     return erased
 
@@ -225,8 +226,8 @@ def is_erased(vectors: npt.NDArray[Any], least_norm: float) -> npt.NDArray[np.bo
 def _ordered(
     probes: npt.NDArray[Any], embeddings: npt.NDArray[Any], rows: IntArray, least_norm: float
 ) -> Neighbors:
-    # A product of vectors cancels where two embeddings nearly coincide, so that the distances of
-    # those found are computed from the differences.
+    # Products of vectors lose precision where two embeddings nearly coincide, so the final
+    # distances are computed from differences.
     distances = np.full(rows.shape, np.inf)
     for index, (probe, found) in enumerate(zip(probes, rows, strict=True)):
         there = found >= 0

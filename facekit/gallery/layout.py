@@ -1,4 +1,4 @@
-"""What the blocks of a gallery hold: vectors, and the records of photos and people."""
+"""The layout of a gallery's blocks: vectors, and records of photos and people."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Records: TypeAlias = npt.NDArray[Any]
 Data: TypeAlias = bytes | bytearray
 
 BLOCK_BYTES = 1 << 17
-"""About that many bytes of vectors are in a block: what SQLite reads and checks for one photo."""
+"""The approximate size of a block of vectors, which SQLite reads and checks for one photo."""
 
 TEXT_BYTES = 1 << 15
-"""So many bytes are in a block of texts."""
+"""The size of a block of text, in bytes."""
 
 # Beside each vector: the number of its person, from 1, and the checksum of both.
 OWNER = np.dtype([("person", "<u4"), ("checksum", "<u4")])
-# Where a photo's source is in "texts", its file's SHA-256 and the face in it.
+# The place of a photo's source in "texts", its file's SHA-256 and the face in it.
 PHOTO = np.dtype(
     [
         ("text", "<u8"),
@@ -33,7 +33,7 @@ PHOTO = np.dtype(
         ("checksum", "<u4"),
     ]
 )
-# Where a person's name is in "names", and what is noted about the person in "texts".
+# The place of a person's name in "names", and of the metadata in "texts".
 PERSON = np.dtype(
     [
         ("name", "<u8"),
@@ -46,7 +46,7 @@ PERSON = np.dtype(
 
 
 class Layout:
-    """How vectors and records lie in blocks."""
+    """How vectors and records are arranged in blocks."""
 
     def __init__(self, size: int, rows: int) -> None:
         self.size, self.rows = size, rows
@@ -68,7 +68,7 @@ class Layout:
 
 
 def encoded(text: str) -> bytes:
-    """Returns text in UTF-8; the name of a file or folder may hold what UTF-8 does not have."""
+    """Returns text in UTF-8; the name of a file or folder may hold bytes that are not UTF-8."""
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -110,7 +110,7 @@ def photo_records(first: int, photos: list[PhotoSource], texts: list[bytes], sta
 
 
 def photo_of(record: Any, text: bytes, row: int, person: str) -> EnrolledPhoto:
-    """Returns what a record says about a photo."""
+    """Returns the photo that a record describes."""
     known = int(record["known"])
     x, y, width, height = record["box"].tolist()
     return EnrolledPhoto(

@@ -1,4 +1,4 @@
-"""What a process knows of a gallery: in memory, and brought up to date by what has changed."""
+"""A process's copy of a gallery in memory, kept up to date by reading changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_LEFT = 4096
 
 
 class Growing:
-    """An array that grows at its end; what was seen of it stays where it is."""
+    """An array that grows at its end; earlier views of it stay valid."""
 
     def __init__(self, dtype: Any, *shape: int) -> None:
         self._all: npt.NDArray[Any] = np.zeros((0, *shape), dtype)
@@ -28,7 +28,7 @@ class Growing:
         """Adds items that hold zeros, up to that length, and returns them."""
         before = len(self.held)
         if length > len(self._all):
-            # Memory that is not used yet costs nothing; so what is added is seldom copied.
+            # Reserved memory that is not yet used costs nothing, so that copies are rare.
             shape = (length + length // 4 + 64, *self._all.shape[1:])
             larger = np.zeros(shape, self._all.dtype)
             larger[:before] = self.held
@@ -40,8 +40,8 @@ class Growing:
 class Mirror:
     """The people and vectors of a gallery, as of one version of it.
 
-    The people have slots, numbers from 0 in the order in which they came; one who was removed
-    leaves a slot without a name.
+    People have slots, numbered from 0 in the order of enrollment; a removed person leaves a slot
+    without a name.
 
     Args:
         layout: How the blocks are laid out.
@@ -58,7 +58,7 @@ class Mirror:
         self.forget()
 
     def forget(self) -> None:
-        """Forgets everything, so that all of it is read again."""
+        """Discards everything, so that it is read again."""
         self.version, self._generation = -1, ""
         self._vectors = Growing(np.float32, self._layout.size)
         self._owners = Growing(np.uint32)
@@ -105,7 +105,7 @@ class Mirror:
         return self._digests.held
 
     def follow(self, view: View) -> None:
-        """Brings everything up to date with what is read in a view."""
+        """Updates everything from a view."""
         if view.head["version"] == self.version:
             return
         if view.head["generation"] == self._generation and view.head["version"] > self.version:
@@ -116,7 +116,7 @@ class Mirror:
             "vectors": count_blocks(view.head["photos"], self._layout.rows),
             "people": count_blocks(view.head["people"], self._layout.rows),
         }
-        # What a damaged or forged head says must be there.
+        # A damaged or forged head must not announce blocks that do not exist.
         for stream, count in counts.items():
             if count != view.count(stream):
                 raise view.damage(f"the number of blocks of {stream}")
@@ -132,7 +132,7 @@ class Mirror:
         read: Callable[[Stream, int], Data],
         heap: bytes = b"",
     ) -> None:
-        """Takes over the blocks that have changed since the version that is known."""
+        """Reads the blocks that have changed since the known version."""
         blocks: dict[Stream, list[int]] = {"people": [], "vectors": [], "photos": []}
         for stream, index in sorted(changed):
             if stream in blocks:
@@ -165,7 +165,7 @@ class Mirror:
         for index in indices:
             records = np.frombuffer(read("people", index), PERSON)[: count - index * rows]
             before = self._records.held[index * rows : index * rows + len(records)]
-            # By the checksum: a new name may have the length of the old one, and its place.
+            # By checksum: a new name may have the length and place of the old one.
             differ = records != before
             changed += (np.flatnonzero(differ) + index * rows).tolist()
             before[:] = records
@@ -173,7 +173,7 @@ class Mirror:
         lengths = self._records.held["length"][changed].tolist()
         places = list(zip(starts, lengths, strict=True))
         if heap.isascii() and heap:
-            everything = heap.decode("ascii")  # its slices cost less than a decoding of each name
+            everything = heap.decode("ascii")  # slicing costs less than decoding each name
             names = [everything[start : start + length] or None for start, length in places]
         else:
             names = [
@@ -188,7 +188,7 @@ class Mirror:
         ):
             raise view.damage("its names")
         earlier = [self._names.held[slot] if slot < known else None for slot in changed]
-        # A name may go from one person to another: all old ones first.
+        # A name may pass from one person to another: remove all old ones first.
         for name in earlier:
             if name is not None:
                 self.slots.pop(name, None)
@@ -242,7 +242,7 @@ class Mirror:
         self._left = 0  # how many erased rows have labels
         self._labels = Growing(np.int32)
         self._classes = Growing(object)
-        self._label_of = Growing(np.int32)  # by the number of the owner; nobody's is -1
+        self._label_of = Growing(np.int32)  # by the number of the owner; -1 without one
         self._label_of.grow(1)[:] = -1
 
     def _rename(self, slots: list[int]) -> None:

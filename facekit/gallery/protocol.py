@@ -1,4 +1,4 @@
-"""What a gallery keeps its people in: the protocol of a store."""
+"""The protocol of a store, in which a gallery keeps its people."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Batch: TypeAlias = tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]
 
 @runtime_checkable
 class GalleryStore(Protocol):
-    """Keeps enrolled photos, and finds those that resemble a probe.
+    """Stores enrolled photos, and finds those that resemble a probe.
 
-    :meth:`facekit.Gallery.of` makes a gallery of any store. That of :meth:`facekit.Gallery.open` is
-    a file; a database server can be another. A store never hands over all vectors at once.
+    :meth:`facekit.Gallery.of` creates a gallery from any store. :meth:`facekit.Gallery.open` uses a
+    file; a database server is another kind. A store never returns all vectors at once.
 
     Attributes:
         weights: The identity of the weights that make the embeddings.
@@ -78,10 +78,10 @@ class GalleryStore(Protocol):
         Args:
             names: The person of each, n of them; checked and normalized.
             embeddings: float32 ``(n, d)``, of unit L2 norm.
-            photos: Where each comes from, n of them.
+            photos: The source of each, n of them.
 
         Returns:
-            A number for each photo, by which it is removed and found.
+            A number for each photo, which identifies it.
         """
 
     def remove(self, numbers: Sequence[int]) -> None:
@@ -103,7 +103,7 @@ class GalleryStore(Protocol):
         """
 
     def snapshot(self) -> Iterator[Batch]:
-        """Yields everything that is enrolled at one moment, batch by batch.
+        """Yields a consistent snapshot of everything enrolled, batch by batch.
 
         Yields:
             Photos and their embeddings, in the order of enrollment.

@@ -1,4 +1,4 @@
-"""What the blocks of a gallery say: people, photos, settings and corrections, each checked."""
+"""Reads people, photos, settings and corrections from a gallery's blocks, and checks them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facekit.gallery.records import EnrolledPhoto
 
 
 def person_at(view: View, slot: int) -> tuple[str, dict[str, Any]]:
-    """Returns the name of a person, empty if erased, and what is noted about the person."""
+    """Returns the name of a person, empty if erased, and the metadata."""
     record = _record(view, "people", PERSON, slot)
     name = view.bytes_at("names", int(record["name"]), int(record["length"]))
     note = view.bytes_at("texts", int(record["note"]), int(record["note_length"]))
@@ -27,13 +27,13 @@ def person_at(view: View, slot: int) -> tuple[str, dict[str, Any]]:
 
 
 def notes_of(view: View) -> dict[str, dict[str, Any]]:
-    """Returns what is noted, by person."""
+    """Returns the metadata by person."""
     found = (person_at(view, slot) for slot in range(view.head["people"]))
     return {name: note for name, note in found if note}
 
 
 def photo_at(view: View, row: int, person: str) -> EnrolledPhoto:
-    """Returns a photo, whose person is known."""
+    """Returns a photo of a known person."""
     record = _record(view, "photos", PHOTO, row)
     text = view.bytes_at("texts", int(record["text"]), int(record["length"]))
     if checksum(row, record, text) != record["checksum"]:
@@ -57,14 +57,14 @@ def batches_of(view: View) -> Iterator[Batch]:
 
 
 def settings_of(view: View) -> dict[str, Any]:
-    """Returns what a recognizer keeps with the gallery."""
+    """Returns the settings that a recognizer stores with the gallery."""
     place, length, noted = view.head["settings"]
     found: dict[str, Any] = json.loads(_text(view, place, length, noted, "its settings") or "{}")
     return found
 
 
 def corrections_of(view: View) -> tuple[Correction, ...]:
-    """Returns what was said about faces."""
+    """Returns the corrections."""
     place, _, length, noted, _ = view.head["corrections"]
     return from_text(_text(view, place, length, noted, "its corrections"))
 

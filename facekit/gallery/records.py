@@ -1,4 +1,4 @@
-"""What a gallery says about its photos."""
+"""Records of a gallery's photos."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """Where an embedding comes from.
+    """The source of an embedding.
 
     Args:
-        source: What the photo is called, its path if it has one. A string of a subclass becomes a
-            plain ``str``.
+        source: The photo's name: its path if it has one. Subclasses of ``str`` are converted to
+            ``str``.
         sha256: The SHA-256 of the photo's file in hexadecimal, if it is known.
         box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
 
@@ -70,8 +70,7 @@ class EnrolledPhoto(PhotoSource):
     """An enrolled photo.
 
     Args:
-        source: What the photo is called.
-        sha256: The SHA-256 of the photo's file, if it is known.
+        source: The photo's name. sha256: The SHA-256 of the photo's file, if it is known.
         box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
         id: Its number in the gallery.
         person: Whose photo it is.

@@ -1,4 +1,4 @@
-"""Repair: what is whole in a damaged gallery goes into a new file, what is not into a list."""
+"""Repair: saves the intact parts of a damaged gallery to a new file and lists the rest."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from facekit.gallery.store import FileStore
 
 @dataclass(frozen=True)
 class Repair:
-    """What a repair saved.
+    """The result of a repair.
 
     Args:
         people: The people saved, with the number of photos of each.
-        lost: A sentence for each photo or person that is damaged, and not saved.
+        lost: One entry for each photo or person that is damaged and was not saved.
 
     Example:
         >>> from facekit.gallery.repair import Repair
@@ -37,21 +37,21 @@ class Repair:
 
 
 def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:
-    """Saves what is whole of a damaged gallery to a new file.
+    """Saves the intact parts of a damaged gallery to a new file.
 
-    Each photo and each person has a checksum of its own, so that one damaged costs no other. The
-    damaged file stays as it is.
+    Each photo and each person has its own checksum, so that damage to one does not affect others.
+    The damaged file is not changed.
 
     Args:
         path: The damaged gallery.
-        new: The file to make.
+        new: The file to create.
 
     Returns:
-        What was saved, and what is lost.
+        The people saved, and what is lost.
 
     Raises:
-        FileFormatError: If so much is damaged that SQLite cannot open the file or the gallery's
-            head cannot be read, or the new file already exists or cannot be written.
+        FileFormatError: If the damage keeps SQLite from opening the file or the gallery's head from
+            being read, or the new file already exists or cannot be written.
 
     Example:
         >>> import tempfile
@@ -127,7 +127,7 @@ def _photos(view: View, people: dict[int, str], lost: list[str]) -> Iterator[Bat
 
 @contextmanager
 def _losing(lost: list[str], what: str) -> Iterator[None]:
-    """Notes what is lost if it turns out to be damaged."""
+    """Records a part as lost if it turns out to be damaged."""
     try:
         yield
     except FileFormatError:

@@ -1,4 +1,4 @@
-"""What a gallery may have wrong: one person under two names, a photo under a wrong name."""
+"""Possible mistakes in a gallery: a person under two names, a photo under a wrong name."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray
 from facekit.gallery.records import EnrolledPhoto
 
-# How many nearest photos are looked at to find those of other people, beyond a person's own.
+# How many nearest photos, beyond a person's own, are examined to find those of other people.
 _OTHERS = 16
 _MOST_LOOKED_AT = 1024
 
 
 class Duplicate(NamedTuple):
-    """Two names that may stand for one person.
+    """Two names that may be the same person.
 
     Attributes:
         first: One name.
@@ -42,11 +42,11 @@ class Duplicate(NamedTuple):
 
 
 class Outlier(NamedTuple):
-    """A photo that may show someone else than its name says.
+    """A photo that may be enrolled under the wrong name.
 
     Attributes:
         photo: The photo.
-        distance: From it to the nearest other photo of its name.
+        distance: The distance to the nearest other photo of its name.
         resembles: The person of the nearest photo under another name, if that is nearer.
 
     Example:
@@ -66,7 +66,7 @@ class Outlier(NamedTuple):
 
 
 def near_people(enrolled: Enrolled, threshold: float) -> list[Duplicate]:
-    """Returns pairs of people at most that far apart, the nearest first."""
+    """Returns pairs of people up to that distance apart, the nearest first."""
     pairs = {
         (min(own, other), max(own, other))
         for _, own, other, distance in _nearest_others(enrolled)

@@ -14,13 +14,13 @@ from facekit.utils.validation import choice, identity, whole
 
 
 class Review:
-    """What people who looked at faces said about them; :attr:`facekit.Gallery.review`.
+    """A reviewer's corrections of faces; :attr:`facekit.Gallery.review`.
 
-    Every method that corrects returns the number of the correction, by which it is undone. Faces
-    are :class:`facekit.gallery.records.PhotoSource` with ``sha256`` and ``box``.
+    Every correcting method returns the correction's number, with which it can be undone. Faces are
+    :class:`facekit.gallery.records.PhotoSource` with ``sha256`` and ``box``.
 
     Args:
-        store: Keeps the corrections, with the gallery.
+        store: Stores the corrections, with the gallery.
 
     Example:
         >>> import numpy as np
@@ -50,11 +50,11 @@ class Review:
 
     @property
     def decisions(self) -> Decisions:
-        """What follows from them for each face; the same object until one changes."""
+        """Their consequences for each face; the same object until one changes."""
         return self._store.decisions()
 
     def accept(self, face: PhotoSource, person: str) -> int:
-        """Says that a face is an enrolled person, whatever the distance.
+        """States that a face is an enrolled person, whatever the distance.
 
         Args:
             face: The face.
@@ -70,7 +70,7 @@ class Review:
         return self._named(Correction("is", face, person))
 
     def reject(self, face: PhotoSource, person: str) -> int:
-        """Says that a face is not a person: it does not get that name again.
+        """States that a face is not a person, so that it never gets that name.
 
         Args:
             face: As for :meth:`accept`.
@@ -86,7 +86,7 @@ class Review:
         return self._named(Correction("is_not", face, person))
 
     def link(self, face: PhotoSource, other: PhotoSource) -> int:
-        """Says that two faces show one person.
+        """States that two faces show the same person.
 
         Args:
             face: One face.
@@ -101,7 +101,7 @@ class Review:
         return self.add([Correction("same", face, other=other)])[0]
 
     def separate(self, face: PhotoSource, other: PhotoSource) -> int:
-        """Says that two faces show different people.
+        """States that two faces show different people.
 
         Args:
             face: As for :meth:`link`.
@@ -116,7 +116,7 @@ class Review:
         return self.add([Correction("different", face, other=other)])[0]
 
     def exclude(self, face: PhotoSource, reason: Exclusion = "not_a_face") -> int:
-        """Leaves a face out: of answers, groups and calibration.
+        """Excludes a face from results, groups and calibration.
 
         Args:
             face: The face.
@@ -126,13 +126,14 @@ class Review:
             The number of the correction.
 
         Raises:
-            InvalidArgumentError: If the face has no ``sha256`` or ``box``, or the reason is none.
+            InvalidArgumentError: If the face has no ``sha256`` or ``box``, or the reason is
+                unknown.
         """
         choice(reason, "reason", get_args(Exclusion))
         return self.add([Correction(reason, face)])[0]
 
     def once_per_image(self) -> int:
-        """Says that a name is given to one face of an image at most: to the nearest.
+        """States that a name is given to at most one face of an image, the nearest.
 
         Returns:
             The number of the correction.
@@ -160,7 +161,7 @@ class Review:
             The correction that was undone.
 
         Raises:
-            EnrollmentError: If there is none of that number, or none at all.
+            EnrollmentError: If no correction has that number, or there are none.
         """
         return self._store.undo(None if number is None else whole(number, "number", least=1))
 

@@ -1,4 +1,4 @@
-"""The store of a gallery, in a file or in memory: each change happens as a whole or not at all."""
+"""The store of a gallery, in a file or in memory; each change is atomic."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ from facekit.io.files import without_nul
 
 
 class FileStore:
-    """Keeps people and photos in a file, or in memory, and follows what other processes do.
+    """Stores people and photos in a file or in memory, and follows changes by other processes.
 
-    Photos and people are numbered in the order in which they come. The number of one that is
-    removed is not used again before the gallery is compacted.
+    Photos and people are numbered in the order in which they are added. The number of a removed one
+    is not reused before the gallery is compacted.
     """
 
     erasure: Erasure = "immediate"
@@ -82,13 +82,13 @@ class FileStore:
         self._mirror = Mirror(self._layout)
         self._reviewed: tuple[list[Any], tuple[Correction, ...], Decisions] | None = None
         self._lock = threading.RLock()
-        # A gallery that nobody closed is closed when it is no longer used.
+        # A gallery that was not closed is closed when it is garbage-collected.
         self._closing = weakref.finalize(self, database.close)
         _OPEN.add(self)
 
     @classmethod
     def in_memory(cls, weights: str, size: int) -> FileStore:
-        """Makes an empty one in memory."""
+        """Creates an empty one in memory."""
         return cls(Database.create(None, _first_head(weights, size)))
 
     @classmethod
@@ -100,7 +100,7 @@ class FileStore:
         content: FileStore | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """Makes a file, empty or with the content of another store, in one step."""
+        """Creates a file, empty or with the content of another store, atomically."""
         temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         try:
             private_file(without_nul(temporary))
@@ -118,7 +118,7 @@ class FileStore:
             finally:
                 remove_files(temporary)
         except OSError as error:
-            raise FileFormatError(f"{path}: no gallery can be made there ({error})") from error
+            raise FileFormatError(f"{path}: the gallery cannot be created ({error})") from error
 
     @classmethod
     def open(cls, path: Path, weights: str | None, timeout: float) -> FileStore:
@@ -140,13 +140,13 @@ class FileStore:
         return store
 
     def close(self) -> None:
-        """Closes the file; what was enrolled stays readable for those who hold it."""
+        """Closes the file; snapshots that were taken stay readable."""
         self._closing()
 
     # What is enrolled.
 
     def enrolled(self) -> Enrolled:
-        """Returns what is enrolled now, also by other processes."""
+        """Returns what is enrolled now, including changes by other processes."""
         with self._following():
             return self._mirror.enrolled
 
@@ -157,7 +157,7 @@ class FileStore:
         return searched.matches(probes, count)
 
     def snapshot(self) -> Iterator[Batch]:
-        """Yields all photos with their embeddings, as they were at one moment."""
+        """Yields a consistent snapshot of all photos with their embeddings."""
         with self._exclusively(), self._database.reading() as view:
             yield from batches_of(view)
 
@@ -183,21 +183,21 @@ class FileStore:
             return name in self._mirror.slots
 
     def metadata(self, name: str) -> dict[str, Any]:
-        """Returns what is noted about a person."""
+        """Returns the metadata of a person."""
         with self._following() as view:
             return person_at(view, self._slot(name))[1]
 
     def settings(self) -> dict[str, Any]:
-        """Returns what a recognizer keeps with the gallery."""
+        """Returns the settings that a recognizer stores with the gallery."""
         with self._exclusively(), self._database.reading() as view:
             return settings_of(view)
 
     def corrections(self) -> tuple[Correction, ...]:
-        """Returns what was said about faces."""
+        """Returns the corrections."""
         return self._review()[0]
 
     def decisions(self) -> Decisions:
-        """Returns what follows from that; the same object until it changes."""
+        """Returns the consequences of the corrections; the same object until they change."""
         return self._review()[1]
 
     def _review(self) -> tuple[tuple[Correction, ...], Decisions]:
@@ -219,7 +219,7 @@ class FileStore:
         return [photo for photo in photos if photo.sha256 in digests]
 
     def elsewhere(self, names: Sequence[str], photos: Sequence[PhotoSource]) -> list[str]:
-        """Returns a sentence for each face that stands under another name in the same file, too."""
+        """Returns a sentence for each face whose file is also enrolled under another name."""
         given = [(name, photo) for name, photo in zip(names, photos, strict=True) if photo.sha256]
         if not given:
             return []
@@ -263,7 +263,7 @@ class FileStore:
         return list(range(first + 1, first + len(names) + 1))
 
     def replace(self, batches: Iterable[Batch]) -> int:
-        """Erases everyone and enrolls these photos instead, in one step; returns how many."""
+        """Replaces everyone with these photos, atomically; returns their number."""
         with self._changing(refilling=True) as change:
             settings, last = settings_of(change), change.head["corrections"][-1]
             corrections = corrections_of(change)
@@ -278,7 +278,7 @@ class FileStore:
         return int(change.head["photos"])
 
     def take_over(self, other: FileStore, settings: Mapping[str, Any] | None = None) -> None:
-        """Erases everyone, and takes what another store holds; its settings by default."""
+        """Replaces the content with that of another store; by default with its settings."""
         with self._changing(refilling=True) as change, ExitStack() as stack:
             view: View = change
             in_memory = other is self and self.path is None
@@ -289,7 +289,7 @@ class FileStore:
             kept = settings_of(view) if settings is None else settings
             corrections, last = corrections_of(view), view.head["corrections"][-1]
             if in_memory:
-                batches = iter(list(batches))  # all of it before it is cleared
+                batches = iter(list(batches))  # read completely before the store is cleared
             self._refill(change, batches, notes)
             change.head["weights"] = other.weights
             self._set_settings(change, kept)
@@ -297,34 +297,34 @@ class FileStore:
         self._tidy()
 
     def compact(self) -> None:
-        """Numbers people and photos without gaps, and gives the space of removed ones back."""
+        """Renumbers people and photos without gaps, and frees the space of removed ones."""
         self.take_over(self)
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Erases photos, and people who are left without any."""
+        """Erases photos, and people left without any."""
         with self._changing(erasing=True) as change:
             self._erase(change, self._rows(numbers))
 
     def remove_person(self, name: str) -> int:
-        """Erases a person, and returns of how many photos."""
+        """Erases a person, and returns the number of photos."""
         with self._changing(erasing=True) as change:
             rows = self._rows_of(self._slot(name))
             self._erase(change, rows)
         return len(rows)
 
     def rename(self, name: str, new: str) -> None:
-        """Gives a person another name, which nobody has."""
+        """Renames a person; the new name must not be in use."""
         with self._changing(erasing=True) as change:
             slot = self._slot(name)
             if new != name and new in self._mirror.slots:
                 raise EnrollmentError(
-                    f"{new!r} is enrolled already; if both are one person, use merge"
+                    f"{new!r} is already enrolled; if both are the same person, use merge"
                 )
             self._write_person(change, slot, new, person_at(change, slot)[1])
             self._rename_in_corrections(change, name, new)
 
     def merge(self, name: str, into: str) -> int:
-        """Gives the photos of one person to another, and returns how many."""
+        """Moves the photos of one person to another, and returns their number."""
         with self._changing(erasing=True) as change:
             slot, other = self._slot(name), self._slot(into)
             note = {**person_at(change, slot)[1], **person_at(change, other)[1]}
@@ -343,12 +343,12 @@ class FileStore:
         return len(rows)
 
     def set_metadata(self, name: str, metadata: Mapping[str, Any]) -> None:
-        """Replaces what is noted about a person."""
+        """Replaces the metadata of a person."""
         with self._changing(erasing=True) as change:
             self._write_person(change, self._slot(name), name, metadata)
 
     def set_settings(self, settings: Mapping[str, Any]) -> None:
-        """Replaces what a recognizer keeps with the gallery."""
+        """Replaces the settings."""
         with self._changing(erasing=True) as change:
             self._set_settings(change, settings)
 
@@ -374,13 +374,13 @@ class FileStore:
                 raise EnrollmentError(
                     "no correction is left to undo"
                     if number is None
-                    else f"there is no correction of the number {number}"
+                    else f"no correction has the number {number}"
                 )
             self._take_back(change, found)
         return found[0]
 
     def take_back(self, numbers: Iterable[int]) -> list[Correction]:
-        """Removes those of some corrections that are there, and returns them."""
+        """Removes the corrections that exist, and returns them."""
         wanted = set(numbers)
         with self._changing(erasing=True) as change:
             found = [one for one in corrections_of(change) if one.number in wanted]
@@ -418,13 +418,13 @@ class FileStore:
         return self._database.pause(timeout)
 
     def resume(self, *, child: bool, at_rest: bool) -> None:
-        """Goes on after :meth:`pause`."""
+        """Resumes after :meth:`pause`."""
         if child and not at_rest:
             self._lock = threading.RLock()
             self._mirror.forget()
         self._database.resume(child=child)
 
-    # Inside: the lock, and what is known.
+    # Internal: the lock, and the copy in memory.
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -434,15 +434,15 @@ class FileStore:
 
     @contextmanager
     def _following(self) -> Iterator[View]:
-        # The lock comes first: what is known is never newer than what is read.
+        # The lock comes first: the copy in memory is never newer than the snapshot.
         with self._database.entered(), self._lock, self._database.reading() as view:
             self._mirror.follow(view)
             yield view
 
     @contextmanager
     def _changing(self, *, erasing: bool = False, refilling: bool = False) -> Iterator[Change]:
-        # Readers of this process do not wait until it is on the disk. What is refilled need not be
-        # known.
+        # Readers in this process do not wait until it is on disk. A refilled store need not be
+        # cached.
         with self._database.entered(), self._exclusively():
             with self._database.changing() as change:
                 if not refilling:
@@ -456,7 +456,7 @@ class FileStore:
 
             with self._lock:
                 if change.cleared:
-                    self._mirror.forget()  # most of it is written already, and not in memory
+                    self._mirror.forget()  # most of it has been written, and is not in memory
                 elif self._mirror.version < change.head["version"]:
                     self._mirror.apply(change, written, read)
         if erasing:
@@ -491,12 +491,12 @@ class FileStore:
     def _photo(self, view: View, row: int) -> EnrolledPhoto:
         return photo_at(view, row, str(self._mirror.names[self._mirror.owners[row] - 1]))
 
-    # Inside: what is written.
+    # Internal: writing.
 
     def _refill(
         self, change: Change, batches: Iterable[Batch], notes: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, int]:
-        # In place of everyone; in memory there are one batch and a few blocks at a time.
+        # Replaces everyone; only one batch and a few blocks are in memory at a time.
         change.clear()
         slots: dict[str, int] = {}
         for photos, vectors in batches:
@@ -563,7 +563,7 @@ class FileStore:
             self._write_person(change, slot, None, {})
 
     def _corrections_without(self, change: Change, names: set[str]) -> Sequence[Correction]:
-        # Without what was said about people, and about the faces that they were known by.
+        # Without the corrections about these people and their faces.
         there = corrections_of(change)
         if not there or not names:
             return there
@@ -580,7 +580,7 @@ class FileStore:
     def _write_person(
         self, change: Change, slot: int, name: str | None, note: Mapping[str, Any]
     ) -> None:
-        # Over what was noted before; no name erases the person.
+        # Overwrites the earlier record; an empty name erases the person.
         index, place = divmod(slot, self._layout.rows)
         size = self._layout.rows * PERSON.itemsize
         records = np.frombuffer(change.edit("people", index, size), PERSON)
@@ -612,7 +612,7 @@ class FileStore:
         place, room, length, *_ = change.head["corrections"]
         if len(text) > room:
             change.write_at("texts", place, bytes(length))
-            # Twice as much, so that few of many corrections are the ones that move all before them.
+            # Twice the size, so that few corrections have to move all earlier ones.
             place, room = change.head["texts"], 2 * len(text)
             change.append("texts", text.ljust(room, b"\0"))
         else:
@@ -628,7 +628,7 @@ class FileStore:
         return self._layout.vectors(change.edit("vectors", index, self._layout.vector_bytes))
 
 
-@lru_cache(maxsize=8)  # those of an album are asked for after each change
+@lru_cache(maxsize=8)  # an album needs them again after each change
 def _shortened(digests: frozenset[str]) -> npt.NDArray[np.uint64]:
     """Returns the first eight bytes of each SHA-256, sorted."""
     heads = b"".join(bytes.fromhex(digest[:16]) for digest in digests)
@@ -645,7 +645,7 @@ def _may_be_same(first: PhotoSource, second: PhotoSource) -> bool:
 def _without(
     corrections: Sequence[Correction], names: set[str], photos: Sequence[PhotoSource]
 ) -> list[Correction]:
-    """Returns the corrections that are about none of these people and photos."""
+    """Returns the corrections that do not concern these people and photos."""
     finder, decisions = FaceFinder(), Decisions(corrections)
     for photo in photos:
         if photo.sha256 is not None and photo.box is not None:
@@ -663,7 +663,7 @@ def _first_head(weights: str, size: int) -> dict[str, Any]:
 
 
 def _put(change: Change, stream: Stream, start: int, length: int, data: bytes) -> int:
-    # In the place of earlier bytes, if there is room; what is left of them becomes zeros.
+    # Reuses the place of the earlier bytes if it is large enough; the rest becomes zeros.
     if len(data) <= length:
         change.write_at(stream, start, data.ljust(length, b"\0"))
         return start
@@ -680,7 +680,7 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
-# A fork may happen while other threads work with a gallery: it waits until each is at rest.
+# A fork may happen while other threads use a gallery: it waits until all are idle.
 _OPEN: weakref.WeakSet[FileStore] = weakref.WeakSet()
 _PAUSED: list[tuple[FileStore, bool]] = []
 _LONGEST_PAUSE = 10.0

@@ -73,7 +73,7 @@ class Explanation:
         probability: The probability that it is the candidate.
         nearest: The nearest enrolled embeddings of anybody, the nearest first.
         box: The face in its image, ``(x, y, width, height)`` in pixels; ``None`` for an embedding.
-        problems: Why the picture of the face is too poor to be named, in words; empty if it is not.
+        problems: Why the image of the face is too poor to be named, in words; empty if it is not.
 
     Example:
         >>> import numpy as np

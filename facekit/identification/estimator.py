@@ -30,7 +30,7 @@ class Classifier:
             The classifier itself.
 
         Raises:
-            ValueError: If there is no argument of that name.
+            ValueError: If no argument has that name.
         """
         for name, value in parameters.items():
             if name not in _arguments(type(self)):

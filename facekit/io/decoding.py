@@ -277,7 +277,7 @@ def _inspected(stream: IO[bytes], name: str) -> StoredImage:
 
 
 def _opened(path: Path, name: str) -> IO[bytes]:
-    # Looked at first: to open a device or a pipe may do something, and may wait for ever.
+    # Looked at first: to open a device or a pipe may do something, and may wait forever.
     _check_regular(path.stat().st_mode, name)
     flags = os.O_RDONLY
     for flag in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):

@@ -1,4 +1,4 @@
-"""Results as a notebook shows them: small pictures of the faces with their names."""
+"""Results as a notebook shows them: small images of the faces with their names."""
 
 from __future__ import annotations
 

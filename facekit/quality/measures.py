@@ -1,4 +1,4 @@
-"""The numbers that say how good the picture of a face is."""
+"""The numbers that say how good the image of a face is."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _MIDDLE = slice(round(0.15 * _SIDE), round(0.85 * _SIDE))
 # Added to the variance in gray levels squared, so that noise on an even surface is not sharp.
 _NOISE_VARIANCE = 25.0
 _WHITE = 250
-# The box of a face is this share of the side of the aligned picture, in its middle.
+# The box of a face is this share of the side of the aligned image, in its middle.
 _BOX = 0.8
 
 
 @dataclass(frozen=True)
 class FaceQuality:
-    """How good the picture of one face is.
+    """How good the image of one face is.
 
     Args:
         interocular: The distance between the eyes, in pixels of the photo.
@@ -43,7 +43,7 @@ class FaceQuality:
         overexposed: The share of the face that is white and shows nothing any more, 0 to 1.
         yaw: How far the head is turned to a side, in degrees; positive towards the right border.
         pitch: How far it is lowered, in degrees; negative if it is raised.
-        roll: How far it is tilted in the plane of the picture, in degrees; positive clockwise.
+        roll: How far it is tilted in the plane of the image, in degrees; positive clockwise.
         outside: The share of the face that lies beyond the border of the photo, 0 to 1.
         confidence: The detector's confidence that this is a face, 0 to 1.
         problems: What is not good enough, in words; see :class:`facekit.QualityGate`. Empty if all
@@ -82,7 +82,7 @@ class FaceQuality:
 
 
 def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
-    """Measures how good the picture of a face is.
+    """Measures how good the image of a face is.
 
     Args:
         image: The photo in which the face was found, as :func:`facekit.load_image` reads it.
@@ -147,9 +147,9 @@ def _shifted(padded: npt.NDArray[np.float64], x: int, y: int) -> npt.NDArray[np.
 
 
 def _share_outside(face: Face, width: int, height: int, steps: int = 32) -> float:
-    """Returns the share of a face that lies outside of a picture.
+    """Returns the share of a face that lies outside of an image.
 
-    Not that of the box: a detector may have clipped it to the picture. The keypoints say where the
+    Not that of the box: a detector may have clipped it to the image. The keypoints say where the
     whole face would be.
     """
     cells = 0.5 + _BOX * ((np.arange(steps) + 0.5) / steps - 0.5)

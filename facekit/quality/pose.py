@@ -30,9 +30,9 @@ class HeadPose(NamedTuple):
     """Which way a head is turned, in degrees; all zero looks straight into the camera.
 
     Attributes:
-        yaw: Turned to a side: positive towards the right border of the picture, −90 to 90.
+        yaw: Turned to a side: positive towards the right border of the image, −90 to 90.
         pitch: Nodded: positive downwards, −90 to 90. What counts as 0 is the average photo.
-        roll: Tilted: positive clockwise, as seen in the picture, −180 to 180.
+        roll: Tilted: positive clockwise, as seen in the image, −180 to 180.
 
     Example:
         >>> from facekit.quality.pose import HeadPose
@@ -71,7 +71,7 @@ def head_pose(keypoints: Keypoints) -> HeadPose:
 
 
 def _fit_to_model() -> npt.NDArray[np.float64]:
-    # Times the centerd keypoints, (2, 5), this is the least-squares projection of the model.
+    # Times the centered keypoints, (2, 5), this is the least-squares projection of the model.
     model = np.array(FACE_MODEL)
     return np.linalg.pinv((model - model.mean(axis=0)).T)
 

@@ -45,7 +45,7 @@ def _renew_all() -> None:
 def _make_opencv_serial() -> None:
     """Makes OpenCV compute in the thread that calls it, as its own threads are not in the child.
 
-    It would wait for ever for a lock that one of them held, or that of a function that another
+    It would wait forever for a lock that one of them held, or that of a function that another
     thread of the parent was in.
     """
     if opencv := sys.modules.get("cv2"):

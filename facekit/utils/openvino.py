@@ -232,7 +232,7 @@ def _write_blob(path: Path, blob: bytes, *, old: str) -> None:
 class _Gate:
     """Lets no fork happen while a thread is inside OpenVINO, whose locks the child would inherit.
 
-    A child in which such a lock is held for ever would hang in its first call.
+    A child in which such a lock is held forever would hang in its first call.
     """
 
     def __init__(self) -> None:
@@ -304,7 +304,7 @@ class _Gate:
 
 
 def _others_import() -> bool:
-    """Returns whether another thread is importing: a child would wait for it for ever, too."""
+    """Returns whether another thread is importing: a child would wait for it forever, too."""
     # Python renews its other locks in the child, but not these, and has no public name for them.
     held = (
         reference() for reference in vars(importlib)["_bootstrap"]._module_locks.copy().values()

@@ -16,7 +16,7 @@ def run_in_thread(work: _Work) -> threading.Event:
     """Starts work, which must not raise, in an idle thread or a new one; returns what is set after.
 
     The threads never end, because OpenCV holds a lock while it clears up behind one that does, and
-    a child forked in that moment would wait for it for ever. They are daemons.
+    a child forked in that moment would wait for it forever. They are daemons.
     """
     done = threading.Event()
     try:

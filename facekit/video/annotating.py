@@ -103,7 +103,7 @@ def write_annotated(
             for index, time, frame in video.decoded(pictures):
                 if result.interrupted and time > result.duration:
                     break
-                # In step, so that neither sound nor pictures wait in memory for the other.
+                # In step, so that neither sound nor images wait in memory for the other.
                 sound.write(writer, time)
                 writer.add(time, annotated(upright(frame), result, time, blur=blur))
                 progress(index, time)

@@ -208,7 +208,7 @@ def _camera(source: int) -> Iterator[RGBImage]:
 
 def _network(source: str, stall: float) -> Iterator[RGBImage]:
     av = import_extra("av")
-    # UDP loses packets, and each loss spoils the picture until the next key frame. So would
+    # UDP loses packets, and each loss spoils the image until the next key frame. So would
     # FFmpeg's "nobuffer", which loses the packets that were read to find out what the stream is.
     options = {"rtsp_transport": "tcp"}
     try:
@@ -219,7 +219,7 @@ def _network(source: str, stall: float) -> Iterator[RGBImage]:
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
-                except av.FFmpegError:  # a damaged picture; the next one may be whole
+                except av.FFmpegError:  # a damaged image; the next one may be whole
                     continue
                 for frame in frames:
                     if not frame.is_corrupt:

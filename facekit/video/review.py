@@ -20,7 +20,7 @@ def write_review(
     """Writes the best faces of each stranger into a folder of their own, to be looked at.
 
     ``people/unknown-003`` holds the best faces of track 3, each from another moment;
-    ``sheets/unknown-003.png`` shows them on one picture; ``groups.json`` says from when to when
+    ``sheets/unknown-003.png`` shows them on one image; ``groups.json`` says from when to when
     each is seen. Rename the folders in ``people`` to the names of the people, delete the rest, and
     :meth:`facekit.FaceRecognizer.fit` or ``facekit enroll --from`` reads them. Nothing is enrolled
     by itself.

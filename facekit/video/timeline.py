@@ -1,4 +1,4 @@
-"""Who is seen when, as a picture."""
+"""Who is seen when, as an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facekit.visualization import KNOWN_COLOR, UNKNOWN_COLOR
 from facekit.visualization.lettering import label_font
 
 _INK, _PAPER, _PALE = (33, 37, 41), (255, 255, 255), (222, 226, 230)
-# A picture of all strangers of a long video would be high.
+# An image of all strangers of a long video would be high.
 _MOST_ROWS = 60
 
 
@@ -22,7 +22,7 @@ def draw_timeline(result: VideoResult, *, width: int = 1000) -> RGBImage:
 
     Args:
         result: Of a video.
-        width: The width of the picture, in pixels; at least 400.
+        width: The width of the image, in pixels; at least 400.
 
     Returns:
         uint8 ``(height, width, 3)``, RGB. Known people come first, then strangers; of more than 60

@@ -1,4 +1,4 @@
-"""Showing results: pictures as arrays, plots as matplotlib axes; nothing opens a window."""
+"""Showing results: images as arrays, plots as matplotlib axes; nothing opens a window."""
 
 from facekit.visualization.colors import FACE_COLOR as FACE_COLOR
 from facekit.visualization.colors import KNOWN_COLOR as KNOWN_COLOR

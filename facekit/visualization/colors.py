@@ -1,4 +1,4 @@
-"""What each result is called on a picture, and its color."""
+"""What each result is called on an image, and its color."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing boxes, keypoints and names on copies of pictures."""
+"""Drawing boxes, keypoints and names on copies of images."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def draw_faces(
     fit: int | None = None,
     labels: Sequence[str] | None = None,
 ) -> RGBImage:
-    """Draws boxes, keypoints and names on a copy of a picture.
+    """Draws boxes, keypoints and names on a copy of an image.
 
     Known people are framed in green, strangers in orange, faces that were not looked up in blue;
     the names are written out as well, so that nothing hangs on the color alone.
 
     Args:
-        image: The picture in which the faces were found.
+        image: The image in which the faces were found.
         faces: What a :class:`facekit.Detector` or :class:`facekit.FaceRecognizer` found in it.
         keypoints: Whether to mark the five keypoints.
-        fit: If given, the picture is first scaled so that its longer side has that many pixels;
+        fit: If given, the image is first scaled so that its longer side has that many pixels;
             lines and letters stay crisp.
         labels: What to write at each face; by default the name with the distance, or the
             confidence.
@@ -80,7 +80,7 @@ def draw_onto(
     scale: float = 1.0,
     labels: Sequence[str] | None = None,
 ) -> None:
-    """Draws on the pixels themselves; of a large picture only what lies around a face is copied."""
+    """Draws on the pixels themselves; of a large image only what lies around a face is copied."""
     texts = [text_of(result) for result in faces] if labels is None else [*map(one_line, labels)]
     longer = max(pixels.shape[:2])
     line = max(2, round(longer / 250))
@@ -151,7 +151,7 @@ class _Label(NamedTuple):
     def draw(
         self, canvas: ImageDraw.ImageDraw, origin: tuple[int, int], color: tuple[int, int, int]
     ) -> None:
-        """Draws on a part of a picture that begins at the origin."""
+        """Draws on a part of an image that begins at the origin."""
         places = (self.corner, self.end, self.start)
         corner, end, start = ((x - origin[0], y - origin[1]) for x, y in places)
         canvas.rectangle((*corner, *end), fill=color)

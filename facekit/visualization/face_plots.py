@@ -1,4 +1,4 @@
-"""Plots of pictures and faces: matplotlib axes in, axes out."""
+"""Plots of images and faces: matplotlib axes in, axes out."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def plot_faces(
     keypoints: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Shows a picture with boxes, keypoints and names.
+    """Shows an image with boxes, keypoints and names.
 
-    What is drawn on the picture are lines and letters, which stay crisp at any size and in a PDF.
+    What is drawn on the image are lines and letters, which stay crisp at any size and in a PDF.
     The colors are those of :func:`draw_faces`: green for known people, orange for strangers, blue
     for faces that were not looked up. The label is the name with its distance, or the detector's
     confidence.
 
     Args:
-        image: The picture in which the faces were found.
+        image: The image in which the faces were found.
         faces: What a :class:`facekit.Detector` or :class:`facekit.FaceRecognizer` found in it.
         keypoints: Whether to mark the five keypoints.
         ax: Where to draw; a new figure by default.
 
     Returns:
-        The axes drawn on. Their data coordinates are the pixels of the picture; the patches and
+        The axes drawn on. Their data coordinates are the pixels of the image; the patches and
         texts are those of the faces, in their order.
 
     Raises:
@@ -94,7 +94,7 @@ def plot_faces(
                 zorder=order, clip_on=True,
             )  # fmt: skip
         # Above the box; where there is no room, inside it. Near the right border the label ends
-        # where the box does, so that it does not run out of the picture.
+        # where the box does, so that it does not run out of the image.
         above, right = y > 0.06 * height, x > 2 / 3 * width
         ax.text(
             min(max(x + box_width * right, 0), width),

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures with captions in a grid."""
+"""Contact sheets: images with captions in a grid."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PADDING = 10
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a contact sheet.
+    """One image of a contact sheet.
 
     Args:
-        image: The picture, uint8 ``(height, width, 3)``, RGB.
+        image: The image, uint8 ``(height, width, 3)``, RGB.
         caption: What to write below it.
         right: ``True`` or ``False`` marks it as right or wrong, ``None`` leaves it unmarked.
 
@@ -42,10 +42,10 @@ class Tile:
 def contact_sheet(
     tiles: Sequence[Tile], *, columns: int = 5, side: int = 240, title: str = ""
 ) -> RGBImage:
-    """Arranges pictures with captions in a grid.
+    """Arranges images with captions in a grid.
 
     Args:
-        tiles: The pictures.
+        tiles: The images.
         columns: How many stand side by side.
         side: The side of the square that each is fitted into, in pixels.
         title: A line above the grid.

@@ -170,4 +170,4 @@ BACKBONES: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "inception_resnet_v2": partial(_inception_resnet, _V2),
     }
 )
-"""Functions from a graph builder and pictures to features."""
+"""Functions from a graph builder and images to features."""

@@ -85,7 +85,7 @@ class GraphBuilder(ABC):
 
     @abstractmethod
     def average_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the picture."""
+        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the image."""
 
     @abstractmethod
     def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:

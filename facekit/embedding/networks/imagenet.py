@@ -38,7 +38,7 @@ def build_imagenet_network(
 
     Args:
         embedding_size: The number of components of an embedding.
-        input_size: The side of the pictures, in pixels.
+        input_size: The side of the images, in pixels.
         dropout: The share of pooled features that training drops.
         seed: Decides the random weights of the head.
         weights: Keras' file of them, without the top, if it is on this machine:

@@ -64,7 +64,7 @@ class KerasBuilder(GraphBuilder):
         return keras.layers.MaxPooling2D(3, strides=2, name=name)(x)
 
     def average_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the picture."""
+        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the image."""
         return keras.layers.AveragePooling2D(3, strides=1, padding="same", name=name)(x)
 
     def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:

@@ -28,7 +28,7 @@ class Architecture:
         backbone: ``"inception_resnet_v2"`` or ``"inception_resnet_v1"`` (FaceNet's).
         width: Multiplies the number of filters of every layer of the backbone; at most 16.
         blocks: Multiplies how often the backbone's blocks repeat; at most 16.
-        input_size: The side S of the pictures it reads, in pixels, 75 to 2048.
+        input_size: The side S of the images it reads, in pixels, 75 to 2048.
         embedding_size: The number of components d of an embedding, at most 65,536.
         dropout: The share of pooled features that training drops, in [0, 1).
         head_batch_normalization: Whether the head's dense layer is batch-normalized.
@@ -102,7 +102,7 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
             and what dropout drops. A folded graph is made to be filled, and its weights are zero.
 
     Returns:
-        A ``keras.Model`` from pictures, ``(batch, S, S, 3)`` with values 0 to 255, to embeddings,
+        A ``keras.Model`` from images, ``(batch, S, S, 3)`` with values 0 to 255, to embeddings,
         float32 ``(batch, d)`` of unit L2 norm.
 
     Example:

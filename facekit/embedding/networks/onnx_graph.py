@@ -102,7 +102,7 @@ class OnnxBuilder(GraphBuilder):
         return self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
 
     def average_pooling(self, x: str, name: str) -> str:
-        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the picture."""
+        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the image."""
         return self.node(
             "AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=0
         )

@@ -54,7 +54,7 @@ class OpenVinoBuilder(GraphBuilder):
         return ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [3, 3], "floor").output(0)
 
     def average_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the picture."""
+        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the image."""
         return ops.avg_pool(x, [1, 1], [1, 1], [1, 1], [3, 3], exclude_pad=True)
 
     def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:

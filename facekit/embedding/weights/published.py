@@ -50,8 +50,8 @@ def read_published(path: Path, layout: FileLayout, architecture: Architecture) -
         weights = {_DEEPFACE_BRANCH.sub(r"\1_Branch_1_", name): w for name, w in weights.items()}
     check_fit(weights, shapes, architecture.backbone, source=str(path))
     if layout == "deepface_h5":
-        # deepface feeds pictures as OpenCV reads them, BGR. Turning the kernel that reads them
-        # instead of the pictures gives its embeddings from RGB.
+        # deepface feeds images as OpenCV reads them, BGR. Turning the kernel that reads them
+        # instead of the images gives its embeddings from RGB.
         first = next(iter(shapes))[0]
         weights[first]["kernel"] = weights[first]["kernel"][:, :, ::-1, :]
     return weights if folded else fold(weights, scales)

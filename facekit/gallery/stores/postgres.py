@@ -26,13 +26,13 @@ from facekit.utils.terminal import printable
 from facekit.utils.validation import choice, number, text, unit_rows, whole
 
 Search: TypeAlias = Literal["exact", "hnsw"]
-"""How a :class:`PostgresStore` searches: by comparing all, or in a graph that misses a few."""
+"""How a :class:`PostgresStore` searches: exhaustively, or in an approximate graph index."""
 
 _VERSION = 1
-_MOST_COMPONENTS = 16_000  # of a vector; and of one in an index of kind hnsw:
+_MOST_COMPONENTS = 16_000  # of a vector; and of a vector in an hnsw index:
 _MOST_INDEXED = 2_000
 _OLDEST_PGVECTOR = (0, 8)
-# The server computes in single precision: those nearest by it are compared again in double.
+# The server computes in single precision: its nearest ones are compared again in double.
 _CANDIDATES_BEYOND = 16
 _ROWS_AT_A_TIME = 2_000
 _LEAST_EFFORT, _MOST_EFFORT = 200, 1_000
@@ -41,23 +41,23 @@ _ESCAPED = re.compile(r"\\u([0-9a-f]{4})")
 
 
 class PostgresStore:
-    """Keeps a gallery in a schema of a PostgreSQL database, by its extension pgvector.
+    """Stores a gallery in a schema of a PostgreSQL database, with the extension pgvector.
 
-    Any number of processes and machines may use one at once. Each change is one transaction. The
-    answers are those of a gallery in a file; ``"hnsw"`` misses a few of the nearest.
+    Any number of processes and machines may use it at once. Each change is one transaction. Results
+    equal those of a gallery in a file; ``"hnsw"`` misses a few of the nearest photos.
 
-    What is removed is gone from every answer when the method returns, but not from the disk: its
-    bytes stay in the table and the index until :meth:`compact`, in the write-ahead log until the
-    server reuses it, and in backups and replicas for as long as these are kept. So
-    :attr:`erasure` is ``"logical"``.
+    Removed photos no longer appear in results when the method returns, but are not gone from disk:
+    their bytes stay in the table and the index until :meth:`compact`, in the write-ahead log until
+    the server reuses it, and in backups and replicas as long as these are kept. So :attr:`erasure`
+    is ``"logical"``.
 
     Args:
         conninfo: How to connect, as libpq takes it: ``"postgresql://user@host/database"``. Keep
             passwords out of it, in ``~/.pgpass`` or a service file: it is part of a pickle.
         name: The gallery's schema in the database; one database may hold several.
-        weights: The identity of the weights that the caller uses, to be compared.
+        weights: The identity of the weights that the caller uses, for comparison.
         search: ``"exact"``, or ``"hnsw"`` for galleries of a hundred thousand photos and more.
-        timeout: How long a change waits for a lock of another one, in seconds.
+        timeout: How long a change waits for the lock of another, in seconds.
 
     Attributes:
         weights: The identity of the weights that make the embeddings.
@@ -65,7 +65,7 @@ class PostgresStore:
         erasure: ``"logical"``.
 
     Raises:
-        FileFormatError: If there is no such gallery, or it is of a later version.
+        FileFormatError: If the gallery does not exist, or is of a later version.
         GalleryServerError: If the server cannot be reached, refuses, or has no pgvector 0.8.
         InvalidArgumentError: If the gallery belongs to other weights, or an argument cannot be
             used.
@@ -102,7 +102,7 @@ class PostgresStore:
             if found == (None,):
                 raise FileFormatError(
                     f"{self._name}: the database has no gallery of that name; "
-                    "PostgresStore.create makes one"
+                    "create one with PostgresStore.create"
                 )
             version, kept, size = session.one("SELECT version, weights, size FROM {}.gallery")
         if version != _VERSION:
@@ -127,15 +127,15 @@ class PostgresStore:
         search: Search = "exact",
         timeout: float = 10.0,
     ) -> PostgresStore:
-        """Makes an empty gallery in a new schema, which its owner alone can read.
+        """Creates an empty gallery in a new schema, which only its owner can read.
 
         Args:
             conninfo: As for the class.
             weights: The identity of the weights that make the embeddings.
             embedding_size: The number of components of an embedding.
             name: As for the class.
-            search: As for the class; the index for ``"hnsw"`` is made at once. To load very many
-                photos, make the gallery with ``"exact"`` and call :meth:`build_index` afterwards.
+            search: As for the class; the index for ``"hnsw"`` is created at once. To load very many
+                photos, create the gallery with ``"exact"`` and call :meth:`build_index` afterwards.
             timeout: As for the class.
 
         Returns:
@@ -162,7 +162,7 @@ class PostgresStore:
             session.run(
                 "INSERT INTO {}.gallery VALUES (%s, %s, %s)", _VERSION, _escaped(str(weights)), size
             )
-            # No statistics of the vectors: they would be a copy of some.
+            # No statistics of the vectors: they would contain copies of some.
             session.run(
                 "CREATE TABLE {}.photos (id bigserial PRIMARY KEY, person text NOT NULL, "
                 "source text NOT NULL, sha256 text, box float8[], "
@@ -183,7 +183,7 @@ class PostgresStore:
         return f"PostgresStore(name={self._name!r}, weights={self.weights!r})"
 
     def close(self) -> None:
-        """Closes the connections; the next call opens one again."""
+        """Closes the connections; the next call reconnects."""
         self._server.close()
 
     def add(
@@ -197,7 +197,7 @@ class PostgresStore:
         Args:
             names: The person of each, n of them; checked and normalized.
             embeddings: float32 ``(n, d)``, of unit L2 norm.
-            photos: Where each comes from, n of them.
+            photos: The source of each, n of them.
 
         Returns:
             The number of each.
@@ -276,7 +276,7 @@ class PostgresStore:
             else:
                 effort = min(max(2 * candidates, _LEAST_EFFORT), _MOST_EFFORT)
                 session.run(f"SET LOCAL hnsw.ef_search = {effort}")
-                # Goes on where removed photos are among those found.
+                # Continues the search if removed photos are among those found.
                 session.run("SET LOCAL hnsw.iterative_scan = relaxed_order")
             found = [
                 session.all(
@@ -291,7 +291,7 @@ class PostgresStore:
         return [_matches(probe, near, count) for probe, near in zip(exact, found, strict=True)]
 
     def snapshot(self) -> Iterator[Batch]:
-        """Yields everything that is enrolled at one moment, batch by batch.
+        """Yields a consistent snapshot of everything enrolled, batch by batch.
 
         Yields:
             Photos and their embeddings, in the order of their numbers.
@@ -317,7 +317,7 @@ class PostgresStore:
                 yield photos, np.stack([_array(row[-1]) for row in rows])
 
     def build_index(self, memory: str = "256MB") -> None:
-        """Makes the index for ``search="hnsw"``, if it is not there.
+        """Creates the index for ``search="hnsw"``, unless it exists.
 
         Args:
             memory: What the server may use meanwhile, its ``maintenance_work_mem``. An index that
@@ -341,13 +341,13 @@ class PostgresStore:
             )
 
     def compact(self, memory: str = "256MB") -> None:
-        """Writes table and index again without what was removed, and the server's buffers to disk.
+        """Rewrites table and index without removed photos, and flushes the server's buffers.
 
-        Others wait meanwhile. The write-ahead log keeps what was removed until the server reuses
+        Other users wait meanwhile. The write-ahead log keeps removed data until the server reuses
         its files, and backups and replicas keep it longer.
 
         Args:
-            memory: As for :meth:`build_index`: an index is made again, too.
+            memory: As for :meth:`build_index`: the index is rebuilt as well.
 
         Raises:
             GalleryBusyError: If another change keeps the gallery locked.
@@ -463,7 +463,7 @@ class _Session:
                 copy.write_row(row)
 
     def batches(self, statement: str, size: int) -> Iterator[list[Any]]:
-        # One statement sees one moment, whatever changes while its rows are fetched.
+        # One statement sees one snapshot, whatever changes while its rows are fetched.
         with self._connection.cursor(name="facekit_snapshot", binary=True) as cursor:
             cursor.execute(statement.replace("{}", self._schema))
             while rows := cursor.fetchmany(size):
@@ -471,7 +471,7 @@ class _Session:
 
 
 def _prepare(connection: Any) -> None:
-    """Teaches a connection the type of vectors."""
+    """Registers the vector type with a connection."""
     found = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
     version = found.fetchone()
     if version is None or tuple(map(int, version[0].split(".")[:2])) < _OLDEST_PGVECTOR:
@@ -493,7 +493,7 @@ def _matches(probe: npt.NDArray[np.float64], near: list[Any], count: int) -> lis
 
 
 def _array(vector: Any) -> npt.NDArray[np.float32]:
-    """Returns what pgvector gives for a vector, by its version an array or an object of its own."""
+    """Converts pgvector's value for a vector, an array or an object depending on its version."""
     array = vector.to_numpy() if hasattr(vector, "to_numpy") else vector
     return np.asarray(array, np.float32)
 
@@ -502,7 +502,7 @@ def _checked_name(name: str) -> str:
     checked = text(name, "name", empty=False)
     if len(checked.encode("utf-8", "surrogatepass")) > 63 or not checked.isprintable():
         raise InvalidArgumentError(
-            f"name must be printable and of 63 bytes at the most, got {checked!r:.80}"
+            f"name must be printable and at most 63 bytes long, got {checked!r:.80}"
         )
     return checked
 
@@ -512,7 +512,7 @@ def _quoted(name: str) -> str:
 
 
 def _escaped(value: str) -> str:
-    """Returns a string that is UTF-8: names of files may hold bytes that are not."""
+    """Returns a string that is valid UTF-8: file names may hold bytes that are not."""
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
 
 

@@ -276,8 +276,8 @@ class Distiller(Trainer):
             validation: Faces of known people, on which every epoch is validated as in a triplet
                 training.
             teacher_faces: The same faces in the same order, aligned as the teacher wants them; of
-                several teachers one data set each, or ``None`` for those that need no pictures. By
-                default the pictures of ``train`` are resized to the teacher's size.
+                several teachers one data set each, or ``None`` for those that need no images. By
+                default the images of ``train`` are resized to the teacher's size.
             epochs: As for :meth:`TripletTrainer.fit`.
             resume: Likewise.
             progress: Likewise.

@@ -56,7 +56,7 @@ class Teacher(Protocol):
         """The number of components d of an embedding."""
 
     def aligner(self) -> Aligner | None:
-        """Returns what cuts out the faces that it reads, or ``None`` if it needs no pictures."""
+        """Returns what cuts out the faces that it reads, or ``None`` if it needs no images."""
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
         """Returns the embeddings of the faces of a data set.
@@ -87,7 +87,7 @@ class OnnxTeacher:
 
     Raises:
         WeightsError: If the file is missing, damaged, or of another form.
-        InvalidArgumentError: If the aligner makes pictures of another size.
+        InvalidArgumentError: If the aligner makes images of another size.
 
     Example:
         >>> from facekit.training import OnnxTeacher
@@ -137,7 +137,7 @@ class OnnxTeacher:
 
     @property
     def identity(self) -> str:
-        """The file's name, and a digest of it and of how pictures are given to it."""
+        """The file's name, and a digest of it and of how images are given to it."""
         return self._identity
 
     @property
@@ -248,7 +248,7 @@ class StoredTeacher:
         return int(self._vectors.shape[1])
 
     def aligner(self) -> None:
-        """Returns ``None``: it needs no pictures."""
+        """Returns ``None``: it needs no images."""
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
         """Returns the embeddings of the faces of a data set.
@@ -320,7 +320,7 @@ def joined(embeddings: Sequence[Vectors], weights: Sequence[float], size: int) -
     )
     if len(embeddings) == 1 and vectors.shape[1] == size:
         return embeddings[0]
-    # Not centred: the angles between embeddings are what is to be kept.
+    # Not centered: the angles between embeddings are what is to be kept.
     _, axes = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
     return _unit((vectors @ axes[:, ::-1][:, :size]).astype(np.float32))
 

@@ -126,7 +126,7 @@ class Trainer:
 
         Raises:
             NotFittedError: If nothing was trained yet.
-            InvalidArgumentError: If ``aligner`` makes pictures of another size than the network
+            InvalidArgumentError: If ``aligner`` makes images of another size than the network
                 reads.
         """
         if not hasattr(self, "network_"):

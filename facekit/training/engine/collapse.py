@@ -58,7 +58,7 @@ class CollapseGuard:
             stuck = abs(step["loss"] - self.margin) <= 1e-3 * self.margin
             apart = step.get("negative_distance", 0.0) - step.get("positive_distance", 0.0)
             if stuck and apart <= 1e-2 * self.margin:
-                signs.append(f"the loss equalled the margin of {self.margin:g}")
+                signs.append(f"the loss equaled the margin of {self.margin:g}")
         return signs
 
 
