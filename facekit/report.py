@@ -67,7 +67,8 @@ class PhotoOutcome:
     def line(self) -> str:
         """Returns the outcome as an indented line of a report."""
         detail = self.detail or self.status
-        return printable(f"  {self.source} ({self.person or 'unknown person'}): {detail}")
+        person = f" ({self.person})" if self.person else ""
+        return printable(f"  {self.source}{person}: {detail}")
 
 
 @dataclass(frozen=True)

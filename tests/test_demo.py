@@ -77,7 +77,7 @@ def test_with_photos_it_counts_the_right_ones(tmp_path: Path) -> None:
 
 
 def test_one_folder_without_the_other_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="go together"):
+    with pytest.raises(InvalidArgumentError, match="give both known"):
         run_demo(tmp_path, recording(), known=tmp_path)
     with pytest.raises(InvalidArgumentError, match="nowhere: no such folder"):
         run_demo(tmp_path, recording(), known=tmp_path / "nowhere", photos=tmp_path)

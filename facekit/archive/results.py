@@ -87,7 +87,7 @@ def write_results(results: Any, path: str | os.PathLike[str]) -> int:
     Args:
         results: A ``pyarrow.Table``, or a ``pyarrow.RecordBatchReader``, which is written batch by
             batch.
-        path: The file; its name ends in ``.parquet`` or ``.csv``. One that is there is replaced.
+        path: The file; its name ends in ``.parquet`` or ``.csv``. An existing file is replaced.
 
     Returns:
         How many rows were written.

@@ -99,7 +99,7 @@ class ArchiveTable:
         """Makes an empty table, or opens the one that is there if its settings are the same.
 
         Args:
-            path: The folder, which is made if it is not there.
+            path: The folder, which is created if it does not exist.
             settings: As :attr:`settings`.
 
         Returns:
@@ -235,7 +235,7 @@ class ArchiveTable:
         """Writes rows into a partition, in place of those of the same images.
 
         Args:
-            name: The file's name; it is made if it is not there.
+            name: The file's name; it is created if it does not exist.
             rows: A ``pyarrow.Table``; none to drop some alone.
             dropped: The paths of images whose rows go.
 

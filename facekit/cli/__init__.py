@@ -34,7 +34,7 @@ from facekit.utils.terminal import printable
 _EXIT_CODES = """\
 exit codes: 0 done (verify: same person; demo: all named correctly; weights verify: unaltered),
 1 the answer is no (verify: different people; demo: not all named correctly; weights verify: a
-file is damaged), 2 an error, or some of the photos could not be read, 130 interrupted
+file is damaged), 2 an error, or some photos could not be read, 130 interrupted
 """
 
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     except Exception as error:  # noqa: BLE001
-        # An extension module that is interrupted while it starts raises what it likes.
+        # An extension module that is interrupted during its import may raise anything.
         if not interruption.happened:
             return _failed(error)
     print("facekit: interrupted", file=sys.stderr)
@@ -74,7 +74,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _failed(error: Exception) -> int:
-    """Reports an error that nothing foresaw: not with Python's exit code 1, which means "no"."""
+    """Reports an unexpected error, without Python's exit code 1, which means "no"."""
     if isinstance(error, OSError):
         print(f"facekit: error: {printable(error, limit=1000)}", file=sys.stderr)
     else:
@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors cannot steer the terminal: arguments may be names of files."""
+    """A parser whose errors cannot control the terminal: arguments may be hostile file names."""
 
     _collecting = False
 
@@ -103,9 +103,9 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message, limit=1000))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Takes arguments after options, too, and says what an unknown option may mean."""
+        """Accepts arguments after options, and suggests a correction for an unknown option."""
         if self._subparsers is None and not self._collecting and "--" not in (args or ()):
-            # Python before 3.12.7 takes no argument of a list after an option.
+            # Python before 3.12.7 does not accept the arguments of a list after an option.
             self._collecting = True
             try:
                 return self.parse_known_intermixed_args(args, namespace)
@@ -126,9 +126,9 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 
 def _start_tensorflow_quietly() -> None:
-    """Starts TensorFlow without what its libraries print about hardware while they start.
+    """Starts TensorFlow without its libraries' messages about hardware.
 
-    They write past Python's streams, to file descriptor 2, before any setting of theirs is read.
+    They write directly to file descriptor 2, before they read any of their settings.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""The commands about archives of very many photos: index, and archive info, identify, cluster."""
+"""The commands for large archives of photos: index, and archive info, identify, cluster."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def add_commands(commands: Any) -> None:
 
 
 _TABLE = option("table TABLE", Path, "the folder of the table")
-_CHECK = option("--check", None, "also read and verify all of it")
+_CHECK = option("--check", None, "also read and verify the whole table")
 _INDEX = (
     option(
         "photos PHOTOS",
         str,
-        "a folder of photos and of such folders, photos, or an address such as s3://bucket",
+        "a folder, searched recursively, photos, or an address such as s3://bucket",
         nargs="+",
     ),
     _TABLE,
@@ -76,18 +76,18 @@ _INDEX = (
         "photos per file of the table; default: %(default)s",
         default=1000,
     ),
-    option("--float32", None, "keep embeddings in full, in twice the space"),
+    option("--float32", None, "store embeddings in full precision, in twice the space"),
 )
 _IDENTIFY = (
     WHO_IS_ENROLLED,
-    option("--once-an-image", None, "give a name at most once in a photo"),
+    option("--once-an-image", None, "give each name at most once per photo"),
 )
 _CLUSTER = (
     FOLLOWED_GALLERY,
     option(
         "--threshold DISTANCE",
         float,
-        "largest distance of linked faces; default: by the weights and number of faces",
+        "largest distance of linked faces; default: depends on the weights and the number of faces",
     ),
     option(
         "--album",
@@ -98,9 +98,7 @@ _CLUSTER = (
     GROUP_ANY_QUALITY,
 )
 _OUTPUT = (
-    option(
-        "--output FILE", Path, "the file to write, a row per face: .parquet or .csv", required=True
-    ),
+    option("--output FILE", Path, "the file for one row per face: .parquet or .csv", required=True),
     option("--overwrite", None, "replace an existing file"),
 )
 _ENGINE = (
@@ -194,7 +192,7 @@ def _cluster(options: argparse.Namespace) -> int:
 
 
 def _check_output(options: argparse.Namespace) -> None:
-    """Checks that a file of ``--output`` can be written and replaces no other file unasked."""
+    """Checks that the file of ``--output`` can be written, and does not exist unless allowed."""
     from facekit.archive.results import check_result_file
 
     if check_result_file(options.output).exists() and not options.overwrite:

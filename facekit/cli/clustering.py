@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
         option(
             "photos PHOTO",
             Path,
-            "a photo, a folder of photos and of such folders, or - for a list on standard input",
+            "a photo, a folder, searched recursively, or - for a list on standard input",
             nargs="*",
         ),
         FILES_FROM,
@@ -60,7 +60,7 @@ def add_commands(commands: Any) -> None:
         option(
             "--threshold DISTANCE",
             float,
-            "largest distance of linked faces; default: by the weights",
+            "largest distance of linked faces; default: depends on the weights",
         ),
         option("--min-faces NUMBER", int, "of a group; default: %(default)s", default=2),
         FOLLOWED_GALLERY,
@@ -68,7 +68,7 @@ def add_commands(commands: Any) -> None:
         *DETECTION,
         *WEIGHTS,
         json="one object",
-        csv="one line a face, with the number of its group",
+        csv="one line per face, with the number of its group",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: arguments, exit codes, and going through photos one by one."""
+"""What the commands share: arguments, exit codes, and processing photos one by one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facekit.report import PhotoReport, RecognizedImage
 
 _STANDARD_INPUT = Path("-")
-# How images begin, and no name of one.
+# The first bytes of images, with which no file name starts.
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
 
 DONE, NEGATIVE, FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -57,13 +57,13 @@ def print_csv(results: Any, columns: Sequence[str], *, header: bool = True) -> N
 
 
 def listed_photos(options: argparse.Namespace) -> list[Path]:
-    """Returns the photos and folders that were named, one by one and in lists."""
+    """Returns the photos and folders named, as arguments and in lists."""
     lists = [] if options.files_from is None else [options.files_from]
     lists += [path for path in options.photos if path == _STANDARD_INPUT]
     named = [path for path in options.photos if path != _STANDARD_INPUT]
     named += [path for one in dict.fromkeys(lists) for path in _in_list(one)]
     if not named:
-        raise InvalidArgumentError("no photo is named; name photos or folders, or give a list")
+        raise InvalidArgumentError("no photos given; name photos or folders, or give a list")
     return named
 
 
@@ -76,9 +76,7 @@ def _in_list(path: Path) -> list[Path]:
         ) from error
     if content.startswith(_IMAGES):
         given = "standard input" if path == _STANDARD_INPUT else f"--files-from {path}"
-        raise InvalidArgumentError(
-            f"{given}: is an image; a list of the names of images is expected there"
-        )
+        raise InvalidArgumentError(f"{given}: is an image; expected a list of image names")
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
     return [Path(os.fsdecode(name)) for name in names if name]
 
@@ -115,7 +113,7 @@ def for_each_photo(
     *,
     columns: Sequence[str] = (),
 ) -> int:
-    """Works through the photos; one that cannot be used is reported and the rest goes on."""
+    """Processes the photos; one that cannot be used is reported, and the others are processed."""
     named = listed_photos(options)
     photos = expanded(named, recursive=options.recursive)
     check_output_folder(options.output, [*named, *photos], deep=options.recursive)
@@ -123,7 +121,7 @@ def for_each_photo(
     failures = 0
     if options.csv:
         print_csv([], columns)
-    # A bar and lines of text on one terminal would tear each other apart.
+    # A bar and lines of text on one terminal would garble each other.
     shown = not sys.stdout.isatty()
     for answer in track(answers(photos), "Photos", total=len(photos), shown=shown):
         photo = photos[answer.index]
@@ -160,7 +158,7 @@ def for_each_photo(
 
 
 def expanded(photos: Sequence[Path], *, recursive: bool = False) -> list[Path]:
-    """Returns the photos, with the images inside a folder in place of the folder."""
+    """Returns the photos, with each folder replaced by the images in it."""
     from facekit.io.folders import is_folder, list_images
 
     listings = {path: list_images(path, recursive=recursive) for path in photos if is_folder(path)}
@@ -176,14 +174,14 @@ def expanded(photos: Sequence[Path], *, recursive: bool = False) -> list[Path]:
 
 
 def say_passed_over(listings: Iterable[ImageListing]) -> None:
-    """Says on standard error what was passed over in folders."""
+    """Reports on standard error which files in folders were skipped."""
     for listing in listings:
         if listing.passed_over:
             print(f"facekit: {listing.summary()}", file=sys.stderr)
 
 
 def say_poor(report: PhotoReport) -> None:
-    """Says on standard error how images that were left out as too poor can be enrolled."""
+    """Reports on standard error how images of poor quality can be enrolled anyway."""
     poor = sum(outcome.status == "poor quality" for outcome in report.left_out)
     if poor:
         print(
@@ -193,7 +191,7 @@ def say_poor(report: PhotoReport) -> None:
 
 
 def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:
-    """Checks that ``--output`` is apart from the images, so that no run takes copies for images."""
+    """Checks that ``--output`` is not among the images, so that no run reads copies as images."""
     from facekit.io.folders import is_folder
 
     if output is None:
@@ -211,8 +209,8 @@ def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bo
 def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
     from facekit.visualization.files import file_name
 
-    # Photos of one name from different folders must not overwrite each other, not even where the
-    # file system takes "A.png" for "a.png".
+    # Photos of the same name from different folders must not overwrite each other, even on file
+    # systems that ignore case.
     taken: set[str] = set()
     names = {}
     for photo in photos:
@@ -234,7 +232,7 @@ def _write_annotated(
 
     if path.exists() and path.samefile(photo):
         raise InvalidArgumentError(f"{photo}: --output would overwrite the photo itself")
-    pixels = getattr(answer, "image", None)  # one that is in memory is not read again
+    pixels = getattr(answer, "image", None)  # already in memory
     if pixels is None:
         pixels = load_image(photo, **reading)
     draw_onto(pixels, answer.faces)
@@ -267,7 +265,7 @@ def data_folder(given: Path | None) -> Path | None:
 
 
 def place(face: Face) -> str:
-    """Puts into words where a face is."""
+    """Describes the place of a face in words."""
     x, y, width, height = (round(value) for value in face.box)
     return f"{width} × {height} at ({x}, {y}), confidence {face.confidence:.3f}"
 

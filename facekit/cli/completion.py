@@ -1,4 +1,4 @@
-"""The command that prints what a shell needs to complete facekit's commands and options."""
+"""The command that prints a shell completion script."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_command_to(commands: Any, parser: argparse.ArgumentParser) -> None:
         commands,
         "completion",
         run,
-        "print a script with which a shell completes what is typed",
+        "print a shell completion script",
         option("shell", ("bash", "zsh", "tcsh")),
     )
 

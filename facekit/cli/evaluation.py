@@ -118,7 +118,7 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
     console.print(f"Pairs: {printable(pairs_file)}", highlight=False, markup=False, soft_wrap=True)
     if first.without_face:
         console.print(
-            f"No face found in {printable(', '.join(first.without_face))}: the middle was used.",
+            f"No face found in {printable(', '.join(first.without_face))}: the center was used.",
             highlight=False,
             markup=False,
             soft_wrap=True,

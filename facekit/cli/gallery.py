@@ -1,4 +1,4 @@
-"""The commands about a gallery: enroll, people, remove, rename, merge and calibrate."""
+"""The commands for a gallery: enroll, people, remove, rename, merge and calibrate."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_commands(commands: Any) -> None:
         ("people", _people, "list who is enrolled in a gallery", _PEOPLE),
         ("remove", _change, "erase a person from a gallery", (_NAME,)),
         ("rename", _change, "give a person another name", _RENAME),
-        ("merge", _change, "join two names of one person", _MERGE),
+        ("merge", _change, "merge two names of the same person", _MERGE),
         ("calibrate", _calibrate, "set how rarely a gallery may name a stranger", _CALIBRATE),
     ):
         command = add_command(commands, name, run, help_text, GALLERY, *options, json="one object")
@@ -50,7 +50,7 @@ _RENAME = (_NAME, option("new NEW", str, "the new name, not in use yet"))
 _MERGE = (_NAME, option("into INTO", str, "the name that stays"))
 _ENROLL = (
     *WEIGHTS,
-    option("name NAME", str, "whom the photos show", nargs="?"),
+    option("name NAME", str, "who the photos show", nargs="?"),
     *PHOTOS,
     option(
         "--from FOLDER",
@@ -67,7 +67,7 @@ _PEOPLE = (
     option(
         "--check",
         None,
-        "also list names that may be one person, and photos that may show someone else",
+        "also list names that may be the same person, and photos under a wrong name",
     ),
 )
 _CALIBRATE = (
@@ -99,7 +99,7 @@ def _enroll(options: argparse.Namespace) -> int:
     if (options.folder is None) == (not given):
         raise InvalidArgumentError("give either NAME and at least one PHOTO, or --from FOLDER")
     if given and options.name is None:
-        raise InvalidArgumentError("name the person whom the photos show")
+        raise InvalidArgumentError("name the person that the photos show")
     if options.folder is not None and options.name is not None:
         raise InvalidArgumentError("with --from FOLDER the folders give the names, not NAME")
     photos = expanded(given, recursive=options.recursive)
@@ -110,7 +110,7 @@ def _enroll(options: argparse.Namespace) -> int:
     elif not real_path(path).parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
     embedder = Embedder(weights, allow_unverified=options.allow_unverified)
-    # Enrolling names nobody: weights that cannot be calibrated are enrolled with, too.
+    # Enrolling needs no threshold, so weights that cannot be calibrated work as well.
     classifier = IdentityClassifier("nearest", threshold=2.0)
     with new_if_missing(path):
         recognizer = (
@@ -237,11 +237,12 @@ def _calibrate(options: argparse.Namespace) -> int:
         rests = "the weights' table of distances; there are too few people to refine it"
     print(f"threshold {found.threshold:.3f}: about {fpir:.2%} of strangers get a name")
     print(f"  for {count(photos, 'photo')} of {persons(people)}, strategy {options.strategy}")
-    print(f"  rests on {rests}")
-    print(f"Kept with {options.gallery}: facekit recognize uses it, and follows later changes")
+    print(f"  based on {rests}")
+    print(f"Stored in {options.gallery}: facekit recognize uses it and adapts it to later changes")
     return DONE
 
 
 def _line(outcome: PhotoOutcome) -> str:
     detail = f"; {outcome.detail}" if outcome.detail else ""
-    return f"{outcome.source} ({outcome.person or 'nobody'}): {outcome.status}{detail}"
+    person = f" ({outcome.person})" if outcome.person else ""
+    return f"{outcome.source}{person}: {outcome.status}{detail}"

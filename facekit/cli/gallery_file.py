@@ -1,4 +1,4 @@
-"""The commands about a gallery's file: info, check, compact, repair and migrate."""
+"""The commands for a gallery file: info, check, compact, repair and migrate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from facekit.io.images import Reading
     from facekit.pipeline import EmbeddedFace, FacePipeline
 
-# A face counts as the enrolled one if the boxes share this much of what both cover.
+# A face counts as the enrolled one if the boxes overlap by this much.
 _LEAST_OVERLAP = 0.3
 
 
@@ -31,10 +31,10 @@ def add_commands(commands: Any) -> None:
     inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     new = option("--output NEW", Path, "a new file", required=True)
     for name, run, help_text, options in (
-        ("info", _info, "show what a gallery holds", ()),
+        ("info", _info, "show the contents of a gallery", ()),
         ("check", _check, "check everything in a gallery against its checksums", ()),
-        ("compact", _compact, "give the space of removed photos back", ()),
-        ("repair", _repair, "save what is whole of a damaged gallery to a new file", (new,)),
+        ("compact", _compact, "free the space of removed photos", ()),
+        ("repair", _repair, "save the intact parts of a damaged gallery to a new file", (new,)),
         (
             "migrate",
             _migrate,
@@ -66,7 +66,7 @@ def _check(options: argparse.Namespace) -> int:
     with Gallery.open(options.gallery) as gallery:
         gallery.check()
         photos = len(gallery)
-    return _answer(options, {"photos": photos}, [f"{count(photos, 'photo')}: all is as written"])
+    return _answer(options, {"photos": photos}, [f"{count(photos, 'photo')}: everything is intact"])
 
 
 def _compact(options: argparse.Namespace) -> int:
@@ -102,7 +102,7 @@ def _migrate(options: argparse.Namespace) -> int:
     embedder = Embedder(options.weights)
     partial = output.with_name(f"{output.name}.partial")
     remove_files(partial)
-    # The threshold and what else was set belong to the old weights.
+    # The threshold and other settings belong to the old weights.
     new = Gallery.create(partial, embedder.record.identity, embedder.embedding_size)
     try:
         with Gallery.open(options.gallery) as gallery, new:
@@ -120,7 +120,7 @@ def _migrate(options: argparse.Namespace) -> int:
 def _embedded_again(
     gallery: Gallery, new: Gallery, pipeline: FacePipeline, reading: Reading
 ) -> Iterator[str]:
-    # Enrolls the photos of one gallery in another, and yields a sentence for each that is missing.
+    # Enrolls the photos of one gallery in another, and yields a sentence for each that fails.
     from facekit.gallery.records import PhotoSource
 
     waiting: deque[list[EnrolledPhoto]] = deque()

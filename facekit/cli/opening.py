@@ -1,4 +1,4 @@
-"""Opening a gallery for a command: with the weights and the calibration that it names."""
+"""Opens a gallery for a command, with its weights and its calibration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
-    """Returns a recognizer of the people in a gallery's file, calibrated as it says."""
+    """Returns a recognizer for a gallery file, with the calibration stored there."""
     from facekit.embedding import Embedder
     from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
@@ -32,7 +32,7 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
 
 
 def follow(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
-    """Makes a recognizer read images and find faces as the options say."""
+    """Sets up a recognizer to read images and find faces as the options say."""
     recognizer.detector = detector_for(options, recognizer.detector)
     reading = reading_of(options)
     recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
@@ -40,7 +40,7 @@ def follow(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
 
 @contextmanager
 def new_if_missing(path: Path) -> Iterator[None]:
-    """Deletes the gallery that is made in the block if it fails before anybody is enrolled."""
+    """Deletes a gallery created in the block if the block fails before anyone is enrolled."""
     from facekit.gallery.database import remove_files
 
     there = path.exists()
@@ -53,7 +53,7 @@ def new_if_missing(path: Path) -> Iterator[None]:
 
 
 def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, WeightsRecord]:
-    """Returns what to call the weights of a gallery, and what is known about them."""
+    """Returns the name and the record of a gallery's weights."""
     from facekit.embedding.weights.reading import read_weights
     from facekit.embedding.weights.registry import REGISTRY
 

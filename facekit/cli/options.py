@@ -18,8 +18,9 @@ class Option(NamedTuple):
 def option(form: str, kind: Any, help_text: str | None = None, **more: Any) -> Option:
     """Declares an argument.
 
-    The form is as the help shows it, such as ``"-n, --number NUMBER"`` or ``"gallery GALLERY"``;
-    the kind a type, the words allowed, ``None`` for a switch, or ``bool`` for one with a ``--no-``.
+    The form is as shown in the help, such as ``"-n, --number NUMBER"`` or ``"gallery GALLERY"``;
+    the kind is a type, the allowed values, ``None`` for a switch, or ``bool`` for a switch with
+    ``--no-``.
     """
     *names, last = form.split(", ")
     name, _, metavar = last.partition(" ")
@@ -47,7 +48,7 @@ def add_command(
     csv: str | None = None,
     tensorflow: bool = False,
 ) -> argparse.ArgumentParser:
-    """Adds a command; ``json`` and ``csv`` say what the options of these names print."""
+    """Adds a command; ``json`` and ``csv`` describe what these options print."""
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
     )
@@ -62,8 +63,8 @@ def add_command(
     return command
 
 
-GALLERY = option("gallery GALLERY", Path, "the file of the gallery")
-WHO_IS_ENROLLED = option("gallery GALLERY", Path, "who is enrolled")
+GALLERY = option("gallery GALLERY", Path, "the gallery file")
+WHO_IS_ENROLLED = option("gallery GALLERY", Path, "the gallery of enrolled people")
 FPIR = option(
     "--fpir SHARE", float, "the share of strangers' faces that may get a name; default: 0.01"
 )
@@ -100,7 +101,7 @@ EMBEDDING = (CROPPED, *DETECTION, *WEIGHTS)
 FILES_FROM = option(
     "--files-from FILE",
     Path,
-    "take photos and folders from this list, too: one per line, or separated by NUL bytes; - is "
+    "also read photos and folders from this list: one per line, or separated by NUL bytes; - is "
     "standard input",
 )
 PHOTOS = (
@@ -115,7 +116,7 @@ PHOTOS = (
 )
 COPIES = option("--output FOLDER", Path, "write annotated copies into this folder")
 FOLLOWED_GALLERY = option(
-    "--gallery GALLERY", Path, "follow the corrections in this gallery: facekit review"
+    "--gallery GALLERY", Path, "apply the corrections in this gallery (see facekit review)"
 )
 GROUP_ANY_QUALITY = option(
     "--any-quality", None, "group small, blurred, dark and turned faces as well"
@@ -123,5 +124,5 @@ GROUP_ANY_QUALITY = option(
 
 
 def any_quality(what: str) -> Option:
-    """Declares ``--any-quality``, with which poor images of faces are treated like others."""
-    return option("--any-quality", None, f"{what} poor pictures of faces as well")
+    """Declares ``--any-quality``, which treats poor images of faces like others."""
+    return option("--any-quality", None, f"{what} poor images of faces as well")

@@ -1,4 +1,4 @@
-"""What a command prints: escaped in one place; and what stops it: full disks, Ctrl+C."""
+"""A command's output, escaped in one place, and its interruption: full disks, Ctrl+C."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class OutputError(Exception):
 
 
 class SafeStream:
-    """A text stream on which foreign text can neither steer the terminal nor forge a line.
+    """A text stream on which untrusted text can neither control the terminal nor forge a line.
 
-    Each ``write`` is one line at the most, as ``print`` makes them: control characters and line
-    breaks inside it are escaped.
+    Each ``write`` is at most one line, as from ``print``: control characters and line breaks inside
+    it are escaped.
 
     Args:
         stream: What to write to.
-        required: Whether an answer is lost if the stream cannot be written.
+        required: Whether results are lost if the stream cannot be written.
     """
 
     def __init__(self, stream: TextIO, *, required: bool) -> None:
@@ -39,7 +39,7 @@ class SafeStream:
 
     @property
     def rich_proxied_file(self) -> TextIO:
-        """What Rich writes to: its own escape sequences are wanted."""
+        """The stream for Rich, whose escape sequences are wanted."""
         return self._stream
 
     def write(self, text: str) -> int:
@@ -62,7 +62,7 @@ class SafeStream:
         try:
             yield
         except OSError as error:
-            # If there is nowhere to write an error to, the exit code has to do.
+            # If an error cannot be written anywhere, the exit code has to suffice.
             if self._required:
                 _give_up(self._stream)
                 raise OutputError(_why(error)) from error
@@ -70,7 +70,7 @@ class SafeStream:
 
 @contextmanager
 def safe_output() -> Iterator[None]:
-    """Makes ``print`` safe, and warnings one line each, until the end of the block."""
+    """Makes ``print`` safe and limits warnings to one line each, until the end of the block."""
     kept = sys.stdout, sys.stderr
     for stream in kept:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
@@ -103,7 +103,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _give_up(stream: TextIO) -> None:
-    """Lets Python drop what is still to be written, instead of failing again at its exit."""
+    """Makes Python discard unwritten output instead of failing again at exit."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):  # a stream of a test has no number
@@ -115,13 +115,13 @@ def _why(error: OSError) -> str:
 
 
 class Interruption:
-    """Ctrl+C: the first one ends the command in order, the next one at once; never a traceback."""
+    """Ctrl+C: the first ends the command cleanly, the next one at once; never with a traceback."""
 
     def __init__(self) -> None:
         self.happened = False
 
     def install(self) -> None:
-        """Takes over Ctrl+C for the rest of the process."""
+        """Handles Ctrl+C for the rest of the process."""
         if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(signal.SIGINT, self._interrupt)
             sys.unraisablehook = self._unraisable
@@ -133,7 +133,7 @@ class Interruption:
         raise KeyboardInterrupt
 
     def _unraisable(self, unraisable: Any) -> None:
-        # In a destructor or a callback, Python would print the interruption and go on.
+        # In a destructor or a callback, Python would print the interruption and continue.
         if unraisable.exc_type is KeyboardInterrupt:
             self._exit()
         sys.__unraisablehook__(unraisable)

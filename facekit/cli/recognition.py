@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
-    by_photo, by_face = "one object per photo, one per line", "one line a face"
+    by_photo, by_face = "one object per photo, one per line", "one line per face"
     add_command(
         commands,
         "detect",
@@ -81,13 +81,13 @@ def add_commands(commands: Any) -> None:
         commands,
         "explain",
         _explain,
-        "say why the faces in a photo get their names, or none",
+        "explain why the faces in a photo are named, or not",
         WHO_IS_ENROLLED,
         option("photo PHOTO", Path),
         option(
             "--count NUMBER",
             int,
-            "of the nearest enrolled photos to list; default: %(default)s",
+            "number of nearest enrolled photos to list; default: %(default)s",
             default=5,
         ),
         *EMBEDDING,
@@ -97,18 +97,18 @@ def add_commands(commands: Any) -> None:
         commands,
         "verify",
         _verify,
-        "say whether two photos show the same person",
+        "decide whether two photos show the same person",
         option("first", Path),
         option("second", Path),
         *EMBEDDING,
         json="one object",
     )
-    default = "a folder each (default: portraits that come with other packages)"
+    default = "one folder each (default: portraits from other packages)"
     add_command(
         commands,
         "demo",
         _demo,
-        "learn people, name them in other photos, draw a contact sheet",
+        "learn people, name them in other photos and draw a contact sheet",
         option("--known FOLDER", Path, f"the people to enroll, {default}"),
         option("--photos FOLDER", Path, f"the photos to name, {default}"),
         option("--output FOLDER", Path, default=Path("output")),
@@ -121,20 +121,20 @@ _FIT = (
     option(
         "--from-xmp",
         None,
-        "the folder holds photos, with the folders inside it: enroll the faces that photo managers "
+        "the folder is searched recursively for photos: enroll the faces that photo managers "
         "have marked and named in XMP",
     ),
     option("gallery GALLERY", Path, "the gallery to write; people in an existing one are replaced"),
     option(
         "--strategy",
         ("centroid", "nearest", "svm"),
-        "how a face is compared with the people; default: centroid",
+        "how a face is compared with people; default: centroid",
     ),
     FPIR,
     option(
         "--threshold DISTANCE",
         float,
-        "instead: the largest distance that counts as known, regardless of who is enrolled",
+        "instead of --fpir: the largest distance that counts as known, whoever is enrolled",
     ),
     any_quality("enroll and name"),
 )
@@ -147,7 +147,7 @@ _RECOGNIZE = (
     option(
         "--embed",
         None,
-        "with --xmp: let ExifTool write them into the photos; it keeps each as *_original",
+        "with --xmp: let ExifTool write them into the photos; it keeps originals as *_original",
     ),
     option(
         "--replace-regions",
@@ -276,7 +276,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _xmp_writer(options: argparse.Namespace) -> Callable[[Path, Sequence[Any]], None]:
-    """Returns what writes the names in a photo as face regions."""
+    """Returns a function that writes the names in a photo as face regions."""
     from facekit.io.xmp import FaceRegion, write_regions
 
     def write(photo: Path, faces: Sequence[RecognizedFace]) -> None:

@@ -23,7 +23,7 @@ _SHOWN = 20
 
 def add_commands(commands: Any) -> None:
     """Adds the command with its own commands to the parser's."""
-    group = add_command(commands, "review", _list, "correct who is who; corrections stay")
+    group = add_command(commands, "review", _list, "correct names; corrections are kept")
     inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, run, help_text, options in _COMMANDS:
         command = add_command(inner, name, run, help_text, GALLERY, *options, json="one object")
@@ -80,7 +80,7 @@ def _face(photo: Path, number: int | None, options: argparse.Namespace) -> Photo
         raise InvalidArgumentError(f"{photo}: no face found")
     if number is None and len(faces) > 1:
         listed = "; ".join(f"{at} is {place(face)}" for at, face in enumerate(faces, start=1))
-        raise InvalidArgumentError(f"{photo}: say which face with --face: {listed}")
+        raise InvalidArgumentError(f"{photo}: choose a face with --face: {listed}")
     if number is not None and not 1 <= number <= len(faces):
         raise InvalidArgumentError(f"{photo}: has {count(len(faces), 'face')}, not {number}")
     return PhotoSource(str(photo), content_sha256(photo), faces[(number or 1) - 1].box)
@@ -145,7 +145,7 @@ _FACE = (
     option(
         "--face NUMBER",
         int,
-        "which of several faces, from 1, in the order in which 'facekit detect' lists them",
+        "which of several faces, from 1, in the order of 'facekit detect'",
     ),
     *READING,
 )
@@ -153,7 +153,7 @@ _OTHER = (
     option("other OTHER", Path, "the other photo"),
     option("--other-face NUMBER", int, "as for --face"),
 )
-_IGNORE = option("--ignore", None, "it is a face, but ignore it")
+_IGNORE = option("--ignore", None, "it is a face, but should be ignored")
 _SUGGEST = (
     *PHOTOS,
     *READING,
@@ -163,12 +163,12 @@ _SUGGEST = (
 _UNDO = option("number NUMBER", int, "as listed", nargs="?")
 _COMMANDS: tuple[tuple[str, Any, str, tuple[Option, ...]], ...] = (
     ("list", _list, "list the corrections of a gallery", ()),
-    ("suggest", _suggest, "list faces of which you should say who they are", _SUGGEST),
-    ("accept", _correct, "say that a face is a person", (_NAME, *_FACE)),
-    ("reject", _correct, "say that a face is not a person", (_NAME, *_FACE)),
-    ("link", _correct, "say that two faces are one person", (*_FACE, *_OTHER)),
-    ("separate", _correct, "say that two faces are different people", (*_FACE, *_OTHER)),
-    ("exclude", _correct, "leave a face out: it is not one, or to be ignored", (*_FACE, _IGNORE)),
-    ("once-per-image", _correct, "give a name to one face of an image at most", ()),
+    ("suggest", _suggest, "list faces whose names are worth checking", _SUGGEST),
+    ("accept", _correct, "confirm that a face is a person", (_NAME, *_FACE)),
+    ("reject", _correct, "state that a face is not a person", (_NAME, *_FACE)),
+    ("link", _correct, "state that two faces are the same person", (*_FACE, *_OTHER)),
+    ("separate", _correct, "state that two faces are different people", (*_FACE, *_OTHER)),
+    ("exclude", _correct, "exclude a detection that is not a face, or a face", (*_FACE, _IGNORE)),
+    ("once-per-image", _correct, "give each name to at most one face per image", ()),
     ("undo", _undo, "undo a correction, the latest by default", (_UNDO,)),
 )

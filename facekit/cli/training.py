@@ -26,27 +26,27 @@ _TEACHER = "facenet-20180402-vggface2"
 _DEFAULTS: dict[str, Any] = {"epochs": 10, "validation": 0.1, "seed": 0}
 
 
-# The options that both commands have: a name, what stands for the value or which values there are,
-# and the help text. Without a default: a value in the configuration file counts more than none.
+# The options that both commands have: name, placeholder or allowed values, and help text. They have
+# no defaults, so that values in the configuration file apply.
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     (
         "--data",
         "FACES",
         "a folder with one folder per person, a CSV file of photos and people, or a folder "
-        "of zip archives with an index.csv of faces found before",
+        "of zip archives with an index.csv of detected faces",
     ),
-    ("--folder", "FOLDER", "where the training is kept"),
+    ("--folder", "FOLDER", "the folder for the training's files"),
     ("--weights", "NAME", "weights to start from (default: random ones)"),
     (
         "--network",
         "CHECKPOINT",
-        "the checkpoint of another training, with whose network to start; --input-size may differ "
+        "start with the network of another training's checkpoint; --input-size may differ "
         "(default: random weights)",
     ),
     (
         "--trainable",
         "WHAT",
-        "all, last-blocks, head or a block; by epoch: 0:head,3:all (default: all)",
+        "layers to train: all, last-blocks, head or a block; by epoch: 0:head,3:all (default: all)",
     ),
     ("--optimizer", "NAME", "a Keras optimizer (default: adam)"),
     ("--learning-rate", "RATE", "by epoch: 0:0.001,5:0.0001 (default: the optimizer's)"),
@@ -62,10 +62,10 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("--input-size", int, "side of the faces in pixels (default: 160)"),
     ("--embedding-size", int, "components of an embedding (default: 128, or the weights')"),
     ("--dropout", float, "share of features that training drops (default: 0)"),
-    ("--patience", int, "suspicious steps in a row that are a collapse (default: 50)"),
+    ("--patience", int, "consecutive suspicious steps that count as collapse (default: 50)"),
     ("--checkpoint-interval", float, "seconds between checkpoints (default: 60)"),
     ("--workers", int, "threads that make batches (default: 2)"),
-    ("--seed", int, "decides everything random (default: 0)"),
+    ("--seed", int, "seed of all random choices (default: 0)"),
     ("--augmentation", bool, "alter the faces in every batch (default: yes)"),
 )
 _TRAIN_OPTIONS: tuple[tuple[str, Any, str], ...] = (
@@ -75,28 +75,28 @@ _TRAIN_OPTIONS: tuple[tuple[str, Any, str], ...] = (
         "batch-all, semihard, hard or facenet; by epoch: 0:batch-all,2:semihard "
         "(default: semihard)",
     ),
-    ("--margin", float, "how much farther a negative has to be (default: 0.2)"),
+    ("--margin", float, "how much farther than a positive a negative must be (default: 0.2)"),
     ("--identities", int, "people in a batch (default: 32)"),
-    ("--photos", int, "photos of each in a batch (default: 4)"),
-    ("--micro-batch", int, "faces that go through the network at a time (default: all)"),
+    ("--photos", int, "photos per person in a batch (default: 4)"),
+    ("--micro-batch", int, "faces that run through the network at a time (default: all)"),
 )
 _DISTILL_OPTIONS: tuple[tuple[str, Any, str], ...] = (
     (
         "--teacher",
         "NAME",
-        f"the large one's weights (default: {_TEACHER}); several are tables in CONFIG: "
+        f"the teacher's weights (default: {_TEACHER}); several are tables in CONFIG: "
         "[[teachers]] with weights, onnx or stored, and weight",
     ),
     ("--batch-size", int, "faces in a batch (default: 128)"),
-    ("--cosine-weight", float, "weight of the directions (default: 1)"),
+    ("--cosine-weight", float, "weight of directions (default: 1)"),
     ("--distance-weight", float, "weight of the distances of pairs (default: 1)"),
     ("--angle-weight", float, "weight of the angles of triplets (default: 0)"),
     ("--impostor-weight", float, "weight of the nearest faces of others (default: 0)"),
-    ("--neighbors", int, "faces in the groups of like ones that make a batch (default: 1)"),
+    ("--neighbors", int, "size of the groups of similar faces in a batch (default: 1)"),
     (
         "--pruned",
         bool,
-        "start with the teacher's channels, as many as --width leaves (default: random weights)",
+        "start with the teacher pruned to --width (default: random weights)",
     ),
 )
 
@@ -129,7 +129,7 @@ def add_commands(commands: Any) -> None:
             option(
                 "--tensorboard",
                 None,
-                "write events for TensorBoard into the folder, too",
+                "also write events for TensorBoard into the folder",
                 default=None,
             ),
             option("--resume", None, "continue the training in the folder", default=None),
@@ -151,7 +151,7 @@ def _train(options: argparse.Namespace) -> int:
     start = _start(settings)
     _read_network(start, settings)
     aligner = _aligner(start, settings)
-    # Before the faces are prepared, which takes hours for many photos: it checks the settings.
+    # Checks the settings before faces are prepared, which takes hours for many photos.
     trainer = _made(TripletTrainer, start, settings)
     train, validation = _faces(settings, aligner, labeled_only=True)
     print(f"{_describe(train)} to train with", file=sys.stderr)
@@ -169,7 +169,7 @@ def _distill(options: argparse.Namespace) -> int:
     aligner = _aligner(start, settings)
     distiller = _made(Distiller, start, settings, teacher=teachers, teacher_weights=weights)
     train, validation = _faces(settings, aligner, labeled_only=False)
-    # The same faces in each teacher's own alignment; with the same seed the split is the same.
+    # The same faces in each teacher's alignment; the same seed gives the same split.
     teacher_faces = [
         None if wanted is None else _faces(settings, wanted, labeled_only=False)[0]
         for wanted in (teacher.aligner() for teacher in teachers)
@@ -182,7 +182,7 @@ def _distill(options: argparse.Namespace) -> int:
 
 
 def _teachers(settings: dict[str, Any]) -> tuple[list[Embedder | Teacher], list[float]]:
-    """Returns the teachers that the settings name, and how much each counts."""
+    """Returns the teachers named in the settings, and their weights."""
     from facekit.embedding import Embedder
     from facekit.training import OnnxTeacher, StoredTeacher
 
@@ -211,7 +211,7 @@ def _teachers(settings: dict[str, Any]) -> tuple[list[Embedder | Teacher], list[
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns the file's settings with those of the command line over them."""
+    """Returns the file's settings, overridden by those of the command line."""
     given = vars(options)
     known = set(given) - {"config", "json", "run", "tensorflow", "verbose"}
     read = _read_toml(options.config) if options.config is not None else {}
@@ -276,21 +276,21 @@ def _start(settings: dict[str, Any]) -> Architecture | Embedder:
         return Architecture.from_dict(network)
     if network:
         raise InvalidArgumentError(
-            f"--{next(iter(network)).replace('_', '-')} does not go with --weights, which fix the "
-            "network"
+            f"--{next(iter(network)).replace('_', '-')} cannot be combined with --weights, "
+            "which fix the network"
         )
     return Embedder(weights)
 
 
 def _read_network(start: Architecture | Embedder, settings: dict[str, Any]) -> None:
-    """Puts a network in the place of the path of its checkpoint."""
+    """Replaces the path of a checkpoint by its network."""
     from facekit.embedding import Architecture, build_network
     from facekit.training.engine.checkpoints import Checkpoint
 
     if "network" not in settings:
         return
     if not isinstance(start, Architecture):
-        raise InvalidArgumentError("--network does not go with --weights; each is a start")
+        raise InvalidArgumentError("give either --network or --weights, not both")
     network = build_network(start)
     Checkpoint(settings["network"]).restore_network(network)
     settings["network"] = network
@@ -333,7 +333,7 @@ def _describe(faces: FaceDataset) -> str:
 def _made(
     trainer: type[Any], start: Architecture | Embedder, settings: Mapping[str, Any], **others: Any
 ) -> Any:
-    """Makes a trainer of those settings that it takes; the others are for faces and ``fit``."""
+    """Creates a trainer from its settings; the others are for faces and ``fit``."""
     from facekit.training import Augmentation
 
     taken = {entry.name for entry in fields(trainer)} - {"start", "augmentation"}
@@ -346,7 +346,7 @@ def _made(
             augmentation = Augmentation() if chosen else None
         return trainer(start, augmentation=augmentation, **arguments, **others)
     except TypeError as error:
-        # A value of another type, or a name that the augmentation does not have.
+        # A value of another type, or an unknown name of the augmentation.
         raise InvalidArgumentError(f"a setting cannot be used: {error}") from error
 
 

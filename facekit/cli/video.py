@@ -48,19 +48,19 @@ def add_commands(commands: Any) -> None:
         option(
             "--blur",
             ("known", "unknown", "all"),
-            "in the copy, make faces unrecognizable instead: search every frame",
+            "make faces unrecognizable in the copy; searches every frame",
         ),
         option("--vtt FILE", Path, "write subtitles with the names"),
-        option("--timeline FILE", Path, "write a picture of who is seen when; .png"),
+        option("--timeline FILE", Path, "draw a timeline of who appears when; .png"),
         option(
             "--enroll-unknown FOLDER",
             Path,
-            "write the best faces of each stranger into this folder, to look at before enrolling",
+            "write the best faces of each stranger into this folder, to review before enrolling",
         ),
         option(
             "--stride NUMBER",
             int,
-            "search one in this many frames; default: about eight a second, with --blur each",
+            "search one in this many frames; default: about eight per second, with --blur all",
         ),
         option("--overwrite", None, "replace existing files"),
         json="one object",
@@ -69,7 +69,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "camera",
         _camera,
-        "say who is before a camera, until Ctrl-C is pressed",
+        "say who is in front of a camera, until Ctrl-C is pressed",
         option(
             "camera CAMERA",
             str,
@@ -84,7 +84,7 @@ def add_commands(commands: Any) -> None:
             "give up after this many seconds without a frame, 0 for never; default: 60",
             default=60.0,
         ),
-        json="one object each time someone comes, is named or goes, one per line",
+        json="one object each time someone appears, is named or leaves, one per line",
     )
 
 
@@ -95,7 +95,7 @@ _SHARED = (
     option(
         "--min-faces NUMBER",
         int,
-        "fewer good faces of a person get no name; default: %(default)s",
+        "people with fewer good faces are not named; default: %(default)s",
         default=3,
     ),
     option("--any-quality", None, "use poor faces as well"),
@@ -109,7 +109,7 @@ def _video(options: argparse.Namespace) -> int:
     from facekit.video.encoding import check_new, check_suffix
 
     if options.blur and options.output is None:
-        raise InvalidArgumentError("--blur: say with --output where the copy is to be written")
+        raise InvalidArgumentError("--blur needs --output, the file for the copy")
     outputs = [options.output, options.csv, options.vtt, options.timeline]
     given = [real_path(path) for path in outputs if path is not None]
     if len(set(given)) < len(given) or real_path(options.video) in given:
@@ -133,8 +133,8 @@ def _video(options: argparse.Namespace) -> int:
             with _bar("Searching", run.duration) as show:
                 for frame in run:
                     show(frame.time)
-        except KeyboardInterrupt:  # what was seen until now is kept
-            interrupted = "the rest of the video was not seen"
+        except KeyboardInterrupt:  # results so far are kept
+            interrupted = "the rest of the video was not searched"
         result = run.result()
         written = _write_tables(result, options)
         try:
@@ -237,7 +237,7 @@ def _camera(options: argparse.Namespace) -> int:
         try:
             for _ in run:
                 pass
-        except KeyboardInterrupt:  # the only way to end it: those who are there are written down
+        except KeyboardInterrupt:  # the only way to end it: people present are recorded
             run.stop()
         finally:
             print(
@@ -291,7 +291,7 @@ def _run(
 
 @contextmanager
 def _bar(description: str, duration: float | None) -> Iterator[Callable[[float], None]]:
-    """Shows how far a video has been gone through, on standard error, if that is a terminal."""
+    """Shows the progress of a video on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda time: None
         return

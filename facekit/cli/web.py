@@ -40,14 +40,15 @@ def add_commands(commands: Any) -> None:
         option(
             "--address",
             str,
-            "another address than this machine's own needs --password-file; default: %(default)s",
+            "the address to listen on; any but this machine's own needs --password-file; "
+            "default: %(default)s",
             default="127.0.0.1",
         ),
         option("--password-file FILE", Path, "its first line is the password"),
         option(
             "--allow-host HOST",
             str,
-            "a name, with its port, by which browsers ask for the page",
+            "an additional host name, with port, under which browsers may request the page",
             action="append",
             default=[],
         ),
@@ -79,7 +80,7 @@ def _web(options: argparse.Namespace) -> int:
         config = uvicorn.Config(
             app,
             log_level="warning",
-            access_log=False,  # it would write the token
+            access_log=False,  # it would contain the token
             server_header=False,
             ws="none",
             limit_concurrency=64,
@@ -90,13 +91,13 @@ def _web(options: argparse.Namespace) -> int:
 
 
 def _taken(address: str, port: int) -> socket.socket:
-    """Returns a socket that listens at a port, which another program may have already."""
+    """Returns a socket that listens on a port, which may already be in use."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         return socket.create_server((address, port), family=family)
     except (OSError, OverflowError) as error:
         raise InvalidArgumentError(
-            f"--port {port}: {address} cannot be listened at ({error}); give another port"
+            f"--port {port}: cannot listen on {address} ({error}); give another port"
         ) from error
 
 
@@ -112,7 +113,7 @@ def access_of(options: argparse.Namespace) -> Any:
         ) from None
     if not local and options.password_file is None:
         raise InvalidArgumentError(
-            f"--address {options.address} lets other machines ask; that needs --password-file"
+            f"--address {options.address} gives other machines access; that needs --password-file"
         )
     shown = f"[{options.address}]" if ":" in options.address else options.address
     names = [f"{shown}:{options.port}"]
@@ -126,5 +127,5 @@ def access_of(options: argparse.Namespace) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"--password-file: cannot be read ({error})") from error
     if len(password) < _LEAST_PASSWORD:
-        raise InvalidArgumentError(f"the password must have {_LEAST_PASSWORD} characters at least")
+        raise InvalidArgumentError(f"the password must have at least {_LEAST_PASSWORD} characters")
     return Access(hosts, key=password)

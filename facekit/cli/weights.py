@@ -1,4 +1,4 @@
-"""The commands about weights: list, show, pull, verify and path."""
+"""The commands for weights: list, show, pull, verify and path."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def add_commands(commands: Any) -> None:
     name = option("name NAME", str, "as `facekit weights list` names it")
     for command, run, help_text in (
         ("show", _show, "show what is known about a set of weights"),
-        ("pull", _pull, "download weights, unless they are here already"),
-        ("path", _path, "print where the file of weights lies"),
+        ("pull", _pull, "download weights, unless they are already here"),
+        ("path", _path, "print the path of a weights file"),
     ):
         add_command(inner, command, run, help_text, name, json="one object")
     add_command(
         inner,
         "verify",
         _verify,
-        "check that files of weights are unaltered",
+        "check that weights files are unaltered",
         option(
             "weights NAME|FILE",
             str,
@@ -109,7 +109,7 @@ def _pull(options: argparse.Namespace) -> int:
         path, file = found
         downloadable = file.url is not None and file.sha256 is not None
         if downloadable and path.parent == home() / "weights" / record.name:
-            # A file that an earlier download put there: a damaged one is replaced.
+            # A damaged file from an earlier download is replaced.
             path, file = fetch(record)
         check(path, file)
     else:
@@ -168,7 +168,7 @@ def _verified(weights: str) -> dict[str, str | None]:
     except FacekitError as error:
         return {"weights": weights, "identity": None, "answer": None, "error": str(error)}
     unpublished = any(file.sha256 is None for file in record.files)
-    answer = "whole, fits its network; no checksum is published" if unpublished else "unaltered"
+    answer = "intact, fits its network; no checksum is published" if unpublished else "unaltered"
     return {"weights": weights, "identity": record.identity, "answer": answer, "error": None}
 
 

@@ -83,8 +83,8 @@ def write_groups(
 
     Args:
         found: The groups; their photos must be files, and still there.
-        folder: Where to write; made if it is not there. Until all is written, the parts are in a
-            hidden folder inside it, which a failure or an interruption removes.
+        folder: Where to write; created if it does not exist. Until all is written, the parts are in
+            a hidden folder inside it, which a failure or an interruption removes.
         max_pixels: As for :func:`facekit.load_image`.
         truncated: Likewise.
 

@@ -358,7 +358,7 @@ class Embedder:
         distances by false-match rate, and ``facekit.weights`` the identity of the weights.
 
         Args:
-            path: Where to write, ending in ``.onnx``. A file that is there is replaced.
+            path: Where to write, ending in ``.onnx``. An existing file is replaced.
 
         Raises:
             InvalidArgumentError: If the path ends otherwise.

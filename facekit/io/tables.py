@@ -142,7 +142,7 @@ def write_table(results: Any, path: str | os.PathLike[str]) -> int:
 
     Args:
         results: As for :func:`rows`.
-        path: The file; its name ends in ``.csv`` or ``.parquet``. One that is there is replaced.
+        path: The file; its name ends in ``.csv`` or ``.parquet``. An existing file is replaced.
 
     Returns:
         How many rows were written.

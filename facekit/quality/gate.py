@@ -1,4 +1,4 @@
-"""The quality gate: limits for the numbers of a face, and words for what breaks them."""
+"""The quality gate: limits for the measures of a face, and messages for violations."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _LIMITS = (
 
 @dataclass(frozen=True)
 class QualityGate:
-    """Flags faces that are too poor for a purpose.
+    """Flags faces whose images are too poor for a purpose.
 
-    ``None`` turns a limit off. The defaults are for enrolling: beyond them a tenth to a fifth of
-    the matches with the person's good photos was measured to be lost. :meth:`for_naming` has wider
-    ones. The page on quality has the curves.
+    ``None`` turns a limit off. The defaults are for enrolling: beyond them, a tenth to a fifth of
+    the matches with the person's good photos is lost in measurements. :meth:`for_naming` has wider
+    limits. The page on quality shows the curves.
 
     Args:
         min_interocular: Smallest distance between the eyes, in pixels.
@@ -100,9 +100,9 @@ class QualityGate:
     def for_naming(cls) -> QualityGate:
         """Returns the gate for faces that are to be named.
 
-        A poor face that is named costs little: it was measured to get a wrong name no more often
-        than a good one. Its limits stand where fewer than half of the usual matches are left, or
-        where the faces end that were measured.
+        Naming a poor face costs little: in measurements it got a wrong name no more often than a
+        good one. The limits are where fewer than half of the usual matches remain, or where the
+        measured range ends.
 
         Example:
             >>> from facekit import QualityGate
@@ -123,7 +123,7 @@ class QualityGate:
 
     @classmethod
     def off(cls) -> QualityGate:
-        """Returns a gate without limits, to be given those that are wanted by ``replace``.
+        """Returns a gate without limits; set the wanted ones with ``replace``.
 
         Example:
             >>> from dataclasses import replace
@@ -135,7 +135,7 @@ class QualityGate:
         return cls(**{field.name: None for field in fields(cls)})
 
     def without_border(self) -> QualityGate:
-        """Returns the gate for images that are cut to the face: all beyond their border is missing.
+        """Returns the gate for images cropped to the face, without a limit for the border.
 
         Example:
             >>> from facekit import QualityGate
@@ -145,13 +145,13 @@ class QualityGate:
         return replace(self, max_outside=None)
 
     def assess(self, image: ImageSource, face: Face, *, scale: float = 1.0) -> FaceQuality:
-        """Measures a face and says what is not good enough.
+        """Measures a face and lists its problems.
 
         Args:
             image: The photo in which the face was found, as :func:`facekit.load_image` reads it.
             face: The face; positions in pixels of that photo.
-            scale: How many pixels of the original one of this photo stands for, if it was reduced;
-                sizes are those in the original.
+            scale: If the photo was reduced, how many pixels of the original one pixel stands for;
+                sizes are measured in the original.
 
         Returns:
             The numbers, and the problems in words.
@@ -166,14 +166,14 @@ class QualityGate:
         return replace(quality, problems=self.problems(quality))
 
     def problems(self, quality: FaceQuality) -> tuple[str, ...]:
-        """Says which of some numbers lie beyond the limits.
+        """Lists the measures that exceed the limits.
 
         Args:
             quality: The numbers, as :func:`facekit.quality.measure_quality` returns them.
 
         Returns:
-            One line for each limit that is broken. What stands before the colon is the kind of the
-            problem, always in the same words.
+            One line for each violated limit. The words before the colon name the kind of problem
+            and are always the same.
         """
         return tuple(
             _words(limit, value, wanted)
@@ -184,7 +184,7 @@ class QualityGate:
 
 
 def limits_broken(problems: Iterable[str]) -> list[str]:
-    """Returns the arguments of :class:`facekit.QualityGate` that may let faces pass."""
+    """Returns the arguments of :class:`facekit.QualityGate` that would let faces pass."""
     found = set(problems)
     return [
         limit.name
@@ -200,7 +200,7 @@ def _broken(limit: _Limit, value: float, wanted: float) -> bool:
 def _words(limit: _Limit, value: float, wanted: float) -> str:
     bound = "at least" if limit.name.startswith("min_") else "at most"
     shown_limit = f"{wanted * limit.factor:.4g}"
-    # As few digits as tell the number from the limit.
+    # As few digits as distinguish the number from the limit.
     for digits in range(2, 17):
         shown = f"{float(f'{value * limit.factor:.{digits}g}'):.15g}"
         if float(shown) != float(shown_limit):

@@ -1,4 +1,4 @@
-"""The numbers that say how good the image of a face is."""
+"""Measures of the quality of a face's image."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from facekit.io.images import ImageSource, load_image
 from facekit.quality.pose import head_pose
 
 # Sharpness and light are measured on the aligned face at one small size, 20 pixels between the
-# eyes: a face of any usable size is shrunk to it, so that the size itself and the noise of the
-# camera hardly count.
+# eyes: any usable face is shrunk to it, so that its size and camera noise hardly matter.
 _SIDE = 64
 # The middle of the aligned face: forehead to mouth, without hair, neck and background.
 _MIDDLE = slice(round(0.15 * _SIDE), round(0.85 * _SIDE))
-# Added to the variance in gray levels squared, so that noise on an even surface is not sharp.
+# Added to the variance, in gray levels squared, so that noise on an even surface does not count as
+# sharpness.
 _NOISE_VARIANCE = 25.0
 _WHITE = 250
 # The box of a face is this share of the side of the aligned image, in its middle.
@@ -29,25 +29,25 @@ _BOX = 0.8
 
 @dataclass(frozen=True)
 class FaceQuality:
-    """How good the image of one face is.
+    """The quality of the image of one face.
 
     Args:
         interocular: The distance between the eyes, in pixels of the photo.
         side: The shorter side of the box, in pixels of the photo.
-        sharpness: How strong the fine detail is against the coarse, in the direction in which it is
-            weakest: the standard deviation of the second differences of the luminance over that of
-            the luminance itself, with 20 pixels between the eyes. 0 is even or wholly blurred,
-            0.3 a usual photo.
+        sharpness: The strength of fine detail relative to coarse, in the direction in which it is
+            weakest: the standard deviation of the second differences of the luminance, divided by
+            that of the luminance itself, with 20 pixels between the eyes. 0 is even or completely
+            blurred, 0.3 is typical.
         brightness: The mean luminance of the face, 0 (black) to 1 (white).
         contrast: The standard deviation of the luminance of the face, 0 to 0.5.
-        overexposed: The share of the face that is white and shows nothing any more, 0 to 1.
+        overexposed: The share of the face that is pure white, 0 to 1.
         yaw: How far the head is turned to a side, in degrees; positive towards the right border.
         pitch: How far it is lowered, in degrees; negative if it is raised.
         roll: How far it is tilted in the plane of the image, in degrees; positive clockwise.
         outside: The share of the face that lies beyond the border of the photo, 0 to 1.
         confidence: The detector's confidence that this is a face, 0 to 1.
-        problems: What is not good enough, in words; see :class:`facekit.QualityGate`. Empty if all
-            is, and as long as no gate has looked at it.
+        problems: What is not good enough, in words; see :class:`facekit.QualityGate`. Empty if
+            there are no problems or no gate was applied.
 
     Example:
         >>> from facekit.quality.measures import FaceQuality
@@ -82,14 +82,14 @@ class FaceQuality:
 
 
 def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
-    """Measures how good the image of a face is.
+    """Measures the quality of the image of a face.
 
     Args:
         image: The photo in which the face was found, as :func:`facekit.load_image` reads it.
         face: The face; positions in pixels of that photo.
 
     Returns:
-        What was measured. There are no problems yet; a :class:`facekit.QualityGate` finds them.
+        The measures, without problems; a :class:`facekit.QualityGate` finds these.
 
     Raises:
         ImageError: If the image cannot be read.
@@ -131,7 +131,7 @@ def _luminance(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _sharpness(luminance: npt.NDArray[np.float64]) -> float:
-    # Of four directions the least sharp: a blur of motion takes away the detail in one only.
+    # The least sharp of four directions: motion blur removes detail in one direction only.
     padded = np.pad(luminance, 1, mode="reflect")
     detail = min(
         ((_shifted(padded, x, y) + _shifted(padded, -x, -y) - 2.0 * luminance) / (x * x + y * y))[
@@ -147,10 +147,10 @@ def _shifted(padded: npt.NDArray[np.float64], x: int, y: int) -> npt.NDArray[np.
 
 
 def _share_outside(face: Face, width: int, height: int, steps: int = 32) -> float:
-    """Returns the share of a face that lies outside of an image.
+    """Returns the share of a face that lies outside the image.
 
-    Not that of the box: a detector may have clipped it to the image. The keypoints say where the
-    whole face would be.
+    This is not the share of the box, which a detector may have clipped to the image. The keypoints
+    show where the whole face would be.
     """
     cells = 0.5 + _BOX * ((np.arange(steps) + 0.5) / steps - 0.5)
     grid = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Which way a head is turned, from the five keypoints of its face."""
+"""The pose of a head, from the five keypoints of its face."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ moves when the distance between the eyes is foreshortened, the same between 10 a
 
 
 class HeadPose(NamedTuple):
-    """Which way a head is turned, in degrees; all zero looks straight into the camera.
+    """The pose of a head, in degrees; all zero looks straight into the camera.
 
     Attributes:
-        yaw: Turned to a side: positive towards the right border of the image, −90 to 90.
-        pitch: Nodded: positive downwards, −90 to 90. What counts as 0 is the average photo.
-        roll: Tilted: positive clockwise, as seen in the image, −180 to 180.
+        yaw: Turn to a side: positive toward the right border of the image, −90 to 90.
+        pitch: Nod: positive downward, −90 to 90; 0 is the average photo.
+        roll: Tilt: positive clockwise, as seen in the image, −180 to 180.
 
     Example:
         >>> from facekit.quality.pose import HeadPose
@@ -46,12 +46,12 @@ class HeadPose(NamedTuple):
 
 
 def head_pose(keypoints: Keypoints) -> HeadPose:
-    """Estimates which way a head is turned.
+    """Estimates the pose of a head.
 
-    The model of a face is turned, scaled and shifted so that its five points come closest to the
-    keypoints (scaled orthography: no camera need be known). That uses all of the points at once
-    and has no iterations that might fail. The estimate is coarse: people's faces differ from the
-    model, and a detector draws the keypoints of a profile towards those of a frontal face.
+    A face model is rotated, scaled and shifted so that its five points come closest to the
+    keypoints (scaled orthography, which needs no camera parameters). This uses all points at once
+    and needs no iterations that might fail. The estimate is coarse: faces differ from the model,
+    and detectors pull the keypoints of a profile toward those of a frontal face.
 
     References:
         D. DeMenthon and L. Davis, "Model-Based Object Pose in 25 Lines of Code", International

@@ -1,1 +1,1 @@
-"""Small helpers that every layer shares: argument checks, progress, figures, OpenVINO."""
+"""Small helpers shared by all layers: argument checks, progress, figures, OpenVINO."""

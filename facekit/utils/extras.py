@@ -1,4 +1,4 @@
-"""Packages that not every installation has: importing them, and keeping what they write at home."""
+"""Optional packages: importing them, and redirecting the files that they write."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _EXTRAS = {
 
 
 def import_extra(module: str) -> Any:
-    """Imports a module of a package that an extra installs."""
+    """Imports a module of an optional package."""
     keep_files_at_home()
     try:
         with _fonts_noted_at_home():
@@ -62,10 +62,10 @@ def missing_extra(error: ModuleNotFoundError) -> ImportError:
 
 
 def keep_files_at_home() -> None:
-    """Lets Keras and matplotlib write their settings and caches into facekit's own folder.
+    """Makes Keras and matplotlib write their settings and caches into facekit's own folder.
 
-    Both write into the user's home when they are imported. Where the user has settings of theirs,
-    or says by an environment variable where they are, nothing changes.
+    Both write into the user's home when they are imported. If the user already has such settings,
+    or sets their location by an environment variable, nothing changes.
     """
     user = Path.home()
     config, cache = (
@@ -80,9 +80,9 @@ def keep_files_at_home() -> None:
 
 @contextmanager
 def _fonts_noted_at_home() -> Iterator[None]:
-    """Lets the program that matplotlib asks for fonts write its list into facekit's own folder.
+    """Makes the program that lists fonts for matplotlib write its cache into facekit's own folder.
 
-    It is asked once, when matplotlib is first imported, and writes if fonts were installed since.
+    It runs once, when matplotlib is first imported, and writes if fonts were installed since.
     """
     name = "XDG_CACHE_HOME"
     if name in os.environ or os.environ.get("MPLCONFIGDIR") != str(home() / "matplotlib"):

@@ -1,4 +1,4 @@
-"""What all plots share: a figure that pyplot does not hold, colors, and names as plain text."""
+"""What all plots share: figures outside pyplot, colors, and names as plain text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
-# The yellow of the palette is left out: on white paper it cannot be seen. Black comes last, because
-# lines such as that of a threshold are black.
+# The palette's yellow is left out, since it is invisible on white. Black comes last, because lines
+# such as thresholds are black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colors that people with any color vision tell apart.
+"""Colors that people with any color vision can tell apart.
 
 References:
     M. Okabe and K. Ito, "Color Universal Design (CUD): How to make figures and presentations that
@@ -27,23 +27,23 @@ References:
 """
 
 GREY = "#767676"
-"""The color of what has no name."""
+"""The color of unnamed items."""
 
-# Their number has no divisor in common with that of the colors, so that pairs repeat late.
+# Their number is coprime to that of the colors, so that combinations repeat late.
 MARKERS = ("o", "s", "^", "D", "v", "P", "<", "d", ">", "p", "h")
-"""Markers that go with the colors, so that nothing hangs on the color alone."""
+"""Markers that go with the colors, so that nothing depends on color alone."""
 
 _DASHES = ("-", "--", "-.", ":")
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Returns a figure of that size in inches that pyplot does not hold."""
+    """Returns a figure of that size in inches, not registered with pyplot."""
     figure = import_extra("matplotlib.figure").Figure
     return figure(figsize=(width, height), layout="constrained")
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
-    """Returns the axes, or those of a new figure that pyplot knows nothing of."""
+    """Returns the axes, or those of a new figure, not registered with pyplot."""
     if ax is None:
         return new_figure(width, height).subplots()  # type: ignore[no-any-return]
     if isinstance(ax, import_extra("matplotlib.axes").Axes):
@@ -60,19 +60,19 @@ def line_style(index: int) -> dict[str, Any]:
 
 
 def one_line(text: str) -> str:
-    """Returns text without line breaks and control characters: blanks are in their places."""
-    # Layout engines measure no text of several lines, and fail on control characters.
+    """Returns text with line breaks and control characters replaced by spaces."""
+    # Layout engines cannot measure multi-line text, and fail on control characters.
     breaks = ("Cc", "Cs", "Zl", "Zp")
     return " ".join("".join(" " if unicodedata.category(c) in breaks else c for c in text).split())
 
 
 def plain(text: str) -> str:
-    """Returns text as matplotlib is to be given it: on one line, and none of it as a formula."""
+    """Returns text for matplotlib, on one line and with formulas escaped."""
     return one_line(text).replace("$", r"\$")
 
 
 def shorten(text: Text, width: float) -> None:
-    """Takes as much from the end of a drawn text as does not fit, and puts an ellipsis there."""
+    """Truncates a drawn text with an ellipsis so that it fits."""
     whole = text.get_text()
 
     def fits(length: int) -> bool:
@@ -80,7 +80,7 @@ def shorten(text: Text, width: float) -> None:
         return text.get_window_extent().width <= width
 
     if not fits(len(whole)):
-        # The longest beginning that fits.
+        # The longest prefix that fits.
         longest = bisect_left(range(1, len(whole)), True, key=lambda length: not fits(length))
         fits(longest)
 
@@ -88,8 +88,8 @@ def shorten(text: Text, width: float) -> None:
 def add_legend(
     ax: Axes, handles: Sequence[Artist], names: Sequence[str], **arguments: Any
 ) -> Legend:
-    """Adds a legend in which every name stands as it is."""
-    # A name with an underscore at the front would be left out by some versions of matplotlib.
+    """Adds a legend that shows every name unchanged."""
+    # Some versions of matplotlib leave out names that start with an underscore.
     legend = ax.legend(handles, [" "] * len(names), **arguments)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(plain(name))

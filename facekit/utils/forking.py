@@ -1,4 +1,4 @@
-"""What makes facekit work in a forked child: locks that survive, and OpenCV without its threads."""
+"""Support for forked children: locks that survive, and OpenCV without threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 
 
 class ForkLock:
-    """A lock that is free in a forked child, held in the parent or not, and in every copy."""
+    """A lock that is free in a forked child and in every copy, even if held in the parent."""
 
     def __init__(self) -> None:
         self._renew()
@@ -43,10 +43,10 @@ def _renew_all() -> None:
 
 
 def _make_opencv_serial() -> None:
-    """Makes OpenCV compute in the thread that calls it, as its own threads are not in the child.
+    """Makes OpenCV compute in the calling thread, since its own threads do not exist in the child.
 
-    It would wait forever for a lock that one of them held, or that of a function that another
-    thread of the parent was in.
+    Otherwise it would wait forever for a lock that one of them, or another thread of the parent,
+    held.
     """
     if opencv := sys.modules.get("cv2"):
         opencv.setNumThreads(0)

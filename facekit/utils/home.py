@@ -1,4 +1,4 @@
-"""facekit's own folder, for what is downloaded or cached."""
+"""facekit's own folder, for downloads and caches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """Returns the folder for what is downloaded or cached: ``FACEKIT_HOME``, or the user's own."""
+    """Returns the folder for downloads and caches: ``FACEKIT_HOME``, or the user's cache folder."""
     if os.environ.get("FACEKIT_HOME"):
         return Path(os.environ["FACEKIT_HOME"])
     import platformdirs

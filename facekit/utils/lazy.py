@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first used."""
+"""Public names that are imported on first use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def attach(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Returns ``__getattr__``, ``__dir__`` and ``__all__`` of a package, from its stub.
 
-    The stub, ``__init__.pyi`` beside ``__init__.py``, is the one place where a public name stands,
-    with the module that it comes from. Type checkers read it in place of the package.
+    The stub, ``__init__.pyi`` beside ``__init__.py``, is the only place that lists public names and
+    their modules. Type checkers read it instead of the package.
     """
     stub = Path(file).with_suffix(".pyi").read_text(encoding="utf-8")
     homes = {name: module for module, name in _NAME.findall(stub)}

@@ -1,4 +1,4 @@
-"""What OpenCV writes on standard error."""
+"""OpenCV's messages on standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SILENT, ERRORS = 0, 2
 
 @contextmanager
 def log_level(level: int) -> Iterator[None]:
-    """Makes OpenCV write what is as bad as a level, and nothing less, inside the context."""
+    """Limits OpenCV's messages to a level and above inside the context."""
     import cv2
 
     logging: Any = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # up to 4.10

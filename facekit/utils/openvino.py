@@ -1,4 +1,4 @@
-"""OpenVINO: the one place that imports it, and graphs that any thread and any process may run."""
+"""OpenVINO: its only import, and graphs that any thread and any process may run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from facekit.utils.forking import ForkLock
 
 _Result = TypeVar("_Result")
 
-# In seconds: how long a fork waits for the calls that are being computed, and how long a forked
-# process waits for a graph to be compiled.
+# In seconds: how long a fork waits for running calls, and how long a forked process waits for a
+# graph to be compiled.
 _PATIENCE, _COMPILING = 20.0, 60.0
 _UNUSABLE = (
     "this process was forked while other threads of its parent were computing, and OpenVINO does "
@@ -61,7 +61,7 @@ def _imported() -> tuple[Any, Any]:
         if hidden:
             del sys.modules[tools]
     if not hasattr(openvino, "convert_model"):
-        # Other code of this process may want the tools. They work, and still send nothing.
+        # Other code in this process may use the tools. They work, and still send nothing.
         openvino.__getattr__ = _tool
     return openvino, opset13
 
@@ -79,29 +79,29 @@ ops: Any
 
 
 def __getattr__(name: str) -> Any:
-    """Gives ``ov``, the runtime, and ``ops``, its operations; both are imported when asked for."""
+    """Provides ``ov``, the runtime, and ``ops``, its operations, imported on first use."""
     if name in ("ov", "ops"):
         return _runtime()[("ov", "ops").index(name)]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def available_cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def has_bfloat16() -> bool:
-    """Returns whether the processor computes with numbers of 16 bits, bfloat16."""
+    """Returns whether the processor supports bfloat16."""
     capabilities = _runtime()[0].Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities
 
 
 class Graph:
-    """A graph for the processor, compiled when it is first run, once in each process.
+    """A graph for the processor, compiled at the first run, once per process.
 
-    Any thread may run it, also in a process that was forked while others did.
+    Any thread may run it, even in a process that was forked while other threads did.
 
     Args:
         build: Returns the graph, an ``openvino.Model``.
@@ -136,9 +136,9 @@ class Graph:
         _GRAPHS.add(self)
 
     def renew(self) -> None:
-        """Forgets what was compiled: the threads that ran it stayed in the parent process."""
+        """Discards the compiled graph, whose threads exist only in the parent process."""
         if self._compiled is not None:
-            # Its destructor would wait for these threads; one reference too many prevents it.
+            # Its destructor would wait for these threads; a leaked reference prevents it.
             for parts in (self._compiled, self._requests.__dict__):
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(parts))
         self._compiled = None
@@ -164,11 +164,11 @@ class Graph:
         return self._requests.request
 
     def infer(self, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """Runs the graph on arrays, or without any on what the request's tensors hold."""
+        """Runs the graph on arrays, or without arguments on the request's own tensors."""
         request = self.request()
         with _GATE:
             if inputs:
-                # Without sharing, a request cannot take a larger batch than its first one.
+                # Without sharing, a request cannot accept a batch larger than its first one.
                 request.infer(dict(enumerate(inputs)), share_inputs=True)
             else:
                 request.infer()
@@ -187,7 +187,7 @@ class Graph:
             try:
                 return core.import_model(stored, "CPU", self._config)
             except RuntimeError:
-                pass  # of another build of OpenVINO: compiled and written again
+                pass  # from another build of OpenVINO: compile and write again
         compiled = core.compile_model(self._build(), "CPU", self._config)
         blob = io.BytesIO()
         compiled.export_model(blob)
@@ -215,7 +215,7 @@ def _mapped(path: Path, *_: int) -> Any:
 
 
 def _write_blob(path: Path, blob: bytes, *, old: str) -> None:
-    """Writes a file and removes the older ones, if its folder lets us; else does nothing."""
+    """Writes a file and removes older ones if the folder is writable; otherwise does nothing."""
     temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,9 +230,9 @@ def _write_blob(path: Path, blob: bytes, *, old: str) -> None:
 
 
 class _Gate:
-    """Lets no fork happen while a thread is inside OpenVINO, whose locks the child would inherit.
+    """Prevents forks while a thread is inside OpenVINO, whose locks the child would inherit.
 
-    A child in which such a lock is held forever would hang in its first call.
+    A child with such a lock would hang in its first call.
     """
 
     def __init__(self) -> None:
@@ -257,7 +257,7 @@ class _Gate:
             self._condition.notify_all()
 
     def guarded(self, function: Callable[[], _Result]) -> _Result:
-        """Calls a function; in a process that was forked while threads ran, with a time limit."""
+        """Calls a function, with a time limit in a process that was forked while threads ran."""
         if not self._doubtful:
             return function()
         future: Future[_Result] = Future()
@@ -268,8 +268,8 @@ class _Gate:
             except BaseException as error:  # noqa: BLE001  # the waiting thread raises it
                 future.set_exception(error)
 
-        # OpenVINO's own threads may have held a lock. A daemon, which the end of the process does
-        # not wait for.
+        # OpenVINO's own threads may have held a lock. A daemon thread does not block the process's
+        # exit.
         threading.Thread(target=call, daemon=True).start()
         try:
             return future.result(_COMPILING)
@@ -282,7 +282,8 @@ class _Gate:
         while True:
             self._condition.acquire()
             self._closed = True
-            # A thread that forks inside a call would wait for itself: after a while it goes on.
+            # A thread that forks inside a call would wait for itself, so it continues after a
+            # while.
             self._quiet = self._condition.wait_for(lambda: not self._inside, _PATIENCE)
             if not _others_import() or time.monotonic() > end:
                 break
@@ -304,8 +305,8 @@ class _Gate:
 
 
 def _others_import() -> bool:
-    """Returns whether another thread is importing: a child would wait for it forever, too."""
-    # Python renews its other locks in the child, but not these, and has no public name for them.
+    """Returns whether another thread is importing; a child would wait forever for that as well."""
+    # Python resets its other locks in the child, but not these, and has no public name for them.
     held = (
         reference() for reference in vars(importlib)["_bootstrap"]._module_locks.copy().values()
     )

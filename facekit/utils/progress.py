@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal and in a notebook, nothing in a pipe."""
+"""Progress bars on a terminal and in a notebook; nothing in a pipe."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# In a notebook work that is shorter shows nothing, and longer work is drawn this often.
+# In a notebook, work shorter than this shows no bar, and bars are updated at this interval.
 _PATIENCE, _SECONDS_A_DRAWING = 0.5, 0.2
 
 
 class Bar(Protocol):
-    """A bar, with the methods that pooch calls."""
+    """A bar with the methods that pooch calls."""
 
     total: float | None
 
     def update(self, count: int) -> None:
-        """Counts on."""
+        """Advances the count."""
 
     def reset(self) -> None:
-        """Counts from the start again."""
+        """Restarts the count."""
 
     def close(self) -> None:
-        """Shows what was counted last."""
+        """Shows the final count."""
 
 
 def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -> Iterator[Item]:
-    """Yields the items, with a progress bar while they are worked through."""
+    """Yields the items, with a progress bar while they are processed."""
     with _bar(description, total, shown=shown) as bar:
         for item in items:
             yield item
@@ -44,7 +44,7 @@ def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -
 
 @contextmanager
 def byte_bar(description: str) -> Iterator[Bar | None]:
-    """Shows a bar that counts bytes, whose total is set when it is known."""
+    """Shows a bar that counts bytes; the total is set when it is known."""
     with _bar(description, None, shown=True) as bar:
         yield bar
 
@@ -58,7 +58,7 @@ def _bar(description: str, total: int | None, *, shown: bool) -> Iterator[Bar | 
             yield bar
         finally:
             bar.clear()
-    # Not rich's is_terminal: FORCE_COLOR makes that true in a pipe, too.
+    # Not rich's is_terminal, which FORCE_COLOR makes true even in a pipe.
     elif shown and sys.stderr.isatty():
         from rich import progress
         from rich.console import Console
@@ -73,7 +73,7 @@ def _bar(description: str, total: int | None, *, shown: bool) -> Iterator[Bar | 
             progress.TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
-            # What is printed meanwhile is drawn above the bar, but must not miss a pipe or a file.
+            # Output printed meanwhile appears above the bar, but must still reach a pipe or a file.
             redirect_stdout=sys.stdout.isatty(),
         ) as shown_bar:
             yield _TerminalBar(shown_bar, description, total)
@@ -87,7 +87,7 @@ def _in_notebook() -> bool:
 
 
 class _TerminalBar:
-    """A bar that Rich draws."""
+    """A bar drawn by Rich."""
 
     def __init__(self, progress: Progress, description: str, total: float | None) -> None:
         self._progress = progress
@@ -112,7 +112,7 @@ class _TerminalBar:
 
 
 class _NotebookBar:
-    """A bar in HTML, which needs no widgets and vanishes at the end."""
+    """A bar in HTML, which needs no widgets and disappears at the end."""
 
     def __init__(self, description: str, total: float | None) -> None:
         self._description, self.total, self._bytes = description, total, total is None

@@ -1,4 +1,4 @@
-"""Text from file names, people's names and other foreign sources, made safe to print."""
+"""Makes text from file names, people's names and other untrusted sources safe to print."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ INVISIBLE = (
     "\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     "\U000e0000-\U000e007f"
 )
-"""Inside of a regular expression's brackets: what nothing is shown for, and marks and overrides of
-the writing direction; not the joiners, which change how letters look."""
+"""For a regular expression's brackets: invisible characters, and marks and overrides of the writing
+direction, but not joiners, which change the appearance of letters."""
 
-# Also C0 and C1 controls, line and paragraph separators, and the surrogates that stand for the
-# bytes of a file name that is not UTF-8.
+# Also C0 and C1 controls, line and paragraph separators, and the surrogates for bytes of file names
+# that are not UTF-8.
 _UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{INVISIBLE}]")
 
 
 def printable(text: object, *, limit: int | None = None) -> str:
-    r"""Returns text on one line that cannot steer a terminal.
+    r"""Returns text on one line that cannot control a terminal.
 
     Control characters (escape sequences begin with one), line breaks, characters that change the
     writing direction, and those without width are replaced by their escapes, such as ``\x1b``; a

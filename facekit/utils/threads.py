@@ -1,4 +1,4 @@
-"""Threads that are kept for the next work instead of ending."""
+"""Threads that are reused instead of ending."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _IDLE: list[SimpleQueue[tuple[_Work, threading.Event]]] = []
 
 
 def run_in_thread(work: _Work) -> threading.Event:
-    """Starts work, which must not raise, in an idle thread or a new one; returns what is set after.
+    """Runs work, which must not raise, in an idle or new thread; returns an event set afterwards.
 
-    The threads never end, because OpenCV holds a lock while it clears up behind one that does, and
-    a child forked in that moment would wait for it forever. They are daemons.
+    The threads never end, because OpenCV holds a lock while it cleans up after one that does, and a
+    child forked in that moment would wait for it forever. They are daemons.
     """
     done = threading.Event()
     try:
@@ -33,7 +33,7 @@ def _serve(tasks: SimpleQueue[tuple[_Work, threading.Event]]) -> None:
         work, done = tasks.get()
         try:
             work()
-            del work  # and the images that it holds
+            del work  # frees the images that it holds
             _IDLE.append(tasks)
         finally:
             done.set()

@@ -1,4 +1,4 @@
-"""The one way to check an argument: each function returns the plain Python or NumPy value.
+"""Argument checks: each function returns the plain Python or NumPy value.
 
 Every function takes the value and the argument's name for the message, and raises
 :class:`facekit.InvalidArgumentError` that names both.
@@ -22,12 +22,12 @@ from facekit.errors import InvalidArgumentError
 from facekit.utils.terminal import INVISIBLE
 
 UNIT_NORM_TOLERANCE = 1e-3
-"""By how much the norm of an embedding may differ from 1; half precision stays well below it."""
+"""The tolerance for the norm of an embedding; half precision stays well below it."""
 
 STRANGER = "unknown"
-"""What is shown for a face without a name; it cannot be the name of a person."""
+"""The label of a face without a name; it cannot be the name of a person."""
 
-# White space, and characters without width, which would make two people of one name.
+# White space and zero-width characters, which would make one name look like two.
 _BLANK = "".join(
     map(
         chr,
@@ -38,7 +38,7 @@ _BLANK = "".join(
         ),
     )
 )
-# Joiners and marks of variants mean something only after symbols and letters of the scripts that
+# Joiners and variation selectors are meaningful only after symbols and letters of the scripts that
 # follow Greek and Cyrillic in Unicode.
 _NOTHING = re.compile(
     f"[{INVISIBLE}]|(?<![\u0590-\u1dff\u2190-\ufdff\ufe10-\U000dffff])"
@@ -50,7 +50,7 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Zl", "Zp"})
 
 
 def whole(value: object, name: str, *, least: int | None = None, most: int | None = None) -> int:
-    """Returns a whole number, of Python or NumPy, within its limits; a bool is refused."""
+    """Returns a whole number of Python or NumPy within its limits; a bool is refused."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         found = int(value)
         if (least is None or found >= least) and (most is None or found <= most):
@@ -88,14 +88,14 @@ def number(
 
 
 def flag(value: object, name: str) -> bool:
-    """Returns True or False, of Python or NumPy; other values are not taken for their truth."""
+    """Returns a bool of Python or NumPy; other values are refused, whatever their truth value."""
     if not isinstance(value, bool | np.bool_):
         raise InvalidArgumentError(f"{name} must be True or False, got {_shown(value)}")
     return bool(value)
 
 
 def choice(value: object, name: str, choices: Iterable[str]) -> str:
-    """Returns one of several words."""
+    """Returns one of several strings."""
     known = tuple(choices)
     if not isinstance(value, str) or value not in known:
         shown = ", ".join(f'"{word}"' for word in known[:-1])
@@ -109,7 +109,7 @@ def text(value: object, name: str, *, empty: bool = True) -> str:
     """Returns a plain ``str`` without NUL."""
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{name} must be a string, got {_shown(value)}")
-    # Not str(value), which a subclass may answer as it likes.
+    # Not str(value), which a subclass may override.
     plain = str.__str__(value)
     if "\0" in plain:
         raise InvalidArgumentError(f"{name} must not hold a NUL, got {_shown(plain)}")
@@ -119,7 +119,7 @@ def text(value: object, name: str, *, empty: bool = True) -> str:
 
 
 def identity(name: object, what: str = "a person's name") -> str:
-    """Returns the name of a person in its one form."""
+    """Returns the name of a person in normalized form."""
     plain = unicodedata.normalize("NFC", _NOTHING.sub("", text(name, what))).strip(_BLANK)
     if not plain:
         raise InvalidArgumentError(f"{what} must be a non-empty string, got {_shown(name)}")
@@ -129,13 +129,13 @@ def identity(name: object, what: str = "a person's name") -> str:
         )
     if unicodedata.normalize("NFKC", plain).casefold() == STRANGER:
         raise InvalidArgumentError(
-            f"{what} cannot be {_shown(plain)}: that is shown for a face without a name"
+            f"{what} cannot be {_shown(plain)}, the label of a face without a name"
         )
     return plain
 
 
 def json_values(values: object, name: str = "metadata") -> dict[str, Any]:
-    """Returns a mapping as JSON gives it back."""
+    """Returns a mapping as it comes back from JSON."""
     if not isinstance(values, Mapping):
         raise InvalidArgumentError(f"{name} must be a mapping, got {_shown(values)}")
     try:
@@ -148,7 +148,7 @@ def json_values(values: object, name: str = "metadata") -> dict[str, Any]:
 
 
 def reals(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    """Returns real numbers as an array of their own type: nothing is dropped or made of them."""
+    """Returns real numbers as an array of their own type, without any conversion."""
     try:
         found = np.asarray(values)
     except (TypeError, ValueError) as error:

@@ -65,7 +65,7 @@ class VideoWriter:
         size: Height and width of the frames, in pixels.
         rate: Frames a second, for players that want to know; the frames have times of their own.
         audio: A stream of an opened file whose sound goes along, by :meth:`add_sound`.
-        overwrite: Whether a file that is there is replaced.
+        overwrite: Whether an existing file is replaced.
 
     Raises:
         InvalidArgumentError: If the ending is another one, or the file already exists.

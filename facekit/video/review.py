@@ -27,7 +27,7 @@ def write_review(
 
     Args:
         result: Of a video file, which must still be there: it is read once more.
-        folder: Where to write; made if it is not there.
+        folder: Where to write; created if it does not exist.
         faces: How many faces of each person at most.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What each result is called on an image, and its color."""
+"""The label and color of each result in an image."""
 
 from __future__ import annotations
 

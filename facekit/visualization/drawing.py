@@ -28,8 +28,8 @@ def draw_faces(
 ) -> RGBImage:
     """Draws boxes, keypoints and names on a copy of an image.
 
-    Known people are framed in green, strangers in orange, faces that were not looked up in blue;
-    the names are written out as well, so that nothing hangs on the color alone.
+    Known people are framed in green, strangers in orange, and faces that were not identified in
+    blue; the names are written as well, so that nothing depends on color alone.
 
     Args:
         image: The image in which the faces were found.
@@ -37,15 +37,15 @@ def draw_faces(
         keypoints: Whether to mark the five keypoints.
         fit: If given, the image is first scaled so that its longer side has that many pixels;
             lines and letters stay crisp.
-        labels: What to write at each face; by default the name with the distance, or the
-            confidence.
+        labels: The label of each face; by default the name with the distance, or the confidence.
 
     Returns:
         uint8 ``(height, width, 3)``, RGB.
 
     Raises:
         ImageError: If the image cannot be read.
-        InvalidArgumentError: If ``fit`` is not positive, or there is not a label for each face.
+        InvalidArgumentError: If ``fit`` is not positive, or ``labels`` has another length than
+            ``faces``.
 
     Example:
         >>> import numpy as np
@@ -80,7 +80,7 @@ def draw_onto(
     scale: float = 1.0,
     labels: Sequence[str] | None = None,
 ) -> None:
-    """Draws on the pixels themselves; of a large image only what lies around a face is copied."""
+    """Draws in place; only the surroundings of each face are copied."""
     texts = [text_of(result) for result in faces] if labels is None else [*map(one_line, labels)]
     longer = max(pixels.shape[:2])
     line = max(2, round(longer / 250))
@@ -121,7 +121,7 @@ def _disc(
 
 
 class _Label(NamedTuple):
-    """A name on a background of one color, and where it is."""
+    """A name on a plain background, and its place."""
 
     text: str
     font: ImageFont.FreeTypeFont

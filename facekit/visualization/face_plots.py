@@ -35,10 +35,9 @@ def plot_faces(
 ) -> Axes:
     """Shows an image with boxes, keypoints and names.
 
-    What is drawn on the image are lines and letters, which stay crisp at any size and in a PDF.
-    The colors are those of :func:`draw_faces`: green for known people, orange for strangers, blue
-    for faces that were not looked up. The label is the name with its distance, or the detector's
-    confidence.
+    The overlay is vector graphics, crisp at any size and in a PDF. The colors are those of
+    :func:`draw_faces`: green for known people, orange for strangers, blue for faces that were not
+    identified. The label is the name with its distance, or the detector's confidence.
 
     Args:
         image: The image in which the faces were found.
@@ -93,8 +92,8 @@ def plot_faces(
                 points[:, 0], points[:, 1], s=14, color=color, edgecolors="white", lw=0.5,
                 zorder=order, clip_on=True,
             )  # fmt: skip
-        # Above the box; where there is no room, inside it. Near the right border the label ends
-        # where the box does, so that it does not run out of the image.
+        # Above the box, or inside it if there is not enough space. Near the right border, the label
+        # ends where the box does, so that it stays inside the image.
         above, right = y > 0.06 * height, x > 2 / 3 * width
         ax.text(
             min(max(x + box_width * right, 0), width),
@@ -124,16 +123,16 @@ def plot_face_grid(
 
     Args:
         faces: The faces as :meth:`facekit.Aligner.align` returns them, uint8 ``(n, S, S, 3)``, RGB.
-        captions: A text for each face, shortened to the width of the face.
-        columns: How many stand side by side.
+        captions: A caption for each face, shortened to the width of the face.
+        columns: The number of columns.
         ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on. Their images and texts are those of the faces, in their order.
 
     Raises:
-        InvalidArgumentError: If there are no faces or they have another shape or type, the captions
-            are not as many as the faces, or ``columns`` is not positive.
+        InvalidArgumentError: If there are no faces or they have another shape or type, ``captions``
+            has another length, or ``columns`` is not positive.
 
     Example:
         >>> import numpy as np
@@ -150,7 +149,7 @@ def plot_face_grid(
     down = 1 + _GAP + (0 if captions is None else _CAPTION)
     texts = None if captions is None else _checked_captions(captions, len(pixels))
     given = ax is not None
-    # Twice the space that the layout keeps free at the borders.
+    # Twice the margin that the layout keeps.
     border = 2 * 3 / 72
     ax = axes_or_new(
         ax, (columns * across + _GAP) * _CELL + border, (rows * down + _GAP) * _CELL + border
@@ -172,7 +171,7 @@ def plot_face_grid(
 
 
 def _width_of_unit(ax: Axes) -> float:
-    """Returns how many pixels wide a unit of axes with square units is."""
+    """Returns the width in pixels of one unit of axes with square units."""
     area = ax.get_window_extent()
     return float(min(area.width / np.ptp(ax.get_xlim()), area.height / np.ptp(ax.get_ylim())))
 
@@ -196,7 +195,7 @@ def _checked_faces(faces: npt.ArrayLike) -> npt.NDArray[np.uint8]:
 
 def _checked_captions(captions: Sequence[str], number: int) -> list[str]:
     if isinstance(captions, str) or not all(isinstance(text, str) for text in captions):
-        raise InvalidArgumentError(f"captions must be a sequence of texts, got {captions!r}")
+        raise InvalidArgumentError(f"captions must be a sequence of strings, got {captions!r}")
     if len(captions) != number:
         raise InvalidArgumentError(
             f"captions must be one for each face, got {len(captions)} for {number} faces"

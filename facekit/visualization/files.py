@@ -15,25 +15,25 @@ from facekit.io.images import IMAGE_SUFFIXES, RGBImage
 from facekit.utils.terminal import printable
 
 _MARK = ("Software", "facekit")
-# File systems take 255 bytes, some that encrypt names 143, for the whole name.
+# File systems allow 255 bytes for a name, or 143 if they encrypt names.
 _MOST_NAME_BYTES = 100
 _UNSAFE_IN_NAMES = frozenset('\\/:*?"<>|')
 
 
 def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool = True) -> None:
-    """Writes an image to a file; the ending of its name decides the format.
+    """Writes an image to a file, in the format given by the ending of its name.
 
-    The file is written whole or not at all. A PNG says in its metadata that facekit wrote it.
+    The file is written atomically. A PNG is marked as written by facekit in its metadata.
 
     Args:
-        path: Where to write; a missing folder is made.
+        path: Where to write; a missing folder is created.
         image: uint8 ``(height, width, 3)``, RGB.
-        replace: Whether a file that is there is replaced, whatever it is. Otherwise only a PNG is
-            replaced that says that facekit wrote it.
+        replace: Whether to replace any existing file. Otherwise only a PNG marked as written by
+            facekit is replaced.
 
     Raises:
-        ImageError: If the ending is unknown, the file cannot be written, or another file is there
-            that must not be replaced.
+        ImageError: If the ending is unknown, the file cannot be written, or an existing file must
+            not be replaced.
 
     Example:
         >>> import pathlib, tempfile
@@ -55,7 +55,7 @@ def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool =
     if suffix == ".png":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_text(*_MARK)
-    # Not beside the other names as a mere number: what is left by a crash is hidden.
+    # A hidden name, in case a crash leaves the file behind.
     temporary = path.with_name(f".{secrets.token_hex(8)}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool =
 
 
 def check_replaceable(path: Path) -> None:
-    """Checks that nothing is there, or a PNG that facekit wrote."""
+    """Checks that the path is free, or holds a PNG that facekit wrote."""
     if not os.path.lexists(path):
         return
     written_by = None
@@ -79,13 +79,13 @@ def check_replaceable(path: Path) -> None:
             written_by = PngImagePlugin.PngImageFile(stream).info.get(_MARK[0])
     if written_by != _MARK[1]:
         raise ImageError(
-            f"{printable(path)}: is there already and is not overwritten, for it does not say that "
-            "facekit wrote it (facekit 0.1 left no mark); move it away, or write somewhere else"
+            f"{printable(path)}: already exists and is not overwritten, since it is not marked as "
+            "written by facekit (facekit 0.1 left no mark); move it away, or write somewhere else"
         )
 
 
 def file_name(text: str, suffix: str = "") -> str:
-    """Returns a name for a file that every file system takes, made of a text."""
+    """Converts text to a file name that every file system accepts."""
     safe = "".join(
         "_" if character in _UNSAFE_IN_NAMES or printable(character) != character else character
         for character in text

@@ -1,4 +1,4 @@
-"""The font that names are written in."""
+"""The font for names."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def contact_sheet(
 
     Args:
         tiles: The images.
-        columns: How many stand side by side.
+        columns: The number of columns.
         side: The side of the square that each is fitted into, in pixels.
         title: A line above the grid.
 

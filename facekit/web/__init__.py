@@ -1,4 +1,4 @@
-"""A local page on which people in photos are named and corrected; needs the extra ``web``."""
+"""A local web page for naming and correcting people in photos; needs the extra ``web``."""
 
 from facekit.utils.lazy import attach
 

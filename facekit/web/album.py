@@ -1,4 +1,4 @@
-"""The faces of an album, and the groups of those that nobody has named yet."""
+"""The faces of an album, and the groups of those that have no name yet."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Album:
-    """Faces with their embeddings, and the groups of those that are not named.
+    """Faces with their embeddings, and the groups of unnamed ones.
 
-    Faces are grouped once, in a thread of its own; corrections change the groups from then on.
+    Faces are grouped once, in a separate thread; corrections then change the groups.
 
     Args:
         photos: Where each face is.
         vectors: Their embeddings, float32 ``(n, d)``.
-        problems: Why each is too poor to be grouped; empty if it is not.
+        problems: Why each is too poor to be grouped; empty if it is good enough.
         threshold: The Euclidean distance up to which faces are linked.
     """
 
@@ -65,13 +65,13 @@ class Album:
             self._unknown.set_exception(error)  # result() raises it
 
     def is_grouped(self, seconds: float) -> bool:
-        """Waits that long at most, and returns whether the faces are grouped by then."""
+        """Waits at most that long, and returns whether the faces are grouped."""
         wait([self._unknown], seconds)
         return self._unknown.done()
 
     @classmethod
     def of_images(cls, images: Iterable[EmbeddedImage], recognizer: FaceRecognizer) -> Album:
-        """Makes an album of embedded images; those that cannot be read have no faces."""
+        """Creates an album from embedded images; those that cannot be read have no faces."""
         photos: list[PhotoSource] = []
         vectors: list[Vectors] = []
         problems: list[str] = []

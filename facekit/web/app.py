@@ -1,4 +1,4 @@
-"""The pages, and the same in JSON for programs."""
+"""The web pages, and a JSON interface for programs."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from facekit.web.thumbnails import Thumbnails
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _PAGE, _FACES_SHOWN, _QUESTIONS = 20, 12, 40
-# More faces of one person make recognition slower, hardly better; the rest is accepted by name.
+# More faces of one person make recognition slower but hardly better; the rest is accepted by name.
 _ENROLLED_AT_ONCE = 50
 # The most typical face of each of this many largest groups is compared with everyone enrolled.
 _COMPARED = 2000
-# Seconds that a request waits for the groups, and what is said if they are not there by then.
+# Seconds that a request waits for the groups, and the answer if they are not ready by then.
 _PATIENCE, _BUSY = 1.0, 503
 _FOLDER = Path(__file__).parent
-# By what suggestions are sorted.
+# The sort orders of suggestions.
 _RANKS: dict[str, Callable[[Suggestion], float]] = {
     "likely": lambda asked: asked.distance,
     "doubt": lambda asked: -asked.doubt,
@@ -53,20 +53,20 @@ _RANKS: dict[str, Callable[[Suggestion], float]] = {
 
 
 class _InMemory(MultiPartParser):
-    """Reads a form whose files never touch the disk; the guard has bounded their size."""
+    """Reads a form; its files never touch the disk, and the guard has limited their size."""
 
     spool_max_size = sys.maxsize
 
 
 @dataclass
 class _Step:
-    """What one form did, to be undone."""
+    """The changes of one form, for undoing them."""
 
     words: str
     corrections: list[int] = field(default_factory=list)
     person: str = ""
     photos: list[PhotoSource] = field(default_factory=list)
-    lost: list[Correction] = field(default_factory=list)  # to be said again
+    lost: list[Correction] = field(default_factory=list)  # to be restored
 
 
 def create_app(
@@ -75,15 +75,15 @@ def create_app(
     *,
     access: Access,
 ) -> Guard:
-    """Makes the ASGI application.
+    """Creates the ASGI application.
 
     Args:
-        recognizer: Names the people; its gallery, in a file or in memory, is what is changed.
-        album: The faces to go through; none by default.
-        access: Who may ask.
+        recognizer: Names the people; changes go to its gallery, in a file or in memory.
+        album: The faces to review; none by default.
+        access: Who has access.
 
     Returns:
-        The application, which answers nobody who may not ask.
+        The application, which refuses all requests without access.
 
     Example:
         >>> from facekit import FaceRecognizer
@@ -95,7 +95,7 @@ def create_app(
 
 
 class _Pages:
-    """The answers; each form ends in a redirect to a page."""
+    """The responses; each form ends in a redirect to a page."""
 
     def __init__(self, recognizer: FaceRecognizer, album: Album, access: Access) -> None:
         self._recognizer, self._album, self._access = recognizer, album, access
@@ -109,7 +109,7 @@ class _Pages:
         self._templates.globals["source"] = lambda face: Path(album.photos[face].source).name
 
     def routes(self) -> list[Route]:
-        """Returns what is asked for by which address."""
+        """Returns the routes."""
         pages: dict[str, Answer] = {
             "/": self.groups,
             "/group/{face:int}": self.group,
@@ -150,10 +150,10 @@ class _Pages:
         ]
 
     def handlers(self) -> dict[Any, Any]:
-        """Returns what is said of errors: ours in words, others without a word of theirs."""
+        """Returns the error handlers: facekit's errors with their messages, others without."""
 
         async def say(request: Request, error: Exception) -> Response:
-            # What cannot be stored is not the fault of who asks.
+            # A storage failure is not the client's fault.
             status = 500 if isinstance(error, FileFormatError) else 400
             status = error.status_code if isinstance(error, HTTPException) else status
             words = error.detail if isinstance(error, HTTPException) else str(error)
@@ -170,10 +170,10 @@ class _Pages:
         text = self._templates.get_template(template).render(undo=last, **values)
         return HTMLResponse(text, status)
 
-    # Who may ask.
+    # Access.
 
     async def login(self, request: Request) -> Response:
-        """Opens a session for who has the key."""
+        """Opens a session for a client with the key."""
         given = request.query_params.get("token", "")
         if request.method == "POST":
             given = str((await request.form()).get("token", ""))
@@ -256,7 +256,7 @@ class _Pages:
         )
 
     async def corrections(self, request: Request) -> Response:
-        """Lists what was said about faces, also by commands and programs, the latest first."""
+        """Lists corrections, including those from commands and programs, the latest first."""
         every = self._gallery.review.corrections[::-1]
         page, last = _page_of(request, len(every), 100)
         shown = every[page * 100 : (page + 1) * 100]
@@ -265,7 +265,7 @@ class _Pages:
         )
 
     async def refused(self, request: Request) -> Response:
-        """Shows the faces that are too poor, with the reason."""
+        """Shows the faces that are too poor, with the reasons."""
         poor = [(place, why) for place, why in enumerate(self._album.problems) if why]
         page, last = _page_of(request, len(poor), 100)
         shown = poor[page * 100 : (page + 1) * 100]
@@ -291,7 +291,7 @@ class _Pages:
         return self._page("calibration.html", found=found, curve=curve, people=self._gallery.people)
 
     async def attempt(self, request: Request) -> Response:
-        """Names the people of one photo, and says why."""
+        """Names the people in one photo, and explains why."""
         if request.method == "GET":
             return self._page("try.html", answers=None)
         try:
@@ -305,7 +305,7 @@ class _Pages:
 
         def explain() -> list[tuple[Explanation, str]]:
             found = self._recognizer.explain(data)
-            # Nothing of the photo is kept, so that its faces come with the page.
+            # The photo is not stored, so its faces are embedded in the page.
             faces = self._thumbnails.cut_out(data, [why.box for why in found])
             return list(zip(found, (b64encode(face).decode() for face in faces), strict=True))
 
@@ -315,7 +315,7 @@ class _Pages:
         """Returns a face of the album."""
         place = request.path_params["face"]
         if place >= len(self._album.photos):
-            raise HTTPException(404, "there is no such face")
+            raise HTTPException(404, "that face does not exist")
         return await self._cut(self._album.photos[place])
 
     async def photo(self, request: Request) -> Response:
@@ -346,7 +346,7 @@ class _Pages:
         for group in await self._groups():
             if face in group:
                 return group
-        raise HTTPException(404, "that face is in no group any more")
+        raise HTTPException(404, "that face is no longer in a group")
 
     # Forms.
 
@@ -355,7 +355,7 @@ class _Pages:
             form = await request.form(max_fields=20_000)
             chosen = _numbers(form, "face")
             if any(face >= len(self._album.photos) for face in chosen):
-                raise HTTPException(404, "there is no such face")
+                raise HTTPException(404, "that face does not exist")
             async with self._changing:
                 return RedirectResponse(await do(form, chosen), 303)
 
@@ -370,14 +370,14 @@ class _Pages:
         photos = [album.photos[face] for face in best]
         self._gallery.enroll(name, album.vectors[best], photos)
         step.person, step.photos = name, photos
-        self._steps.append(step)  # to be undone, even if the rest cannot be stored
+        self._steps.append(step)  # can be undone even if the rest cannot be stored
         accepted = [Correction("is", album.photos[face], name) for face in rest]
         step.corrections = self._gallery.review.add(accepted) if accepted else []
         return "/"
 
     async def _merge(self, _: FormData, faces: list[int]) -> str:
         if len(faces) < 2:
-            raise HTTPException(400, "choose two groups at least")
+            raise HTTPException(400, "choose at least two groups")
         photos = [self._album.photos[face] for face in faces]
         self._correct(
             f"merging {len(faces)} groups",
@@ -440,7 +440,7 @@ class _Pages:
         if not self._steps:
             raise HTTPException(400, "there is nothing to undo")
         step = self._steps[-1]  # it stays until all of it is undone
-        # What was erased meanwhile is not there, and a compaction numbers photos again.
+        # Photos may have been erased meanwhile, and a compaction renumbers them.
         self._gallery.review.take_back(step.corrections)
         given = {(photo.sha256, photo.box) for photo in step.photos}
         enrolled = self._gallery.photos_of_images({photo.sha256 or "" for photo in step.photos})
@@ -448,7 +448,7 @@ class _Pages:
         self._gallery.remove_photos(
             [p.id for p in enrolled if p.person == step.person and (p.sha256, p.box) in given]
         )
-        # To erase a person erases what was said of the faces; but here these are unknown again.
+        # Erasing a person also erases the corrections of its faces, which become unknown again.
         there = {correction.number for correction in self._gallery.review.corrections}
         step.lost += [one for one in said if one.number not in there and one.person is None]
         numbers = [one.number for one in step.lost]
@@ -474,11 +474,11 @@ class _Pages:
     # Programs.
 
     async def api(self, _: Request) -> Response:
-        """Describes the interface for programs."""
+        """Describes the JSON interface."""
         return self._page("api.html", description=DESCRIPTION)
 
     async def openapi(self, _: Request) -> Response:
-        """Returns the same in OpenAPI's form."""
+        """Returns its OpenAPI description."""
         return JSONResponse(DESCRIPTION)
 
     async def api_people(self, _: Request) -> Response:
@@ -486,13 +486,13 @@ class _Pages:
         return JSONResponse({"people": self._gallery.people})
 
     async def api_recognize(self, request: Request) -> Response:
-        """Names the people in the photo that is the body."""
+        """Names the people in the photo in the request body."""
         body = await request.body()
         found = await run_in_threadpool(self._recognizer.recognize, body)
         return JSONResponse({"faces": [face.to_dict() for face in found]})
 
     async def api_enroll(self, request: Request) -> Response:
-        """Enrolls the photo that is the body."""
+        """Enrolls the photo in the request body."""
         name, body = identity(request.query_params.get("name", "")), await request.body()
 
         def enroll() -> Any:
@@ -525,6 +525,6 @@ def _one(faces: list[int]) -> int:
 
 
 def _page_of(request: Request, total: int, size: int = _PAGE) -> tuple[int, int]:
-    """Returns the number of the page that is asked for, and of the last one, from 0."""
+    """Returns the numbers of the requested page and of the last one, from 0."""
     given, last = request.query_params.get("page", "0"), max(0, (total - 1) // size)
     return min(int(given) if given.isdecimal() and len(given) < 9 else 0, last), last

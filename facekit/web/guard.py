@@ -1,4 +1,4 @@
-"""Who may ask what: pure ASGI, so that no kind of connection slips by."""
+"""Access control in pure ASGI, so that no kind of connection bypasses it."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _OPEN = ("/login", "/style.css")
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask.
+    """Who has access.
 
     Args:
-        hosts: The values of ``Host`` that are answered, with their ports.
-        key: What opens a session: a token made for this start, or a password.
-        most_bytes: The longest body of a request.
+        hosts: The accepted values of ``Host``, with ports.
+        key: What opens a session: a token generated at startup, or a password.
+        most_bytes: The largest request body.
         seconds: How long a body may take to arrive.
-        at_once: How many requests are answered at a time.
-        session: What the cookie of an open session holds.
+        at_once: The number of concurrent requests.
+        session: The cookie value of an open session.
 
     Example:
         >>> from facekit.web import Access
@@ -61,7 +61,7 @@ class Access:
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     def opens(self, given: str) -> bool:
-        """Returns whether something is the key.
+        """Returns whether a value is the key.
 
         Args:
             given: What was sent.
@@ -70,11 +70,11 @@ class Access:
 
 
 class Guard:
-    """Lets through the requests of this page and of programs that have the key.
+    """Passes on requests from this page and from programs that have the key.
 
     Args:
-        app: What answers them.
-        access: Who may ask.
+        app: The application that answers them.
+        access: Who has access.
     """
 
     def __init__(self, app: App, access: Access) -> None:
@@ -118,7 +118,7 @@ class Guard:
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             if name in (b"host", b"origin") and name.decode() in headers:
-                return 400, "a header stands twice"
+                return 400, "a header is repeated"
             headers[name.decode("latin-1")] = value.decode("latin-1")
         if headers.get("host") not in self._access.hosts:
             return 421, "this host is not served"
@@ -126,9 +126,9 @@ class Guard:
         program = headers.get("authorization", "").removeprefix("Bearer ")
         with_key = bool(program) and self._access.opens(program)
         if origin is not None and origin.partition("://")[2] not in self._access.hosts:
-            return 403, "this origin may not ask"
+            return 403, "this origin is not allowed"
         if changes and origin is None and not with_key:
-            return 403, "a form must say where it comes from"
+            return 403, "a form must state its origin"
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._access.most_bytes:
             return 413, f"a body has at most {self._access.most_bytes:,} bytes"

@@ -1,4 +1,4 @@
-"""The interface for programs, as OpenAPI describes it."""
+"""The OpenAPI description of the JSON interface."""
 
 from __future__ import annotations
 

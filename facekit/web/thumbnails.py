@@ -1,4 +1,4 @@
-"""Faces cut out of photos when they are asked for, and kept within a bound."""
+"""Faces cut out of photos on demand, in a bounded cache."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from facekit.io.images import DecodedImage, Reading, RGBImage, read_image
 Box: TypeAlias = tuple[float, float, float, float]
 
 _SIDE, _MARGIN = 160, 0.3
-# Of the longest side of a photo that is tried, by which its faces are cut out.
+# The longest side of an uploaded photo from which faces are cut out.
 _TRIED_SIDE = 4000
 
 
 class Thumbnails:
-    """Cuts faces out, as JPEG.
+    """Cuts faces out as JPEG.
 
     Args:
         reading: How photos are read.
-        most_bytes: How much is kept in memory.
+        most_bytes: The size of the cache in memory.
     """
 
     def __init__(self, reading: Reading, most_bytes: int = 32 << 20) -> None:
         self._reading, self._most = reading, most_bytes
         self._kept: OrderedDict[PhotoSource, bytes] = OrderedDict()
         self._bytes = 0
-        # Few photos are decoded at a time, each of which may take hundreds of megabytes.
+        # Few photos are decoded at a time, since each may take hundreds of megabytes.
         self._decoding, self._lock = threading.Semaphore(2), threading.Lock()
 
     def cut(self, photo: PhotoSource) -> bytes:
@@ -65,7 +65,7 @@ class Thumbnails:
         stored = inspect_file(Path(photo.source))
         longest = max(stored.width, stored.height)
         face = (1 + 2 * _MARGIN) * max(photo.box[2:]) if photo.box else longest
-        # A large photo is decoded no larger than its face needs.
+        # A large photo is decoded only as large as its face needs.
         needed = math.ceil(longest * _SIDE / max(face, 1.0))
         image = read_image(photo.source, max_side=needed, **self._reading)
         return _around(image, photo.box)

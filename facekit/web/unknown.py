@@ -1,4 +1,4 @@
-"""The groups of faces without a name, kept up to date with corrections."""
+"""The groups of unnamed faces, updated by corrections."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from facekit.clustering.groups import Clustering, group_of
 from facekit.gallery.decisions import Decisions, FaceFinder
 from facekit.gallery.records import PhotoSource
 
-# What groups are sorted by, the largest first, and the places of the faces.
+# The sort key of a group, the largest first, and the indices of its faces.
 _Ranked: TypeAlias = tuple[int, int, list[int]]
 
 
 class UnknownGroups:
-    """Groups of faces, without those that have a name.
+    """Groups of faces, without named ones.
 
-    Only the groups that a correction or a name is about are made again, however many others there
-    are.
+    Only groups affected by a correction or a name are recomputed.
 
     Args:
         photos: Where each face is, n of them.
         vectors: Their embeddings, float32 ``(n, d)``.
-        found: How they are grouped; each face is in a group.
+        found: Their grouping; each face is in a group.
 
     Attributes:
         images: The SHA-256 of the images with these faces.

@@ -400,7 +400,7 @@ def test_photos_come_from_lists_standard_input_and_folders_in_folders(
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing.read_bytes())))
             assert detected(*arguments) == [str(photo), str(hopper)]
     assert main(["detect"]) == FAILED
-    assert "no photo is named" in capsys.readouterr().err
+    assert "no photos given" in capsys.readouterr().err
     assert main(["detect", "--files-from", "missing.txt"]) == FAILED
     assert "--files-from missing.txt: cannot be read" in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(hopper.read_bytes())))

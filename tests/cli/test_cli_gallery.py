@@ -212,7 +212,7 @@ def test_a_calibration_is_kept_and_used(
     assert main([*calibrate, "--fpir", "0.02"]) == DONE
     printed = capsys.readouterr().out
     assert "about 2.00% of strangers get a name" in printed
-    assert "rests on the weights' table of distances; there are too few people" in printed
+    assert "based on the weights' table of distances; there are too few people" in printed
     with Gallery.open(gallery) as opened:
         kept = {"strategy": "centroid", "fpir": 0.02, "cohort": None}
         assert opened.settings == {"other": 1, "calibration": kept}

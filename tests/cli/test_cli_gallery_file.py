@@ -30,7 +30,7 @@ def test_a_sound_gallery(gallery: Path, capsys: Output) -> None:
     found = json.loads(capsys.readouterr().out)
     assert (found["weights"], found["people"], found["photos"]) == ("example@1", 2, 2)
     assert main(["gallery", "check", str(gallery)]) == DONE
-    assert capsys.readouterr().out == "2 photos: all is as written\n"
+    assert capsys.readouterr().out == "2 photos: everything is intact\n"
     assert main(["gallery", "compact", str(gallery)]) == DONE
     with Gallery.open(gallery) as opened:
         assert [photo.id for photo in opened.photos()] == [1, 2]

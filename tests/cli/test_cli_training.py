@@ -166,7 +166,7 @@ def test_a_training_starts_with_the_network_of_another(
         ),
         (
             ["--data", "{pool}", "--folder", "r", "--weights", "{weights}", "--network", "x"],
-            "--network does not go with --weights",
+            "give either --network or --weights, not both",
         ),
     ],
 )

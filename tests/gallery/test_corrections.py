@@ -161,7 +161,7 @@ def test_corrections_last_and_are_numbered_once(gallery: Gallery) -> None:
         again.review.once_per_image()
     assert [c.number for c in gallery.review.corrections] == [1, 2, 4, 5, 6, 8]
     for number in (3, 99):
-        with pytest.raises(EnrollmentError, match=f"no correction of the number {number}"):
+        with pytest.raises(EnrollmentError, match=f"no correction has the number {number}"):
             gallery.review.undo(number)
 
 

@@ -171,7 +171,7 @@ def test_names_sources_and_embeddings_are_equally_many(
     people: list[str], sources: list[str]
 ) -> None:
     gallery = Gallery("example@1", SIZE)
-    with pytest.raises(InvalidArgumentError, match="as many names and sources"):
+    with pytest.raises(InvalidArgumentError, match="one name and one source"):
         gallery.extend(people, embeddings_of(2), sources)
     assert len(gallery) == 0
 

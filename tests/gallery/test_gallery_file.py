@@ -101,7 +101,7 @@ def test_nothing_is_overwritten_or_left_behind(path: Path, tmp_path: Path) -> No
         Gallery.create(path, "example@1", SIZE)
     with Gallery.open(path) as gallery, pytest.raises(FileFormatError, match="already exists"):
         gallery.copy(path)
-    with pytest.raises(FileFormatError, match="no gallery can be made there"):
+    with pytest.raises(FileFormatError, match="the gallery cannot be created"):
         Gallery.create(tmp_path / "no folder" / "people", "example@1", SIZE)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["people"]

@@ -197,7 +197,7 @@ def test_a_removal_that_cannot_empty_the_log_says_so(tmp_path: Path) -> None:
         reader = sqlite3.connect(path, isolation_level=None)
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM head").fetchall()
-        with pytest.raises(GalleryBusyError, match="the log still holds what was erased"):
+        with pytest.raises(GalleryBusyError, match="the log still holds erased data"):
             gallery.remove("Ada")
         reader.close()
         assert gallery.people == {}

@@ -89,11 +89,11 @@ def triplet_hard_loss(
     negative the largest.
 
     Args:
-        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
-        y_pred: As of :func:`~facekit.training.triplet_semihard_loss`.
+        y_true: As for :func:`~facekit.training.triplet_semihard_loss`.
+        y_pred: As for :func:`~facekit.training.triplet_semihard_loss`.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
-        distance_metric: As of :func:`~facekit.training.triplet_semihard_loss`.
+        distance_metric: As for :func:`~facekit.training.triplet_semihard_loss`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 for an empty batch.
@@ -125,10 +125,10 @@ def triplet_batch_all_loss(
     above 0, so that the many easy ones do not drown them.
 
     Args:
-        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
-        y_pred: As of :func:`~facekit.training.triplet_semihard_loss`.
+        y_true: As for :func:`~facekit.training.triplet_semihard_loss`.
+        y_pred: As for :func:`~facekit.training.triplet_semihard_loss`.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: As of :func:`~facekit.training.triplet_semihard_loss`.
+        distance_metric: As for :func:`~facekit.training.triplet_semihard_loss`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 where no triplet is active.
@@ -158,7 +158,7 @@ def facenet_loss(y_true: Any, y_pred: Tensor, margin: float = 0.2) -> Tensor:
     loss is a sum where that one is a mean.
 
     Args:
-        y_true: As of :func:`~facekit.training.triplet_semihard_loss`.
+        y_true: As for :func:`~facekit.training.triplet_semihard_loss`.
         y_pred: Embeddings ``(B, d)`` of unit L2 norm, as the paper's network gives them. float16
             and bfloat16 are computed in float32.
         margin: The paper's α, 0.2 there.

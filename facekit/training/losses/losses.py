@@ -100,7 +100,7 @@ class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
         """Computes the loss of a batch, as ``__call__`` does, in the dtype of the embeddings.
 
         Args:
-            y_true: As of ``__call__``.
+            y_true: As for ``__call__``.
             y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
 
         Returns:
@@ -143,9 +143,9 @@ class TripletSemiHardLoss(TripletLoss):
 
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: As of :class:`~facekit.training.TripletLoss`.
+        distance_metric: As for :class:`~facekit.training.TripletLoss`.
         name: The loss's name.
-        **kwargs: As of :class:`~facekit.training.TripletLoss`.
+        **kwargs: As for :class:`~facekit.training.TripletLoss`.
 
     Example:
         >>> from facekit.training import TripletSemiHardLoss
@@ -179,9 +179,9 @@ class TripletHardLoss(TripletLoss):
     Args:
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
-        distance_metric: As of :class:`~facekit.training.TripletLoss`.
+        distance_metric: As for :class:`~facekit.training.TripletLoss`.
         name: The loss's name.
-        **kwargs: As of :class:`~facekit.training.TripletLoss`.
+        **kwargs: As for :class:`~facekit.training.TripletLoss`.
 
     Example:
         >>> from facekit.training import TripletHardLoss

@@ -97,7 +97,7 @@ def test_unknown_people_and_uncertain_faces_are_left_out_and_reported(pool: Path
         "4 photos of 2 people used\n"
         "2 photos left out:\n"
         "  a.zip/1.webp (set/Bob): confidence 0.9000\n"
-        "  b.zip/3.webp (nobody): unknown person"
+        "  b.zip/3.webp: unknown person"
     )
 
 
