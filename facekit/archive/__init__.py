@@ -1,4 +1,4 @@
-"""Archives of millions of images: one table of faces, on one machine or on a Ray cluster."""
+"""Archives of millions of images: a table of faces, built on one machine or a Ray cluster."""
 
 from __future__ import annotations
 

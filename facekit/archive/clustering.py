@@ -58,44 +58,44 @@ def cluster_archive(
 ) -> Any:
     """Groups the faces of an archive that was indexed into unknown people.
 
-    Each face is linked with the nearest others within a threshold, which FAISS finds shard by
-    shard, and label propagation on the graph of these links gives the people: one wrong link is
-    outvoted by the right ones, where joining all that are linked would merge everyone at last.
-    Two faces of one image are never one person. All vectors are in memory once, 4 bytes for each
-    component, and on a cluster once on each machine.
+    Each face is linked to its nearest neighbors within a threshold, which FAISS finds shard by
+    shard, and label propagation on the graph of links yields the people: a single wrong link is
+    outvoted, whereas joining everything linked would eventually merge everyone. Two faces in one
+    image are never the same person. All vectors are held in memory once, 4 bytes per component, and
+    on a cluster once per machine.
 
     Args:
         table: What :func:`index_archive` wrote.
-        threshold: The Euclidean distance up to which faces are linked. By default it follows from
-            the weights' table of distances between strangers and the number of faces, so that the
-            share of wrong links stays the same as they become more; see
+        threshold: The Euclidean distance up to which faces are linked. By default it is derived
+            from the weights' table of distances between strangers and the number of faces, so that
+            the share of wrong links does not grow with that number; see
             :func:`facekit.clustering.linking_threshold`.
-        album: ``"folder"`` or ``"day"``: faces of images that lie in one folder, or were taken on
-            one day, are linked up to the wider threshold that fits the few faces there. So hard
-            photos find their people, where all faces together ask for a strict threshold.
-        min_faces: Of a person; the faces of smaller groups have none.
+        album: ``"folder"`` or ``"day"``: faces of images in the same folder, or taken on the same
+            day, are also linked up to the wider threshold for that smaller number of faces. This
+            matches difficult photos that the strict threshold for all faces would miss.
+        min_faces: Smaller groups are not counted as people.
         any_quality: Whether faces with problems are grouped as well.
-        engine: As for :func:`index_archive`, like the next two; the links are found there.
+        engine: As for :func:`index_archive`, like the next two; it finds the links.
         workers: Likewise.
         address: Likewise.
         shard_size: How many faces are compared with all others in one task.
-        gallery: A gallery or its file, whose corrections are followed
-            (:attr:`facekit.Gallery.review`): faces that were said to be one person share a number,
-            different ones do not, and those left out have none. By default there are none.
-        seed: Of the order in which labels are propagated.
+        gallery: A gallery or its file, whose corrections are applied
+            (:attr:`facekit.Gallery.review`): faces linked as one person share a number, separated
+            ones do not, and excluded ones have none. By default there are no corrections.
+        seed: Seed for the order in which labels are propagated.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
-        A ``pyarrow.Table`` with one row a face, in the order of the table's partitions: ``path``,
-        ``face`` (its place in the image's list), ``x``, ``y``, ``width``, ``height``,
-        ``confidence``, ``problems``, ``person`` (a number, 0 for the person with the most faces;
-        null for a face in no group) and ``distance`` (to the mean of the person's faces).
-        ``.to_pandas()`` and :func:`write_results` are the ways out; DuckDB queries it.
+        A ``pyarrow.Table`` with one row per face, in the order of the table's partitions: ``path``,
+        ``face`` (its index in the image), ``x``, ``y``, ``width``, ``height``, ``confidence``,
+        ``problems``, ``person`` (a number, 0 for the person with the most faces; null for a face in
+        no group) and ``distance`` (to the mean of the person's faces). Export it with
+        ``.to_pandas()`` or :func:`write_results`; DuckDB can query it.
 
     Raises:
         FileFormatError: If the table is damaged.
-        InvalidArgumentError: If the weights have no table and no thresholds, or an argument cannot
-            be used.
+        InvalidArgumentError: If the weights have neither a table nor thresholds, or an argument
+            cannot be used.
         ArchiveError: As for :func:`index_archive`.
         MissingExtraError: If FAISS or networkit is not installed.
 
@@ -156,7 +156,7 @@ class _Faces:
     images: IntArray
     albums: IntArray
     said: dict[int, PhotoSource]
-    """Where the faces are that corrections may be about, by their places among all."""
+    """The locations of faces that may have corrections, by their indices among all."""
 
     @classmethod
     def read(
@@ -198,7 +198,7 @@ class _Faces:
         return cls(joined, count, rows_to_group, np.concatenate(vectors), images, albums, said)
 
     def pairs(self, decisions: Decisions) -> tuple[Pairs, Pairs]:
-        """Returns the pairs, among the faces to group, of one person and of different ones."""
+        """Returns the pairs of faces that are the same person, and that are different people."""
         places = [at for at, row in enumerate(self.rows.tolist()) if row in self.said]
         found = decisions.pairs([self.said[int(self.rows[at])] for at in places])
         same, different = ([(places[a], places[b]) for a, b in pairs] for pairs in found)
@@ -215,7 +215,7 @@ def _decisions(gallery: Gallery | str | os.PathLike[str] | None) -> Decisions:
 
 
 def _albums(rows: Any, paths: Any, album: Album | None) -> list[str]:
-    """Returns what each face's image belongs to; an image without a time is an album of its own."""
+    """Returns the album of each face's image; an image without a time is its own album."""
     if album is None:
         return [""] * len(paths)
     if album == "folder":
@@ -227,7 +227,7 @@ def _albums(rows: Any, paths: Any, album: Album | None) -> list[str]:
 
 
 class _Thresholds:
-    """The distance up to which faces are linked, by how many are compared."""
+    """The distance up to which faces are linked, by the number compared."""
 
     def __init__(self, table: ArchiveTable, given: float | None) -> None:
         self._given = None if given is None else number(given, "threshold", 0, 2)
@@ -248,7 +248,7 @@ class _Thresholds:
 
 @dataclass(frozen=True)
 class _ShardSearch:
-    """Finds the links of all faces with those of one shard."""
+    """Finds the links between all faces and those of one shard."""
 
     vectors: FloatArray
     least: float
@@ -276,7 +276,7 @@ def _links(faces: _Faces, threshold: float, runner: Runner, size: int) -> list[A
 
 
 def _links_of_albums(faces: _Faces, thresholds: _Thresholds) -> Iterator[Any]:
-    """Yields the links within albums, which fewer faces than all allow to be wider."""
+    """Yields the links within albums, whose smaller number of faces allows a wider threshold."""
     order = np.argsort(faces.albums, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(faces.albums[order])) + 1):
         if len(members) < 2:
@@ -287,12 +287,12 @@ def _links_of_albums(faces: _Faces, thresholds: _Thresholds) -> Iterator[Any]:
 
 
 def _joined(links: list[Any], images: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
-    """Returns each link once: of a face the nearest others, and never within an image."""
+    """Returns each link once: from a face to its nearest neighbors, never within an image."""
     table = pa.concat_tables([_LINKS.empty_table(), *links])
     one, other, similarity = (table[name].to_numpy() for name in _LINKS.names)
     elsewhere = images[one] != images[other]
     one, other, similarity = one[elsewhere], other[elsewhere], similarity[elsewhere]
-    # Several shards give each face as many; only the nearest count. Ties go by number.
+    # Several shards each return that many neighbors; only the nearest count. Ties go by number.
     order = np.lexsort((other, -similarity, one))
     one, other, similarity = one[order], other[order], similarity[order]
     first = np.searchsorted(one, one)
@@ -309,7 +309,7 @@ def _propagated(links: tuple[IntArray, IntArray, FloatArray], count: int, seed: 
     networkit = import_extra("networkit")
     threads = networkit.getMaxNumberOfThreads()
     try:
-        # Several threads would answer in another order each time.
+        # With several threads, the result would not be reproducible.
         networkit.setNumberOfThreads(1)
         networkit.setSeed(seed, False)
         low, high, similarity = links
@@ -325,7 +325,7 @@ def _propagated(links: tuple[IntArray, IntArray, FloatArray], count: int, seed: 
 
 
 def _people(vectors: FloatArray, groups: IntArray, least: int) -> tuple[IntArray, FloatArray]:
-    """Numbers the groups by size, −1 for small ones, with the distance to the mean of each."""
+    """Numbers the groups by size, −1 for small ones, and returns the distances to their means."""
     if not len(groups):
         return groups, np.empty(0, np.float32)
     sizes = np.bincount(groups)

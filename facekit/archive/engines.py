@@ -1,4 +1,4 @@
-"""Where the work is done: in this process, or by actors on a Ray cluster."""
+"""Execution engines: this process, or actors on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Engine: TypeAlias = Literal["local", "ray"]
 """``"local"`` for this process, ``"ray"`` for actors on a Ray cluster."""
 
 Work: TypeAlias = Callable[[Any], Any]
-"""Maps a ``pyarrow.Table``, a task, to another one; it pickles."""
+"""Maps a task, a ``pyarrow.Table``, to another table; must be picklable."""
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Does tasks where it is told to; with Ray, by a number of actors on a cluster."""
+    """Runs tasks in this process, or by actors on a Ray cluster."""
 
     engine: Engine
     workers: int | None
@@ -29,7 +29,7 @@ class Runner:
         choice(self.engine, "engine", get_args(Engine))
 
     def run(self, work: Work, tasks: Sequence[Any], title: str = "Partitions") -> Iterator[Any]:
-        """Yields the results as they come: in this process in order, from a cluster in any."""
+        """Yields the results: in order in this process, in any order from a cluster."""
         return track(self._results(work, tasks), title, total=len(tasks), shown=self.progress)
 
     def _results(self, work: Work, tasks: Sequence[Any]) -> Iterator[Any]:

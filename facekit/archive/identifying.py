@@ -48,32 +48,33 @@ def identify_archive(
     shard_size: int = 10_000_000,
     progress: bool = True,
 ) -> Any:
-    """Names the people in an archive that was indexed.
+    """Names the people in an indexed archive.
 
-    No image is read: the embeddings of the table are compared with those of the gallery. As in
-    :meth:`facekit.FaceRecognizer.recognize`, strangers and faces with problems get no name, and
-    the corrections in the gallery are followed (:attr:`facekit.Gallery.review`): faces that were
-    left out keep their rows, without a name.
+    No images are read: the table's embeddings are compared with the gallery's. As in
+    :meth:`facekit.FaceRecognizer.recognize`, strangers and faces with problems get no name, and the
+    gallery's corrections are applied (:attr:`facekit.Gallery.review`): excluded faces keep their
+    rows, without a name.
 
     Args:
         table: What :func:`index_archive` wrote.
-        gallery: Who is enrolled: a gallery or its file. With Ray, each machine gets a copy.
-        classifier: How to name; by default as the gallery says, as for
+        gallery: The enrolled people: a gallery or its file. With Ray, each machine gets a copy.
+        classifier: Names the faces; by default the gallery's, as for
             :class:`facekit.FaceRecognizer`.
-        once_an_image: Whether a name is given at most once in an image, to the nearest face.
+        once_an_image: Whether a name is given at most once per image, to the nearest face.
         engine: As for :func:`index_archive`, like the next two.
         workers: Likewise.
         address: Likewise.
-        shard_size: Of more enrolled photos than this, a shard of this size is in memory at a
-            time, and the table is gone through once for each.
+        shard_size: If more photos than this are enrolled, shards of this size are loaded one at a
+            time, with one pass over the table each.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
-        A ``pyarrow.RecordBatchReader`` with one row a face, in the order of the table's partitions:
-        ``path``, ``face`` (its place in the image's list), ``x``, ``y``, ``width``, ``height``,
-        ``confidence``, ``problems``, ``name`` (null for strangers), ``candidate`` (whom the face
-        resembles most), ``distance`` and ``probability``. ``.read_all()`` and ``.read_pandas()``
-        read it all, :func:`write_results` writes it piece by piece, and DuckDB queries it.
+        A ``pyarrow.RecordBatchReader`` with one row per face, in the order of the table's
+        partitions: ``path``, ``face`` (its index in the image), ``x``, ``y``, ``width``,
+        ``height``, ``confidence``, ``problems``, ``name`` (null for strangers), ``candidate`` (the
+        person that the face resembles most), ``distance`` and ``probability``. ``.read_all()`` and
+        ``.read_pandas()`` read it all, :func:`write_results` writes it piece by piece, and DuckDB
+        queries it.
 
     Raises:
         FileFormatError: If the table or the gallery is damaged.
@@ -149,7 +150,7 @@ class _PartitionIdentifier:
 def _in_order(
     table: ArchiveTable, classifier: IdentityClassifier, runner: Runner
 ) -> Iterator[tuple[Path, Any]]:
-    """Yields the answers for each partition, in order, whichever is done first."""
+    """Yields the results of each partition, in order, whichever finishes first."""
     partitions = table.partitions
     tasks = [
         pa.table({}, metadata={_PARTITION: partition.name.encode()}) for partition in partitions
@@ -188,7 +189,7 @@ def _fitted(
 def _shards(
     classifier: IdentityClassifier, enrolled: Enrolled, size: int
 ) -> list[IdentityClassifier]:
-    """Returns classifiers of a part of the people each, with the threshold for all."""
+    """Returns classifiers for a part of the people each, with the common threshold."""
     if len(enrolled) <= size:
         return [classifier]
     if classifier.strategy == "svm":
@@ -218,7 +219,7 @@ def _shards(
 def _corrected(
     answers: Any, faces: Any, said: dict[int, PhotoSource], namer: Namer, decisions: Decisions
 ) -> tuple[Any, dict[int, bool]]:
-    """Returns the answers as corrections have them, and which faces surely have a name or none."""
+    """Applies corrections to the results, and returns which faces they decide."""
     if not said:
         return answers, {}
     places, photos = list(said), list(said.values())
@@ -237,7 +238,7 @@ def _corrected(
 
 
 def _nearer(one: Any, other: Any) -> Any:
-    """Returns of two answers for each face the one with the smaller distance."""
+    """Returns the result with the smaller distance for each face."""
     first = pc.less_equal(one["distance"], other["distance"])
     columns = [pc.if_else(first, one[name], other[name]) for name in _ANSWERS.names]
     return pa.table(columns, schema=_ANSWERS)
@@ -257,7 +258,7 @@ def _names(
     if once_an_image:
         accepted = [at for at, is_named in certain.items() if is_named]
         distance = distance.copy()
-        distance[accepted] = -1.0  # before the nearest
+        distance[accepted] = -1.0  # ahead of the nearest
         named &= _nearest_of_its_name(columns["path"], answers["candidate"], distance, named)
     names = pc.if_else(pa.array(named), answers["candidate"].combine_chunks(), None)
     return names if isinstance(names, pa.Array) else names.combine_chunks()

@@ -1,4 +1,4 @@
-"""Indexing: every image of an archive becomes one row of a table, once."""
+"""Indexing: every image of an archive becomes one row of a table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from facekit.quality import QualityGate
 from facekit.utils.validation import choice, flag, whole
 
 Changed: TypeAlias = Literal["stat", "content"]
-"""What tells that an image has changed: its size and time, or its SHA-256."""
+"""How changed images are detected: by size and time, or by SHA-256."""
 
 _SUMMARY = pa.schema([("indexed", pa.int64()), ("kept", pa.int64())])
 _PARTITION = b"partition"
@@ -35,17 +35,18 @@ _PARTITION = b"partition"
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What :func:`index_archive` did.
+    """The result of :func:`index_archive`.
 
     Args:
         table: The folder of the table.
-        images: How many images were listed.
-        indexed: How many of them were read and are in the table now.
-        unchanged: How many were in the table already.
-        removed: How many rows were removed.
-        errors: How many images of the table could not be read; their rows say why.
-        faces: How many faces are in the table.
-        passed_over: A sentence on the files that were not taken for images; may be empty.
+        images: The number of images listed.
+        indexed: The number of images read and added to the table.
+        unchanged: The number already in the table.
+        removed: The number of rows removed.
+        errors: The number of images in the table that could not be read; their rows say why.
+        faces: The number of faces in the table.
+        passed_over: A sentence on files that were skipped because they are not images; may be
+            empty.
 
     Example:
         >>> import pathlib, tempfile
@@ -76,16 +77,16 @@ class IndexReport:
 
 
 class ImageIndexer:
-    """Maps a table of files to a table of their faces; it knows no engine.
+    """Maps a table of files to a table of their faces, independently of the engine.
 
-    Any engine that maps tables with a callable runs it: ``map_batches`` of Ray Data, ``mapInArrow``
-    of Spark, a pool of processes. It pickles with its detector and its embedder.
+    Any engine that maps tables with a callable can run it: ``map_batches`` of Ray Data,
+    ``mapInArrow`` of Spark, a process pool. It pickles with its detector and embedder.
 
     Args:
         detector: Finds the faces.
         embedder: Embeds them.
-        quality: Measures them; ``None`` for no measures.
-        half: Whether embeddings are kept as float16.
+        quality: Measures them; ``None`` to skip this.
+        half: Whether embeddings are stored as float16.
         max_pixels: The largest image that is read, in pixels.
         truncated: What to do with an incomplete JPEG, as for :func:`facekit.load_image`.
         threads: How many cores to use; ``None`` for all that the process may use.
@@ -137,19 +138,19 @@ class ImageIndexer:
         """Reads images and finds their faces.
 
         Args:
-            images: A ``pyarrow.Table`` with the columns ``path`` (what the row says), ``location``
-                (where it is read: the bytes of a path, or of an address), ``bytes`` and
+            images: A ``pyarrow.Table`` with the columns ``path`` (as stored in the row),
+                ``location`` (where to read it: the bytes of a path or an address), ``bytes`` and
                 ``modified``.
-            known: The SHA-256 of images that need no row, if that is still their content.
+            known: The SHA-256 of images that need no new row if their content is unchanged.
 
         Returns:
-            A ``pyarrow.Table`` of the columns :attr:`schema`: one row for each image that is not
-            known, in their order.
+            A ``pyarrow.Table`` with the columns :attr:`schema`: one row for each new image, in
+            order.
         """
         return table_of(list(self._rows(images, known or {})), self.schema, self._weights)
 
     def settings(self) -> dict[str, Any]:
-        """Returns what :attr:`ArchiveTable.settings` keeps: plain Python values."""
+        """Returns the values for :attr:`ArchiveTable.settings`, as plain Python values."""
         pipeline, embedder = self._pipeline, self._pipeline.embedder
         assert embedder is not None
         return {
@@ -253,49 +254,49 @@ def index_archive(
     address: str | None = None,
     progress: bool = True,
 ) -> IndexReport:
-    """Indexes the images of an archive: one row each, in a table of Parquet files.
+    """Indexes the images of an archive in a table of Parquet files, one row per image.
 
-    Images are worked through partition by partition; each is written as a whole or not at all.
-    A second run does only what is new or has changed, and goes on after an interruption: what was
-    killed loses at most the partition that each worker was at. A file that cannot be read has a
-    row with the reason. On one machine and on a Ray cluster the table is the same, to the bit,
-    where the processors compute alike.
+    Images are processed partition by partition, and each partition is written atomically. A second
+    run processes only new and changed images, and resumes after an interruption: at most the
+    partition that each worker was processing is lost. A file that cannot be read gets a row with
+    the reason. One machine and a Ray cluster produce bit-identical tables if their processors
+    compute alike.
 
     Args:
-        images: A folder with the folders inside it, files, or an address that pyarrow or fsspec
-            opens, such as ``s3://bucket/photos``.
-        output: The folder of the table; with several machines, on a file system that all have.
+        images: A folder, searched recursively, files, or an address that pyarrow or fsspec can
+            open, such as ``s3://bucket/photos``.
+        output: The folder of the table; with several machines, on a shared file system.
         engine: ``"local"`` for this process and all its cores, ``"ray"`` for actors on a Ray
             cluster, which is started on this machine if none is given.
         detector: Finds the faces: ``"mtcnn"``, the default, ``"yunet"``, or any
             :class:`facekit.FaceDetector`.
-        embedder: Embeds them; one with the default weights if not given.
-        quality: Measures each face, whose row lists its problems; ``None`` for no measures. Poor
-            faces are embedded, too.
-        half: Whether embeddings are kept as float16, half the space of float32.
-        changed: What tells that an image has changed: ``"stat"``, its size or time, or
-            ``"content"``, its SHA-256, for which every file is read again.
-        prune: Whether rows of images that are not among ``images`` any more are removed.
-        retry_errors: Whether images that could not be read are tried again.
-        partition_size: How many images a partition has, at most.
+        embedder: Embeds them; by default one with the default weights.
+        quality: Measures each face, whose row lists its problems; ``None`` to skip this. Poor faces
+            are embedded as well.
+        half: Whether embeddings are stored as float16, in half the space of float32.
+        changed: How changed images are detected: ``"stat"``, by size or time, or ``"content"``, by
+            SHA-256, which rereads every file.
+        prune: Whether to remove the rows of images that are no longer among ``images``.
+        retry_errors: Whether to retry images that could not be read.
+        partition_size: The maximum number of images in a partition.
         max_pixels: The largest image that is read, in pixels.
         truncated: What to do with an incomplete JPEG, as for :func:`facekit.load_image`.
-        workers: With Ray: how many actors, each on one core; by default as many as there are cores
-            free, less one for Ray itself.
-        address: With Ray: the cluster to use, as ``ray.init`` takes it; by default the one that is
-            connected or that ``RAY_ADDRESS`` names, or else a new one on this machine.
+        workers: With Ray: the number of actors, each on one core; by default the number of free
+            cores, less one for Ray itself.
+        address: With Ray: the cluster to use, as for ``ray.init``; by default the connected one,
+            the one that ``RAY_ADDRESS`` names, or a new one on this machine.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
-        What was done.
+        Counts of what was done.
 
     Raises:
         ImageError: If the folder is missing or holds no images.
-        InvalidArgumentError: If an argument cannot be used, or the table that is there was made
-            with other settings.
+        InvalidArgumentError: If an argument cannot be used, or an existing table was created with
+            other settings.
         FileFormatError: If the table is damaged or cannot be written.
         ArchiveError: If another process is writing to the table, or Ray has too few cores.
-        MissingExtraError: If Ray is asked for and not installed.
+        MissingExtraError: If Ray is requested but not installed.
 
     Example:
         >>> import pathlib, tempfile
@@ -332,7 +333,7 @@ def index_archive(
         try:
             for summary in runner.run(work, tasks):
                 indexed += summary["indexed"][0].as_py()
-        finally:  # what is done stays done if this is interrupted
+        finally:  # finished partitions are kept if this is interrupted
             table.finish()
     counts = table.counts()
     return IndexReport(
@@ -348,7 +349,7 @@ def index_archive(
 
 
 class _Plan:
-    """What is to be done so that the table is as the files are."""
+    """The changes that bring the table up to date with the files."""
 
     def __init__(
         self, table: ArchiveTable, files: Any, *, changed: str, retry_errors: bool
@@ -356,7 +357,7 @@ class _Plan:
         self._table, self._files = table, files.combine_chunks()
         self._partitions = [partition.name for partition in table.partitions]
         self._known = table.known()
-        # The first of two rows of an image counts; they can come of two processes at once.
+        # The first of two rows of an image counts; concurrent processes can write two.
         numbered = self._known.append_column("row", pa.array(range(len(self._known)), pa.int64()))
         first = numbered.group_by("path", use_threads=False).aggregate([("row", "min")])["row_min"]
         self._twice = pc.invert(pc.is_in(numbered["row"], value_set=first.combine_chunks()))
@@ -375,7 +376,7 @@ class _Plan:
         self._where = rows["partition"].filter(todo)
 
     def remove(self, *, prune: bool) -> int:
-        """Removes the second of two rows of an image and, to prune, the rows of missing images."""
+        """Removes duplicate rows of an image and, when pruning, the rows of missing images."""
         gone = self._twice
         if prune:
             there = pc.is_in(self._known["path"], value_set=_whole(self._files["path"]))
@@ -388,7 +389,7 @@ class _Plan:
         return len(rows)
 
     def tasks(self, size: int) -> list[Any]:
-        """Returns the images to index, those of each partition together."""
+        """Returns the images to index, grouped by partition."""
         tasks = []
         for number in pc.unique(self._where).drop_null().sort().to_pylist():
             mine = self._todo.filter(pc.equal(self._where, number))
@@ -415,7 +416,7 @@ def _equal(one: Any, other: Any) -> Any:
 
 
 def _with_threads(part: Any, threads: int) -> Any:
-    """Returns a copy of a detector or an embedder that uses a number of cores, if it can."""
+    """Returns a copy of a detector or embedder that uses a number of cores, if possible."""
     if not hasattr(part, "threads"):
         return part
     copied = copy.copy(part)

@@ -1,4 +1,4 @@
-"""Tasks on a Ray cluster: a pool of actors, each with its own copy of what does the work."""
+"""Tasks on a Ray cluster: a pool of actors, each with its own copy of the function."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from facekit.utils.extras import import_extra
 from facekit.utils.openvino import available_cores
 from facekit.utils.validation import whole
 
-# What has just ended may hold its cores for some seconds more.
+# A job that has just ended may hold its cores for a few more seconds.
 _PATIENCE = 15.0
 
 
 def run_on_ray(
     work: Work, tasks: Sequence[Any], *, workers: int | None, address: str | None
 ) -> Iterator[Any]:
-    """Does tasks on a Ray cluster, and yields their results in any order.
+    """Runs tasks on a Ray cluster, and yields their results in any order.
 
-    A worker or a machine that dies is replaced, and its task is done again.
+    A worker or machine that dies is replaced, and its task is repeated.
     """
     wanted = None if workers is None else whole(workers, "workers", least=1)
     with connected(address, wanted) as ray:
         actors = min(free_workers(ray, wanted), len(tasks))
-        # In the store of the driver's machine: an actor that is restarted finds it again.
+        # In the store of the driver's machine, where a restarted actor finds it again.
         kept = [ray.put(work)]
         rows = [{"task": written(task)} for task in tasks]
-        # A small list is one block, which is one task for one actor: each row is made a block.
+        # A small list would be one block, and so one task for one actor: each row becomes a block.
         done = (
             ray.data.from_items(rows)
             .repartition(target_num_rows_per_block=1)
@@ -58,8 +58,8 @@ def run_on_ray(
 
 @contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Gives Ray, connected; a cluster that was started for it is stopped afterwards."""
-    # Read when Ray is imported; nothing is to be sent anywhere.
+    """Yields Ray, connected; a cluster that was started for it is stopped afterwards."""
+    # Read when Ray is imported; nothing may be sent anywhere.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray = import_extra("ray")
     import_extra("ray.data")
@@ -70,7 +70,7 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        # One more than the actors: Ray cuts the list of tasks beside them.
+        # One more than the actors: Ray splits the list of tasks in a process of its own.
         cores = workers or available_cores()
         options |= {"num_cpus": cores + 1, "include_dashboard": False}
     try:
@@ -87,7 +87,7 @@ def connected(address: str | None, workers: int | None) -> Iterator[Any]:
 
 
 def free_workers(ray: Any, workers: int | None) -> int:
-    """Returns how many actors to start, as many as are wanted or as there is room for."""
+    """Returns the number of actors to start: as many as wanted, or as there are free cores."""
     least = workers or 1
     end = time.monotonic() + _PATIENCE
     while True:
@@ -119,7 +119,7 @@ def read(content: bytes) -> Any:
 
 
 class _Actor:
-    """What runs in an actor: made once, and called with each task."""
+    """Runs in an actor: created once, and called with each task."""
 
     def __init__(self, kept: list[Any]) -> None:
         self._work: Work = import_extra("ray").get(kept[0])

@@ -1,4 +1,4 @@
-"""Results on the faces of a table: flat columns, for Parquet, CSV, pandas and DuckDB."""
+"""Results for the faces of a table, as flat columns for Parquet, CSV, pandas and DuckDB."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FACE_FIELDS = [
     *((name, pa.float32()) for name in ("x", "y", "width", "height", "confidence")),
     ("problems", pa.string()),
 ]
-"""The columns that say which face is meant: image, place among its faces, box and problems."""
+"""The columns that identify a face: image, index among its faces, box and problems."""
 
 _SUFFIXES = (".csv", ".parquet")
 
@@ -43,7 +43,7 @@ def face_columns(rows: Any) -> tuple[dict[str, Any], Any]:
     for name in ("x", "y", "width", "height"):
         columns[name] = box.field(name)
     columns["confidence"] = faces.field("confidence")
-    # get_field, not field: where a face has no measures, neither has it problems.
+    # get_field, not field: a face without measures has no problems either.
     problems = pc.struct_field(faces, ["quality", "problems"])
     columns["problems"] = pc.fill_null(pc.binary_join(problems, "; "), "")
     return columns, faces
@@ -52,7 +52,7 @@ def face_columns(rows: Any) -> tuple[dict[str, Any], Any]:
 def face_photos(
     rows: Any, columns: dict[str, Any], images: Container[str] | None = None
 ) -> dict[int, PhotoSource]:
-    """Returns where the faces of some rows are, by their places; of these images only, if given."""
+    """Returns the locations of faces by their indices, optionally of some images only."""
     parents = pc.list_parent_indices(rows["faces"].combine_chunks())
     digests = rows["sha256"].combine_chunks().take(parents).to_pylist()
     places = [at for at, one in enumerate(digests) if images is None or one in images]
@@ -72,7 +72,7 @@ def faces_of(table: ArchiveTable, partition: Path) -> tuple[dict[str, Any], Any]
 
 
 def check_result_file(path: str | os.PathLike[str]) -> Path:
-    """Returns the path of a file that :func:`write_results` can write."""
+    """Checks that :func:`write_results` can write a path, and returns it."""
     file = Path(path)
     if file.suffix.lower() not in _SUFFIXES:
         raise InvalidArgumentError(f"{file}: results are written to .parquet or .csv")
@@ -82,15 +82,15 @@ def check_result_file(path: str | os.PathLike[str]) -> Path:
 
 
 def write_results(results: Any, path: str | os.PathLike[str]) -> int:
-    """Writes results to a file, which is there as a whole or not at all.
+    """Writes results to a file, atomically.
 
     Args:
-        results: A ``pyarrow.Table``, or a ``pyarrow.RecordBatchReader``, which is written batch by
-            batch.
+        results: A ``pyarrow.Table``, or a ``pyarrow.RecordBatchReader``, which is written in
+            batches.
         path: The file; its name ends in ``.parquet`` or ``.csv``. An existing file is replaced.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
         InvalidArgumentError: If the name has another ending, or the folder does not exist.

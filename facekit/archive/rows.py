@@ -19,7 +19,7 @@ from facekit.pipeline import EmbeddedFace, EmbeddedImage
 from facekit.quality.measures import FaceQuality
 
 MODIFIED = pa.timestamp("ns", "UTC")
-"""The type of the time at which a file was changed."""
+"""The type of a file's modification time."""
 
 LISTED = pa.schema(
     [
@@ -29,7 +29,7 @@ LISTED = pa.schema(
         ("modified", MODIFIED),
     ]
 )
-"""The columns of images that are not indexed yet."""
+"""The columns of images before indexing."""
 
 
 def _list(item: pa.DataType, size: int = -1) -> pa.DataType:
@@ -45,7 +45,7 @@ _POINT = pa.struct([("x", pa.float32()), ("y", pa.float32())])
 _POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 _KEYPOINTS = pa.struct([(name, _POINT) for name in _POINTS])
 
-# Those of which Pillow reads the EXIF data without decoding the pixels.
+# The formats whose EXIF data Pillow reads without decoding the pixels.
 _WITH_EXIF = ("JPEG", "MPO", "TIFF", "WEBP", "AVIF", "HEIF")
 _TIME = re.compile(r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d")
 
@@ -80,7 +80,7 @@ def image_schema(embedding_size: int, *, half: bool) -> pa.Schema:
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One image with what its row says beside the faces."""
+    """One image, with the data of its row other than the faces."""
 
     image: EmbeddedImage
     path: str
@@ -129,14 +129,14 @@ def vectors_of(faces: pa.Array) -> npt.NDArray[np.float32]:
     """Returns the embeddings of faces, float32 ``(n, d)`` of unit L2 norm."""
     stored = faces.field("embedding")
     size = stored.type.list_size
-    # Not .values: that of a slice has the vectors before it, too.
+    # Not .values, which for a slice includes the vectors before it.
     rows = np.asarray(stored.flatten()).reshape(-1, size).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
 
 
 def time_taken(source: ImageSource) -> datetime | None:
-    """Returns when a photo was taken, as its EXIF data says, in the camera's local time."""
+    """Returns when a photo was taken according to its EXIF data, in the camera's local time."""
     if isinstance(source, bytes):
         source = BytesIO(source)
     Image.preinit()
@@ -148,6 +148,6 @@ def time_taken(source: ImageSource) -> datetime | None:
             for value in (original, exif.get(ExifTags.Base.DateTime)):
                 if isinstance(value, str) and (found := _TIME.match(value)):
                     return datetime.strptime(found[0], "%Y:%m:%d %H:%M:%S")
-    except Exception:  # noqa: BLE001 - a camera's note, damaged or absent; the image is good
+    except Exception:  # noqa: BLE001 - damaged or missing metadata; the image is still good
         return None
     return None

@@ -1,4 +1,4 @@
-"""The images of an archive: a folder, a list of files, or an address of a file system."""
+"""The images of an archive: a folder, a list of files, or an address in a file system."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from facekit.io.images import check_several, image_suffixes
 from facekit.io.tables import utf8
 
 ArchiveSource: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-"""A folder with the folders inside it, an image, several files, or an address like ``s3://…``."""
+"""A folder, searched recursively, an image, several files, or an address such as ``s3://…``."""
 
-# A location elsewhere is the address that was given, with the options that open the file system,
-# and the path in that file system: as part of an address, a path would have to be quoted.
+# A remote location is the given address, with the options that open the file system, and the path
+# in that file system: as part of an address, the path would have to be quoted.
 _IN = "\0"
 _OF_ADDRESSES = "%:/?#[]@!$&'()*+,;="
 
 
 def listed(source: ArchiveSource) -> tuple[Any, str]:
-    """Lists images with their sizes and times of change."""
+    """Lists images with their sizes and modification times."""
     passed_over = ""
     if isinstance(source, str | os.PathLike):
         if is_address(source):
@@ -55,8 +55,8 @@ def is_address(source: object) -> bool:
 def partition_name(images: Any) -> str:
     """Returns the name of the partition of some images.
 
-    It follows from the images alone: if two processes index the same ones, because the first was
-    believed to be dead, the second file takes the place of the first.
+    It depends only on the images: if two processes index the same ones, because the first was
+    believed dead, the second file replaces the first.
     """
     digest = hashlib.sha256()
     for row in images.select(["path", "bytes"]).to_pylist():
@@ -67,7 +67,7 @@ def partition_name(images: Any) -> str:
 
 
 class ImageFiles:
-    """Gives the images of a listing as the pipeline reads them."""
+    """Provides the images of a listing to the pipeline."""
 
     def __init__(self) -> None:
         self._systems: dict[str, Any] = {}
@@ -75,9 +75,10 @@ class ImageFiles:
         self._taken: dict[int, datetime | None] = {}
 
     def sources(self, locations: Sequence[bytes]) -> Iterator[Path | bytes]:
-        """Yields the path of a file, or the content of one that is elsewhere.
+        """Yields the path of a local file, or the content of a remote one.
 
-        What cannot be fetched is yielded empty, and the reason is kept in ``failed``, by place.
+        If fetching fails, empty content is yielded, and the reason is stored in ``failed`` by
+        index.
         """
         self.failed, self._taken = {}, {}
         for place, location in enumerate(locations):
@@ -85,7 +86,7 @@ class ImageFiles:
             yield self._fetched(place, name) if is_address(name) else Path(name)
 
     def taken(self, place: int, location: bytes) -> datetime | None:
-        """Returns when the photo at this place was taken."""
+        """Returns when the photo at this index was taken."""
         name = os.fsdecode(location)
         return self._taken.pop(place, None) if is_address(name) else time_taken(Path(name))
 
@@ -117,14 +118,13 @@ def file_system(address: str) -> tuple[Any, str]:
             system, path = fsspec.core.url_to_fs(address)
         except (ImportError, ValueError) as other:
             raise InvalidArgumentError(
-                f"{address}: no file system for such addresses is known to pyarrow ({error}) or "
-                f"fsspec ({other})"
+                f"{address}: such addresses are unknown to pyarrow ({error}) and fsspec ({other})"
             ) from other
         return pafs.PyFileSystem(pafs.FSSpecHandler(system)), str(path)
 
 
 def _shown(address: str, path: str) -> str:
-    """Returns the address of a file without what opens the file system, such as a key."""
+    """Returns the address of a file without the file system's options, such as keys."""
     return f"{address.partition('://')[0]}://{path}"
 
 
@@ -138,7 +138,7 @@ def _of_files(files: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any
         if is_address(file):
             yield from _of_address(str(file))
             continue
-        # Not resolved: a link is the user's name for the image.
+        # Not resolved: a link may be the name by which the user knows the image.
         path = os.path.abspath(file)  # noqa: PTH100
         if path in seen:
             continue
@@ -147,7 +147,7 @@ def _of_files(files: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any
         try:
             found = Path(path).stat()
         except (OSError, ValueError):
-            yield row  # its row will say that it is not there
+            yield row  # its row will say that it is missing
         else:
             yield {**row, "bytes": found.st_size, "modified": found.st_mtime_ns}
 
@@ -157,7 +157,7 @@ def _of_address(address: str) -> list[dict[str, Any]]:
     try:
         info = system.get_file_info(path)
         if info.type == pafs.FileType.NotFound:
-            raise ImageError(f"{address}: nothing is there")
+            raise ImageError(f"{address}: does not exist")
         found = [info]
         if info.type == pafs.FileType.Directory:
             found = system.get_file_info(pafs.FileSelector(path, recursive=True))

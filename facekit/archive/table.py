@@ -1,4 +1,4 @@
-"""The table of an archive: partitions of Parquet in a folder, each written as a whole."""
+"""The table of an archive: Parquet partitions in a folder, each written atomically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facekit.io.files import replacing, without_nul
 from facekit.utils.validation import whole
 
 MANIFEST = "_manifest"
-"""Parquet, too, but not by its name: who reads all ``*.parquet`` of the folder must not meet it."""
+"""Parquet, but without that ending, so that reading ``*.parquet`` in the folder skips it."""
 
 _LOCK = ".lock"
 _TEMPORARY = ".partial"
@@ -38,11 +38,11 @@ _INVENTORY = pa.schema(
 
 
 class ArchiveTable:
-    r"""The table that :func:`facekit.archive.index_archive` writes: one row an image.
+    r"""The table that :func:`facekit.archive.index_archive` writes, with one row per image.
 
     It is a folder of Parquet files, the partitions, which DuckDB, pandas, Polars and Spark read as
-    one table. Each is written under another name and renamed, so that it is there as a whole or
-    not at all. ``_manifest``, Parquet as well, lists them and keeps the settings.
+    one table. Each is written atomically. ``_manifest``, also Parquet, lists them and stores the
+    settings.
 
     The columns: ``path`` (bytes of a file name that are not UTF-8 stand as ``\xNN``), ``sha256``,
     ``bytes``, ``modified``, ``width``, ``height``, ``taken`` (the EXIF time, local, or null),
@@ -60,7 +60,7 @@ class ArchiveTable:
             its components.
 
     Raises:
-        FileFormatError: If there is no such table, or it is damaged or of a later version.
+        FileFormatError: If the table does not exist, is damaged, or is of a later version.
 
     Example:
         >>> import pathlib, tempfile
@@ -89,14 +89,14 @@ class ArchiveTable:
             size = whole(self.settings["embedding_size"], "embedding_size", least=1, most=1 << 16)
             self.schema = image_schema(size, half=half)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise FileFormatError(f"{manifest}: is damaged, or is not facekit's") from error
+            raise FileFormatError(f"{manifest}: is damaged or not a facekit file") from error
         if version != _VERSION:
             raise FileFormatError(f"{self.path}: is of version {version}, made by a later facekit")
         self._inventory = found
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> ArchiveTable:
-        """Makes an empty table, or opens the one that is there if its settings are the same.
+        """Creates an empty table, or opens an existing one with the same settings.
 
         Args:
             path: The folder, which is created if it does not exist.
@@ -106,8 +106,8 @@ class ArchiveTable:
             The table.
 
         Raises:
-            InvalidArgumentError: If the table that is there was made with other settings, or other
-                files are in the folder.
+            InvalidArgumentError: If an existing table was created with other settings, or the
+                folder holds other files.
             FileFormatError: If it is damaged or of a later version, or cannot be written.
         """
         folder = Path(path)
@@ -125,7 +125,7 @@ class ArchiveTable:
             without_nul(folder).mkdir(parents=True, exist_ok=True)
             others = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
         except OSError as error:
-            raise FileFormatError(f"{folder}: no table can be made there ({error})") from error
+            raise FileFormatError(f"{folder}: the table cannot be created ({error})") from error
         if others:
             raise InvalidArgumentError(
                 f"{folder}: holds other files, such as {others[0]}; use a new folder"
@@ -160,7 +160,7 @@ class ArchiveTable:
         return {name: sum(row[name] for row in rows) for name in ("images", "faces", "errors")}
 
     def dataset(self) -> Any:
-        """Returns the table as a ``pyarrow.dataset.Dataset``, to be filtered and scanned."""
+        """Returns the table as a ``pyarrow.dataset.Dataset`` for filtering and scanning."""
         files = [str(partition) for partition in self.partitions]
         return ds.dataset(files, schema=self.schema, format="parquet")
 
@@ -198,28 +198,28 @@ class ArchiveTable:
             raise _damaged(partition, error) from error
 
     def check(self) -> None:
-        """Reads everything, and compares it with the manifest.
+        """Reads everything and compares it with the manifest.
 
         Raises:
             FileFormatError: If a partition is missing or damaged, an image has two rows, or the
-                numbers of images, faces and errors are not those of the manifest.
+                numbers of images, faces and errors differ from the manifest.
         """
         listed = {row["partition"]: row for row in self._inventory.to_pylist()}
         found = {row["partition"]: row for row in map(self._counts, self.partitions)}
         for name, row in listed.items():
             if found.get(name) != row:
                 raise FileFormatError(
-                    f"{self.path / name}: is missing, or not as the manifest says; index the "
-                    "archive again, which makes what is missing"
+                    f"{self.path / name}: is missing, or differs from the manifest; index the "
+                    "archive again to restore it"
                 )
         paths = self.known()["path"]
         if len(pc.unique(paths)) != len(paths):
             raise FileFormatError(f"{self.path}: has two rows for an image; index it again")
 
-    # For those who write it.
+    # For writers.
 
     def known(self) -> Any:
-        """Returns what the rows say of the files, with the number of the partition."""
+        """Returns the file columns of the rows, with the number of the partition."""
         parts = [
             self.read(partition, ["path", "bytes", "modified", "error"]).append_column(
                 "partition", pa.array([number] * self.rows_of(partition), pa.int64())
@@ -232,15 +232,15 @@ class ArchiveTable:
         ).combine_chunks()
 
     def commit(self, name: str, rows: Any, dropped: Sequence[str] = ()) -> bool:
-        """Writes rows into a partition, in place of those of the same images.
+        """Writes rows into a partition, replacing those of the same images.
 
         Args:
             name: The file's name; it is created if it does not exist.
-            rows: A ``pyarrow.Table``; none to drop some alone.
-            dropped: The paths of images whose rows go.
+            rows: A ``pyarrow.Table``; ``None`` to only drop rows.
+            dropped: The paths of images whose rows to drop.
 
         Returns:
-            Whether anything was to be written.
+            Whether anything was written.
         """
         file = self.path / name
         before = self.read(file) if file.exists() else self.schema.empty_table()
@@ -256,7 +256,7 @@ class ArchiveTable:
         return True
 
     def finish(self) -> None:
-        """Writes the manifest, if it is not as the partitions are."""
+        """Writes the manifest, if it differs from the partitions."""
         after = pa.Table.from_pylist(self._listed(), schema=self._inventory.schema)
         if not after.equals(self._inventory):
             write_whole(after, self.path / MANIFEST)
@@ -264,7 +264,7 @@ class ArchiveTable:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes from writing to the table, and clears what a killed one left.
+        """Locks the table for writing, and removes leftovers of killed processes.
 
         Yields:
             Once, while the table is locked.
@@ -287,7 +287,7 @@ class ArchiveTable:
             yield
 
     def _listed(self) -> list[dict[str, Any]]:
-        """Returns what the manifest says of each partition, counted where it does not say it."""
+        """Returns the counts of each partition from the manifest, or counted if missing there."""
         known = {row["partition"]: row for row in self._inventory.to_pylist()}
         rows = []
         for partition in self.partitions:
@@ -309,14 +309,14 @@ class ArchiveTable:
 
 
 def write_whole(table: Any, file: Path) -> None:
-    """Writes a Parquet file that is there as a whole or not at all."""
+    """Writes a Parquet file atomically."""
     with replacing(file, suffix=_TEMPORARY) as stream:
         pq.write_table(table, stream, compression="zstd", use_dictionary=["weights", "person"])
 
 
 def _read(file: Path, columns: list[str] | None) -> Any:
     try:
-        # Not read_table: that takes a folder's name, such as a=b, for a column.
+        # Not read_table, which interprets a folder name such as a=b as a column.
         return pq.ParquetFile(file).read(columns)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(file, error) from error

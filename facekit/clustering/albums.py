@@ -29,19 +29,19 @@ from facekit.quality import QualityGate
 from facekit.utils.progress import track
 
 PhotoArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
-"""A folder, with the folders inside it, or photos as :func:`facekit.load_image` reads them."""
+"""A folder, searched recursively, or photos as for :func:`facekit.load_image`."""
 
-# After this many photos their faces are written to the journal.
+# Faces are written to the journal after every this many photos.
 _IMAGES_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
 class PersonGroup(Tabular):
-    """Faces of an archive that seem to show one person.
+    """Faces of an archive that seem to show the same person.
 
     Args:
         faces: The faces, the most typical first.
-        spread: The root of the mean squared distance between two of the faces.
+        spread: The root mean squared distance between two of the faces.
         weights: The identity of the weights that embedded the faces.
 
     Example:
@@ -104,10 +104,10 @@ class ArchiveClustering(Tabular):
 
     Args:
         groups: The groups, the largest first.
-        ungrouped: The faces that are like no others.
+        ungrouped: The faces that resemble no others.
         poor: The faces that the quality gate flagged; they are not grouped.
-        photos: How many photos were read.
-        errors: Why others could not be read.
+        photos: The number of photos read.
+        errors: Why other photos could not be read.
         threshold: The Euclidean distance up to which faces were linked.
         weights: The identity of the weights that embedded the faces.
 
@@ -129,9 +129,9 @@ class ArchiveClustering(Tabular):
     weights: str
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Returns a row for each face, with the number of its group from 1, as for a frame.
+        """Returns a row for each face, with the number of its group from 1.
 
-        Faces that are in no group come last, with ``None`` for a group.
+        Ungrouped faces come last, with the group ``None``.
         """
         grouped = [
             {"group": number, **row}
@@ -176,27 +176,27 @@ def cluster_photos(
     decisions: Decisions | None = None,
     progress: bool = True,
 ) -> ArchiveClustering:
-    """Groups the faces in photos into people, without knowing anybody.
+    """Groups the faces in photos into people; no enrollment is needed.
 
-    Of the images only faces, places and embeddings are kept, about 4 KiB a face.
+    Only face images, locations and embeddings are kept, about 4 KiB per face.
 
     Args:
-        photos: A folder, read with all folders inside it, or several photos.
+        photos: A folder, searched recursively, or several photos.
         embedder: Embeds the faces.
-        detector: Finds them; one with the default arguments if not given.
+        detector: Finds them; by default one with default arguments.
         aligner: Cuts them out; by default the one that the weights were trained with.
         quality: The gate that faces must pass to be grouped; ``None`` lets all pass.
         threshold: The Euclidean distance up to which two faces are linked; by default
             :func:`facekit.clustering.groups.linking_threshold` of the weights and the number of
             faces.
-        min_faces: Smaller groups are left ungrouped; at least 1.
+        min_faces: The faces of smaller groups are left ungrouped; at least 1.
         max_pixels: The largest photo that is read, in pixels.
         truncated: As for :func:`facekit.load_image`.
-        journal: A file for the faces of photos in files, so that a call that was interrupted goes
-            on when it is repeated; it is deleted when all photos have been read. Without it, an
-            interrupted call starts again.
-        decisions: What was decided about faces, :meth:`facekit.Gallery.decisions`: which are one
-            person and which are not, and which to leave out.
+        journal: A file that stores the faces found so far, so that an interrupted call resumes when
+            it is repeated; it is deleted when all photos have been read. Without it, an interrupted
+            call starts over.
+        decisions: Decisions about faces, from :meth:`facekit.Gallery.decisions`: which are the same
+            person, which are not, and which to exclude.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
@@ -220,7 +220,7 @@ def cluster_photos(
         C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
         to Natural Language Processing Problems", TextGraphs 2006.
     """
-    # Checked before the long work, not after it.
+    # Checked before the long work.
     checked = linking_threshold(embedder.record) if threshold is None else threshold
     cluster(np.empty((0, 1), dtype=np.float32), threshold=checked, min_faces=min_faces)
     if isinstance(photos, str | os.PathLike):
@@ -280,7 +280,7 @@ def cluster_photos(
                 kept.add(new)
             kept.close(delete=finished)
     good = [face for face in faces if not face.problems]
-    # Two faces of one image are two people.
+    # Two faces in one image are two people.
     numbers = [number for number, face in zip(seen_in, faces, strict=True) if not face.problems]
     embeddings = np.array([face.unit for face in good], dtype=np.float32)
     embeddings = embeddings.reshape(len(good), embedder.embedding_size)

@@ -1,4 +1,4 @@
-"""Faces of one image are never one person."""
+"""Separates faces of one image, which are never the same person."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def apart(
     groups: npt.NDArray[np.int64],
     images: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
-    """Leaves of each image one face in a group, the most typical, and moves the others out.
+    """Keeps only the most typical face of each image in a group, and moves the others out.
 
-    Those moved out of a group are a group as before, until they are apart, too.
+    The faces moved out form another group, which is split in the same way.
     """
     while True:
         groups = np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Groups changed by pairs of faces that are the same person, or different ones."""
+"""Adjusts groups by pairs of faces known to be the same person, or different people."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def constrained(
     same: Sequence[tuple[int, int]] | IntArray,
     different: Sequence[tuple[int, int]] | IntArray,
 ) -> IntArray:
-    """Changes groups so that pairs share a group or do not.
+    """Changes groups so that pairs do or do not share a group.
 
-    Groups with a pair of one person are merged, unless they hold a pair of different people; then
-    the faces that are surely one person get a group of their own. Of a pair of different people
-    in one group, the part that is less like the rest of it moves out.
+    Groups joined by a pair of the same person are merged, unless they contain a pair of different
+    people; the faces known to be one person then form a group of their own. If a group contains a
+    pair of different people, the part less similar to the rest moves out.
     """
     if not len(same) and not len(different):
         return labels
@@ -52,9 +52,9 @@ def constrained(
 def _islands(
     labels: IntArray, together: IntArray, apart: IntArray
 ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
-    """Yields faces whose groups the pairs may change, apart from all others, with their pairs.
+    """Yields independent sets of faces whose groups the pairs may change, with their pairs.
 
-    The pairs hold places among these faces.
+    The pairs hold indices into these faces.
     """
     island = _joined(labels[together], int(labels.max()) + 1)[labels]
     apart = apart[island[apart[:, 0]] == island[apart[:, 1]]]
@@ -85,7 +85,7 @@ def _settled(
     together: IntArray,
     apart: IntArray,
 ) -> IntArray:
-    """Returns the groups of the faces of one island, from 0, after its pairs were followed."""
+    """Returns the groups of the faces of one island, from 0, after applying its pairs."""
     groups = groups.copy()
     forbidden = part[apart].tolist()
     for one, other in together.tolist():
@@ -108,7 +108,7 @@ def _settled(
 
 
 def _joined(links: IntArray, count: int) -> IntArray:
-    """Returns which part each item belongs to, after linked items are joined."""
+    """Returns the connected component of each item."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,4 +1,4 @@
-"""Writing the groups of an archive so that a person can look at them and give them names."""
+"""Writing the groups of an archive for a person to review and name."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _UNFINISHED = ".facekit-unfinished-"
 
 
 def group_name(number: int) -> str:
-    """Says what a group is called before it has the name of a person."""
+    """Returns the name of a group before it is named after a person."""
     return f"group-{number:03}"
 
 
 def check_output(folder: str | os.PathLike[str]) -> None:
-    """Checks that no groups were written into a folder before."""
+    """Checks that a folder does not already hold groups."""
     for part in _PARTS:
         if Path(folder, part).exists():
             raise InvalidArgumentError(
-                f"{os.fspath(folder)}: holds groups already ({part}); name another folder"
+                f"{os.fspath(folder)}: already holds groups ({part}); choose another folder"
             )
 
 
 @contextmanager
 def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Opens a hidden folder whose parts are moved into the given one when all are written."""
+    """Creates a hidden folder whose contents are moved into the given one when complete."""
     check_output(folder)
     folder = Path(folder)
     try:
@@ -61,7 +61,7 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_json(record: Any, path: Path) -> None:
-    """Writes values as JSON, names that are not UTF-8 as escapes from which Python makes them."""
+    """Writes values as JSON; names that are not UTF-8 are escaped so that Python restores them."""
     text = json.dumps(record, indent=1, ensure_ascii=False)
     path.write_bytes(text.encode("utf-8", "backslashreplace"))
 
@@ -73,29 +73,29 @@ def write_groups(
     max_pixels: int | None = None,
     truncated: Truncated = "error",
 ) -> list[ImageError]:
-    """Writes a folder of face cuts and a contact sheet for each group, and a list of all faces.
+    """Writes a folder of face crops and a contact sheet for each group, and a list of all faces.
 
-    ``people/group-001`` holds the faces of the largest group, cut out of the photos, and so on;
-    ``sheets/group-001.png`` shows up to 60 of them on one image, the most typical first, with the
-    names of the photos; ``groups.json`` lists all of them with photo and place. Once the
-    folders in ``people`` are renamed to the names of the people, and wrong cuts removed,
-    :meth:`facekit.FaceRecognizer.fit` reads that folder.
+    ``people/group-001`` holds the faces of the largest group, cropped from the photos, and so on;
+    ``sheets/group-001.png`` shows up to 60 of them, the most typical first, with the names of the
+    photos; ``groups.json`` lists all of them with photo and location. After renaming the folders in
+    ``people`` to the people's names and removing wrong crops, pass that folder to
+    :meth:`facekit.FaceRecognizer.fit`.
 
     Args:
-        found: The groups; their photos must be files, and still there.
-        folder: Where to write; created if it does not exist. Until all is written, the parts are in
-            a hidden folder inside it, which a failure or an interruption removes.
+        found: The groups; their photos must be files that still exist.
+        folder: Where to write; created if it does not exist. Until everything is written, the
+            output is in a hidden folder inside it, which is removed after a failure or an
+            interruption.
         max_pixels: As for :func:`facekit.load_image`.
         truncated: Likewise.
 
     Returns:
-        For each photo that cannot be read again, why not; its faces are in the list, but not cut
-        out.
+        The reason for each photo that could not be reread; its faces are listed but not cropped.
 
     Raises:
         FileFormatError: If the folder cannot be written.
         ImageError: If an image cannot be written.
-        InvalidArgumentError: If the folder holds groups already.
+        InvalidArgumentError: If the folder already holds groups.
 
     Example:
         >>> import pathlib, tempfile
@@ -145,7 +145,7 @@ def _write_parts(
 
 
 def _move_parts(source: Path, target: Path) -> None:
-    """Moves the parts into place; if one cannot be moved, none is."""
+    """Moves the contents into place, all or none."""
     moved: list[str] = []
     try:
         for part in _PARTS:
@@ -159,7 +159,7 @@ def _move_parts(source: Path, target: Path) -> None:
 
 
 def _by_photo(found: ArchiveClustering) -> dict[str, list[tuple[int, int]]]:
-    """Returns for each photo the faces in groups, as group and rank: it is read but once."""
+    """Returns the grouped faces of each photo, as group and rank, so that it is read only once."""
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for number, group in enumerate(found.groups):
         for rank, face in enumerate(group.faces):

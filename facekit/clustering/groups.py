@@ -17,7 +17,7 @@ from facekit.embedding.weights.registry import WeightsRecord
 from facekit.errors import InvalidArgumentError
 from facekit.utils.validation import number, unit_rows, whole
 
-# Measured on LFW and on albums: see the page on clustering.
+# Measured on LFW and on albums; see the page on clustering.
 _FALSE_LINKS_A_FACE = 0.15
 _MOST_FALSE_LINKS = 7e-5
 _SHARE_OF_STRICTEST = 0.95
@@ -27,13 +27,13 @@ _GRID = np.linspace(0.0, 2.0, 2001)
 
 @dataclass(frozen=True)
 class Group:
-    """Faces that seem to show one person.
+    """Faces that seem to show the same person.
 
     Args:
-        members: The places of the faces in what was clustered, the most typical first: the one
+        members: The indices of the faces among those clustered, the most typical first: the one
             nearest to the mean of the group.
-        spread: The root of the mean squared Euclidean distance between two of the faces; 0 if all
-            are equal. A large one is a reason to look twice.
+        spread: The root mean squared Euclidean distance between two of the faces; 0 if all are
+            equal. A large value suggests checking the group.
 
     Example:
         >>> import numpy as np
@@ -52,17 +52,17 @@ class Group:
 
     @property
     def representative(self) -> int:
-        """The place of the most typical face."""
+        """The index of the most typical face."""
         return self.members[0]
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """Faces, grouped into people.
+    """Faces grouped into people.
 
     Args:
-        groups: The groups, the largest first, equal ones by their first face.
-        ungrouped: The places of the faces that are in no group, in order.
+        groups: The groups, the largest first; ties are ordered by their first face.
+        ungrouped: The indices of the ungrouped faces, in order.
         threshold: The Euclidean distance up to which faces were linked.
 
     Example:
@@ -79,7 +79,7 @@ class Clustering:
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """int64 ``(n,)``, the number of each face's group, −1 for none, as scikit-learn has it."""
+        """int64 ``(n,)``, the number of each face's group, −1 for none, as in scikit-learn."""
         number = len(self.ungrouped) + sum(map(len, self.groups))
         labels = np.full(number, -1, dtype=np.int64)
         for label, group in enumerate(self.groups):
@@ -99,10 +99,10 @@ def cluster(
 ) -> Clustering:
     """Groups the embeddings of unknown faces into people.
 
-    Faces within the threshold are linked, each with its 64 nearest at most, and Chinese whispers
-    find the groups. A group whose parts lie further apart on average than the threshold, a chain of
-    people who resemble each other, is split by average linkage. With the extra ``faiss`` a million
-    faces take minutes; without it time grows with the square of their number.
+    Faces within the threshold are linked, each to at most its 64 nearest neighbors, and Chinese
+    whispers finds the groups. A group whose parts are further apart on average than the threshold,
+    such as a chain of people who resemble each other, is split by average linkage. With the extra
+    ``faiss``, a million faces take minutes; without it, time grows quadratically.
 
     Args:
         embeddings: float32 ``(n, d)`` of unit L2 norm; n may be 0.
@@ -110,19 +110,19 @@ def cluster(
             weights and to the number of faces, because each face is compared with all others; see
             :func:`facekit.clustering.groups.linking_threshold`.
         min_faces: Smaller groups are left ungrouped; at least 1.
-        images: The number of the image that each face was found in, ``(n,)``: two faces of one
-            image are never one person. By default nothing is known of that.
-        same: Pairs of places of faces that are one person, for certain.
-        different: Pairs of places of faces that are not.
-        seed: Of the random order in which the faces choose their groups.
+        images: The number of each face's image, ``(n,)``: two faces of one image are never the same
+            person. By default unknown.
+        same: Pairs of indices of faces known to be the same person.
+        different: Pairs of indices of faces known to be different people.
+        seed: Seed for the random order in which faces choose their groups.
 
     Returns:
-        The groups. The order of the embeddings does not change who is grouped with whom.
+        The groups. They do not depend on the order of the embeddings.
 
     Raises:
-        InvalidArgumentError: If the embeddings are not finite or not of unit norm, the threshold
-            is not a number from 0 to 2, or another argument cannot be used; also if ``same`` and
-            ``different`` contradict each other.
+        InvalidArgumentError: If the embeddings are not finite or not of unit norm, the threshold is
+            not between 0 and 2, another argument is invalid, or ``same`` and ``different``
+            contradict each other.
 
     Example:
         >>> import numpy as np
@@ -163,16 +163,16 @@ def cluster(
 
 
 def linking_threshold(record: WeightsRecord, faces: int = 2000) -> float:
-    """Returns the distance up to which faces are linked by default.
+    """Returns the default distance up to which faces are linked.
 
-    Each face is compared with all others, so that the threshold shrinks as they become more: at it,
-    one face in seven is linked with an impostor by chance, whatever their number. It follows from
-    the weights' table of distances, which is extrapolated beyond one pair in 30,000; for weights
-    without one it is 0.95 times the threshold of the record's smallest false-match rate.
+    Each face is compared with all others, so the threshold shrinks as their number grows: whatever
+    the number, one face in seven is linked to an impostor by chance. It is derived from the
+    weights' table of distances, extrapolated beyond one pair in 30,000; for weights without a table
+    it is 0.95 times the threshold of the record's smallest false-match rate.
 
     Args:
         record: The record of the weights that made the embeddings.
-        faces: How many faces are compared with each other.
+        faces: The number of faces compared with each other.
 
     Raises:
         InvalidArgumentError: If the record has no thresholds, or ``faces`` is not a whole number of
@@ -192,7 +192,7 @@ def linking_threshold(record: WeightsRecord, faces: int = 2000) -> float:
         return float(np.interp(math.log(wanted), np.log(rates), _GRID))
     if not record.thresholds:
         raise InvalidArgumentError(
-            f"the weights {record.name!r} have no thresholds; give clustering one: threshold=..."
+            f"the weights {record.name!r} have no thresholds; pass threshold="
         )
     return _SHARE_OF_STRICTEST * record.thresholds[min(record.thresholds)]
 
@@ -210,7 +210,7 @@ def _checked_images(images: object, faces: int) -> npt.NDArray[np.int64] | None:
 
 
 def group_of(vectors: npt.NDArray[np.float32], members: npt.NDArray[np.int64]) -> Group:
-    """Returns the group of some faces, whose places are given in rising order."""
+    """Returns the group of some faces, whose indices are given in ascending order."""
     own = vectors[members].astype(np.float64)
     mean = own.mean(axis=0)
     # Rounded, so that equal faces stay in their order.

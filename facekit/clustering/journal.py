@@ -1,4 +1,4 @@
-"""The faces that an interrupted clustering has found, in a file, so that the next one goes on."""
+"""A journal of the faces found, from which an interrupted clustering resumes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from facekit.quality.measures import FaceQuality
 
 
 class FaceJournal:
-    """Keeps the faces of images by the SHA-256 of the images' files.
+    """Stores the faces of images by the SHA-256 of their files.
 
-    What was kept under other settings is deleted.
+    Entries made with other settings are deleted.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ class FaceJournal:
             raise FileFormatError(f"{path}: cannot be used ({error})") from error
 
     def add(self, images: Iterable[EmbeddedImage]) -> None:
-        """Keeps the faces of images; of those without a hash, nothing."""
+        """Stores the faces of images that have a hash."""
         rows = [
             (
                 image.sha256,
@@ -66,7 +66,7 @@ class FaceJournal:
         self.known.update(digest for digest, _, _ in rows)
 
     def faces(self, digest: str, source: str) -> list[EmbeddedFace]:
-        """Returns the faces of an image that is known, under its name of today."""
+        """Returns the faces of a known image, under its current name."""
         try:
             kept, embeddings = self._database.execute(
                 "SELECT faces, embeddings FROM images WHERE sha256 = ?", (digest,)
@@ -86,7 +86,7 @@ class FaceJournal:
                 )
                 for face, row in zip(
                     faces, rows, strict=False
-                )  # without faces there is an empty row
+                )  # images without faces have an empty row
             ]
         except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f"{self.path}: is damaged ({error}); delete it") from error

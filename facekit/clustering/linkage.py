@@ -1,11 +1,12 @@
-"""Splitting groups that hold together by chains alone."""
+"""Splitting groups that are connected only by chains."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-# The distances of all pairs are in memory: 64 MiB for a group of this size. Larger groups stay.
+# All pairwise distances are in memory: 64 MiB for a group of this size. Larger groups are not
+# split.
 _MOST_MEMBERS = 4096
 _ROUNDING = 1e-6
 
@@ -13,7 +14,7 @@ _ROUNDING = 1e-6
 def split_loose(
     vectors: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], threshold: float
 ) -> npt.NDArray[np.int64]:
-    """Splits groups by average linkage, where two parts lie further apart than a distance."""
+    """Splits groups by average linkage where two parts are further apart than a distance."""
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(labels, minlength=1))[:-1])
     split = labels.copy()
@@ -22,12 +23,12 @@ def split_loose(
         if not 2 < len(members) <= _MOST_MEMBERS:
             continue
         own = vectors[members]
-        # The order in which the faces are given must not matter, not even by rounding.
+        # The order of the faces must not matter, not even through rounding.
         members = members[np.lexsort(own.T)]
         own = vectors[members].astype(np.float64)
         center = own.mean(axis=0)
         if np.square(own - center).sum(axis=1).max() * 4.0 <= threshold**2:
-            continue  # no two are further apart than that
+            continue  # no two are further apart
         from scipy.cluster.hierarchy import average, fcluster
         from scipy.spatial.distance import pdist
 

@@ -1,4 +1,4 @@
-"""The graph of near vectors: each with the nearest others within a distance."""
+"""The neighbor graph: each vector with its nearest neighbors within a distance."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy.typing as npt
 from facekit.gallery.index import faiss_is_installed, filled, product_code
 
 MOST_LINKS = 64
-"""A vector chooses this many others at most to be linked with, the nearest: of one person's ten
-thousand photos some dozens are as good as all, and all links would not fit into memory."""
+"""The maximum number of neighbors that a vector links to: a few dozen of a person's ten thousand
+photos are as good as all, and all links would not fit into memory."""
 
-# This many similarities are in memory at a time: 64 MiB of them.
+# The number of similarities in memory at a time: 64 MiB.
 _SIMILARITIES_AT_A_TIME = 1 << 24
-# Up to this many vectors FAISS compares all; of more, each with those of the nearest cells.
+# Up to this many vectors, FAISS compares all pairs; beyond that, only vectors in the nearest cells.
 _EXACT_LIMIT = 20_000
 _CELLS_SEARCHED, _LEARNT_FROM_A_CELL, _LEARNING_ROUNDS = 32, 40, 10
-# So many more than asked for, the nearest by a short code, are compared exactly.
+# How many extra candidates, nearest by short codes, are compared exactly.
 _CANDIDATES = 16
 _SEARCHED_AT_A_TIME = 16_384
 
@@ -33,7 +33,7 @@ class Links(NamedTuple):
     weight: npt.NDArray[np.float32]
 
     def of(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
-        """Returns for some vectors the places of their links, and the place of the vector."""
+        """Returns the indices of the links of some vectors, and the vector of each link."""
         lengths = self.start[rows + 1] - self.start[rows]
         owner = np.repeat(np.arange(len(rows)), lengths)
         first = np.cumsum(lengths) - lengths
@@ -41,10 +41,10 @@ class Links(NamedTuple):
 
 
 def near_links(vectors: npt.NDArray[np.float32], threshold: float) -> Links:
-    """Links unit vectors that lie within a distance; the weight is the similarity.
+    """Links unit vectors within a distance, weighted by similarity.
 
     With FAISS, more than 20,000 vectors are compared by cells (an inverted file) and short codes,
-    and a few links are missed; without it every vector is compared with every other.
+    which misses a few links; without it, all pairs are compared.
 
     References:
         ``faiss.IndexFlatIP`` and ``faiss.IndexIVFPQFastScan``.
@@ -70,7 +70,7 @@ def _both_ways(
     weight: npt.NDArray[np.float32],
     number: int,
 ) -> Links:
-    """Lets both ends of a link know it: one may have nearer ones than the other."""
+    """Makes links symmetric: one end may have nearer neighbors than the other."""
     keys = np.concatenate([owner * number + target, target * number + owner])
     keys, first = np.unique(keys, return_index=True)
     start = np.searchsorted(keys, np.arange(number + 1, dtype=np.int64) * number)
@@ -99,7 +99,7 @@ def _by_faiss(vectors: npt.NDArray[np.float32], count: int) -> _Found:
 def search_by_faiss(
     vectors: npt.NDArray[np.float32], among: npt.NDArray[np.float32], count: int
 ) -> _Found:
-    """Yields for blocks of vectors, by their first one, the nearest among others."""
+    """Yields the nearest neighbors of blocks of vectors, with the index of the first vector."""
     import faiss
 
     number, size = among.shape
@@ -117,7 +117,7 @@ def search_by_faiss(
 def _by_cells(
     vectors: npt.NDArray[np.float32], among: npt.NDArray[np.float32], count: int
 ) -> _Found:
-    """Does what :func:`search_by_faiss` does by cells and short codes, and misses a few."""
+    """Like :func:`search_by_faiss`, by cells and short codes, which misses a few."""
     import faiss
 
     number, (size, parts) = len(among), product_code(among.shape[1])
@@ -125,7 +125,7 @@ def _by_cells(
     inner, flat = faiss.METRIC_INNER_PRODUCT, faiss.IndexFlatIP(size)
     index: Any = faiss.IndexIVFPQFastScan(flat, size, cells, parts, 4, inner)
     index.by_residual, index.cp.niter, index.nprobe = False, _LEARNING_ROUNDS, _CELLS_SEARCHED
-    # Evenly spread over the vectors, which may come sorted.
+    # Evenly spaced, since the vectors may be sorted.
     index.train(filled(among[:: max(1, number // (_LEARNT_FROM_A_CELL * cells))], size))
     for start in range(0, number, _SEARCHED_AT_A_TIME):
         index.add(filled(among[start : start + _SEARCHED_AT_A_TIME], size))

@@ -1,4 +1,4 @@
-"""Chinese whispers: communities of unit vectors, in memory that grows with their number only."""
+"""Chinese whispers: communities of unit vectors, in linear memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from facekit.clustering.apart import apart
 from facekit.clustering.neighbors import Links, near_links
 
 _MOST_ROUNDS = 50
-# The vectors of one part of a round answer at the same time.
+# The vectors of one part of a round are updated together.
 _PARTS = 16
 
 
@@ -20,18 +20,19 @@ def chinese_whispers(
     images: npt.NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> npt.NDArray[np.int64]:
-    """Groups unit vectors that are linked by small distances.
+    """Groups unit vectors linked by small distances.
 
-    Vectors within the threshold are linked. At first each is a group of its own; then, in random
-    order and again and again, each joins the group that the vectors linked with it vote for, near
-    ones with more weight. One wrong link between two people is outvoted by the right ones; if
-    all linked vectors were joined, a single chance likeness would merge two people.
+    Vectors within the threshold are linked. Each starts as its own group; then, repeatedly and in
+    random order, each joins the group that its linked vectors vote for, near ones with more weight.
+    A single wrong link between two people is outvoted; if all linked vectors were joined, one
+    chance resemblance would merge two people.
 
     References:
         C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
         to Natural Language Processing Problems", TextGraphs 2006.
     """
-    # Sorted, so that the order given cannot matter, not even by rounding; adding 0 turns −0 into 0.
+    # Sorted, so that the order does not matter, not even through rounding; adding 0 turns −0 into
+    # 0.
     distinct, first, place, counts = np.unique(
         vectors + np.float32(0.0),
         axis=0,
@@ -41,10 +42,10 @@ def chinese_whispers(
     )
     place = place.reshape(-1)
     links = near_links(distinct, threshold)
-    # A vector that stands for several equal ones has as many votes.
+    # A vector that stands for several equal ones has that many votes.
     links = links._replace(weight=links.weight * counts[links.target].astype(np.float32))
     if images is not None:
-        # Equal vectors of several images belong to none in particular.
+        # Equal vectors from several images belong to no particular one.
         links = _without_same_image(links, np.where(counts == 1, images[first], -1))
     groups = _whisper(links, np.random.default_rng(seed))[place]
     if images is not None:
@@ -81,7 +82,7 @@ def _whisper(links: Links, random: np.random.Generator) -> npt.NDArray[np.int64]
 def _votes(
     links: Links, rows: npt.NDArray[np.int64], group: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Returns the group that the links of each row vote for; of equal ones the first."""
+    """Returns the group that each row's links vote for; the first if tied."""
     places, owner = links.of(rows)
     heard = group[links.target[places]]
     order = np.lexsort((heard, owner))

@@ -1,4 +1,4 @@
-"""What all detectors share: reading images, regions, borders, turned images, many images."""
+"""The base of all detectors: reading images, regions, padding, rotation, many images."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ Answer = TypeVar("Answer")
 
 
 class ImageDetector(ABC):
-    """A detector of any kind: a subclass finds the faces in pixels, this class does the rest.
+    """Base class of detectors: a subclass finds faces in pixels, this class does the rest.
 
-    A subclass has all arguments of its constructor as attributes, and checks them in
-    ``_check``. An attribute that is changed counts from the next image on.
+    A subclass stores all arguments of its constructor as attributes, and checks them in ``_check``.
+    A changed attribute takes effect with the next image.
 
     Attributes:
         max_image_side: An image whose longer side exceeds this, in pixels, is searched in a copy
             reduced to it; ``None``: never.
-        max_faces: At most this many faces of an image, the largest; ``None``: all.
-        rotations: By how many degrees the image is turned counterclockwise for the search.
+        max_faces: The maximum number of faces per image, the largest; ``None``: all.
+        rotations: The counterclockwise rotations of the image for the search, in degrees.
         padding: The border around the image, as a share of its width and height.
-        threads: How many cores to use; ``None``: all that the process may use.
+        threads: The number of cores to use; ``None``: all that the process may use.
 
     Example:
         >>> from facekit import Detector, YuNetDetector
@@ -68,7 +68,7 @@ class ImageDetector(ABC):
 
     @abstractmethod
     def _find(self, pixels: RGBImage) -> Detections:
-        """Finds the faces in pixels, with what the attributes ask for."""
+        """Finds the faces in pixels, as the attributes say."""
 
     def _check(self) -> None:
         """Checks the attributes."""
@@ -89,7 +89,7 @@ class ImageDetector(ABC):
             )
 
     def __repr__(self) -> str:
-        # What is at its default is left out, as scikit-learn does.
+        # Defaults are left out, as in scikit-learn.
         defaults = inspect.signature(type(self)).parameters
         values = {
             name: tuple(value) if isinstance(value, list) else value
@@ -110,7 +110,7 @@ class ImageDetector(ABC):
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Changes arguments; none is changed if one of them is wrong.
+        """Changes arguments; if one is invalid, none is changed.
 
         Args:
             parameters: The arguments of the constructor to change.
@@ -132,7 +132,7 @@ class ImageDetector(ABC):
 
     @property
     def concurrency(self) -> int:
-        """The number of threads that may search images at once, one a core."""
+        """The number of threads that may search images at once, one per core."""
         from facekit.utils.openvino import available_cores
 
         return self.threads or available_cores()
@@ -149,17 +149,16 @@ class ImageDetector(ABC):
 
         Args:
             image: Anything that :func:`facekit.load_image` reads.
-            region: ``(x, y, width, height)`` in pixels: the part of the image to search; all of
-                it by default. Boxes are in pixels of the image. The cost is that of an image of
+            region: ``(x, y, width, height)`` in pixels: the part of the image to search; all of it
+                by default. Boxes are in pixels of the whole image. The cost is that of an image of
                 the region's size.
             max_pixels: As for :func:`facekit.load_image`.
             truncated: Likewise.
 
         Returns:
-            A list of the faces, the most confident first; equal ones by position. It has
-            ``to_frame()`` for pandas. Boxes are clipped to the image, or to the region, and have a
-            positive area; keypoints may lie outside it. An image without faces, or too small to
-            hold one, gives an empty list.
+            A list of the faces, the most confident first; ties by position. It has ``to_frame()``
+            for pandas. Boxes are clipped to the image or region and have a positive area; keypoints
+            may lie outside. An image without faces, or too small for any, gives an empty list.
 
         Raises:
             ImageError: If the image cannot be read, or the region lies outside it.
@@ -181,10 +180,10 @@ class ImageDetector(ABC):
         max_pixels: int | None = None,
         truncated: Truncated = "error",
     ) -> list[list[Face]]:
-        """Finds the faces of several images, one image on each core.
+        """Finds the faces of several images, one image per core.
 
         Args:
-            images: Images of any sizes. Few are in memory at a time.
+            images: Images of any sizes. Only a few are in memory at a time.
             region: As for :meth:`detect`, the same for all.
             max_pixels: As for :func:`facekit.load_image`.
             truncated: Likewise.
@@ -193,7 +192,7 @@ class ImageDetector(ABC):
             For each image, in order, what :meth:`detect` returns for it.
 
         Raises:
-            BatchError: If some of the images cannot be read; it is raised after the others have
+            BatchError: If some of the images cannot be read. It is raised after the others have
                 been searched, holds their faces, and is an :class:`facekit.ImageError`.
             InvalidArgumentError: If one image is given instead of several, or the region or an
                 attribute is outside its range.
@@ -214,22 +213,21 @@ class ImageDetector(ABC):
         max_pixels: int | None = None,
         truncated: Truncated = "error",
     ) -> Iterator[DetectedImage]:
-        """Goes through many images, or a video, and yields the faces of each.
+        """Yields the faces of many images, or of a video's frames.
 
-        Images are read and searched ahead in the background, results come in order, and the memory
-        does not grow with their number. An image that cannot be read is reported in its place.
+        Images are read and searched ahead in the background, results come in order, and memory does
+        not grow with their number. An image that cannot be read yields its error.
 
         Args:
-            source: A folder of images (by name, not those in folders inside it), a video file,
-                the number of a camera, or images as for :meth:`detect_batch`, such as a
-                generator.
+            source: A folder of images (not searched recursively), a video file, the number of a
+                camera, or images as for :meth:`detect_batch`, such as a generator.
             region: As for :meth:`detect`, the same for all.
-            every: Search one of this many images or frames, and pass over the others.
+            every: Search one of this many images or frames, and skip the others.
             max_pixels: As for :func:`facekit.load_image`.
             truncated: Likewise.
 
         Yields:
-            For each image its name, place, pixels and faces, or the error in ``error``.
+            For each image its name, index, pixels and faces, or the error in ``error``.
 
         Raises:
             ImageError: If the folder, the video or the camera cannot be opened.
@@ -265,7 +263,7 @@ class ImageDetector(ABC):
         )
 
     def _side_enough(self, region: Region | None) -> int | None:
-        """Returns the longest side that has to be decoded: a region is one of the whole image."""
+        """Returns the longest side that has to be decoded; a region refers to the whole image."""
         return self.max_image_side if region is None else None
 
     def _view(self, image: DecodedImage, region: Region | None, name: str) -> View:

@@ -1,4 +1,4 @@
-"""Arithmetic of boxes: arrays float64 ``(n, 4)`` of the corners x1, y1, x2, y2 in pixels."""
+"""Box arithmetic, on float64 arrays ``(n, 4)`` of the corners x1, y1, x2, y2 in pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 Boxes: TypeAlias = npt.NDArray[np.float64]
 OverlapMeasure: TypeAlias = Literal["union", "min"]
 
-# How many boxes are compared with their neighbors at a time: the fewer, the fewer neighbors.
+# How many boxes are compared with their neighbors at a time; fewer boxes have fewer neighbors.
 _ROWS = 64
 
 
@@ -24,7 +24,7 @@ def overlap(first: Boxes, second: Boxes, measure: OverlapMeasure = "union") -> B
             intersection over the smaller of the two boxes.
 
     Returns:
-        float64 ``(n, m)``, from 0 for boxes that do not meet; 0 where both have no area.
+        float64 ``(n, m)``; 0 for disjoint boxes, and where both have no area.
 
     Example:
         >>> import numpy as np
@@ -45,20 +45,19 @@ def suppress_non_maxima(
     threshold: float,
     measure: OverlapMeasure = "union",
 ) -> npt.NDArray[np.intp]:
-    """Keeps the boxes that no better box overlaps by more than a threshold.
+    """Suppresses boxes that a better box overlaps by more than a threshold.
 
-    A box also gives way to a better one that has itself given way, as in ``mtcnn`` 1.0. The usual
-    greedy suppression would keep it.
+    A box is also suppressed by a better one that is itself suppressed, as in ``mtcnn`` 1.0. The
+    usual greedy suppression would keep it.
 
     Args:
         boxes: ``(n, 4)``.
-        scores: ``(n,)``. Which of equal ones counts as better is for NumPy's sorting to say, as in
-            ``mtcnn``.
-        threshold: The overlap up to which both boxes stay.
+        scores: ``(n,)``. Ties are decided by NumPy's sorting, as in ``mtcnn``.
+        threshold: The overlap up to which both boxes are kept.
         measure: As for :func:`overlap`.
 
     Returns:
-        The indices of the boxes that stay, the best first.
+        The indices of the boxes kept, the best first.
 
     Example:
         >>> import numpy as np
@@ -67,8 +66,8 @@ def suppress_non_maxima(
         >>> suppress_non_maxima(boxes, np.array([0.8, 0.9, 0.7]), 0.5)
         array([1, 2])
     """
-    # Many scores of P-Net are the same number just below 1. To settle them as mtcnn does, they are
-    # sorted as it sorts them: in double precision, and by NumPy's default method.
+    # Many scores of P-Net are the same number just below 1. To break ties as mtcnn does, they are
+    # sorted in double precision by NumPy's default method.
     order = np.argsort(scores.astype(np.float64))[::-1]
     ranked = boxes[order]
     stays = np.ones(len(ranked), dtype=bool)
@@ -86,7 +85,7 @@ def suppress_non_maxima(
 
 
 def _by_position(boxes: Boxes) -> npt.NDArray[np.intp]:
-    """Sorts boxes so that neighbors in the order lie near each other, square by square."""
+    """Sorts boxes so that neighbors in the order are close to each other, square by square."""
     centers = boxes[:, :2] + boxes[:, 2:]
     side = 2.0 * np.sqrt(_ROWS / len(boxes) * np.prod(np.ptp(centers / 2.0, axis=0) + 1.0))
     row, column = np.floor(centers / side).T
@@ -94,7 +93,7 @@ def _by_position(boxes: Boxes) -> npt.NDArray[np.intp]:
 
 
 def squared(boxes: Boxes) -> Boxes:
-    """Returns the smallest squares around the middles of boxes that cover them."""
+    """Returns the smallest squares that cover boxes and share their centers."""
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     side = np.maximum(width, height)
     corner = boxes[:, :2] + 0.5 * np.stack([width - side, height - side], axis=1)
@@ -102,20 +101,20 @@ def squared(boxes: Boxes) -> Boxes:
 
 
 def moved(boxes: Boxes, offsets: npt.NDArray[np.floating[Any]]) -> Boxes:
-    """Returns boxes with their corners moved by what a network says."""
+    """Returns boxes with their corners moved by a network's offsets."""
     sizes = boxes[:, 2:] - boxes[:, :2] + 1.0
     corners: Boxes = boxes + offsets * np.tile(sizes, 2)
     return corners
 
 
 def clipped(boxes: Boxes, height: int, width: int) -> Boxes:
-    """Returns what lies inside an image, between its first and its last pixel."""
+    """Clips boxes to an image, between its first and last pixel."""
     last = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float64)
     return np.clip(boxes, 0.0, last)
 
 
 def _shared(first: Boxes, second: Boxes, measure: OverlapMeasure) -> tuple[Boxes, Boxes]:
-    """Returns the areas that pairs of boxes share, and those that they are to be divided by."""
+    """Returns the shared areas of pairs of boxes, and the areas to divide them by."""
     width = np.minimum(first[:, None, 2], second[None, :, 2])
     width -= np.maximum(first[:, None, 0], second[None, :, 0])
     height = np.minimum(first[:, None, 3], second[None, :, 3])

@@ -1,4 +1,4 @@
-"""The cascade: P-Net proposes windows, R-Net refines them, O-Net has the last word."""
+"""The cascade: P-Net proposes windows, R-Net refines them, O-Net decides."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
-# How many windows R-Net and O-Net take at once: enough to be quick, few enough to share the work.
+# The batch size of R-Net and O-Net: large enough to be fast, small enough to share the work.
 _REFINED_AT_ONCE, _OUTPUT_AT_ONCE = 16, 2
 _REFINED_SIDE, _OUTPUT_SIDE = 24, 48
 _MOST_PATCHES = 256
 
-# Of larger images no copy in floating point is made, and as much is drawn at a time.
+# Larger images are not copied to floating point, and this many pixels are drawn at a time.
 _COPIED_PIXELS = _DRAWN_PIXELS = 4_000_000
 
 
@@ -110,7 +110,7 @@ class Cascade:
         )
         least = _log_odds(settings.thresholds[0])
         small = pixels is not picture and any(draws_from_integral(one, picture) for one in levels)
-        # The sums of _COPIED_PIXELS at most fit into 32 bits.
+        # The sums of at most _COPIED_PIXELS fit into 32 bits.
         integral = cv2.integral(picture, sdepth=cv2.CV_32S) if small else None
         found: list[list[Windows]] = [[] for _ in levels]
         for strips in plan_strips(levels, _DRAWN_PIXELS):
@@ -155,8 +155,8 @@ class Cascade:
         self, network: Network, source: Source, windows: Boxes, side: int, at_once: int
     ) -> list[FloatArray]:
         """Runs a network on windows, whole batches at a time."""
-        # As few parts as there are cores, unless they would take much memory; whole batches, since
-        # the network takes nothing else.
+        # One part per core, unless that would take much memory; whole batches, since the network
+        # accepts nothing else.
         part = min(-(-len(windows) // self._threads), _MOST_PATCHES)
         part = max(-(-part // at_once), 1) * at_once
 
@@ -170,21 +170,21 @@ class Cascade:
                 batches.append([output[: len(batch)].copy() for output in network.run()])
             return [np.concatenate(outputs) for outputs in zip(*batches, strict=True)]
 
-        # One part at least, of nothing, says what the outputs look like.
+        # At least one part, even if empty, determines the shapes of the outputs.
         parts = self._each(answer, range(0, max(len(windows), 1), part))
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def _each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Calls a function for each item, on all cores unless other callers keep them busy."""
-        # Whole images side by side are faster than one image after the other on all cores.
+        """Calls a function for each item, on all cores not used by other callers."""
+        # Images in parallel are faster than one image at a time on all cores.
         if len(items) < 2 or self._callers >= self._threads:
             return [function(item) for item in items]
         return list(self._workers.map(function, items))
 
 
 def shared_cascade(threads: int | None = None) -> Cascade:
-    """Returns a cascade that the whole process shares, since the networks never change."""
-    # Without the lock, threads that come at once would each build one.
+    """Returns a cascade shared by the whole process, since the networks never change."""
+    # Without the lock, concurrent threads would each build one.
     with _building:
         return _built(os.getpid(), threads or available_cores())
 
@@ -207,9 +207,9 @@ def _drawn(
 
 
 def _proposals(level: Level, windows: Windows, threshold: float) -> tuple[Boxes, FloatArray]:
-    """Turns the windows found on a level into boxes in the image, and their probabilities."""
+    """Converts the windows found on a level to boxes in the image, with probabilities."""
     corner = np.stack([windows.left, windows.top], axis=1).astype(np.float64)
-    # From the window's second to its thirteenth pixel, as mtcnn counts.
+    # From the window's second to its thirteenth pixel, as in mtcnn.
     cell = np.concatenate([corner + 1, corner + WINDOW], axis=1)
     boxes: Boxes = (cell + windows.offsets.astype(np.float64) * (WINDOW - 1)) / level.scale
     probabilities = _probabilities(windows.scores)
@@ -218,20 +218,20 @@ def _proposals(level: Level, windows: Windows, threshold: float) -> tuple[Boxes,
 
 
 def _merged(proposals: Sequence[tuple[Boxes, FloatArray]], threshold: float) -> Boxes:
-    """Turns the proposals of all levels into squares for R-Net."""
+    """Converts the proposals of all levels to squares for R-Net."""
     boxes = np.concatenate([np.empty((0, 4)), *(boxes for boxes, _ in proposals)])
     scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in proposals)])
     return squared(boxes[suppress_non_maxima(boxes, scores, threshold)])
 
 
 def _placed(points: FloatArray, windows: Boxes) -> npt.NDArray[np.float64]:
-    """Turns keypoints in sizes of their window into pixels; as in mtcnn, a pixel before that."""
+    """Converts keypoints from window units to pixels; as in mtcnn, offset by one pixel."""
     corner, size = windows[:, None, :2], (windows[:, 2:] - windows[:, :2] + 1.0)[:, None]
     return points.reshape(-1, 2, 5).transpose(0, 2, 1) * size + corner - 1.0
 
 
 def _probabilities(log_odds: FloatArray) -> FloatArray:
-    # In single precision, in which mtcnn computes them: its order of windows depends on it.
+    # In single precision, like mtcnn, whose order of windows depends on it.
     with np.errstate(over="ignore"):
         return np.float32(1.0) / (np.float32(1.0) + np.exp(-log_odds))
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 BoxFormat: TypeAlias = Literal["xywh", "xyxy"]
-"""How ``detect_faces`` writes a box: corner, width and height, or two corners, in pixels."""
+"""The box format of ``detect_faces``: corner, width and height, or two corners, in pixels."""
 
 OutputType: TypeAlias = Literal["json", "numpy"]
-"""What ``detect_faces`` returns: dictionaries, or one array."""
+"""The output of ``detect_faces``: dictionaries, or one array."""
 
 _JUSTIFICATIONS = (
     "center", "top", "topleft", "topright", "bottom", "bottomleft", "bottomright", "left", "right",
@@ -38,32 +38,33 @@ _JUSTIFICATIONS = (
 class Detector(ImageDetector):
     """Finds faces with MTCNN, a cascade of three small networks.
 
-    The weights are those of the ``mtcnn`` package, and so are the answers: :meth:`detect_faces`
-    can stand in for ``mtcnn.MTCNN().detect_faces``. The networks are run by facekit's own engine,
-    several times faster, on images of any size, and without TensorFlow. They are loaded at the
-    first detection and shared by all detectors of the process. A detector may be used from several
-    threads at once, copied, pickled, and used in a forked process. An argument can be changed
-    later, as an attribute or by :meth:`set_params`; it then counts for every method.
+    It has the weights of the ``mtcnn`` package and gives the same results: :meth:`detect_faces` can
+    replace ``mtcnn.MTCNN().detect_faces``. facekit runs the networks with its own engine, several
+    times faster, on images of any size, and without TensorFlow. They are loaded at the first
+    detection and shared by all detectors of the process. A detector may be used from several
+    threads at once, copied, pickled, and used in a forked process. Arguments can be changed later,
+    as attributes or by :meth:`set_params`.
 
     Args:
         min_face_size: The side of the smallest face to find, in pixels, at least 6. The cost grows
             with the inverse square: 40 takes about a quarter of the time of 20.
         scale_factor: The ratio between neighboring levels of the image pyramid, 0.1 to 0.95. A
-            larger one looks for more sizes of face, and takes longer.
-        thresholds: The confidence that a candidate needs to pass the proposal, the refinement and
-            the output network, each in [0, 1]. Lower values find more faces and more non-faces.
+            larger ratio searches more face sizes, and takes longer.
+        thresholds: The confidence that a candidate needs to pass the proposal, refinement and
+            output networks, each in [0, 1]. Lower values find more faces and more false positives.
         max_image_side: An image whose longer side exceeds this, in pixels, is searched in a copy
-            reduced to it. Boxes are in pixels of the image all the same. ``min_face_size``
-            counts in the copy, so that faces are lost that are small in it. ``None``: never.
-        max_faces: At most this many faces of an image: the largest. ``None``: all.
-        complete_pyramid: Whether to search for faces of every size up to the image's. ``mtcnn``
-            stops earlier for a ``min_face_size`` below about 17, and so does ``False``.
-        rotations: By how many degrees the image is turned counterclockwise for the search, some of
-            0, 90, 180 and 270: for images that lie on their side and have no EXIF orientation. Of
-            several, the one with the largest sum of confidences counts.
-        padding: The border that is added on each side for the search, as a share of the image's
-            width and height, 0 to 2: for faces that fill the image or reach beyond it.
-        threads: How many cores to use; ``None`` for all that the process may use.
+            reduced to it. Boxes are still in pixels of the image. ``min_face_size`` applies to the
+            copy, so faces that are too small in it are missed. ``None``: never.
+        max_faces: The maximum number of faces per image, the largest. ``None``: all.
+        complete_pyramid: Whether to search for faces of every size up to that of the image. With
+            ``False`` the search stops earlier for a ``min_face_size`` below about 17, like
+            ``mtcnn``.
+        rotations: The counterclockwise rotations of the image for the search, from 0, 90, 180 and
+            270 degrees: for sideways images without EXIF orientation. The one with the largest sum
+            of confidences is used.
+        padding: The border added on each side for the search, as a share of the image's width and
+            height, 0 to 2: for faces that fill the image or extend beyond it.
+        threads: The number of cores to use; ``None`` for all that the process may use.
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
@@ -108,13 +109,13 @@ class Detector(ImageDetector):
 
     @classmethod
     def thorough(cls, **parameters: Any) -> Self:
-        """Makes a detector that finds more faces, and more non-faces, and takes longer.
+        """Creates a detector that finds more faces, at the cost of time and more false positives.
 
         It has ``thresholds=(0.5, 0.6, 0.6)``, ``min_face_size=12``, ``complete_pyramid=True`` and
         ``padding=0.1``.
 
         Args:
-            parameters: Other arguments of the constructor, or other values of these.
+            parameters: Further arguments of the constructor, or other values for these.
 
         Returns:
             The detector.
@@ -156,37 +157,38 @@ class Detector(ImageDetector):
         nms_onet: float = 0.7,
         min_size: int = 12,
     ) -> Any:
-        """Does what ``mtcnn.MTCNN.detect_faces`` does, with its arguments and its numbers.
+        """Replaces ``mtcnn.MTCNN.detect_faces``, with the same arguments and results.
 
         Args:
             image: An image, or a list of images.
             fit_to_image: Whether boxes are clipped to the image.
-            limit_boundaries_landmarks: Whether keypoints are moved into it, too; only together
-                with ``fit_to_image``, as in ``mtcnn``.
+            limit_boundaries_landmarks: Whether keypoints are clipped as well; only with
+                ``fit_to_image``, as in ``mtcnn``.
             box_format: ``"xywh"``: ``[x, y, width, height]``; ``"xyxy"``: the corners ``[x1, y1,
                 x2, y2]``.
             output_type: ``"json"`` for dictionaries, ``"numpy"`` for an array.
             postprocess: ``False`` switches off ``fit_to_image`` and
                 ``limit_boundaries_landmarks``.
-            batch_stack_justification: Without effect: ``mtcnn`` says by it where smaller images of
-                a list lie in the padded batch, and facekit pads none.
+            batch_stack_justification: Ignored: in ``mtcnn`` it places smaller images in the padded
+                batch, and facekit does not pad.
             min_face_size: For this call, instead of the detector's; likewise the next four.
             scale_factor: Likewise.
             threshold_pnet: The first of ``thresholds``.
             threshold_rnet: The second.
             threshold_onet: The third.
-            nms_pnet1: The overlap (IoU) above which the weaker of two windows of a level goes.
+            nms_pnet1: The overlap (IoU) above which the weaker of two windows of a level is
+                dropped.
             nms_pnet2: Likewise for windows of all levels.
             nms_rnet: Likewise after the refinement network.
             nms_onet: Likewise after the output network, relative to the smaller window.
-            min_size: Without effect, as in ``mtcnn`` 1.0.0, which takes it and does not use it.
+            min_size: Ignored, as in ``mtcnn`` 1.0.0.
 
         Returns:
             With ``"json"`` a list of dictionaries with ``box`` (whole pixels), ``confidence`` and
             ``keypoints`` (name to ``[x, y]``), or a list of such lists for a list of images. The
             numbers are plain Python ones, so that ``json.dumps`` works. With ``"numpy"`` float64
-            ``(n, 16)`` for one image or all together: the place of the image in the list, the four
-            numbers of the box, the confidence, the x of the five keypoints and their y.
+            ``(n, 16)`` for all images together: the index of the image, the four numbers of the
+            box, the confidence, the x of the five keypoints and their y.
 
         Raises:
             ImageError: If the image cannot be read; ``mtcnn`` returns an empty list.
@@ -244,7 +246,7 @@ class Detector(ImageDetector):
         _settings(self.min_face_size, self.scale_factor, self.thresholds, self.complete_pyramid)
 
     def _find(self, pixels: RGBImage, settings: Settings | None = None) -> Detections:
-        # The engine is imported when it is first used: a detector can be made at no cost.
+        # The engine is imported on first use, so that creating a detector costs nothing.
         from facekit.detection.cascade import shared_cascade
 
         settings = settings or _settings(

@@ -1,7 +1,7 @@
 """MTCNN's three networks as OpenVINO graphs, with the published weights.
 
-Every network is compiled once, for one shape of input. A graph for any shape would be translated
-again for each: a few milliseconds and half a megabyte for every new size of image.
+Every network is compiled once, for one input shape. A dynamic graph would be compiled again for
+each shape, which costs a few milliseconds and half a megabyte per image size.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from facekit.utils.openvino import Graph, ops, ov
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 Node: TypeAlias = Any
 
-# The networks were trained on (pixel - 127.5) / 128. They are built to take pixels as they are:
-# that step is part of the first convolution.
+# The networks were trained on (pixel - 127.5) / 128. Here that step is part of the first
+# convolution, so that they accept plain pixels.
 MEAN_PIXEL = 127.5
 _PIXEL_SCALE = 128.0
 
-# Added to where the max-pooling of a part of an image must not look.
+# Added where the max-pooling of a part of an image must not look.
 HIDDEN = np.float32(-1e30)
 
-# What P-Net's first convolution has.
+# The number of filters of P-Net's first convolution.
 PROPOSAL_CHANNELS = 10
 
 
 class Network:
-    """A compiled network that any thread may run.
+    """A compiled network, which any thread may run.
 
     Args:
         build: Returns the graph, given its sizes. Its weights are part of facekit's version.
@@ -52,10 +52,10 @@ class Network:
         self._filled = threading.local()
 
     def inputs(self) -> list[FloatArray]:
-        """Returns the arrays that :meth:`run` reads: those of the calling thread, to be filled."""
+        """Returns the calling thread's arrays for :meth:`run`, to be filled."""
         tensors = [tensor.data for tensor in self._graph.request().input_tensors]
         if not hasattr(self._filled, "done"):
-            # What nobody fills would be whatever the memory held, and not always finite.
+            # Unfilled parts would hold arbitrary memory, which is not always finite.
             for array in tensors:
                 array.fill(0)
             self._filled.done = True
@@ -70,22 +70,22 @@ def proposal_network(height: int, width: int) -> Any:
     """Builds P-Net, the fully convolutional network that proposes windows."""
     weights = _Reader(read_weights("pnet"))
     pixels = ops.parameter([1, height, width, 3], np.float32)
-    # A value for each channel, as the engine lays them out, is added four times as fast as one.
+    # Adding one value per channel, in the engine's layout, is four times as fast as a scalar.
     hidden = ops.parameter([1, height - 2, width - 2, PROPOSAL_CHANNELS], np.float32)
     x = weights.prelu(weights.first_convolution(_channels_first(pixels)))
     x = _max_pool(ops.add(x, _channels_first(hidden)), 2, padding=0)
     x = weights.prelu(weights.convolution(x))
     x = weights.prelu(weights.convolution(x))
     offset_kernel, offset_bias, score_kernel, score_bias = (weights.next() for _ in range(4))
-    # The softmax of two scores follows from their difference, which can be compared with a
-    # threshold as well.
+    # The softmax of two scores depends only on their difference, which can be compared with a
+    # threshold directly.
     kernel = np.concatenate([offset_kernel, score_kernel[..., 1:] - score_kernel[..., :1]], axis=3)
     bias = np.concatenate([offset_bias, score_bias[1:] - score_bias[:1]])
     return ov.Model([_convolution(x, kernel, bias)], [pixels, hidden], "pnet")
 
 
 def refinement_network(windows: int) -> Any:
-    """Builds R-Net, which tells faces from other windows and moves the windows."""
+    """Builds R-Net, which classifies windows and refines their boxes."""
     weights = _Reader(read_weights("rnet"))
     pixels = ops.parameter([windows, 24, 24, 3], np.float32)
     x = weights.prelu(weights.first_convolution(_channels_first(pixels)))
@@ -99,7 +99,7 @@ def refinement_network(windows: int) -> Any:
 
 
 def output_network(windows: int) -> Any:
-    """Builds O-Net, which does what R-Net does more carefully, and finds the five keypoints."""
+    """Builds O-Net, which is like R-Net but more accurate, and finds the five keypoints."""
     weights = _Reader(read_weights("onet"))
     pixels = ops.parameter([windows, 48, 48, 3], np.float32)
     x = weights.prelu(weights.first_convolution(_channels_first(pixels)))
@@ -115,7 +115,7 @@ def output_network(windows: int) -> Any:
 
 
 class _Reader:
-    """Hands out the arrays of a network one after the other, as layers of a graph."""
+    """Turns the arrays of a network into layers of a graph, one after the other."""
 
     def __init__(self, arrays: Sequence[FloatArray]) -> None:
         self._arrays = iter(arrays)
@@ -158,6 +158,6 @@ def _max_pool(x: Node, side: int, *, padding: int) -> Node:
 
 
 def _flattened(x: Node) -> Node:
-    # The networks come from Caffe for MATLAB, whose images lie column by column.
+    # The networks come from Caffe for MATLAB, whose images are stored column by column.
     columns_first = ops.transpose(x, ops.constant(np.array([0, 3, 2, 1])))
     return ops.reshape(columns_first, ops.constant(np.array([0, -1])), True)

@@ -1,4 +1,4 @@
-"""Cutting windows out of an image at the size that a network takes."""
+"""Cutting windows out of an image at a network's input size."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from facekit.detection.networks import MEAN_PIXEL
 from facekit.io.images import RGBImage
 
 Source: TypeAlias = npt.NDArray[np.float32] | RGBImage
-"""What windows are cut out of: the pixels as they are, or as float32 where that is quicker."""
+"""The image from which windows are cut: plain pixels, or float32 where that is faster."""
 
-# OpenCV 4 rounds positions to 1/32 of a pixel, and takes no longer sides.
+# OpenCV 4 rounds positions to 1/32 of a pixel, and does not accept longer sides.
 _EXACT = int(cv2.__version__.partition(".")[0]) >= 5
 _LONGEST_SIDE = 32_000
 
 
 def patch_source(picture: RGBImage, pixels: npt.NDArray[Any]) -> Source:
-    """Returns an image as windows are cut out of it: the quick way where it is exact."""
+    """Prepares an image for cutting windows: the fast way where it is exact."""
     if _EXACT and pixels.dtype == np.float32 and max(pixels.shape) < _LONGEST_SIDE:
         return pixels
     return picture
@@ -31,9 +31,9 @@ def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float
     """Cuts windows out of an image, by bilinear interpolation at the points of a grid.
 
     References:
-        The operation ``tf.image.crop_and_resize``, with what the networks take for nothing
-        outside the image. As in ``mtcnn`` 1.0.0, coordinates are divided by the sizes of the
-        image and multiplied by those less one.
+        The operation ``tf.image.crop_and_resize``, with the networks' zero outside the image. As in
+        ``mtcnn`` 1.0.0, coordinates are divided by the image's size and multiplied by the size less
+        one.
     """
     height, width = source.shape[:2]
     y, inside_rows = _points(boxes[:, 1], boxes[:, 3], side, height)
@@ -48,7 +48,7 @@ def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float
 def _remapped(
     pixels: npt.NDArray[Any], y: npt.NDArray[np.float32], x: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Lets OpenCV read the pixels at the points of all windows at once."""
+    """Samples the points of all windows at once, with OpenCV."""
     count, side = y.shape
     if not count:
         return np.empty((0, side, side, 3), dtype=np.float32)
@@ -100,9 +100,9 @@ def _interpolated(
 def _points(
     starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], side: int, length: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Places points ``(n, side)`` along one axis, and says which lie inside the image."""
-    # In single precision and in this order, as TensorFlow computes it: at a border, the last
-    # digit decides whether a point lies inside.
+    """Returns sample points ``(n, side)`` along one axis, and which are inside the image."""
+    # In single precision and in this order, like TensorFlow: at a border, the last digit decides
+    # whether a point is inside.
     first = (starts / length).astype(np.float32)
     last = (ends / length).astype(np.float32)
     step = (last - first) * np.float32(length - 1) / np.float32(side - 1)

@@ -1,4 +1,4 @@
-"""What the rest of facekit asks of a detector."""
+"""The protocol of a detector."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from facekit.io.images import RGBImage
 class FaceDetector(Protocol):
     """Finds faces: :class:`facekit.Detector`, or any object with this one method.
 
-    A detector that may be called from several threads at once says how many in an attribute
+    A detector that may be called from several threads at once states how many in an attribute
     ``concurrency``; without it, it is called from one thread at a time. To be saved with a
-    recognizer by its parameters, it needs a method ``get_params``.
+    recognizer, it needs a method ``get_params``.
 
     Example:
         >>> from facekit import Face, FaceDetector

@@ -9,24 +9,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-# How many rows of a level are drawn by one product, and the most multiplications of one.
+# How many rows of a level one product draws, and the maximum multiplications of one.
 _BAND = 4
 _SMALL_PRODUCT = 200_000
 
 # A level is drawn from the integral image if it has less than this share of the pixels.
 _SMALL_LEVEL = 1 / 50
 
-# The side of the window in which the proposal network looks for a face, and that of the smallest
-# image to which it has an answer, in pixels.
+# The side of the proposal network's window, which is also that of its smallest input, in pixels.
 WINDOW = 12
 SMALLEST_LEVEL = 11
 
 
 class Level(NamedTuple):
-    """One size of an image.
+    """One level of an image pyramid.
 
     Attributes:
-        scale: The level's size in sizes of the image, before rounding down to whole pixels.
+        scale: The level's size relative to the image, before rounding down to whole pixels.
         height: Its height in pixels.
         width: Its width.
     """
@@ -44,16 +43,15 @@ def plan_pyramid(
     Args:
         height: The image's height in pixels.
         width: Its width.
-        min_face_size: The side in pixels of the smallest face to find: it fills a window on the
+        min_face_size: The side in pixels of the smallest face to find, which fills a window on the
             first level.
         scale_factor: The ratio between neighboring levels.
-        complete: Whether the pyramid goes on until a window covers the whole image. ``mtcnn``
-            makes as many levels as a first level of the image's size would need, whatever its
-            first level is: below a ``min_face_size`` of 17 or so it stops before the largest
-            faces.
+        complete: Whether the pyramid continues until a window covers the whole image. ``mtcnn``
+            makes as many levels as if the first had the image's size: below a ``min_face_size`` of
+            about 17 it stops before the largest faces.
 
     Returns:
-        The levels, the largest first; none if the image is too small to hold such a face.
+        The levels, the largest first; empty if the image is too small for such a face.
 
     Example:
         >>> from facekit.detection.pyramid import plan_pyramid
@@ -65,7 +63,7 @@ def plan_pyramid(
     """
     side = min(height, width)
     first = WINDOW / min_face_size
-    # An image smaller than a window has no level to speak of, and its logarithm another sign.
+    # For an image smaller than a window the logarithm would change its sign.
     if complete:
         count = math.ceil(math.log(WINDOW / max(side * first, WINDOW)) / math.log(scale_factor)) + 1
     else:
@@ -83,14 +81,14 @@ def draws_from_integral(level: Level, picture: npt.NDArray[Any]) -> bool:
 def draw_small_rows(
     integral: npt.NDArray[np.int32], level: Level, top: int, height: int
 ) -> npt.NDArray[np.float32]:
-    """Draws what :func:`draw_rows` does from ``cv2.integral``, without reading every pixel.
+    """Like :func:`draw_rows`, but from ``cv2.integral``, without reading every pixel.
 
     Between the corners of pixels, the integral is bilinear.
     """
     width = integral.shape[1]
     rows, down, tall = _edges(len(integral) - 1, level.height, top, height)
     columns, across, wide = _edges(width - 1, level.width, 0, level.width)
-    points = integral.reshape(-1).view("V12")  # three numbers are fetched at a time
+    points = integral.reshape(-1).view("V12")  # fetches three numbers at a time
 
     def along(starts: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
         places = starts[:, None] + columns
@@ -108,7 +106,7 @@ def draw_small_rows(
 def _edges(
     source: int, target: int, first: int, count: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], float]:
-    """Returns where ``count`` resized pixels begin, and the last ends: whole pixels and rest."""
+    """Returns the borders of ``count`` resized pixels, as whole pixels and fractions."""
     ratio = source / target
     edges = np.arange(first, first + count + 1, dtype=np.float64) * ratio
     whole: npt.NDArray[np.intp] = np.minimum(edges.astype(np.intp), source - 1)
@@ -121,7 +119,7 @@ def draw_rows(
 ) -> npt.NDArray[np.float32]:
     """Draws some rows of a level: each pixel is the mean of the area that it covers.
 
-    That is what ``tf.image.resize`` with its method ``AREA`` does, and so ``mtcnn``.
+    This equals ``tf.image.resize`` with the method ``AREA``, which ``mtcnn`` uses.
     """
     width = pixels.shape[1]
     lines = pixels.reshape(len(pixels), -1)
@@ -129,7 +127,7 @@ def draw_rows(
     if level.width <= width:
         size = (level.width, height)
         return np.asarray(cv2.resize(rows, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    # Asked to enlarge, OpenCV interpolates between pixels instead of averaging over areas.
+    # When enlarging, OpenCV interpolates between pixels instead of averaging over areas.
     columns = np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(width, -1)
     enlarged = _mean_rows(columns, level.width, 0, level.width)
     return np.ascontiguousarray(enlarged.reshape(level.width, height, 3).transpose(1, 0, 2))
@@ -140,7 +138,7 @@ def _mean_rows(
 ) -> npt.NDArray[np.float32]:
     """Returns rows ``first`` to ``first + count`` of an array resized to ``target`` rows.
 
-    A few rows at a time are the product of a small matrix of shares and the rows that they cover.
+    A few rows at a time are computed as the product of a small weight matrix and the rows covered.
     """
     source, length = lines.shape
     bands = -(-count // _BAND)
@@ -153,7 +151,7 @@ def _mean_rows(
     shares = np.minimum(ends, pixel + 1) - np.maximum(starts, pixel)
     weights = (np.maximum(shares, 0.0) / ratio).astype(np.float32)
     rows = np.empty((bands * _BAND, length), dtype=np.float32)
-    # Products small enough that BLAS starts no threads of its own.
+    # Products small enough that BLAS does not start threads.
     width = max(_SMALL_PRODUCT // (_BAND * reach), 64)
     for left in range(0, length, width):
         for band, begin in enumerate(covered.tolist()):

@@ -10,11 +10,11 @@ from facekit.detection.yunet import YuNetDetector
 from facekit.utils.validation import choice
 
 DETECTORS: dict[str, type[ImageDetector]] = {"mtcnn": Detector, "yunet": YuNetDetector}
-"""The class of each detector by its name."""
+"""The class of each detector by name."""
 
 
 def make_detector(name: str, **parameters: Any) -> ImageDetector:
-    """Makes a detector by its name.
+    """Creates a detector by name.
 
     Args:
         name: ``"mtcnn"`` for :class:`facekit.Detector`, ``"yunet"`` for
@@ -25,7 +25,7 @@ def make_detector(name: str, **parameters: Any) -> ImageDetector:
         The detector.
 
     Raises:
-        InvalidArgumentError: If there is no such detector, or an argument lies outside its range.
+        InvalidArgumentError: If the name is unknown, or an argument lies outside its range.
 
     Example:
         >>> from facekit.detection import make_detector

@@ -1,4 +1,4 @@
-"""What the cascade looks for."""
+"""The settings of the cascade."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Settings:
-    """What to look for.
+    """The settings of a search.
 
     Args:
         min_face_size: The side of the smallest face, in pixels.
         scale_factor: The ratio between neighboring levels of the pyramid.
         thresholds: The confidence that a window needs to pass each of the three networks.
         complete_pyramid: Whether the pyramid reaches faces as large as the image.
-        overlaps: The overlaps above which the weaker of two windows goes: within a level, between
-            levels, after R-Net and, relative to the smaller one, after O-Net; as in ``mtcnn``.
+        overlaps: The overlaps above which the weaker of two windows is dropped: within a level,
+            between levels, after R-Net and, relative to the smaller one, after O-Net; as in
+            ``mtcnn``.
     """
 
     min_face_size: float

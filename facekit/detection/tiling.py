@@ -1,8 +1,8 @@
-"""Pyramids of images laid out on tiles of one size, so that P-Net meets a single shape.
+"""Lays out image pyramids on tiles of one size, so that P-Net needs a single input shape.
 
-A network compiled for one shape runs fastest, and an image of a new size costs nothing extra. The
-levels are cut into pieces of at most a tile, which overlap by what a window reaches beyond its
-step, and small pieces share a tile. The network answers as it does for each whole level.
+A network compiled for one shape runs fastest, and new image sizes cost nothing extra. The levels
+are cut into pieces of at most one tile, which overlap by the amount that a window exceeds its step,
+and small pieces share a tile. The results are those for each whole level.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import numpy.typing as npt
 from facekit.detection.networks import HIDDEN
 from facekit.detection.pyramid import Level
 
-# A tile's size in pixels, even. Larger ones waste less on overlap, smaller ones on empty space.
+# A tile's size in pixels, even. Larger tiles waste less on overlap, smaller ones less on empty
+# space.
 TILE_HEIGHT, TILE_WIDTH = 160, 192
 
 _STEP = 2  # the windows of P-Net lie two pixels apart
-_MARGIN = 10  # by which a window is longer than the step
+_MARGIN = 10  # how much longer than the step a window is
 
 
 class Piece(NamedTuple):
-    """A part of a level, and its place on a tile.
+    """A part of a level, and its position on a tile.
 
     Attributes:
         level: The index of the level.
@@ -79,7 +80,7 @@ class Strip(NamedTuple):
 
 
 def plan_strips(levels: Sequence[Level], most_pixels: int) -> list[list[Strip]]:
-    """Divides levels into groups of strips, so that only one group need be in memory."""
+    """Divides levels into groups of strips, of which only one is in memory at a time."""
     groups: list[list[Strip]] = []
     free = 0
     for index, level in enumerate(levels):
@@ -95,7 +96,7 @@ def plan_strips(levels: Sequence[Level], most_pixels: int) -> list[list[Strip]]:
 
 
 def plan_tiles(levels: Sequence[Level | Strip]) -> list[Tile]:
-    """Lays out levels on as few tiles as a simple rule finds: the largest piece first."""
+    """Lays out levels on few tiles by a greedy rule: the largest piece first."""
     pieces = [
         Piece(index, top, left, height, width)
         for index, level in enumerate(levels)
@@ -105,7 +106,7 @@ def plan_tiles(levels: Sequence[Level | Strip]) -> list[Tile]:
     tiles: list[Tile] = []
     free: list[tuple[int, int, int, int, int]] = []  # tile, y, x, height, width
     for piece in sorted(pieces, key=lambda piece: (-piece.height, -piece.width)):
-        # Rounded up, so that what follows begins in step with the windows.
+        # Rounded up, so that what follows is aligned with the windows.
         height, width = piece.height + piece.height % 2, piece.width + piece.width % 2
         fitting = [space for space in free if space[3] >= height and space[4] >= width]
         if fitting:
@@ -117,7 +118,7 @@ def plan_tiles(levels: Sequence[Level | Strip]) -> list[Tile]:
         tile, y, x, free_height, free_width = space
         tiles[tile].append(piece._replace(y=y, x=x))
         right, below = free_width - width, free_height - height
-        # Cut along the longer rest, which keeps the larger of the two spaces whole.
+        # Cut along the longer remainder, which keeps the larger of the two spaces intact.
         if right * free_height > below * free_width:
             spaces = [(y, x + width, free_height, right), (y + height, x, below, width)]
         else:
@@ -140,7 +141,7 @@ def draw_tile(
         pixels[0, piece.y : bottom, piece.x : right] = picture[
             piece.top : piece.top + piece.height, piece.left : piece.left + piece.width
         ]
-        # Where a side is odd, the last max-pooling of a whole level looks at one row less.
+        # If a side is odd, the last max-pooling of a whole level sees one row less.
         if piece.height % 2:
             hidden[0, bottom - 2, piece.x : right] = HIDDEN
         if piece.width % 2:
@@ -150,7 +151,7 @@ def draw_tile(
 def read_tile(
     tile: Iterable[Piece], answer: npt.NDArray[np.float32], least_score: float
 ) -> Windows:
-    """Reads the windows that show a face from the network's answer to a tile."""
+    """Extracts the windows that show a face from the network's output for a tile."""
     above = answer[0, 4] > least_score
     parts = []
     for piece in tile:
@@ -190,13 +191,13 @@ def _chosen(windows: Windows, indices: npt.NDArray[np.intp]) -> Windows:
 
 
 def joined(parts: Sequence[Windows]) -> Windows:
-    """Returns the windows of several parts, one after the other; at least one part is needed."""
+    """Concatenates the windows of several parts; at least one part is needed."""
     level, top, left, offsets, scores = zip(*parts, strict=True)
     return Windows(*map(np.concatenate, (level, top, left, offsets, scores)))
 
 
 def _parts(length: int, longest: int) -> list[tuple[int, int]]:
-    """Cuts a length into parts that hold each window once: where each begins, and its length."""
+    """Cuts a length into parts that contain each window once; returns their starts and lengths."""
     reach = longest - _MARGIN
     starts = range(0, max(length - _MARGIN, 1), reach)
     return [(start, min(length - start, longest)) for start in starts]

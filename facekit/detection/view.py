@@ -1,4 +1,4 @@
-"""The part of an image that is searched, and the way back from it to the image."""
+"""The searched part of an image, and the conversion of results back to the image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facekit.faces import Face, Keypoints
 from facekit.io.images import RGBImage
 
 Region: TypeAlias = tuple[float, float, float, float]
-"""A rectangle of an image, in pixels. It is ``(x, y, width, height)`` from the top left corner."""
+"""A rectangle of an image, ``(x, y, width, height)`` in pixels from the top left corner."""
 
 _BORDER = (127, 127, 127)
 
@@ -35,17 +35,17 @@ class Detections(NamedTuple):
 
     @property
     def score(self) -> float:
-        """How much speaks for faces: the sum of the confidences."""
+        """The total evidence for faces: the sum of the confidences."""
         return float(self.confidences.sum())
 
 
 @dataclass(frozen=True)
 class View:
-    """A part of an image, reduced if it was too large, with a border around it.
+    """A part of an image, reduced if it is too large, with a border around it.
 
     Attributes:
         picture: The whole image, uint8 ``(height, width, 3)``.
-        pixels: What is searched, uint8 ``(height, width, 3)``.
+        pixels: The pixels to search, uint8 ``(height, width, 3)``.
         left: Where the part begins in the image, in pixels; likewise ``top``.
         height: The part's size in the image, in pixels; likewise ``width``.
         border: The width of the border left and right, and its height above and below, in
@@ -69,7 +69,7 @@ class View:
         name: str,
         padding: float = 0.0,
     ) -> View:
-        """Cuts out and reduces what is to be searched."""
+        """Cuts out and reduces the part to search."""
         left, top, right, bottom = 0, 0, picture.shape[1], picture.shape[0]
         if region is not None:
             x, y, region_width, region_height = region
@@ -98,11 +98,11 @@ class View:
         return cls(picture, pixels, left, top, height, width, (across, down))
 
     def turned(self, degrees: int) -> RGBImage:
-        """Returns the pixels turned counterclockwise by a multiple of 90 degrees."""
+        """Returns the pixels rotated counterclockwise by a multiple of 90 degrees."""
         return np.ascontiguousarray(np.rot90(self.pixels, degrees // 90))
 
     def turned_back(self, found: Detections, degrees: int) -> Detections:
-        """Returns what was found in the turned pixels as found in :attr:`pixels`."""
+        """Converts results in the rotated pixels to :attr:`pixels`."""
         corners = self._turned_back(found.boxes.reshape(-1, 2, 2), degrees)
         boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
         return Detections(boxes, found.confidences, self._turned_back(found.keypoints, degrees))
@@ -116,7 +116,7 @@ class View:
         return np.stack(places[degrees // 90 % 4], axis=-1)
 
     def faces(self, found: Detections, *, fit_boxes: bool, fit_keypoints: bool) -> list[Face]:
-        """Returns what was found in the view as faces of the image."""
+        """Converts results in the view to faces of the image."""
         border = np.array(self.border)
         size = np.array(self.pixels.shape[1::-1]) - 2 * border
         ratio = np.array([self.width, self.height]) / size

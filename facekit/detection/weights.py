@@ -1,8 +1,8 @@
 """The published weights of MTCNN's three networks, read from the installed ``mtcnn`` package.
 
-The package keeps each network as a list of arrays that joblib pickled. Neither the package nor
-joblib is imported to read it: importing ``mtcnn`` imports TensorFlow, and its own loader unpickles
-a file of that name from the working directory first, regardless of who put it there.
+The package stores each network as a list of arrays pickled by joblib. Neither is imported to read
+it: importing ``mtcnn`` imports TensorFlow, and its loader first unpickles a file of that name from
+the working directory, whoever put it there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read_weights(network: NetworkName) -> list[npt.NDArray[np.float32]]:
 
 
 def read_arrays(content: bytes) -> list[npt.NDArray[np.float32]]:
-    """Reads a list of arrays from a joblib pickle, and refuses everything else in it."""
+    """Reads a list of arrays from a joblib pickle, and refuses anything else in it."""
     try:
         arrays = _ArrayUnpickler(io.BytesIO(content)).load()
     except (
@@ -70,7 +70,7 @@ def read_arrays(content: bytes) -> list[npt.NDArray[np.float32]]:
 
 
 def _assets() -> Path:
-    # For a package at the top level this looks for the file and runs nothing.
+    # For a top-level package this locates the file without running any code.
     specification = importlib.util.find_spec("mtcnn")
     if specification is None or specification.origin is None:
         raise WeightsNotFoundError(
@@ -81,7 +81,7 @@ def _assets() -> Path:
 
 
 class _StoredArray:
-    """Stands in for joblib's description of an array whose numbers follow it in the file."""
+    """Replaces joblib's description of an array whose data follows it in the file."""
 
     shape: tuple[int, ...]
     order: str
@@ -100,8 +100,8 @@ class _StoredArray:
         return np.frombuffer(content, self.dtype).reshape(self.shape, order=order)
 
 
-# The class in Python, because that in C reads ahead, past the description of an array. Typeshed
-# does not know its methods.
+# The Python class, because the C one reads ahead past the description of an array. Typeshed does
+# not know its methods.
 _Unpickler: Any = pickle._Unpickler
 
 

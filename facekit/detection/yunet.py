@@ -1,4 +1,4 @@
-"""YuNet, one small network that looks at the whole image at once, run by OpenCV."""
+"""YuNet, a small network that searches the whole image at once, run by OpenCV."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ URL = (
 )
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
-# The overlap (IoU) above which the weaker of two boxes goes, and how many are compared, as in
-# OpenCV's own program.
+# The overlap (IoU) above which the weaker of two boxes is dropped, and how many are compared, as in
+# OpenCV's sample program.
 _OVERLAP, _COMPARED = 0.3, 5000
 
 # A search takes about 90 bytes per pixel. A larger image is searched in parts of side _PART that
 # overlap by _SHARED pixels, and then at half its size, a quarter and so on, for faces larger than
-# the overlap. A box within _CUT pixels of the border of a part is that of a face cut by it.
+# the overlap. A box within _CUT pixels of a part's border belongs to a face cut off by it.
 _PART, _SHARED, _CUT = 1280, 160, 4
 
-# Where YuNet and MTCNN place the keypoints of the same upright face, in sides of the aligned face:
-# the second is the aligner's template, the first differs from it by the median of 693 faces of
-# CelebA, FIW and UTKFace. Alignment and quality limits were made with the second.
+# Where YuNet and MTCNN place the keypoints of the same upright face, relative to the aligned face:
+# MTCNN's are the aligner's template; YuNet's differ from it by the median over 693 faces of CelebA,
+# FIW and UTKFace. Alignment and quality limits are based on MTCNN's.
 _YUNET_SHAPE = np.array(
     [(0.3416, 0.4036), (0.6475, 0.4049), (0.4906, 0.5856), (0.3652, 0.7270), (0.6233, 0.7295)]
 )
@@ -51,30 +51,30 @@ _MTCNN_SHAPE = np.array(
 
 
 class YuNetDetector(ImageDetector):
-    """Finds faces with YuNet, which OpenCV runs: more of the small and turned ones than MTCNN.
+    """Finds faces with YuNet, run by OpenCV: more small and rotated faces than with MTCNN.
 
     The weights (232 kB) are looked for in ``FACEKIT_HOME/weights/yunet`` and
     ``FACEKIT_DATA/weights/yunet``, downloaded at the first use if ``FACEKIT_OFFLINE`` is not set,
-    and checked. An image with a side above 1280 pixels is searched in parts, in bounded memory,
-    and at reduced sizes for larger faces. Keypoints are moved, by a constant in the
-    frame of the face, to where MTCNN places them, on which alignment and quality limits rest. A
+    and checked. An image with a side above 1280 pixels is searched in parts, in bounded memory, and
+    at reduced sizes for larger faces. Keypoints are shifted, by a constant in the frame of the
+    face, to where MTCNN places them, because alignment and quality limits are based on that. A
     detector may be used from several threads, copied, pickled, and used in a forked process.
 
     Args:
         threshold: The confidence that a face needs, in [0, 1]. Lower values find more faces and
-            more non-faces.
-        upscale: By which factor the image is enlarged before the search, 1 to 8. Faces below
+            more false positives.
+        upscale: The factor by which the image is enlarged before the search, 1 to 8. Faces below
             about 10 pixels are found only in an enlarged image. The time grows with the square.
         max_image_side: An image whose longer side exceeds this, in pixels, is searched in a copy
-            reduced to it. Boxes are in pixels of the image all the same. ``None``: never.
-        max_faces: At most this many faces of an image: the largest. ``None``: all.
-        rotations: By how many degrees the image is turned counterclockwise for the search, some of
-            0, 90, 180 and 270. Of several, the one with the largest sum of confidences counts.
-        padding: The border that is added on each side for the search, as a share of the image's
-            width and height, 0 to 2: for faces that fill the image or reach beyond it.
-        threads: How many images are searched at once by :meth:`detect_batch` and
-            :meth:`detect_stream`; ``None`` for one a core. Within an image, OpenCV uses its own
-            threads (``cv2.setNumThreads``).
+            reduced to it. Boxes are still in pixels of the image. ``None``: never.
+        max_faces: The maximum number of faces per image, the largest. ``None``: all.
+        rotations: The counterclockwise rotations of the image for the search, from 0, 90, 180 and
+            270 degrees. The one with the largest sum of confidences is used.
+        padding: The border added on each side for the search, as a share of the image's width and
+            height, 0 to 2: for faces that fill the image or extend beyond it.
+        threads: The number of images that :meth:`detect_batch` and :meth:`detect_stream` search at
+            once; ``None`` for one per core. Within an image, OpenCV uses its own threads
+            (``cv2.setNumThreads``).
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
@@ -119,7 +119,7 @@ class YuNetDetector(ImageDetector):
         number(self.upscale, "upscale", 1, 8)
 
     def _find(self, pixels: RGBImage) -> Detections:
-        # OpenCV is imported when it is first used: a detector can be made at no cost.
+        # OpenCV is imported on first use, so that creating a detector costs nothing.
         import cv2
 
         from facekit.detection.boxes import suppress_non_maxima
@@ -144,7 +144,7 @@ class YuNetDetector(ImageDetector):
         return Detections(boxes, rows[:, 14], _as_mtcnns(rows[:, 4:14].reshape(-1, 5, 2)))
 
     def _rows(self, searched: RGBImage, width: int, height: int) -> npt.NDArray[np.float64]:
-        """Returns YuNet's rows for the parts of an image, in pixels of one of another size."""
+        """Returns YuNet's rows for the parts of an image, in pixels of the original size."""
         import cv2
 
         engine, rows = _engine(), [np.empty((0, 15))]
@@ -161,9 +161,10 @@ class YuNetDetector(ImageDetector):
                     moved = np.asarray(found, dtype=np.float64)
                     moved[:, [0, *range(4, 14, 2)]] += left
                     moved[:, [1, *range(5, 14, 2)]] += top
-                    inside = np.isfinite(moved).all(axis=1)  # no face is where numbers overflow
+                    inside = np.isfinite(moved).all(axis=1)  # overflowed numbers are not faces
                     for low, begin, end in ((0, left, right), (1, top, bottom)):
-                        # What the part's border cuts is whole in another part, or reduced.
+                        # A face cut by a part's border is complete in another part or at a reduced
+                        # size.
                         inside &= (begin == 0) | (moved[:, low] > begin + _CUT)
                         inside &= (begin + _PART >= end) | (
                             moved[:, low] + moved[:, low + 2] < begin + _PART - _CUT
@@ -179,9 +180,9 @@ def _starts(length: int) -> range:
 
 
 def _as_mtcnns(keypoints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Moves keypoints ``(n, 5, 2)`` by the constant differences, turned and scaled to each face."""
+    """Shifts keypoints ``(n, 5, 2)`` by constant differences, rotated and scaled to each face."""
     points, shape = keypoints @ (1, 1j), _YUNET_SHAPE @ (1, 1j)
-    # As complex numbers: the factor of the similarity that fits the shape to the face best.
+    # As complex numbers: the factor of the similarity that best fits the shape to the face.
     shape = shape - shape.mean()
     factor = (points - points.mean(axis=1, keepdims=True)) @ shape.conj() / np.vdot(shape, shape)
     moved = points + factor[:, None] * ((_MTCNN_SHAPE - _YUNET_SHAPE) @ (1, 1j))
@@ -189,7 +190,7 @@ def _as_mtcnns(keypoints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def yunet_weights() -> Path:
-    """Returns the checked file of YuNet's weights; downloads it once, if that is allowed."""
+    """Returns the checked file of YuNet's weights; downloads it once if allowed."""
     for folder in weights_folders(NAME):
         if (folder / FILE).is_file():
             check_sha256(folder / FILE, SHA256)
@@ -197,7 +198,7 @@ def yunet_weights() -> Path:
     return fetch(NAME, FILE, URL, SHA256, ', or use the detector "mtcnn"')
 
 
-# OpenCV's object keeps what it works on: each thread has one of its own, in each process.
+# OpenCV's object is stateful: each thread of each process has its own.
 _engines = threading.local()
 _making = ForkLock()
 
@@ -213,12 +214,12 @@ def _engine() -> Any:
 def _new_engine() -> Any:
     import cv2
 
-    # Before, it finds faces in black images that are high or wide.
+    # Earlier versions find faces in tall or wide black images.
     if tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 13):
         raise WeightsError(f"YuNet needs OpenCV 4.13 or later, and this is {cv2.__version__}")
     model = np.frombuffer(yunet_weights().read_bytes(), dtype=np.uint8)
     try:
-        with log_level(ERRORS):  # OpenCV would warn of what it chooses by itself
+        with log_level(ERRORS):  # OpenCV would warn about its own choice of backend
             return cv2.FaceDetectorYN.create(
                 "onnx", model, np.empty(0, np.uint8), (320, 320), 0.5, _OVERLAP, _COMPARED
             )

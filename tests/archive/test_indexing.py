@@ -219,7 +219,7 @@ def test_an_object_store_gives_names_with_spaces_and_the_options_of_its_address(
         assert index(address, tmp_path / "table", embedder) == (0, 0)
         paths = sorted(row["path"] for row in rows_of(tmp_path / "table"))
         assert paths[0] == "s3://bucket/my photos/é 100% #0?.png"
-        with pytest.raises(ImageError, match="nothing is there"):
+        with pytest.raises(ImageError, match="does not exist"):
             index(f"s3://bucket/none?{options}", tmp_path / "other", embedder)
     finally:
         server.stop()
