@@ -1,4 +1,4 @@
-"""From aligned faces to embeddings: networks, weights, and running them."""
+"""From aligned faces to embeddings: networks, weights and inference."""
 
 from facekit.embedding.embedder import Embedder
 from facekit.embedding.networks.imagenet import build_imagenet_network

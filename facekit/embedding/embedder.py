@@ -1,4 +1,4 @@
-"""The embedder: from aligned faces to unit vectors whose distance tells people apart."""
+"""The embedder: maps aligned faces to unit vectors whose distances distinguish people."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ from facekit.utils.validation import choice, whole
 
 
 class Embedder:
-    """Maps aligned faces to embeddings: unit vectors, near for one person, far for two.
+    """Maps aligned faces to embeddings: unit vectors, close for one person, distant for two.
 
     Args:
         weights: A name from ``facekit.embedding.weights.registry.REGISTRY``, the path of a
             file (one of the published ones, or one that :meth:`save` wrote), or ``None`` for random
             weights.
-        architecture: The network to build for ``weights=None``; otherwise the weights decide.
-        batch_size: How many faces run through the network at a time. More is faster up to about
-            32 and needs more memory, some 5 MB a face for the full networks.
-        threads: How many cores to use; ``None`` for all that the process may use. Several processes
-            side by side should have one each.
+        architecture: The network to build for ``weights=None``; otherwise the weights determine it.
+        batch_size: How many faces run through the network at a time. Larger batches are faster up
+            to about 32, and need about 5 MB per face for the full networks.
+        threads: The number of cores to use; ``None`` for all that the process may use. Parallel
+            processes should use one each.
         engine: ``"openvino"`` starts in a fraction of a second and needs neither Keras nor
-            TensorFlow. ``"keras"`` runs on Keras' backend, and so on a graphics card; ``threads``
-            has no effect there. Both give the same embeddings within 1e-4. ``"openvino-bf16"``
-            computes in bfloat16 where the processor does, in half the time; an embedding then lies
-            within 0.04 of the exact one, and can be compared with exact ones.
-        seed: Decides the weights for ``weights=None``.
-        allow_unverified: Whether to take published weights of which no checksum is known. Nothing
-            tells then whether the file is the published one.
+            TensorFlow. ``"keras"`` runs on Keras' backend, which can use a graphics card; it
+            ignores ``threads``. Both give the same embeddings within 1e-4. ``"openvino-bf16"``
+            computes in bfloat16 on processors that support it, in half the time; its embeddings lie
+            within 0.04 of the exact ones, and can be compared with them.
+        seed: Seed of the random weights for ``weights=None``.
+        allow_unverified: Whether to accept published weights without a known checksum, for which
+            facekit cannot verify that the file is the published one.
 
-    The weights are read and checked at once, the network is compiled at the first :meth:`embed`.
+    The weights are read and checked at once; the network is compiled at the first :meth:`embed`.
     ``batch_size``, ``threads`` and ``engine`` may be changed later. An embedder may be used from
     several threads at once, copied, pickled, and used in a forked process.
 
@@ -131,16 +131,16 @@ class Embedder:
         threads: int | None = None,
         engine: Engine = "openvino",
     ) -> Embedder:
-        """Makes an embedder of a network that was trained, by folding it.
+        """Creates an embedder from a trained network, by folding it.
 
         Args:
             network: A ``keras.Model`` of :func:`facekit.embedding.build_network`.
             architecture: What it was built from.
-            name: How to call the weights.
+            name: The name of the weights.
             alignment: The aligner that it was trained with; by default a similarity to its size.
             mirrored: Whether to average the embeddings of a face and its mirror image, which is
                 more accurate and takes twice the time. Thresholds and distances must be measured
-                with the same.
+                with the same setting.
             thresholds: Distance by false-match rate, as far as measured.
             batch_size: As for the constructor, like the others.
             threads: Likewise.
@@ -151,8 +151,8 @@ class Embedder:
 
         Raises:
             WeightsError: If the network does not have that architecture.
-            InvalidArgumentError: If the aligner's images do not fit the network, or an argument
-                lies outside its range.
+            InvalidArgumentError: If the aligner's output size does not match the network, or an
+                argument lies outside its range.
         """
         _check_running(batch_size, threads, engine)
         arrays = fold(layer_weights(network), residual_scales(network))
@@ -178,16 +178,16 @@ class Embedder:
     def to_network(
         self, *, embedding_size: int | None = None, dropout: float | None = None, seed: int = 0
     ) -> tuple[Any, Architecture]:
-        """Makes a network that can be trained on from these weights: :meth:`from_network` undone.
+        """Creates a trainable network with these weights; the inverse of :meth:`from_network`.
 
-        Its batch normalizations have no statistics, because these are folded into the kernels.
-        They must stay in inference mode (``layer.trainable = False``), as
-        :class:`facekit.training.TripletTrainer` keeps them.
+        Its batch normalizations have no statistics, because these are folded into the kernels. They
+        must stay in inference mode (``layer.trainable = False``), as
+        :class:`facekit.training.TripletTrainer` does.
 
         Args:
             embedding_size: The number of components of a new, random head; ``None`` keeps the head.
-            dropout: The share of pooled features that training drops; ``None`` leaves it as it was.
-            seed: Decides the new head and what is dropped.
+            dropout: The share of pooled features that training drops; ``None`` keeps it unchanged.
+            seed: Seed of the new head and of dropout.
 
         Returns:
             A ``keras.Model`` of :func:`facekit.embedding.build_network` with these weights, and its
@@ -239,7 +239,7 @@ class Embedder:
         return {**self.__dict__, "_compiled": None}
 
     def _network(self) -> OpenVinoNetwork | KerasNetwork:
-        """Returns what runs the network, made again when a setting has changed."""
+        """Returns the engine, recreated when a setting has changed."""
         settings = (self.engine, self.threads, self.batch_size)
         # Without the lock, warm_up and embed in two threads would each make one.
         with _making:
@@ -265,7 +265,7 @@ class Embedder:
             return compiled[1]
 
     def _cache(self) -> Path | None:
-        # Weights known by name alone: others come and go, and the folder would fill.
+        # Only for weights known by name: others change, and would fill the folder.
         if registry.REGISTRY.get(self.record.name) is not self.record:
             return None
         return home() / "compiled" / f"{self.record.name}-{_digest(self._arrays)}"
@@ -296,7 +296,7 @@ class Embedder:
         """Embeds aligned faces.
 
         Args:
-            faces: uint8 ``(n, S, S, 3)``, RGB, of an :class:`facekit.Aligner`, or a list of such
+            faces: uint8 ``(n, S, S, 3)``, RGB, from an :class:`facekit.Aligner`, or a list of such
                 images.
             progress: Whether to show a progress bar, if standard error is a terminal.
 
@@ -336,32 +336,32 @@ class Embedder:
 
         Args:
             path: Where to write, ending in ``.safetensors``. ``Embedder(path)`` reads it.
-            precision: ``"float32"``; ``"float16"``, which halves the file and changes embeddings
-                by about 1e-3; or ``"int8"``, which rounds the kernels to 8 bits per output channel,
+            precision: ``"float32"``; ``"float16"``, which halves the file and changes embeddings by
+                about 1e-3; or ``"int8"``, which rounds the kernels to 8 bits per output channel,
                 makes the file a quarter as large and changes embeddings by a few hundredths. The
-                network computes in float32 either way.
+                network always computes in float32.
 
         Raises:
-            InvalidArgumentError: If the path ends otherwise, the precision is none of these, or a
+            InvalidArgumentError: If the path has another ending, the precision is unknown, or a
                 weight is too large for float16.
             FileFormatError: If the file cannot be written.
         """
         write_embedder(path, self.record, self._arrays, precision=precision)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Writes the network as an ONNX model, which other runtimes and languages run.
+        """Writes the network as an ONNX model for other runtimes and languages.
 
         Its input ``faces`` is uint8 ``(n, S, S, 3)``, RGB, aligned; its output ``embeddings`` is
         float32 ``(n, d)`` of unit L2 norm, equal to that of :meth:`embed` within 1e-5. Scaling is
-        part of the model. Its metadata say how a face has to be cut out: ``facekit.alignment`` has
-        the arguments of :class:`facekit.Aligner` as JSON; ``facekit.thresholds`` the Euclidean
+        part of the model. Its metadata describe the alignment: ``facekit.alignment`` has the
+        arguments of :class:`facekit.Aligner` as JSON, ``facekit.thresholds`` the Euclidean
         distances by false-match rate, and ``facekit.weights`` the identity of the weights.
 
         Args:
             path: Where to write, ending in ``.onnx``. An existing file is replaced.
 
         Raises:
-            InvalidArgumentError: If the path ends otherwise.
+            InvalidArgumentError: If the path has another ending.
             FileFormatError: If the file cannot be written.
             MissingExtraError: If onnx is not installed.
 

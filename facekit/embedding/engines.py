@@ -1,4 +1,4 @@
-"""Running a folded network on any number of images."""
+"""Engines that run a folded network on any number of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facekit.utils.extras import import_extra
 from facekit.utils.openvino import Graph, available_cores, has_bfloat16
 
 Engine: TypeAlias = Literal["openvino", "keras", "openvino-bf16"]
-"""What runs an embedder's network."""
+"""Runs an embedder's network."""
 Predict: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 
@@ -26,7 +26,7 @@ class OpenVinoNetwork:
     It can be called from several threads at once, and used in a forked process.
 
     Raises:
-        InvalidArgumentError: If it is to run in bfloat16, and the processor cannot.
+        InvalidArgumentError: If bfloat16 is requested but the processor does not support it.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class OpenVinoNetwork:
 
 
 class KerasNetwork:
-    """A network that Keras' backend runs: on a graphics card, if the backend has one."""
+    """A network run by Keras' backend, on a graphics card if it has one."""
 
     def __init__(self, architecture: Architecture, weights: LayerWeights, batch_size: int) -> None:
         keras = import_extra("keras")
@@ -84,9 +84,9 @@ class KerasNetwork:
         return self._predict(pictures)
 
     def _tensorflow_fast_path(self) -> Predict:
-        # The one place where facekit's own networks touch TensorFlow itself: a graph with an open
-        # batch dimension, traced once, which Keras' own predict does not promise. Freezing the
-        # weights to constants as well runs no faster in batches and costs seconds at the start.
+        # The only place where facekit's networks use TensorFlow directly: a graph with an open
+        # batch dimension, traced once, which Keras' own predict does not guarantee. Also freezing
+        # the weights to constants is no faster in batches and costs seconds at startup.
         import tensorflow as tf
 
         network = self._network
@@ -95,8 +95,8 @@ class KerasNetwork:
             return network(tf.cast(pictures, tf.float32), training=False)
 
         signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)]
-        # The concrete function, not the tf.function: TensorFlow counts the traces of all that share
-        # one body, and would warn of retracing from the fifth embedder of a process on.
+        # The concrete function, not the tf.function: TensorFlow counts traces over all that share
+        # one body, and would warn about retracing from the fifth embedder of a process on.
         function = tf.function(
             run, input_signature=signature, autograph=False
         ).get_concrete_function()

@@ -1,4 +1,4 @@
-"""What the rest of facekit asks of an embedder."""
+"""The protocol of an embedder."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class FaceEmbedder(Protocol):
 
     @property
     def record(self) -> WeightsRecord:
-        """What is known about the weights.
+        """The record of the weights.
 
-        The identity keeps galleries of other embedders apart; ``alignment`` names the aligner;
-        thresholds and distances calibrate names.
+        Its identity distinguishes galleries of different embedders, ``alignment`` names the
+        aligner, and thresholds and distances calibrate recognition.
         """
         ...
 

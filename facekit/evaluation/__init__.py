@@ -1,4 +1,4 @@
-"""Measuring how well embeddings tell people apart."""
+"""Measuring how well embeddings distinguish people."""
 
 from facekit.evaluation.lfw import evaluate_lfw, read_pairs
 from facekit.evaluation.plots import (

@@ -1,4 +1,4 @@
-"""Labeled Faces in the Wild: its file of pairs, and the evaluation of a whole pipeline on it."""
+"""Labeled Faces in the Wild: its file of pairs, and evaluation of a whole pipeline."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from facekit.io.images import MAX_PIXELS
 from facekit.pipeline import EmbeddedImage, FacePipeline, face_in_box, nearest_to_middle
 from facekit.utils.progress import track
 
-# Where the face of an LFW photo lies if the detector does not see it: the median of MTCNN's boxes,
-# as fractions of the image. LFW's photos are centered on the face by construction.
+# The assumed face in an LFW photo if the detector misses it: the median of MTCNN's boxes, as
+# fractions of the image. LFW's photos are centered on the face by construction.
 _CENTRAL_BOX = (0.32, 0.26, 0.36, 0.49)
 
 
@@ -55,14 +55,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class LFWResult:
-    """What an evaluation on LFW found.
+    """The result of an evaluation on LFW.
 
     Args:
         report: The figures.
         distances: The distance of each pair, float64 ``(n,)``.
         same: Whether each pair shows one person, ``(n,)``.
-        without_face: Photos in which the detector found no face; the middle of the image was
-            used instead.
+        without_face: Photos in which the detector found no face; the center of the image was used
+            instead.
 
     Example:
         >>> import numpy as np
@@ -83,9 +83,10 @@ class LFWResult:
 def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     r"""Reads LFW's ``pairs.txt`` or a subset in its format.
 
-    The first line holds the number of folds and the number n of pairs of each kind in a fold (or
-    only n, for one fold). Then come, for each fold, n lines ``name, number, number`` for pairs of
-    one person and n lines ``name, number, name, number`` for pairs of two, separated by tabs.
+    The first line holds the number of folds and the number n of pairs of each kind per fold (or
+    only n, for one fold). Each fold then has n lines ``name, number, number`` for pairs of the same
+    person and n lines ``name, number, name, number`` for pairs of different people, separated by
+    tabs.
 
     Args:
         path: The file.
@@ -145,9 +146,9 @@ def evaluate_lfw(
 ) -> dict[str, LFWResult]:
     """Evaluates detector, aligner and embedder together on LFW's pairs.
 
-    Each photo goes through the detector once. Of several faces the one nearest to the middle
-    counts, because LFW's photos are centered on the person they are named after. A photo without
-    any counts with the middle of the image, and is listed. Nothing is trained.
+    Each photo is searched once. If it has several faces, the one nearest to the center is used,
+    because LFW's photos are centered on the person they are named after. For a photo without faces,
+    the center of the image is used, and the photo is listed. Nothing is trained.
 
     Args:
         folder: LFW's folder, with a folder of photos for each person.
@@ -166,7 +167,7 @@ def evaluate_lfw(
         FileFormatError: If photos are missing; the message names the first few.
         ImageError: If a photo cannot be read.
         InvalidArgumentError: If the pairs have fewer than two folds, a fold lacks one kind of
-            pairs, or an aligner's images do not fit the embedder.
+            pairs, or an aligner's output size does not match the embedder.
 
     Example:
         >>> import pathlib, tempfile
@@ -202,7 +203,7 @@ def evaluate_lfw(
     without_face: list[str] = []
     unit: dict[str, list[npt.NDArray[np.float32]]] = {}
     for name, aligner in aligners.items():
-        # The first aligner's pass detects, the others take its faces.
+        # The first aligner's pass detects; the others reuse its faces.
         stream = FacePipeline(detector, embedder, aligner=aligner).run(
             paths,
             select=_central if faces is None else "all",
@@ -252,7 +253,7 @@ def _photo(name: str, number: str) -> str:
 
 
 def _positive(number: str) -> int:
-    # int alone would take "-1", "0" and "1_0", too.
+    # int alone would also accept "-1", "0" and "1_0".
     if not number.strip().isdecimal() or int(number) < 1:
         raise ValueError(f"{number!r} is not a positive whole number")
     return int(number)
@@ -265,7 +266,7 @@ def _usable(image: EmbeddedImage) -> EmbeddedImage:
 
 
 def _central(faces: list[Face], size: tuple[int, int]) -> list[Face]:
-    """Returns the face nearest to the middle, or where it must be if none was found."""
+    """Returns the face nearest to the center, or its expected place if none was found."""
     if faces:
         return [nearest_to_middle(faces, size)]
     height, width = size

@@ -1,4 +1,4 @@
-"""Verification (1:1): how well a distance separates pairs of one person from pairs of two."""
+"""Verification (1:1): how well a distance separates same-person from different-person pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facekit.errors import InvalidArgumentError
 from facekit.utils.validation import reals
 
 FALSE_MATCH_RATES = (0.1, 0.01, 0.001)
-"""The false-match rates that a report states by default."""
+"""The false-match rates of a report by default."""
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -24,8 +24,9 @@ class RocCurve(NamedTuple):
     """The receiver operating characteristic of a distance.
 
     Attributes:
-        false_match_rate: Share of the pairs of two people that are accepted, rising, ``(m,)``.
-        true_accept_rate: Share of the pairs of one person that are accepted, ``(m,)``.
+        false_match_rate: Share of the pairs of different people that are accepted, ascending,
+            ``(m,)``.
+        true_accept_rate: Share of the pairs of the same person that are accepted, ``(m,)``.
         threshold: The largest distance that is accepted at each point, ``(m,)``.
 
     Example:
@@ -45,16 +46,16 @@ class VerificationReport:
     """The figures of a verification protocol with folds.
 
     Args:
-        accuracy: Mean over the folds of the share of pairs judged correctly, each fold with the
-            threshold that is best on the others.
+        accuracy: Mean over the folds of the share of correctly judged pairs, each fold with the
+            best threshold of the others.
         standard_error: The standard error of that mean: the folds' standard deviation (divisor
             k − 1) over √k, as LFW's protocol states it.
         fold_accuracies: The accuracy of each fold.
         fold_thresholds: The threshold used for each fold.
         auc: Area under the ROC curve over all pairs.
-        eer: Equal error rate: where as many pairs are accepted wrongly as refused wrongly.
+        eer: Equal error rate: the rate at which false accepts equal false rejects.
         tar_at_fmr: True-accept rate by false-match rate, over all pairs.
-        pairs: How many pairs there were.
+        pairs: The number of pairs.
 
     Example:
         >>> from facekit.evaluation import evaluate_verification
@@ -97,7 +98,7 @@ def evaluate_verification(
     """Computes all figures of a verification protocol.
 
     Args:
-        distances: The distance of each pair, ``(n,)``; any metric, smaller is more alike.
+        distances: The distance of each pair, ``(n,)``; any metric, smaller is more similar.
         same: Whether each pair shows one person, bool ``(n,)``.
         folds: The fold of each pair, ``(n,)``; at least two folds, each with pairs of both kinds.
         false_match_rates: The rates at which to state the true-accept rate.
@@ -106,8 +107,8 @@ def evaluate_verification(
         The report.
 
     Raises:
-        InvalidArgumentError: If the arrays do not fit together, a distance is not finite, or a
-            fold lacks one kind of pairs.
+        InvalidArgumentError: If the arrays' lengths differ, a distance is not finite, or a fold
+            lacks one kind of pairs.
 
     Example:
         >>> from facekit.evaluation import evaluate_verification
@@ -158,7 +159,7 @@ def roc(distances: npt.ArrayLike, same: npt.ArrayLike) -> RocCurve:
         The curve, from refusing all pairs (threshold −∞) to accepting all.
 
     Raises:
-        InvalidArgumentError: If the arrays do not fit together or one kind of pairs is missing.
+        InvalidArgumentError: If the arrays' lengths differ or one kind of pairs is missing.
 
     Example:
         >>> from facekit.evaluation.verification import roc
@@ -177,13 +178,13 @@ def roc(distances: npt.ArrayLike, same: npt.ArrayLike) -> RocCurve:
 
 
 def true_accept_rate(curve: RocCurve, false_match_rate: float) -> float:
-    """Returns the largest share of right acceptances with at most that share of wrong ones."""
+    """Returns the largest true-accept rate with at most that false-match rate."""
     allowed = curve.false_match_rate <= false_match_rate
     return float(curve.true_accept_rate[allowed].max())
 
 
 def equal_error_rate(curve: RocCurve) -> float:
-    """Returns the rate at which wrong acceptances equal wrong refusals, interpolated linearly."""
+    """Returns the rate at which false accepts equal false rejects, interpolated linearly."""
     false_accept, false_reject = curve.false_match_rate, 1.0 - curve.true_accept_rate
     difference = false_accept - false_reject
     after = int(np.argmax(difference >= 0))
@@ -196,8 +197,8 @@ def equal_error_rate(curve: RocCurve) -> float:
 def best_threshold(distances: FloatArray, same: BoolArray) -> float:
     """Returns the distance at which most pairs are judged correctly.
 
-    It lies halfway between two neighboring distances of the data; of several equally good places
-    the middle one is taken.
+    It lies halfway between two neighboring distances; of several equally good places, the middle
+    one is used.
     """
     order = np.argsort(distances, kind="stable")
     ordered, ordered_same = distances[order], same[order]
@@ -212,7 +213,7 @@ def best_threshold(distances: FloatArray, same: BoolArray) -> float:
     below = ordered[cut - 1] if cut > 0 else ordered[0] - 1.0
     above = ordered[cut] if cut < len(ordered) else ordered[-1] + 1.0
     middle = (below + above) / 2
-    # Between two neighboring floating-point numbers there is no third; the mean rounds to either.
+    # The mean of two adjacent floating-point numbers rounds to one of them.
     return float(middle if middle < above else below)
 
 

@@ -1,4 +1,4 @@
-"""Who an embedding belongs to: the classifier, open set and calibrated."""
+"""Identification: the classifier, open-set and calibrated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What identification says of an embedding, and why."""
+"""The results of identification, with explanations."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from facekit.gallery.index import FloatArray
 
 
 class Identification(NamedTuple):
-    """What a classifier says of n embeddings, before the threshold is applied.
+    """The candidates of n embeddings, before the threshold is applied.
 
     Attributes:
-        candidate: The person chosen for each, an array of n of the classes.
+        candidate: The person chosen for each, an array of n classes.
         distance: Euclidean distance to that person, float64 ``(n,)``: to the nearest enrolled
             embedding, or for the strategy ``"centroid"`` to the mean of all.
-        probability: The probability that it is that person, float64 ``(n,)``; see
+        probability: The probability of that person, float64 ``(n,)``; see
             :meth:`facekit.IdentityClassifier.predict_proba`.
 
     Example:
@@ -37,13 +37,13 @@ class Identification(NamedTuple):
 
 @dataclass(frozen=True)
 class Neighbor:
-    """An enrolled embedding near to a face.
+    """An enrolled embedding near a face.
 
     Args:
         person: Who it shows.
         distance: Euclidean distance between the unit embeddings.
         row: Its row among those given to ``fit``, from 0.
-        source: What its photo is called, if that is known.
+        source: The name of its photo, if known.
 
     Example:
         >>> import numpy as np
@@ -63,17 +63,18 @@ class Neighbor:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a face got its name, or none.
+    """Why a face was named, or not.
 
     Args:
-        name: The answer, ``None`` for a stranger.
+        name: The result, ``None`` for a stranger.
         candidate: The enrolled person that the face resembles most.
-        distance: The distance to the candidate, which decides.
+        distance: The distance to the candidate, which is compared with the threshold.
         threshold: The largest distance at which a name is given, or ``None`` without one.
         probability: The probability that it is the candidate.
-        nearest: The nearest enrolled embeddings of anybody, the nearest first.
+        nearest: The nearest enrolled embeddings of any person, the nearest first.
         box: The face in its image, ``(x, y, width, height)`` in pixels; ``None`` for an embedding.
-        problems: Why the image of the face is too poor to be named, in words; empty if it is not.
+        problems: Why the image of the face is too poor to be named, in words; empty if it is good
+            enough.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Calibration: from the share of strangers that may get a name to a distance."""
+"""Calibration: derives a threshold from the share of strangers that may get a name."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from facekit.gallery.index import FloatArray, IntArray
 from facekit.utils.validation import vectors
 
 MIN_PEOPLE = 30
-"""From this many people on, a gallery's own photos refine the calibration."""
+"""With at least this many people, a gallery's own photos refine the calibration."""
 
-# The own photos say where their distances lie, the table how rare small ones are: with this many
-# photos, both count the same.
+# The gallery's photos show where their distances lie, the table how rare small ones are; with this
+# many photos, both have equal weight.
 _WEIGHT_OF_TABLE = 100
-# More photos than this make the refinement slower, not better.
+# More photos make the refinement slower, not better.
 _MOST_PROBES = 1000
-# This many small distances must have been seen for a rate to be read off them.
+# A rate is only read off at least this many small distances.
 _MISTAKES_NEEDED = 10
-# The enrolled people resemble each other if their photos come within the threshold of others this
-# many times as often as the table foretells, and at least that often.
+# Enrolled people count as resembling each other if photos lie within another's threshold this many
+# times as often as the table predicts, and at least that often.
 _RESEMBLING, _RESEMBLING_LEAST = 4.0, 3
 
 _GRID = np.linspace(0.0, 2.0, 2001)
@@ -36,20 +36,20 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a classifier decides whether a face belongs to any enrolled person.
+    """How a classifier decides whether a face belongs to an enrolled person.
 
     Args:
         fpir: The share of strangers' faces that may get a name; ``None`` if the threshold was
             given.
         threshold: The largest distance at which a name is given.
-        shift: By how much the own gallery's distances between different people, or those to a
-            cohort, exceed those of the table; 0 if there are too few to say.
-        probes: How many of the own photos, or faces of a cohort, were compared for that.
-        slope: How fast the log-odds that the person is known fall with the distance; 0 if they are
-            not known.
+        shift: How much the gallery's distances between different people, or to a cohort, exceed
+            those of the table; 0 if there are too few to tell.
+        probes: The number of gallery photos, or cohort faces, compared for that.
+        slope: How fast the log-odds that the person is enrolled fall with the distance; 0 if
+            unknown.
         intercept: These log-odds at distance 0.
-        resembling: How many of the own photos lie within the threshold of another person.
-        foretold: How many the table foretells.
+        resembling: The number of gallery photos within the threshold of another person.
+        foretold: The number that the table predicts.
 
     Example:
         >>> import numpy as np
@@ -74,28 +74,28 @@ class Calibration:
 
     @property
     def probabilistic(self) -> bool:
-        """Whether it is known how probable it is that a face is a stranger's."""
+        """Whether the probability that a face is a stranger's is known."""
         return self.slope != 0.0 or self.intercept != 0.0
 
     @property
     def doubt(self) -> str:
-        """Why the rate may not hold for these people, in words; empty if nothing speaks against it.
+        """Why the rate may not hold for these people, in words; empty if there is no such sign.
 
-        The table foretells how often photos of different people come near each other. If those
-        enrolled do so far more often, because they are relatives or of one group that the weights
-        tell apart badly, strangers like them get a name more often than ``fpir`` says.
+        The table predicts how often photos of different people are close to each other. If enrolled
+        people are so far more often, because they are related or belong to a group that the weights
+        distinguish poorly, strangers like them get a name more often than ``fpir`` says.
         """
         if self.resembling < max(_RESEMBLING_LEAST, _RESEMBLING * self.foretold):
             return ""
         return (
             f"{self.resembling} enrolled photos lie within the threshold of another enrolled "
-            f"person, where the weights' table foretells {self.foretold:.2g}: these people "
-            "resemble each other, and strangers like them get a name more often than was asked "
+            f"person, where the weights' table predicts {self.foretold:.2g}: these people "
+            "resemble each other, and strangers like them get a name more often than asked "
             "for; calibrate with a cohort of faces like theirs, or set a smaller fpir"
         )
 
     def known(self, distances: npt.NDArray[Any]) -> FloatArray:
-        """Says how probable it is that faces at these distances are not strangers."""
+        """Returns the probability that faces at these distances are not strangers."""
         odds = self.intercept - self.slope * np.asarray(distances, dtype=np.float64)
         probability: FloatArray = 1.0 / (1.0 + np.exp(-odds))
         return probability
@@ -114,13 +114,13 @@ def calibrate(
 ) -> Calibration:
     """Finds the threshold at which that share of strangers gets a name.
 
-    For each number of photos a person is enrolled with, the table says how rarely a stranger comes
-    that near to one such person. Different people are independent chances to be mistaken, so that
-    the shares add up over the gallery. Cameras and people differ: if the gallery has at least
-    :data:`MIN_PEOPLE` people, each photo is compared with all other people as if its own person
-    were not enrolled. By as much as these distances differ from what the table foretells, the
-    threshold is shifted, the more, the more photos there are. A cohort of strangers takes the place
-    of the own photos; a large one that of the table, too.
+    For each number of enrolled photos, the table gives the share of strangers within a distance of
+    such a person. Each person is an independent chance of a mistake, so that the shares add up over
+    the gallery. Cameras and people differ: if the gallery has at least :data:`MIN_PEOPLE` people,
+    each photo is compared with all other people as if its own person were not enrolled. The
+    threshold is shifted by the difference between these distances and the table's, weighted by the
+    number of photos. A cohort of strangers replaces the gallery's photos; a large one also replaces
+    the table.
     """
     impostors = None if cohort is None else _to_nearest(enrolled, measure, cohort)
     if table is None:
@@ -131,7 +131,7 @@ def calibrate(
     foretold = _Foretold(table, measure, counts)
     own = None
     if impostors is not None:
-        # A large cohort shows the rate itself, a small one where its distances lie.
+        # A large cohort shows the rate itself, a small one only where its distances lie.
         rates = _rates_of_tail(len(impostors))
         if len(impostors) * fpir >= _MISTAKES_NEEDED:
             rates = np.array([fpir])
@@ -159,7 +159,7 @@ def calibrate(
 def distances_between_people(
     enrolled: Enrolled, measure: Measure, most: int = _MOST_PROBES
 ) -> FloatArray:
-    """Returns how near enrolled photos come to other people, as if their own were not enrolled."""
+    """Returns the distances from enrolled photos to the nearest other person."""
     rows = enrolled.rows
     if len(rows) > most:
         rows = rows[np.argsort(enrolled.embeddings[rows, 0], kind="stable")]
@@ -196,11 +196,11 @@ def _nearest(
 
 
 class _Foretold:
-    """The share of strangers within a distance of a gallery, as the table has it."""
+    """The share of strangers within a distance of a gallery, according to the table."""
 
     def __init__(self, table: DistanceTable, measure: Measure, counts: IntArray) -> None:
         self.table, self.measure, self.counts = table, measure, counts[counts > 0]
-        # Of each person the chance of being missed is 1 − rate(distance), and all must miss.
+        # Each person is missed with probability 1 − rate(distance), and all must be missed.
         missed = np.zeros_like(_GRID)
         for photos, number in zip(*np.unique(self.counts, return_counts=True), strict=True):
             share = np.minimum(table.false_match_rate(measure, int(photos), _GRID), 1.0 - 1e-12)
@@ -208,27 +208,27 @@ class _Foretold:
         self._missed = np.log(np.maximum(missed, 1e-300))
 
     def without_one(self) -> _Foretold:
-        """Returns what a photo meets whose own person does not count."""
+        """Returns the rates for a photo whose own person is left out."""
         people = len(self.counts)
         fewer = copy.copy(self)
         fewer._missed = self._missed + math.log(max(people - 1.0, 1e-9) / people)
         return fewer
 
     def distance(self, rate: float | FloatArray) -> Any:
-        """Returns the distance within which that share of strangers finds a person."""
+        """Returns the distance within which that share of strangers matches a person."""
         return np.interp(np.log(-np.log1p(-np.asarray(rate))), self._missed, _GRID)
 
     def rate(self, distance: float | FloatArray) -> Any:
-        """Returns the share of strangers who find a person within a distance."""
+        """Returns the share of strangers who match a person within a distance."""
         return -np.expm1(-np.exp(np.interp(distance, _GRID, self._missed)))
 
     def shift(self, distances: FloatArray, rates: FloatArray) -> float:
-        """Returns by how much distances that were seen exceed those foretold."""
+        """Returns how much observed distances exceed those predicted."""
         return float(np.mean(np.quantile(distances, rates) - self.distance(rates)))
 
 
 def _rates_of_bulk(number: int) -> FloatArray:
-    # Rarer than ten of the photos, and commoner than half, says little about rare strangers.
+    # Rates below ten photos, or above half of them, say little about rare strangers.
     rates: FloatArray = np.geomspace(min(0.3, 10 / number), 0.5, 6)
     return rates
 
@@ -258,8 +258,8 @@ def _without_table(
 
 
 def _platt(foretold: _Foretold, shift: float, prior: float) -> tuple[float, float]:
-    # Platt's scaling: a logistic regression of "is known" on the distance, on a sample of both
-    # distributions that is made of their quantiles, so that it is the same each time.
+    # Platt scaling: a logistic regression of "is enrolled" on the distance, on the quantiles of
+    # both distributions, so that it is deterministic.
     levels = (np.arange(100) + 0.5) / 100
     impostors = foretold.distance(levels) + shift
     typical = float(np.exp(np.mean(np.log(foretold.counts))))
@@ -269,7 +269,7 @@ def _platt(foretold: _Foretold, shift: float, prior: float) -> tuple[float, floa
     known = np.repeat([0.0, 1.0], len(levels))
     weights = np.repeat([1.0 - prior, prior], len(levels))
     X = np.stack([-distances, np.ones_like(distances)], axis=1)
-    # Newton's method. The penalty on the slope keeps it finite where both are far apart.
+    # Newton's method. The penalty on the slope keeps it finite if the distributions are far apart.
     penalty = np.array([0.01, 0.0])
     found = np.zeros(2)
     for _ in range(50):
@@ -279,7 +279,7 @@ def _platt(foretold: _Foretold, shift: float, prior: float) -> tuple[float, floa
         step = np.linalg.solve((X.T * curvature) @ X + np.diag(penalty), gradient)
         found = found - step * min(
             1.0, 10.0 / max(np.abs(step).max(), 1e-9)
-        )  # no leap beyond what it sees
+        )  # limits the step size
         if np.abs(step).max() < 1e-9:
             break
     return max(0.0, float(found[0])), float(found[1])

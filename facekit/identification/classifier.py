@@ -1,4 +1,4 @@
-"""The classifier: identification as scikit-learn has it."""
+"""The classifier: identification as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -21,40 +21,39 @@ from facekit.utils.validation import UNIT_NORM_TOLERANCE, whole
 
 
 class IdentityClassifier(Classifier):
-    """Names the person of an embedding, or says that it is none of those enrolled.
+    """Names the person of an embedding, or rejects it as a stranger.
 
-    The strategy chooses one of the enrolled people; the choice stands only if that person lies
-    within a threshold of distance. Anyone else is a stranger, ``None``. It is a scikit-learn
-    classifier: it clones, sits in pipelines and searches.
+    The strategy chooses one of the enrolled people; the choice stands only if that person is within
+    a threshold distance. Anyone else is a stranger, ``None``. It is a scikit-learn classifier,
+    which works with ``clone``, pipelines and parameter searches.
 
-    Nobody can know a good distance by heart: it depends on the weights that made the embeddings,
-    and on how many people are enrolled, since each is another chance to be mistaken. So the
-    threshold follows from ``fpir``, the share of strangers' faces that may get a name.
+    A good threshold depends on the weights that made the embeddings, and on how many people are
+    enrolled, since each is another chance of a mistake. It is therefore derived from ``fpir``, the
+    share of strangers' faces that may get a name.
 
-    One person alone can be enrolled, and one embedding of each is enough.
+    A single person with a single embedding is enough.
 
     Args:
-        strategy: ``"svm"``: a linear support vector machine, one person against the rest; of more
-            than 32 people only the eight nearest are told apart for each face. ``"nearest"``: the
+        strategy: ``"svm"``: a linear support vector machine, one person against the rest; with more
+            than 32 people, only the eight nearest are compared for each face. ``"nearest"``: the
             person of the nearest enrolled embedding. ``"centroid"``: the person with the nearest
             mean of embeddings; the threshold applies to the distance to that mean.
-        fpir: The false-positive identification rate to aim at: the share of the faces of strangers
-            that get a name although they should not, in (0, 1).
-        threshold: ``"auto"``: what ``fpir`` asks for. A number: this Euclidean distance between
-            unit embeddings, 0 to 2, whatever ``fpir`` says. ``None``: no refusal, every
-            embedding gets the name of someone.
+        fpir: The target false-positive identification rate: the share of strangers' faces that get
+            a name, in (0, 1).
+        threshold: ``"auto"``: derived from ``fpir``. A number: this Euclidean distance between unit
+            embeddings, 0 to 2, regardless of ``fpir``. ``None``: no threshold; every embedding gets
+            a name.
         C: For ``"svm"``: how strongly misclassified training samples count, as in
             ``sklearn.svm.LinearSVC``.
         distances: The table of distances of the weights that made the embeddings,
-            ``embedder.record.distances``. Without it the enrolled embeddings must be many enough to
-            show the rate by themselves, and probabilities are not calibrated.
+            ``embedder.record.distances``. Without it, there must be enough enrolled embeddings to
+            estimate the rate, and probabilities are not calibrated.
         prior: The share of faces that belong to enrolled people, for the probabilities, in (0, 1).
 
     Attributes:
         classes_: The names of the enrolled people, sorted, ``(k,)``.
         threshold_: The largest distance at which a name is given, or ``None``.
-        calibration_: Where it comes from, a
-            ``Calibration``; ``None`` without a threshold.
+        calibration_: How it was derived, a ``Calibration``; ``None`` without a threshold.
         coef_: For ``"svm"`` with two to 32 people: the weights of the decision functions.
         intercept_: Likewise, their constants.
 
@@ -105,7 +104,7 @@ class IdentityClassifier(Classifier):
             InvalidArgumentError: If a parameter lies outside its range, a name is ``None``, an
                 embedding is not of unit norm while there is a threshold, or the threshold cannot be
                 calibrated.
-            ValueError: If X or y cannot be used, as scikit-learn's estimators say it.
+            ValueError: If X or y is invalid, as for scikit-learn's estimators. Warns:
 
         Warns:
             CalibrationWarning: If the people resemble each other so much that strangers like them
@@ -117,7 +116,7 @@ class IdentityClassifier(Classifier):
         OpenSetParameters.of(self).check()
         _check_names(y)
         embeddings, names = validate_data(self, _as_array(X), y, dtype=[np.float64, np.float32])
-        if names.dtype.kind not in "OUS":  # of names it would say that they may be measurements
+        if names.dtype.kind not in "OUS":  # for names it would warn that they may be measurements
             check_classification_targets(names)
         self._check_unit_norm(embeddings)
         classes, labels = np.unique(names, return_inverse=True)
@@ -133,14 +132,14 @@ class IdentityClassifier(Classifier):
         shift: tuple[float, int] | None = None,
         cohort: npt.ArrayLike | None = None,
     ) -> IdentityClassifier:
-        """Does what :meth:`fit` does, with what a gallery holds and without copying it.
+        """Like :meth:`fit`, with the contents of a gallery, without copying them.
 
         Args:
             enrolled: :meth:`facekit.Gallery.enrolled`.
-            shift: ``shift`` and ``probes`` of a calibration to keep instead of comparing all
+            shift: ``shift`` and ``probes`` of a calibration to reuse, instead of comparing all
                 enrolled photos with each other again.
-            cohort: Embeddings of people who are not enrolled, ``(n, d)``, such as will be met: the
-                threshold is the one at which that share of them gets a name.
+            cohort: Embeddings of people who are not enrolled, ``(n, d)``, and resemble expected
+                strangers: the threshold is the one at which a share ``fpir`` of them gets a name.
 
         Returns:
             The classifier itself.
@@ -181,7 +180,7 @@ class IdentityClassifier(Classifier):
         """Applies the threshold to an identification.
 
         Args:
-            found: What :meth:`identify` returned for n embeddings.
+            found: The result of :meth:`identify` for n embeddings.
 
         Returns:
             ``(n,)``: the names, as :meth:`predict` returns them.
@@ -189,7 +188,7 @@ class IdentityClassifier(Classifier):
         return self._people.named(found)
 
     def identify(self, X: npt.ArrayLike) -> Identification:
-        """Says whom each embedding resembles most, how near it is and how probable that is.
+        """Returns the most similar person for each embedding, with distance and probability.
 
         Args:
             X: Embeddings, ``(n, d)``.
@@ -207,30 +206,29 @@ class IdentityClassifier(Classifier):
     def among(
         self, x: npt.NDArray[Any], wanted: str | None = None, *, refused: Collection[str] = ()
     ) -> tuple[str, float, float] | None:
-        """Says whom one embedding resembles most, of some of the people.
+        """Returns the most similar person for one embedding, among some of the people.
 
         Args:
             x: The embedding, ``(d,)``.
             wanted: The only person to compare it with; by default all but the refused.
-            refused: Whom it is not.
+            refused: People who are ruled out.
 
         Returns:
-            Candidate, distance and probability, or ``None`` if nobody is left.
+            Candidate, distance and probability, or ``None`` if all people are ruled out.
         """
         return self._people.among(x, wanted, refused)
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Returns the probability that an embedding belongs to each of the people.
 
-        With a table of ``distances``, a row adds up to the probability that the face belongs to
-        anybody enrolled at all; the rest is that of a stranger. So 0.87 for Ada means: of a hundred
-        faces with such an answer, 87 are Ada's, if ``prior`` is the share of faces that belong to
-        enrolled people. The probability of a stranger is a logistic function of the distance to the
-        candidate, fitted to the table; the people share the rest by their scores.
+        With a table of ``distances``, a row adds up to the probability that the face belongs to any
+        enrolled person; the remainder is the probability of a stranger. So 0.87 for Ada means: of a
+        hundred faces with this result, 87 are Ada's, if ``prior`` is the share of faces that belong
+        to enrolled people. The probability of a stranger is a logistic function of the distance to
+        the candidate, fitted to the table; the rest is divided among the people by their scores.
 
-        Without a table, or without a threshold, nothing is known about strangers, and a row adds
-        up to 1: the shares say how clearly one enrolled person beats the others, and are not
-        calibrated.
+        Without a table or a threshold, nothing is known about strangers, and a row adds up to 1:
+        the values only compare the enrolled people, and are not calibrated.
 
         Args:
             X: Embeddings, ``(n, d)``.
@@ -246,7 +244,7 @@ class IdentityClassifier(Classifier):
         return self._people.probabilities(self._validated(X))
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
-        """Returns the strategy's scores; the largest decides.
+        """Returns the strategy's scores; the largest wins.
 
         Args:
             X: Embeddings, ``(n, d)``.
@@ -254,8 +252,7 @@ class IdentityClassifier(Classifier):
         Returns:
             float64 ``(n, k)``: the SVM's decision values, or the negated squared distances to each
             person. Of more than 32 people, those who are not among the nearest eight have a score
-            below all others. For two people ``(n,)``, positive for the second, as scikit-learn has
-            it.
+            below all others. For two people ``(n,)``, positive for the second, as in scikit-learn.
 
         Raises:
             InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
@@ -269,7 +266,7 @@ class IdentityClassifier(Classifier):
         return scores
 
     def explain(self, X: npt.ArrayLike, count: int = 5) -> list[Explanation]:
-        """Says why each embedding gets its name, or none.
+        """Explains why each embedding is named, or not.
 
         Args:
             X: Embeddings, ``(n, d)``.
@@ -294,10 +291,10 @@ class IdentityClassifier(Classifier):
         Args:
             X: Embeddings, ``(n, d)``.
             y: The true names, ``(n,)``; ``None`` for strangers.
-            sample_weight: How much each counts; all the same by default.
+            sample_weight: The weight of each; equal by default.
 
         Returns:
-            The accuracy, 0 to 1. A stranger counts as right if the prediction is ``None``.
+            The accuracy, 0 to 1. A stranger counts as correct if the prediction is ``None``.
 
         Raises:
             InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
@@ -358,16 +355,16 @@ class IdentityClassifier(Classifier):
 
 
 def _as_array(X: npt.ArrayLike) -> npt.ArrayLike:
-    """Returns lists as an array of their own type, which scikit-learn then accepts or refuses."""
+    """Converts lists to an array of their own type, which scikit-learn then accepts or refuses."""
     return np.asarray(X) if isinstance(X, list | tuple) else X
 
 
 def _check_names(y: npt.ArrayLike) -> None:
     names = np.asarray(y, dtype=object)
     nameless = [row for row, name in enumerate(names.ravel()) if name is None]
-    # No y at all is left to scikit-learn, which has words of its own for it.
+    # A missing y is left to scikit-learn, which has its own message.
     if nameless and names.ndim:
         raise InvalidArgumentError(
             f"y must name a person for each embedding, row {nameless[0]} is None; strangers need "
-            "no enrollment: they are all who are not enrolled"
+            "no enrollment: everyone not enrolled is one"
         )

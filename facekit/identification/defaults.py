@@ -1,4 +1,4 @@
-"""The classifier that a recognizer has if none is given."""
+"""The default classifier of a recognizer."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from facekit.identification.classifier import IdentityClassifier
 DEFAULT_FPIR = 0.01
 """The share of strangers' faces that may get a name, by default.
 
-It is so small that an album shows hardly any, and so large that its people are found.
+It is small enough that an album shows hardly any, and large enough that its people are found.
 """
 
 
 def default_classifier(record: WeightsRecord) -> IdentityClassifier:
-    """Returns the classifier of a :class:`facekit.FaceRecognizer` that is given none.
+    """Returns the default classifier of a :class:`facekit.FaceRecognizer`.
 
-    It compares a face with the mean of each person's images, and takes one stranger's face in a
-    hundred for someone who is enrolled, however many are. For weights without a table of
-    distances, it is a linear SVM with a threshold at which one *pair* of strangers in a thousand
-    passes.
+    It compares a face with the mean of each person's images, and names one stranger's face in a
+    hundred, however many people are enrolled. For weights without a table of distances, it is a
+    linear SVM with a threshold that one *pair* of strangers in a thousand passes.
 
     Args:
         record: The record of the weights.

@@ -9,17 +9,17 @@ Self = TypeVar("Self", bound="Classifier")
 
 
 class Classifier:
-    """What ``sklearn.base.BaseEstimator`` and ``ClassifierMixin`` give a classifier.
+    """The parts of ``sklearn.base.BaseEstimator`` and ``ClassifierMixin`` that are needed.
 
-    Importing these takes longer than recognizing the faces of a photo. Clones, pipelines, searches
-    and scikit-learn's own checks need no more than is here.
+    Importing those takes longer than recognizing the faces of a photo. Clones, pipelines, searches
+    and scikit-learn's own checks need no more than this.
     """
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Returns the arguments of the constructor by name.
 
         Args:
-            deep: As scikit-learn has it; no argument is an estimator, so that it changes nothing.
+            deep: Ignored, as no argument is an estimator; scikit-learn passes it.
         """
         return {name: getattr(self, name) for name in _arguments(type(self))}
 

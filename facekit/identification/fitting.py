@@ -1,4 +1,4 @@
-"""The classifier of a gallery: fitted when it is needed, and again when something has changed."""
+"""The classifier of a gallery, fitted on demand and refitted after changes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from facekit.identification.classifier import IdentityClassifier
 from facekit.utils.forking import ForkLock
 from facekit.utils.validation import number, whole
 
-# Up to this many photos every change of the gallery refines the calibration; beyond that it is kept
-# until calibrate or fit is called.
+# Up to this many photos, every change of the gallery refines the calibration; beyond that, it is
+# kept until calibrate or fit is called.
 _CALIBRATED_AT_ONCE = 2000
 
 _Shift: TypeAlias = tuple[float, int]  # as of a Calibration, with the number of probes
 
 
 class Fitted(NamedTuple):
-    """A classifier, and the state of the gallery that it was fitted to."""
+    """A classifier and the state of the gallery that it was fitted to."""
 
     classifier: IdentityClassifier
     enrolled: Enrolled  # rows that corrections exclude count as erased
@@ -33,10 +33,10 @@ class Fitted(NamedTuple):
 
 
 class GalleryFitting:
-    """Fits a classifier to a gallery, and keeps the result until one of the two changes.
+    """Fits a classifier to a gallery, and caches the result until either changes.
 
-    The gallery and the classifier are given with every call, so that neither is kept when it is
-    replaced. Copies begin without the result: it follows from the gallery.
+    The gallery and the classifier are passed with every call, so that neither is held after it is
+    replaced. Copies start without the cached result.
     """
 
     def __init__(self) -> None:
@@ -53,19 +53,19 @@ class GalleryFitting:
         return {"shift": self._shift, "cohort": self._cohort}
 
     def take(self, kept: Mapping[str, Any]) -> None:
-        """Takes over a calibration of :meth:`to_dict`; a cohort that is known already stays."""
+        """Restores a calibration of :meth:`to_dict`; a known cohort is kept."""
         self._shift = _pair(kept.get("shift"))
         self._cohort = self._cohort or _pair(kept.get("cohort"))
 
     def forget(self) -> None:
-        """Forgets the calibration, so that the next use starts over."""
+        """Discards the calibration, so that the next use starts over."""
         with self._lock:
             self._known = self._shift = self._cohort = None
 
     def current(
         self, gallery: Gallery, classifier: IdentityClassifier, distances: DistanceTable | None
     ) -> Fitted:
-        """Returns a copy of the classifier that is fitted to the gallery as it is now."""
+        """Returns a copy of the classifier, fitted to the current gallery."""
         enrolled = gallery.enrolled()
         if len(enrolled) == 0:
             raise NotFittedError(
@@ -96,7 +96,7 @@ class GalleryFitting:
         distances: DistanceTable | None,
         cohort: npt.NDArray[np.float32],
     ) -> None:
-        """Refines the calibration by the embeddings of people who are not enrolled."""
+        """Refines the calibration by embeddings of people who are not enrolled."""
         enrolled = self.current(gallery, classifier, distances).enrolled
         fitted = _copy(classifier, distances).fit_enrolled(enrolled, cohort=cohort)
         found = fitted.calibration_
@@ -127,7 +127,7 @@ def _copy(classifier: IdentityClassifier, distances: DistanceTable | None) -> Id
 
 
 def _usable(gallery: Gallery, enrolled: Enrolled, decisions: Decisions) -> Enrolled:
-    """Returns what is enrolled, but not photos without a face, to be ignored, or of others."""
+    """Returns what is enrolled, without photos that corrections exclude."""
     doubted = []
     for photo in gallery.photos_of_images(decisions.images()) if decisions else ():
         said = decisions.of(photo)

@@ -1,4 +1,4 @@
-"""Naming the mean of several images of one person, such as the frames of a track."""
+"""Naming means of several images of one person, such as the frames of a track."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from facekit.identification.classifier import IdentityClassifier
 from facekit.identification.strategies import measure_of
 from facekit.utils.validation import reals
 
-# Between these the law changes so little that a number is rounded up to the next of them.
+# Calibrations between these numbers differ little, so numbers are rounded up to the next one.
 _STEPS = np.array([1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0])
 
 
 class MeanIdentifier:
-    """Names means of embeddings, each by the law of distances of its number of images.
+    """Names means of embeddings, each calibrated for its number of images.
 
-    A stranger's mean lies nearer to other people than one image of a stranger does, and the
-    person's own nearer still. With a table of distances, threshold and probability follow the
-    number of images, so that the classifier's ``fpir`` is the share of strangers' *means* that get
-    a name. A threshold that was given as a number, or weights without a table, count for all.
+    A stranger's mean is closer to other people than a single image is, and a person's mean is
+    closer still to that person. With a table of distances, threshold and probability depend on the
+    number of images, so that ``fpir`` is the share of strangers' *means* that get a name. A fixed
+    threshold, or weights without a table, apply unchanged.
 
     Args:
         classifier: A fitted classifier with a threshold.
-        enrolled: What it was fitted on.
+        enrolled: The embeddings that it was fitted to.
 
     Raises:
         InvalidArgumentError: If the classifier has no threshold.
@@ -43,7 +43,7 @@ class MeanIdentifier:
         self._law = lru_cache(maxsize=None)(self._calibration)
 
     def identify(self, means: npt.ArrayLike, images: Sequence[float]) -> list[Identity]:
-        """Says whose the means are."""
+        """Identifies the means."""
         rows = np.asarray(means)
         numbers = reals(images, "images")
         if numbers.shape != rows.shape[:1] or not (numbers >= 1).all():

@@ -1,4 +1,4 @@
-"""The core of identification: candidates, distances and a threshold, with NumPy alone."""
+"""The core of identification: candidates, distances and a threshold, using only NumPy."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Threshold: TypeAlias = float | Literal["auto"] | None
 """The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
 
 SHORTLIST = 32
-"""Of more people than this, only the eight nearest are looked at closely for each face."""
+"""With more people than this, only the eight nearest are compared for each face."""
 
 _NEAREST_PEOPLE = 8
-# They are looked for among the people of this many nearest photos.
+# They are chosen among the people of this many nearest photos.
 _NEAREST_PHOTOS = 128
 
 
@@ -83,7 +83,7 @@ class OpenSetParameters:
 
 
 class OpenSet:
-    """Names the person of an embedding, or says that it is none of those enrolled."""
+    """Names the person of an embedding, or rejects it as a stranger."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class OpenSet:
             self.machine = self._trained(self._everybody())
 
     def identify(self, X: npt.NDArray[Any]) -> Identification:
-        """Says whom each embedding resembles most; the threshold is not applied."""
+        """Returns the most similar person for each embedding; the threshold is not applied."""
         chosen = np.zeros(len(X), dtype=np.int64)
         distance, probability = np.zeros(len(X)), np.zeros(len(X))
         for rows, people, found in self._resemblances(X):
@@ -128,7 +128,7 @@ class OpenSet:
     def among(
         self, x: npt.NDArray[Any], wanted: str | None, refused: Collection[str]
     ) -> tuple[str, float, float] | None:
-        """Says whom one embedding resembles most, of one person, or of all but some."""
+        """Returns the most similar person for one embedding, among one person or all but some."""
         X = np.asarray(x, dtype=np.float64)[None]
         if wanted is not None:
             people = np.flatnonzero(self.classes == wanted)
@@ -170,7 +170,7 @@ class OpenSet:
         return scores
 
     def explain(self, X: npt.NDArray[Any], count: int) -> list[Explanation]:
-        """Says why each embedding gets its name, with its nearest enrolled embeddings."""
+        """Explains the name of each embedding, with its nearest enrolled embeddings."""
         found = self.identify(X)
         nearest = self.enrolled.search(X, count)
         return [
@@ -195,7 +195,7 @@ class OpenSet:
         return np.arange(len(self.classes))
 
     def _resemblances(self, X: npt.NDArray[Any]) -> list[tuple[IntArray, IntArray, Resemblance]]:
-        # Rows of X, the people that they were compared with, and how they resemble them.
+        # Rows of X, the people that they were compared with, and the similarities.
         X = np.asarray(X, dtype=np.float64)
         if len(X) == 0:
             return []
@@ -226,7 +226,7 @@ class OpenSet:
     def _machine(self, people: IntArray, *, shortened: bool) -> Machine | None:
         if self.parameters.strategy != "svm" or len(people) < 2:
             return None
-        # Of more people than SHORTLIST every face has a machine of its own.
+        # With more people than SHORTLIST, every face has its own machine.
         return (None if shortened else self.machine) or self._trained(people)
 
     def _trained(self, people: IntArray) -> Machine:

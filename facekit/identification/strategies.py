@@ -1,4 +1,4 @@
-"""The strategies: how much a face resembles each of a few people."""
+"""The strategies for comparing a face with a few people."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from facekit.gallery.index import FloatArray, IntArray, is_erased
 Strategy: TypeAlias = Literal["svm", "nearest", "centroid"]
 """How the candidate among the enrolled people is chosen."""
 
-# How sharply scores become shares. A linear SVM's scores of the right and of a wrong person lie up
-# to 2 apart, the squared distances of unit embeddings about 1 apart.
+# The steepness of the conversion of scores to shares. A linear SVM's scores of the right and a
+# wrong person differ by up to 2, squared distances of unit embeddings by about 1.
 _SVM_TEMPERATURE = 0.10
 _DISTANCE_TEMPERATURE = 0.10
 
 _CANCELLATION_DISTANCE = 1e-4
 
-# A person who was removed while the question was asked: beyond every threshold.
+# A person removed during the query: beyond every threshold.
 _GONE = 4.0
 
 
 class Resemblance(NamedTuple):
-    """How n faces resemble k people."""
+    """The similarities of n faces to k people."""
 
     scores: FloatArray  # the larger, the more alike, float64 `(n, k)`
     distances: FloatArray  # the distance that is compared with the threshold, float64 `(n, k)`
-    # How clearly each person beats the others, float64 `(n, k)`; rows add up to 1.
+    # The share of each person, float64 `(n, k)`; rows add up to 1.
     shares: FloatArray
 
 
@@ -41,12 +41,12 @@ class Machine(NamedTuple):
 
 
 def measure_of(strategy: Strategy) -> Measure:
-    """Returns which distance a strategy compares with the threshold."""
+    """Returns the distance that a strategy compares with the threshold."""
     return "centroid" if strategy == "centroid" else "nearest"
 
 
 def train(embeddings: npt.NDArray[Any], labels: IntArray, C: float) -> Machine:
-    """Trains a machine to tell the people of some embeddings apart; two people or more."""
+    """Trains a machine to distinguish two or more people."""
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(C=C, class_weight="balanced", random_state=0, max_iter=10_000)
@@ -62,7 +62,7 @@ def resemblance(
     machine: Machine | None,
     least_norm: float,
 ) -> Resemblance:
-    """Says how faces resemble people."""
+    """Compares faces with people."""
     erased = is_erased(embeddings, least_norm)
     if strategy == "centroid":
         sums = np.add.reduceat(embeddings.astype(np.float64), starts)
@@ -91,8 +91,8 @@ def _distances(X: FloatArray, embeddings: npt.NDArray[Any]) -> FloatArray:
     enrolled = embeddings.astype(np.float64)
     squared = np.square(X).sum(axis=1)[:, None] + np.square(enrolled).sum(axis=1)
     distances: FloatArray = np.sqrt(np.maximum(0.0, squared - 2.0 * X @ enrolled.T))
-    # The fast formula cancels where two embeddings nearly coincide: an embedding would lie
-    # 1e-8 away from itself, and no longer within a threshold of 0.
+    # The fast formula loses precision where two embeddings nearly coincide: an embedding would be
+    # 1e-8 away from itself, outside a threshold of 0.
     rows, columns = np.nonzero(distances < _CANCELLATION_DISTANCE)
     distances[rows, columns] = np.linalg.norm(X[rows] - enrolled[columns], axis=1)
     return distances

@@ -19,7 +19,7 @@ from facekit.embedding.networks.blocks import GraphBuilder, Tensor, block_counts
 
 
 class _Version(NamedTuple):
-    """How often blocks repeat, and the filters, in which the two versions differ."""
+    """The repetitions of blocks and the filters, in which the two versions differ."""
 
     repeats: tuple[int, int, int]
     a: tuple[int, int]

@@ -1,4 +1,4 @@
-"""What a backbone is built with: one description of a graph, any framework."""
+"""The building blocks of a backbone: one graph description for any framework."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Convolution(NamedTuple):
 
     @property
     def border(self) -> list[int]:
-        """How many zeros are added on each side of the height and of the width."""
+        """The zero padding on each side of the height and the width."""
         # Kernels have odd sides, and those of stride 2 no padding, so both sides get the same.
         return [side // 2 for side in self.sides] if self.padding == "same" else [0, 0]
 
@@ -39,7 +39,7 @@ class GraphBuilder(ABC):
         self.width = width
 
     def filters(self, full: int) -> int:
-        """Returns how many filters a layer has that has ``full`` of them at width 1."""
+        """Returns the number of filters of a layer that has ``full`` filters at width 1."""
         return max(8, 8 * round(full * self.width / 8))
 
     def convolution(
@@ -59,7 +59,7 @@ class GraphBuilder(ABC):
     def chain(
         self, x: Tensor, name: str, *layers: tuple[str, int, int | tuple[int, int]]
     ) -> Tensor:
-        """Adds convolutions of stride 1 one after the other: (name, filters, kernel size) each."""
+        """Adds a chain of convolutions of stride 1, each given as (name, filters, kernel size)."""
         for layer, filters, kernel_size in layers:
             x = self.convolution(x, filters, kernel_size, f"{name}_{layer}")
         return x
@@ -93,6 +93,6 @@ class GraphBuilder(ABC):
 
 
 def block_counts(full: tuple[int, int, int], multiplier: float) -> tuple[int, int, int]:
-    """Returns how often the blocks A, B and C repeat: ``full`` times the multiplier, or once."""
+    """Returns the repetitions of blocks A, B and C: ``full`` times the multiplier, at least 1."""
     a, b, c = (max(1, round(count * multiplier)) for count in full)
     return a, b, c

@@ -1,4 +1,4 @@
-"""Folding: batch normalizations and residual scales moved into the convolutions before them."""
+"""Folding: merges batch normalizations and residual scales into the preceding convolutions."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeigh
 
 
 def unfold(folded: LayerWeights, network: Any) -> LayerWeights:
-    """Returns weights of a network as it is trained that compute the same as folded ones.
+    """Returns weights of a trainable network that compute the same as folded ones.
 
-    The statistics that a batch normalization had are gone. It gets mean 0 and variance 1 - ε, which
-    leave in inference what the kernel computes, and the folded bias as its beta. So the network
-    computes the same as long as its batch normalizations stay in inference mode.
+    The original statistics of batch normalizations are lost. Each gets mean 0 and variance 1 - ε,
+    which in inference leave the kernel's output unchanged, and the folded bias as its beta. So the
+    network computes the same as long as its batch normalizations stay in inference mode.
     """
     weights = layer_weights(network)
     scales = residual_scales(network)
@@ -134,7 +134,7 @@ def unfold(folded: LayerWeights, network: Any) -> LayerWeights:
 
 
 def residual_scales(network: Any) -> dict[str, float]:
-    """Returns the scale of each residual projection of a network as it is trained."""
+    """Returns the scale of each residual projection of a trainable network."""
     return {
         layer.name.removesuffix(RESIDUAL_SCALE_SUFFIX): float(layer.scale)
         for layer in network.layers

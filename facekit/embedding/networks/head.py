@@ -28,7 +28,7 @@ def triplet_head(
         Schroff, Kalenichenko and Philbin, "FaceNet" (CVPR 2015), figure 2: the constraint
         ‖f(x)‖₂ = 1.
     """
-    # Without a seed Keras would draw one from the user's generator; it takes 32 bits.
+    # Without a seed, Keras would draw one from the user's generator; it accepts 32 bits.
     seed = int(seed) % 2**32
     x = keras.layers.GlobalAveragePooling2D(name=FEATURES_LAYER)(features)
     if dropout and not folded:

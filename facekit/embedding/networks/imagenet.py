@@ -1,4 +1,4 @@
-"""ImageNet weights for the whole Inception-ResNet-v2 backbone, as a start for training."""
+"""ImageNet weights for the full Inception-ResNet-v2 backbone, as a start for training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILE_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
-# How Keras words a download that failed or arrived damaged; it has no exception of its own for it.
+# Keras' messages for a failed or damaged download, for which it has no exception class.
 _FETCH_FAILURES = ("fetch failure", "corrupted file")
 
 
@@ -33,15 +33,15 @@ def build_imagenet_network(
 ) -> Any:
     """Builds the full network with Keras' ImageNet weights in its backbone.
 
-    The head stays random: the result is where a training starts from, not an embedder of faces.
-    Without a file of them, Keras downloads the weights (219 MB) at the first call and keeps them.
+    The head is random: the result is a starting point for training, not an embedder of faces. If no
+    file is given, Keras downloads the weights (219 MB) at the first call and caches them.
 
     Args:
         embedding_size: The number of components of an embedding.
         input_size: The side of the images, in pixels.
         dropout: The share of pooled features that training drops.
-        seed: Decides the random weights of the head.
-        weights: Keras' file of them, without the top, if it is on this machine:
+        seed: Seed of the random weights of the head.
+        weights: Keras' weights file without the top, if it is on this machine:
             ``inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5``.
 
     Returns:
@@ -49,7 +49,7 @@ def build_imagenet_network(
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
-        WeightsNotFoundError: If Keras cannot fetch the weights, or there is no file of that path.
+        WeightsNotFoundError: If Keras cannot download the weights, or the file does not exist.
         WeightsError: If the file is damaged or holds the weights of another network.
 
     Example:
@@ -75,7 +75,7 @@ def build_imagenet_network(
             include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3)
         )
     except Exception as error:
-        # Keras raises a bare Exception if the address does not answer.
+        # Keras raises a bare Exception if the server does not respond.
         failed = any(words in str(error) for words in _FETCH_FAILURES)
         if not failed and not isinstance(error, OSError):
             raise
@@ -111,9 +111,9 @@ def copy_backbone_weights(source: Any, network: Any) -> None:
 def fill_backbone(network: Any, weights: LayerWeights, *, source: str) -> None:
     """Fills a backbone with weights in the order in which Keras builds the layers.
 
-    Keras numbers most layers as they come (``conv2d_17``), so the order tells which is which. The
-    kinds and shapes of the weights must agree one by one, and the layers that Keras names after
-    their block must meet that block.
+    Keras numbers most layers in the order of creation (``conv2d_17``), so the order identifies
+    them. The kinds and shapes of the weights must match one by one, and layers that Keras names
+    after their block must belong to that block.
     """
     targets = [
         layer for layer in network.layers if layer.weights and layer.name not in _HEAD_LAYERS

@@ -1,4 +1,4 @@
-"""Networks as Keras graphs: to be trained, or folded for inference."""
+"""Networks as Keras graphs: trainable, or folded for inference."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from facekit.embedding.networks.names import (
 class KerasBuilder(GraphBuilder):
     """Builds a graph of Keras layers.
 
-    A folded graph holds no batch normalization and no residual scale: both are linear and live in
-    the kernels and biases of the convolutions before them. All kernels are zero, to be filled:
-    :func:`facekit.embedding.build_network` draws random ones.
+    A folded graph has no batch normalization and no residual scale: both are linear and merged into
+    the kernels and biases of the preceding convolutions. All kernels are zero until they are
+    filled; :func:`facekit.embedding.build_network` draws random ones.
     """
 
     def __init__(self, width: float, *, folded: bool) -> None:
         super().__init__(width)
         self.folded = folded
-        # Every kernel is filled afterwards, at random by build_network or from a file. Keras' own
-        # initializers would cost time for nothing and draw their seeds from Python's generator.
+        # Every kernel is filled afterwards, at random by build_network or from a file. Keras'
+        # initializers would waste time and draw their seeds from Python's generator.
         self._initializer = "zeros"
 
     def convolved(self, x: Tensor, layer: Convolution) -> Tensor:

@@ -1,14 +1,14 @@
-"""Names of layers that networks, files of weights and folding share."""
+"""Layer names shared by networks, weights files and folding."""
 
 from __future__ import annotations
 
 HEAD_LAYER = "Bottleneck"
-"""The dense layer that gives the embedding."""
+"""The dense layer that outputs the embedding."""
 FEATURES_LAYER = "AvgPool"
 """The pooling whose output the head reads."""
 BATCH_NORMALIZATION_SUFFIX = "_BatchNorm"
-"""Follows the name of the layer that is normalized."""
+"""The suffix of the name of the normalized layer."""
 RESIDUAL_SCALE_SUFFIX = "_Scale"
-"""Follows the name of the projection that is scaled."""
+"""The suffix of the name of the scaled projection."""
 BATCH_NORMALIZATION_EPSILON = 1e-3
-"""What every batch normalization adds to the variance."""
+"""The epsilon that every batch normalization adds to the variance."""

@@ -16,13 +16,13 @@ from facekit.utils.validation import choice, number, whole
 
 Backbone: TypeAlias = Literal["inception_resnet_v1", "inception_resnet_v2"]
 
-# Beyond all networks of use: a forged file of weights must not ask for one that never is built.
+# Larger than any useful network: a forged weights file must not request an enormous one.
 _MOST_TIMES, _LARGEST_INPUT, _MOST_COMPONENTS = 16.0, 2048, 65_536
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What an embedder's network looks like; weights fit one architecture.
+    """The architecture of an embedder's network; weights fit exactly one.
 
     Args:
         backbone: ``"inception_resnet_v2"`` or ``"inception_resnet_v1"`` (FaceNet's).
@@ -32,8 +32,8 @@ class Architecture:
         embedding_size: The number of components d of an embedding, at most 65,536.
         dropout: The share of pooled features that training drops, in [0, 1).
         head_batch_normalization: Whether the head's dense layer is batch-normalized.
-        input_mean: Subtracted from every pixel value (0 to 255) at the entrance of the network.
-        input_scale: What the difference is then divided by.
+        input_mean: Subtracted from every pixel value (0 to 255) at the input of the network.
+        input_scale: The divisor of the difference.
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
@@ -74,11 +74,11 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
-        """Makes an architecture from :meth:`to_dict`'s values.
+        """Creates an architecture from the values of :meth:`to_dict`.
 
         Args:
-            values: The arguments by name, as :meth:`to_dict` gives them; what is not given has its
-                default.
+            values: The arguments by name, as :meth:`to_dict` returns them; missing ones get their
+                defaults.
 
         Returns:
             The architecture.
@@ -96,10 +96,10 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
     """Builds the network, with random weights.
 
     Args:
-        architecture: What to build.
+        architecture: The architecture to build.
         folded: Whether to build the graph without batch normalization, for inference.
-        seed: Decides the random weights: Glorot-uniform kernels, the same on every Keras backend;
-            and what dropout drops. A folded graph is made to be filled, and its weights are zero.
+        seed: Seed of the random weights, which are Glorot-uniform and the same on every Keras
+            backend, and of dropout. The weights of a folded graph are zero, to be filled.
 
     Returns:
         A ``keras.Model`` from images, ``(batch, S, S, 3)`` with values 0 to 255, to embeddings,
@@ -146,7 +146,7 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
 
 
 def _initialize(network: Any, seed: int) -> None:
-    # Keras' initializers draw from a process-wide generator; this one leaves the user's alone.
+    # Keras' initializers draw from a process-wide generator; this leaves the user's unchanged.
     generator = np.random.default_rng(seed)
     for layer in network.layers:
         for weight in layer.weights:

@@ -35,7 +35,7 @@ def onnx_network(
     x = build.node("Mul", x, build.constant(np.float32(1.0 / architecture.input_scale)))
     count = build.node("Shape", x, start=0, end=1)
     if mirrored:
-        # One pass over both: the weights are in the model once.
+        # One pass over both, so that the model contains the weights once.
         ends = [build.constant(np.array([value])) for value in (-1, -(2**31), 3, -1)]
         x = build.node("Concat", x, build.node("Slice", x, *ends), axis=0)
     x = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)

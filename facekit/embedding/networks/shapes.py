@@ -1,4 +1,4 @@
-"""The shapes of a network's weights, and its residual scales, without building the network."""
+"""The shapes of a network's weights and its residual scales, without building the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shapes = dict[tuple[str, str], tuple[int, ...]]
 
 
 def weight_shapes(architecture: Architecture, *, folded: bool) -> tuple[Shapes, dict[str, float]]:
-    """Returns what weights a network has."""
+    """Returns the shapes of a network's weights."""
     build = ShapeBuilder(architecture.width, folded=folded)
     channels = BACKBONES[architecture.backbone](build, 3, blocks=architecture.blocks)
     build.layer(
@@ -26,7 +26,7 @@ def weight_shapes(architecture: Architecture, *, folded: bool) -> tuple[Shapes, 
 
 
 class ShapeBuilder(GraphBuilder):
-    """Goes through a graph and notes the weights; its tensors are numbers of channels."""
+    """Traverses a graph and records the weights; its tensors are numbers of channels."""
 
     def __init__(self, width: float, *, folded: bool) -> None:
         super().__init__(width)
@@ -35,7 +35,7 @@ class ShapeBuilder(GraphBuilder):
         self.scales: dict[str, float] = {}
 
     def layer(self, name: str, kernel: tuple[int, ...], *, normalized: bool) -> None:
-        """Notes the weights of a layer and of the batch normalization after it, if any."""
+        """Records the weights of a layer and of its batch normalization, if any."""
         self.shapes[name, "kernel"] = kernel
         size = kernel[-1:]
         if normalized and not self.folded:
@@ -45,12 +45,12 @@ class ShapeBuilder(GraphBuilder):
             self.shapes[name, "bias"] = size
 
     def convolved(self, x: Tensor, layer: Convolution) -> Tensor:
-        """Notes a convolution with its batch normalization."""
+        """Records a convolution with its batch normalization."""
         self.layer(layer.name, (*layer.sides, x, layer.filters), normalized=True)
         return layer.filters
 
     def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
-        """Notes the projection and its scale."""
+        """Records the projection and its scale."""
         projection = f"{name}_Conv2d_1x1"
         self.layer(projection, (1, 1, mixed, x), normalized=False)
         self.scales[projection] = scale

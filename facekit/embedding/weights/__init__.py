@@ -1,1 +1,1 @@
-"""Weights by name: the registry, where files are found, and what they hold."""
+"""Weights by name: the registry, the search for files, and their contents."""

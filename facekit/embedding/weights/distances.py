@@ -1,4 +1,4 @@
-"""How far faces lie from the enrolled photos of a person: the tables that calibration reads."""
+"""Tables of distances from faces to the enrolled photos of a person, for calibration."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ Measure: TypeAlias = Literal["nearest", "centroid"]
 """The distance from a face to a person: to the nearest of the enrolled photos, or to the mean of
 their embeddings, scaled to unit norm."""
 
-# Rarer than the first, a table of a few million comparisons says nothing reliable; what is rarer is
-# extrapolated. The second is where that extrapolation takes its slope from.
+# Below the first rate, a table of a few million comparisons is not reliable, and rates are
+# extrapolated. The extrapolation takes its slope from the second.
 _RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 _SLOPE_OVER = 30.0
 _PHOTOS = (1, 2, 4, 8, 16)
-# More people to compare with all faces make it slower and hardly more exact.
+# Comparing more people with all faces is slower and hardly more exact.
 _MOST_PEOPLE = 500
-# This share of the pairs of photos of one person is more alike than photos are taken to be.
+# This share of the pairs of photos of one person is more similar than independent photos.
 _ALIKE = 0.3
-# A stranger is any person. Those of whom there are many faces must not stand for all.
+# Strangers are sampled by person, so that those with many faces do not dominate.
 _IMPOSTOR_FACES = 2
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-# On what scale of the number of photos distances change evenly. Each doubling brings about another
-# chance for the nearest photo; what is peculiar to single photos falls in their mean as one over
-# their number, so that the distances to it have a limit.
+# The scale of the number of photos on which distances change evenly. Each doubling adds another
+# chance for the nearest photo; in the mean, the noise of single photos falls as one over their
+# number, so that the distances to it have a limit.
 _SCALES: Mapping[Measure, Callable[[npt.ArrayLike], Any]] = {
     "nearest": np.log2,
     "centroid": lambda photos: -1.0 / np.asarray(photos, dtype=np.float64),
@@ -43,18 +43,18 @@ _SCALES: Mapping[Measure, Callable[[npt.ArrayLike], Any]] = {
 
 @dataclass(frozen=True)
 class DistanceTable:
-    """The distances from faces to a person of whom a number of photos is enrolled.
+    """The distances from faces to a person with a number of enrolled photos.
 
     Args:
-        photos: The numbers m of enrolled photos for which distances were measured, rising.
-        rates: Shares of comparisons, rising, each in (0, 1).
+        photos: The numbers m of enrolled photos for which distances were measured, ascending.
+        rates: Shares of comparisons, ascending, each in (0, 1).
         impostors: For each measure, and each m, the distance within which that share of strangers
             lies: ``{"nearest": ((…), …), "centroid": ((…), …)}``.
         genuine: Likewise, the distance within which that share of other photos of the person lies.
-        source: On what it was measured.
+        source: The data on which it was measured.
 
     Raises:
-        InvalidArgumentError: If the numbers do not fit together.
+        InvalidArgumentError: If the shapes or values are inconsistent. Example
 
     Example:
         >>> from facekit.embedding.weights.registry import REGISTRY
@@ -94,12 +94,12 @@ class DistanceTable:
 
         Args:
             measure: Which distance.
-            photos: How many photos of the person are enrolled.
-            distance: The distance, any shape.
+            photos: The number of enrolled photos of the person.
+            distance: The distance, of any shape.
 
         Returns:
-            The share, of the same shape. Below the table's rarest rate it falls as it does between
-            that rate and thirty times as much, on a logarithmic scale.
+            The share, of the same shape. Below the table's lowest rate it is extrapolated on a
+            logarithmic scale, with the slope between that rate and thirty times as much.
         """
         rows = self._row(self.impostors[measure], measure, photos)
         logs = np.log(self.rates)
@@ -116,25 +116,25 @@ class DistanceTable:
     def quantiles(
         self, kind: Literal["impostors", "genuine"], measure: Measure, photos: float
     ) -> FloatArray:
-        """Returns the distance within which each of the rates lies.
+        """Returns the distance for each of the rates.
 
         Args:
             kind: Of strangers, or of the person.
             measure: Which distance.
-            photos: How many photos of the person are enrolled.
+            photos: The number of enrolled photos of the person.
         """
         values = (self.impostors if kind == "impostors" else self.genuine)[measure]
         return self._row(values, measure, photos)
 
     def of_means(self, images: float) -> DistanceTable:
-        """Returns the table for a probe that is the mean of several images of one person.
+        """Returns the table for probes that are means of several images of one person.
 
-        Distance is symmetric: the mean of m images lies as far from one enrolled photo as one image
-        lies from the mean of m photos, and that the table knows. By the same step the distances to
-        people with more photos are moved.
+        Distance is symmetric: the mean of m images is as far from one enrolled photo as one image
+        is from the mean of m photos, which the table contains. Distances to people with more photos
+        are shifted by the same amount.
 
         Args:
-            images: How many images the probe is the scaled mean of; at least 1, and not
+            images: The number of images that the probe is the normalized mean of; at least 1, not
                 necessarily whole: see :meth:`independent_images`.
 
         Returns:
@@ -165,18 +165,18 @@ class DistanceTable:
         return replace(self, impostors=moved["impostors"], genuine=moved["genuine"])
 
     def independent_images(self, images: int, length: float) -> float:
-        """Returns how many images taken independently of each other a mean is worth.
+        """Returns the number of independent images that a mean is worth.
 
-        The frames of a video resemble each other: a hundred of them say less than a hundred photos.
-        How much they differ shows in the length of the mean of their unit embeddings. That of m
-        photos has, on average, the squared length ρ + (1 − ρ) / m, where ρ is the inner product of
-        two photos of a person; of equal images it is 1. For ρ that of the pairs more alike than
-        seven in ten is taken: photos of some people resemble each other without being of one
-        moment, and a number that is too small would give too many strangers a name.
+        The frames of a video resemble each other: a hundred of them carry less information than a
+        hundred photos. The length of the mean of their unit embeddings shows how much they differ.
+        For m independent photos, its squared length is ρ + (1 − ρ) / m on average, where ρ is the
+        inner product of two photos of a person; for equal images it is 1. The 70th percentile of
+        pairs is used for ρ: photos of some people resemble each other although taken at different
+        times, and too small a number would give too many strangers a name.
 
         Args:
-            images: How many images the mean is of.
-            length: Its norm before it was scaled, 0 to 1.
+            images: The number of images in the mean.
+            length: Its norm before normalization, 0 to 1.
 
         Returns:
             The number, from 1 to ``images``.
@@ -210,7 +210,7 @@ class DistanceTable:
         wrong_label: float = 0.0,
         source: str = "",
     ) -> DistanceTable:
-        """Measures the table of a set of weights on labeled faces.
+        """Measures the table for a set of weights on labeled faces.
 
         Each of up to 500 people with m photos or more is enrolled with the first m; the first two
         faces of every other person are impostors, the remaining ones of the person are genuine.
@@ -218,11 +218,11 @@ class DistanceTable:
 
         Args:
             embeddings: Unit embeddings, ``(n, d)``.
-            labels: Whose each is, ``(n,)``.
+            labels: The person of each, ``(n,)``.
             photos: The numbers m of enrolled photos to measure.
-            wrong_label: Two people with photos nearer than this are taken for one person under two
-                labels, or one photo in two places, and are not compared.
-            source: What the faces are.
+            wrong_label: Two people with photos closer than this are assumed to be one person under
+                two labels, or one photo in two places, and are not compared.
+            source: A description of the faces.
 
         Returns:
             The table.
@@ -324,7 +324,7 @@ def _distances_to_people(
         person = by_person[rows[0]]
         own = by_person == person
         to_all = _distance(vectors, vectors[rows])
-        # One wrong label would outweigh a million right ones where distances are rare.
+        # At rare distances, one wrong label would outweigh a million right ones.
         doubtful = np.unique(by_person[to_all.min(axis=1) < wrong_label])
         of_others = first[~np.isin(by_person[first], doubtful) & ~own[first]]
         rest = rows[number:]

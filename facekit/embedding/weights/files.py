@@ -1,4 +1,4 @@
-"""The files of embedders that facekit writes: a record and the weights of a folded network."""
+"""facekit's embedder files: a record and the weights of a folded network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facekit.io import safetensors_file
 from facekit.utils.validation import choice
 
 Precision: TypeAlias = Literal["float32", "float16", "int8"]
-"""How the weights of a file are rounded; ``"int8"`` rounds kernels by output channel."""
+"""The precision of the weights in a file; ``"int8"`` rounds kernels by output channel."""
 
 _KIND = "facekit.embedder"
 _VERSION = 1
@@ -51,7 +51,7 @@ def write_embedder(
 
 
 def read_embedder(path: Path) -> tuple[WeightsRecord, LayerWeights]:
-    """Reads a file of :func:`write_embedder`."""
+    """Reads a file written by :func:`write_embedder`."""
     header, flat = safetensors_file.read(path, kind=_KIND, newest_version=_INT8_VERSION)
     for key in [name for name, array in flat.items() if array.dtype == np.int8]:
         flat[key] = flat[key] * _step_of(path, key, flat[key], flat.pop(f"{key}{_STEP}", None))
@@ -79,7 +79,7 @@ def _halved(array: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float16
 
 
 def _in_steps(flat: safetensors_file.Arrays) -> safetensors_file.Arrays:
-    """Returns each kernel as whole numbers up to 127, and for each output channel their step."""
+    """Returns each kernel as integers up to 127, and the step of each output channel."""
     stored: safetensors_file.Arrays = {}
     for name, array in flat.items():
         if array.ndim < 2:

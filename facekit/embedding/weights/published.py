@@ -1,4 +1,4 @@
-"""Reading the files in which others published weights, as layer weights, without pickle."""
+"""Reads weights files published by others into layer weights, without pickle."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from facekit.errors import WeightsError
 from facekit.utils.extras import import_extra
 
 _NPZ_SUFFIXES = {
-    # Only the head's kernel carries "transpose" in its name; it is stored (inputs, outputs) all
-    # the same, as Keras keeps it.
+    # Only the head's kernel has "transpose" in its name; it is nevertheless stored as (inputs,
+    # outputs), like in Keras.
     "_kernel_transpose": "kernel",
     "_kernel": "kernel",
     "_MatMul_bias": "bias",
     "_Conv2D_bias": "bias",
 }
 
-# deepface numbers the second of the two branches of these blocks like the block: in the third one
-# it is Branch_3. No block of the two kinds has a third branch.
+# deepface numbers the second branch of these blocks like the block: in the third one it is
+# Branch_3. Blocks of these two kinds have no third branch.
 _DEEPFACE_BRANCH = re.compile(r"^(Block(?:17|8)_(\d+))_Branch_\2_")
 
-# What NumPy, zipfile and zlib raise for a damaged archive; a TypeError if the file is a single
-# array, a RuntimeError if a flag of the archive claims encryption or an unknown version.
+# The errors of NumPy, zipfile and zlib for a damaged archive; a TypeError if the file is a single
+# array, a RuntimeError if a flag claims encryption or an unknown version.
 _NPZ_DAMAGE = (
     OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
 )  # fmt: skip
-# What h5py raises: a KeyError where an object of the file cannot be opened, a TypeError where the
-# kind of its numbers is damaged, an AttributeError where a group should be and an array is.
+# The errors of h5py: a KeyError if an object of the file cannot be opened, a TypeError if its
+# number type is damaged, an AttributeError for an array in place of a group.
 _H5_DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
 
 
 def read_published(path: Path, layout: FileLayout, architecture: Architecture) -> LayerWeights:
-    """Reads a file that others published and returns the weights of the folded network."""
+    """Reads a file published by others and returns the weights of the folded network."""
     folded = layout == "facenet_folded_npz"
     shapes, scales = weight_shapes(architecture, folded=folded)
     weights = read_folded_npz(path) if folded else read_keras_h5(path)
@@ -50,8 +50,8 @@ def read_published(path: Path, layout: FileLayout, architecture: Architecture) -
         weights = {_DEEPFACE_BRANCH.sub(r"\1_Branch_1_", name): w for name, w in weights.items()}
     check_fit(weights, shapes, architecture.backbone, source=str(path))
     if layout == "deepface_h5":
-        # deepface feeds images as OpenCV reads them, BGR. Turning the kernel that reads them
-        # instead of the images gives its embeddings from RGB.
+        # deepface feeds images in OpenCV's channel order, BGR. Reversing the first kernel instead
+        # of the images gives the same embeddings from RGB.
         first = next(iter(shapes))[0]
         weights[first]["kernel"] = weights[first]["kernel"][:, :, ::-1, :]
     return weights if folded else fold(weights, scales)
@@ -83,7 +83,7 @@ def _split_npz_name(name: str, path: Path) -> tuple[str, str]:
 
 
 def read_keras_h5(path: Path) -> LayerWeights:
-    """Reads an HDF5 file of Keras 2, weights alone or a whole model."""
+    """Reads an HDF5 file of Keras 2, with weights only or a whole model."""
     h5py = import_extra("h5py")
     weights: LayerWeights = {}
 

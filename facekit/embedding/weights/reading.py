@@ -1,4 +1,4 @@
-"""From the name of weights or the path of their file to a record and a folded network's weights."""
+"""Reads weights by name or path: a record and the weights of a folded network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_weights(
     if path.suffix == ".safetensors":
         record, arrays = _read_own(path)
         known = registry.REGISTRY.get(record.name)
-        # The card of the weights in the package says more than the header of their file.
+        # The model card in the package has more information than the file's header.
         if known is not None and sha256(path) in {file.sha256 for file in known.files}:
             record = known
         return record, arrays
@@ -43,13 +43,11 @@ def read_weights(
         record, file = identify(path)
         _check_consent(path, file, allow_unverified)
         return record, read_file_of(record, path, file)
-    raise WeightsError(
-        f"{path}: files of weights end in {', '.join(_SUFFIXES)}; nothing else is read"
-    )
+    raise WeightsError(f"{path}: not a weights file; these end in {', '.join(_SUFFIXES)}")
 
 
 def read_file_of(record: WeightsRecord, path: Path, file: WeightsFile) -> LayerWeights:
-    """Reads a file of known weights."""
+    """Reads a file of registered weights."""
     if file.layout != "facekit":
         return read_published(path, file.layout, record.architecture)
     found, arrays = _read_own(path)
@@ -62,14 +60,14 @@ def read_file_of(record: WeightsRecord, path: Path, file: WeightsFile) -> LayerW
 
 
 def looks_like_path(weights: str) -> bool:
-    """Returns whether a text is meant as a path rather than as a name."""
+    """Returns whether a string is meant as a path rather than a name."""
     return os.sep in weights or "/" in weights or Path(weights).suffix in _SUFFIXES
 
 
 def _check_consent(path: Path, file: WeightsFile, allow_unverified: bool) -> None:
     if file.sha256 is None and not allow_unverified:
         raise WeightsError(
-            f"{path}: no checksum of {file.name} is published, so that nothing tells whether this "
+            f"{path}: no checksum is published for {file.name}, so it cannot be verified that this "
             "is the file; if you trust it, pass allow_unverified=True (--allow-unverified)"
         )
 

@@ -1,4 +1,4 @@
-"""The weights that facekit knows by name: one record each, read from its model card."""
+"""The weights that facekit knows by name, each with a record read from its model card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facekit.errors import InvalidArgumentError, WeightsNotFoundError
 from facekit.utils.validation import flag
 
 FileLayout: TypeAlias = Literal["facekit", "facenet_folded_npz", "keras_facenet_h5", "deepface_h5"]
-"""How a weights file is laid out: ``"facekit"`` for :meth:`facekit.Embedder.save`'s own files."""
+"""The layout of a weights file: ``"facekit"`` for files of :meth:`facekit.Embedder.save`."""
 
 _TEXTS = ("name", "version", "training_data", "license", "source")
 
@@ -28,10 +28,10 @@ class WeightsFile:
 
     Args:
         name: Its file name.
-        layout: How it is laid out.
+        layout: Its layout.
         sha256: The checksum that it must have, or ``None`` if its author published none. Such a
-            file is never downloaded: nothing would tell that it arrived as it was published. The
-            user fetches it, and it is known by its file name alone.
+            file is never downloaded, since it could not be verified. The user fetches it, and it is
+            recognized by its file name alone.
         url: Where it is published, or ``None``.
 
     Example:
@@ -49,23 +49,23 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class WeightsRecord:
-    """What is known about a set of weights: its model card in numbers.
+    """The record of a set of weights: its model card as data.
 
     Args:
         name: The name by which :class:`facekit.Embedder` loads it.
         version: Changes when the numbers in the files change.
         architecture: The network that it fits.
         alignment: The arguments of the :class:`facekit.Aligner` that it was trained with.
-        mirrored: Whether an embedding is the mean of those of the face and of its mirror image,
-            normalized. It is more accurate and takes twice the time.
+        mirrored: Whether an embedding is the normalized mean of those of the face and its mirror
+            image, which is more accurate and takes twice the time.
         thresholds: Euclidean distance between unit embeddings up to which two faces count as one
             person, by the share of pairs of strangers that lie within it (false-match rate).
-        distances: How far faces lie from enrolled people, from which
+        distances: The table of distances from faces to enrolled people, from which
             :class:`facekit.IdentityClassifier` calibrates its threshold.
         files: Files that hold the weights, the preferred one first.
-        training_data: What it was trained on.
-        license: Under which terms it may be used.
-        source: Where it comes from.
+        training_data: The data that it was trained on.
+        license: The terms of use.
+        source: The origin of the weights.
         accuracy: Measured figures by protocol.
         accuracy_by_group: For each protocol, the figures by group of people, where measured.
 
@@ -98,7 +98,7 @@ class WeightsRecord:
         return f"{self.name}@{self.version}"
 
     def threshold(self, false_match_rate: float = 0.001) -> float:
-        """Returns the Euclidean distance within which that share of pairs of strangers lies.
+        """Returns the Euclidean distance within which a share of pairs of strangers lies.
 
         Args:
             false_match_rate: The share of pairs of strangers, one of those in ``thresholds``; one
@@ -117,7 +117,7 @@ class WeightsRecord:
         return self.thresholds[false_match_rate]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns what a saved file keeps of the record, as plain Python values."""
+        """Returns the parts of the record that a file stores, as plain Python values."""
         return {
             "name": self.name,
             "version": self.version,
@@ -141,7 +141,7 @@ class WeightsRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WeightsRecord:
-        """Makes a record from :meth:`to_dict`'s values.
+        """Creates a record from the values of :meth:`to_dict`.
 
         Args:
             values: The parts by name, as :meth:`to_dict` gives them.
@@ -195,11 +195,11 @@ REGISTRY: Mapping[str, WeightsRecord] = MappingProxyType(
 """The weights that :class:`facekit.Embedder` knows by name, read from their model cards."""
 
 DEFAULT_WEIGHTS = "facekit-small"
-"""The name of the weights that are used if none are named; they come with the package."""
+"""The name of the default weights, which come with the package."""
 
 
 def write_card(record: WeightsRecord, folder: Path = CARDS) -> Path:
-    """Writes a record's model card, with each row of a table on one line, and returns its path."""
+    """Writes a record's model card, with one line per table row, and returns its path."""
     card = json.dumps(record.card(), indent=2, ensure_ascii=False)
     rows = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
     path = folder / f"{record.name}.json"

@@ -1,4 +1,4 @@
-"""The way from a record of weights to a checked file of it on this machine."""
+"""Finds, downloads and checks the file of a weights record."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BUNDLED = Path(__file__).parent / "bundled"
 
 
 def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
-    """Finds a file of the weights on this machine, or fetches it, and checks it.
+    """Finds a file of the weights on this machine, or downloads it, and checks it.
 
-    The package's own folder and the folders ``weights/<name>`` under ``FACEKIT_HOME`` and under
-    ``FACEKIT_DATA`` are searched first. Only if none holds a file, and ``FACEKIT_OFFLINE`` is not
-    set, it is downloaded.
+    The package's own folder and the folders ``weights/<name>`` under ``FACEKIT_HOME`` and
+    ``FACEKIT_DATA`` are searched first. The file is downloaded only if none has it and
+    ``FACEKIT_OFFLINE`` is not set.
     """
     found = find(record)
     if found is None:
@@ -48,7 +48,7 @@ def bundled() -> list[str]:
 
 
 def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
-    """Downloads a file of the weights; one that is there already, unaltered, is kept."""
+    """Downloads a file of the weights; an existing unaltered file is kept."""
     otherwise = f", or use weights that come with facekit ({', '.join(bundled())})"
     for file in record.files:
         if file.url is not None:
@@ -60,7 +60,7 @@ def fetch(record: WeightsRecord) -> tuple[Path, WeightsFile]:
 
 
 def identify(path: Path) -> tuple[WeightsRecord, WeightsFile]:
-    """Returns which weights a file holds, by its checksum, or by its name if none is published."""
+    """Identifies the weights in a file by checksum, or by name if none is published."""
     checksum = sha256(path)
     files = [(record, file) for record in weights.REGISTRY.values() for file in record.files]
     for record, file in files:
@@ -80,7 +80,7 @@ def check(path: Path, file: WeightsFile) -> None:
 
 
 def file_in(folder: Path) -> Path:
-    """Returns the weights file in a folder: a published one, or one that facekit wrote."""
+    """Returns the weights file in a folder, published or written by facekit."""
     published = {file.name for record in weights.REGISTRY.values() for file in record.files}
     for path in sorted(folder.iterdir()):
         if path.suffix == ".safetensors" or path.name in published:
@@ -89,5 +89,5 @@ def file_in(folder: Path) -> Path:
 
 
 def folders(record: WeightsRecord) -> list[Path]:
-    """Returns the folders in which the weights are looked for, in that order."""
+    """Returns the folders searched for the weights, in order."""
     return [BUNDLED, *weights_folders(record.name)]

@@ -1,4 +1,4 @@
-"""A plot of who is taken for whom."""
+"""A confusion matrix of names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facekit.utils.validation import choice
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# In more cells than these, numbers cannot be read.
+# With more cells, the numbers would be illegible.
 _MOST_WITH_NUMBERS = 25
 
 
@@ -25,25 +25,25 @@ def plot_confusion(
     normalize: Literal["true", "pred", "all"] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws how often each person is named correctly, taken for another, or not named.
+    """Draws how often each person is named correctly, mistaken for another, or not named.
 
-    A row stands for a person, a column for a name given. Strangers, and faces that no name was
-    given, are in the last row and column.
+    Rows are people, columns are the names given. Strangers and unnamed faces are in the last row
+    and column.
 
     Args:
-        names: Who each face shows, ``None`` for a stranger.
-        predicted: The name that each was given, as :meth:`facekit.IdentityClassifier.predict`
-            returns them, ``None`` for none.
-        normalize: ``None`` shows numbers of faces; ``"true"`` their share in the row, ``"pred"`` in
-            the column, ``"all"`` in the whole.
+        names: The person in each face, ``None`` for a stranger.
+        predicted: The name given to each, as :meth:`facekit.IdentityClassifier.predict` returns it,
+            ``None`` for none.
+        normalize: ``None`` shows numbers of faces; ``"true"`` shares of the row, ``"pred"`` of the
+            column, ``"all"`` of the total.
         ax: Where to draw; a new figure by default.
 
     Returns:
         The axes drawn on.
 
     Raises:
-        InvalidArgumentError: If there are no names, there are not as many predicted, something
-            is not a name, or ``normalize`` is something else.
+        InvalidArgumentError: If there are no names, ``predicted`` has another length, an item is
+            not a name, or ``normalize`` is invalid.
 
     Example:
         >>> from facekit.evaluation import plot_confusion
@@ -64,11 +64,11 @@ def plot_confusion(
         )
     if normalize is not None:
         choice(normalize, "normalize", ("true", "pred", "all"))
-    # By number, because a person may be called "unknown", too.
+    # By number, because a person may also be called "unknown".
     people = in_order([*shown, *given])
     numbers = {name: number for number, name in enumerate(people)}
     with warnings.catch_warnings():
-        # One label alone makes scikit-learn warn of labels not given, though they are.
+        # For a single label, scikit-learn warns about missing labels although they are given.
         warnings.filterwarnings("ignore", "A single label was found")
         matrix = confusion_matrix(
             [numbers[name] for name in shown],

@@ -1,4 +1,4 @@
-"""A plot of how far apart the two photos of a pair lie."""
+"""Histograms of the distances between the two photos of pairs."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def plot_distances(
     bins: int | Sequence[float] = 50,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws histograms of the distances of pairs of one person and of pairs of two.
+    """Draws histograms of the distances of same-person and different-person pairs.
 
-    Each histogram is a share of its own kind of pairs, because there are usually far more pairs of
-    two people. Where the two overlap, a threshold makes mistakes.
+    Each histogram is normalized by its own kind of pairs, because there are usually far more pairs
+    of different people. Where they overlap, a threshold makes errors.
 
     Args:
-        distances: The distance of each pair, ``(n,)``; any metric, smaller is more alike.
+        distances: The distance of each pair, ``(n,)``; any metric, smaller is more similar.
         same: Whether each pair shows one person, bool ``(n,)``. One kind may be missing.
         threshold: Draws a line there, labeled with the number.
-        bins: How many bins the range of all distances is divided into, or their edges, rising;
+        bins: The number of bins over the range of all distances, or their ascending edges;
             distances beyond given edges are not drawn.
         ax: Where to draw; a new figure by default.
 
@@ -60,7 +60,7 @@ def plot_distances(
         threshold = number(threshold, "threshold")
     edges = _edges(values, bins)
     ax = axes_or_new(ax, 5, 4)
-    # The hatching tells the two apart in black and white.
+    # The hatching distinguishes the two in black and white.
     styles: tuple[tuple[str, npt.NDArray[np.bool_], str, dict[str, Any]], ...] = (
         ("one person", truth, PALETTE[0], {"fill": True}),
         ("two people", ~truth, PALETTE[1], {"fill": False, "hatch": "////"}),

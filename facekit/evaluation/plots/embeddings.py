@@ -1,4 +1,4 @@
-"""A map of embeddings: in two dimensions, those of one person close together."""
+"""A two-dimensional map of embeddings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FloatArray = npt.NDArray[np.float64]
 _FEWEST = 3
 _MOST_IN_LEGEND = 24
 _PERPLEXITY = 30.0
-# Up to here the exact gradients take less time than the tree of their approximation.
+# Up to this size, exact gradients are faster than the tree-based approximation.
 _EXACT = 400
 
 
@@ -33,20 +33,20 @@ def plot_embeddings(
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws embeddings as a map in two dimensions.
+    """Draws embeddings as a two-dimensional map.
 
-    ``"pca"`` shows the two directions in which the embeddings differ most; what lies apart on the
-    map lies apart in the embedding, but not the other way round. ``"tsne"`` shows which embeddings
-    are neighbors; sizes of groups and distances between groups mean nothing.
+    ``"pca"`` shows the two directions in which the embeddings differ most; points that are far
+    apart on the map are far apart in the embedding, but not vice versa. ``"tsne"`` shows which
+    embeddings are neighbors; the sizes of groups and distances between them are meaningless.
 
-    Each person has a color and a marker, strangers are gray crosses. Of many people, the names are
+    Each person has a color and a marker; strangers are gray crosses. With many people, names are
     written above their points instead of in a legend.
 
     Args:
         embeddings: float ``(n, d)``, at least 3 of at least 2 dimensions.
-        labels: Whose embedding each is, ``None`` where that is not known.
-        method: ``"pca"`` or ``"tsne"``. The perplexity of t-SNE is 30, and a third of ``n - 1``
-            where that is less.
+        labels: The person of each embedding, ``None`` if unknown.
+        method: ``"pca"`` or ``"tsne"``. The perplexity of t-SNE is 30, or a third of ``n - 1`` if
+            that is less.
         seed: The same seed gives the same map.
         ax: Where to draw; a new figure by default.
 
@@ -55,7 +55,7 @@ def plot_embeddings(
 
     Raises:
         InvalidArgumentError: If the embeddings are too few, all equal, not finite or of another
-            shape, the labels do not fit, or the method or seed is none.
+            shape, the labels do not match, or the method or seed is invalid.
 
     Example:
         >>> from facekit.evaluation import plot_embeddings

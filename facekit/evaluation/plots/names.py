@@ -1,4 +1,4 @@
-"""The names that a plot is given."""
+"""Names in plots."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from facekit.errors import InvalidArgumentError
 
 UNKNOWN = "unknown"
-"""How ``None`` is shown."""
+"""The label for ``None``."""
 
 
 def checked_names(argument: str, names: Iterable[str | None]) -> list[str | None]:
-    """Returns names as a list of texts and ``None``."""
+    """Returns names as a list of strings and ``None``."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise InvalidArgumentError(f"{argument} must be a sequence of names, got {names!r}")
     checked = list(names)
     for name in checked:
         if not (name is None or isinstance(name, str)):
-            raise InvalidArgumentError(f"{argument} must hold texts and None, got {name!r}")
+            raise InvalidArgumentError(f"{argument} must hold strings and None, got {name!r}")
     return checked
 
 

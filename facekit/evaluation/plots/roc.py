@@ -24,7 +24,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         The axes drawn on.
 
     Raises:
-        InvalidArgumentError: If there are no curves, or ``curves`` is something else.
+        InvalidArgumentError: If ``curves`` is empty or not a mapping of curves.
 
     Example:
         >>> from facekit.evaluation.plots import plot_roc
@@ -47,7 +47,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         for index, curve in enumerate(curves.values())
     ]
     ax.set_xscale("log")
-    # A logarithmic axis starts at the smallest rate above zero: one wrong pair of all.
+    # A logarithmic axis starts at the smallest rate above zero: a single wrong pair.
     rates = [curve.false_match_rate for curve in curves.values()]
     ax.set_xlim(min(0.5, *(float(rate[rate > 0].min()) for rate in rates)), 1.0)
     ax.set_xlabel("False-match rate")
