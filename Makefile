@@ -23,7 +23,7 @@ help:
 	@echo "make fuzz    reads damaged and malicious image files, and measures what they cost"
 	@echo "make check   runs all that CI runs: lint, types, import order, docs, tests, parity, wheel"
 	@echo "make docs    builds the documentation into docs/_build/html"
-	@echo "make images  draws the pictures of images/ anew"
+	@echo "make images  redraws the pictures of images/"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info < (3, 14) else "facekit needs Python 3.10 to 3.13, this is " + sys.version.split()[0])'

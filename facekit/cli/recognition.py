@@ -134,7 +134,7 @@ _FIT = (
     option(
         "--threshold DISTANCE",
         float,
-        "instead of --fpir: the largest distance that counts as known, whoever is enrolled",
+        "instead of --fpir: the largest distance that counts as known, regardless of enrollment",
     ),
     any_quality("enroll and name"),
 )

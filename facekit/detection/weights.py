@@ -2,7 +2,7 @@
 
 The package stores each network as a list of arrays pickled by joblib. Neither is imported to read
 it: importing ``mtcnn`` imports TensorFlow, and its loader first unpickles a file of that name from
-the working directory, whoever put it there.
+the working directory, regardless of its author.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Encoded images: read by a fixed list of decoders, within bounds of memory and time."""
+"""Decoding images with a fixed list of decoders, in bounded memory and time."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ _PLUGINS = {
 }
 _PROGRAMS = frozenset({"EPS", "WMF", "EMF", "PDF"})
 
-# The memory that a decoder may take, for each pixel that is allowed. A plain JPEG takes 7 bytes.
+# The memory that a decoder may use per allowed pixel. A plain JPEG takes 7 bytes.
 _BYTES_PER_ALLOWED_PIXEL = 12
-# At their peak, the output included; measured by tests/fuzz. Others: what Pillow holds, and 3.
+# Peak memory including the output, measured by tests/fuzz. Others: Pillow's buffer plus 3.
 _BYTES_PER_PIXEL = {"WEBP": 15, "AVIF": 12, "HEIF": 12, "JPEG2000": 20}
 _BYTES_OF_MODE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 
-# The least that a JPEG spends is one bit for each block of 8 × 8 pixels, 512 pixels a byte.
+# A JPEG needs at least one bit for each block of 8 × 8 pixels, 512 pixels per byte.
 _MOST_PIXELS_PER_JPEG_BYTE = 1024
-# Encoders write up to about a dozen; each one goes through all blocks of the image.
+# Encoders write up to about a dozen; each one traverses all blocks of the image.
 _MOST_SCANS = 100
 _SCANS_OF_LARGEST = 20
 
@@ -63,7 +63,7 @@ _STRIP_PIXELS = 1 << 20
 _Read = TypeVar("_Read")
 _WARNINGS = threading.Lock()
 
-# From the upright image, the view of it in which a file with this EXIF orientation stores it.
+# Maps the upright image to the view that a file with this EXIF orientation stores.
 _STORED_VIEW: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -78,18 +78,18 @@ _STORED_VIEW: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may be decoded, and how."""
+    """Limits and options of decoding."""
 
     max_pixels: int  # the most pixels, width × height
-    # The longest side that is needed, in pixels; a JPEG may be decoded at a half, a quarter or an
-    # eighth, but not smaller than this.
+    # The longest side needed, in pixels; a JPEG may be decoded at a half, a quarter or an eighth,
+    # but not smaller than this.
     max_side: int | None = None
     truncated: Truncated = "error"  # what to do with a JPEG whose end is missing
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """An image, and the size that it has in its file."""
+    """An image with its original size."""
 
     pixels: RGBImage  # RGB, uint8 `(h, w, 3)`, upright, C-contiguous
     # The width of the whole image, upright, in pixels; larger than `w` if the image was decoded at
@@ -99,17 +99,17 @@ class DecodedImage:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """How many pixels of the whole image one decoded pixel stands for, across and down."""
+        """The pixels of the whole image per decoded pixel, horizontally and vertically."""
         return self.width / self.pixels.shape[1], self.height / self.pixels.shape[0]
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """How an image lies in its file; its pixels were not decoded."""
+    """The header of an image file, whose pixels were not decoded."""
 
     width: int  # the width as it is stored, before it is turned, in pixels
     height: int  # the height, likewise
-    orientation: int  # how the EXIF data says to turn it, 1 to 8; 1 if they do not say
+    orientation: int  # the EXIF orientation, 1 to 8; 1 if not given
     xmp: bytes | None  # the XMP data in the file, if there are any
 
 
@@ -141,14 +141,15 @@ def _from_file(path: Path, read: Callable[[IO[bytes], str], _Read]) -> _Read:
 
 
 def inspect_file(path: Path) -> StoredImage:
-    """Returns what an image file says about the image, without decoding its pixels."""
+    """Reads the header of an image file, without decoding its pixels."""
     return _from_file(path, _inspected)
 
 
 def decode_object(source: IO[bytes], name: str, limits: Limits) -> DecodedImage:
     """Decodes the image in a binary file object, from its start."""
     try:
-        # A file object may be slow, and may lack what decoders ask of one: it is only read.
+        # A file object may be slow, and may lack methods that decoders need, so it is read
+        # completely.
         if hasattr(source, "seek"):
             source.seek(0)
         stream = io.BytesIO(source.read())
@@ -163,12 +164,12 @@ def decode_stream(stream: IO[bytes], name: str, limits: Limits) -> DecodedImage:
         with _identified(stream, name, limits) as image:
             _prepare(image, stream, name, limits)
             return decode_pillow(image, name, limits)
-    except (ImageError, ImageWarning):  # a warning that the caller turned into an error
+    except (ImageError, ImageWarning):  # a warning turned into an error by the caller
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: has more pixels than Pillow decodes ({error})") from error
     except Exception as error:
-        # Pillow's decoders, given damaged files, raise whatever comes up inside them.
+        # Pillow's decoders raise all kinds of errors for damaged files.
         raise ImageError(f"{name}: is not an image that can be read ({_reason(error)})") from error
 
 
@@ -176,7 +177,7 @@ def decode_pillow(image: Image.Image, name: str, limits: Limits) -> DecodedImage
     """Returns the first frame of a Pillow image as RGB, upright."""
     full = image.size
     if image.format in _PROGRAMS and getattr(image, "tile", None):
-        raise ImageError(f"{name}: is {image.format}, which an interpreter would have to run")
+        raise ImageError(f"{name}: is {image.format}, a program, which is not run")
     if limits.max_side is not None and image.format in ("JPEG", "MPO"):
         ratio = limits.max_side / max(full)
         image.draft(None, (max(round(full[0] * ratio), 1), max(round(full[1] * ratio), 1)))
@@ -188,15 +189,15 @@ def decode_pillow(image: Image.Image, name: str, limits: Limits) -> DecodedImage
         image.seek(0)
         image.load()
     except Exception as error:
-        # Pillow says so just where the end is missing.
+        # Pillow's message if the end is missing.
         ends_early = image.format in ("JPEG", "MPO") and "truncated" in str(error)
-        way_round = '; truncated="use" takes what is there' if ends_early else ""
+        way_round = '; truncated="use" uses the available part' if ends_early else ""
         raise ImageError(
             f"{name}: the image is truncated or damaged ({_reason(error)}){way_round}"
         ) from error
     if missing_end:
         warnings.warn(
-            ImageWarning(f"{name}: the file ends early; what is missing is gray"), stacklevel=4
+            ImageWarning(f"{name}: the file ends early; the missing part is gray"), stacklevel=4
         )
     try:
         pixels = _upright_rgb(image, name, orientation := _orientation(image, name))
@@ -205,7 +206,7 @@ def decode_pillow(image: Image.Image, name: str, limits: Limits) -> DecodedImage
             raise
         raise ImageError(f"{name}: cannot be converted to RGB ({_reason(error)})") from error
     if image.format not in ("JPEG", "MPO"):
-        full = image.size  # TIFF is turned while it is loaded
+        full = image.size  # TIFF is rotated while it is loaded
     width, height = full if orientation < 5 else full[::-1]
     return DecodedImage(pixels, width, height)
 
@@ -229,7 +230,7 @@ def strips(height: int, width: int) -> Iterator[slice]:
 
 
 def pixels_of(image: Image.Image, pixels: RGBImage | None = None) -> RGBImage:
-    """Returns the pixels of an RGB image; ``np.array`` would hold them twice on the way."""
+    """Returns the pixels of an RGB image; ``np.array`` would temporarily hold them twice."""
     if pixels is None:
         pixels = np.empty((image.height, image.width, 3), np.uint8)
     for rows in strips(image.height, image.width):
@@ -238,14 +239,14 @@ def pixels_of(image: Image.Image, pixels: RGBImage | None = None) -> RGBImage:
 
 
 def on_white(rgba: npt.NDArray[np.uint8]) -> RGBImage:
-    """Returns pixels with an opacity as they look on white."""
+    """Blends pixels with an alpha channel onto white."""
     alpha = rgba[..., 3:].astype(np.uint16)
     mixed = rgba[..., :3] * alpha + 255 * (255 - alpha)
     return ((mixed + np.uint16(127)) // np.uint16(255)).astype(np.uint8)
 
 
 def to_eight_bits(pixels: npt.NDArray[Any], largest: int) -> npt.NDArray[np.uint8]:
-    """Scales whole numbers from 0 to ``largest`` to 0 to 255, rounded."""
+    """Scales integers from 0 to ``largest`` to 0 to 255, rounded."""
     scaled = (pixels.astype(np.uint32) * 255 + largest // 2) // largest
     return np.minimum(scaled, 255).astype(np.uint8)
 
@@ -257,7 +258,7 @@ def _inspected(stream: IO[bytes], name: str) -> StoredImage:
     try:
         # The largest size of any format: nothing is decoded.
         with _identified(stream, name, Limits(2**31)) as image:
-            # Pillow says the size of a TIFF as it is after turning it, and that of HEIC is turned.
+            # Pillow reports the size of a TIFF after rotation, and that of HEIC is rotated.
             tags: Any = getattr(image, "tag_v2", {})
             turned = image.format == "HEIF"
             xmp: Any = tags.get(700) or image.info.get("xmp")
@@ -277,14 +278,14 @@ def _inspected(stream: IO[bytes], name: str) -> StoredImage:
 
 
 def _opened(path: Path, name: str) -> IO[bytes]:
-    # Looked at first: to open a device or a pipe may do something, and may wait forever.
+    # Checked first: opening a device or a pipe may have side effects, or block forever.
     _check_regular(path.stat().st_mode, name)
     flags = os.O_RDONLY
     for flag in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
         flags |= getattr(os, flag, 0)
     handle = os.open(path, flags)
     try:
-        _check_regular(os.fstat(handle).st_mode, name)  # it may have been exchanged meanwhile
+        _check_regular(os.fstat(handle).st_mode, name)  # it may have been replaced meanwhile
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -316,13 +317,13 @@ def _factories() -> dict[str, tuple[Callable[..., Any], Callable[[bytes], Any] |
 
 
 def _identified(stream: IO[bytes], name: str, limits: Limits) -> ImageFile.ImageFile:
-    """Opens the image with the first decoder that takes it; its pixels are not decoded yet.
+    """Opens the image with the first decoder that accepts it; its pixels are not decoded yet.
 
-    Not by ``Image.open``, whose own limit is a setting of the whole process, and which warns.
+    ``Image.open`` is not used, because its limit is a setting of the whole process, and it warns.
     """
     stream.seek(0)
     start = stream.read(32)
-    if size := _webp_size(start):  # Pillow's decoder takes the memory for it when it is opened
+    if size := _webp_size(start):  # Pillow's decoder allocates its memory when it is opened
         check_size(size[1], size[0], name, limits.max_pixels)
         _check_bytes(_BYTES_PER_PIXEL["WEBP"], size, name, limits)
     for factory, accepts in _factories().values():
@@ -368,8 +369,8 @@ def _webp_size(start: bytes) -> tuple[int, int] | None:
 
 @contextmanager
 def _pillow_is_silent() -> Iterator[None]:
-    """Keeps back Pillow's warnings of metadata that it cannot read, which say nothing to a user."""
-    # The filters are the process's, so that only one thread at a time may exchange them.
+    """Suppresses Pillow's warnings about unreadable metadata, which do not concern users."""
+    # The filters belong to the process, so that only one thread at a time may replace them.
     with _WARNINGS, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
@@ -379,9 +380,9 @@ def _pillow_is_silent() -> Iterator[None]:
 
 
 def _prepare(image: ImageFile.ImageFile, stream: IO[bytes], name: str, limits: Limits) -> None:
-    """Refuses files that would cost much more than the image they promise."""
+    """Refuses files that would cost far more than their image is worth."""
     if image.format in ("JPEG", "MPO"):
-        # Pillow stopped behind the first scan's mark.
+        # Pillow stopped after the first scan's marker.
         scans = 1 + _count(stream, b"\xff\xda")
         length = stream.seek(0, os.SEEK_END)
         image.info["facekit_scans"] = scans
@@ -408,7 +409,7 @@ def _check_memory(image: Image.Image, full: tuple[int, int], name: str, limits: 
     cost = _BYTES_PER_PIXEL.get(image.format or "", 3 + _BYTES_OF_MODE.get(image.mode, 4))
     coefficients = 0.0
     if image.info.pop("facekit_scans", 1) > 1:
-        # Of several scans, libjpeg keeps two bytes for each sample of the whole image.
+        # With several scans, libjpeg keeps two bytes for each sample of the whole image.
         layers = [layer[1:3] for layer in getattr(image, "layer", ())] or [(1, 1)] * 3
         most = max(h for h, _ in layers) * max(v for _, v in layers)
         coefficients = 2 * sum(h * v for h, v in layers) / most
@@ -434,7 +435,7 @@ def _count(stream: IO[bytes], mark: bytes) -> int:
 
 
 def _accept_missing_end(image: Image.Image) -> list[bool] | None:
-    """Lets the JPEG decoder find an end where the file has none; the list is filled if so."""
+    """Gives the JPEG decoder an end marker if the file has none; the list is then filled."""
     if image.format not in ("JPEG", "MPO") or not getattr(image, "tile", None):
         return None
     happened: list[bool] = []
@@ -445,7 +446,7 @@ def _accept_missing_end(image: Image.Image) -> list[bool] | None:
         if content:
             return content
         happened.append(True)
-        # Twice is enough: Pillow asks again only if the decoder wants more than an end.
+        # Twice is enough: Pillow asks again only if the decoder needs more than an end marker.
         return b"\xff\xd9" if len(happened) <= 2 else b""
 
     image.load_read = read  # type: ignore[attr-defined]
@@ -456,7 +457,7 @@ def _accept_missing_end(image: Image.Image) -> list[bool] | None:
 
 
 def _orientation(image: Image.Image, name: str) -> int:
-    # Not ImageOps.exif_transpose: it writes all of the EXIF data again and fails at any odd entry.
+    # Not ImageOps.exif_transpose, which rewrites all of the EXIF data and fails at any odd entry.
     orientation, damage = None, ""
     try:
         with _pillow_is_silent():
@@ -466,11 +467,11 @@ def _orientation(image: Image.Image, name: str) -> int:
     if isinstance(orientation, int) and orientation in _STORED_VIEW:
         return orientation
     if damage := damage or _exif_damage(image.info.get("exif")):
-        # A camera's note of how to turn the image, not the image itself, is damaged.
+        # The orientation metadata is damaged, not the image itself.
         warnings.warn(
             ImageWarning(
                 f"{name}: the EXIF data is damaged ({damage}); the image is used as it is "
-                "stored, without being turned"
+                "stored, without rotation"
             ),
             stacklevel=5,
         )
@@ -478,7 +479,7 @@ def _orientation(image: Image.Image, name: str) -> int:
 
 
 def _exif_damage(block: object) -> str:
-    """Returns what is wrong with EXIF data, of which Pillow keeps what it can parse in silence."""
+    """Returns what is wrong with EXIF data, whose errors Pillow silently ignores."""
     if not isinstance(block, bytes):
         return ""
     try:
@@ -491,7 +492,7 @@ def _exif_damage(block: object) -> str:
 
 
 def _upright_rgb(image: Image.Image, name: str, orientation: int) -> RGBImage:
-    """Converts strip by strip, so that there are never two copies of the whole image as RGB."""
+    """Converts in strips, so that there are never two RGB copies of the whole image."""
     if image.mode == "F":
         raise ImageError(f"{name}: holds floating-point pixels; convert it to 8-bit first")
     width, height = image.size
@@ -501,7 +502,7 @@ def _upright_rgb(image: Image.Image, name: str, orientation: int) -> RGBImage:
     largest = _largest_value(image, name) if image.mode.startswith("I") else 0
     transparent = image.has_transparency_data
     for rows in strips(height, width):
-        # Before version 13, Pillow compares even a whole image that is cropped with its own limit.
+        # Before version 13, Pillow applies its own limit even when cropping a loaded image.
         whole = rows.start == 0 and rows.stop == height
         strip = image if whole else image.crop((0, rows.start, width, rows.stop))
         if largest:
@@ -517,10 +518,10 @@ def _upright_rgb(image: Image.Image, name: str, orientation: int) -> RGBImage:
 
 
 def _largest_value(image: Image.Image, name: str) -> int:
-    """Returns the largest value that the image's real number of bits can hold.
+    """Returns the largest value for the image's actual number of bits.
 
-    Cameras and scanners store 10 or 12 bits in files for 16, which come out almost black if
-    they are taken for 16. Which it is no format tells reliably; the largest pixel does.
+    Cameras and scanners store 10 or 12 bits in 16-bit files, which look almost black if they are
+    read as 16. No format states the number reliably; the largest pixel does.
     """
     width, height = image.size
     low, high = 0, 0

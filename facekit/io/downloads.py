@@ -1,4 +1,4 @@
-"""Published files: looked for on this machine, downloaded once if allowed, checked."""
+"""Published files: found on this machine or downloaded once if allowed, and checked."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _RETRIES = 3
 
 
 class RefusedError(OSError):
-    """The server answered that it will not give the file: asking again would change nothing."""
+    """The server refused the file, so that retrying is pointless."""
 
 
 def weights_folders(name: str) -> list[Path]:
-    """Returns the folders in which weights of that name are looked for, in that order."""
+    """Returns the folders searched for weights of that name, in order."""
     roots = [home()]
     if os.environ.get("FACEKIT_DATA"):
         roots.append(Path(os.environ["FACEKIT_DATA"]))
@@ -40,13 +40,13 @@ def check_sha256(path: Path, checksum: str) -> None:
 
 
 def fetch(name: str, file: str, url: str, checksum: str | None, otherwise: str = "") -> Path:
-    """Downloads weights into ``FACEKIT_HOME``, if that is allowed and they can be checked."""
+    """Downloads weights into ``FACEKIT_HOME``, if allowed and if they can be verified."""
     path = home() / "weights" / name / file
     missing = f"the weights {name!r} are not on this machine"
     by_hand = f"download {url} yourself and put it at {path}{otherwise}"
     if checksum is None:
         raise WeightsNotFoundError(
-            f"{missing}, and facekit does not fetch them, because no checksum is published "
+            f"{missing}, and facekit does not download them, because no checksum is published "
             f"for {file}; {by_hand}"
         )
     if os.environ.get("FACEKIT_OFFLINE"):
@@ -62,19 +62,18 @@ def fetch(name: str, file: str, url: str, checksum: str | None, otherwise: str =
 
 
 def download(url: str, path: Path, checksum: str) -> Path:
-    """Downloads a file, unless it is there already, and checks it.
+    """Downloads a file unless it exists, and checks it.
 
-    It arrives under a temporary name and gets its own only when it is whole and right. So two
-    processes that download at once end with one good file. A connection that breaks, and a file
-    that arrives damaged, are tried again. Proxies are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and
-    ``NO_PROXY``.
+    It gets its final name only when it is complete and verified, so that concurrent downloads end
+    with one good file. Broken connections and damaged files are retried. Proxies are set by
+    ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``.
     """
     import pooch
 
     if path.is_file() and sha256(path) == checksum:
         return path
     _LOGGER.warning("Downloading %s to %s", url, path)
-    # Pooch would announce the same again, on standard error.
+    # Pooch would log the same again on standard error.
     pooch.get_logger().setLevel(logging.WARNING)
     fetcher = pooch.create(
         path=path.parent,
@@ -91,7 +90,7 @@ def download(url: str, path: Path, checksum: str) -> Path:
 
 
 class _Refusal(Exception):  # noqa: N818
-    """Passes through pooch, which tries again after any ValueError or error of requests."""
+    """Passes through pooch, which retries after any ValueError or error of requests."""
 
 
 def _deliver(url: str, target: str, fetcher: Any) -> None:
@@ -101,11 +100,11 @@ def _deliver(url: str, target: str, fetcher: Any) -> None:
         try:
             pooch.HTTPDownloader(progressbar=bar or False)(url, target, fetcher)
         except OSError as error:
-            # The answer that an error of requests carries, if there was one.
+            # The response of a requests error, if any.
             status = getattr(getattr(error, "response", None), "status_code", 0)
-            # 408 and 429 ask to come back later; the other codes from 400 on are final.
+            # 408 and 429 ask to retry later; other codes from 400 on are final.
             if 400 <= status < 500 and status not in (408, 429):
                 raise _Refusal(str(error)) from error
             raise
-    # The temporary file is its owner's alone; others may use FACEKIT_HOME, too.
+    # The temporary file is private to its owner, but others may share FACEKIT_HOME.
     Path(target).chmod(public_mode())

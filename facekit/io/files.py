@@ -1,4 +1,4 @@
-"""Writing files as a whole or not at all."""
+"""Writing files atomically."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ def replacing(path: Path, *, private: bool = False, suffix: str = "") -> Iterato
 
 
 def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Writes a file so that at any moment it holds the old content or the new, and all of it."""
+    """Writes a file atomically: it always has either the old or the new content."""
     with replacing(path, private=private) as stream:
         stream.write(content)
 
 
 def without_nul(path: Path) -> Path:
-    """Returns a path; one with a NUL is an OSError, as others are that no system takes."""
+    """Returns a path; one with a NUL raises an OSError, like other invalid paths."""
     if "\0" in str(path):
         raise OSError(errno.EINVAL, "the path holds a NUL")
     return path
 
 
 def real_path(path: Path) -> Path:
-    """Returns where a path leads; not ``Path.resolve``, which fails at links in a circle."""
+    """Resolves a path; unlike ``Path.resolve``, it does not fail for circular links."""
     return Path(os.path.realpath(path))
 
 
 def public_mode() -> int:
-    """Returns the permissions that the user's umask leaves to a new file.
+    """Returns the permissions of a new file under the user's umask.
 
-    What is made under a temporary name is its owner's alone until it gets these.
+    A temporary file is private to its owner until it gets these.
     """
     mask = os.umask(0)
     os.umask(mask)

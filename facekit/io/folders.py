@@ -1,4 +1,4 @@
-"""The images of a folder, and what in it is passed over and why."""
+"""The images of a folder, and what is skipped and why."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class ImageListing:
 
     Args:
         folder: The folder.
-        images: The files that are images by their names, sorted; those of a folder come before
-            those of the folders inside it.
-        passed_over: Everything else except hidden files, sorted likewise.
+        images: The files with the endings of images, sorted; files of a folder come before those of
+            its subfolders.
+        passed_over: Everything else except hidden files, in the same order.
 
     Example:
         >>> from pathlib import Path
@@ -60,7 +60,7 @@ class ImageListing:
     passed_over: tuple[PassedOver, ...] = ()
 
     def summary(self) -> str:
-        """Returns what was passed over as one sentence, empty if nothing was."""
+        """Returns a sentence on what was skipped; empty if nothing was."""
         if not self.passed_over:
             return ""
         reasons = Counter(item.reason for item in self.passed_over)
@@ -73,14 +73,14 @@ class ImageListing:
         return printable(f"{self.folder}: {total} passed over: {'; '.join(parts)}")
 
     def checked(self) -> ImageListing:
-        """Returns the listing itself, if there are images in it."""
+        """Returns the listing itself if it has images."""
         if self.images:
             return self
         raise ImageError(self.summary() or f"{self.folder}: the folder holds no images")
 
 
 def is_folder(path: Path) -> bool:
-    """Returns whether it is a folder; what the system takes for no path at all is not one."""
+    """Returns whether it is a folder; invalid paths are not."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -88,7 +88,7 @@ def is_folder(path: Path) -> bool:
 
 
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> ImageListing:
-    """Lists the images of a folder by the endings of their names.
+    """Lists the images in a folder by the endings of their names.
 
     Hidden files and folders are left out. A link to a file is followed, a link to a folder is not.
     Only regular files are images. HEIC files are images if the extra ``heic`` is installed. Names
@@ -96,12 +96,12 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> I
 
     Args:
         folder: The folder.
-        recursive: Whether to go through the folders inside it, too.
+        recursive: Whether to search subfolders as well.
 
     Returns:
-        The images, and everything that was passed over: files that are not images, HEIC files
-        without the extra, folders that cannot be read, links to folders, and whatever is not a
-        regular file. Without ``recursive``, the folders inside are not mentioned.
+        The images, and everything that was skipped: files that are not images, HEIC files without
+        the extra, folders that cannot be read, links to folders, and anything but regular files.
+        Without ``recursive``, subfolders are not mentioned.
 
     Raises:
         ImageError: If the folder is missing, is not a folder or cannot be read.
@@ -133,7 +133,7 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> I
         except (OSError, ValueError) as error:
             if current == top:
                 raise ImageError(f"{printable(top, limit=200)}: {_why_no_folder(error)}") from error
-            passed_over.append(PassedOver(current, "a folder that cannot be read"))
+            passed_over.append(PassedOver(current, "an unreadable folder"))
             continue
         folders = []
         for entry in found:
@@ -164,7 +164,7 @@ def _why_passed_over(entry: os.DirEntry[str]) -> str | None:
     try:
         return None if stat.S_ISREG(entry.stat().st_mode) else "not a regular file"
     except OSError:
-        return "a link that leads nowhere"
+        return "a broken link"
 
 
 def _why_no_folder(error: Exception) -> str:

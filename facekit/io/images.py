@@ -1,4 +1,4 @@
-"""The one way an image enters: path, bytes, file object, array or PIL image to RGB uint8."""
+"""Reading images: path, bytes, file object, array or PIL image to RGB uint8."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image
     | npt.NDArray[Any]
 )  # fmt: skip
-"""What :func:`facekit.load_image` reads."""
+"""What :func:`facekit.load_image` can read."""
 
 MAX_PIXELS = 120_000_000
 """The most pixels, width × height, that a file may have by default.
 
-Decoding that many takes at most one and a half gigabytes, whatever the file says; most photos take
-7 bytes a pixel.
+Decoding that many takes at most 1.5 GB for any file; most photos take 7 bytes per pixel.
 """
 
 
@@ -54,43 +53,43 @@ class Reading(TypedDict):
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
-"""The file name endings of the formats that are always read; :func:`image_suffixes` has all."""
+"""The file name endings of formats that are always supported; see :func:`image_suffixes`."""
 
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """The file name endings of HEIC files."""
 
-# A letter alone before the colon is a drive of Windows. pathlib makes one slash of two.
+# A single letter before the colon is a Windows drive. pathlib merges double slashes.
 _ADDRESS = re.compile(r"(data:|[a-z][a-z0-9+.-]+:/)", re.IGNORECASE)
 
 
 def load_image(
     source: ImageSource, *, max_pixels: int | None = None, truncated: Truncated = "error"
 ) -> RGBImage:
-    """Reads an image from wherever it is and returns it as RGB.
+    """Reads an image from a path, memory or an object, and returns it as RGB.
 
-    Files are decoded by Pillow with their EXIF orientation applied. Gray, palette, CMYK and
-    16-bit images are converted to 8-bit RGB, transparent ones are laid on white, and of an
-    animated one the first frame is taken. A gray image with 10, 12 or 14 bits in a file for 16 is
-    scaled by the bits that it uses.
+    Files are decoded by Pillow with their EXIF orientation applied. Gray, palette, CMYK and 16-bit
+    images are converted to 8-bit RGB, transparent ones are blended onto white, and the first frame
+    of an animation is used. A gray image with 10, 12 or 14 bits in a 16-bit file is scaled by its
+    actual number of bits.
 
     Args:
         source: A path, the bytes of a file, a binary file object, a PIL image, or an array: uint8
             or uint16, ``(height, width)`` gray, ``(height, width, 3)`` RGB or ``(height, width,
-            4)`` RGBA. An array's channels are taken as red, green, blue: OpenCV's ``cv2.imread``
-            gives blue first, so pass ``image[..., ::-1]``. Floating-point arrays are refused,
-            because 0 to 1 and 0 to 255 cannot be told apart with certainty.
+            4)`` RGBA. An array's channels must be red, green, blue: OpenCV's ``cv2.imread`` returns
+            blue first, so pass ``image[..., ::-1]``. Floating-point arrays are refused, because the
+            ranges 0 to 1 and 0 to 255 cannot be distinguished reliably.
         max_pixels: The largest width × height that is accepted, in pixels. By default
-            ``facekit.io.images.MAX_PIXELS`` for what is still to be decoded, and no limit
-            for what is in memory already, arrays and PIL images that were not opened from a file.
-        truncated: ``"use"`` reads a JPEG whose end is missing, with gray for what is not there and
-            an :class:`facekit.errors.ImageWarning`; ``"error"`` refuses it.
+            ``facekit.io.images.MAX_PIXELS`` for images to be decoded, and no limit for images in
+            memory (arrays, and PIL images not opened from a file).
+        truncated: ``"use"`` reads a JPEG whose end is missing, with the missing part gray and an
+            :class:`facekit.errors.ImageWarning`; ``"error"`` refuses it.
 
     Returns:
-        uint8 ``(height, width, 3)``, red first, C-contiguous. An array that has this form already
-        is returned as it is, not copied.
+        uint8 ``(height, width, 3)``, red first, C-contiguous. An array that already has this form
+        is returned without copying.
 
     Raises:
-        ImageError: If there is no such file, it is not an image, is empty or truncated, exceeds
+        ImageError: If the file does not exist, is not an image, is empty or truncated, exceeds
             ``max_pixels``, or an array has another shape or type. The message names the file.
 
     Example:
@@ -113,17 +112,16 @@ def read_image(
     """Reads an image like :func:`facekit.load_image`, at a reduced size if that is enough.
 
     Args:
-        source: As for :func:`facekit.load_image`; likewise ``max_pixels``, which a JPEG that is
-            decoded at a reduced size has to keep at that size, and ``truncated``.
+        source: As for :func:`facekit.load_image`, like ``max_pixels`` and ``truncated``. For a JPEG
+            decoded at a reduced size, ``max_pixels`` applies to that size.
         max_pixels: See above.
-        max_side: How many pixels of the longest side are enough. A JPEG is then decoded at a half,
-            a quarter or an eighth of its size, as long as this many are left: in a fraction of the
-            memory and the time. Other images are decoded whole.
+        max_side: The sufficient length of the longest side, in pixels. A JPEG is then decoded at a
+            half, a quarter or an eighth of its size, but not below this, in a fraction of the
+            memory and time. Other images are decoded at full size.
         truncated: See above.
 
     Returns:
-        The pixels and the size of the whole image. Multiply what is found in the pixels by
-        ``scale``.
+        The pixels and the size of the whole image. Multiply positions in the pixels by ``scale``.
 
     Raises:
         ImageError: As :func:`facekit.load_image`.
@@ -164,7 +162,7 @@ def read_image(
 
 
 def image_suffixes() -> frozenset[str]:
-    """Returns the file name endings, in lower case, that are taken for images in a folder.
+    """Returns the file name endings of images, in lower case.
 
     They are ``IMAGE_SUFFIXES``, and those of HEIC if the extra ``heic`` is installed.
     """
@@ -183,7 +181,7 @@ def check_several(images: object, *, instead: str) -> None:
 
 
 def describe_source(source: object, fallback: str = "image") -> str:
-    """Returns what to call an image in a report: its path if it has one, else ``fallback``."""
+    """Returns the name of an image for reports: its path if it has one, else ``fallback``."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source) if isinstance(source, str) else str(source)
     for attribute in ("filename", "name"):
@@ -201,7 +199,7 @@ def _why_address(source: str, scheme: str) -> str:
         return f"{shown}: give the path alone, without file://"
     if scheme.lower() in ("rtsp:/", "rtsps:/", "rtmp:/", "udp:/"):
         return f"{shown}: is the address of a video stream, not an image"
-    return f"{shown}: facekit fetches nothing; download the image first"
+    return f"{shown}: facekit does not download images; download it first"
 
 
 def _from_array(array: npt.NDArray[Any], max_pixels: int | None) -> RGBImage:

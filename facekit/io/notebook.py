@@ -1,4 +1,4 @@
-"""Results as a notebook shows them: small images of the faces with their names."""
+"""Results in notebooks: small images of the faces with their names."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from facekit.io.images import read_image
 from facekit.utils.terminal import printable
 
 MOST_SHOWN = 24
-"""How many rows a notebook shows."""
+"""The maximum number of rows that a notebook shows."""
 
 _SIDE, _ENOUGH = 96, 1600
 
 
 def rows_as_html(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns rows of :func:`facekit.io.tables.rows` as HTML that needs no other file."""
+    """Returns rows of :func:`facekit.io.tables.rows` as self-contained HTML."""
     shown = "".join(_figure(row) for row in rows[:MOST_SHOWN])
     more = f"<p>… and {len(rows) - MOST_SHOWN} more</p>" if len(rows) > MOST_SHOWN else ""
     return f"<div><p>{_escaped(title)}</p><div>{shown}</div>{more}</div>"
@@ -56,7 +56,7 @@ def _caption(row: Mapping[str, Any]) -> str:
 
 
 def _thumbnail(source: str, row: Mapping[str, Any]) -> bytes | None:
-    """Cuts a face out of a file, with a little around it; ``None`` where there is no such file."""
+    """Cuts a face with a margin out of a file; ``None`` if the file does not exist."""
     try:
         if not source or not Path(source).is_file():
             return None

@@ -17,13 +17,13 @@ from facekit.io.images import ImageSource, describe_source, image_suffixes
 class PersonImage:
     """An image of a known person."""
 
-    person: str  # who it shows; empty where that is not known
-    name: str  # what the image is called in reports
-    # Where to read it, or `None` if it is not an image and only to be reported.
+    person: str  # who it shows; empty if unknown
+    name: str  # the image's name in reports
+    # Where to read it, or `None` if it is not an image and is only reported.
     source: ImageSource | None
     problem: str = ""  # why it is not an image
-    unreadable: bool = False  # whether the reason is that it cannot be read
-    # Where the person's face is, `(x, y, width, height)`, if others may be in the image.
+    unreadable: bool = False  # whether that is because it cannot be read
+    # The person's face, `(x, y, width, height)`, if others may be in the image.
     box: tuple[float, float, float, float] | None = None
 
 
@@ -34,7 +34,7 @@ EnrollmentSource: TypeAlias = (
     | Iterable[tuple[str, ImageSource]]
     | Iterable[PersonImage]
 )
-"""A folder with one folder a person, ``{name: images}``, pairs of name and image, or tagged faces.
+"""A folder with one folder per person, ``{name: images}``, pairs of name and image, or tags.
 
 :func:`facekit.io.xmp.tagged_people` lists the faces that photo managers have tagged.
 """
@@ -59,7 +59,7 @@ def people_images(photos: EnrollmentSource) -> Iterable[PersonImage]:
             f"got {type(photos).__name__}"
         )
     if isinstance(found, list) and not found:
-        raise EnrollmentError("no photos to enroll were given")
+        raise EnrollmentError("no photos given to enroll")
     return found
 
 
@@ -67,7 +67,7 @@ def _in_folder(folder: Path) -> Iterator[PersonImage]:
     if not folder.is_dir():
         raise EnrollmentError(
             f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder with "
-            "one folder a person, named after the person, that holds the photos"
+            "one folder of photos per person, named after the person"
         )
     try:
         people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -82,7 +82,7 @@ def _in_folder(folder: Path) -> Iterator[PersonImage]:
             "the person"
         )
     for path in beside:
-        problem = "lies beside the folders of the people, not inside one"
+        problem = "is beside the people's folders, not inside one"
         yield PersonImage("", str(path), None, problem)
 
 
@@ -99,7 +99,7 @@ def _in_person_folder(name: str, folder: Path) -> Iterator[PersonImage]:
         if path.is_dir():
             yield PersonImage(name, str(path), None, "is a folder; photos in it are not read")
         elif path.suffix.lower() not in image_suffixes():
-            yield PersonImage(name, str(path), None, "is not a picture, by the ending of its name")
+            yield PersonImage(name, str(path), None, "is not an image, by its name")
         else:
             yield PersonImage(name, str(path), path)
 

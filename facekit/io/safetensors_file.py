@@ -1,9 +1,9 @@
-"""The files that facekit writes: safetensors with a checksummed header, saved atomically.
+"""facekit's own files: safetensors with a checksummed header, saved atomically.
 
-A file is an ordinary `safetensors <https://github.com/huggingface/safetensors>`_ file. Its
-metadata holds four strings: ``format`` (what kind of file this is), ``version`` (of that kind),
-``header`` (everything that is not an array, as JSON) and ``sha256`` (of these three and of every
-array with its name, type and shape), so that a single altered bit is noticed.
+A file is an ordinary `safetensors <https://github.com/huggingface/safetensors>`_ file. Its metadata
+holds four strings: ``format`` (the kind of file), ``version`` (of that kind), ``header``
+(everything that is not an array, as JSON) and ``sha256`` (of these three and of every array with
+its name, type and shape), so that any altered bit is detected.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def write(
     arrays: Mapping[str, npt.NDArray[Any]],
     private: bool = False,
 ) -> None:
-    """Writes a file so that at every moment either the old or the whole new one is there."""
+    """Writes a file atomically."""
     from safetensors.numpy import save
 
     stored = {name: _as_stored(array) for name, array in arrays.items()}
-    # Escaped to ASCII: the name of a folder may hold characters that UTF-8 does not have.
+    # Escaped to ASCII: a folder's name may hold bytes that are not UTF-8.
     metadata = {
         "format": kind,
         "version": str(version),
@@ -61,7 +61,7 @@ def write(
 def read(
     path: str | os.PathLike[str], *, kind: str, newest_version: int
 ) -> tuple[dict[str, Any], Arrays]:
-    """Reads a file of :func:`write` and checks that it is whole and unaltered."""
+    """Reads a file of :func:`write` and checks that it is complete and unaltered."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -85,13 +85,13 @@ def read(
     if _checksum(metadata, arrays) != metadata.get("sha256"):
         raise FileFormatError(
             f"{path}: the checksum does not match; the file was altered or damaged after it was "
-            "saved. Restore it from a copy, or make it again"
+            "saved. Restore it from a copy, or create it again"
         )
     return header, arrays
 
 
 def _check_header(path: Path) -> None:
-    """Refuses a header that is far larger than any of ours: to parse it takes 17 times its size."""
+    """Refuses an oversized header: parsing takes 17 times its size in memory."""
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
     if length > _MOST_HEADER_BYTES:
@@ -112,7 +112,7 @@ def _check_kind(path: Path, metadata: Mapping[str, str], kind: str, newest_versi
 
 
 def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # Not numpy.ascontiguousarray: it gives a single number a dimension.
+    # Not numpy.ascontiguousarray, which adds a dimension to a scalar.
     return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 

@@ -1,4 +1,4 @@
-"""Image sources: folders, lists, videos and cameras, worked through in bounded memory."""
+"""Image sources: folders, lists, videos and cameras, processed in bounded memory."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     import cv2
 
 StreamSource: TypeAlias = str | os.PathLike[str] | int | Iterable[ImageSource]
-"""Many images: a folder, an image or a video file, the number of a camera, or several images."""
+"""Many images: a folder, an image or video file, the number of a camera, or several images."""
 
 BYTES_AHEAD = 32 * 2**20
-"""How many bytes of pixels may wait, read but not yet used."""
+"""The maximum bytes of pixels that are read ahead."""
 
 _ITEMS_AHEAD = 64
 
@@ -46,13 +46,13 @@ Result = TypeVar("Result")
 class ImageItem:
     """One of many images, not read yet."""
 
-    name: str  # what to call it in reports
-    index: int  # its place, from 0; in a video the number of the frame
+    name: str  # its name in reports
+    index: int  # its position, from 0; in a video the number of the frame
     source: ImageSource = field(repr=False)  # where to read it
 
     @property
     def held(self) -> int:
-        """How many bytes of memory it occupies before it is read; 0 for a file."""
+        """The bytes of memory that it occupies before it is read; 0 for a file."""
         source = self.source
         if isinstance(source, np.ndarray | memoryview):
             return source.nbytes
@@ -83,7 +83,7 @@ def image_items(source: StreamSource, every: int = 1) -> Iterator[ImageItem]:
         if path.suffix.lower() in image_suffixes() or not path.exists():
             return _listed([path], every)
         return _frames(_opened(str(path), path), every)
-    if isinstance(source, bool):  # an int in Python, but not meant as the number of a camera
+    if isinstance(source, bool):  # an int in Python, but not a camera's number
         raise InvalidArgumentError(f"source must be a path, a camera or images, got {source}")
     if isinstance(source, int):
         return _frames(_opened(source, f"camera {source}"), every)
@@ -112,7 +112,7 @@ def _frames(opened: tuple[cv2.VideoCapture, str], every: int) -> Iterator[ImageI
     capture, name = opened
     try:
         index = 0
-        # To skip a frame, grabbing it is enough: it is not converted to an image.
+        # To skip a frame, grabbing is enough: it is not converted to an image.
         while capture.grab():
             if index % every == 0:
                 there, frame = capture.retrieve()
@@ -135,9 +135,9 @@ def in_order(
 ) -> Iterator[Result]:
     """Applies a function to items on several threads and yields the results in order.
 
-    Items are taken from the iterable in the caller's thread. Read-ahead stops as soon as the items
-    and results that wait occupy ``bytes_ahead`` bytes, so that at most ``bytes_ahead`` and the work
-    of each thread are in memory, or 64 items.
+    Items are taken from the iterable in the caller's thread. Read-ahead stops when the waiting
+    items and results occupy ``bytes_ahead`` bytes or number 64, so that at most these and the work
+    of each thread are in memory.
     """
     items = iter(items)
     first = list(itertools.islice(items, 2)) if threads else []
@@ -155,7 +155,7 @@ def in_order(
 
 
 def _emptied(first: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
-    # Not itertools.chain: that keeps the first items in memory until the rest is used up.
+    # Not itertools.chain, which keeps the first items in memory until it is exhausted.
     while first:
         yield first.pop(0)
     yield from rest
@@ -179,7 +179,7 @@ class _Job(Generic[Item, Result]):
 
 
 class _Ahead(Generic[Item, Result]):
-    """The threads of :func:`in_order`, and what waits for them and behind them."""
+    """The threads of :func:`in_order`, with their waiting items and results."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class _Ahead(Generic[Item, Result]):
 
     def stop(self) -> None:
         if os.getpid() != self._process:
-            return  # a child that was forked during the iteration has none of its threads
+            return  # a child forked during the iteration does not have its threads
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -281,5 +281,5 @@ class _Ahead(Generic[Item, Result]):
         if not self._waiting:
             return False
         waiting = sum(job.held for job in self._waiting)
-        # What was started in its turn is always let through: nothing before it can be waiting.
+        # An item started in turn is always admitted: nothing before it can be waiting.
         return self._held - waiting < self._bytes_ahead or self._waiting[0] is self._ordered[0]

@@ -23,7 +23,7 @@ DETECTION_COLUMNS = (
     *("image", "face", "x", "y", "width", "height", "confidence"),
     *(f"{point}_{axis}" for point in Keypoints._fields for axis in "xy"),
 )
-"""The columns of detected faces; ``face`` counts the faces of an image from 0."""
+"""The columns of detected faces; ``face`` numbers the faces of an image from 0."""
 
 RECOGNITION_COLUMNS = (
     *DETECTION_COLUMNS,
@@ -36,7 +36,7 @@ BOX_COLUMNS = ("x", "y", "width", "height")
 
 
 class Tabular:
-    """What the results have that can be looked at as a table."""
+    """Mixin for results that can be shown as a table."""
 
     def to_frame(self) -> Any:
         """Returns the result as a ``pandas.DataFrame``; see :func:`facekit.io.tables.to_frame`.
@@ -52,11 +52,11 @@ class Tabular:
 
 
 class Faces(list[FaceT], Tabular):
-    """The faces of one image: a list that a notebook shows, and a table.
+    """The faces of one image: a list with a notebook view and a table.
 
     Args:
         faces: The faces.
-        source: What the image is called, its path if it has one.
+        source: The image's name: its path if it has one.
 
     Example:
         >>> from facekit import Face, Keypoints
@@ -82,11 +82,11 @@ def rows(results: Any) -> list[Row]:
 
     Args:
         results: Any result of facekit, such as a recognized face, an image, a clustering, an
-            enrollment report or the result of a video; or any number of them.
+            enrollment report or a video result; or any number of them.
 
     Returns:
-        The rows. Boxes are ``x``, ``y``, ``width`` and ``height``, keypoints ``nose_x`` and so on,
-        all of them exact; reasons are joined by ``"; "``. Embeddings are left out. An image that
+        The rows. Boxes become ``x``, ``y``, ``width`` and ``height``, keypoints ``nose_x`` and so
+        on, without rounding; reasons are joined by ``"; "``. Embeddings are left out. An image that
         could not be read has a row with its ``error``.
 
     Raises:
@@ -138,14 +138,14 @@ def to_frame(results: Any) -> Any:
 
 
 def write_table(results: Any, path: str | os.PathLike[str]) -> int:
-    """Writes results to a file, which is there as a whole or not at all.
+    """Writes results to a file, atomically.
 
     Args:
         results: As for :func:`rows`.
         path: The file; its name ends in ``.csv`` or ``.parquet``. An existing file is replaced.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
         InvalidArgumentError: If the name has another ending, or it is not a result.
@@ -186,13 +186,13 @@ def write_table(results: Any, path: str | os.PathLike[str]) -> int:
 def csv_line(cells: Sequence[Any]) -> str:
     """Returns a line of CSV without its end; ``None`` is an empty cell."""
     stream = io.StringIO()
-    # Up to Python 3.12 a line break inside a cell is quoted only if it is in the terminator.
+    # Up to Python 3.12, a line break inside a cell is quoted only if it is in the terminator.
     csv.writer(stream, lineterminator="\r\n").writerow(cells)
     return stream.getvalue().removesuffix("\r\n")
 
 
 def utf8(text: str) -> str:
-    r"""Returns text that is UTF-8; bytes of a file name that are not become ``\xNN``."""
+    r"""Returns valid UTF-8; other bytes of a file name become ``\xNN``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Face regions in XMP, as photo managers write and read them: in sidecars and in photos."""
+"""Face regions in XMP, as photo managers use them, in sidecars and in photos."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _MOST_BYTES, _MOST_ELEMENTS = 16_000_000, 200_000
 _MOST_SECONDS = 60
 
-# A camera's raw file may share its name, and the sidecar "photo.xmp", with a JPEG.
+# A camera's raw file may share its name and the sidecar "photo.xmp" with a JPEG.
 _RAW_SUFFIXES = frozenset(
     {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 )
@@ -47,7 +47,7 @@ _EMPTY = (
 
 Box: TypeAlias = tuple[float, float, float, float]
 
-# Where a point of the upright image, each side being 1, lies in one stored with this orientation.
+# Maps a point of the upright unit-size image to an image stored with this orientation.
 _STORED: dict[int, Callable[[float, float], tuple[float, float]]] = {
     1: lambda x, y: (x, y),
     2: lambda x, y: (1 - x, y),
@@ -63,11 +63,10 @@ _BACK = {6: 8, 8: 6}
 
 @dataclass(frozen=True)
 class FaceRegion:
-    """A face that a photo's XMP data mark.
+    """A face marked in a photo's XMP data.
 
     Args:
-        box: ``(x, y, width, height)`` in pixels of the upright photo, as :class:`facekit.Face` has
-            it.
+        box: ``(x, y, width, height)`` in pixels of the upright photo, as in :class:`facekit.Face`.
         name: Who it is, or ``None`` if the region has no name.
 
     Example:
@@ -81,11 +80,11 @@ class FaceRegion:
 
 
 def sidecar_path(photo: str | os.PathLike[str]) -> Path:
-    """Returns the XMP sidecar of a photo, or where a new one belongs.
+    """Returns the path of a photo's XMP sidecar, which may not exist yet.
 
-    That is ``photo.jpg.xmp``, as digiKam, darktable and Immich have it, unless there is only
-    ``photo.xmp``, as Lightroom has it, and ``photo.jpg`` is the only photo of that name: beside a
-    raw file ``photo.xmp`` is the raw file's.
+    This is ``photo.jpg.xmp``, as in digiKam, darktable and Immich, unless only ``photo.xmp``
+    exists, as in Lightroom, and ``photo.jpg`` is the only photo of that name: beside a raw file,
+    ``photo.xmp`` belongs to the raw file.
     """
     path = Path(photo)
     long, short = path.with_name(path.name + ".xmp"), path.with_suffix(".xmp")
@@ -101,13 +100,13 @@ def sidecar_path(photo: str | os.PathLike[str]) -> Path:
 
 
 def read_regions(photo: str | os.PathLike[str]) -> list[FaceRegion]:
-    """Reads the face regions of a photo: of its sidecar, or else of the photo file itself.
+    """Reads the face regions of a photo, from its sidecar or else from the photo itself.
 
     Args:
         photo: The photo.
 
     Returns:
-        The faces that are marked, with and without names; an empty list if there are none.
+        The marked faces, with and without names; an empty list if there are none.
 
     Raises:
         ImageError: If the photo cannot be read.
@@ -144,27 +143,27 @@ def write_regions(
     replace: bool = False,
     embed: bool = False,
 ) -> Path:
-    """Writes face regions into the XMP sidecar of a photo; the photo stays as it is.
+    """Writes face regions into the XMP sidecar of a photo; the photo is not changed.
 
-    All else in a sidecar that is there is kept, byte for byte. A region there that has a name is
-    kept as well, and one of ``regions`` that marks the same face is left out: the name may be
-    someone's correction. One without a name gives way.
+    Everything else in an existing sidecar is kept, byte for byte. Existing regions with a name are
+    kept as well, and override those of ``regions`` for the same face, since the name may be a
+    user's correction. Existing regions without a name are replaced.
 
     Args:
         photo: The photo.
         regions: The faces, in pixels of the upright photo.
-        replace: Whether all face regions that are there give way.
-        embed: Whether to let ExifTool write the regions into the photo file instead; it keeps the
-            photo as it was as ``photo.jpg_original``.
+        replace: Whether to replace all existing face regions.
+        embed: Whether to let ExifTool write the regions into the photo instead; it keeps the
+            original as ``photo.jpg_original``.
 
     Returns:
-        The file that holds the regions now.
+        The file with the regions.
 
     Raises:
         ImageError: If the photo cannot be read.
-        FileFormatError: If the XMP data that are there cannot be read, belong to an image of
-            another shape, or cannot be written.
-        FacekitError: If ExifTool is needed and not installed, or fails.
+        FileFormatError: If existing XMP data cannot be read, belong to an image of another shape,
+            or cannot be written.
+        FacekitError: If ExifTool is needed but not installed, or fails.
 
     Example:
         See :func:`read_regions`.
@@ -182,14 +181,14 @@ def write_regions(
 
 
 def tagged_people(photos: str | os.PathLike[str] | Iterable[os.PathLike[str]]) -> list[PersonImage]:
-    """Lists the named faces of photos, to be enrolled.
+    """Lists the named faces of photos for enrollment.
 
     Args:
-        photos: A folder, read with all folders inside it, or paths of photos.
+        photos: A folder, searched recursively, or paths of photos.
 
     Returns:
-        One entry for each face region with a name, for :meth:`facekit.FaceRecognizer.fit` and
-        :meth:`facekit.FaceRecognizer.enroll_people`; and one with the reason for each photo whose
+        One entry for each named face region, for :meth:`facekit.FaceRecognizer.fit` and
+        :meth:`facekit.FaceRecognizer.enroll_people`, and one with the reason for each photo whose
         XMP data cannot be used.
 
     Raises:
@@ -230,7 +229,7 @@ def _tagged(photo: Path) -> Iterator[PersonImage]:
 
 @dataclass
 class _Node:
-    """An element with the bytes that it takes: the whole, and where its end tag starts."""
+    """An element with its byte range, and the start of its end tag."""
 
     tag: str
     attributes: dict[str, str]
@@ -259,7 +258,7 @@ class _Node:
 
 
 def _parsed(content: bytes, name: str) -> _Node:
-    """Parses XML; document types, and with them all entities, are refused before they act."""
+    """Parses XML; refuses document types, and with them all entities, before they take effect."""
     if len(content) > _MOST_BYTES:
         raise FileFormatError(f"{name}: has more than {_MOST_BYTES:,} bytes of XMP data")
     root = _Node("", {}, 0)
@@ -287,7 +286,7 @@ def _parsed(content: bytes, name: str) -> _Node:
         open_nodes[-1].text += data
 
     def doctype(*_: Any) -> None:
-        raise FileFormatError(f"{name}: declares a document type, which XMP data never do")
+        raise FileFormatError(f"{name}: declares a document type, which is not allowed in XMP")
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, doctype
@@ -305,7 +304,7 @@ class _Marked:
 
 
 class _Regions:
-    """The face regions of one XMP document, and how others get into it."""
+    """The face regions of one XMP document, and adding others to it."""
 
     def __init__(self, content: bytes, stored: StoredImage, name: str) -> None:
         self._content, self._stored, self._name = content, stored, name
@@ -323,7 +322,7 @@ class _Regions:
         ]
 
     def check(self) -> None:
-        """Refuses regions of an image of another shape: where they lie in this one is unknown."""
+        """Refuses regions of an image of another shape, whose positions in this one are unknown."""
         if self._orientation is None:
             width, height = self._applied or (0, 0)
             raise FileFormatError(
@@ -332,7 +331,7 @@ class _Regions:
             )
 
     def merged(self, regions: Iterable[FaceRegion], *, replace: bool) -> bytes:
-        """Returns the document with the regions in it, all else unchanged."""
+        """Returns the document with the regions added, everything else unchanged."""
         new = list(regions)
         anew = replace and self._orientation is None
         if self.faces and not anew:
@@ -351,7 +350,7 @@ class _Regions:
             frame = self._orientation or 1
             items = "".join(self._item(region, frame) for region in new)
             return self._edited(gone, into.close, items)
-        # There is no list that could be added to: the property is written new, as a whole.
+        # There is no list to add to: the whole property is rewritten.
         items = "".join(self._item(region, self._stored.orientation) for region in new)
         rdf = self._rdf
         if rdf is None or rdf.end == rdf.close:
@@ -372,10 +371,10 @@ class _Regions:
         return next((child for child in children if child.tag in bags), None)
 
     def _orientation_meant(self) -> int | None:
-        """Returns how what the areas relate to is to be turned; ``None`` if it is another image.
+        """Returns the orientation of the areas' reference image; ``None`` if it is another image.
 
-        By the guidelines areas relate to the image as it is stored. Some programs relate them to
-        the upright image, and note its dimensions.
+        By the guidelines, areas refer to the image as it is stored. Some programs refer to the
+        upright image, and state its dimensions.
         """
         stored = (self._stored.width, self._stored.height)
         if self._applied is None or _same_shape(self._applied, stored):
@@ -470,7 +469,7 @@ class _Regions:
 
 
 def _content(path: Path) -> bytes | None:
-    """Returns what a sidecar holds; ``None`` if there is none."""
+    """Returns the content of a sidecar; ``None`` if it does not exist."""
     if not path.is_file():
         return None
     try:
@@ -485,7 +484,7 @@ def _same(first: FaceRegion, second: FaceRegion) -> bool:
 
 
 def _same_shape(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    # Of reduced copies the sides are rounded.
+    # The sides of reduced copies are rounded.
     return abs(first[0] * second[1] / (first[1] * second[0]) - 1) < 0.02
 
 

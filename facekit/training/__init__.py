@@ -1,6 +1,6 @@
 """Training an embedder: faces, batches, augmentation, losses, mining, and the trainers.
 
-The names are imported when they are first used, so that preparing faces does not load Keras.
+Names are imported on first use, so that preparing faces does not load Keras.
 """
 
 from __future__ import annotations

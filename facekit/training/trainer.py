@@ -1,4 +1,4 @@
-"""The trainer: an embedder learns to tell people apart by triplets of faces."""
+"""The trainer: an embedder learns to distinguish people from triplets of faces."""
 
 from __future__ import annotations
 
@@ -29,59 +29,59 @@ class TripletTrainer(Trainer):
     In every step the triplets are chosen among the faces of one batch of P people with K photos
     each, by the distances that the network gives them at that moment.
 
-    Some arguments can change during the training: instead of a value they take a mapping
-    with the values by the number of the epoch, from 0, that they begin with. So
-    ``miner={0: "batch-all", 2: "semihard"}`` warms up with all triplets, and ``trainable={0:
-    "head", 3: "last-blocks", 6: "all"}`` thaws a network from its end.
+    Some arguments can change during the training: instead of a value they accept a mapping from the
+    starting epoch, from 0, to the value. So ``miner={0: "batch-all", 2: "semihard"}`` warms up with
+    all triplets, and ``trainable={0: "head", 3: "last-blocks", 6: "all"}`` unfreezes a network from
+    its end.
 
     After ``fit`` the folder holds ``embedder.safetensors``, which ``Embedder(path)`` reads,
-    ``checkpoint.safetensors``, with which a training goes on, ``history.csv`` and ``history.png``.
+    ``checkpoint.safetensors``, from which a training resumes, ``history.csv`` and ``history.png``.
 
     Args:
         start: Where to start: an architecture, for random weights, or an embedder.
-        folder: Where everything is kept, a folder of this training's own.
+        folder: The folder for the training's files, used by this training alone.
         network: Weights to start an architecture from, a network such as that of
             :func:`facekit.embedding.build_imagenet_network`; random ones by default.
         embedding_size: Replaces an embedder's head by a random one of that size.
-        dropout: Of an embedder: the share of pooled features that training drops.
-        aligner: How the faces were aligned, which is kept with the weights; by default as the
-            embedder's faces are, or a similarity.
+        dropout: For an embedder: the share of pooled features that training drops.
+        aligner: How the faces were aligned, which is stored with the weights; by default as for the
+            embedder, or by similarity.
         miner: Which triplets count, by epoch: ``"batch-all"``, ``"semihard"``, ``"hard"``,
             ``"facenet"``, or a :class:`Miner`.
-        margin: By how much a negative has to be farther than a positive.
+        margin: How much farther than a positive a negative must be.
         distance_metric: ``"squared-L2"`` as in the paper, ``"L2"``, ``"angular"``, or a function
             from embeddings ``(batch, d)`` to distances ``(batch, batch)``.
-        objective: What is minimized instead of the triplet loss of miner, margin and distance, by
-            epoch: a ``keras.losses.Loss`` or another :class:`Objective`. Margin and distance are
-            then those of the statistics alone.
-        identities: P, how many people a batch has.
-        photos: K, how many photos each of them has in it.
-        augmentation: How faces are altered in every batch; ``None`` for not at all.
-        trainable: Which layers learn, by epoch: ``"all"``, ``"last-blocks"`` (after the last
-            reduction), ``"head"``, or the name of the first block that does. With ``"head"`` alone
-            and without augmentation the frozen backbone runs once for each face, and its features
-            are kept in the folder. Batch normalizations of a frozen layer, and all of an
+        objective: The loss to minimize instead of the triplet loss of miner, margin and distance,
+            by epoch: a ``keras.losses.Loss`` or another :class:`Objective`. Margin and distance
+            then only affect the statistics.
+        identities: P, the number of people in a batch.
+        photos: K, the number of photos per person in a batch.
+        augmentation: How faces are altered in every batch; ``None`` for no augmentation.
+        trainable: Which layers are trained, by epoch: ``"all"``, ``"last-blocks"`` (after the last
+            reduction), ``"head"``, or the name of the first trained block. With ``"head"`` alone
+            and without augmentation, the frozen backbone runs once for each face, and its features
+            are cached in the folder. Batch normalizations of frozen layers, and all of an
             embedder's, stay in inference mode.
         optimizer: The name of a Keras optimizer, or one.
         learning_rate: The learning rate, by epoch: a number, or one of
             ``keras.optimizers.schedules``, of the training's steps; ``None`` for the optimizer's.
-        schedule: How a learning rate that is a number goes on: ``"cosine"``, down to zero at the
-            end of the last epoch, or ``"constant"``.
-        warm_up_steps: Over how many steps a learning rate that is a number rises first.
-        micro_batch: How many faces go through the network at a time, where memory does not
-            suffice for all P·K; the triplets are those of the whole batch all the same.
-        precision: ``"float32"``, ``"mixed_float16"`` or ``"mixed_bfloat16"``: in what the network
-            computes. Embeddings and loss are float32 always.
-        patience: After how many steps in a row without any spread of the embeddings, or with a
-            loss that equals the margin, the training has collapsed.
+        schedule: How a numeric learning rate develops: ``"cosine"``, down to zero at the end of the
+            last epoch, or ``"constant"``.
+        warm_up_steps: The number of steps over which a numeric learning rate first rises.
+        micro_batch: The number of faces that run through the network at a time, if memory does not
+            suffice for all P·K; the triplets are still those of the whole batch.
+        precision: The precision of computations: ``"float32"``, ``"mixed_float16"`` or
+            ``"mixed_bfloat16"``. Embeddings and loss are always float32.
+        patience: The number of consecutive steps without any spread of the embeddings, or with a
+            loss equal to the margin, after which the training counts as collapsed.
         checkpoint_interval: Seconds between checkpoints. One is also kept after every epoch.
-        workers: How many threads make batches.
-        seed: Decides the random weights, the batches, the augmentation and the dropout.
+        workers: The number of threads that create batches.
+        seed: Seed of the random weights, batches, augmentation and dropout.
 
     Attributes:
         network_: The trained ``keras.Model``.
         architecture_: Its architecture.
-        history_: What each epoch measured, a :class:`History`.
+        history_: The measurements of each epoch, a :class:`History`.
         validation_: The result of the last validation, or ``None``.
 
     Raises:
@@ -137,20 +137,20 @@ class TripletTrainer(Trainer):
 
         Args:
             train: The faces.
-            validation: Faces of other people, on which every epoch is validated; the thresholds of
-                the embedder come from them.
-            epochs: How many epochs there are in all, those before a resumption included.
-            resume: Whether to go on from the folder's checkpoint as if nothing had happened. If
-                there is none, the training begins. Only ``epochs`` may differ from before.
+            validation: Faces of other people, on which every epoch is validated; the embedder's
+                thresholds come from them.
+            epochs: The total number of epochs, including those before a resumption.
+            resume: Whether to resume exactly from the folder's checkpoint. If there is none, the
+                training starts. Only ``epochs`` may differ from before.
             progress: Whether to show a progress bar, if standard error is a terminal.
-            callbacks: Callbacks of ``keras.callbacks``; after each epoch they are given its row of
-                the history. They keep no state over a resumption.
+            callbacks: Callbacks of ``keras.callbacks``; after each epoch they receive its row of
+                the history. They do not keep state across a resumption.
 
         Returns:
-            What each epoch measured.
+            The measurements of each epoch.
 
         Raises:
-            TrainingDataError: If the faces give no triplets.
+            TrainingDataError: If the faces form no triplets.
             InvalidArgumentError: If an argument lies outside its range, or the folder holds
                 another training.
             TrainingError: If the loss becomes NaN, or all embeddings run together in one point.

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 Blur: TypeAlias = Literal["known", "unknown", "all"]
-"""Whose faces are made unrecognizable."""
+"""Which faces are made unrecognizable."""
 
-# A face is covered with its hair and chin, of which the box holds only a part.
+# Covers the hair and chin as well, which are only partly in the box.
 _COVER = 1.5
-# So few squares across say nothing of a face.
+# With so few squares across, a face is unrecognizable.
 _SQUARES = 6
 
 
@@ -45,12 +45,12 @@ def write_annotated(
 ) -> None:
     """Writes a copy of a video with boxes and names, or with faces made unrecognizable.
 
-    The video is read once more. Frames keep their times and get upright; the sound is copied as it
-    is, or turned into AAC where the container cannot hold it. Between two searched frames a box
-    moves evenly. An interruption (Ctrl-C) closes the copy properly, and is raised.
+    The video is read again. Frames keep their times and are rotated upright; sound is copied, or
+    converted to AAC if the container does not support it. Between two searched frames, boxes are
+    interpolated. An interruption (Ctrl-C) closes the copy properly and is raised.
 
-    Only faces that were found can be blurred: search every frame (``stride=1``), and look at the
-    copy before you publish it. Clothes, voice and gait tell who it is as well.
+    Only faces that were found can be blurred: search every frame (``stride=1``), and check the copy
+    before you publish it. Clothes, voice and gait can also identify people.
 
     Args:
         result: Of the video; its file must still be there.
@@ -63,8 +63,8 @@ def write_annotated(
 
     Raises:
         ImageError: If the video cannot be read again.
-        InvalidArgumentError: If the result is not of a file, ``output`` is that file or is there
-            already, or an argument cannot be used.
+        InvalidArgumentError: If the result is not of a file, ``output`` is that file or already
+            exists, or an argument cannot be used.
         FileFormatError: If the copy cannot be written.
         MissingExtraError: If PyAV is not installed; it comes with the extra ``video``.
 
@@ -103,7 +103,7 @@ def write_annotated(
             for index, time, frame in video.decoded(pictures):
                 if result.interrupted and time > result.duration:
                     break
-                # In step, so that neither sound nor images wait in memory for the other.
+                # Interleaved, so that neither sound nor images wait in memory for the other.
                 sound.write(writer, time)
                 writer.add(time, annotated(upright(frame), result, time, blur=blur))
                 progress(index, time)
@@ -111,7 +111,7 @@ def write_annotated(
 
 
 class _Sound:
-    """The packets of the sound, each written when its time has come."""
+    """The sound packets, each written in its turn."""
 
     def __init__(self, container: InputContainer, audio: AudioStream | None, start: float) -> None:
         self._packets = iter(()) if audio is None else _packets(container, audio)

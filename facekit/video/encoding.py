@@ -1,4 +1,4 @@
-"""Writing videos: frames with their times, and the sound of another file beside them."""
+"""Writing videos: frames with their times, and sound from another file."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv"})
-"""The endings of the files that are written; all hold H.264."""
+"""The supported file endings; all hold H.264."""
 
-# What is copied as it is; other sound becomes AAC. Matroska holds all.
+# Sound that is copied unchanged; other sound becomes AAC. Matroska supports all.
 _SOUND_OF_MP4 = frozenset({"aac", "ac3", "alac", "eac3", "mp3"})
 
-# Fine enough for every frame rate, and one that all containers take.
+# Fine enough for every frame rate, and supported by all containers.
 _TIME_BASE = Fraction(1, 90_000)
-# Constant quality; 18 can hardly be told from the original, 28 is poor.
+# Constant quality; 18 is nearly indistinguishable from the original, 28 is poor.
 _QUALITY = "20"
 
 
@@ -41,12 +41,12 @@ def check_new(path: Path, *, overwrite: bool = False) -> None:
         raise InvalidArgumentError(f"{printable(path)}: its folder does not exist")
     if os.path.lexists(path) and not (overwrite and path.is_file()):
         raise InvalidArgumentError(
-            f"{printable(path)}: is there already; name another file, or set overwrite=True"
+            f"{printable(path)}: already exists; choose another file, or set overwrite=True"
         )
 
 
 def check_suffix(path: Path) -> None:
-    """Checks that a file's ending names a container that is written."""
+    """Checks that a file's ending is that of a supported container."""
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         raise InvalidArgumentError(
             f"{printable(path)}: the ending must be one of {', '.join(sorted(VIDEO_SUFFIXES))}"
@@ -54,21 +54,21 @@ def check_suffix(path: Path) -> None:
 
 
 class VideoWriter:
-    """Writes an H.264 video, whole or not at all; a context manager.
+    """Writes an H.264 video atomically; a context manager.
 
-    The video gets its name when the block is left without an error or by Ctrl-C: then it is closed
-    properly and holds what was written until then. After another error nothing is left of it.
+    The video gets its name when the block ends without an error or by Ctrl-C: it is then closed
+    properly and holds everything written so far. After any other error it is deleted.
 
     Args:
         path: Where to write; the ending decides the container: ``.mp4``, ``.m4v``, ``.mov`` or
             ``.mkv``.
         size: Height and width of the frames, in pixels.
-        rate: Frames a second, for players that want to know; the frames have times of their own.
-        audio: A stream of an opened file whose sound goes along, by :meth:`add_sound`.
+        rate: Frames per second, as information for players; the frames have their own times.
+        audio: An audio stream of an opened file, whose packets are added by :meth:`add_sound`.
         overwrite: Whether an existing file is replaced.
 
     Raises:
-        InvalidArgumentError: If the ending is another one, or the file already exists.
+        InvalidArgumentError: If the ending is not supported, or the file already exists.
         FileFormatError: If it cannot be written.
         MissingExtraError: If PyAV is not installed; it comes with the extra ``video``.
 
@@ -116,7 +116,7 @@ class VideoWriter:
             rate=Fraction(rate).limit_denominator(1001),
             options={"crf": _QUALITY, "preset": "veryfast"},
         )
-        # H.264 halves the colors' resolution: sides are even, a pixel is repeated if necessary.
+        # H.264 halves the color resolution: sides are made even by repeating a pixel if necessary.
         self._video.width, self._video.height = width + width % 2, height + height % 2
         self._video.pix_fmt = "yuv420p"
         self._video.time_base = self._video.codec_context.time_base = _TIME_BASE
@@ -150,9 +150,9 @@ class VideoWriter:
         """Writes the next frame.
 
         Args:
-            time: In seconds; it rises from frame to frame.
-            image: uint8 ``(height, width, 3)``, RGB, of the size of the video; one of another size
-                is scaled.
+            time: The time in seconds; increases from frame to frame.
+            image: uint8 ``(height, width, 3)``, RGB; scaled if it differs from the size of the
+                video.
 
         Raises:
             FileFormatError: If the file cannot be written.
@@ -171,11 +171,11 @@ class VideoWriter:
             self._container.mux(self._video.encode(frame))
 
     def add_sound(self, packet: Any, *, later: float = 0.0) -> None:
-        """Writes the next packet of the sound.
+        """Writes the next sound packet.
 
         Args:
-            packet: Of the stream that was given as ``audio``.
-            later: By how many seconds later it is to be heard than the packet says.
+            packet: A packet of the stream given as ``audio``.
+            later: The delay to add, in seconds.
 
         Raises:
             FileFormatError: If the file cannot be written.
@@ -190,7 +190,7 @@ class VideoWriter:
                 return
             try:
                 sounds = packet.decode()
-            except self._av.FFmpegError:  # a damaged piece of sound is left out
+            except self._av.FFmpegError:  # damaged sound is left out
                 return
             for sound in sounds:
                 if sound.pts is not None:
@@ -229,7 +229,7 @@ def write_frames(
     rate: float = 25.0,
     overwrite: bool = False,
 ) -> None:
-    """Writes frames to a video file, each at its time.
+    """Writes frames with their times to a video file.
 
     Args:
         path: As for :class:`facekit.video.encoding.VideoWriter`.
@@ -238,7 +238,7 @@ def write_frames(
         overwrite: Whether a file that is there is replaced.
 
     Raises:
-        InvalidArgumentError: If there is no frame, the ending is unknown, or the file is there.
+        InvalidArgumentError: If there are no frames, the ending is unknown, or the file exists.
         FileFormatError: If the file cannot be written.
 
     Example:

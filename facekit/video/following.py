@@ -1,4 +1,4 @@
-"""From the faces of frame after frame to people: follow, cut, name, join."""
+"""Turns faces in frames into people: track, cut, join, name."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from facekit.video.tracklets import Seen, Tracklet, joined, mean_of, pooled
 from facekit.video.tracks import Track
 
 Identify: TypeAlias = Callable[[npt.NDArray[np.float32], Sequence[float]], list[Identity]]
-"""Says whose means are, given how many independent images each is the mean of."""
+"""Identifies means, given the number of independent images in each."""
 
 MIN_FACES = 3
 """A track with fewer good faces gets no name."""
 
-# So many faces in a row must leave the mean, and resemble each other, for a track to be cut: a
-# single one is blurred or turned.
+# This many consecutive faces must deviate from the mean and resemble each other before a track is
+# cut; a single one may be blurred or turned.
 _LEAVING = 3
-# A face that is not found for so long begins a new piece, in seconds.
+# After this many seconds without the face, a new piece starts.
 _GAP = 2.0
-# While a track runs, its name is taken back when its distance exceeds the threshold by so much, and
-# not when it sways about it.
+# While a track runs, its name is withdrawn only if its distance exceeds the threshold by this much,
+# so that it does not flicker.
 _RELEASE = 0.05
 
 _GRID = np.linspace(0.0, 2.0, 2001)
@@ -43,7 +43,7 @@ class FollowedFace:
     Args:
         found: The face.
         track: The number of the track.
-        identity: Whose the track is, as far as is known yet; ``None`` if nothing can be said.
+        identity: The identity of the track so far; ``None`` if it cannot be determined.
 
     Example:
         >>> from facekit.pipeline import EmbeddedFace, face_in_box
@@ -59,22 +59,22 @@ class FollowedFace:
 
 
 class FaceFollower:
-    """Makes tracks of the faces that are found in one frame after another.
+    """Tracks the faces found in successive frames.
 
-    The tracker follows boxes. Where three faces in a row leave the running mean of their track's
-    embeddings and resemble each other, the track is cut: the boxes have passed to another person.
-    In the end the pieces are joined by their means, but never two that were seen in the same
-    frames, and each person is named by the mean of all faces. A name belongs to one person at a
-    time: of two who are seen together, the one who is nearer to the enrolled person keeps it.
+    The tracker follows boxes. If three consecutive faces deviate from the running mean of their
+    track's embeddings and resemble each other, the track is cut, because the boxes have switched to
+    another person. In the end, pieces are joined by their means, but never two that were seen in
+    the same frames, and each person is named by the mean of all faces. Only one person at a time
+    can have a name: of two seen together, the one nearer to the enrolled person keeps it.
 
     Args:
-        record: Of the weights that embed the faces.
-        identify: Says whose means are; ``None`` if no one is enrolled.
-        tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` if not given.
-        min_faces: A track with fewer good faces is not named, and listed apart.
+        record: The record of the weights that embed the faces.
+        identify: Identifies means; ``None`` if no one is enrolled. tracker: Follows the boxes; a
+            new :class:`facekit.video.BoxTracker` if not given.
+        min_faces: A track with fewer good faces is not named and is listed separately.
         on_track: Called with a track when it gets a name, when that is revised, and when it ends.
-        keep: Whether tracks that have ended are kept for :meth:`tracks`; a camera that runs for
-            days is to forget them.
+        keep: Whether finished tracks are kept for :meth:`tracks`; disable it for a camera that runs
+            for days.
 
     Raises:
         InvalidArgumentError: If ``min_faces`` is not a whole number of at least 1.
@@ -113,7 +113,7 @@ class FaceFollower:
         return [FollowedFace(found, tracklet.number, tracklet.identity) for found, tracklet in seen]
 
     def finish(self) -> None:
-        """Ends all tracks: the video is over."""
+        """Ends all tracks at the end of the video."""
         self._end(np.inf)
 
     def tracks(self) -> list[Track]:
@@ -164,7 +164,7 @@ class FaceFollower:
         if len(recent) < _LEAVING or not self._agree(recent):
             tracklet.keep_leaving(4 * _LEAVING)
             return tracklet
-        # The boxes have passed to another person, with the first face that does not fit.
+        # The boxes switched to another person at the first face that does not fit.
         rest, tracklet.leaving = tracklet.leaving, []
         other = self._open[number] = self._new()
         other.last_seen = time
@@ -230,7 +230,7 @@ class FaceFollower:
                 self._on_track(self._track(tracklet, ended=False))
 
     def _people(self, groups: list[list[Tracklet]]) -> list[tuple[list[Tracklet], Identity | None]]:
-        """Names the groups; those of one name become one, or the nearer one keeps it."""
+        """Names the groups; groups with the same name are merged, or the nearer one keeps it."""
         named: list[tuple[list[Tracklet], Identity]] = []
         people: list[tuple[list[Tracklet], Identity | None]] = []
         for group, identity in zip(groups, self._identities(groups), strict=True):
@@ -254,7 +254,7 @@ class FaceFollower:
         return [*by_name.values(), *people]
 
     def _identities(self, groups: list[list[Tracklet]]) -> list[Identity | None]:
-        """Says who the groups are; ``None`` where there are too few faces to say."""
+        """Identifies the groups; ``None`` if there are too few faces."""
         answers: list[Identity | None] = [None] * len(groups)
         ready = {}
         for place, (images, total) in enumerate(map(pooled, groups)):
@@ -270,7 +270,7 @@ class FaceFollower:
 
 
 def _kept(name: str | None, found: Identity) -> Identity:
-    """Lets a name that was given stand while the distance sways about the threshold."""
+    """Keeps a name while the distance fluctuates around the threshold."""
     sways = found.name is None and found.distance <= found.threshold + _RELEASE
     if name is not None and sways and found.candidate == name:
         return replace(found, name=name)
@@ -278,9 +278,9 @@ def _kept(name: str | None, found: Identity) -> Identity:
 
 
 def _limits(record: WeightsRecord) -> list[float]:
-    """Returns how far a face may lie from the mean of 1, 2, … faces of its track.
+    """Returns the maximum distance of a face from the mean of 1, 2, … faces of its track.
 
-    There, as many faces of the person lie further as strangers lie nearer.
+    At this distance, the rates of false accepts and false rejects are equal.
     """
     table = record.distances
     if table is None:

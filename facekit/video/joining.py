@@ -1,4 +1,4 @@
-"""Joining the pieces of one person: agglomerative, and never two that were seen together."""
+"""Joining the pieces of one person by agglomerative clustering, never two seen together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 def seen_together(frames: Sequence[Iterable[int]]) -> npt.NDArray[np.bool_]:
-    """Says which pieces were seen in the same frames, so that they are different people."""
+    """Returns which pieces were seen in the same frames, and so are different people."""
     by_frame: dict[int, list[int]] = {}
     for piece, numbers in enumerate(frames):
         for frame in numbers:
@@ -30,7 +30,7 @@ def seen_together(frames: Sequence[Iterable[int]]) -> npt.NDArray[np.bool_]:
 def distances_of_means(
     means: npt.NDArray[np.float32], images: FloatArray, record: WeightsRecord, rate: float
 ) -> FloatArray:
-    """Returns distances between means as if each were one image."""
+    """Returns distances between means, adjusted as if each were a single image."""
     vectors = means.astype(np.float64)
     distances: FloatArray = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * vectors @ vectors.T))
     table = record.distances
@@ -73,7 +73,7 @@ def join(
         if not nearest[first] <= threshold**2:
             return np.unique(labels, return_inverse=True)[1].reshape(-1).astype(np.int64)
         second = int(gaps[first].argmin())
-        # Infinity stays: what may not be joined with a part may not be joined with the whole.
+        # Infinity persists: what may not be joined with a part may not be joined with the whole.
         merged = (sizes[first] * gaps[first] + sizes[second] * gaps[second]) / (
             sizes[first] + sizes[second]
         )

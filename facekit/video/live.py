@@ -1,4 +1,4 @@
-"""Cameras and network streams: always the newest frame, and again after a break."""
+"""Cameras and network streams: always the newest frame, with reconnection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facekit.utils.validation import number
 from facekit.video.reading import VideoFrame, upright
 
 Opener: TypeAlias = Callable[[], Iterator[RGBImage]]
-"""Opens a stream; its frames block until they are there, and end or raise when it breaks."""
+"""Opens a stream, whose frames block until available, and end or raise if it breaks."""
 
 _PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "http", "https")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -26,7 +26,7 @@ _LOOKS_A_SECOND = 10
 
 
 def is_live(source: object) -> bool:
-    """Says whether a source is a camera's number or the address of a stream."""
+    """Returns whether a source is a camera's number or a stream's address."""
     if isinstance(source, int) and not isinstance(source, bool):
         return True
     return isinstance(source, str) and source.partition("://")[0].lower() in _PROTOCOLS
@@ -35,22 +35,22 @@ def is_live(source: object) -> bool:
 class LiveStream:
     """The newest frames of a camera or a network stream.
 
-    A thread reads all frames as they come, and keeps the last one alone: a slow reader misses
-    frames, but never falls behind. A stream that breaks off or stalls is opened again, after half a
-    second, then after twice as long each time, half a minute at most.
+    A thread reads all frames and keeps only the newest: a slow consumer misses frames, but never
+    falls behind. A stream that breaks or stalls is reopened after half a second, then after twice
+    as long each time, up to half a minute.
 
     Args:
         source: The number of a camera, the address of a stream (``rtsp://…``), or a function that
             opens one and yields RGB images.
-        stall: After this many seconds without a frame it is opened again.
-        patience: After this many seconds without a frame an error is raised; ``None`` for never. It
-            counts from the beginning, too, so that a camera that is not there is an error.
+        stall: After this many seconds without a frame, the stream is reopened.
+        patience: After this many seconds without a frame, an error is raised; ``None`` for never.
+            It also applies at the start, so that a missing camera is an error.
         max_pixels: The largest width × height that is accepted.
 
     Attributes:
-        name: What the source is called; without the password in an address.
-        dropped: How many frames were passed over because newer ones were there.
-        reconnects: How often the stream was opened again.
+        name: The source's name, without the password of an address.
+        dropped: The number of frames skipped in favor of newer ones.
+        reconnects: How often the stream was reopened.
 
     Raises:
         InvalidArgumentError: If it is neither of these, or a number of seconds is not positive.
@@ -83,7 +83,7 @@ class LiveStream:
             )
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yields the newest frame each time one is asked for, waiting for it if necessary.
+        """Yields the newest frame on each request, waiting for it if necessary.
 
         Times are seconds since the call. The stream is closed when the iteration is.
         """
@@ -107,10 +107,10 @@ class LiveStream:
                     last, pause, error = now, _FIRST_PAUSE, None
                     yield VideoFrame(index, now - started, image)
                     index += 1
-                    # While the caller works, nothing is missed.
+                    # Time that the caller spends is not counted as silence.
                     last = time.monotonic()
                     continue
-                # Of the last attempt that failed: another one may be under way.
+                # From the last failed attempt; another one may be under way.
                 error = reader.error or error
                 if self._patience is not None and now - last > self._patience:
                     why = f" ({error})" if error else ""
@@ -131,7 +131,7 @@ class LiveStream:
 
 
 class _Reader:
-    """The thread that reads; one that hangs is left behind, and ends with its stream."""
+    """The reading thread; one that hangs is abandoned, and ends with its stream."""
 
     def __init__(self, opener: Opener) -> None:
         self.started = time.monotonic()
@@ -144,7 +144,7 @@ class _Reader:
         threading.Thread(target=self._run, args=(opener,), daemon=True).start()
 
     def newest(self, timeout: float) -> tuple[RGBImage, int] | None:
-        """Returns the newest frame and how many were passed over for it, if one comes in time."""
+        """Returns the newest frame and the number skipped before it, if one arrives in time."""
         with self._changed:
             self._changed.wait_for(lambda: self._frame is not None or self.ended, timeout)
             if self._frame is None:
@@ -166,7 +166,7 @@ class _Reader:
                     self._missed += self._frame is not None
                     self._frame = frame
                     self._changed.notify_all()
-        except Exception as error:  # noqa: BLE001 - said when patience ends
+        except Exception as error:  # noqa: BLE001 - reported when patience ends
             self.error = error
         finally:
             with self._changed:
@@ -175,7 +175,7 @@ class _Reader:
 
 
 def name_of(source: object) -> str:
-    """Returns what a source is called: a path, a camera, an address without its password."""
+    """Returns the name of a source: a path, a camera, or an address without its password."""
     if isinstance(source, int):
         return f"camera {source}"
     if isinstance(source, str | os.PathLike):
@@ -208,8 +208,8 @@ def _camera(source: int) -> Iterator[RGBImage]:
 
 def _network(source: str, stall: float) -> Iterator[RGBImage]:
     av = import_extra("av")
-    # UDP loses packets, and each loss spoils the image until the next key frame. So would
-    # FFmpeg's "nobuffer", which loses the packets that were read to find out what the stream is.
+    # UDP loses packets, and each loss corrupts the image until the next key frame. So does FFmpeg's
+    # "nobuffer", which drops the packets read to probe the stream.
     options = {"rtsp_transport": "tcp"}
     try:
         with av.open(source, timeout=(stall, stall), container_options=options) as container:

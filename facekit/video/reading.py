@@ -1,4 +1,4 @@
-"""Reading videos: frames with their true times, upright, and what could not be decoded."""
+"""Reading videos: upright frames with their true times, and undecodable frames counted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame as DecodedFrame
     from av.video.stream import VideoStream
 
-# A playlist would make FFmpeg open what its lines name, other files and addresses.
+# A playlist would make FFmpeg open other files and addresses.
 _FORMATS = (
     "3g2,3gp,asf,avi,dv,flv,gif,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,"
     "mpegvideo,mxf,nut,ogg,rm,webm,webp_pipe,wtv,yuv4mpegpipe"
 )
 _SAFELY = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
-# A file that says nothing of its frame rate.
+# The assumed rate of a file that does not state one.
 _USUAL_RATE = 25.0
 
 
@@ -54,12 +54,12 @@ class VideoFrame:
 
 
 class VideoFile:
-    """A video file: what it is, and its frames, as often as they are wanted.
+    """A video file and its frames, which can be read repeatedly.
 
-    Times are those that the file gives each frame, so that a variable frame rate is kept. A frame
-    that the file says is turned is turned back. A frame that cannot be decoded is counted, and the
-    rest goes on. Only formats that hold their frames themselves are opened: a playlist, which names
-    other files and addresses, is refused. Nothing is written to standard error.
+    Times are those stored in the file, so that variable frame rates are preserved. Rotated frames
+    are turned upright. Frames that cannot be decoded are counted and skipped. Only formats that
+    contain their frames are opened: playlists, which name other files and addresses, are refused.
+    Nothing is written to standard error.
 
     Args:
         path: The file.
@@ -69,9 +69,9 @@ class VideoFile:
         path: The file.
         size: Height and width of the upright frames, in pixels.
         duration: In seconds; ``None`` if the file does not say.
-        rate: Frames a second, on average.
+        rate: The average number of frames per second.
         has_audio: Whether there is sound.
-        unreadable: How many frames could not be decoded when the frames were last gone through.
+        unreadable: The number of frames that could not be decoded in the last pass.
 
     Raises:
         ImageError: If it is missing, holds no video, cannot be decoded, or is too large.
@@ -112,7 +112,7 @@ class VideoFile:
         )
 
     def opened(self) -> InputContainer:
-        """Opens the file with PyAV; to be used as a context manager.
+        """Opens the file with PyAV, as a context manager.
 
         Returns:
             The container.
@@ -125,7 +125,7 @@ class VideoFile:
         if not self.path.is_file():
             raise ImageError(f"{name}: no such file; relative paths start at the working directory")
         try:
-            # Titles that are not UTF-8 are replaced; from version 19 on without being asked.
+            # Titles that are not UTF-8 are replaced; version 19 does so by default.
             lenient = (
                 {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
             )
@@ -133,7 +133,7 @@ class VideoFile:
                 f"file:{self.path}", container_options=_SAFELY, **lenient
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            # The message as a whole would repeat the path.
+            # The whole message would repeat the path.
             reason = getattr(error, "strerror", None) or error
             raise ImageError(f"{name}: is not a video that can be opened ({reason})") from error
         if not container.streams.video:
@@ -147,11 +147,11 @@ class VideoFile:
         """Yields the frames in order.
 
         Args:
-            wanted: Called with the number and the time of a frame; one for which it returns false
-                is passed over without being turned into an image.
+            wanted: Called with the number and time of a frame; frames for which it returns false
+                are skipped without conversion to an image.
 
         Yields:
-            The frames. :attr:`unreadable` counts on meanwhile.
+            The frames. :attr:`unreadable` is updated meanwhile.
 
         Raises:
             ImageError: If the file cannot be opened, or a frame is too large.
@@ -162,7 +162,7 @@ class VideoFile:
                     yield VideoFrame(index, time, upright(frame))
 
     def decoded(self, container: InputContainer) -> Iterator[tuple[int, float, DecodedFrame]]:
-        """Yields number, time and undecorated frame of PyAV, of a container of :meth:`opened`.
+        """Yields number, time and PyAV frame from a container of :meth:`opened`.
 
         Args:
             container: The file.
@@ -180,7 +180,7 @@ class VideoFile:
         time = -1.0 / self.rate
         for index, frame in enumerate(self._readable(container, stream)):
             self._check_size(frame.width, frame.height)
-            # A frame without a time, or with one that runs back, follows the one before.
+            # A frame without a time, or with a decreasing one, follows the previous frame.
             stamp = None if frame.time is None else float(frame.time) - start
             time = max(0.0, time + 1.0 / self.rate if stamp is None else max(stamp, time))
             yield index, time, frame
@@ -216,7 +216,7 @@ class VideoFile:
 
 
 def upright(frame: Any) -> RGBImage:
-    """Returns a frame of PyAV as RGB, turned as its metadata says."""
+    """Returns a PyAV frame as RGB, rotated according to its metadata."""
     image = frame.to_ndarray(format="rgb24")
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else np.asarray(image)

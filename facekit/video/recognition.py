@@ -1,4 +1,4 @@
-"""Going through a video or a camera: read, search, follow, name."""
+"""Processing a video or a camera: read, search, track, name."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from facekit.video.tracks import Track
 VideoSource: TypeAlias = (
     str | os.PathLike[str] | int | VideoFile | LiveStream | Iterable[VideoFrame]
 )
-"""A video file, the number of a camera, the address of a stream, or frames with their times."""
+"""A video file, the number of a camera, the address of a stream, or frames with times."""
 
 SEARCHES_A_SECOND = 8.0
-"""In how many frames a second faces are looked for, if no stride is given."""
+"""How many frames per second are searched if no stride is given."""
 
 
 @dataclass(frozen=True)
 class SearchedFrame:
-    """A frame in which faces were looked for.
+    """A searched frame.
 
     Args:
         index: Its number.
         time: Its time, in seconds.
         size: Height and width in pixels.
-        faces: The faces with their tracks, as far as they are known yet.
-        image: The frame itself, of a camera; ``None`` of a file.
+        faces: The faces with their tracks so far.
+        image: The frame itself for a camera; ``None`` for a file.
 
     Example:
         >>> from facekit.video.recognition import SearchedFrame
@@ -56,26 +56,26 @@ class SearchedFrame:
 
 
 class VideoRecognition:
-    """Goes through a video frame by frame, and knows at any time what was found so far.
+    """Processes a video frame by frame, with results available at any time.
 
-    :meth:`facekit.FaceRecognizer.recognize_video` is this in one call; use it yourself to show
+    :meth:`facekit.FaceRecognizer.recognize_video` does this in one call; use this class to show
     progress, to stop early, or to act while a camera runs.
 
     Args:
-        source: A video file, the number of a camera, the address of a stream, or frames. Of a
-            camera or a stream frames are dropped where the search is slower.
-        pipeline: Finds, cuts out and embeds the faces; it needs an embedder.
-        identify: Says whose means are; ``None`` if no one is enrolled.
-        stride: Look for faces in one in this many frames; by default as many as make about eight
-            searches a second. Of a camera the newest frame is searched each time.
+        source: A video file, the number of a camera, the address of a stream, or frames. Frames of
+            cameras and streams are dropped if the search is slower.
+        pipeline: Finds, aligns and embeds the faces; it needs an embedder.
+        identify: Identifies means; ``None`` if no one is enrolled.
+        stride: Search one in this many frames; by default about eight searches per second. With a
+            camera, the newest frame is searched each time.
         on_track: Called with a track when it gets a name, when that is revised, and when it ends.
-            At the end pieces are joined, so that :meth:`result` may know more.
+            Pieces are joined at the end, so that :meth:`result` may differ.
         tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` by default.
         min_faces: A track with fewer good faces is not named.
         seconds: Stop after this many seconds of the video; ``None`` for its end.
         max_pixels: The largest frame that is decoded, in pixels.
-        keep: Whether tracks that have ended are kept for :meth:`result`. A camera that runs for
-            days is to forget them, and ``on_track`` to write them down.
+        keep: Whether finished tracks are kept for :meth:`result`. For a camera that runs for days,
+            disable it and record tracks in ``on_track``.
 
     Raises:
         ImageError: If the file cannot be opened or holds no video.
@@ -109,7 +109,7 @@ class VideoRecognition:
         keep: bool = True,
     ) -> None:
         if pipeline.embedder is None:
-            raise InvalidArgumentError("the pipeline needs an embedder: people are told by it")
+            raise InvalidArgumentError("the pipeline needs an embedder to distinguish people")
         self._pipeline = pipeline
         self._stride = None if stride is None else whole(stride, "stride", least=1)
         self._seconds = None if seconds is None else number(seconds, "seconds", above=0)
@@ -149,24 +149,24 @@ class VideoRecognition:
 
     @property
     def duration(self) -> float | None:
-        """How long the video is that is gone through, in seconds, if that is known."""
+        """The duration of the video in seconds, if known."""
         whole_length = None if self._file is None else self._file.duration
         if self._seconds is None or self._live is not None:
             return whole_length if self._live is None else self._seconds
         return self._seconds if whole_length is None else min(self._seconds, whole_length)
 
     def __iter__(self) -> Iterator[SearchedFrame]:
-        """Yields each searched frame; once.
+        """Yields each searched frame; can be iterated once.
 
         Yields:
             The frames in order.
 
         Raises:
-            ImageError: If a frame is too large, or a camera sends no frames any more.
-            InvalidArgumentError: If it was gone through before.
+            ImageError: If a frame is too large, or a camera stops sending frames.
+            InvalidArgumentError: If it was iterated before.
         """
         if self._started:
-            raise InvalidArgumentError("a video is gone through once; make another object")
+            raise InvalidArgumentError("a video can be iterated only once; create another object")
         self._started = True
         frames = self._searched_live() if self._live is not None else self._searched_frames()
         try:
@@ -175,7 +175,7 @@ class VideoRecognition:
                     self._searched += 1
                     self._size, self._time = frame.size, frame.time
                     yield frame
-        except ImageError:  # a camera that is gone shows no one any more
+        except ImageError:  # a disconnected camera no longer shows anyone
             self._follower.finish()
             raise
         self._follower.finish()
@@ -183,15 +183,15 @@ class VideoRecognition:
 
     @property
     def searched(self) -> int:
-        """How many frames were searched so far."""
+        """The number of frames searched so far."""
         return self._searched
 
     def stop(self) -> None:
-        """Ends all tracks, and tells ``on_track``: what comes next is not to be seen."""
+        """Ends all tracks and notifies ``on_track``."""
         self._follower.finish()
 
     def result(self) -> VideoResult:
-        """Returns what was found so far; all of it, if the video was gone through to its end."""
+        """Returns the results so far, which are complete at the end of the video."""
         tracks: list[Track] = []
         passing: list[Track] = []
         for track in self._follower.tracks():
@@ -215,7 +215,7 @@ class VideoRecognition:
         )
 
     def _searched_frames(self) -> Iterator[SearchedFrame]:
-        # What was handed to the pipeline and has not come back: numbers, and no pixels.
+        # Frames in the pipeline: numbers only, no pixels.
         waiting: deque[tuple[int, float]] = deque()
         answers = self._pipeline.run(
             self._images(waiting), keep_aligned=True, max_pixels=self._max_pixels
@@ -261,7 +261,7 @@ class VideoRecognition:
                 if self._seconds is not None and frame.time > self._seconds:
                     return
                 self._frames += 1
-                # One at a time: nothing waits for others to be embedded with it.
+                # One at a time, so that no frame waits to be embedded with others.
                 (answer,) = self._pipeline.run(
                     [frame.image], keep_aligned=True, max_pixels=self._max_pixels
                 )
@@ -281,7 +281,7 @@ class VideoRecognition:
 
 
 class _Due:
-    """Says which frames are searched: one of ``stride``, or what is due by the clock."""
+    """Decides which frames to search: one in ``stride``, or those due by the clock."""
 
     def __init__(self, stride: int | None, seconds: float | None) -> None:
         self._stride, self._seconds = stride, seconds
@@ -292,12 +292,12 @@ class _Due:
 
     def __call__(self, index: int, time: float) -> bool:
         if self.over(time):
-            return True  # so that the caller sees it, and stops
+            return True  # so that the caller sees it and stops
         if self._stride is not None:
             return index % self._stride == 0
         if time < self._next - 1e-6:
             return False
         step = 1.0 / SEARCHES_A_SECOND
-        # In the rhythm, unless the video has longer gaps than that.
+        # Keeps the rhythm, unless the video has longer gaps.
         self._next = (self._next if time - self._next < step else time) + step
         return True

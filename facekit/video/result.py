@@ -1,4 +1,4 @@
-"""What a video showed: who appears when."""
+"""The result for a video: who appears when."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ class VideoResult(Tabular):
     """Who appears in a video, and when.
 
     Args:
-        source: What the video is called.
-        tracks: The people, in the order in which they came, each with at least as many good faces
-            as were asked for.
-        passing: Tracks with fewer, who are not named: seen too briefly, or too poorly.
+        source: The video's name.
+        tracks: The people, in order of appearance, each with at least ``min_faces`` good faces.
+        passing: Tracks with fewer good faces, which are not named: seen too briefly or too poorly.
         size: Height and width of the frames in pixels; ``(0, 0)`` if none was read.
-        duration: In seconds, up to the last frame that was read.
-        frames: How many frames were read; of a camera, how many were searched.
-        searched: In how many of them faces were looked for.
-        unreadable: How many frames could not be decoded.
-        dropped: How many frames of a camera were passed over because newer ones were there.
-        reconnects: How often a camera's stream was opened again.
-        step: The seconds between searched frames, typically.
+        duration: In seconds, up to the last frame read.
+        frames: The number of frames read; for a camera, of frames searched.
+        searched: The number of frames searched.
+        unreadable: The number of frames that could not be decoded.
+        dropped: The number of camera frames skipped in favor of newer ones.
+        reconnects: How often a camera's stream was reopened.
+        step: The typical number of seconds between searched frames.
         weights: The identity of the weights that embedded the faces.
-        interrupted: Whether it ended early, so that the rest of the video was not seen.
+        interrupted: Whether it ended early, without searching the rest of the video.
 
     Example:
         >>> from facekit.video.result import VideoResult
@@ -55,7 +54,7 @@ class VideoResult(Tabular):
 
     @property
     def people(self) -> list[str]:
-        """The names of those who appear, sorted."""
+        """The names of the people who appear, sorted."""
         return sorted({track.name for track in self.tracks if track.name is not None})
 
     @property
@@ -64,7 +63,7 @@ class VideoResult(Tabular):
         return tuple(track for track in self.tracks if track.name is None)
 
     def appearances(self) -> Iterator[tuple[Appearance, Track]]:
-        """Yields each stretch of time in which a person is seen, by its start, with the track.
+        """Yields each time span in which a person is seen, ordered by start, with the track.
 
         Yields:
             Appearance and track; those of ``passing`` are left out.
@@ -73,13 +72,13 @@ class VideoResult(Tabular):
         yield from sorted(found, key=lambda one: (one[0], one[1].id))
 
     def at(self, time: float) -> list[Track]:
-        """Returns who is seen at a time.
+        """Returns the people seen at a time.
 
         Args:
             time: In seconds.
 
         Returns:
-            The tracks with an appearance that holds it.
+            The tracks with an appearance at that time.
         """
         return [
             track
@@ -88,15 +87,15 @@ class VideoResult(Tabular):
         ]
 
     def boxes_at(self, time: float) -> list[tuple[Track, Box]]:
-        """Returns where the faces are at a time, between two searched frames in between.
+        """Returns the boxes of faces at a time, interpolated between searched frames.
 
-        A face is held at the place where it was found first or last for one step before and after.
+        Before its first and after its last detection, a face stays at that place for one step.
 
         Args:
             time: In seconds.
 
         Returns:
-            Each track that is seen then, those of ``passing`` as well, with the box.
+            Each track seen at that time, including those in ``passing``, with its box.
         """
         found = []
         for track in (*self.tracks, *self.passing):
@@ -116,7 +115,7 @@ class VideoResult(Tabular):
         return found
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Returns a row for each appearance, as ``to_frame`` has them; times are seconds."""
+        """Returns a row for each appearance, as ``to_frame`` has them; times are in seconds."""
         return [row_of(seen, track) for seen, track in self.appearances()]
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The best faces of strangers, cut out for a person to look at before anybody is enrolled."""
+"""The best faces of strangers, cropped for review before enrollment."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from facekit.visualization.cutting import square_around
 def write_review(
     result: VideoResult, folder: str | os.PathLike[str], *, faces: int = 5
 ) -> list[Track]:
-    """Writes the best faces of each stranger into a folder of their own, to be looked at.
+    """Writes the best faces of each stranger into separate folders for review.
 
-    ``people/unknown-003`` holds the best faces of track 3, each from another moment;
-    ``sheets/unknown-003.png`` shows them on one image; ``groups.json`` says from when to when
-    each is seen. Rename the folders in ``people`` to the names of the people, delete the rest, and
-    :meth:`facekit.FaceRecognizer.fit` or ``facekit enroll --from`` reads them. Nothing is enrolled
-    by itself.
+    ``people/unknown-003`` holds the best faces of track 3, each from a different moment;
+    ``sheets/unknown-003.png`` shows them together; ``groups.json`` says when each is seen. Rename
+    the folders in ``people`` to the people's names, delete the rest, and pass them to
+    :meth:`facekit.FaceRecognizer.fit` or ``facekit enroll --from``. Nothing is enrolled
+    automatically.
 
     Args:
-        result: Of a video file, which must still be there: it is read once more.
+        result: The result for a video file, which must still exist, because it is read again.
         folder: Where to write; created if it does not exist.
-        faces: How many faces of each person at most.
+        faces: The maximum number of faces per person.
 
     Returns:
         The tracks that were written.
 
     Raises:
         ImageError: If the video cannot be read again.
-        InvalidArgumentError: If the folder holds groups already.
+        InvalidArgumentError: If the folder already holds groups.
         FileFormatError: If the folder cannot be written.
 
     Example:

@@ -1,4 +1,4 @@
-"""Who is seen, as subtitles."""
+"""Subtitles that say who is seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who, from, to: as CSV."""
+"""CSV tables of appearances."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER = "name,track,start,end,faces,distance,threshold,probability\n"
 
 
 def table_line(seen: Appearance, track: Track) -> str:
-    """Returns a line below :data:`HEADER`; times are seconds."""
+    """Returns a line for :data:`HEADER`; times are in seconds."""
     row = row_of(seen, track) | {"name": one_line(track.label)}
     cells = (
         value if value is None or key not in _DECIMALS else f"{value:.{_DECIMALS[key]}f}"
@@ -26,12 +26,12 @@ def to_csv(result: VideoResult) -> str:
     """Returns a table of who appears from when to when.
 
     Args:
-        result: Of a video.
+        result: The result for a video.
 
     Returns:
         CSV with a header and one line for each appearance. The columns are the name (``unknown``
         for a stranger), the number of the track, the first and last second, the number of faces
-        that the name rests on, distance, threshold and probability.
+        behind the name, distance, threshold and probability.
 
     Example:
         >>> from facekit.video import to_csv

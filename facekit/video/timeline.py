@@ -1,4 +1,4 @@
-"""Who is seen when, as an image."""
+"""An image of a timeline: who is seen when."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from facekit.visualization import KNOWN_COLOR, UNKNOWN_COLOR
 from facekit.visualization.lettering import label_font
 
 _INK, _PAPER, _PALE = (33, 37, 41), (255, 255, 255), (222, 226, 230)
-# An image of all strangers of a long video would be high.
+# An image of all strangers of a long video would be too tall.
 _MOST_ROWS = 60
 
 
 def draw_timeline(result: VideoResult, *, width: int = 1000) -> RGBImage:
-    """Draws who is seen when: a row for each person, time to the right.
+    """Draws a timeline of who is seen when, with a row for each person.
 
     Args:
-        result: Of a video.
+        result: The result for a video.
         width: The width of the image, in pixels; at least 400.
 
     Returns:
-        uint8 ``(height, width, 3)``, RGB. Known people come first, then strangers; of more than 60
-        rows the last ones are left out.
+        uint8 ``(height, width, 3)``, RGB. Known people come first, then strangers; rows beyond 60
+        are left out.
 
     Example:
         >>> from facekit.video import draw_timeline
@@ -61,7 +61,7 @@ def draw_timeline(result: VideoResult, *, width: int = 1000) -> RGBImage:
         color = UNKNOWN_COLOR if tracks[0].name is None else KNOWN_COLOR
         for track in tracks:
             for seen in track.appearances:
-                # What is seen for a moment only is two pixels wide, to be seen at all.
+                # Brief appearances are at least two pixels wide, to be visible.
                 end = max(left + seen.end * scale, left + seen.start * scale + 2)
                 canvas.rectangle(
                     (left + seen.start * scale, y + 5, end, y + row_height - 5), fill=color

@@ -18,8 +18,8 @@ IntArray = npt.NDArray[np.int64]
 class FaceTracker(Protocol):
     """Follows boxes: :class:`facekit.video.BoxTracker`, or any object with this one method.
 
-    It remembers the frames before, so that each video needs a tracker of its own. It may mix two
-    people who cross: a track is cut afterwards where its embedding says that it is another person.
+    A tracker keeps state, so each video needs its own. It may confuse two people who cross: tracks
+    are cut afterwards where the embeddings show another person.
 
     Example:
         >>> import numpy as np
@@ -34,15 +34,15 @@ class FaceTracker(Protocol):
     def update(
         self, boxes: FloatArray, confidences: FloatArray, time: float, /
     ) -> npt.NDArray[np.int64]:
-        """Takes the boxes of the next frame.
+        """Assigns the boxes of the next frame to tracks.
 
         Args:
             boxes: float64 ``(n, 4)``: x, y, width and height in pixels; n may be 0.
             confidences: float64 ``(n,)``, 0 to 1.
-            time: The frame's time in seconds; it rises from call to call.
+            time: The frame's time in seconds; increases from call to call.
 
         Returns:
-            int64 ``(n,)``: the track of each box, no two the same; −1 for a box without one.
+            int64 ``(n,)``: the track of each box, all different; −1 for a box without a track.
         """
         ...
 
@@ -55,7 +55,7 @@ class _Followed:
     time: float
 
     def at(self, time: float) -> FloatArray:
-        """Returns the box that is expected at a time, its size unchanged."""
+        """Returns the expected box at a time, with its size unchanged."""
         ahead = self.box.copy()
         ahead[:2] += self.velocity * (time - self.time)
         return ahead
@@ -69,15 +69,15 @@ class _Followed:
 
 
 class BoxTracker:
-    """Follows each box at the velocity that it had, and matches boxes to tracks as a whole.
+    """Follows boxes with constant velocity, and matches boxes to tracks globally.
 
-    A box belongs to a track if its center lies near the one expected and its size is like the one
-    before; of all assignments the one with the smallest sum of costs is taken.
+    A box can belong to a track if its center is near the expected one and its size is similar to
+    the previous one; the assignment with the smallest total cost is chosen.
 
     Args:
-        patience: For how many seconds a track waits for its face to come back.
-        reach: How far a center may lie from the one expected, in sides of the box. Faces that are
-            searched more rarely move further.
+        patience: How many seconds a track waits for its face to reappear.
+        reach: The maximum distance of a center from the expected one, in sides of the box. The
+            longer the interval between searches, the further faces move.
 
     Raises:
         InvalidArgumentError: If an argument is not a positive number.
@@ -108,7 +108,7 @@ class BoxTracker:
     def update(
         self, boxes: FloatArray, confidences: FloatArray, time: float, /
     ) -> npt.NDArray[np.int64]:
-        """Takes the boxes of the next frame; see :meth:`facekit.video.FaceTracker.update`.
+        """Assigns the boxes of the next frame; see :meth:`facekit.video.FaceTracker.update`.
 
         Args:
             boxes: As there, like the rest.
@@ -124,7 +124,7 @@ class BoxTracker:
         found = np.full(len(boxes), -1, dtype=np.int64)
         if len(boxes) and self._tracks:
             costs = self._costs(boxes, time)
-            # What is out of reach must not be taken for the sake of the sum.
+            # Pairs out of reach must not be matched to reduce the total.
             rows, columns = linear_sum_assignment(np.where(costs > self.reach, 1e6, costs))
             for row, column in zip(rows, columns, strict=True):
                 if costs[row, column] <= self.reach:

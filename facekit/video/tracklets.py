@@ -1,4 +1,4 @@
-"""What is known of a track while it grows, and how pieces become one."""
+"""Growing tracks, and joining of pieces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facekit.video.tracks import Track
 
 
 class Seen(NamedTuple):
-    """A face in a frame, of which it is not decided yet whether it belongs to its track."""
+    """A face in a frame that may or may not belong to its track."""
 
     frame: int
     time: float
@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 
 
 class Tracklet:
-    """What is known of a track while it grows, in 44 bytes a face."""
+    """The state of a growing track, in 44 bytes per face."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -34,7 +34,7 @@ class Tracklet:
         self.total: npt.NDArray[np.float64] = np.zeros(0)
         self.best: EmbeddedFace | None = None
         self.best_goodness = -1.0
-        # Faces in a row of which the first does not fit.
+        # Consecutive faces, starting with one that does not fit.
         self.leaving: list[Seen] = []
         self.identity: Identity | None = None
         self.last_seen = 0.0
@@ -48,14 +48,14 @@ class Tracklet:
         return mean_of(self.total)
 
     def take(self, seen: Seen, *, fits: bool = True) -> None:
-        """Takes a face; its embedding into the mean and its image only if they fit."""
+        """Adds a face; its embedding and its image are used only if they fit."""
         goodness = goodness_of(seen.found)
         if fits and goodness > self.best_goodness:
             self.best, self.best_goodness = seen.found, goodness
         self.frames.append(seen.frame)
         self.times.append(seen.time)
         self.boxes.extend(seen.found.face.box)
-        # What does not fit is not shown as the person.
+        # Faces that do not fit are not shown as the person.
         self.goodness.append(goodness if fits else 0.0)
         if fits and seen.good:
             unit = seen.found.unit
@@ -63,13 +63,13 @@ class Tracklet:
             self.images += 1
 
     def keep_leaving(self, most: int = 0) -> None:
-        """Takes the faces that did not fit after all, until that many are left."""
+        """Accepts the faces that did not fit, until that many are left."""
         while len(self.leaving) > most:
             self.take(self.leaving.pop(0), fits=False)
 
 
 def goodness_of(found: EmbeddedFace) -> float:
-    """Says how good the image of a face is: large, turned to the camera, certain."""
+    """Rates the image of a face: large, frontal, certain."""
     good = float(np.sqrt(found.face.area)) * found.face.confidence
     quality = found.quality
     if quality is not None:
@@ -80,7 +80,7 @@ def goodness_of(found: EmbeddedFace) -> float:
 
 
 def pooled(pieces: Sequence[Tracklet]) -> tuple[int, npt.NDArray[np.float64]]:
-    """Returns how many good faces the pieces have, and the sum of their unit embeddings."""
+    """Returns the number of good faces of the pieces, and the sum of their unit embeddings."""
     total = sum((piece.total for piece in pieces if piece.images), start=np.zeros(1))
     return sum(piece.images for piece in pieces), total
 
@@ -88,7 +88,7 @@ def pooled(pieces: Sequence[Tracklet]) -> tuple[int, npt.NDArray[np.float64]]:
 def joined(
     pieces: Sequence[Tracklet], identity: Identity | None, worth: float, *, ended: bool = True
 ) -> Track:
-    """Makes one track of the pieces of one person."""
+    """Joins the pieces of one person into a track."""
     frames = np.concatenate([np.array(piece.frames, dtype=np.int64) for piece in pieces])
     order = np.argsort(frames, kind="stable")
     images, total = pooled(pieces)

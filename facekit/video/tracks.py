@@ -1,4 +1,4 @@
-"""One person's way through a video."""
+"""One person's track through a video."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 
 class Appearance(NamedTuple):
-    """A stretch of time in which a person is seen without a gap.
+    """A time span in which a person is seen without a gap.
 
     Attributes:
-        start: When the face is found first, in seconds.
-        end: When it is found last.
+        start: When the face is first found, in seconds.
+        end: When it is last found.
 
     Example:
         >>> from facekit.video.tracks import Appearance
@@ -40,7 +40,7 @@ class Sighting(NamedTuple):
         frame: The number of the frame.
         time: Its time, in seconds.
         box: ``(x, y, width, height)`` in pixels.
-        goodness: The larger, the better the image of the face; to be compared within a track.
+        goodness: The quality of the face's image, comparable only within a track.
 
     Example:
         >>> from facekit.video.tracks import Sighting
@@ -59,20 +59,20 @@ class Track:
     """One person in a video, with all their appearances.
 
     Args:
-        id: Its number; the order is that in which the people came.
-        frames: The numbers of the frames in which the face was found, rising, int64 ``(n,)``.
+        id: Its number, in order of appearance.
+        frames: The numbers of the frames in which the face was found, ascending, int64 ``(n,)``.
         times: Their times in seconds, float64 ``(n,)``.
         boxes: Where it was, x, y, width and height in pixels, float32 ``(n, 4)``.
-        goodness: How good each image of the face is, float32 ``(n,)``.
-        pieces: int64 ``(n,)``: with which of the pieces that were joined each was found; a piece
-            is an appearance.
-        images: How many faces the mean is of: those that the quality gate lets pass and that fit.
+        goodness: The quality of each image of the face, float32 ``(n,)``.
+        pieces: int64 ``(n,)``: the piece, before joining, that each belongs to; a piece is an
+            appearance.
+        images: The number of faces in the mean: those that pass the quality gate and fit.
         mean: The mean of their embeddings, float32 ``(d,)``, of unit norm; ``None`` without any.
-        worth: How many images taken independently of each other the mean is worth.
-        best: The best face, with the aligned image of it.
-        identity: Whose the mean is; ``None`` if no one is enrolled or there are too few faces to
-            say.
-        ended: Whether it is over; while a video runs, ``on_track`` may be told of one that is not.
+        worth: The number of independent images that the mean is worth.
+        best: The best face, with its aligned image.
+        identity: The identity of the mean; ``None`` if no one is enrolled or there are too few
+            faces.
+        ended: Whether it has ended; ``on_track`` may also report unfinished tracks.
 
     Example:
         >>> import numpy as np
@@ -118,17 +118,17 @@ class Track:
 
     @property
     def start(self) -> float:
-        """When the face is found first, in seconds."""
+        """When the face is first found, in seconds."""
         return float(self.times[0])
 
     @property
     def end(self) -> float:
-        """When it is found last, in seconds."""
+        """When it is last found, in seconds."""
         return float(self.times[-1])
 
     @property
     def appearances(self) -> tuple[Appearance, ...]:
-        """The stretches of time in which it is seen, in order."""
+        """The time spans in which it is seen, in order."""
         found = []
         for piece in np.unique(self.pieces):
             times = self.times[self.pieces == piece]
@@ -191,12 +191,12 @@ def box_of(values: npt.NDArray[np.float32]) -> Box:
 
 
 def shown_name(track: Track) -> str:
-    """Returns the name, or ``unknown`` with the number of the track to tell strangers apart."""
+    """Returns the name, or ``unknown`` with the track's number to distinguish strangers."""
     return track.label if track.name is not None else f"{STRANGER} {track.id}"
 
 
 def row_of(seen: Appearance, track: Track) -> dict[str, Any]:
-    """Returns what tables say of an appearance; times are seconds."""
+    """Returns the row of an appearance in tables; times are in seconds."""
     identity = track.identity
     return {
         "name": track.name,

@@ -59,7 +59,7 @@ def contact_sheet(
     Example:
         >>> import numpy as np
         >>> from facekit.visualization import Tile, contact_sheet
-        >>> tile = Tile(np.zeros((60, 80, 3), dtype=np.uint8), "nobody")
+        >>> tile = Tile(np.zeros((60, 80, 3), dtype=np.uint8), "stranger")
         >>> contact_sheet([tile] * 3, columns=2, side=100).shape
         (254, 230, 3)
     """

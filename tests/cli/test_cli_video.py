@@ -49,7 +49,7 @@ def test_who_appears_when(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert list((tmp_path / "review" / "people").glob("unknown-*/*.png"))
     # Nothing is overwritten.
     assert main(arguments) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_a_truncated_video_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

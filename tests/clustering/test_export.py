@@ -137,6 +137,6 @@ def test_groups_that_are_there_are_not_touched(tmp_path: Path, photos: list[Path
     folder = tmp_path / "groups"
     write_groups(clustering(*photos), folder)
     before = content(folder)
-    with pytest.raises(InvalidArgumentError, match="holds groups already"):
+    with pytest.raises(InvalidArgumentError, match="already holds groups"):
         write_groups(clustering(*photos), folder)
     assert content(folder) == before

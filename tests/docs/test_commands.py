@@ -25,7 +25,7 @@ _FENCE = re.compile(
     r"^( *)```(?P<language>\S*)[^\n]*\n(?P<content>.*?)^\1```$", re.MULTILINE | re.DOTALL
 )
 # An error message that begins like a command.
-_MESSAGES = {"facekit fetches nothing; download the image first"}
+_MESSAGES = {"facekit does not download images; download it first"}
 # A line break may stand within the code of a sentence.
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 

@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_is_listed(
     monkeypatch.setattr(folders.os, "scandir", refuse)
     listing = list_images(tmp_path, recursive=True)
     assert [path.name for path in listing.images] == ["2.jpg"]
-    assert reasons(listing) == {"a": "a folder that cannot be read"}
+    assert reasons(listing) == {"a": "an unreadable folder"}
     with pytest.raises(ImageError, match=r"a: the folder cannot be read \(Permission denied\)"):
         list_images(tmp_path / "a")
 
@@ -126,7 +126,7 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path
     assert [path.name for path in listing.images] == ["link.jpg", "a.jpg"]
     assert reasons(listing) == {
         "loop": "a link to a folder",
-        "nowhere.jpg": "a link that leads nowhere",
+        "nowhere.jpg": "a broken link",
     }
 
 

@@ -97,7 +97,7 @@ def test_a_file_exchanged_for_a_pipe_does_not_hang(
         ("rtsp://admin:secret@camera/stream", "is the address of a video stream"),
         (Path("rtsp://camera/stream"), "is the address of a video stream"),
         ("file:///home/ada/photo.jpg", "without file://"),
-        ("s3://bucket/photo.jpg", "facekit fetches nothing"),
+        ("s3://bucket/photo.jpg", "facekit does not download images"),
     ],
 )
 def test_an_address_is_one_short_sentence(source: str, message: str) -> None:

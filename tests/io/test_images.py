@@ -402,7 +402,7 @@ def test_text_stream_is_refused() -> None:
 def test_address_is_named_and_not_fetched(url: str) -> None:
     with pytest.raises(ImageError) as caught:
         load_image(url)
-    assert str(caught.value).startswith(f"{url}: facekit fetches nothing")
+    assert str(caught.value).startswith(f"{url}: facekit does not download images")
 
 
 @pytest.mark.parametrize("path", ["a\0b.jpg", "x" * 5000, "", "photo.jpg/inner.jpg"])

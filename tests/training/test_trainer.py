@@ -129,7 +129,7 @@ def test_a_training_is_neither_overwritten_nor_mixed_with_another(
 ) -> None:
     _, folder = trained
     before = (folder / "checkpoint.safetensors").read_bytes()
-    with pytest.raises(InvalidArgumentError, match="holds a training already"):
+    with pytest.raises(InvalidArgumentError, match="already holds a training"):
         TripletTrainer(backbone(), folder=folder, **HEAD_ONLY).fit(faces(), epochs=3)
     with pytest.raises(InvalidArgumentError, match=r"other settings.*margin=0.2, now 0.5"):
         TripletTrainer(backbone(), folder=folder, margin=0.5, **HEAD_ONLY).fit(
@@ -299,8 +299,8 @@ def test_faces_without_triplets_are_refused_before_anything_is_written(
     ("arguments", "message"),
     [
         ({"start": "facenet"}, "start must be an Architecture or an Embedder"),
-        ({"network": object(), "start": None}, "network goes with an Architecture"),
-        ({"embedding_size": 64}, "embedding_size and dropout go with an Embedder"),
+        ({"network": object(), "start": None}, "network needs an Architecture"),
+        ({"embedding_size": 64}, "embedding_size and dropout need an Embedder"),
         ({"margin": 0.0}, "margin"),
         ({"miner": "random"}, "miner must be one of"),
         ({"miner": {1: "hard"}}, "begin with epoch 0"),

@@ -57,7 +57,7 @@ def test_anything_else_is_not_replaced(tmp_path: Path, kind: str) -> None:
         path.touch()
     else:
         path.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ImageError, match="is there already"):
+    with pytest.raises(ImageError, match="already exists"):
         check_replaceable(path)
 
 

@@ -1,1 +1,1 @@
-"""What training reads: datasets, batches, augmentation."""
+"""Training data: data sets, batches, augmentation."""

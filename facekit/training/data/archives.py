@@ -1,4 +1,4 @@
-"""Faces found before: images in zip archives, boxes and keypoints in an index."""
+"""Faces detected beforehand: images in zip archives, boxes and keypoints in an index."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
 _POINTS = tuple((f"{name}_x", f"{name}_y") for name in Keypoints._fields)
 _COLUMNS = ("archive", "name", "label", *_BOX, *(c for point in _POINTS for c in point), "score")
 
-# What reading a damaged, encrypted or missing member, or decoding it, may raise.
+# The errors of reading or decoding a damaged, encrypted or missing member.
 _UNREADABLE = (ImageError, KeyError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Archive:
-    """A zip file whose members any number of threads may read."""
+    """A zip file that any number of threads may read."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -43,7 +43,7 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """Returns the content of a member."""
-        # zipfile counts its open members without a lock of its own.
+        # zipfile counts its open members without locking.
         with self._lock:
             return self._zip.read(name)
 

@@ -1,4 +1,4 @@
-"""Augmentation: the same face as another camera might have seen it."""
+"""Augmentation: the same face as another camera might capture it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Images: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Alters each face of a batch at random, as photos of one person differ.
+    """Alters each face of a batch at random, like the variation between photos of a person.
 
-    Every face is altered by a draw of its own: mirrored, shifted, scaled and turned a little in one
-    resampling, its colors changed, then blurred, brought down to a smaller size and up again, and
-    compressed. What lies beyond the border repeats the nearest pixel.
+    Each face is altered independently: mirrored, shifted, scaled and rotated a little in one
+    resampling, changed in color, then blurred, downscaled and upscaled again, and compressed.
+    Beyond the border, the nearest pixel is repeated.
 
     Args:
         mirror: The probability of mirroring.
@@ -31,10 +31,10 @@ class Augmentation:
         brightness: The largest change of brightness, as a fraction of white.
         contrast: The largest change of contrast, as ``scale``.
         saturation: The largest change of saturation, as ``scale``.
-        gray: The probability of taking the color away.
+        gray: The probability of removing the color.
         blur: The probability of a Gaussian blur.
         blur_sigma: The largest standard deviation of the blur, as a fraction of the side.
-        downscale: The probability of bringing the face down to a smaller size and up again.
+        downscale: The probability of downscaling the face and upscaling it again.
         smallest: The smallest such size, as a fraction of the side.
         jpeg: The probability of a JPEG compression.
         jpeg_quality: The lowest quality of the compression, 1 to 95; the highest is 95.
@@ -87,9 +87,9 @@ class Augmentation:
 
         Args:
             images: uint8 ``(n, S, S, 3)``, RGB; not changed.
-            rng: Where the chances come from. An equal state gives an equal result.
-            part: Which of how many equal parts of a batch the images are; they are altered as they
-                would be with the whole batch.
+            rng: The random generator. An equal state gives an equal result.
+            part: ``(index, number)`` if the images are one of several equal parts of a batch; they
+                are altered as within the whole batch.
 
         Returns:
             uint8 ``(n, S, S, 3)``.
@@ -210,7 +210,7 @@ def _alter(
         altered = cv2.resize(altered, (size, size), interpolation=cv2.INTER_AREA)
         altered = cv2.resize(altered, (side, side), interpolation=cv2.INTER_LINEAR)
     if quality:
-        # Red and blue change places here and back: OpenCV takes blue first.
+        # Red and blue are swapped and swapped back: OpenCV expects blue first.
         code = cv2.imencode(".jpg", altered[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
         altered = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1]
     return np.asarray(altered, dtype=np.uint8)

@@ -1,8 +1,8 @@
-"""Batches to train with: P people with K photos each, or every face once; all of one shape.
+"""Training batches: P people with K photos each, or every face once; all of one shape.
 
-A compiled training step depends on the first shape of a batch that it sees, and so, in the last
-digits, do all weights after it. A training that goes on in the middle of an epoch sees another
-batch first. So all batches have the same shape.
+A compiled training step depends on the first batch shape that it sees, and so do the last digits of
+all later weights. A training resumed in the middle of an epoch sees another batch first. So all
+batches have the same shape.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from facekit.training.data.dataset import FaceDataset
 from facekit.utils.validation import whole
 
 Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
-"""Faces, uint8 ``(n, S, S, 3)``, and whose they are, int32 ``(n,)``."""
+"""Faces, uint8 ``(n, S, S, 3)``, and their labels, int32 ``(n,)``."""
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
@@ -33,14 +33,15 @@ _MADE_AHEAD = 4
 
 
 class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """What both kinds of batches share: a batch is a pure function of seed, epoch and index.
+    """Base of both kinds of batches: a batch is a pure function of seed, epoch and index.
 
-    Nothing but these three numbers is needed to go on in the middle of an epoch, threads may
-    make batches in any order, and a batch can be looked at again.
+    These three numbers suffice to resume in the middle of an epoch; threads may create batches in
+    any order, and a batch can be recreated for inspection.
 
     Attributes:
-        epoch: The epoch, from 0; to begin with another one, set it.
-        part: Which of how many equal parts of each batch is read: ``(0, 1)`` for all of it.
+        epoch: The epoch, from 0; set it to start with another one.
+        part: ``(index, number)`` of the equal part of each batch to read; ``(0, 1)`` for the whole
+            batch.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return self.batch(self.epoch, index)
 
     def batch(self, epoch: int, index: int) -> Batch:
-        """Makes one batch of one epoch; any number of threads may do so at once.
+        """Creates one batch of one epoch; any number of threads may do so at once.
 
         Args:
             epoch: From 0.
@@ -75,26 +76,26 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
         Raises:
             IndexError: If there is no batch of that index.
-            FileFormatError: If the data set's cache is gone or damaged.
+            FileFormatError: If the data set's cache is missing or damaged.
         """
         share, shares = self.part
         rows = np.split(self.rows(epoch, index), shares)[share]
         images = self.dataset.images(rows)
         if self.augmentation is not None:
-            # From 1, because a 0 at the end makes no other seed: that is the one of the plan.
+            # From 1, because a trailing 0 would give the seed of the plan.
             rng = np.random.default_rng((self.seed, epoch, index + 1))
             images = self.augmentation(images, rng, part=self.part)
         return images, self.dataset.labels[rows]
 
     def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
-        """Says which faces of the data set make up a batch.
+        """Returns which faces of the data set make up a batch.
 
         Args:
             epoch: From 0.
             index: From 0 to ``len(self) - 1``.
 
         Returns:
-            The places of the faces in the data set, int64 ``(n,)``.
+            The indices of the faces in the data set, int64 ``(n,)``.
 
         Raises:
             IndexError: If there is no batch of that index.
@@ -107,7 +108,7 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
             return self._plan[1][index]
 
     def read(self, start: int = 0) -> Iterator[Batch]:
-        """Yields the batches of the epoch in order, made ahead by ``workers`` threads.
+        """Yields the batches of the epoch in order, prefetched by ``workers`` threads.
 
         Args:
             start: The index of the first batch.
@@ -130,11 +131,11 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
                     future.cancel()
 
     def on_epoch_end(self) -> None:
-        """Goes on to the next epoch.
+        """Advances to the next epoch.
 
         Keras's ``fit`` calls it at the end of each epoch, and once before the first if it has to
-        build the model, so that it may begin with epoch 1. Set ``epoch`` in a callback's
-        ``on_epoch_begin`` where the number matters.
+        build the model, so that training may start with epoch 1. If the number matters, set
+        ``epoch`` in a callback's ``on_epoch_begin``.
         """
         self.epoch += 1
 
@@ -146,8 +147,8 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
 class BalancedBatches(SeededBatches):
     """Batches of P people with K photos each, for triplet losses.
 
-    In every batch every person has at least two different photos. In every epoch every photo of
-    the people used comes at least once. Exactly:
+    In every batch, each person has at least two different photos. In every epoch, each photo of the
+    people used occurs at least once. In detail:
 
     - A person's photos are shuffled and dealt into groups of K. The last group is filled up with
       other photos of the person.
@@ -163,12 +164,12 @@ class BalancedBatches(SeededBatches):
         dataset: The faces.
         identities: P, the number of people in a batch, at least 2.
         photos: K, the number of photos of each, at least 2.
-        seed: Draws everything.
+        seed: Seed of all random choices.
         augmentation: Alters the faces; ``None`` leaves them as they are.
-        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
+        workers: The number of threads that create batches, in ``read`` and in Keras's ``fit``.
 
     Attributes:
-        left_out: The names of the people with one photo only.
+        left_out: The names of the people with only one photo.
 
     Raises:
         TrainingDataError: If fewer than two people have two photos.
@@ -222,14 +223,14 @@ class BalancedBatches(SeededBatches):
                 f"more, got {identities}"
             )
         groups = [-(-len(rows) // photos) for rows in self._photos_of]
-        # All groups have a place, and no batch holds two groups of one person.
+        # Every group is placed, and no batch holds two groups of one person.
         self._length = max(-(-sum(groups) // identities), max(groups))
 
     def __len__(self) -> int:
         return self._length
 
     def summary(self) -> str:
-        """Returns in words what an epoch consists of, and what is left out."""
+        """Describes the contents of an epoch and what is left out."""
         photos = sum(len(rows) for rows in self._photos_of)
         text = (
             f"an epoch: {photos:,} photos of {len(self._photos_of):,} people in "
@@ -244,8 +245,8 @@ class BalancedBatches(SeededBatches):
 
     def _draw(self, rng: np.random.Generator) -> list[Rows]:
         groups_of = [_groups(rows, self.photos, rng) for rows in self._photos_of]
-        # Groups of one person are dealt one after the other, so to different batches: nobody makes
-        # more groups than there are batches.
+        # Groups of one person are dealt consecutively, and so to different batches, because no
+        # person has more groups than there are batches.
         people = rng.permutation(len(groups_of))
         dealt = [(person, group) for person in people for group in groups_of[person]]
         seats = rng.permutation(len(self))
@@ -263,21 +264,21 @@ class BalancedBatches(SeededBatches):
 
 
 class ShuffledBatches(SeededBatches):
-    """Batches in which every face comes in every epoch, for distillation.
+    """Batches that contain every face in every epoch, for distillation.
 
-    All batches have the same size: the last of an epoch is filled up with faces of the first.
+    All batches have the same size: the last of an epoch is filled with faces of the first.
 
     Args:
         dataset: The faces, of known people or not.
-        batch_size: How many faces a batch has, at most all of the data set.
-        seed: Draws everything.
+        batch_size: The number of faces in a batch, at most the size of the data set.
+        seed: Seed of all random choices.
         augmentation: Alters the faces; ``None`` leaves them as they are.
-        workers: How many threads make batches, in ``read`` and in Keras's ``fit``.
-        group_size: How many faces that are alike come side by side, where ``nearest`` is set.
+        workers: The number of threads that create batches, in ``read`` and in Keras's ``fit``.
+        group_size: The size of groups of similar faces, if ``nearest`` is set.
 
     Attributes:
-        nearest: For each face the places of those most like it, int64 ``(n, k)``, or ``None`` to
-            draw each face by itself.
+        nearest: For each face the indices of the most similar ones, int64 ``(n, k)``, or ``None``
+            to draw faces independently.
 
     Raises:
         TrainingDataError: If the data set is empty.
@@ -322,7 +323,7 @@ class ShuffledBatches(SeededBatches):
 
 
 def nearest_faces(embeddings: npt.NDArray[np.float32], count: int) -> Rows:
-    """Returns for each face the places of those most like it, ``(n, count)``, nearest first."""
+    """Returns the indices of the most similar faces of each, ``(n, count)``, nearest first."""
     count = min(count, len(embeddings) - 1)
     nearest = np.empty((len(embeddings), count), dtype=np.int64)
     for start in range(0, len(embeddings), _COMPARED_AT_A_TIME):
@@ -337,7 +338,7 @@ def nearest_faces(embeddings: npt.NDArray[np.float32], count: int) -> Rows:
 
 
 def _grouped(nearest: Rows, size: int, rng: np.random.Generator) -> Rows:
-    """Returns all faces in an order of chance, in groups of faces that are alike."""
+    """Returns all faces in random order, in groups of similar faces."""
     free = np.ones(len(nearest), dtype=bool)
     groups = []
     for face in rng.permutation(len(nearest)):
@@ -351,7 +352,7 @@ def _grouped(nearest: Rows, size: int, rng: np.random.Generator) -> Rows:
 
 
 def _photos_of_each(dataset: FaceDataset) -> list[Rows]:
-    """Returns for each person, in the order of ``identities``, the places of the photos."""
+    """Returns the indices of each person's photos, in the order of ``identities``."""
     order = np.argsort(dataset.labels, kind="stable")
     sorted_labels = dataset.labels[order]
     starts = np.searchsorted(sorted_labels, np.arange(len(dataset.identities)))
@@ -360,7 +361,7 @@ def _photos_of_each(dataset: FaceDataset) -> list[Rows]:
 
 
 def _groups(rows: Rows, photos: int, rng: np.random.Generator) -> list[Rows]:
-    """Deals the photos of one person into groups of K, the last one filled up with others."""
+    """Deals the photos of one person into groups of K, filling the last one with others."""
     order = rng.permutation(rows)
     # The photos that are dealt first are not in the last group, unless there are fewer than K.
     filled = np.concatenate([order, np.resize(order, -len(order) % photos)])

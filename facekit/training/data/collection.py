@@ -1,4 +1,4 @@
-"""Bringing the faces of a data set into the cache. Resumable; each image is processed once."""
+"""Fills the face cache of a data set. Resumable; each image is processed once."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from facekit.training.data.face_cache import CachedPhoto, FaceCache
 from facekit.utils.progress import track
 
 AlignedFace: TypeAlias = tuple[OutcomeStatus, str, npt.NDArray[np.uint8] | None]
-"""What happened to a photo, a detail, and its face, uint8 ``(S, S, 3)``, if it shows one."""
+"""The outcome for a photo, a detail, and its face, uint8 ``(S, S, 3)``, if any."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo whose face belongs into a data set."""
+    """A photo whose face belongs in a data set."""
 
-    person: str  # whose it is, empty where that is not known
+    person: str  # who it shows, empty if unknown
     source: str
     digest: str  # what identifies its content, for the cache
-    # Cuts out its face, if that is known without searching for it.
+    # Cuts out its face, if it is known without detection.
     align: Callable[[], AlignedFace] | None = None
 
 
 Align: TypeAlias = Callable[[list[Photo]], Iterator[AlignedFace]]
-"""Finds and cuts out the faces of photos, one each, in order and in bounded memory."""
+"""Finds and cuts out one face per photo, in order and in bounded memory."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Gathered:
 
     rows: npt.NDArray[np.int64]  # the number of each face in the cache, int64 `(n,)`
     used: tuple[PhotoOutcome, ...]  # the photo of each face
-    report: PhotoReport  # what happened to every photo
+    report: PhotoReport  # the outcome for every photo
 
 
 def gather(
@@ -52,11 +52,11 @@ def gather(
     progress: bool,
     align: Align | None = None,
 ) -> Gathered:
-    """Finds and aligns the faces that the cache does not hold yet."""
+    """Finds and aligns the faces that are not yet in the cache."""
     items = list(items)
     photos = [item for item in items if isinstance(item, Photo)]
     known = cache.find(photo.digest for photo in photos)
-    # Of photos with equal content, one is enough.
+    # One of several photos with equal content is enough.
     missing = {photo.digest: photo for photo in photos if photo.digest not in known}
     unaligned = list(missing.values())
     faces = align(unaligned) if align else in_order(unaligned, _aligned, threads=threads)
@@ -106,10 +106,10 @@ def _gathered(items: list[Photo | PhotoOutcome], known: dict[str, CachedPhoto]) 
 def _outcome(
     photo: Photo, known: dict[str, CachedPhoto], first: dict[str, PhotoOutcome]
 ) -> PhotoOutcome:
-    """Returns what happened to a photo, given those used before it."""
+    """Returns the outcome for a photo, given those used before it."""
     twin = first.get(photo.digest)
     if twin is not None:
-        detail = f"the same picture as {twin.source} ({twin.person or 'unknown'})"
+        detail = f"the same image as {twin.source} ({twin.person or 'unknown'})"
         return PhotoOutcome(photo.person, photo.source, "duplicate", detail)
     cached = known[photo.digest]
     return PhotoOutcome(photo.person, photo.source, cached.status, cached.detail)

@@ -34,34 +34,34 @@ from facekit.training.data.photos import (
 from facekit.utils.home import home
 from facekit.utils.validation import identity, number, whole
 
-# A photo takes tenths of a second to search for faces; a face found before is aligned at once.
+# Searching a photo takes tenths of a second; known faces are aligned at once.
 _PHOTOS_AT_A_TIME, _FOUND_AT_A_TIME = 8, 256
 
 _THREADS = min(os.cpu_count() or 1, 8)
 
 
 class FaceDataset:
-    """Aligned faces and whose they are.
+    """Aligned faces with their people.
 
-    Make one with :meth:`from_folder`, :meth:`from_csv`, :meth:`from_archives` or
+    Create one with :meth:`from_folder`, :meth:`from_csv`, :meth:`from_archives` or
     :meth:`from_arrays`. The first three align each face once and keep it in a cache on disk, so
-    that making the same data set again takes seconds, an interrupted preparation goes on where it
-    stopped, and faces are read only when they are asked for.
+    that recreating the data set takes seconds, an interrupted preparation resumes where it stopped,
+    and faces are read only on demand.
 
     Args:
-        read: Reads the faces of some numbers, uint8 ``(n, S, S, 3)``; called by several threads.
-        rows: The number of each face there, int64 ``(n,)``.
-        people: Whose each face is, n names; empty where the person is not known.
-        keys: What each face is called, n texts.
+        read: Reads faces by number, uint8 ``(n, S, S, 3)``; called by several threads.
+        rows: The number of each face for ``read``, int64 ``(n,)``.
+        people: The person of each face, n names; empty if unknown.
+        keys: The name of each face, n strings.
         input_size: The side S of the faces, in pixels.
-        report: What happened to every photo given.
+        report: The outcome for every photo given.
 
     Attributes:
         input_size: As given.
         identities: The names of the people, sorted; only people with at least one face.
-        labels: int32 ``(n,)``: for each face the place of its person in ``identities``, or -1 where
-            the person is not known.
-        keys: What each face is called: the path of its photo, or ``archive/name``.
+        labels: int32 ``(n,)``: for each face the index of its person in ``identities``, or -1 if
+            unknown.
+        keys: The name of each face: the path of its photo, or ``archive/name``.
         report: As given.
 
     Example:
@@ -117,14 +117,14 @@ class FaceDataset:
 
         Raises:
             InvalidArgumentError: If an index is none of a face.
-            FileFormatError: If the cache is gone or damaged.
+            FileFormatError: If the cache is missing or damaged.
         """
         return self._read(self._rows[self._checked(indices)])
 
     def subset(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> FaceDataset:
         """Returns a data set of some of the faces, in the order given.
 
-        Its ``identities`` are only those of its faces, so labels are given again.
+        Its ``identities`` are only those of its faces, so labels are renumbered.
 
         Args:
             indices: Which faces, from 0 to ``len(self) - 1``; ``(n,)``.
@@ -147,27 +147,26 @@ class FaceDataset:
         return self.subset(np.flatnonzero(self.labels >= 0))
 
     def split(self, validation: float = 0.1, *, seed: int = 0) -> tuple[FaceDataset, FaceDataset]:
-        """Splits the data set so that nobody is in both parts.
+        """Splits the data set so that no person is in both parts.
 
-        The people are drawn at random, in equal shares from those with one face and from those
-        with more, who alone give pairs to validate with. Faces of unknown people go to the first
+        People are drawn at random, in equal shares from those with one face and those with more,
+        since only the latter give pairs for validation. Faces of unknown people go to the first
         part.
 
         Args:
-            validation: The share of the people in the second part, between 0 and 1, or their
-                number.
-            seed: Draws the people; the same seed gives the same split.
+            validation: The share of people in the second part, between 0 and 1, or their number.
+            seed: Seed of the draw; the same seed gives the same split.
 
         Returns:
-            The part to train with and the part to validate with.
+            The training part and the validation part.
 
         Raises:
             InvalidArgumentError: If ``validation`` is not such a number.
             TrainingDataError: If the data set has fewer than two people.
 
         Warns:
-            TrainingDataWarning: If the second part is too small to validate with: it has fewer than
-                two people, or nobody with two faces.
+            TrainingDataWarning: If the second part is too small for validation: it has fewer than
+                two people, or no person with two faces.
         """
         people = len(self.identities)
         if people < 2:
@@ -206,27 +205,27 @@ class FaceDataset:
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
-        """Makes a data set of a folder with one folder per person, named after the person.
+        """Creates a data set from a folder with one folder per person, named after the person.
 
-        The faces of each photo are searched for, and the largest is taken.
+        Faces are detected in each photo, and the largest is used.
 
         Args:
             path: The folder.
             input_size: The side S of the faces, in pixels.
             aligner: Cuts the faces out; its ``size`` must be ``input_size``. By default one that
                 aligns by similarity.
-            detector: Finds the faces; the default one, if not given.
+            detector: Finds the faces; by default the default detector.
             max_pixels: The largest photo that is read, in pixels.
             truncated: As for :func:`facekit.load_image`.
-            cache: The folder of the cache; ``faces`` in ``FACEKIT_HOME``, or in the user's cache
-                folder, if not given.
+            cache: The folder of the cache; by default ``faces`` in ``FACEKIT_HOME`` or in the
+                user's cache folder.
             progress: Whether to show a progress bar on a terminal.
 
         Returns:
             The data set, with at least one face.
 
         Raises:
-            TrainingDataError: If the folder is missing, or no photo shows a face that can be used.
+            TrainingDataError: If the folder is missing, or no photo shows a usable face.
             FileFormatError: If the cache is damaged or cannot be written.
             InvalidArgumentError: If the aligner does not make faces of ``input_size``.
         """
@@ -249,13 +248,13 @@ class FaceDataset:
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
-        """Makes a data set of the photos that a CSV file lists.
+        """Creates a data set from the photos listed in a CSV file.
 
         Args:
-            path: The file: UTF-8, separated by commas, the columns named in the first line.
+            path: The file: UTF-8, comma-separated, with a header line.
             input_size: The side S of the faces, in pixels.
-            path_column: The column of the photos' paths; relative ones start at the file's folder.
-            identity_column: The column of the people; empty where the person is not known.
+            path_column: The column of the photos' paths; relative paths start at the file's folder.
+            identity_column: The column of the people; empty if unknown.
             aligner: As in :meth:`from_folder`.
             detector: As in :meth:`from_folder`.
             max_pixels: As in :meth:`from_folder`.
@@ -292,14 +291,14 @@ class FaceDataset:
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
-        """Makes a data set of images in zip archives, whose faces were found before.
+        """Creates a data set from images in zip archives with known faces.
 
-        It suits a large collection: a few files instead of a hundred thousand, and faces that a
-        detector, or a data set's authors, found once. A CSV file has a line for each image, with
-        the columns ``archive``, the name of a zip file beside it; ``name``, that of the image in
-        it; ``label``, the person, or nothing; ``box_x1``, ``box_y1``, ``box_x2``, ``box_y2``, then
-        ``left_eye_x``, ``left_eye_y`` and so on for each of :class:`facekit.Keypoints`, in pixels;
-        and ``score``, the detector's confidence.
+        It suits large collections: a few files instead of a hundred thousand, with faces found once
+        by a detector or the data set's authors. A CSV file has a line for each image, with the
+        columns ``archive``, the name of a zip file beside it; ``name``, the image in it; ``label``,
+        the person, or empty; ``box_x1``, ``box_y1``, ``box_x2``, ``box_y2``, then ``left_eye_x``,
+        ``left_eye_y`` and so on for each of :class:`facekit.Keypoints`, in pixels; and ``score``,
+        the detector's confidence.
 
         Args:
             path: The CSV file, in UTF-8, or its folder if it is called ``index.csv``.
@@ -348,19 +347,18 @@ class FaceDataset:
         *,
         keys: Sequence[str] | None = None,
     ) -> FaceDataset:
-        """Makes a data set of aligned faces in memory.
+        """Creates a data set from aligned faces in memory.
 
         Args:
-            images: uint8 ``(n, S, S, 3)``, RGB; kept, not copied.
-            identities: Whose they are, ``n`` names as strings; ``None`` where the person is not
-                known.
-            keys: What each is called; its number, if not given.
+            images: uint8 ``(n, S, S, 3)``, RGB; not copied.
+            identities: The people, ``n`` names; ``None`` if unknown.
+            keys: The name of each; by default its number.
 
         Returns:
             The data set.
 
         Raises:
-            InvalidArgumentError: If the shapes or types do not fit.
+            InvalidArgumentError: If the shapes or types do not match.
         """
         images = check_faces(images)
         people = [
@@ -449,7 +447,7 @@ def _number_held_out(validation: float, people: int) -> int:
     if isinstance(validation, int | np.integer):
         return whole(validation, "validation, a number of people,", least=1, most=people - 1)
     share = number(validation, "validation, a share of the people,", above=0.0, below=1.0)
-    # A share, however small or large, leaves at least one person on each side.
+    # Any share leaves at least one person on each side.
     return min(max(round(share * people), 1), people - 1)
 
 
@@ -465,7 +463,7 @@ def _checked_aligner(aligner: Aligner | None, input_size: int) -> Aligner:
 
 
 def _incomplete(reading: Reading) -> dict[str, str]:
-    """Returns the setting that keeps faces of incomplete photos apart from those of whole ones."""
+    """Returns the setting that separates faces of incomplete photos from those of complete ones."""
     return {"truncated": "use"} if reading["truncated"] == "use" else {}
 
 

@@ -1,9 +1,9 @@
-"""The cache of aligned faces: found and cut out once, then read at random by many threads.
+"""The cache of aligned faces: found and cut out once, then read in any order by many threads.
 
-It is one SQLite file for each way of detecting and aligning. A face is found in it by the digest of
-the photo's content, so a photo may be renamed or moved, and photos may be added, without detecting
-anything twice. SQLite gives what a file of our own would have to reinvent: what is committed
-survives a kill or a full disk, and several processes may fill one cache.
+It is one SQLite file for each combination of detection and alignment settings. Faces are keyed by
+the digest of the photo's content, so that photos may be renamed, moved or added without detecting
+anything twice. With SQLite, committed data survives a killed process or a full disk, and several
+processes may fill one cache.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class CachedPhoto:
 
 
 class FaceCache:
-    """Aligned faces on disk; other settings, another file."""
+    """Aligned faces on disk, in one file per settings."""
 
     def __init__(self, folder: Path, *, size: int, settings: Mapping[str, Any]) -> None:
         text = json.dumps({"version": _FORMAT_VERSION, **settings}, sort_keys=True)
@@ -78,11 +78,11 @@ class FaceCache:
     def add(
         self, photos: Mapping[str, tuple[OutcomeStatus, str, npt.NDArray[np.uint8] | None]]
     ) -> None:
-        """Keeps photos: all of them, or after an error none of them."""
+        """Stores photos: all of them, or none after an error."""
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             for digest, (status, detail, pixels) in photos.items():
-                # Another process may have kept it in the meantime.
+                # Another process may have stored it in the meantime.
                 if self._find(connection, digest) is not None:
                     continue
                 face = None
@@ -138,7 +138,7 @@ class FaceCache:
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            # Asked again now that nobody else can write: another may have made it in the meantime.
+            # Checked again under the lock: another process may have created it in the meantime.
             if connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION:
                 return
             if connection.execute("SELECT 1 FROM sqlite_master").fetchone():

@@ -1,4 +1,4 @@
-"""A frozen backbone run once: its features kept, so that only the head is trained on them."""
+"""Runs a frozen backbone once and stores its features, on which only the head is trained."""
 
 from __future__ import annotations
 
@@ -86,8 +86,7 @@ def cached_array(
                 name
             ]
         except FileFormatError:
-            # Damaged, for instance by a failing disk. It is only a cache: computed and written
-            # again.
+            # Damaged, for instance by a failing disk. As it is only a cache, it is recomputed.
             path.unlink()
     array = compute()
     safetensors_file.write(
@@ -112,7 +111,7 @@ def run_network(
     outputs = np.empty((len(faces), network.output_shape[-1]), dtype=np.float32)
     starts = range(0, len(faces), batch_size)
     for start in track(starts, "Running the network", total=len(starts), shown=progress):
-        # Always a full batch, because a backend may compile for every size again.
+        # Always a full batch, because a backend may recompile for every size.
         indices = np.minimum(np.arange(start, start + batch_size), len(faces) - 1)
         computed = predict(faces.images(indices).astype(np.float32))
         outputs[start : start + batch_size] = computed[: len(faces) - start]

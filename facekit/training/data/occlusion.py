@@ -16,7 +16,7 @@ _GLASSES, _MASKS = 0.45, 0.35  # the rest are hats
 
 
 def occlude(face: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Draws dark glasses, a mask or a hat over a face, in a form and color of chance.
+    """Draws dark glasses, a mask or a hat over a face, of random shape and color.
 
     References:
         A. Anwar and A. Raychowdhury, "Masked Face Recognition for Secure Authentication", 2020

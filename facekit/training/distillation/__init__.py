@@ -1,1 +1,1 @@
-"""Distillation: students, teachers, and how a student starts."""
+"""Distillation: students, teachers, and initialization of students."""

@@ -1,4 +1,4 @@
-"""Distillation: a small embedder learns to give the embeddings of one or several large ones."""
+"""Distillation: a small embedder learns the embeddings of one or several large ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _HARDEST = 4
 
 
 class DistillationObjective:
-    """How far a student's embeddings are from a teacher's, singly and in their relations.
+    """The distance of a student's embeddings from a teacher's, individually and in their relations.
 
     The loss is the sum of four terms, each with a weight:
 
@@ -141,14 +141,14 @@ def _huber(difference: Tensor) -> Tensor:
 
 @dataclass(kw_only=True, eq=False)
 class Distiller(Trainer):
-    """Trains a small embedder, the student, to follow a large one, the teacher, or several.
+    """Trains a small embedder, the student, to follow one or several large ones, the teachers.
 
-    The faces need no names. The teacher embeds each face once, as it is; the student sees it
-    altered by the augmentation and learns to give the same embedding. The embeddings of several
-    teachers are put side by side, so that the student follows the mean of their cosines. Where the
-    student's embeddings have fewer components, it follows the principal components, which keep the
-    distances best. A student that starts with a head of its own is not made to learn other axes:
-    what it follows is rotated to its own embeddings first (``rotated``).
+    The faces need no names. The teacher embeds each face once, unaltered; the student sees it
+    altered by the augmentation and learns to produce the same embedding. The embeddings of several
+    teachers are concatenated, so that the student follows the mean of their cosines. If the
+    student's embeddings have fewer components, it follows the principal components, which best
+    preserve distances. For a student that starts with its own head, the targets are first rotated
+    to its embeddings (``rotated``).
 
     The folder holds the same files as that of :class:`TripletTrainer`, and the teachers' embeddings
     of the faces.
@@ -164,18 +164,17 @@ class Distiller(Trainer):
         neighbors: A batch is made of groups of this many faces that the teachers find alike; 1
             draws each face by itself. Groups bring pairs that are hard to tell apart into one
             batch.
-        cosine_weight: How much the direction of each embedding counts.
-        distance_weight: How much the distances of pairs count.
-        angle_weight: How much the angles of triplets count. Their memory grows as the cube of the
-            batch.
-        impostor_weight: How much the nearest faces of other people count that the student finds
-            nearer than the teachers do.
-        rotated: Whether what is followed is rotated to the embeddings of the start, if that is an
+        cosine_weight: The weight of the direction of each embedding.
+        distance_weight: The weight of the distances of pairs.
+        angle_weight: The weight of the angles of triplets. Their memory grows with the cube of the
+            batch size.
+        impostor_weight: The weight of the nearest faces of other people that the student finds
+            closer than the teachers do.
+        rotated: Whether to rotate the targets to the embeddings of the start, if that is an
             embedder that keeps its head.
-        pruned: Whether the student starts as the first teacher, an embedder, with as many channels
-            pruned as its ``width`` says, instead of with random weights. It must then be an
-            architecture of the teacher's backbone and ``blocks``, narrower or of another
-            ``input_size``.
+        pruned: Whether the student starts as the first teacher, an embedder, pruned to the
+            student's ``width``, instead of with random weights. It must then be an architecture
+            with the teacher's backbone and ``blocks``, narrower or with another ``input_size``.
         folder: As for :class:`TripletTrainer`, like all others: ``network``, ``embedding_size``,
             ``dropout``, ``aligner``, ``augmentation``, ``trainable``, ``optimizer``,
             ``learning_rate``, ``schedule``, ``warm_up_steps``, ``precision``, ``patience``,
@@ -184,8 +183,8 @@ class Distiller(Trainer):
     Attributes:
         network_: The trained ``keras.Model``.
         architecture_: Its architecture.
-        history_: What each epoch measured, a :class:`History`; ``cosine_similarity`` is the mean
-            to the teacher.
+        history_: The measurements of each epoch, a :class:`History`; ``cosine_similarity`` is the
+            mean similarity to the teacher.
         validation_: The result of the last validation, or ``None``.
 
     Raises:
@@ -254,7 +253,7 @@ class Distiller(Trainer):
         if self.pruned:
             if self.network is not None or not isinstance(self.start, Architecture):
                 raise InvalidArgumentError(
-                    "pruned goes with an architecture and without a network; each is a start"
+                    "pruned needs an architecture and cannot be combined with a network"
                 )
             check_prunable(_first_embedder(teachers).record.architecture, self.start)
 
@@ -275,16 +274,16 @@ class Distiller(Trainer):
             train: The faces.
             validation: Faces of known people, on which every epoch is validated as in a triplet
                 training.
-            teacher_faces: The same faces in the same order, aligned as the teacher wants them; of
-                several teachers one data set each, or ``None`` for those that need no images. By
-                default the images of ``train`` are resized to the teacher's size.
+            teacher_faces: The same faces in the same order, aligned for the teacher; for several
+                teachers one data set each, or ``None`` for those that need no images. By default
+                the images of ``train`` are resized to the teacher's size.
             epochs: As for :meth:`TripletTrainer.fit`.
             resume: Likewise.
             progress: Likewise.
             callbacks: Likewise.
 
         Returns:
-            What each epoch measured.
+            The measurements of each epoch.
 
         Raises:
             TrainingDataError: If there are no faces.
@@ -338,7 +337,7 @@ class Distiller(Trainer):
             angle_weight=self.angle_weight,
             impostor_weight=self.impostor_weight,
         )
-        # The checkpoint of a head alone does not hold the network that was pruned.
+        # The checkpoint of a head alone does not contain the pruned network.
         begins = self._on_features or not (folder / CHECKPOINT_NAME).exists()
         return self._run(
             batches,

@@ -1,4 +1,4 @@
-"""What a student can follow: embedders, networks in ONNX files, and stored embeddings."""
+"""Teachers for distillation: embedders, networks in ONNX files, and stored embeddings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _READ_AT_A_TIME = 256
 
 @runtime_checkable
 class Teacher(Protocol):
-    """What a :class:`facekit.training.Distiller` follows; an :class:`facekit.Embedder` can be one.
+    """A teacher for :class:`facekit.training.Distiller`; a :class:`facekit.Embedder` also works.
 
     Example:
         >>> from facekit.training import StoredTeacher
@@ -49,7 +49,7 @@ class Teacher(Protocol):
 
     @property
     def identity(self) -> str:
-        """What it is; equal identities give equal embeddings."""
+        """The identity of the teacher; equal identities give equal embeddings."""
 
     @property
     def embedding_size(self) -> int:
@@ -71,10 +71,10 @@ class Teacher(Protocol):
 
 
 class OnnxTeacher:
-    """A network in an ONNX file, with the alignment and the scale of pixels that it wants.
+    """A network in an ONNX file, with its alignment and pixel scaling.
 
-    The file must have one input ``(batch, 3, S, S)``, RGB, and one output of d values a face. A
-    batch size fixed in the file is lifted.
+    The file must have one input ``(batch, 3, S, S)``, RGB, and one output of d values per face. A
+    fixed batch size in the file is overridden.
 
     Args:
         path: The file.
@@ -83,7 +83,7 @@ class OnnxTeacher:
         aligner: Cuts out the faces that it reads; by default one of the file's S with
             ``ARCFACE_TEMPLATE``.
         mirrored: Whether the embedding is the mean of those of the face and its mirror image.
-        threads: How many cores to use; ``None`` for all.
+        threads: The number of cores to use; ``None`` for all.
 
     Raises:
         WeightsError: If the file is missing, damaged, or of another form.
@@ -181,14 +181,14 @@ class OnnxTeacher:
 
 
 class StoredTeacher:
-    """Embeddings that were computed before, by the key of each face.
+    """Precomputed embeddings, by the key of each face.
 
     Args:
-        keys: What each face is called in :attr:`facekit.training.FaceDataset.keys`, n texts.
-        embeddings: float ``(n, d)``; made unit vectors.
+        keys: The name of each face in :attr:`facekit.training.FaceDataset.keys`, n strings.
+        embeddings: float ``(n, d)``; normalized to unit vectors.
 
     Raises:
-        InvalidArgumentError: If there are not as many embeddings as keys, or keys come twice.
+        InvalidArgumentError: If there is not one embedding per key, or keys are repeated.
 
     Example:
         >>> import numpy as np
@@ -211,7 +211,7 @@ class StoredTeacher:
 
     @classmethod
     def from_npz(cls, path: str | os.PathLike[str]) -> StoredTeacher:
-        """Reads an npz file with ``names``, n texts, and ``embeddings``, ``(n, d)``.
+        """Reads an npz file with ``names``, n strings, and ``embeddings``, ``(n, d)``.
 
         Args:
             path: The file.
@@ -232,7 +232,7 @@ class StoredTeacher:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What the faces are called."""
+        """The names of the faces."""
         return tuple(self._rows)
 
     @property
@@ -320,7 +320,7 @@ def joined(embeddings: Sequence[Vectors], weights: Sequence[float], size: int) -
     )
     if len(embeddings) == 1 and vectors.shape[1] == size:
         return embeddings[0]
-    # Not centered: the angles between embeddings are what is to be kept.
+    # Not centered, to preserve the angles between embeddings.
     _, axes = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
     return _unit((vectors @ axes[:, ::-1][:, :size]).astype(np.float32))
 

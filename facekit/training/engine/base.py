@@ -1,4 +1,4 @@
-"""What every trainer has: where it starts, how it steps, what it keeps."""
+"""The base of all trainers: start, steps and saved files."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from facekit.utils.validation import choice, number, whole
 
 EMBEDDER_NAME = "embedder.safetensors"
 
-# What may change between a training and its resumption without changing what it computes.
+# Settings that may change at a resumption without changing the results.
 _FREE_SETTINGS = {"network", "folder", "checkpoint_interval", "workers"}
 
 
 class FitArguments(NamedTuple):
-    """What ``fit`` takes beside the faces."""
+    """The arguments of ``fit`` other than the faces."""
 
     epochs: int
     resume: bool
@@ -55,10 +55,10 @@ class FitArguments(NamedTuple):
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """What the trainers share: where they start, how they step, what they keep.
+    """The base of the trainers: start, steps and saved files.
 
-    Made as :class:`facekit.training.TripletTrainer` or :class:`facekit.training.Distiller`, which
-    describe the arguments.
+    See :class:`facekit.training.TripletTrainer` and :class:`facekit.training.Distiller` for the
+    arguments.
     """
 
     start: Architecture | Embedder = field(kw_only=False)
@@ -86,17 +86,17 @@ class Trainer:
             )
         if isinstance(self.start, Embedder) and self.network is not None:
             raise InvalidArgumentError(
-                "network goes with an Architecture; an Embedder has its weights"
+                "network needs an Architecture; an Embedder has its own weights"
             )
         if isinstance(self.start, Architecture) and (self.embedding_size, self.dropout) != (
             None,
             None,
         ):
             raise InvalidArgumentError(
-                "embedding_size and dropout go with an Embedder; an Architecture has its own"
+                "embedding_size and dropout need an Embedder; an Architecture has its own"
             )
         if self._aligner().size != self.start.input_size:
-            # Noticed only when the embedder is saved, it would cost the whole training.
+            # Detected only when the embedder is saved, this would waste the whole training.
             raise InvalidArgumentError(
                 f"aligner gives faces of side {self._aligner().size}, the network reads "
                 f"{self.start.input_size}"
@@ -119,13 +119,13 @@ class Trainer:
         Its thresholds are those that the validation gave.
 
         Args:
-            name: How to call the weights; the folder's name by default.
+            name: The name of the weights; the folder's name by default.
 
         Returns:
-            The embedder, which :meth:`facekit.Embedder.save` keeps.
+            The embedder, which can be saved with :meth:`facekit.Embedder.save`.
 
         Raises:
-            NotFittedError: If nothing was trained yet.
+            NotFittedError: If nothing has been trained yet.
             InvalidArgumentError: If ``aligner`` makes images of another size than the network
                 reads.
         """
@@ -171,7 +171,7 @@ class Trainer:
         parts: int = 1,
         network: Any = None,
     ) -> History:
-        """Trains on batches; what differs between the trainers is given."""
+        """Trains on batches, with the parts that differ between trainers."""
         whole(run.epochs, "epochs", least=1)
         workers = Workers.current()
         workers.check(

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to go on as if it had never stopped."""
+"""Checkpoints: everything that a training needs to resume as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILE_VERSION = 1
 
 @dataclass
 class Progress:
-    """How far a training is."""
+    """The progress of a training."""
 
     epoch: int = 0  # the epoch that comes or goes on next, from 0
     batch: int = 0  # its next batch, from 0
@@ -47,7 +47,7 @@ class Snapshot:
         }
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes the checkpoint; the one before is there until the new one is whole."""
+        """Writes the checkpoint; the previous one is kept until the new one is complete."""
         safetensors_file.write(
             path,
             kind=_FILE_KIND,
@@ -58,7 +58,7 @@ class Snapshot:
 
 
 class Checkpoint:
-    """A checkpoint that was read: how far the training is, and with what settings it was made."""
+    """A checkpoint that was read: the progress and the settings of the training."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Noticing that a training is lost: NaN, or all embeddings in one point."""
+"""Detects a failed training: NaN, or all embeddings collapsed to one point."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LOWER_THE_RATE = "use a lower learning rate or a longer warm-up (warm_up_steps)
 
 
 class CollapseGuard:
-    """Looks at every step of a training and stops one that is lost.
+    """Monitors every step of a training and stops it if it has failed.
 
-    A triplet loss has a trap: if all embeddings are one point, every distance is zero, the loss is
-    exactly the margin and its gradient is zero. Nothing then moves any more, and a loss equal to
-    the margin is all that shows. Hard mining and too high a learning rate lead there.
+    A triplet loss has a trap: if all embeddings coincide, every distance is zero, the loss is
+    exactly the margin and its gradient is zero. Training then stands still, and the only sign is a
+    loss equal to the margin. Hard mining and too high a learning rate can cause this.
 
     A step is *suspicious* if the spread of the embeddings is nearly zero, or if the loss equals the
     margin (``None`` for a loss without one) and negatives are no farther than positives. After
@@ -33,11 +33,11 @@ class CollapseGuard:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the last step was suspicious: not the moment to keep a checkpoint."""
+        """Whether the last step was suspicious, so that no checkpoint should be kept."""
         return self.suspicious_steps > 0
 
     def check(self, step: Mapping[str, float], where: str) -> None:
-        """Looks at what a step measured."""
+        """Checks the measurements of a step."""
         if not (math.isfinite(step["loss"]) and math.isfinite(step["spread"])):
             raise not_finite(where)
         signs = self._signs(step)
@@ -46,7 +46,7 @@ class CollapseGuard:
             raise TrainingError(
                 f"the embeddings collapsed: for {self.patience} steps up to {where}, "
                 f"{' and '.join(signs)}. {_LOWER_THE_RATE[0].upper()}{_LOWER_THE_RATE[1:]}, or "
-                'begin with easier triplets: miner={0: "batch-all", 2: "semihard"} instead of '
+                'start with easier triplets: miner={0: "batch-all", 2: "semihard"} instead of '
                 '"hard"'
             )
 

@@ -1,4 +1,4 @@
-"""Which layers learn: the head, the last blocks, or all; the others stay as they are."""
+"""Which layers are trained: the head, the last blocks, or all; the others are frozen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LAST_REDUCTION = "Mixed_7a"
 
 
 def set_trainable(network: Any, what: str, *, freeze_batch_normalization: bool = False) -> None:
-    """Lets the end of a network learn and freezes the rest.
+    """Makes the end of a network trainable and freezes the rest.
 
     A frozen batch normalization stays in inference mode: it neither uses the batch's statistics
     nor moves its own. In a network made from folded weights all of them must be frozen.

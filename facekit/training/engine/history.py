@@ -1,4 +1,4 @@
-"""What a training measured, epoch by epoch: as rows, as CSV, as a plot."""
+"""The measurements of a training by epoch: as rows, as CSV, as a plot."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class History:
-    """What each epoch of a training measured.
+    """The measurements of each epoch of a training.
 
-    It holds a mapping for every epoch, in order. The first has the epoch 0 and holds what was
-    validated before the first step, if there is a validation set. The others hold the mean of what
-    the steps of the epoch measured, and what was validated after it.
+    It holds a mapping for every epoch, in order. The first is epoch 0, with the validation before
+    the first step, if there is a validation set. The others hold the means over the epoch's steps,
+    and the validation after it.
 
     Args:
         rows: The values of each epoch, by name.
@@ -67,7 +67,7 @@ class History:
             name: One of :attr:`names`.
 
         Raises:
-            InvalidArgumentError: If none has.
+            InvalidArgumentError: If no epoch has it.
         """
         values = [row[name] for row in self._rows if name in row]
         if not values:
@@ -80,7 +80,7 @@ class History:
         """Returns the history as CSV, a line for each epoch.
 
         Args:
-            path: Where to write it, too, in one step.
+            path: A file to write it to as well, atomically.
 
         Raises:
             FileFormatError: If it cannot be written.
@@ -97,7 +97,7 @@ class History:
         """Draws loss, shares of the triplets, distances and validation over the epochs.
 
         Args:
-            path: A PNG file to write it to, too, in one step.
+            path: A PNG file to write it to as well, atomically.
 
         Returns:
             The figure.

@@ -1,8 +1,8 @@
-"""The loop that every training runs: epochs, steps, checkpoints, reports, and when to stop.
+"""The training loop: epochs, steps, checkpoints, reports and stopping.
 
-Keras' ``fit`` cannot go on in the middle of an epoch, nor hold a checkpoint back until the next
-step has shown that it is good. So the loop is our own; steps, optimizers, schedules and callbacks
-are Keras'.
+Keras' ``fit`` can neither resume in the middle of an epoch nor delay a checkpoint until the next
+step has shown that it is good. So the loop is facekit's own; steps, optimizers, schedules and
+callbacks are Keras'.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SECONDS_BETWEEN_PLOTS = 60.0
 
 
 class TrainingLoop:
-    """Trains a network, and keeps everything in a folder from which it can go on.
+    """Trains a network, with everything needed to resume in a folder.
 
     ``settings`` must be the same for a training to go on.
     """
@@ -104,7 +104,7 @@ class TrainingLoop:
         exists = bool(self._workers.agreed(self._path.exists()))
         if exists and not resume:
             raise InvalidArgumentError(
-                f"folder {self._folder} holds a training already; resume it (resume=True, or "
+                f"folder {self._folder} already holds a training; resume it (resume=True, or "
                 "--resume), or give another folder"
             )
         if not exists:
@@ -221,10 +221,11 @@ class TrainingLoop:
         self._snapshot_at = time.monotonic()
 
     def _confirm(self) -> None:
-        """Writes the last snapshot, if what was seen since gives no ground for suspicion.
+        """Writes the last snapshot, unless a later step was suspicious.
 
-        What a step measures is how the network was before it. One bad step can ruin everything, and
-        only the next one shows it. So a snapshot replaces the last good checkpoint a step later.
+        A step measures the network as it was before that step. One bad step can ruin the network,
+        which only the next one shows. So a snapshot replaces the last good checkpoint one step
+        later.
         """
         if self._unconfirmed is not None and not self._guard.suspicious:
             self._unconfirmed.write(self._path)

@@ -1,4 +1,4 @@
-"""What a training minimizes, and what it measures on the way."""
+"""The objective of a training, and the statistics it measures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Statistics: TypeAlias = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 class Objective(Protocol):
-    """What a training minimizes: from the labels and embeddings of a batch to a loss.
+    """The objective of a training: computes a loss from the labels and embeddings of a batch.
 
-    Every ``keras.losses.Loss`` is one, and a function is enough. It runs inside a compiled training
-    step, so it computes with ``keras.ops``.
+    Any ``keras.losses.Loss`` or function works. It runs inside a compiled training step, so it must
+    use ``keras.ops``.
 
     Example:
         >>> from keras import ops
@@ -32,7 +32,7 @@ class Objective(Protocol):
         """Computes the loss of a batch.
 
         Args:
-            labels: Whose each face is, integers ``(B,)``.
+            labels: The person of each face, integers ``(B,)``.
             embeddings: float32 ``(B, d)``, of unit L2 norm.
 
         Returns:

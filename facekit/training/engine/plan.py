@@ -1,4 +1,4 @@
-"""How a training goes: what learns in which epoch, by which objective and at which rate."""
+"""The plan of a training: trainable layers, objective and learning rate by epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VALIDATION_BATCH = 128
 
 
 class Phase(NamedTuple):
-    """What holds during some epochs; where ``trainable`` changes, the optimizer begins again."""
+    """The settings of some epochs; where ``trainable`` changes, the optimizer restarts."""
 
     trainable: str
     objective: Objective
@@ -30,7 +30,7 @@ class Phase(NamedTuple):
 
 @dataclass(kw_only=True)
 class Plan:
-    """How a training goes."""
+    """The plan of a training."""
 
     network: Any  # the whole network, in which layers are frozen
     # What the steps train: the network, or its head if the backbone's features are kept.
@@ -56,7 +56,7 @@ class Plan:
         return Phase(value_at(self.trainable, epoch), value_at(self.objectives, epoch))
 
     def new_optimizer(self, phase: Phase) -> Any:
-        """Freezes what does not learn, and returns an optimizer built for the rest."""
+        """Freezes layers that are not trained, and returns an optimizer built for the rest."""
         set_trainable(
             self.network,
             phase.trainable,

@@ -1,4 +1,4 @@
-"""A plot of what a training measured: matplotlib axes in, axes out."""
+"""A plot of training curves: matplotlib axes in, axes out."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def plot_history(
     own.
 
     Args:
-        history: What a training measured.
-        metrics: The names of the values, of those in :attr:`History.names`. By default the loss; if
-            there is none, whatever is there of the first kind that :meth:`History.plot` draws.
+        history: The measurements of a training.
+        metrics: The names of the values, from :attr:`History.names`. By default the loss; if there
+            is none, the first available kind that :meth:`History.plot` draws.
         ax: Where to draw; a new figure by default.
 
     Returns:

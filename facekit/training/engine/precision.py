@@ -1,4 +1,4 @@
-"""In what numbers a network computes, and an optimizer that goes with it."""
+"""The precision of a network's computations, and a matching optimizer."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from facekit.errors import InvalidArgumentError
 from facekit.utils.validation import choice
 
 Precision: TypeAlias = Literal["float32", "mixed_float16", "mixed_bfloat16"]
-"""In what a network computes; its weights, the embeddings and the loss are float32 always."""
+"""The precision of computations; weights, embeddings and the loss are always float32."""
 
 
 def check_precision(precision: str, micro_batch: int | None = None) -> None:
-    """Checks that a precision is known and goes with training a batch in parts."""
+    """Checks that a precision is known and compatible with training a batch in parts."""
     choice(precision, "precision", get_args(Precision))
     if precision == "mixed_float16" and micro_batch is not None:
         # Scaling the loss leaves out single parts that overflow, which would shift all later ones.
         raise InvalidArgumentError(
-            'micro_batch does not go with precision="mixed_float16"; use "mixed_bfloat16"'
+            'micro_batch cannot be combined with precision="mixed_float16"; use "mixed_bfloat16"'
         )
 
 

@@ -1,4 +1,4 @@
-"""How well embeddings tell people apart during a training."""
+"""Validation during a training: how well embeddings distinguish people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import equal_error_rate, roc, true_accept_rate
 
 _THRESHOLD_RATES = (0.01, 0.001, 0.0001)
-# A threshold for a rate is only stated if at least that many pairs of strangers would pass it.
+# A threshold is only stated if at least that many pairs of strangers would pass it.
 _FEWEST_PASSING = 10
 _BLOCK = 1024
 

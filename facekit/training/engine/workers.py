@@ -1,8 +1,8 @@
-"""Training on several devices or processes: what Keras' distribution leaves to a trainer.
+"""Training on several devices or processes, as far as Keras' distribution leaves it to a trainer.
 
 Keras divides each batch among the devices and keeps the weights equal on all of them, and the loss
-sees the embeddings of the whole batch. Left are which part of a batch a process reads, that one
-process writes, and that all of them begin at the same step.
+sees the embeddings of the whole batch. What remains is choosing the part of a batch that a process
+reads, letting one process write, and starting all of them at the same step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All distances within a batch: the matrix that mining and the losses are computed from."""
+"""The matrix of distances within a batch, from which mining and losses are computed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DistanceMetric: TypeAlias = Literal["L2", "squared-L2", "angular"] | Callable[[T
 """The name of a distance, or a function from embeddings ``(n, d)`` to distances ``(n, n)``."""
 
 METRICS = ("L2", "squared-L2", "angular")
-"""The distances that have a name."""
+"""The named distances."""
 
 # Below this squared norm an embedding has no direction; the same bound as in tensorflow-addons.
 _SMALLEST_SQUARED_NORM = 1e-12
@@ -39,8 +39,8 @@ def pairwise_distances(embeddings: Tensor, metric: DistanceMetric = "L2") -> Ten
         The distances, ``(n, n)``; row a holds those from a. float32, or float64 for float64.
 
     Raises:
-        InvalidArgumentError: If the metric has no such name, or the embeddings are not a matrix
-            of real numbers.
+        InvalidArgumentError: If the metric is unknown, or the embeddings are not a matrix of real
+            numbers.
 
     Example:
         >>> from facekit.training import pairwise_distances

@@ -5,8 +5,8 @@ take the arguments of those in ``tensorflow_addons.losses`` and give their numbe
 difference on purpose: a batch without two embeddings of one label, for which
 ``tensorflow_addons`` returns NaN, has the loss 0 and no gradient.
 
-Each loss is a sum of distances with whole or shared weights, which mining determines. So that the
-gradient is exact for every way of mining, it is taken of that weighted sum alone.
+Each loss is a sum of distances with weights determined by mining. The gradient is taken of that
+weighted sum alone, so that it is exact for every kind of mining.
 
 References:
     F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet: A Unified Embedding for Face Recognition
@@ -47,8 +47,8 @@ def triplet_semihard_loss(
     farthest negative. The loss is the mean of max(0, d(a, p) − d(a, n) + margin) over all pairs.
 
     Args:
-        y_true: Whose each embedding is, ``(B,)`` or ``(B, 1)``: integers, names, or other hashable
-            values; in a compiled model integers.
+        y_true: The person of each embedding, ``(B,)`` or ``(B, 1)``: integers, names, or other
+            hashable values; in a compiled model integers.
         y_pred: Embeddings ``(B, d)``, normally of unit L2 norm. float16 and bfloat16 are computed
             in float32.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.

@@ -1,4 +1,4 @@
-"""Labels as whole numbers: the one place where names, and whatever else tells people apart, end."""
+"""Converts labels, such as names, to integers."""
 
 from __future__ import annotations
 

@@ -76,10 +76,10 @@ class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
         """Computes the loss of a batch.
 
         Args:
-            y_true: Whose each embedding is, ``(B,)`` or ``(B, 1)``: integers, names, or other
+            y_true: The person of each embedding, ``(B,)`` or ``(B, 1)``: integers, names, or other
                 hashable values; in a compiled model integers.
             y_pred: Embeddings, ``(B, d)``.
-            sample_weight: Must be ``None``: a triplet belongs to no one sample.
+            sample_weight: Must be ``None``: a triplet does not belong to a single sample.
 
         Returns:
             The loss, a scalar of this loss's dtype.
@@ -89,8 +89,8 @@ class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
         """
         if sample_weight is not None:
             raise InvalidArgumentError(
-                "sample_weight must be None: a triplet loss is no mean over samples; leave out "
-                "sample_weight and class_weight, and choose what a batch holds instead"
+                "sample_weight must be None: a triplet loss is not a mean over samples; leave out "
+                "sample_weight and class_weight, and choose the contents of batches instead"
             )
         # Loss.__call__ would cast the labels to float32, where those above 2**24 run together.
         y_pred = ops.cast(real_tensor(y_pred), self.dtype)

@@ -1,13 +1,13 @@
-"""Miners: which triplets of a batch count, and by how much each distance does.
+"""Miners: choose the triplets of a batch and weigh their distances.
 
 For anchor a, positive p and negative n a triplet is
 
-- *hard* if n is no farther from a than p is,
+- *hard* if n is not farther from a than p is,
 - *semi-hard* if n is farther than p, but by less than the margin,
 - *easy* if n is farther than p by the margin or more.
 
-A batch of B embeddings has up to B³ triplets. None of them is ever written down: each anchor's row
-of the distance matrix is sorted once, and what lies before and after a positive in it is counted.
+A batch of B embeddings has up to B³ triplets. They are never enumerated: each anchor's row of the
+distance matrix is sorted once, and the entries before and after a positive are counted.
 
 References:
     F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet: A Unified Embedding for Face Recognition
@@ -31,7 +31,7 @@ from facekit.training.losses.sorting import differs_from_previous, pick, sorted_
 
 
 class Mined(NamedTuple):
-    """What a miner makes of a batch.
+    """The result of mining a batch.
 
     Args:
         loss: The loss, a scalar.
@@ -44,10 +44,10 @@ class Mined(NamedTuple):
 
 
 class Miner(Protocol):
-    """What chooses the triplets of a batch and weighs their distances; a function is enough.
+    """Chooses the triplets of a batch and weighs their distances; a function also works.
 
-    A miner runs inside a compiled training step, so it computes with ``keras.ops`` and keeps the
-    shapes of its arguments. Its gradient is not used: that of the loss is made of the weights.
+    A miner runs inside a compiled training step, so it must use ``keras.ops`` and preserve shapes.
+    Its gradient is not used: the gradient of the loss is computed from the weights.
 
     Example:
         All positive pairs are pulled together, and nothing is pushed away.
@@ -68,7 +68,7 @@ class Miner(Protocol):
         """Mines a batch.
 
         Args:
-            labels: Whose each embedding is, integers ``(B,)``.
+            labels: The person of each embedding, integers ``(B,)``.
             distances: From each anchor, a row, to each other embedding, ``(B, B)``.
             margin: By how much a negative should be farther than a positive.
 
@@ -138,7 +138,7 @@ MINERS: dict[str, Miner] = {
     "hard": HardMiner(),
     "facenet": mine_facenet,
 }
-"""The miners that have a name."""
+"""The named miners."""
 
 
 def miner_of(miner: str | Miner) -> Miner:

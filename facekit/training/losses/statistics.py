@@ -1,4 +1,4 @@
-"""What a batch holds, as the triplet losses see it."""
+"""Statistics of a batch for triplet losses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def triplet_statistics(
     margin: float = 0.2,
     distance_metric: DistanceMetric = "squared-L2",
 ) -> dict[str, Tensor]:
-    """Describes a batch as the triplet loss sees it.
+    """Describes the triplets of a batch.
 
-    Usable inside a compiled training step of every backend. A share or mean over nothing is 0.
+    Can be used inside a compiled training step on every backend. A share or mean over nothing is 0.
 
     Args:
-        labels: Whose each embedding is, ``(B,)`` or ``(B, 1)``: integers, names, or other hashable
-            values; in a compiled step integers.
+        labels: The person of each embedding, ``(B,)`` or ``(B, 1)``: integers, names, or other
+            hashable values; in a compiled step integers.
         embeddings: ``(B, d)``.
         margin: By how much a negative should be farther from the anchor than a positive.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
@@ -42,7 +42,7 @@ def triplet_statistics(
           to 0 when the embeddings collapse to a point.
 
     Raises:
-        InvalidArgumentError: If the metric has no such name, or labels or shapes do not fit.
+        InvalidArgumentError: If the metric is unknown, or labels or shapes do not match.
 
     Example:
         >>> from facekit.training import triplet_statistics

@@ -249,7 +249,7 @@ def test_everything_left_out_is_reported(tmp_path: Path) -> None:
         "beside.png": "not a photo",
     }
     assert left_out["empty.jpg"][1] == "is empty (0 bytes)"
-    assert left_out["again.png"][1] == f"the same picture as {folder / 'Ann' / '1.png'} (Ann)"
+    assert left_out["again.png"][1] == f"the same image as {folder / 'Ann' / '1.png'} (Ann)"
     assert len(data) == 3
     assert len(data.report.outcomes) == 10
     assert all(name in data.report.summary() for name in left_out)

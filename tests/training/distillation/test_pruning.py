@@ -194,7 +194,7 @@ def test_pruning_goes_with_no_other_start(tmp_path: Path) -> None:
     teacher = random_embedder(architecture(0.5))
     network = build_network(architecture(0.25))
     for start, given_network in ((teacher, None), (architecture(0.25), network)):
-        with pytest.raises(InvalidArgumentError, match="each is a start"):
+        with pytest.raises(InvalidArgumentError, match="cannot be combined with a network"):
             Distiller(start, teacher=teacher, pruned=True, network=given_network, folder=tmp_path)
     with pytest.raises(InvalidArgumentError, match="same backbone"):
         Distiller(
