@@ -230,7 +230,7 @@ class BalancedBatches(SeededBatches):
         return self._length
 
     def summary(self) -> str:
-        """Describes the contents of an epoch and what is left out."""
+        """Returns a description of an epoch and of what is left out."""
         photos = sum(len(rows) for rows in self._photos_of)
         text = (
             f"an epoch: {photos:,} photos of {len(self._photos_of):,} people in "
