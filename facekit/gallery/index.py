@@ -25,7 +25,7 @@ LEAST_NORM = 0.98
 # there would be over _MOST_PARTS parts. It is trained on about _TRAINED_ON embeddings.
 _MOST_PARTS, _TRAINED_ON = 128, 16_384
 
-# So many arrays of erased rows are kept before they become one.
+# This many arrays of erased rows are kept before they become one.
 _MOST_PARTS_ERASED = 256
 
 # How many photos the coarse search of FAISS passes on to the exact comparison, beyond those asked

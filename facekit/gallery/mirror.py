@@ -13,7 +13,7 @@ from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM, NO_ROWS, IntArray
 from facekit.gallery.layout import PERSON, PHOTO, Data, Layout, decoded, short_digests
 
-# Of more erased rows than this the labels are made anew.
+# Of more erased rows than this the labels are rebuilt.
 _MOST_LEFT = 4096
 
 
@@ -260,7 +260,7 @@ class Mirror:
         self._state = self._state.followed_by(self._now(), erased, relabeled=True)
 
     def _label_more(self, erased: IntArray) -> None:
-        # People and rows that went keep their labels until all are labeled anew.
+        # People and rows that went keep their labels until all are relabeled.
         self._left += len(erased)
         self._number()
         self._state = self._state.followed_by(self._now(), erased)

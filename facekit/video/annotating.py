@@ -56,7 +56,7 @@ def write_annotated(
         result: Of the video; its file must still be there.
         output: Where to write; as for :class:`facekit.video.encoding.VideoWriter`.
         blur: Whose faces are covered by a mosaic: of those who are named, of all others, or all;
-            ``None`` for nobody, whose boxes and names are drawn instead. A face that was seen too
+            ``None`` to draw boxes and names instead of blurring. A face that was seen too
             briefly to be named is another.
         overwrite: Whether a file that is there is replaced.
         progress: Called with number and time of each frame that is written.
