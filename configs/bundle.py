@@ -6,7 +6,7 @@
 Networks that started with the same weights can be averaged: the mean is nearly as good as the
 better one on each kind of photos (M. Wortsman et al., "Robust fine-tuning of zero-shot models",
 CVPR 2022). Shares are equal unless they are given, as in ``runs/a=0.4 runs/b=0.6``. The mean is
-rounded to half precision and written to ``facekit/embedding/weights/bundled/``, and its version,
+rounded (``--precision``) and written to ``facekit/embedding/weights/bundled/``, and its version,
 architecture, alignment and checksum go into the model card; the other command writes what it
 measures there. The texts and the accuracy in the card are edited by hand. ``--to FILE`` writes the
 mean as it is, to train on.
@@ -17,13 +17,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import get_args
 
 from facekit import Embedder
 from facekit.embedding.networks.folding import assign, layer_weights
-from facekit.embedding.weights.registry import record_for, write_card
+from facekit.embedding.weights.files import Precision
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, record_for, write_card
 from facekit.io.safetensors_file import sha256
 
-NAME = "facekit-small"
 FOLDER = Path("facekit/embedding/weights/bundled")
 
 
@@ -33,6 +34,8 @@ def main() -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--version", help="of the weights in the package, larger than the last")
     where.add_argument("--to", type=Path, help="where to write the mean as it is")
+    parser.add_argument("--name", default=DEFAULT_WEIGHTS, help="of weights that have a card")
+    parser.add_argument("--precision", default="float16", choices=get_args(Precision))
     parser.add_argument(
         "--mirrored", action="store_true", help="whether to average a face and its mirror image"
     )
@@ -42,7 +45,7 @@ def main() -> None:
         path, _, share = part.partition("=")
         file = Path(path, "embedder.safetensors") if Path(path).is_dir() else Path(path)
         shares[file] = float(share or 1.0)
-    embedder = mean_embedder(shares, mirrored=options.mirrored)
+    embedder = mean_embedder(options.name, shares, mirrored=options.mirrored)
     if options.to:
         embedder.save(options.to)
         return
@@ -50,9 +53,9 @@ def main() -> None:
     embedder.record = dataclasses.replace(
         embedder.record, version=options.version, thresholds={}, distances=None
     )
-    path = FOLDER / f"{NAME}.safetensors"
-    embedder.save(path, precision="float16")
-    record = record_for(NAME)
+    path = FOLDER / f"{options.name}.safetensors"
+    embedder.save(path, precision=options.precision)
+    record = record_for(options.name)
     write_card(
         dataclasses.replace(
             record,
@@ -66,7 +69,7 @@ def main() -> None:
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(path)}")
 
 
-def mean_embedder(shares: dict[Path, float], *, mirrored: bool) -> Embedder:
+def mean_embedder(name: str, shares: dict[Path, float], *, mirrored: bool) -> Embedder:
     total: dict[str, dict[str, object]] = {}
     for path, share in shares.items():
         embedder = Embedder(path)
@@ -78,7 +81,7 @@ def mean_embedder(shares: dict[Path, float], *, mirrored: bool) -> Embedder:
                 kept[name] = kept.get(name, 0.0) + array * (share / sum(shares.values()))
     assign(network, total)
     return Embedder.from_network(
-        network, architecture, name=NAME, alignment=embedder.aligner(), mirrored=mirrored
+        network, architecture, name=name, alignment=embedder.aligner(), mirrored=mirrored
     )
 
 
