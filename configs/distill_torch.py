@@ -10,7 +10,8 @@ of a batch, and the nearest impostors of each face. The learning rate falls alon
 zero after ``--minutes``. A run that was interrupted goes on from its last checkpoint, at most three
 minutes old. The moving mean of the weights is written to ``embedder.safetensors``.
 
-The weights in the package are what came out of 62 minutes on two shared cores, from version 4:
+The weights in the package are what came out of 62 minutes on two shared cores, from version 4, when
+FaceNet's embeddings were means with those of the mirror images:
 
     python configs/bundle.py runs/facekit-small-5 --mirrored --version 5
     python benchmarks/distances.py pool --groups groups --write
@@ -44,9 +45,10 @@ from facekit.training.distillation.teachers import (
     joined,
     rotation_between,
 )
+from facekit.utils.openvino import has_bfloat16
 
 BATCH, GROUP, HARDEST = 64, 4, 4
-RATE, WARM_UP, DECAY, MEAN = 1.5e-4, 60, 0.004, 0.999
+WARM_UP, DECAY = 60, 0.004
 DISTANCES, IMPOSTORS = 60.0, 2.0
 EDGEFACE, MOBILEFACENET, FACENET = 1.0, 0.4, 0.4
 
@@ -169,8 +171,10 @@ def faces_and_targets(
     edgeface = stored.embed_faces(train)
     live: dict[str, tuple[Teacher, float]] = {"mobilefacenet": (mobile, MOBILEFACENET)}
     if share:
-        facenet = Embedder(data / "weights/facenet-20180402-vggface2/weights.npz")
-        facenet.record = dataclasses.replace(facenet.record, mirrored=True)
+        facenet = Embedder(
+            data / "weights/facenet-20180402-vggface2/weights.npz",
+            engine="openvino-bf16" if has_bfloat16() else "openvino",
+        )
         live["facenet"] = EmbedderTeacher(facenet), share
     followed = joined(
         [
@@ -228,6 +232,10 @@ def main() -> None:
         metavar="SHARE",
         help="FaceNet's part in the similarities to follow, where EdgeFace has 1; 0 for none",
     )
+    parser.add_argument("--rate", type=float, default=1.5e-4, help="the highest learning rate")
+    parser.add_argument(
+        "--mean", type=float, default=0.999, help="how much of the moving mean a step leaves"
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -240,7 +248,7 @@ def main() -> None:
     )
     batches.nearest = neighbors
     network = Network(embedder)
-    mean = train(network, batches, options.folder / "checkpoint.pt", 60 * options.minutes)
+    mean = train(network, batches, options)
     embedder._arrays = network.arrays(mean)
     embedder.record = dataclasses.replace(
         embedder.record,
@@ -261,9 +269,10 @@ def endless(batches: ShuffledBatches, step: int) -> Any:
         batches.epoch, first = batches.epoch + 1, 0
 
 
-def train(network: Network, batches: Any, path: Path, seconds: float) -> dict[str, torch.Tensor]:
+def train(network: Network, batches: Any, options: argparse.Namespace) -> dict[str, torch.Tensor]:
     """Trains until the time is over, counting that before an interruption; returns the mean."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    path, seconds = options.folder / "checkpoint.pt", 60 * options.minutes
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=DECAY)
     mean = {key: value.detach().clone() for key, value in network.p.items()}
     step, spent = 0, 0.0
     if path.exists():
@@ -280,11 +289,9 @@ def train(network: Network, batches: Any, path: Path, seconds: float) -> dict[st
         spent = time.monotonic() - began
         if spent >= seconds:
             break
-        rate = (
-            RATE * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * spent / seconds))
-        )
+        rate = min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * spent / seconds))
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = options.rate * rate
         halves = np.array_split(images, 2)
         found = list(
             pool.map(lambda pair: pair[0](pair[1]), zip((network, twin), halves, strict=True))
@@ -302,7 +309,7 @@ def train(network: Network, batches: Any, path: Path, seconds: float) -> dict[st
             parameter.grad.add_(twin.p[key].grad)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
-        share = 1 - min(MEAN, (step + 1) / (step + 20))
+        share = 1 - min(options.mean, (step + 1) / (step + 20))
         with torch.no_grad():
             torch._foreach_lerp_(list(mean.values()), [network.p[k].data for k in mean], share)
         step += 1
