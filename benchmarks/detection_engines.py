@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from facekit.detection import mosaic
+from facekit.detection import tiling
 from facekit.detection.networks import Network, proposal_network
 from facekit.detection.pyramid import Level, draw_rows, plan_pyramid
 from facekit.utils.openvino import ov
@@ -116,16 +116,16 @@ def openvino_any_size() -> Callable[[Levels, Sequence[Level]], object]:
 
 
 def openvino_mosaic() -> Callable[[Levels, Sequence[Level]], object]:
-    network = Network(proposal_network, (mosaic.TILE_HEIGHT, mosaic.TILE_WIDTH), THREADS)
+    network = Network(proposal_network, (tiling.TILE_HEIGHT, tiling.TILE_WIDTH), THREADS)
     workers = ThreadPoolExecutor(THREADS)
 
     def run(levels: Levels, plan: Sequence[Level]) -> object:
-        def one(tile: mosaic.Tile) -> object:
+        def one(tile: tiling.Tile) -> object:
             pixels, hidden = network.inputs()
-            mosaic.draw_tile(tile, levels, pixels, hidden)
-            return mosaic.read_tile(tile, network.run()[0], 0.4)
+            tiling.draw_tile(tile, levels, pixels, hidden)
+            return tiling.read_tile(tile, network.run()[0], 0.4)
 
-        return list(workers.map(one, mosaic.plan_tiles(plan)))
+        return list(workers.map(one, tiling.plan_tiles(plan)))
 
     return run
 
