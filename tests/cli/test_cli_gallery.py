@@ -105,7 +105,7 @@ def test_a_folder_of_folders_is_enrolled(
     path = tmp_path / "people"
     assert main(["enroll", str(path), "--from", str(known), "--weights", weights]) == DONE
     printed = capsys.readouterr().out
-    assert "notes.txt (Grace): not a photo; is not a picture" in printed
+    assert "notes.txt (Grace): not a photo; is not an image" in printed
     assert people_of(path) == {"Eileen": 1, "Grace": 1}
 
 

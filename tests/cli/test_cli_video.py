@@ -157,7 +157,7 @@ def test_an_interruption_keeps_the_table_and_closes_the_copy(
     assert (tmp_path / "t.csv").read_text(encoding="utf-8").startswith("name,track,start,end")
     assert "2 people" in out
     if stage == "searching":
-        assert "interrupted; the rest of the video was not seen" in err
+        assert "interrupted; the rest of the video was not searched" in err
         assert "copy.mp4" not in out
         assert (tmp_path / "copy.mp4").read_bytes() == b"old"
     else:

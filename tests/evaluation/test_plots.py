@@ -236,8 +236,8 @@ def test_many_people_have_a_scale_instead_of_numbers() -> None:
         ((["Ada"], ["Ada", None]), "got 1 and 2"),
         (("Ada", ["Ada"]), "names must be a sequence of names, got 'Ada'"),
         ((["Ada"], None), "predicted must be a sequence of names, got None"),
-        ((["Ada"], [3]), "predicted must hold texts and None, got 3"),
-        (([float("nan")], ["Ada"]), "names must hold texts and None, got nan"),
+        ((["Ada"], [3]), "predicted must hold strings and None, got 3"),
+        (([float("nan")], ["Ada"]), "names must hold strings and None, got nan"),
     ],
 )
 def test_names_that_cannot_be_drawn(arguments: Any, problem: str) -> None:
@@ -323,7 +323,7 @@ def test_names_of_many_people_stand_at_their_points() -> None:
         (np.zeros((3, 4)), ["a"] * 3, "must differ, got the same one 3 times"),
         (embeddings_of(3), ["a", "b"], "labels must be one for each embedding, got 2 for 3"),
         (embeddings_of(3), "abc", "labels must be a sequence of names, got 'abc'"),
-        (embeddings_of(3), ["a", "b", 3], "labels must hold texts and None, got 3"),
+        (embeddings_of(3), ["a", "b", 3], "labels must hold strings and None, got 3"),
     ],
 )
 def test_embeddings_that_cannot_be_drawn(embeddings: Any, labels: Any, problem: str) -> None:

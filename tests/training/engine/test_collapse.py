@@ -33,7 +33,7 @@ def test_collapse_is_so_many_suspicious_steps_in_a_row(
 
 
 @pytest.mark.parametrize(
-    ("step", "words"), [(ONE_POINT, "spread was below 0.01"), (STUCK, "equalled the margin of 0.2")]
+    ("step", "words"), [(ONE_POINT, "spread was below 0.01"), (STUCK, "equaled the margin of 0.2")]
 )
 def test_the_message_says_what_was_seen_and_what_to_change(
     step: dict[str, float], words: str
