@@ -19,6 +19,9 @@ _RETURNED = {
         "WeightsNotFoundError"
     ),
     "facekit.faces": "DetectedImage Identity",
+    "facekit.detection.base": "ImageDetector",
+    "facekit.identification.defaults": "default_classifier",
+    "facekit.video.encoding": "VideoWriter",
     "facekit.pipeline": "EmbeddedFace EmbeddedImage",
     "facekit.report": "PhotoReport RecognizedImage",
     "facekit.quality.measures": "FaceQuality",

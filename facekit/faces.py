@@ -198,7 +198,7 @@ class DetectedImage:
     Args:
         source: The image's name: its path, or its position in the list or video.
         index: Its position, from 0; in a video the number of the frame.
-        faces: The faces, as :meth:`facekit.Detector.detect` returns them.
+        faces: The faces, as ``Detector.detect`` returns them.
         image: The image itself, uint8 ``(height, width, 3)``; ``None`` if it could not be read.
         error: Why it could not be read, or ``None``.
 

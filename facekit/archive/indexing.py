@@ -150,7 +150,7 @@ class ImageIndexer:
         return table_of(list(self._rows(images, known or {})), self.schema, self._weights)
 
     def settings(self) -> dict[str, Any]:
-        """Returns the values for :attr:`ArchiveTable.settings`, as plain Python values."""
+        """Returns the values for ``ArchiveTable.settings``, as plain Python values."""
         pipeline, embedder = self._pipeline, self._pipeline.embedder
         assert embedder is not None
         return {

@@ -43,7 +43,7 @@ class Detector(ImageDetector):
     times faster, on images of any size, and without TensorFlow. They are loaded at the first
     detection and shared by all detectors of the process. A detector may be used from several
     threads at once, copied, pickled, and used in a forked process. Arguments can be changed later,
-    as attributes or by :meth:`set_params`.
+    as attributes or by ``set_params``.
 
     Args:
         min_face_size: The side of the smallest face to find, in pixels, at least 6. The cost grows

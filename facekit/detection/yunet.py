@@ -72,7 +72,7 @@ class YuNetDetector(ImageDetector):
             270 degrees. The one with the largest sum of confidences is used.
         padding: The border added on each side for the search, as a share of the image's width and
             height, 0 to 2: for faces that fill the image or extend beyond it.
-        threads: The number of images that :meth:`detect_batch` and :meth:`detect_stream` search at
+        threads: The number of images that ``detect_batch`` and ``detect_stream`` search at
             once; ``None`` for one per core. Within an image, OpenCV uses its own threads
             (``cv2.setNumThreads``).
 

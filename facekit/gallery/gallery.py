@@ -231,7 +231,7 @@ class Gallery:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The source of each embedding: the name of its photo."""
+        """For each embedding, its source, which is the name of its photo."""
         return tuple(photo.source for photo in self.photos())
 
     def photos(self, name: str | None = None) -> list[EnrolledPhoto]:

@@ -340,5 +340,5 @@ class _Store:
 def test_another_store_says_that_it_keeps_no_corrections() -> None:
     gallery = Gallery.of(_Store())  # type: ignore[arg-type]
     assert not gallery.decisions()
-    with pytest.raises(InvalidArgumentError, match="_Store cannot do this; one in a file can"):
+    with pytest.raises(InvalidArgumentError, match="_Store cannot do this; use one in a file"):
         gallery.review  # noqa: B018

@@ -36,7 +36,7 @@ def plot_history(
 
     Args:
         history: The measurements of a training.
-        metrics: The names of the values, from :attr:`History.names`. By default the loss; if there
+        metrics: The names of the values, from ``History.names``. By default the loss; if there
             is none, the first available kind that :meth:`History.plot` draws.
         ax: Where to draw; a new figure by default.
 
