@@ -52,7 +52,7 @@ GIVEN: dict[str, Callable[[str, Path], Any]] = {
 }
 WITH_ARROW: dict[str, Callable[[Any, str, Path], Any]] = {
     "index": lambda archive, path, folder: archive.index_archive([folder], path, progress=False),
-    "an archive's table": lambda archive, path, _: archive.ArchiveTable(path),
+    "an archive's table": lambda archive, path, _: archive.table.ArchiveTable(path),
     "names": lambda archive, path, _: archive.write_results(
         importlib.import_module("pyarrow").table({"a": [1]}), f"{path}.csv"
     ),
@@ -69,4 +69,5 @@ def test_a_nul_is_our_error(name: str, tmp_path: Path) -> None:
 def test_a_nul_in_the_path_of_a_table_is_our_error(name: str, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     with pytest.raises(FacekitError):
+        importlib.import_module("facekit.archive.table")
         WITH_ARROW[name](importlib.import_module("facekit.archive"), "a\0b", tmp_path)

@@ -183,7 +183,7 @@ def test_thumbnails_are_kept_within_a_bound(tmp_path: Path, hopper: Path) -> Non
     [
         (["--address", "0.0.0.0"], "needs --password-file"),
         (["--address", "example.com"], "must be an IP address"),
-        (["--password-file", "short"], "12 characters at least"),
+        (["--password-file", "short"], "at least 12 characters"),
         (["--password-file", "missing"], "cannot be read"),
     ],
 )
