@@ -234,6 +234,7 @@ class Embedder:
         self.engine: Engine = engine
         self._arrays = arrays
         self._compiled: tuple[Any, OpenVinoNetwork | KerasNetwork] | None = None
+        self._making = ForkLock()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_compiled": None}
@@ -242,27 +243,24 @@ class Embedder:
         """Returns the engine, recreated when a setting has changed."""
         settings = (self.engine, self.threads, self.batch_size)
         # Without the lock, warm_up and embed in two threads would each make one.
-        with _making:
+        with self._making:
             compiled = self._compiled
             if compiled is None or compiled[0] != settings:
-                _check_running(self.batch_size, self.threads, self.engine)
-                architecture = self.record.architecture
-                compiled = (
-                    settings,
-                    (
-                        KerasNetwork(architecture, self._arrays, self.batch_size)
-                        if self.engine == "keras"
-                        else OpenVinoNetwork(
-                            architecture,
-                            self._arrays,
-                            self.threads,
-                            self._cache(),
-                            bfloat16=self.engine == "openvino-bf16",
-                        )
-                    ),
-                )
-                self._compiled = compiled
+                compiled = self._compiled = settings, self._made()
             return compiled[1]
+
+    def _made(self) -> OpenVinoNetwork | KerasNetwork:
+        _check_running(self.batch_size, self.threads, self.engine)
+        architecture = self.record.architecture
+        if self.engine == "keras":
+            return KerasNetwork(architecture, self._arrays, self.batch_size)
+        return OpenVinoNetwork(
+            architecture,
+            self._arrays,
+            self.threads,
+            self._cache(),
+            bfloat16=self.engine == "openvino-bf16",
+        )
 
     def _cache(self) -> Path | None:
         # Only for weights known by name: others change, and would fill the folder.
@@ -425,9 +423,6 @@ class Embedder:
                 f"{pictures.shape}; cut them out with embedder.aligner().align(image, faces)"
             )
         return pictures
-
-
-_making = ForkLock()
 
 
 def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None:
