@@ -38,7 +38,9 @@ class Correction:
         number: Its number in the gallery; 0 before it is added.
 
     Raises:
-        InvalidArgumentError: If something is missing or superfluous. Example:
+        InvalidArgumentError: If something is missing or superfluous.
+
+    Example:
         >>> from facekit.gallery.corrections import Correction
         >>> from facekit.gallery.records import PhotoSource
         >>> face = PhotoSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))

@@ -70,7 +70,8 @@ class EnrolledPhoto(PhotoSource):
     """An enrolled photo.
 
     Args:
-        source: The photo's name. sha256: The SHA-256 of the photo's file, if it is known.
+        source: The photo's name.
+        sha256: The SHA-256 of the photo's file, if it is known.
         box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
         id: Its number in the gallery.
         person: Whose photo it is.
