@@ -191,7 +191,7 @@ def decode_pillow(image: Image.Image, name: str, limits: Limits) -> DecodedImage
     except Exception as error:
         # Pillow's message if the end is missing.
         ends_early = image.format in ("JPEG", "MPO") and "truncated" in str(error)
-        way_round = '; truncated="use" uses the available part' if ends_early else ""
+        way_round = '; truncated="use" reads the available part' if ends_early else ""
         raise ImageError(
             f"{name}: the image is truncated or damaged ({_reason(error)}){way_round}"
         ) from error

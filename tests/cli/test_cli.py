@@ -321,7 +321,7 @@ def test_an_incomplete_image_is_used_if_so_asked(
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(hopper.read_bytes()[:-2000])
     assert main(["detect", str(cut)]) == FAILED
-    assert "--truncated use uses the available part" in capsys.readouterr().err
+    assert "--truncated use reads the available part" in capsys.readouterr().err
     command = ["detect", str(cut), "--truncated", "use", "--output", str(tmp_path / "out")]
     assert main(command) == DONE
     printed = capsys.readouterr()
