@@ -5,7 +5,7 @@ RUN apt-get update \
     && apt-get install --no-install-recommends --yes libgl1 libglib2.0-0 \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY facekit facekit
 RUN pip install --no-cache-dir ".[web]"
 RUN useradd --create-home facekit && mkdir /people && chown facekit /people

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from shutil import copy
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from facekit.demo import portrait_paths
 
@@ -32,12 +32,13 @@ for name, portrait in portraits.items():
     copy(portrait, folder / f"1{portrait.suffix}")
 
 # %%
-# A photo that shows both
-# -----------------------
+# A photo that shows both, and a mirrored portrait
+# ------------------------------------------------
 
 left, right = (Image.open(portrait).convert("RGB") for portrait in portraits.values())
 party = Image.new("RGB", (left.width + right.width, max(left.height, right.height)))
 party.paste(left, (0, 0))
 party.paste(right, (left.width, 0))
 party.save("photos/party.jpg", quality=95)
+ImageOps.mirror(right).save("photos/mirrored.jpg", quality=95)
 print(*sorted(path.as_posix() for path in Path("photos").rglob("*.*")), sep="\n")

@@ -15,14 +15,13 @@ import io
 import os
 import pkgutil
 import re
-import shutil
+import runpy
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageOps
 
 import facekit
 from facekit import Embedder
@@ -96,18 +95,9 @@ def folder_of_photos(
     tmp_path: Path, hopper: Path, astronaut: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A working directory with the photos that the pages speak of."""
-    for name, portrait in (("Grace Hopper", hopper), ("Eileen Collins", astronaut)):
-        folder = tmp_path / "photos" / "known" / name
-        folder.mkdir(parents=True)
-        shutil.copy(portrait, folder / f"1{portrait.suffix}")
-    with Image.open(hopper) as left, Image.open(astronaut) as right:
-        party = Image.new("RGB", (left.width + right.width, max(left.height, right.height)))
-        party.paste(left, (0, 0))
-        party.paste(right, (left.width, 0))
-        party.save(tmp_path / "photos" / "party.jpg", quality=95)
-        # A third photo for the README; whom it shows does not matter there.
-        ImageOps.mirror(right.convert("RGB")).save(tmp_path / "photos" / "ada.jpg", quality=95)
     monkeypatch.chdir(tmp_path)
+    # It needs both portraits, without which the fixtures skip the test.
+    runpy.run_path(str(PROJECT / "examples" / "sample_photos.py"))
     monkeypatch.setenv("FACEKIT_OFFLINE", "1")
     monkeypatch.setattr("facekit.recognizer.Embedder", shared_embedder)
     return tmp_path

@@ -10,15 +10,16 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = [
-    *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *sorted((PROJECT / "docs").glob("*.md")),
-    *sorted((PROJECT / "docs" / "tutorials").glob("*.md")),
-    *sorted((PROJECT / "examples").glob("*.py")),
+    *sorted(path for path in PROJECT.glob("*.md") if path.name != "CHANGELOG.md"),
+    *sorted((PROJECT / "docs").rglob("*.md")),
+    *sorted((PROJECT / "examples").glob("*.*")),
 ]
 AVOIDED = re.compile(
     r"what became of|\bwhoever\b|\b(?:no|some)body\b|\bso many\b|\ba text (?:that|which)\b"
     r"|\bcannot be had\b|\brightly\b|\banew\b"
     r"|\b(?:is|are) no (?:picture|proof|consent|error|signature|photo|image|stranger)s?\b"
+    r"|\bthat is to say\b|\bas to\b|\bof yours\b|\bsuch as it is\b|\bbe had\b|\bat hand\b"
+    r"|\bwhatever its\b|\bthe other way round\b"
     r"|\bfor ever\b|\bat the (?:most|least)\b|\bone and the same\b|\bthere it is\b|\bthat which\b",
     re.IGNORECASE,
 )

@@ -42,3 +42,18 @@ def test_no_text_of_a_page_is_lost(texts: list[str]) -> None:
     for text in texts:
         assert text.strip() in made
         assert f"x = {text!r}" in made
+
+
+def test_a_notebook_is_run_beside_the_sample_photos() -> None:
+    pytest.importorskip("nbclient")
+    page = "# Title\n\n```python\nimport os\n\nprint(sorted(os.listdir('photos')))\n```\n"
+    made = notebooks.notebook(page)
+    notebooks.run(made)
+    assert made["cells"][-1]["outputs"][0]["text"] == ["['known', 'mirrored.jpg', 'party.jpg']\n"]
+
+
+def test_an_error_in_a_notebook_is_raised() -> None:
+    client = pytest.importorskip("nbclient")
+    made = notebooks.notebook("# Title\n\n```python\nno_such_name\n```\n")
+    with pytest.raises(client.exceptions.CellExecutionError, match="no_such_name"):
+        notebooks.run(made)
