@@ -10,10 +10,14 @@ a copy of the photo with boxes and keypoints. In a terminal it takes photos of y
 Without arguments it takes three public-domain pictures that come with other packages.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
 
 from facekit import Detector
 from facekit.demo import portrait_paths, stranger_path
@@ -52,6 +56,61 @@ for number, (photo, faces) in enumerate(zip(photos, found, strict=True), start=1
 figure, axes = plt.subplots(1, len(photos), figsize=(4 * len(photos), 4.5), squeeze=False)
 for ax, photo, faces in zip(axes[0], photos, found, strict=True):
     plot_faces(photo, faces, ax=ax)
+figure.tight_layout()
+
+# %%
+# A drawn crowd
+# -------------
+#
+# MTCNN also finds most drawn faces, if they have eyes, a nose, a mouth and some shading. These are
+# drawn at random, in rows that shrink with the distance.
+
+
+def draw_person(rng):
+    """Draws the head and shoulders of a person who does not exist, 240 × 240 pixels."""
+    image = Image.new("RGB", (960, 960), (150, 170, 190))
+    draw = ImageDraw.Draw(image)
+    skin = np.array([225, 180, 150]) * rng.uniform(0.5, 1.05)
+    hair = np.array([[40, 30, 25], [90, 60, 35], [170, 130, 70], [120, 120, 125]])[rng.integers(4)]
+    width = rng.uniform(0.2, 0.25)
+
+    def ellipse(x, y, half_width, half_height, color):
+        corners = [(x - half_width, y - half_height), (x + half_width, y + half_height)]
+        fill = tuple(int(value) for value in np.clip(color, 0, 255))
+        draw.ellipse([(960 * x, 960 * y) for x, y in corners], fill=fill)
+
+    ellipse(0.5, 0.98, 0.33, 0.2, rng.integers(30, 180, 3))  # shoulders
+    ellipse(0.5, 0.8, 0.1, 0.16, 0.72 * skin)  # neck
+    ellipse(0.5, 0.42, width + 0.05, 0.33, hair)
+    ellipse(0.5, 0.5, width, 0.3, skin)
+    ellipse(0.5, 0.24, 0.95 * width, 0.1, hair)
+    for x in (0.405, 0.595):
+        ellipse(x, 0.4, 0.055, 0.012, 0.8 * hair)  # brow
+        ellipse(x, 0.46, 0.052, 0.036, 0.72 * skin)
+        ellipse(x, 0.465, 0.042, 0.022, [245, 245, 245])
+        ellipse(x, 0.465, 0.02, 0.021, 0.6 * hair)
+        ellipse(x, 0.465, 0.009, 0.009, [5, 5, 5])
+    ellipse(0.5, 0.565, 0.034, 0.045, 0.72 * skin)  # nose
+    ellipse(0.5, 0.552, 0.028, 0.045, skin)
+    for x in (0.482, 0.518):
+        ellipse(x, 0.595, 0.009, 0.006, 0.35 * skin)
+    ellipse(0.5, 0.685, 0.075, 0.022, [150, 60, 60])  # mouth
+    ellipse(0.5, 0.678, 0.06, 0.006, [90, 30, 30])
+    return image.filter(ImageFilter.GaussianBlur(6)).resize((240, 240))
+
+
+rng = np.random.default_rng(3)
+rows = []
+for people in (10, 6, 4):
+    row = np.concatenate([np.asarray(draw_person(rng)) for _ in range(people)], axis=1)
+    height = 240 * 960 // row.shape[1]
+    rows.append(np.asarray(Image.fromarray(row).resize((960, height))))
+crowd = np.concatenate(rows)
+crowd = np.clip(crowd + rng.normal(0, 4, crowd.shape), 0, 255).astype(np.uint8)
+faces = Detector(thresholds=(0.5, 0.6, 0.6)).detect(crowd)
+print(f"{len(faces)} of 20 drawn faces found")
+figure, ax = plt.subplots(figsize=(8, 4.6))
+plot_faces(crowd, faces, ax=ax)
 figure.tight_layout()
 
 # %%

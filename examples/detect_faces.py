@@ -11,9 +11,9 @@ terminal it takes a photo of your own::
 
 import sys
 
-from facekit.demo import portrait_paths
+from facekit.demo import portrait_paths, stranger_path
 
-photo = sys.argv[1] if len(sys.argv) > 1 else portrait_paths()["Grace Hopper"]
+photo = sys.argv[1] if len(sys.argv) > 1 else stranger_path() or portrait_paths()["Grace Hopper"]
 
 # %%
 # Only the imports and the first line change. The first example of mtcnn's manual becomes:

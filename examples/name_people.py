@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from facekit import FaceRecognizer, load_image
-from facekit.demo import portrait_paths
+from facekit.demo import portrait_paths, stranger_path
 from facekit.visualization import draw_faces, plot_faces, save_image
 
 if len(sys.argv) > 2:
@@ -31,8 +31,9 @@ else:
     for name, portrait in portraits.items():
         (known / name).mkdir(parents=True)
         shutil.copy(portrait, known / name)
-    # The party is a photo in which all stand side by side, mirrored.
-    pictures = [load_image(portrait)[:512, ::-1] for portrait in portraits.values()]
+    # The party is a photo in which all stand side by side, mirrored, with a stranger.
+    everyone = filter(None, [*portraits.values(), stranger_path()])
+    pictures = [load_image(portrait)[:512, ::-1] for portrait in everyone]
     save_image(photos[0], np.concatenate(pictures, axis=1))
 
 # %%

@@ -10,6 +10,8 @@ matplotlib, Eileen Collins (NASA) with scikit-image::
     python sample_photos.py
 """
 
+# sphinx_gallery_thumbnail_path = "../images/hero.png"
+
 import sys
 from pathlib import Path
 from shutil import copy

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from facekit import FaceRecognizer, load_image
-from facekit.demo import portrait_paths
+from facekit.demo import portrait_paths, stranger_path
 from facekit.visualization import plot_faces
 
 recognizer = FaceRecognizer()
@@ -25,12 +25,12 @@ if len(sys.argv) == 3:
 else:
     portraits = portrait_paths()
     if len(portraits) < 2:
-        sys.exit("The second portrait comes with scikit-image: pip install scikit-image")
-    hopper, collins = map(load_image, portraits.values())
-    # The second photo of Grace Hopper is the first one, mirrored and darker; two real photos of a
+        sys.exit("The portraits come with two packages: pip install matplotlib scikit-image")
+    collins = load_image(portraits["Eileen Collins"])
+    # The second photo of Eileen Collins is the first one, mirrored and darker; two real photos of a
     # person are further apart.
-    darker = (hopper[:, ::-1] * 0.6).astype(np.uint8)
-    pairs = [(hopper, darker), (hopper, collins)]
+    darker = (collins[:, ::-1] * 0.6).astype(np.uint8)
+    pairs = [(collins, darker), (collins, load_image(stranger_path()))]
 
 # %%
 # Compare
