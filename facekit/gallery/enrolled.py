@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +34,7 @@ class Enrolled:
         classes: The people, ``(k,)``, each with at least one row.
         index: The search index of the embeddings; by default created when it is first needed.
         least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
+        sizes: How many people have each number of photos; by default counted when first needed.
 
     Attributes:
         embeddings: As given.
@@ -57,8 +59,10 @@ class Enrolled:
         classes: npt.NDArray[Any],
         index: Index | None = None,
         least_norm: float = 0.0,
+        sizes: Mapping[int, int] | None = None,
     ) -> None:
         self.least_norm = least_norm
+        self._sizes = sizes
         self.embeddings, self.labels, self.classes = embeddings, labels, classes
         self._index = index
         self._sorted: tuple[IntArray, IntArray] | None = None
@@ -69,7 +73,16 @@ class Enrolled:
         return Enrolled, (self.embeddings, self.labels, self.classes, None, self.least_norm)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return sum(photos * people for photos, people in self.sizes.items())
+
+    @property
+    def sizes(self) -> Mapping[int, int]:
+        """How many people have each number of photos."""
+        if self._sizes is None:
+            each = np.bincount(self.labels[self.rows])
+            photos, people = np.unique(each[each > 0], return_counts=True)
+            self._sizes = dict(zip(photos.tolist(), people.tolist(), strict=True))
+        return self._sizes
 
     @cached_property
     def rows(self) -> IntArray:
@@ -90,7 +103,8 @@ class Enrolled:
     def by_person(self) -> tuple[IntArray, IntArray]:
         """The rows sorted by person, and where each person's rows start, ``(k + 1,)``."""
         order = np.argsort(self.labels, kind="stable")
-        return order, np.searchsorted(self.labels[order], np.arange(len(self.classes) + 1))
+        each = np.bincount(self.labels + 1, minlength=len(self.classes) + 1)
+        return order, np.cumsum(each)
 
     @cached_property
     def centroids(self) -> npt.NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -63,6 +64,7 @@ class Mirror:
         self._vectors = Growing(np.float32, self._layout.size)
         self._owners = Growing(np.uint32)
         self._records, self._names = Growing(PERSON), Growing(object)
+        self._photos, self._sizes = Growing(np.int64), Counter[int]()  # by the number of the owner
         self._start_labels()
         self._digests: Growing | None = None
         self.slots: dict[str, int] = {}
@@ -208,6 +210,7 @@ class Mirror:
         # Returns the rows that were erased, and whether others went from one person to another.
         count, rows = view.head["photos"], self._layout.rows
         known, moved, erased = len(self._owners.held), False, [NO_ROWS]
+        went, came = [NO_ROWS], [NO_ROWS]
         self._owners.grow(count)
         self._vectors.grow(count)
         for index in indices:
@@ -220,6 +223,8 @@ class Mirror:
             before = self._owners.held[first : max(first, min(last, known))]
             differ = before != people[: len(before)]
             moved = moved or bool(people[: len(before)][differ].any())
+            went.append(before[differ])
+            came.append(people[np.append(differ, np.ones(len(people) - len(before), bool))])
             # A new row may be erased already, if another process added and removed it.
             differ = np.append(differ, np.ones(last - first - len(before), bool))
             erased.append(first + np.flatnonzero(differ & (people == 0)))
@@ -228,7 +233,22 @@ class Mirror:
             if new.start < new.stop:
                 self._vectors.held[new] = vectors[new.start - first : new.stop - first]
             self._owners.held[first:last] = people
+        self._count(view, np.concatenate(went), np.concatenate(came))
         return np.concatenate(erased), moved
+
+    def _count(self, view: View, went: IntArray, came: IntArray) -> None:
+        self._photos.grow(len(self._names.held) + 1)
+        owners, place = np.unique(np.concatenate((came, went)), return_inverse=True)
+        signs = np.repeat([1.0, -1.0], [len(came), len(went)])
+        change = np.bincount(place, signs, len(owners)).astype(np.int64)[owners > 0]
+        owners = owners[owners > 0]
+        before = self._photos.held[owners]
+        after = before + change
+        if (self._records.held["length"][owners[after > 0] - 1] == 0).any():
+            raise view.damage("its names")
+        self._photos.held[owners] = after
+        self._sizes.subtract(before.tolist())
+        self._sizes.update(after.tolist())
 
     def _note_digests(self, count: int, blocks: Iterable[tuple[int, Data]]) -> None:
         assert self._digests is not None
@@ -267,15 +287,17 @@ class Mirror:
 
     def _number(self) -> None:
         slot, first = len(self._label_of.held) - 1, len(self._classes.held)
-        there = self._records.held["length"][slot:] > 0
-        numbers = np.where(there, first + np.cumsum(there) - 1, -1)
-        self._label_of.grow(len(self._names.held) + 1)[:] = numbers
+        there = self._photos.held[slot + 1 :] > 0
+        numbers = self._label_of.grow(len(self._names.held) + 1)
+        np.cumsum(there, out=numbers)
+        numbers += first - 1
+        numbers[~there] = -1
         self._classes.grow(first + int(there.sum()))[:] = self._names.held[slot:][there]
         owners = self._owners.held[len(self._labels.held) :]
         labels = self._labels.grow(len(self._owners.held))
         np.take(self._label_of.held, owners, out=labels, mode="clip")  # no owner is beyond
 
     def _now(self) -> Enrolled:
-        return Enrolled(
-            self._vectors.held, self._labels.held, self._classes.held, least_norm=LEAST_NORM
-        )
+        sizes = {size: people for size, people in sorted(self._sizes.items()) if size and people}
+        held = self._vectors.held, self._labels.held, self._classes.held
+        return Enrolled(*held, least_norm=LEAST_NORM, sizes=sizes)

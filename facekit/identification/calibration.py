@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,8 +128,7 @@ def calibrate(
         if threshold is not None:
             return Calibration(None, threshold)
         return _without_table(enrolled, measure, fpir, impostors)
-    counts = np.bincount(enrolled.labels[enrolled.rows], minlength=len(enrolled.classes))
-    foretold = _Foretold(table, measure, counts)
+    foretold = _Foretold(table, measure, enrolled.sizes)
     own = None
     if impostors is not None:
         # A large cohort shows the rate itself, a small one only where its distances lie.
@@ -141,7 +141,7 @@ def calibrate(
     else:
         moved, probes = 0.0, 0
         own = distances_between_people(enrolled, measure)
-        if int((counts > 0).sum()) >= MIN_PEOPLE and len(own):
+        if foretold.people >= MIN_PEOPLE and len(own):
             moved = foretold.without_one().shift(own, _rates_of_bulk(len(own)))
             moved, probes = moved * len(own) / (len(own) + _WEIGHT_OF_TABLE), len(own)
     slope, intercept = _platt(foretold, moved, prior)
@@ -198,20 +198,21 @@ def _nearest(
 class _Foretold:
     """The share of strangers within a distance of a gallery, according to the table."""
 
-    def __init__(self, table: DistanceTable, measure: Measure, counts: IntArray) -> None:
-        self.table, self.measure, self.counts = table, measure, counts[counts > 0]
+    def __init__(self, table: DistanceTable, measure: Measure, sizes: Mapping[int, int]) -> None:
+        self.table, self.measure, self.people = table, measure, sum(sizes.values())
+        logs = sum(people * math.log(photos) for photos, people in sizes.items())
+        self.typical = math.exp(logs / self.people)  # the geometric mean of the numbers of photos
         # Each person is missed with probability 1 − rate(distance), and all must be missed.
         missed = np.zeros_like(_GRID)
-        for photos, number in zip(*np.unique(self.counts, return_counts=True), strict=True):
-            share = np.minimum(table.false_match_rate(measure, int(photos), _GRID), 1.0 - 1e-12)
-            missed -= number * np.log1p(-share)
+        for photos, people in sizes.items():
+            share = np.minimum(table.false_match_rate(measure, photos, _GRID), 1.0 - 1e-12)
+            missed -= people * np.log1p(-share)
         self._missed = np.log(np.maximum(missed, 1e-300))
 
     def without_one(self) -> _Foretold:
         """Returns the rates for a photo whose own person is left out."""
-        people = len(self.counts)
         fewer = copy.copy(self)
-        fewer._missed = self._missed + math.log(max(people - 1.0, 1e-9) / people)
+        fewer._missed = self._missed + math.log(max(self.people - 1.0, 1e-9) / self.people)
         return fewer
 
     def distance(self, rate: float | FloatArray) -> Any:
@@ -262,9 +263,9 @@ def _platt(foretold: _Foretold, shift: float, prior: float) -> tuple[float, floa
     # both distributions, so that it is deterministic.
     levels = (np.arange(100) + 0.5) / 100
     impostors = foretold.distance(levels) + shift
-    typical = float(np.exp(np.mean(np.log(foretold.counts))))
     table = foretold.table
-    genuine = np.interp(levels, table.rates, table.quantiles("genuine", foretold.measure, typical))
+    quantiles = table.quantiles("genuine", foretold.measure, foretold.typical)
+    genuine = np.interp(levels, table.rates, quantiles)
     distances = np.concatenate([impostors, genuine])
     known = np.repeat([0.0, 1.0], len(levels))
     weights = np.repeat([1.0 - prior, prior], len(levels))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from facekit import Gallery
 from facekit.gallery import mirror
+from facekit.gallery.enrolled import Enrolled
 
 SIZE = 4
 NAMES = ["Ada", "Grace", "Mary", "José", "Émilie"]
@@ -55,6 +56,8 @@ def content(gallery: Gallery) -> Any:
         for place, name in enumerate(enrolled.classes)
     }
     assert all(own.values()), "each of the people has a photo"
+    counted = Enrolled(enrolled.embeddings, enrolled.labels, enrolled.classes)
+    assert (enrolled.sizes, len(enrolled)) == (counted.sizes, len(counted.rows))
     return people, own, enrolled.embeddings[enrolled.rows].tolist()
 
 

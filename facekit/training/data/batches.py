@@ -7,7 +7,6 @@ batches have the same shape.
 
 from __future__ import annotations
 
-import threading
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError, TrainingDataError
 from facekit.training.data.augmentation import Augmentation
 from facekit.training.data.dataset import FaceDataset
+from facekit.utils.forking import ForkLock
 from facekit.utils.validation import whole
 
 Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
@@ -59,7 +59,7 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         self.augmentation = augmentation
         self.part = (0, 1)
         self._plan: tuple[int, list[Rows]] | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def __getitem__(self, index: int) -> Batch:
         return self.batch(self.epoch, index)

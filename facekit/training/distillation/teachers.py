@@ -6,6 +6,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -112,6 +113,15 @@ class OnnxTeacher:
         path = Path(path)
         if not path.is_file():
             raise WeightsError(f"{path}: no such file")
+        self._copied = partial(
+            OnnxTeacher,
+            input_mean=input_mean,
+            input_scale=input_scale,
+            aligner=aligner,
+            mirrored=mirrored,
+            threads=threads,
+        )
+        self._path = path
         try:
             model = ov.Core().read_model(path)
             (shape,) = (tuple(entry.get_partial_shape()) for entry in model.inputs)
@@ -134,6 +144,9 @@ class OnnxTeacher:
         digest = hashlib.sha256(path.read_bytes())
         digest.update(repr((self._mean.tolist(), self._scale.tolist(), mirrored)).encode())
         self._identity = f"{path.stem}@{digest.hexdigest()[:12]}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._copied, (self._path.absolute(),)
 
     @property
     def identity(self) -> str:
