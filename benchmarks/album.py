@@ -51,7 +51,7 @@ from results import add_record, record_if_asked
 from facekit import FaceRecognizer
 from facekit.archive.rows import ImageRow, table_of
 from facekit.archive.table import ArchiveTable
-from facekit.clustering import linking_threshold
+from facekit.clustering.groups import linking_threshold
 from facekit.faces import Face, Keypoints
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
 from facekit.web.album import Album

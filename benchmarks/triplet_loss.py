@@ -115,10 +115,10 @@ def _loss(side: str, name: str) -> Any:
         import tensorflow_addons as tfa
 
         return getattr(tfa.losses, f"triplet_{name}_loss")
-    from facekit import training
+    from facekit.training.losses import functional
 
     return getattr(
-        training,
+        functional,
         {"facenet": "facenet_loss", "batch-all": "triplet_batch_all_loss"}.get(
             name, f"triplet_{name}_loss"
         ),

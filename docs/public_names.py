@@ -10,7 +10,8 @@ import facekit
 # The command line, and what the parts share with each other, are used from inside alone.
 _INTERNAL = {"cli", "utils"}
 
-# What a user receives, catches or annotates with, but seldom makes; by the module it is in.
+# What a user receives, catches or annotates with, but seldom makes, and what few users call; by the
+# module it is in.
 _RETURNED = {
     "facekit.errors": (
         "ArchiveError BatchError CalibrationWarning EnrollmentWarning GalleryBusyError "
@@ -20,6 +21,7 @@ _RETURNED = {
     ),
     "facekit.faces": "DetectedImage Identity",
     "facekit.detection.base": "ImageDetector",
+    "facekit.detection.registry": "make_detector",
     "facekit.identification.defaults": "default_classifier",
     "facekit.video.encoding": "VideoWriter",
     "facekit.pipeline": "EmbeddedFace EmbeddedImage",
@@ -27,17 +29,20 @@ _RETURNED = {
     "facekit.quality.measures": "FaceQuality",
     "facekit.quality.pose": "HeadPose",
     "facekit.clustering.albums": "ArchiveClustering PersonGroup",
-    "facekit.clustering.groups": "Clustering Group",
+    "facekit.clustering.groups": "Clustering Group linking_threshold",
     "facekit.embedding.weights.registry": "WeightsRecord",
     "facekit.evaluation.lfw": "LFWResult Pair",
     "facekit.evaluation.verification": "RocCurve VerificationReport",
     "facekit.training.distillation.teachers": "Teacher",
     "facekit.training.engine.history": "History",
+    "facekit.training.losses.distances": "pairwise_distances",
+    "facekit.training.losses.functional": "facenet_loss triplet_batch_all_loss",
+    "facekit.training.losses.statistics": "triplet_statistics",
     "facekit.video.following": "FollowedFace",
     "facekit.video.recognition": "SearchedFrame VideoRecognition",
     "facekit.video.result": "VideoResult",
     "facekit.video.tracks": "Appearance Sighting Track",
-    "facekit.archive.indexing": "IndexReport",
+    "facekit.archive.indexing": "ImageIndexer IndexReport",
     "facekit.archive.table": "ArchiveTable",
 }
 

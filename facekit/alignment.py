@@ -12,7 +12,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
 from facekit.io.images import ImageSource, RGBImage, load_image
-from facekit.utils.validation import number, reals
+from facekit.utils.validation import choice, number, vectors, whole
 
 AlignmentMode: TypeAlias = Literal["similarity", "crop"]
 """How a face is mapped to the square: by its keypoints or by its box."""
@@ -90,20 +90,15 @@ class Aligner:
         margin: float = 0.25,
         template: Sequence[Sequence[float]] = DEFAULT_TEMPLATE,
     ) -> None:
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-            raise InvalidArgumentError(f"size must be a positive whole number, got {size!r}")
-        if mode not in get_args(AlignmentMode):
-            raise InvalidArgumentError(f'mode must be "similarity" or "crop", got {mode!r}')
-        try:
-            points = reals(template, "template")
-        except InvalidArgumentError:  # the message below says what is wanted
-            points = np.empty(0)
-        if points.shape != (5, 2) or not np.isfinite(points).all():
-            raise InvalidArgumentError(f"template must be five (x, y) pairs, got {template!r}")
-        self.size = int(size)
-        self.mode = mode
-        self.margin = number(margin, "margin", 0.0)
-        self.template = tuple((float(x), float(y)) for x, y in points)
+        self.size, self.mode, self.margin, self.template = size, mode, margin, template
+        self._check()
+
+    def _check(self) -> None:
+        whole(self.size, "size", least=1)
+        choice(self.mode, "mode", get_args(AlignmentMode))
+        number(self.margin, "margin", 0.0)
+        if len(vectors(self.template, 2, "template")) != 5:
+            raise InvalidArgumentError(f"template must be five (x, y) pairs, got {self.template!r}")
 
     def __repr__(self) -> str:
         return f"Aligner(size={self.size}, mode={self.mode!r})"
@@ -120,7 +115,9 @@ class Aligner:
 
         Raises:
             ImageError: If the image cannot be read.
+            InvalidArgumentError: If an attribute was changed to a value outside its range.
         """
+        self._check()
         pixels = load_image(image)
         aligned = np.empty((len(faces), self.size, self.size, 3), dtype=np.uint8)
         for index, face in enumerate(faces):
@@ -133,10 +130,10 @@ class Aligner:
     def to_dict(self) -> dict[str, Any]:
         """Returns the arguments that make an equal aligner, as plain Python values."""
         return {
-            "size": self.size,
+            "size": int(self.size),
             "mode": self.mode,
-            "margin": self.margin,
-            "template": [list(point) for point in self.template],
+            "margin": float(self.margin),
+            "template": np.asarray(self.template, dtype=np.float64).tolist(),
         }
 
     def _matrix(self, face: Face) -> _Matrix:

@@ -248,32 +248,15 @@ class FacePipeline:
         return _flattened(groups)
 
     def run_grouped(
-        self,
-        images: StreamSource,
-        *,
-        select: FaceSelection | Select | Mapping[int, Select] = "all",
-        cropped: bool = False,
-        known: Sequence[Sequence[Face]] | None = None,
-        every: int = 1,
-        digests: bool = False,
-        skip: Callable[[int, str], bool] | None = None,
-        keep_aligned: bool = False,
-        max_pixels: int = MAX_PIXELS,
-        truncated: Truncated = "error",
+        self, images: StreamSource, *, every: int = 1, keep_aligned: bool = False, **options: Any
     ) -> Iterator[list[EmbeddedImage]]:
         """Like :meth:`run`, but yields together the images whose faces are embedded together.
 
         Args:
             images: As for :meth:`run`, like the others.
-            select: Likewise.
-            cropped: Likewise.
-            known: Likewise.
             every: Likewise.
-            digests: Likewise.
-            skip: Likewise.
             keep_aligned: Likewise.
-            max_pixels: Likewise.
-            truncated: Likewise.
+            options: Likewise.
 
         Yields:
             The results of the next images, at least one; frames of a camera one at a time.
@@ -282,19 +265,7 @@ class FacePipeline:
             ImageError: As :meth:`run`.
             InvalidArgumentError: As :meth:`run`.
         """
-        steps = _Steps(
-            self.detector,
-            self.aligner,
-            self.quality.without_border() if cropped and self.quality else self.quality,
-            _selection(select),
-            cropped=cropped,
-            known=known,
-            digests=digests or skip is not None,
-            skip=skip,
-            max_pixels=max_pixels,
-            truncated=truncated,
-            warm_up=getattr(self.embedder, "warm_up", None),
-        )
+        steps = _Steps(self, **options)
         live = isinstance(images, int)
         prepared = in_order(
             image_items(images, whole(every, "every", least=1)),
@@ -360,29 +331,24 @@ class _Prepared:
     aligned: npt.NDArray[np.uint8]
 
 
+@dataclass
 class _Steps:
     """The work of one thread on one image: read, detect, gate, align."""
 
-    def __init__(
-        self,
-        detector: FaceDetector,
-        aligner: Aligner,
-        quality: QualityGate | None,
-        select: Callable[[int], Select],
-        *,
-        cropped: bool,
-        known: Sequence[Sequence[Face]] | None,
-        digests: bool,
-        skip: Callable[[int, str], bool] | None,
-        max_pixels: int,
-        truncated: Truncated,
-        warm_up: Callable[[], None] | None,
-    ) -> None:
-        self._detector, self._aligner, self._quality = detector, aligner, quality
-        self._select, self._cropped, self._known = select, cropped, known
-        self._digests, self._skip = digests, skip
-        self._max_pixels, self._truncated = max_pixels, truncated
-        self._warm_up = warm_up
+    pipeline: FacePipeline
+    select: FaceSelection | Select | Mapping[int, Select] = "all"
+    cropped: bool = False
+    known: Sequence[Sequence[Face]] | None = None
+    digests: bool = False
+    skip: Callable[[int, str], bool] | None = None
+    max_pixels: int = MAX_PIXELS
+    truncated: Truncated = "error"
+
+    def __post_init__(self) -> None:
+        self._choose = _selection(self.select)
+        self._aligner, gate = self.pipeline.aligner, self.pipeline.quality
+        self._gate = gate.without_border() if self.cropped and gate else gate
+        self._warm_up: Callable[[], None] | None = getattr(self.pipeline.embedder, "warm_up", None)
 
     def __call__(self, item: ImageItem) -> _Prepared:
         result = EmbeddedImage(item.name, item.index)
@@ -390,19 +356,20 @@ class _Steps:
         nothing = np.empty((0, size, size, 3), dtype=np.uint8)
         digest = None
         try:
-            digest = content_sha256(item.source) if self._digests else None
-            if self._skip is not None and digest is not None and self._skip(item.index, digest):
+            if self.digests or self.skip is not None:
+                digest = content_sha256(item.source)
+            if self.skip is not None and digest is not None and self.skip(item.index, digest):
                 return _Prepared(replace(result, sha256=digest), nothing)
             self._warm_up_once()
-            read = item.read(self._max_pixels, self._truncated, self._side_enough())
+            read = item.read(self.max_pixels, self.truncated, self._side_enough())
             faces = [_scaled(face, read.scale) for face in self._faces(item, read.pixels)]
         except ImageError as error:
             return _Prepared(replace(result, sha256=digest, error=error), nothing)
-        chosen = self._select(item.index)(list(faces), (read.height, read.width))
+        chosen = self._choose(item.index)(list(faces), (read.height, read.width))
         read = self._fine_enough(item, read, chosen)
         across, down = read.scale
         seen = [_scaled(face, (1 / across, 1 / down)) for face in chosen]
-        gate = self._quality
+        gate = self._gate
         image = replace(
             result,
             faces=tuple(
@@ -429,9 +396,9 @@ class _Steps:
 
     def _side_enough(self) -> int | None:
         """Returns the longest side that the search needs; ``None`` for the whole image."""
-        if self._cropped or self._known is not None:
+        if self.cropped or self.known is not None:
             return None
-        return getattr(self._detector, "max_image_side", None)
+        return getattr(self.pipeline.detector, "max_image_side", None)
 
     def _fine_enough(
         self, item: ImageItem, read: DecodedImage, faces: Sequence[Face]
@@ -443,16 +410,16 @@ class _Steps:
         ):
             return read
         try:
-            return item.read(self._max_pixels, self._truncated)
+            return item.read(self.max_pixels, self.truncated)
         except ImageError:  # larger than max_pixels, or a stream that cannot be read twice
             return read
 
     def _faces(self, item: ImageItem, pixels: RGBImage) -> Sequence[Face]:
-        if self._cropped:
+        if self.cropped:
             return [face_in_box((0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])))]
-        if self._known is not None:
-            return self._known[item.index]
-        (faces,) = self._detector.detect_batch([pixels])
+        if self.known is not None:
+            return self.known[item.index]
+        (faces,) = self.pipeline.detector.detect_batch([pixels])
         return faces
 
 

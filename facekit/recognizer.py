@@ -14,7 +14,8 @@ import numpy.typing as npt
 from facekit import parts
 from facekit.alignment import Aligner
 from facekit.cohort import cohort_embeddings
-from facekit.detection import FaceDetector, make_detector
+from facekit.detection import FaceDetector
+from facekit.detection.registry import make_detector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.enrollment import Enrollment, checked, partial_gallery

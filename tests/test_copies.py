@@ -27,8 +27,8 @@ from facekit import (
     ImageError,
     faces,
 )
-from facekit.archive import ImageIndexer, index_archive
-from facekit.archive.indexing import IndexReport
+from facekit.archive import index_archive
+from facekit.archive.indexing import ImageIndexer, IndexReport
 from facekit.archive.table import ArchiveTable
 from facekit.clustering.albums import ArchiveClustering, PersonGroup
 from facekit.clustering.groups import Clustering, Group
@@ -206,6 +206,7 @@ def shown(value: Any) -> Any:
     return value if plain else [type(value).__name__, shown(public)]
 
 
+@pytest.mark.filterwarnings("ignore::facekit.errors.RandomWeightsWarning")
 @pytest.mark.parametrize("name", sorted(classes()))
 @pytest.mark.parametrize(
     "through",

@@ -21,13 +21,12 @@ from facekit.training import (
     StoredTeacher,
     TripletHardLoss,
     TripletLoss,
-    facenet_loss,
-    pairwise_distances,
-    triplet_batch_all_loss,
     triplet_hard_loss,
     triplet_semihard_loss,
-    triplet_statistics,
 )
+from facekit.training.losses.distances import pairwise_distances
+from facekit.training.losses.functional import facenet_loss, triplet_batch_all_loss
+from facekit.training.losses.statistics import triplet_statistics
 
 RECORD = REGISTRY["facekit-small"]
 LABELS = [0, 0, 1]

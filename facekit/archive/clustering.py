@@ -69,7 +69,7 @@ def cluster_archive(
         threshold: The Euclidean distance up to which faces are linked. By default it is derived
             from the weights' table of distances between strangers and the number of faces, so that
             the share of wrong links does not grow with that number; see
-            :func:`facekit.clustering.linking_threshold`.
+            :func:`facekit.clustering.groups.linking_threshold`.
         album: ``"folder"`` or ``"day"``: faces of images in the same folder, or taken on the same
             day, are also linked up to the wider threshold for that smaller number of faces. This
             matches difficult photos that the strict threshold for all faces would miss.

@@ -16,7 +16,8 @@ from facekit.archive.engines import Engine, Runner
 from facekit.archive.rows import ImageRow, image_schema, table_of
 from facekit.archive.sources import ArchiveSource, ImageFiles, listed, partition_name
 from facekit.archive.table import ArchiveTable
-from facekit.detection import FaceDetector, make_detector
+from facekit.detection import FaceDetector
+from facekit.detection.registry import make_detector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS
@@ -102,7 +103,7 @@ class ImageIndexer:
         >>> import os
         >>> import pyarrow as pa
         >>> from facekit import Detector, Embedder
-        >>> from facekit.archive import ImageIndexer
+        >>> from facekit.archive.indexing import ImageIndexer
         >>> from matplotlib.cbook import get_sample_data
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
         >>> files = pa.table({

@@ -2,11 +2,6 @@
 
 from facekit.clustering.albums import cluster_photos
 from facekit.clustering.export import write_groups
-from facekit.clustering.groups import cluster, linking_threshold
+from facekit.clustering.groups import cluster
 
-__all__ = [
-    "cluster",
-    "cluster_photos",
-    "linking_threshold",
-    "write_groups",
-]
+__all__ = ["cluster", "cluster_photos", "write_groups"]

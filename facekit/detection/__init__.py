@@ -2,7 +2,6 @@
 
 from facekit.detection.detector import Detector
 from facekit.detection.protocol import FaceDetector
-from facekit.detection.registry import make_detector
 from facekit.detection.yunet import YuNetDetector
 
-__all__ = ["Detector", "FaceDetector", "YuNetDetector", "make_detector"]
+__all__ = ["Detector", "FaceDetector", "YuNetDetector"]

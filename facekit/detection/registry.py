@@ -28,7 +28,7 @@ def make_detector(name: str, **parameters: Any) -> ImageDetector:
         InvalidArgumentError: If the name is unknown, or an argument lies outside its range.
 
     Example:
-        >>> from facekit.detection import make_detector
+        >>> from facekit.detection.registry import make_detector
         >>> make_detector("mtcnn", min_face_size=40)
         Detector(min_face_size=40)
     """

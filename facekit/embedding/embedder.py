@@ -304,6 +304,7 @@ class Embedder:
         Raises:
             InvalidArgumentError: If the faces have another shape or type.
         """
+        _check_running(self.batch_size, self.threads, self.engine)
         pictures = self._checked(faces)
         embeddings = np.empty((len(pictures), self.embedding_size), dtype=np.float32)
         starts = range(0, len(pictures), self.batch_size)

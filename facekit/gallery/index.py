@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from facekit.errors import InvalidArgumentError
+from facekit.utils.extras import import_extra
 
 EXACT_LIMIT = 50_000
 """Up to this many enrolled photos, a search compares with every one."""
@@ -105,21 +105,13 @@ class FaissIndex:
     Args:
         embeddings: ``(m, d)``, of unit L2 norm. Rows of zeros are skipped.
 
-    Raises:
-        InvalidArgumentError: If the package ``faiss-cpu`` is not installed.
-
     References:
         H. Jégou, M. Douze and C. Schmid, "Product Quantization for Nearest Neighbor Search",
         IEEE TPAMI 33(1), 2011. ``faiss.IndexPQFastScan``.
     """
 
     def __init__(self, embeddings: npt.NDArray[Any]) -> None:
-        if not faiss_is_installed():
-            raise InvalidArgumentError(
-                'FAISS is not installed; pip install "facekit-recognition[faiss]"'
-            )
-        import faiss
-
+        faiss = import_extra("faiss")
         self._width, parts = product_code(embeddings.shape[1])
         self._codes: Any = faiss.IndexPQFastScan(self._width, parts, 4, faiss.METRIC_INNER_PRODUCT)
         sample = embeddings[:: max(1, len(embeddings) // _TRAINED_ON)]

@@ -19,6 +19,7 @@ from facekit.io.decoding import DecodedImage as DecodedImage
 from facekit.io.decoding import Limits, Truncated
 from facekit.io.decoding import RGBImage as RGBImage
 from facekit.utils.terminal import printable
+from facekit.utils.validation import choice, whole
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image
@@ -136,8 +137,9 @@ def read_image(
         >>> image.pixels.shape, image.width, image.scale
         ((750, 1000, 3), 4000, (4.0, 4.0))
     """
-    if truncated not in get_args(Truncated):
-        raise InvalidArgumentError(f'truncated must be "error" or "use", got {truncated!r}')
+    choice(truncated, "truncated", get_args(Truncated))
+    if max_pixels is not None:
+        whole(max_pixels, "max_pixels", least=1)
     if isinstance(source, np.ndarray):
         pixels = _from_array(source, max_pixels)
         return DecodedImage(pixels, pixels.shape[1], pixels.shape[0])

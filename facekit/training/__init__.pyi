@@ -9,14 +9,10 @@ from facekit.training.distillation.teachers import OnnxTeacher as OnnxTeacher
 from facekit.training.distillation.teachers import StoredTeacher as StoredTeacher
 from facekit.training.engine.objectives import Objective as Objective
 from facekit.training.engine.plots import plot_history as plot_history
-from facekit.training.losses.distances import pairwise_distances as pairwise_distances
-from facekit.training.losses.functional import facenet_loss as facenet_loss
-from facekit.training.losses.functional import triplet_batch_all_loss as triplet_batch_all_loss
 from facekit.training.losses.functional import triplet_hard_loss as triplet_hard_loss
 from facekit.training.losses.functional import triplet_semihard_loss as triplet_semihard_loss
 from facekit.training.losses.losses import TripletHardLoss as TripletHardLoss
 from facekit.training.losses.losses import TripletLoss as TripletLoss
 from facekit.training.losses.losses import TripletSemiHardLoss as TripletSemiHardLoss
 from facekit.training.losses.miners import Miner as Miner
-from facekit.training.losses.statistics import triplet_statistics as triplet_statistics
 from facekit.training.trainer import TripletTrainer as TripletTrainer

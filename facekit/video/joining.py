@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from facekit.clustering import linking_threshold
+from facekit.clustering.groups import linking_threshold
 from facekit.embedding.weights.registry import WeightsRecord
 
 FloatArray = npt.NDArray[np.float64]

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facekit.clustering import cluster, linking_threshold
+from facekit.clustering import cluster
+from facekit.clustering.groups import linking_threshold
 from facekit.errors import InvalidArgumentError
 from facekit.gallery import Gallery
 from facekit.gallery.records import PhotoSource

@@ -31,7 +31,8 @@ from facekit import (
     InvalidArgumentError,
     Keypoints,
 )
-from facekit.archive import ImageIndexer, index_archive
+from facekit.archive import index_archive
+from facekit.archive.indexing import ImageIndexer
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
 from facekit.errors import ArchiveError

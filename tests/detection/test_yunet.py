@@ -16,8 +16,9 @@ import pytest
 from other_processes import METHODS, in_another_process
 
 from facekit import Detector, InvalidArgumentError, WeightsError, YuNetDetector, load_image
-from facekit.detection import FaceDetector, make_detector
+from facekit.detection import FaceDetector
 from facekit.detection import yunet as module
+from facekit.detection.registry import make_detector
 from facekit.errors import WeightsNotFoundError
 from facekit.faces import box_overlap
 

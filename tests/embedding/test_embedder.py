@@ -778,7 +778,10 @@ def test_settings_can_be_changed(embedder: Embedder) -> None:
     expected = changed.embed(PICTURES)
     changed.threads, changed.batch_size = 1, 1
     np.testing.assert_allclose(changed.embed(PICTURES), expected, atol=1e-5)
-    changed.threads = 0
+    changed.batch_size = 0
+    with pytest.raises(InvalidArgumentError, match="batch_size"):
+        changed.embed(PICTURES)
+    changed.threads, changed.batch_size = 0, 1
     with pytest.raises(InvalidArgumentError, match="threads"):
         changed.embed(PICTURES)
 

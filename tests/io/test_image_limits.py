@@ -152,6 +152,8 @@ def test_a_larger_limit_lets_a_larger_file_in() -> None:
     pixels = PICTURE.size[0] * PICTURE.size[1]
     with pytest.raises(ImageError, match="raise max_pixels"):
         load_image(content, max_pixels=pixels - 1)
+    with pytest.raises(InvalidArgumentError, match="max_pixels"):
+        load_image(content, max_pixels=0)
     assert load_image(content, max_pixels=pixels).shape == (256, 256, 3)
 
 

@@ -30,7 +30,7 @@ from gradients import loss_and_gradient
 from hypothesis import HealthCheck, given, settings
 from keras import ops
 
-from facekit.training import pairwise_distances
+from facekit.training.losses.distances import pairwise_distances
 
 PYTHON = os.environ.get("FACEKIT_ADDONS_PYTHON")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="make parity runs these")

@@ -43,7 +43,7 @@ def pairwise_distances(embeddings: Tensor, metric: DistanceMetric = "L2") -> Ten
             numbers.
 
     Example:
-        >>> from facekit.training import pairwise_distances
+        >>> from facekit.training.losses.distances import pairwise_distances
         >>> distances = pairwise_distances([[0.0, 0.0], [3.0, 4.0]])
         >>> [[float(x) for x in row] for row in distances]
         [[0.0, 5.0], [5.0, 0.0]]

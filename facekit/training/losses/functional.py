@@ -53,7 +53,7 @@ def triplet_semihard_loss(
             in float32.
         margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`~facekit.training.pairwise_distances`.
+            :func:`~facekit.training.losses.distances.pairwise_distances`.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 where no two embeddings have one label, and
@@ -137,7 +137,7 @@ def triplet_batch_all_loss(
         InvalidArgumentError: If an argument has a value that cannot work.
 
     Example:
-        >>> from facekit.training import triplet_batch_all_loss
+        >>> from facekit.training.losses.functional import triplet_batch_all_loss
         >>> labels, embeddings = [0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]]
         >>> round(float(triplet_batch_all_loss(labels, embeddings, margin=0.5)), 3)
         0.45
@@ -170,7 +170,7 @@ def facenet_loss(y_true: Any, y_pred: Tensor, margin: float = 0.2) -> Tensor:
         InvalidArgumentError: If an argument has a value that cannot work.
 
     Example:
-        >>> from facekit.training import facenet_loss
+        >>> from facekit.training.losses.functional import facenet_loss
         >>> labels, embeddings = [0, 0, 1], [[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]]
         >>> round(float(facenet_loss(labels, embeddings, margin=0.5)), 3)
         0.1

@@ -28,7 +28,7 @@ def triplet_statistics(
         embeddings: ``(B, d)``.
         margin: By how much a negative should be farther from the anchor than a positive.
         distance_metric: ``"L2"``, ``"squared-L2"``, ``"angular"`` or a function; see
-            :func:`~facekit.training.pairwise_distances`.
+            :func:`~facekit.training.losses.distances.pairwise_distances`.
 
     Returns:
         Scalars (float32, or float64 for embeddings of float64) that are exact up to rounding.
@@ -45,7 +45,7 @@ def triplet_statistics(
         InvalidArgumentError: If the metric is unknown, or labels or shapes do not match.
 
     Example:
-        >>> from facekit.training import triplet_statistics
+        >>> from facekit.training.losses.statistics import triplet_statistics
         >>> found = triplet_statistics([0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.4, 0.0]], margin=0.1)
         >>> {name: round(float(found[name]), 2) for name in ("triplets", "hard", "semihard")}
         {'triplets': 2.0, 'hard': 0.5, 'semihard': 0.5}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from facekit import InvalidArgumentError
-from facekit.training import TripletLoss, triplet_statistics
+from facekit.training import TripletLoss
 from facekit.training.engine.step import TrainingStep, parts_of
 from facekit.training.losses.miners import MINERS
-from facekit.training.losses.statistics import spread
+from facekit.training.losses.statistics import spread, triplet_statistics
 
 LABELS = np.repeat(np.arange(4), 3).astype(np.int32)
 

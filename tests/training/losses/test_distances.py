@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from facekit import InvalidArgumentError
-from facekit.training import pairwise_distances
+from facekit.training.losses.distances import pairwise_distances
 
 METRICS = ("L2", "squared-L2", "angular")
 

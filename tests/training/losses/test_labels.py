@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from keras import ops
 
 from facekit import InvalidArgumentError
-from facekit.training import triplet_statistics
 from facekit.training.losses.labels import integer_labels
+from facekit.training.losses.statistics import triplet_statistics
 
 PEOPLE = np.array(["Ann", "Bob", "Cleo", "Dora", "Eve"])
 KINDS: dict[str, Callable[[np.ndarray], Any]] = {

@@ -22,13 +22,12 @@ from facekit.training import (
     TripletHardLoss,
     TripletLoss,
     TripletSemiHardLoss,
-    facenet_loss,
-    triplet_batch_all_loss,
     triplet_hard_loss,
     triplet_semihard_loss,
-    triplet_statistics,
 )
+from facekit.training.losses.functional import facenet_loss, triplet_batch_all_loss
 from facekit.training.losses.miners import MINERS
+from facekit.training.losses.statistics import triplet_statistics
 
 LOSSES: dict[str, Callable[..., Any]] = {
     "semihard": triplet_semihard_loss,

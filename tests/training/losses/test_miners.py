@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from facekit.training import triplet_statistics
 from facekit.training.losses.miners import active_triplets, semihard_negatives
+from facekit.training.losses.statistics import triplet_statistics
 
 
 @st.composite
