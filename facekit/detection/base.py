@@ -251,7 +251,7 @@ class ImageDetector(ABC):
             except ImageError as error:
                 return DetectedImage(item.name, item.index, [], None, error)
             faces = self._search(view, self._find)
-            return DetectedImage(item.name, item.index, faces, view.picture)
+            return DetectedImage(item.name, item.index, faces, view.image)
 
         return in_order(
             image_items(source, every),

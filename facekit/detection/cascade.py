@@ -78,14 +78,14 @@ class Cascade:
         self._threads = threads
         self._callers, self._counting = 0, threading.Lock()
 
-    def detect(self, picture: RGBImage, settings: Settings) -> Detections:
+    def detect(self, image: RGBImage, settings: Settings) -> Detections:
         """Finds the faces of an image."""
         with self._calling():
-            pixels: npt.NDArray[Any] = picture
-            if picture[..., 0].size <= _COPIED_PIXELS:
-                pixels = picture.astype(np.float32)
-            boxes = self._propose(picture, pixels, settings)
-            source = patch_source(picture, pixels)
+            pixels: npt.NDArray[Any] = image
+            if image[..., 0].size <= _COPIED_PIXELS:
+                pixels = image.astype(np.float32)
+            boxes = self._propose(image, pixels, settings)
+            source = patch_source(image, pixels)
             boxes = self._refine(source, boxes, settings)
             return self._conclude(source, boxes, settings)
 
@@ -99,7 +99,7 @@ class Cascade:
             with self._counting:
                 self._callers -= 1
 
-    def _propose(self, picture: RGBImage, pixels: npt.NDArray[Any], settings: Settings) -> Boxes:
+    def _propose(self, image: RGBImage, pixels: npt.NDArray[Any], settings: Settings) -> Boxes:
         height, width = pixels.shape[:2]
         levels = plan_pyramid(
             height,
@@ -109,9 +109,9 @@ class Cascade:
             complete=settings.complete_pyramid,
         )
         least = _log_odds(settings.thresholds[0])
-        small = pixels is not picture and any(draws_from_integral(one, picture) for one in levels)
+        small = pixels is not image and any(draws_from_integral(one, image) for one in levels)
         # The sums of at most _COPIED_PIXELS fit into 32 bits.
-        integral = cv2.integral(picture, sdepth=cv2.CV_32S) if small else None
+        integral = cv2.integral(image, sdepth=cv2.CV_32S) if small else None
         found: list[list[Windows]] = [[] for _ in levels]
         for strips in plan_strips(levels, _DRAWN_PIXELS):
             draw = functools.partial(_drawn, pixels, integral, levels)

@@ -20,11 +20,11 @@ _EXACT = int(cv2.__version__.partition(".")[0]) >= 5
 _LONGEST_SIDE = 32_000
 
 
-def patch_source(picture: RGBImage, pixels: npt.NDArray[Any]) -> Source:
+def patch_source(image: RGBImage, pixels: npt.NDArray[Any]) -> Source:
     """Prepares an image for cutting windows: the fast way where it is exact."""
     if _EXACT and pixels.dtype == np.float32 and max(pixels.shape) < _LONGEST_SIDE:
         return pixels
-    return picture
+    return image
 
 
 def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float32]:

@@ -73,9 +73,9 @@ def plan_pyramid(
     return [level for level in levels if min(level.height, level.width) >= SMALLEST_LEVEL]
 
 
-def draws_from_integral(level: Level, picture: npt.NDArray[Any]) -> bool:
+def draws_from_integral(level: Level, image: npt.NDArray[Any]) -> bool:
     """Returns whether a level is so small that :func:`draw_small_rows` is faster."""
-    return level.height * level.width < _SMALL_LEVEL * picture[..., 0].size
+    return level.height * level.width < _SMALL_LEVEL * image[..., 0].size
 
 
 def draw_small_rows(

@@ -129,16 +129,16 @@ def plan_tiles(levels: Sequence[Level | Strip]) -> list[Tile]:
 
 def draw_tile(
     tile: Iterable[Piece],
-    pictures: Sequence[npt.NDArray[np.float32]],
+    images: Sequence[npt.NDArray[np.float32]],
     pixels: npt.NDArray[np.float32],
     hidden: npt.NDArray[np.float32],
 ) -> None:
     """Copies the pieces of a tile into the network's inputs."""
     hidden.fill(0.0)
     for piece in tile:
-        picture = pictures[piece.level]
+        image = images[piece.level]
         bottom, right = piece.y + piece.height, piece.x + piece.width
-        pixels[0, piece.y : bottom, piece.x : right] = picture[
+        pixels[0, piece.y : bottom, piece.x : right] = image[
             piece.top : piece.top + piece.height, piece.left : piece.left + piece.width
         ]
         # If a side is odd, the last max-pooling of a whole level sees one row less.

@@ -44,7 +44,7 @@ class View:
     """A part of an image, reduced if it is too large, with a border around it.
 
     Attributes:
-        picture: The whole image, uint8 ``(height, width, 3)``.
+        image: The whole image, uint8 ``(height, width, 3)``.
         pixels: The pixels to search, uint8 ``(height, width, 3)``.
         left: Where the part begins in the image, in pixels; likewise ``top``.
         height: The part's size in the image, in pixels; likewise ``width``.
@@ -52,7 +52,7 @@ class View:
             ``pixels``.
     """
 
-    picture: RGBImage
+    image: RGBImage
     pixels: RGBImage
     left: int
     top: int
@@ -63,14 +63,14 @@ class View:
     @classmethod
     def of(
         cls,
-        picture: RGBImage,
+        image: RGBImage,
         region: Region | None,
         max_side: int | None,
         name: str,
         padding: float = 0.0,
     ) -> View:
         """Cuts out and reduces the part to search."""
-        left, top, right, bottom = 0, 0, picture.shape[1], picture.shape[0]
+        left, top, right, bottom = 0, 0, image.shape[1], image.shape[0]
         if region is not None:
             x, y, region_width, region_height = region
             left, top = max(int(np.floor(x)), 0), max(int(np.floor(y)), 0)
@@ -78,10 +78,10 @@ class View:
             bottom = min(int(np.ceil(y + region_height)), bottom)
             if left >= right or top >= bottom:
                 raise ImageError(
-                    f"{name}: has {picture.shape[1]} × {picture.shape[0]} pixels, and the region "
+                    f"{name}: has {image.shape[1]} × {image.shape[0]} pixels, and the region "
                     f"{region} (x, y, width, height) lies outside"
                 )
-        part = picture[top:bottom, left:right]
+        part = image[top:bottom, left:right]
         height, width = part.shape[:2]
         pixels = np.ascontiguousarray(part)
         if max_side is not None and max(height, width) > max_side:
@@ -95,7 +95,7 @@ class View:
                     pixels, down, down, across, across, cv2.BORDER_CONSTANT, value=_BORDER
                 )
             )
-        return cls(picture, pixels, left, top, height, width, (across, down))
+        return cls(image, pixels, left, top, height, width, (across, down))
 
     def turned(self, degrees: int) -> RGBImage:
         """Returns the pixels rotated counterclockwise by a multiple of 90 degrees."""

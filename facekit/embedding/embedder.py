@@ -305,12 +305,12 @@ class Embedder:
             InvalidArgumentError: If the faces have another shape or type.
         """
         _check_running(self.batch_size, self.threads, self.engine)
-        pictures = self._checked(faces)
-        embeddings = np.empty((len(pictures), self.embedding_size), dtype=np.float32)
-        starts = range(0, len(pictures), self.batch_size)
+        images = self._checked(faces)
+        embeddings = np.empty((len(images), self.embedding_size), dtype=np.float32)
+        starts = range(0, len(images), self.batch_size)
         for start in track(starts, "Embedding faces", total=len(starts), shown=progress):
             batch = slice(start, start + self.batch_size)
-            embeddings[batch] = self._embed_batch(pictures[batch])
+            embeddings[batch] = self._embed_batch(images[batch])
         return embeddings
 
     def warm_up(self) -> None:
@@ -392,12 +392,12 @@ class Embedder:
         )
         replace_atomically(file, model.SerializeToString())
 
-    def _embed_batch(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _embed_batch(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         network = self._network()
-        embeddings = network(pictures)
+        embeddings = network(images)
         if not self.record.mirrored:
             return embeddings
-        mirror_images = np.ascontiguousarray(pictures[:, :, ::-1])
+        mirror_images = np.ascontiguousarray(images[:, :, ::-1])
         both = embeddings + network(mirror_images)
         norms = np.linalg.norm(both, axis=1, keepdims=True)
         # Two opposite embeddings have no mean direction; no image of a face has such a pair.
@@ -413,17 +413,17 @@ class Embedder:
         if len(faces) == 0:
             return np.empty((0, side, side, 3), dtype=np.uint8)
         try:
-            pictures = np.asarray(faces)
+            images = np.asarray(faces)
         except ValueError as error:
             raise InvalidArgumentError(
                 f"faces must all have the shape ({side}, {side}, 3); align them first"
             ) from error
-        if pictures.shape[1:] != (side, side, 3) or pictures.dtype != np.uint8:
+        if images.shape[1:] != (side, side, 3) or images.dtype != np.uint8:
             raise InvalidArgumentError(
-                f"faces must be uint8 (n, {side}, {side}, 3), got {pictures.dtype} "
-                f"{pictures.shape}; cut them out with embedder.aligner().align(image, faces)"
+                f"faces must be uint8 (n, {side}, {side}, 3), got {images.dtype} "
+                f"{images.shape}; cut them out with embedder.aligner().align(image, faces)"
             )
-        return pictures
+        return images
 
 
 def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None:

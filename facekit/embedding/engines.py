@@ -59,9 +59,9 @@ class OpenVinoNetwork:
             precision="bf16" if bfloat16 else "f32",
         )
 
-    def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs the network on uint8 ``(n, S, S, 3)``."""
-        (embeddings,) = self._graph.infer(np.ascontiguousarray(pictures))
+        (embeddings,) = self._graph.infer(np.ascontiguousarray(images))
         return np.array(embeddings)
 
 
@@ -79,9 +79,9 @@ class KerasNetwork:
             else self._padded_prediction
         )
 
-    def __call__(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Runs the network on uint8 ``(n, S, S, 3)``, n at most the batch size."""
-        return self._predict(pictures)
+        return self._predict(images)
 
     def _tensorflow_fast_path(self) -> Predict:
         # The only place where facekit's networks use TensorFlow directly: a graph with an open
@@ -91,8 +91,8 @@ class KerasNetwork:
 
         network = self._network
 
-        def run(pictures: Any) -> Any:
-            return network(tf.cast(pictures, tf.float32), training=False)
+        def run(images: Any) -> Any:
+            return network(tf.cast(images, tf.float32), training=False)
 
         signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)]
         # The concrete function, not the tf.function: TensorFlow counts traces over all that share
@@ -101,16 +101,16 @@ class KerasNetwork:
             run, input_signature=signature, autograph=False
         ).get_concrete_function()
 
-        def predict(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-            return np.asarray(function(tf.constant(pictures)).numpy(), dtype=np.float32)
+        def predict(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            return np.asarray(function(tf.constant(images)).numpy(), dtype=np.float32)
 
         return predict
 
-    def _padded_prediction(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _padded_prediction(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         # JAX compiles for one shape: a batch that is always full is compiled once.
         import keras
 
-        padded = np.zeros((self._batch_size, *pictures.shape[1:]), dtype=np.float32)
-        padded[: len(pictures)] = pictures
+        padded = np.zeros((self._batch_size, *images.shape[1:]), dtype=np.float32)
+        padded[: len(images)] = images
         embeddings = keras.ops.convert_to_numpy(self._network.predict_on_batch(padded))
-        return np.asarray(embeddings[: len(pictures)], dtype=np.float32)
+        return np.asarray(embeddings[: len(images)], dtype=np.float32)

@@ -32,10 +32,10 @@ def rows_as_html(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
 def _figure(row: Mapping[str, Any]) -> str:
     source = str(row.get("image") or row.get("source") or "")
     caption = _caption(row)
-    picture = _thumbnail(source, row)
+    thumbnail = _thumbnail(source, row)
     image = ""
-    if picture is not None:
-        data = base64.b64encode(picture).decode()
+    if thumbnail is not None:
+        data = base64.b64encode(thumbnail).decode()
         image = f'<img src="data:image/jpeg;base64,{data}" alt="{_escaped(caption)}">'
     return (
         '<figure style="display:inline-block;margin:4px;text-align:center">'

@@ -123,12 +123,12 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
     from facekit.embedding.networks.keras_graph import KerasBuilder
 
     side = architecture.input_size
-    pictures = keras.Input((side, side, 3), name="pictures")
+    images = keras.Input((side, side, 3), name="pictures")
     x = keras.layers.Rescaling(
         1.0 / architecture.input_scale,
         offset=-architecture.input_mean / architecture.input_scale,
         name="standardization",
-    )(pictures)
+    )(images)
     build = KerasBuilder(architecture.width, folded=folded)
     features = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
     embeddings = triplet_head(
@@ -139,7 +139,7 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
         folded=folded,
         seed=seed,
     )
-    network = keras.Model(pictures, embeddings, name=architecture.backbone)
+    network = keras.Model(images, embeddings, name=architecture.backbone)
     if not folded:
         _initialize(network, seed)
     return network

@@ -19,15 +19,15 @@ def openvino_network(architecture: Architecture, weights: LayerWeights) -> Any:
     """Builds a network for inference."""
     build = OpenVinoBuilder(architecture.width, weights)
     side = architecture.input_size
-    pictures = ops.parameter([-1, side, side, 3], np.uint8, name="pictures")
-    x = ops.convert(pictures, "f32")
+    images = ops.parameter([-1, side, side, 3], np.uint8, name="pictures")
+    x = ops.convert(images, "f32")
     x = ops.transpose(x, ops.constant(np.array([0, 3, 1, 2])))
     x = ops.subtract(x, ops.constant(np.float32(architecture.input_mean)))
     x = ops.multiply(x, ops.constant(np.float32(1.0 / architecture.input_scale)))
     x = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
     x = build.dense(ops.reduce_mean(x, np.array([2, 3])), HEAD_LAYER)
     x = ops.normalize_l2(x, np.array([1]), 1e-24, "max")
-    return ov.Model([x], [pictures], architecture.backbone)
+    return ov.Model([x], [images], architecture.backbone)
 
 
 class OpenVinoBuilder(GraphBuilder):

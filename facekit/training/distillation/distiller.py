@@ -385,9 +385,9 @@ class Distiller(Trainer):
             seed=self.seed,
             progress=progress,
         )
-        pictures = faces.images(chosen)
-        measure_normalization(network, pictures[:_AT_ONCE])
-        fit_head(network, pictures, targets[chosen], progress=progress)
+        images = faces.images(chosen)
+        measure_normalization(network, images[:_AT_ONCE])
+        fit_head(network, images, targets[chosen], progress=progress)
         return network
 
     def _size(self) -> int:

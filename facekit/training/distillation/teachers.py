@@ -354,11 +354,11 @@ def resized(faces: FaceDataset, indices: npt.NDArray[np.intp], side: int) -> Any
     """Returns faces of a data set in another size."""
     import cv2
 
-    pictures = faces.images(indices)
+    images = faces.images(indices)
     if faces.input_size == side:
-        return pictures
+        return images
     how = cv2.INTER_LINEAR if side > faces.input_size else cv2.INTER_AREA
-    return np.stack([cv2.resize(picture, (side, side), interpolation=how) for picture in pictures])
+    return np.stack([cv2.resize(image, (side, side), interpolation=how) for image in images])
 
 
 def _embed_in_parts(

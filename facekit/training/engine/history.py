@@ -113,7 +113,7 @@ class History:
         ):
             plot_history(self, metrics=values, ax=axes).set_title(title)
         if path is not None:
-            picture = io.BytesIO()
-            figure.savefig(picture, format="png", dpi=110)
-            replace_atomically(Path(path), picture.getvalue())
+            figure_file = io.BytesIO()
+            figure.savefig(figure_file, format="png", dpi=110)
+            replace_atomically(Path(path), figure_file.getvalue())
         return figure
