@@ -8,7 +8,7 @@ from typing import Any
 
 from facekit.alignment import Aligner
 from facekit.detection import FaceDetector
-from facekit.detection.registry import DETECTORS
+from facekit.detection.registry import DETECTORS, make_detector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.embedding.weights.registry import REGISTRY
@@ -40,6 +40,14 @@ def detector_from_dict(kept: Mapping[str, Any], path: str) -> FaceDetector:
         )
     detector: FaceDetector = made(**kept["parameters"])
     return detector
+
+
+def saved_detector(gallery: Gallery) -> FaceDetector:
+    """Returns the detector that a recognizer saved with its gallery, or else the default one."""
+    kept = gallery.settings.get("recognizer")
+    if kept is None:
+        return make_detector("mtcnn")
+    return detector_from_dict(kept["detector"], str(gallery.path))
 
 
 def embedder_by_name(weights: str, path: str) -> FaceEmbedder:

@@ -14,8 +14,9 @@ from facekit.cli.options import GALLERY, PHOTOS, READING, WEIGHTS, Option, add_c
 from facekit.errors import FacekitError, InvalidArgumentError
 
 if TYPE_CHECKING:
+    from facekit.detection import FaceDetector
+    from facekit.gallery import Gallery
     from facekit.gallery.records import PhotoSource
-    from facekit.gallery.reviewer import Review
 
 # How many suggestions are shown, of the most doubtful ones.
 _SHOWN = 20
@@ -49,33 +50,38 @@ def _correct(options: argparse.Namespace) -> int:
 
     with Gallery.open(options.gallery) as gallery:
         review = gallery.review
-        number = _said(review, options)
+        number = _said(gallery, options)
         (made,) = (correction for correction in review.corrections if correction.number == number)
     print(json.dumps(made.to_dict()) if options.json else f"{number}: {made}")
     return DONE
 
 
-def _said(review: Review, options: argparse.Namespace) -> int:
+def _said(gallery: Gallery, options: argparse.Namespace) -> int:
+    from facekit.parts import saved_detector
+
+    review = gallery.review
     if options.kind == "once_per_image":
         return review.once_per_image()
-    face = _face(options.photo, options.face, options)
+    detector = saved_detector(gallery)  # as for suggest: the numbers of the faces are the same
+    face = _face(options.photo, options.face, detector, options)
     if options.kind == "accept":
         return review.accept(face, options.name)
     if options.kind == "reject":
         return review.reject(face, options.name)
     if options.kind == "exclude":
         return review.exclude(face, "ignore" if options.ignore else "not_a_face")
-    other = _face(options.other, options.other_face, options)
+    other = _face(options.other, options.other_face, detector, options)
     return (review.link if options.kind == "link" else review.separate)(face, other)
 
 
-def _face(photo: Path, number: int | None, options: argparse.Namespace) -> PhotoSource:
-    from facekit.detection import Detector
+def _face(
+    photo: Path, number: int | None, detector: FaceDetector, options: argparse.Namespace
+) -> PhotoSource:
     from facekit.gallery.records import PhotoSource
     from facekit.io.images import load_image
     from facekit.pipeline import content_sha256
 
-    faces = Detector().detect(load_image(photo, **reading_of(options)))
+    (faces,) = detector.detect_batch([load_image(photo, **reading_of(options))])
     if not faces:
         raise InvalidArgumentError(f"{photo}: no face found")
     if number is None and len(faces) > 1:

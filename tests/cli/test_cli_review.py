@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facekit import FaceRecognizer, Gallery
+from facekit import Detector, FaceRecognizer, Gallery
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED
 
@@ -112,3 +112,10 @@ def test_groups_follow_the_corrections_of_a_gallery(
     capsys.readouterr()
     assert main(words) == DONE
     assert json.loads(capsys.readouterr().out)["groups"] == []
+
+
+def test_faces_are_found_as_the_gallery_says(gallery: Path, hopper: Path, capsys: Output) -> None:
+    recognizer = FaceRecognizer(gallery=gallery, detector=Detector(min_face_size=2000))
+    recognizer.save(gallery)
+    assert main(["review", "exclude", str(gallery), str(hopper)]) == FAILED
+    assert "no face found" in capsys.readouterr().err
