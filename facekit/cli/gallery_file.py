@@ -90,10 +90,10 @@ def _repair(options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    from facekit.detection import Detector
     from facekit.embedding import Embedder
     from facekit.gallery import Gallery
     from facekit.gallery.database import remove_files
+    from facekit.parts import saved_detector
     from facekit.pipeline import FacePipeline
 
     output: Path = options.output
@@ -106,7 +106,7 @@ def _migrate(options: argparse.Namespace) -> int:
     new = Gallery.create(partial, embedder.record.identity, embedder.embedding_size)
     try:
         with Gallery.open(options.gallery) as gallery, new:
-            pipeline = FacePipeline(Detector(), embedder)
+            pipeline = FacePipeline(saved_detector(gallery), embedder)
             lost = list(_embedded_again(gallery, new, pipeline, reading_of(options)))
             new.review.add(c for c in gallery.review.corrections if c.person in {None, *new})
             new.copy(output).close()

@@ -16,10 +16,9 @@ from facekit.cli.common import (
     INTERRUPTED,
     chosen_embedder,
     count,
-    detector_for,
     reading_of,
 )
-from facekit.cli.opening import open_recognizer
+from facekit.cli.opening import follow, open_recognizer
 from facekit.cli.options import DETECTION, WEIGHTS, add_command, option
 from facekit.errors import InvalidArgumentError
 from facekit.io.files import real_path, replace_atomically
@@ -276,8 +275,7 @@ def _recognizer(options: argparse.Namespace) -> Iterator[FaceRecognizer]:
     with recognizer.gallery:
         if options.any_quality:
             recognizer.quality = recognizer.naming_quality = None
-        recognizer.detector = detector_for(options, recognizer.detector)
-        recognizer.max_pixels = reading_of(options)["max_pixels"]
+        follow(options, recognizer)
         yield recognizer
 
 

@@ -56,14 +56,6 @@ class ShapeBuilder(GraphBuilder):
         self.scales[projection] = scale
         return x
 
-    def max_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Has no weights."""
-        return x
-
-    def average_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Has no weights."""
-        return x
-
     def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:
         """Has no weights; the channels add up."""
         return sum(branches)

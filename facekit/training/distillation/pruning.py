@@ -60,14 +60,6 @@ class ChannelBuilder(GraphBuilder):
         self.layers.append(Layer(f"{name}_Conv2d_1x1", mixed, x))
         return x
 
-    def max_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Keeps the channels."""
-        return x
-
-    def average_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Keeps the channels."""
-        return x
-
     def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:
         """Puts the channels one after the other."""
         return tuple(layer for branch in branches for layer in branch)
