@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import checked_pairs
 from facekit.utils.figures import PALETTE, axes_or_new
-from facekit.utils.validation import number, reals
+from facekit.utils.validation import number, reals, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,22 +95,17 @@ def plot_distances(
 
 
 def _edges(values: FloatArray, bins: int | Sequence[float]) -> FloatArray:
-    if isinstance(bins, int | np.integer) and not isinstance(bins, bool) and bins >= 1:
+    if isinstance(bins, int | np.integer):
+        count = whole(bins, "bins", least=1)
         low, high = float(values.min()), float(values.max())
         # Equal distances need bins of some width.
         if high - low <= 1e-6 * max(abs(low), abs(high)):
             low, high = low - 0.5, high + 0.5
-        return np.linspace(low, high, int(bins) + 1)
-    try:
-        edges = reals(bins, "bins").astype(np.float64)
-    except InvalidArgumentError:  # the message below says what is wanted
-        edges = np.empty(0)
-    if edges.ndim != 1 or len(edges) < 2 or not (np.isfinite(edges).all() and _rise(edges)):
+        return np.linspace(low, high, count + 1)
+    edges = reals(bins, "bins").astype(np.float64)
+    rising = edges.ndim == 1 and len(edges) >= 2 and (np.diff(edges) > 0).all()
+    if not (rising and np.isfinite(edges).all()):
         raise InvalidArgumentError(
-            f"bins must be a positive number or at least two rising edges, got {bins!r}"
+            f"bins must be a number of bins, or at least two rising edges, got {bins!r}"
         )
     return edges
-
-
-def _rise(edges: FloatArray) -> bool:
-    return bool((np.diff(edges) > 0).all())
