@@ -17,13 +17,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+from cards import write_card
 from embedding_accuracy import group_embeddings
 from embedding_cache import embed_pool
 from thresholds import RATES, embed, held_out_faces
 
 from facekit import Embedder
 from facekit.embedding.weights.distances import DistanceTable
-from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, write_card
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 
 
 def main() -> None:

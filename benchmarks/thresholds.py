@@ -25,11 +25,12 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from cards import write_card
 from embedding_accuracy import all_distances, group_embeddings
 from results import add_record, record_if_asked
 
 from facekit import Aligner, Embedder
-from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, write_card
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.training import FaceDataset
 
 RATES = (0.01, 0.001, 0.0001)

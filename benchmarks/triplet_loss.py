@@ -115,14 +115,13 @@ def _loss(side: str, name: str) -> Any:
         import tensorflow_addons as tfa
 
         return getattr(tfa.losses, f"triplet_{name}_loss")
-    from facekit.training.losses import functional
+    from facekit import training
 
-    return getattr(
-        functional,
-        {"facenet": "facenet_loss", "batch-all": "triplet_batch_all_loss"}.get(
-            name, f"triplet_{name}_loss"
-        ),
-    )
+    if name == "facenet":
+        return training.TripletLoss(name)
+    if name == "batch-all":
+        return training.TripletLoss(name, margin=1.0, distance_metric="L2")
+    return getattr(training, f"triplet_{name}_loss")
 
 
 def _forget_peak() -> int:

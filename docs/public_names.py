@@ -36,7 +36,6 @@ _RETURNED = {
     "facekit.training.distillation.teachers": "Teacher",
     "facekit.training.engine.history": "History",
     "facekit.training.losses.distances": "pairwise_distances",
-    "facekit.training.losses.functional": "facenet_loss triplet_batch_all_loss",
     "facekit.training.losses.statistics": "triplet_statistics",
     "facekit.video.following": "FollowedFace",
     "facekit.video.recognition": "SearchedFrame VideoRecognition",

@@ -25,7 +25,6 @@ from facekit.training import (
     triplet_semihard_loss,
 )
 from facekit.training.losses.distances import pairwise_distances
-from facekit.training.losses.functional import facenet_loss, triplet_batch_all_loss
 from facekit.training.losses.statistics import triplet_statistics
 
 RECORD = REGISTRY["facekit-small"]
@@ -50,8 +49,7 @@ def recognizer() -> FaceRecognizer:
 TAKERS: dict[str, Callable[[Any], object]] = {
     "triplet_semihard_loss": lambda rows: triplet_semihard_loss(LABELS, rows),
     "triplet_hard_loss": lambda rows: triplet_hard_loss(LABELS, rows),
-    "triplet_batch_all_loss": lambda rows: triplet_batch_all_loss(LABELS, rows),
-    "facenet_loss": lambda rows: facenet_loss(LABELS, rows),
+    "TripletLoss facenet": lambda rows: TripletLoss("facenet")(LABELS, rows),
     "TripletLoss": lambda rows: TripletLoss("batch-all")(LABELS, rows),
     "TripletHardLoss": lambda rows: TripletHardLoss(soft=True)(LABELS, rows),
     "TripletLoss.call": lambda rows: TripletLoss().call(LABELS, rows),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -196,17 +195,6 @@ REGISTRY: Mapping[str, WeightsRecord] = MappingProxyType(
 
 DEFAULT_WEIGHTS = "facekit-small"
 """The name of the default weights, which come with the package."""
-
-
-def write_card(record: WeightsRecord, folder: Path = CARDS) -> Path:
-    """Writes a record's model card, with one line per table row, and returns its path."""
-    card = json.dumps(record.card(), indent=2, ensure_ascii=False)
-    rows = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
-    path = folder / f"{record.name}.json"
-    path.write_text(
-        rows.sub(lambda row: f"[{' '.join(row[1].split())}]", card) + "\n", encoding="utf-8"
-    )
-    return path
 
 
 def record_for(name: str) -> WeightsRecord:

@@ -142,10 +142,6 @@ class FaceDataset:
             report=self.report,
         )
 
-    def labeled(self) -> FaceDataset:
-        """Returns the data set without the faces of unknown people."""
-        return self.subset(np.flatnonzero(self.labels >= 0))
-
     def split(self, validation: float = 0.1, *, seed: int = 0) -> tuple[FaceDataset, FaceDataset]:
         """Splits the data set so that no person is in both parts.
 

@@ -25,13 +25,7 @@ from keras import ops
 from facekit.errors import InvalidArgumentError
 from facekit.training.losses.distances import DistanceMetric, Tensor, pairwise_distances
 from facekit.training.losses.labels import integer_labels
-from facekit.training.losses.miners import (
-    HardMiner,
-    Miner,
-    mine_batch_all,
-    mine_facenet,
-    mine_semihard,
-)
+from facekit.training.losses.miners import HardMiner, Miner, mine_semihard
 
 
 def triplet_semihard_loss(
@@ -113,74 +107,6 @@ def triplet_hard_loss(
     return mined_loss(HardMiner(soft), y_true, y_pred, margin, distance_metric)
 
 
-def triplet_batch_all_loss(
-    y_true: Any,
-    y_pred: Tensor,
-    margin: float = 1.0,
-    distance_metric: DistanceMetric = "L2",
-) -> Tensor:
-    """Computes the triplet loss over all triplets of the batch.
-
-    The loss is the mean of d(a, p) − d(a, n) + margin over the active triplets, those where it is
-    above 0, so that the many easy ones do not drown them.
-
-    Args:
-        y_true: As for :func:`~facekit.training.triplet_semihard_loss`.
-        y_pred: As for :func:`~facekit.training.triplet_semihard_loss`.
-        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: As for :func:`~facekit.training.triplet_semihard_loss`.
-
-    Returns:
-        The loss, a scalar of the dtype of ``y_pred``; 0 where no triplet is active.
-
-    Raises:
-        InvalidArgumentError: If an argument has a value that cannot work.
-
-    Example:
-        >>> from facekit.training.losses.functional import triplet_batch_all_loss
-        >>> labels, embeddings = [0, 0, 1], [[0.0, 0.0], [0.3, 0.0], [0.5, 0.0]]
-        >>> round(float(triplet_batch_all_loss(labels, embeddings, margin=0.5)), 3)
-        0.45
-
-    References:
-        Hermans et al., equation 6, and its average over the terms that are not zero, section 3.
-    """
-    return mined_loss(mine_batch_all, y_true, y_pred, margin, distance_metric)
-
-
-def facenet_loss(y_true: Any, y_pred: Tensor, margin: float = 0.2) -> Tensor:
-    """Computes the triplet loss as the FaceNet paper writes it.
-
-    The sum of ‖a − p‖² − ‖a − n‖² + margin over all pairs of an anchor and a positive, each with
-    the nearest negative among the semi-hard ones: those with
-    ‖a − p‖² < ‖a − n‖² < ‖a − p‖² + margin. A pair without such a negative adds nothing, where
-    :func:`~facekit.training.triplet_semihard_loss` falls back on another negative; and the paper's
-    loss is a sum where that one is a mean.
-
-    Args:
-        y_true: As for :func:`~facekit.training.triplet_semihard_loss`.
-        y_pred: Embeddings ``(B, d)`` of unit L2 norm, as the paper's network gives them. float16
-            and bfloat16 are computed in float32.
-        margin: The paper's α, 0.2 there.
-
-    Returns:
-        The loss, a scalar of the dtype of ``y_pred``; 0 where no triplet is semi-hard.
-
-    Raises:
-        InvalidArgumentError: If an argument has a value that cannot work.
-
-    Example:
-        >>> from facekit.training.losses.functional import facenet_loss
-        >>> labels, embeddings = [0, 0, 1], [[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]]
-        >>> round(float(facenet_loss(labels, embeddings, margin=0.5)), 3)
-        0.1
-
-    References:
-        Schroff et al., equations 1 to 4 and section 3.2.
-    """
-    return mined_loss(mine_facenet, y_true, y_pred, margin, "squared-L2")
-
-
 def check_margin(margin: object) -> None:
     """Raises an error if the margin is a number that cannot be one; a tensor passes."""
     wrong = margin is None or isinstance(margin, str | bytes | complex)
@@ -207,5 +133,5 @@ def mined_loss(
 
 
 # A model compiled with one of the functions can be saved and loaded.
-for _function in (triplet_semihard_loss, triplet_hard_loss, triplet_batch_all_loss, facenet_loss):
+for _function in (triplet_semihard_loss, triplet_hard_loss):
     keras.saving.register_keras_serializable(package="facekit")(_function)

@@ -64,13 +64,6 @@ def test_subset_keeps_each_face_with_its_person(
     ]
 
 
-def test_labeled_leaves_out_unknown_people() -> None:
-    data = people_with([2, 3], unknown=4)
-    known = data.labeled()
-    assert (len(data), len(known), known.identities) == (9, 5, data.identities)
-    assert (known.labels >= 0).all()
-
-
 @pytest.mark.filterwarnings("ignore::facekit.errors.TrainingDataWarning")
 @given(
     counts=st.lists(st.integers(1, 5), min_size=2, max_size=20),
