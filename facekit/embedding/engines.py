@@ -24,9 +24,6 @@ class OpenVinoNetwork:
     """A network that OpenVINO runs, compiled once for batches of every size.
 
     It can be called from several threads at once, and used in a forked process.
-
-    Raises:
-        InvalidArgumentError: If bfloat16 is requested but the processor does not support it.
     """
 
     def __init__(

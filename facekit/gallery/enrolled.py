@@ -41,15 +41,6 @@ class Enrolled:
         labels: As given.
         classes: As given.
         least_norm: As given.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.gallery.enrolled import Enrolled
-        >>> people = np.array(["Ada", "Grace"], dtype=object)
-        >>> enrolled = Enrolled(np.eye(2), np.array([0, 1]), people)
-        >>> rows, distances = enrolled.search(np.array([[0.8, 0.6]]), count=1)
-        >>> people[enrolled.labels[rows]].tolist(), distances.round(3).tolist()
-        ([['Ada']], [[0.632]])
     """
 
     def __init__(

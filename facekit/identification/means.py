@@ -31,9 +31,6 @@ class MeanIdentifier:
     Args:
         classifier: A fitted classifier with a threshold.
         enrolled: The embeddings that it was fitted to.
-
-    Raises:
-        InvalidArgumentError: If the classifier has no threshold.
     """
 
     def __init__(self, classifier: IdentityClassifier, enrolled: Enrolled) -> None:

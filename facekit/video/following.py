@@ -75,9 +75,6 @@ class FaceFollower:
         on_track: Called with a track when it gets a name, when that is revised, and when it ends.
         keep: Whether finished tracks are kept for :meth:`tracks`; disable it for a camera that runs
             for days.
-
-    Raises:
-        InvalidArgumentError: If ``min_faces`` is not a whole number of at least 1.
     """
 
     def __init__(
