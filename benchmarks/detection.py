@@ -3,10 +3,10 @@
     python benchmarks/detection.py wider_face lfw --plot detection.png
 
 ``wider_face`` holds ``images/`` and ``wider_face_train_bbx_gt.txt``; ``lfw`` holds photos of 250
-pixels, in folders. All detectors see the same decoded pictures, taking turns in one process
+pixels, in folders. All detectors see the same decoded images, taking turns in one process
 (minimum face 20). Medians and ratios are printed, the faces found, the recall of WIDER's boxes at
 an intersection over union of 0.5, the throughput of many images at once, and the memory that
-pictures of many sizes take. What the processor could do at most is measured by a product of two
+images of many sizes take. What the processor could do at most is measured by a product of two
 matrices in OpenVINO.
 """
 
@@ -36,7 +36,7 @@ from facekit.utils.openvino import Graph, available_cores, ops, ov
 # output layer, the last three on a quarter of the pixels. Those of R- and O-Net for a window.
 PROPOSAL_FLOPS = 2 * (270 + (1440 + 4608 + 160) / 4)
 
-# Each picture is searched so often in a row by each detector, and the median counts: right after
+# Each image is searched so often in a row by each detector, and the median counts: right after
 # another library, the first time also measures what that one left behind, in caches and threads.
 REPEATS = 3
 
@@ -81,12 +81,12 @@ def available_detectors() -> dict[str, Find]:
 
     ours, theirs = Detector(), MTCNN()
 
-    def facekit(picture: np.ndarray) -> tuple[Corners, np.ndarray]:
-        faces = ours.detect(picture)
+    def facekit(image: np.ndarray) -> tuple[Corners, np.ndarray]:
+        faces = ours.detect(image)
         return corners_of(faces), np.array([face.confidence for face in faces])
 
-    def mtcnn(picture: np.ndarray) -> tuple[Corners, np.ndarray]:
-        faces = theirs.detect_faces(picture)
+    def mtcnn(image: np.ndarray) -> tuple[Corners, np.ndarray]:
+        faces = theirs.detect_faces(image)
         boxes = np.array([face["box"] for face in faces], dtype=float).reshape(-1, 4)
         return as_corners(boxes), np.array([face["confidence"] for face in faces])
 
@@ -98,8 +98,8 @@ def available_detectors() -> dict[str, Find]:
         return found
     torch_detector = package.MTCNN(keep_all=True, min_face_size=20)
 
-    def facenet_pytorch(picture: np.ndarray) -> tuple[Corners, np.ndarray]:
-        boxes, confidences = torch_detector.detect(picture)
+    def facenet_pytorch(image: np.ndarray) -> tuple[Corners, np.ndarray]:
+        boxes, confidences = torch_detector.detect(image)
         return (np.empty((0, 4)), np.empty(0)) if boxes is None else (boxes, confidences)
 
     return {**found, "facenet-pytorch": facenet_pytorch}
@@ -120,24 +120,24 @@ def compare_speed(
     limit = floating_point_limit()
     print(f"\nOpenVINO multiplies float32 matrices at {limit / 1e9:.0f} GFLOP/s here.")
     rows: dict[str, dict[str, float]] = {}
-    for name, pictures in sets.items():
+    for name, images in sets.items():
         times: dict[str, list[float]] = {detector: [] for detector in detectors}
         faces = dict.fromkeys(detectors, 0)
         for find in detectors.values():
-            find(pictures[0])
-        for picture in pictures:
+            find(images[0])
+        for image in images:
             for detector, find in detectors.items():
                 seconds = []
                 for _ in range(REPEATS):
                     start = time.perf_counter()
-                    boxes, _ = find(picture)
+                    boxes, _ = find(image)
                     seconds.append(time.perf_counter() - start)
                 times[detector].append(statistics.median(seconds))
                 faces[detector] += len(boxes)
         medians = {detector: statistics.median(seconds) for detector, seconds in times.items()}
         ours = medians["facekit"]
         rows[name] = {}
-        print(f"\n{name}, {len(pictures)} pictures, median of each")
+        print(f"\n{name}, {len(images)} images, median of each")
         for detector, seconds in medians.items():
             ratio = statistics.median(
                 other / own for other, own in zip(times[detector], times["facekit"], strict=True)
@@ -149,7 +149,7 @@ def compare_speed(
             )
         pixels = statistics.median(
             sum(level.height * level.width for level in plan_pyramid(*p.shape[:2], 20, 0.709))
-            for p in pictures
+            for p in images
         )
         share = PROPOSAL_FLOPS * pixels / ours / limit
         print(f"  P-Net alone is {share:.0%} of what the processor could do in facekit's time")
@@ -185,13 +185,13 @@ def read_boxes(path: Path) -> dict[str, Corners]:
 
 
 def compare_recall(
-    pictures: dict[str, np.ndarray], truth: dict[str, Corners], detectors: dict[str, Find]
+    images: dict[str, np.ndarray], truth: dict[str, Corners], detectors: dict[str, Find]
 ) -> dict[str, Any]:
-    total = sum(len(truth[name]) for name in pictures)
-    print(f"\nRecall of {total} boxes of {len(pictures)} pictures, at thresholds of the confidence")
+    total = sum(len(truth[name]) for name in images)
+    print(f"\nRecall of {total} boxes of {len(images)} images, at thresholds of the confidence")
     recall: dict[str, Any] = {"boxes": total}
     for detector, find in detectors.items():
-        answers = {name: find(picture) for name, picture in pictures.items()}
+        answers = {name: find(image) for name, image in images.items()}
         cells, recall[detector] = [], {}
         for threshold in (0.6, 0.8, 0.95):
             hits = count = 0
@@ -216,8 +216,8 @@ def matched(truth: Corners, found: Corners) -> int:
     return hits
 
 
-def measure_arguments(pictures: dict[str, np.ndarray], truth: dict[str, Corners]) -> None:
-    total = sum(len(truth[name]) for name in pictures)
+def measure_arguments(images: dict[str, np.ndarray], truth: dict[str, Corners]) -> None:
+    total = sum(len(truth[name]) for name in images)
     choices: list[dict[str, Any]] = [
         {},
         {"min_face_size": 15},
@@ -228,14 +228,14 @@ def measure_arguments(pictures: dict[str, np.ndarray], truth: dict[str, Corners]
         {"thresholds": (0.5, 0.6, 0.7)},
         {"thresholds": (0.7, 0.8, 0.9)},
     ]
-    print("\nArguments, all WIDER pictures one by one: time, faces found, recall")
+    print("\nArguments, all WIDER images one by one: time, faces found, recall")
     plain = 0.0
     for arguments in choices:
         detector = Detector(**arguments)
         seconds = []
         for _ in range(REPEATS):
             start = time.perf_counter()
-            answers = {name: detector.detect(picture) for name, picture in pictures.items()}
+            answers = {name: detector.detect(image) for name, image in images.items()}
             seconds.append(time.perf_counter() - start)
         median = statistics.median(seconds)
         plain = plain or median
@@ -267,7 +267,7 @@ def measure_memory(crowd: np.ndarray) -> dict[str, float]:
     # In a process of its own: in this one, growth would vanish in memory that was freed before.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         count, growth = process.submit(memory_growth, crowd).result()
-    print(f"\n{count} pictures of as many sizes: {growth / 1e6:+.1f} MB after the first ten")
+    print(f"\n{count} images of as many sizes: {growth / 1e6:+.1f} MB after the first ten")
     return {"images": count, "grown MB": growth / 1e6}
 
 
@@ -299,7 +299,7 @@ def plot(rows: dict[str, dict[str, float]], path: Path) -> None:
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
     axes.set_xticks(range(len(rows)), list(rows))
     axes.set_yscale("log")
-    axes.set_ylabel("median time of a picture in ms")
+    axes.set_ylabel("median time of an image in ms")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

@@ -3,7 +3,7 @@
     python benchmarks/detection_agreement.py wider_face/images lfw --photos 400
 
 takes up to that many photos of each folder, spread evenly, and runs both on the same decoded
-pictures. A face agrees if the other side has one with an intersection over union of at least 0.95,
+images. A face agrees if the other side has one with an intersection over union of at least 0.95,
 every keypoint within 2 % of the box's longer side, and a confidence within 0.01. Each face that
 does not is listed with its nearest.
 """
@@ -35,12 +35,12 @@ def main() -> None:
         agreeing = {"mtcnn": [0, 0], "facekit": [0, 0]}
         widest = 0.0
         for photo in track(photos, folder.name, total=len(photos), shown=True):
-            picture = load_image(photo)
+            image = load_image(photo)
             answers = {
                 "mtcnn": [
-                    exact_face(row) for row in theirs.detect_faces(picture, output_type="numpy")
+                    exact_face(row) for row in theirs.detect_faces(image, output_type="numpy")
                 ],
-                "facekit": ours.detect(picture),
+                "facekit": ours.detect(image),
             }
             for side, other in (("mtcnn", "facekit"), ("facekit", "mtcnn")):
                 for face in answers[side]:

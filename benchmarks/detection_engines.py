@@ -1,12 +1,12 @@
-"""Compares engines that could run P-Net on the pyramid of a picture.
+"""Compares engines that could run P-Net on the pyramid of an image.
 
     pip install onnx onnxruntime
     python benchmarks/detection_engines.py
 
-runs P-Net of the ``mtcnn`` package on all levels of pictures of about 1024 × 768 pixels, with the
+runs P-Net of the ``mtcnn`` package on all levels of images of about 1024 × 768 pixels, with the
 same weights and two threads: a TensorFlow function that takes any size, OpenCV's DNN module, ONNX
 Runtime and OpenVINO likewise, and OpenVINO on facekit's mosaic of tiles of one size. Levels are
-drawn before the clock starts. Two times are printed: for pictures of one size, and for pictures
+drawn before the clock starts. Two times are printed: for images of one size, and for images
 each of a new size. What cannot be run here is left out.
 """
 
@@ -46,18 +46,18 @@ def main() -> None:
 
 
 def levels_of(height: int, width: int) -> tuple[Levels, Sequence[Level]]:
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.float32)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.float32)
     plan = plan_pyramid(height, width, 20, 0.709)
-    return [draw_rows(picture, level, 0, level.height) for level in plan], plan
+    return [draw_rows(image, level, 0, level.height) for level in plan], plan
 
 
 def measure(
     run: Callable[[Levels, Sequence[Level]], object],
-    pictures: Sequence[tuple[Levels, Sequence[Level]]],
+    images: Sequence[tuple[Levels, Sequence[Level]]],
 ) -> float:
-    """Returns the median time of a picture in milliseconds, the first one left out."""
+    """Returns the median time of an image in milliseconds, the first one left out."""
     seconds = []
-    for levels, plan in pictures:
+    for levels, plan in images:
         start = time.perf_counter()
         run(levels, plan)
         seconds.append(time.perf_counter() - start)
@@ -131,7 +131,7 @@ def openvino_mosaic() -> Callable[[Levels, Sequence[Level]], object]:
 
 
 def onnx_of_proposal_network() -> bytes:
-    """Returns P-Net, for pictures of any size, in ONNX."""
+    """Returns P-Net, for images of any size, in ONNX."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

@@ -4,7 +4,7 @@
     python benchmarks/thresholds.py pool/ --held-out 0.05
 
 reads the folder of a face pool: ``index.csv`` (with the columns ``archive, name, label``, the box,
-the keypoints and ``score``) and the archives of pictures that it names. Two faces of each of many
+the keypoints and ``score``) and the archives of images that it names. Two faces of each of many
 people are aligned and embedded, and every pair of faces of different people is compared. Printed
 are the quantiles of these distances (the thresholds) and the share of pairs of one person within
 them. For weights that were trained on the pool, ``--held-out`` takes all faces of the people that a

@@ -87,14 +87,14 @@ def measure(embedders: Mapping[int, Embedder], lfw: Path) -> Iterator[float]:
 
 
 class Remembering:
-    """A detector that searches each picture once."""
+    """A detector that searches each image once."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self._faces: dict[bytes, list[Face]] = {}
 
     def detect(self, pixels: np.ndarray) -> list[Face]:
-        """Finds the faces of a picture."""
+        """Finds the faces of an image."""
         key = hashlib.sha256(pixels.tobytes()).digest()
         if key not in self._faces:
             self._faces[key] = self._detector.detect(pixels)

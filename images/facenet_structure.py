@@ -61,7 +61,7 @@ def paint(canvas: Canvas) -> None:
     _below(canvas, 238, features.size, "features")
 
     canvas.text(438, 66, "triplet head", weight="bold")
-    canvas.box(438, AXIS, 216, 108, (), colors.grey, dashed=True, radius=8)
+    canvas.box(438, AXIS, 216, 108, (), colors.gray, dashed=True, radius=8)
     canvas.box(374, AXIS, 68, 64, ("average", "pooling"), colors.orange, size=SMALL)
     canvas.box(446, AXIS, 52, 64, "dense", colors.blue, size=SMALL)
     canvas.box(514, AXIS, 44, 64, "$L_2$", colors.yellow, size=17)
@@ -102,7 +102,7 @@ def _batch(canvas: Canvas, x: float, photos: int, groups: tuple[Tone, ...]) -> N
             corner = (left + column * (cell + gap), AXIS - 60 + row * (cell + gap) + 3)
             _photo(canvas, corner, cell, tone)
     for dot in (-5, 0, 5):
-        canvas.disc(x, AXIS + 14 + dot, 1.2, canvas.palette.grey)
+        canvas.disc(x, AXIS + 14 + dot, 1.2, canvas.palette.gray)
 
 
 def _photo(canvas: Canvas, corner: tuple[float, float], side: float, tone: Tone) -> None:

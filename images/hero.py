@@ -28,7 +28,7 @@ SCALE = 2
 CARD, EDGE = "#0f1722", "#2b3644"
 """The picture has a ground of its own, so that it looks the same on light and dark pages."""
 COLORS = 240
-"""How many colours the file has; the other 16 of its palette are the shades of its corners."""
+"""How many colors the file has; the other 16 of its palette are the shades of its corners."""
 PHOTO = (24.0, 28.0, 380.0, 264.0)
 FACE, ROWS = 120.0, (28.0, 172.0)
 FACES, NAMES = 446.0, 686.0
@@ -132,11 +132,11 @@ def _captions(canvas: Canvas) -> None:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    """Writes a picture with few colours and soft corners."""
+    """Writes a picture with few colors and soft corners."""
     pixels = np.asarray(picture.convert("RGBA"))
     ground = Image.new("RGBA", picture.size, EDGE)
     opaque = Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
-    # Lines and letters cover too little to win colours of their own.
+    # Lines and letters cover too little to win colors of their own.
     kept = [CARD, DARK.ink, DARK.muted]
     kept += [shade for tone in (DARK.green, DARK.orange) for shade in (tone.fill, tone.line)]
     palette = opaque.quantize(COLORS - len(kept), Image.Quantize.MEDIANCUT)

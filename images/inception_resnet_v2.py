@@ -234,7 +234,7 @@ STEP = BOX[0] + 24
 
 
 def tone_of(canvas: Canvas, layer: Layer) -> Tone:
-    """Returns the colour of what a layer does."""
+    """Returns the color of what a layer does."""
     colors = canvas.palette
     if layer.kind == "convolution":
         return colors.blue if layer.kernel == (1, 1) else colors.green
@@ -242,7 +242,7 @@ def tone_of(canvas: Canvas, layer: Layer) -> Tone:
         "max pooling": colors.orange,
         "average pooling": colors.orange,
         "projection": colors.purple,
-    }.get(layer.kind, colors.grey)
+    }.get(layer.kind, colors.gray)
 
 
 def words_of(layer: Layer) -> tuple[str, str]:
@@ -295,7 +295,7 @@ def draw_branches(
             canvas.arrow([(x, y + BOX[1] / 2), (x, below)])
     height = 28
     words = f"concatenation, {joint.channels} channels"
-    canvas.box(middle, bottom + height / 2, right - left, height, words, canvas.palette.grey)
+    canvas.box(middle, bottom + height / 2, right - left, height, words, canvas.palette.gray)
     return middle, bottom + height
 
 
@@ -306,7 +306,7 @@ def block_height(block: Sequence[Layer]) -> float:
 
 
 def input_of(canvas: Canvas, x: float, y: float, words: str, width: float = 190) -> None:
-    canvas.box(x, y, width, 28, words, canvas.palette.grey, radius=14)
+    canvas.box(x, y, width, 28, words, canvas.palette.gray, radius=14)
 
 
 def paint_reduction(canvas: Canvas, small: Stage, large: Stage) -> None:
@@ -355,7 +355,7 @@ def paint_residual(canvas: Canvas, small: Stage, large: Stage) -> None:
     y += 26
     if not total.linear:
         canvas.arrow([(middle, y), (middle, y + 18)])
-        canvas.box(middle, y + 31, 74, 26, "ReLU", colors.grey)
+        canvas.box(middle, y + 31, 74, 26, "ReLU", colors.gray)
         y += 44
     canvas.arrow([(middle, y), (middle, y + 20)])
     input_of(canvas, middle, y + 34, sizes(small.last, large.last))
@@ -466,7 +466,7 @@ def paint_network(canvas: Canvas, small: Sequence[Stage], large: Sequence[Stage]
     features, d = last[0].channels, ARCHITECTURE.embedding_size
     pictures = [layers[0].layers[0].inputs[0] for layers in (small, large)]
     rows: list[tuple[str, int, Tone, str, str, str, int]] = [
-        ("Pictures", 1, colors.grey, "", pictures[0].size, pictures[1].size, 0)
+        ("Pictures", 1, colors.gray, "", pictures[0].size, pictures[1].size, 0)
     ]
     for one, other in zip(small, large, strict=True):
         names = one.names[0]

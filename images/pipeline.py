@@ -110,7 +110,7 @@ def _frame(canvas: Canvas, x: float) -> FancyBboxPatch:
         SIDE,
         boxstyle="round,pad=0,rounding_size=6",
         facecolor="none",
-        edgecolor=canvas.palette.grey.line,
+        edgecolor=canvas.palette.gray.line,
         linewidth=0.8,
         zorder=3,
     )
@@ -123,7 +123,7 @@ def _marks(canvas: Canvas, x: float, scene: Scene) -> None:
     scale = SIDE / len(scene.photo)
     corner = (x - SIDE / 2, TOP)
     left, top, width, height = (value * scale for value in scene.face.box)
-    # Of the same colour on every page, for the photo is the same.
+    # Of the same color on every page, for the photo is the same.
     style = {"facecolor": "none", "edgecolor": "#56d0ff", "linewidth": 1.4, "zorder": 4}
     canvas.axes.add_patch(Rectangle((corner[0] + left, corner[1] + top), width, height, **style))
     for px, py in scene.face.keypoints:
@@ -133,10 +133,10 @@ def _marks(canvas: Canvas, x: float, scene: Scene) -> None:
 
 
 def _vector(canvas: Canvas, x: float, embedding: np.ndarray) -> None:
-    """Draws each component of the embedding as a cell, coloured by its value."""
+    """Draws each component of the embedding as a cell, colored by its value."""
     colors = canvas.palette
     shades = LinearSegmentedColormap.from_list(
-        "", [colors.orange.line, colors.grey.fill, colors.blue.line]
+        "", [colors.orange.line, colors.gray.fill, colors.blue.line]
     )
     cells = embedding.reshape(-1, 16)
     pixels = shades(0.5 + cells / np.abs(cells).max() / 2, bytes=True)[..., :3]

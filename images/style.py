@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: colours, boxes, arrows, and writing a picture twice.
+"""What the scripts of this folder share: colors, boxes, arrows, and writing a picture twice.
 
 Coordinates are pixels of a page, from the upper left corner, y downwards. Every picture comes in
 two versions with a transparent background: one for light pages, one for dark ones. Letters are
@@ -46,7 +46,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Tone:
-    """A colour's two shades: of an area, and of the line around it."""
+    """A color's two shades: of an area, and of the line around it."""
 
     fill: str
     line: str
@@ -54,13 +54,13 @@ class Tone:
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours for one kind of page.
+    """The colors for one kind of page.
 
     Args:
         ink: Of letters.
         muted: Of letters that matter less, and of arrows.
         faint: Of lines in the background.
-        blue, green, orange, purple, yellow, grey: Of things.
+        blue, green, orange, purple, yellow, gray: Of things.
     """
 
     ink: str
@@ -71,10 +71,10 @@ class Palette:
     orange: Tone
     purple: Tone
     yellow: Tone
-    grey: Tone
+    gray: Tone
 
 
-# Lines are of Okabe and Ito's palette, which also the colour-blind tell apart, or near it.
+# Lines are of Okabe and Ito's palette, which also the color-blind tell apart, or near it.
 LIGHT = Palette(
     ink="#1f2328",
     muted="#57606a",
@@ -84,7 +84,7 @@ LIGHT = Palette(
     orange=Tone("#fce4d4", "#c85500"),
     purple=Tone("#ece4f6", "#7d5ba6"),
     yellow=Tone("#fdf2c8", "#9a7400"),
-    grey=Tone("#eef0f3", "#818b96"),
+    gray=Tone("#eef0f3", "#818b96"),
 )
 DARK = Palette(
     ink="#e6edf3",
@@ -95,7 +95,7 @@ DARK = Palette(
     orange=Tone("#47260f", "#f39a4d"),
     purple=Tone("#31274a", "#bf9ff2"),
     yellow=Tone("#3b310e", "#e3b341"),
-    grey=Tone("#23292f", "#8b96a2"),
+    gray=Tone("#23292f", "#8b96a2"),
 )
 PALETTES = {"light": LIGHT, "dark": DARK}
 
@@ -106,7 +106,7 @@ class Canvas:
     Args:
         width: In pixels.
         height: In pixels.
-        palette: The colours of the page that it is for.
+        palette: The colors of the page that it is for.
     """
 
     def __init__(self, width: float, height: float, palette: Palette) -> None:
@@ -155,7 +155,7 @@ class Canvas:
         dashed: bool = False,
     ) -> None:
         """Draws a box around the point (x, y), with lines of words in its middle."""
-        tone = tone or self.palette.grey
+        tone = tone or self.palette.gray
         self.axes.add_patch(
             FancyBboxPatch(
                 (x - width / 2, y - height / 2),

@@ -25,7 +25,7 @@ BASELINE = 66
 
 def paint(canvas: Canvas) -> None:
     colors = canvas.palette
-    # Each part of the formula, its size, colour, and the words below it.
+    # Each part of the formula, its size, color, and the words below it.
     parts: list[tuple[str, float, Tone | None, tuple[str, ...]]] = [
         (r"$L \;=$", 1.0, None, ()),
         (r"$\sum_{(a,\,p,\,n)}$", 1.0, None, ()),
