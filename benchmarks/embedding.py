@@ -3,12 +3,12 @@
     python benchmarks/embedding.py
     python benchmarks/embedding.py photos/known photo.jpg --start
 
-The first times faces per second at batches of 1, 8, 32 and 128 for ``facekit-small``, ``facenet``
-and the full Inception-ResNet-v2 (random weights), each in facekit's two engines, beside
-``keras.Model.predict`` of the network that is not folded, a frozen TensorFlow graph of it, and
-``facenet-pytorch`` if it is installed; twice, where the embedding is a mean with that of the mirror
-image. All run in one process, taking turns; medians are printed,
-and the share of what the processor can do, measured by a product of two matrices in OpenVINO.
+The first times faces per second at batches of 1, 8, 32 and 128 for ``facekit-small``,
+``inception-resnet-v2``, FaceNet and the full Inception-ResNet-v2 (random weights), each in
+facekit's two engines, beside ``keras.Model.predict`` of the network that is not folded, a frozen
+TensorFlow graph of it, and ``facenet-pytorch`` if it is installed; twice, where the embedding is a
+mean with that of the mirror image. All run in one process, taking turns; medians are printed, and
+the share of what the processor can do, measured by a product of two matrices in OpenVINO.
 
 ``--start`` instead times ``facekit recognize`` from the start of the process to its end, after one
 run that is not counted.
@@ -63,8 +63,9 @@ def main() -> None:
     warnings.simplefilter("ignore", RandomWeightsWarning)
     rows: dict[str, dict[str, Any]] = {}
     embedders = {
-        "small": Embedder("facekit-small"),
-        "facenet": Embedder("facenet-20180402-vggface2"),
+        "facekit-small": Embedder("facekit-small"),
+        "inception-resnet-v2": Embedder("inception-resnet-v2"),
+        "FaceNet": Embedder("facenet-20180402-vggface2"),
         "full Inception-ResNet-v2": Embedder(None, architecture=Architecture()),
     }
     for name, embedder in embedders.items():
@@ -73,7 +74,7 @@ def main() -> None:
         print(f"{name}: {embedder.record.name}, {flops / 1e9:.2f} GFLOP a face")
         runs = {"facekit": embedder.embed, **others(embedder, network)}
         rows[name] = {"GFLOP": flops / 1e9}
-        if name == "facenet":
+        if name == "FaceNet":
             runs.update(facenet_pytorch())
         for batch in BATCHES:
             side = embedder.input_size
@@ -90,7 +91,7 @@ def main() -> None:
                     f"{1e3 * seconds / batch:6.1f} ms  {share:4.0%}"
                 )
     results = {"GFLOP a second": limit / 1e9, "networks": rows}
-    record_if_asked(options, "engines", results, embedders["small"].record.identity)
+    record_if_asked(options, "engines", results, embedders["facekit-small"].record.identity)
 
 
 def bfloat16(folder: Path) -> dict[str, float]:

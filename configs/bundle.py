@@ -16,14 +16,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import get_args
 
 from facekit import Embedder
 from facekit.embedding.networks.folding import assign, layer_weights
 from facekit.embedding.weights.files import Precision
-from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, record_for, write_card
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, record_for
 from facekit.io.safetensors_file import sha256
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from cards import write_card
 
 FOLDER = Path("facekit/embedding/weights/bundled")
 
@@ -76,9 +81,9 @@ def mean_embedder(name: str, shares: dict[Path, float], *, mirrored: bool) -> Em
         network, architecture = embedder.to_network()
         weights = layer_weights(network)
         for layer, arrays in weights.items():
-            for name, array in arrays.items():
-                kept = total.setdefault(layer, {})
-                kept[name] = kept.get(name, 0.0) + array * (share / sum(shares.values()))
+            kept = total.setdefault(layer, {})
+            for part, array in arrays.items():
+                kept[part] = kept.get(part, 0.0) + array * (share / sum(shares.values()))
     assign(network, total)
     return Embedder.from_network(
         network, architecture, name=name, alignment=embedder.aligner(), mirrored=mirrored

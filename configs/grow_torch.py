@@ -14,10 +14,8 @@ adults have 0.1 % (``benchmarks/embedding_accuracy.py --no-pool``):
     --start facekit-small, 3 minutes       60.5 %, 3.1 %, similarities correlate to 0.86
     --start FaceNet --size 128, 4 minutes  47.4 %, 2.5 %, to 0.71; 41,000 faces on, 66.4 %
 
-``configs/inception-resnet-v2-1.safetensors`` (8 bits) is what the first became in 42 minutes of
-``distill_torch.py --rate 2e-4 --mean 0.998 --facenet 0.3``, 205,000 faces: View 2 98.0 %; over all
-pairs 89.4, 76.8 and 59.5 % at 0.001, 0.0001 and 0.00001; the worst adult group 3.9 %. It is still
-behind facekit-small, which the trial began with, and is there to be trained on.
+The weights ``inception-resnet-v2`` in the package are what the first became by
+``configs/distill_torch.py``.
 """
 
 from __future__ import annotations

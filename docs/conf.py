@@ -40,7 +40,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "changelog.d", "tutorials/notebooks"]
+exclude_patterns = ["_build", "tutorials/notebooks"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_theme_options = {"light_logo": "logo-light.svg", "dark_logo": "logo-dark.svg"}

@@ -65,6 +65,20 @@ class Entry(dict[str, Any]):
             lines.append(f"| {name} | {' | '.join(cells)} |")
         return "\n".join(lines)
 
+    def beside(self, names: Sequence[str], rows: Mapping[str, str]) -> str:
+        """Returns a Markdown table with one column for each of some entries in this one.
+
+        Args:
+            names: The names of the entries.
+            rows: What stands before each row by the path of its figures, as in :meth:`table`; the
+                first is the heading.
+        """
+        lines = [
+            f"| {text} | {' | '.join(_cell(self[n], *path.partition(':')[::2]) for n in names)} |"
+            for path, text in rows.items()
+        ]
+        return "\n".join([lines[0], "|---" + "|---:" * len(names) + "|", *lines[1:]])
+
 
 def _cell(row: Entry, path: str, form: str) -> str:
     """Returns the figure at a path, written in a form such as ``percent2``."""

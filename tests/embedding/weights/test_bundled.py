@@ -9,39 +9,43 @@ import numpy as np
 import pytest
 
 from facekit import Detector, Embedder, FaceRecognizer, load_image
-from facekit.embedding.weights.registry import REGISTRY, WeightsRecord
-from facekit.embedding.weights.retrieval import BUNDLED
-
-RECORD: WeightsRecord = REGISTRY["facekit-small"]
+from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
+from facekit.embedding.weights.retrieval import BUNDLED, bundled
 
 
-@pytest.fixture(scope="module")
-def embedder() -> Embedder:
+@pytest.fixture(scope="module", params=bundled())
+def embedder(request: pytest.FixtureRequest) -> Embedder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEKIT_OFFLINE", "1")
         patch.setenv("FACEKIT_HOME", "nowhere")
         patch.delenv("FACEKIT_DATA", raising=False)
-        return Embedder("facekit-small")
+        return Embedder(request.param)
+
+
+def test_the_default_weights_and_inception_resnet_v2_come_with_the_package() -> None:
+    assert set(bundled()) == {DEFAULT_WEIGHTS, "inception-resnet-v2"}
 
 
 def test_they_are_loaded_without_a_network(embedder: Embedder) -> None:
-    assert embedder.record == RECORD
+    assert embedder.record == REGISTRY[embedder.record.name]
     assert (embedder.input_size, embedder.embedding_size) == (112, 128)
 
 
-def test_the_file_is_small_enough_for_a_package() -> None:
-    (file,) = RECORD.files
+def test_the_file_is_small_enough_for_a_package(embedder: Embedder) -> None:
+    (file,) = embedder.record.files
     assert (BUNDLED / file.name).stat().st_size < 20e6
 
 
-def test_the_record_says_what_they_are() -> None:
-    assert set(RECORD.thresholds) == {0.01, 0.001, 0.0001}
-    assert RECORD.thresholds[0.01] > RECORD.thresholds[0.001] > RECORD.thresholds[0.0001]
-    assert RECORD.training_data
-    assert RECORD.license
-    assert RECORD.source
-    assert RECORD.accuracy
-    assert RECORD.distances is not None
+def test_the_record_says_what_they_are(embedder: Embedder) -> None:
+    record = embedder.record
+    assert set(record.thresholds) == {0.01, 0.001, 0.0001}
+    assert record.thresholds[0.01] > record.thresholds[0.001] > record.thresholds[0.0001]
+    assert record.training_data
+    assert record.license
+    assert record.source
+    assert record.accuracy
+    assert record.accuracy_by_group
+    assert record.distances is not None
 
 
 @pytest.mark.parametrize("change", ["mirrored", "darker", "blurred", "turned"])
