@@ -68,3 +68,10 @@ def test_tables_have_a_row_for_each_entry() -> None:
         "| a | 50 % | 1,200 |",
         "| b |  |  |",
     ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_table_stands_on_one_line(page: Path) -> None:
+    # Over several lines it would be read as part of a sentence, and shown with its bars.
+    for expression in expressions(page):
+        assert "\n" not in expression or not re.search(r"\.(table|beside)\(", expression)
