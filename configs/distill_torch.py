@@ -15,14 +15,20 @@ Kernels are stepped by Muon. From the same weights and on the same batches, 150 
 step takes a fifth longer.
 
 ``facekit-small`` 5 is what came out of 62 minutes on two shared cores, from version 4, when
-FaceNet's embeddings were means with those of the mirror images; ``inception-resnet-v2`` 1 is what
-came out of two trainings from what ``configs/grow_torch.py`` makes:
-
-    --rate 2e-4 --mean 0.998 --facenet 0.3 --minutes 42, by AdamW, 205,000 faces
-    --rate 2e-4 --mean 0.999 --facenet 0.15 --minutes 57, FACES faces
+FaceNet's embeddings were means with those of the mirror images:
 
     python configs/bundle.py runs/facekit-small-5 --mirrored --version 5
     python benchmarks/distances.py pool --groups groups --write
+
+``inception-resnet-v2`` 1 began with what ``configs/grow_torch.py`` makes. A first training by AdamW
+(``--rate 2e-4 --mean 0.998 --facenet 0.3 --minutes 42``, 205,000 faces) was rounded to 8 bits and
+trained further into ``runs/inception-resnet-v2``, and the head was tuned:
+
+    --rate 2e-4 --mean 0.999 --facenet 0.15 --minutes 57 (337,000 faces)
+    facekit train configs/inception-resnet-v2.toml
+    python configs/bundle.py runs/inception-resnet-v2=0.7 runs/inception-resnet-v2-head=0.3 \
+        --name inception-resnet-v2 --precision int8 --mirrored --version 1
+    python benchmarks/distances.py pool --groups groups --weights inception-resnet-v2 --write
 
 Needs ``pip install torch`` besides facekit's own dependencies.
 """
@@ -46,6 +52,7 @@ from torch.nn import functional
 from facekit import Aligner, Embedder
 from facekit.embedding.networks.backbones import BACKBONES
 from facekit.embedding.networks.blocks import GraphBuilder
+from facekit.embedding.networks.shapes import weight_shapes
 from facekit.training import Augmentation, FaceDataset, OnnxTeacher, StoredTeacher
 from facekit.training.data.batches import ShuffledBatches, nearest_faces
 from facekit.training.distillation.teachers import (
@@ -76,7 +83,8 @@ class Muon:
     """Steps kernels along orthogonalized momentum, and biases by Adam.
 
     K. Jordan et al., "Muon", 2024; kernels' steps have the size of Adam's (J. Liu et al., "Muon is
-    scalable for LLM training", 2025), so that both follow one learning rate.
+    scalable for LLM training", 2025), so that both follow one learning rate. ``torch.optim.Muon``
+    refuses kernels of convolutions.
     """
 
     def __init__(self, parameters: Iterable[torch.Tensor], momentum: float = 0.95) -> None:
@@ -159,38 +167,13 @@ class Graph(GraphBuilder):
         return torch.cat(list(branches), 1)
 
 
-class Scales(Graph):
-    """Collects the scale of each residual block."""
-
-    def __init__(self, width: float) -> None:
-        super().__init__(width, torch.nn.ParameterDict())
-        self.found: dict[str, float] = {}
-
-    def convolved(self, x, layer):
-        return x
-
-    def added(self, x, mixed, scale, name, *, linear):
-        self.found[f"{name}_Conv2d_1x1"] = scale
-        return x
-
-    def max_pooling(self, x, name):
-        return x
-
-    average_pooling = max_pooling
-
-    def concatenation(self, branches, name):
-        return branches[0]
-
-
 class Network(torch.nn.Module):
     """An embedder's network with PyTorch."""
 
     def __init__(self, embedder: Embedder) -> None:
         super().__init__()
         self.architecture = embedder.record.architecture
-        scales = Scales(self.architecture.width)
-        self._backbone(scales, 0)
-        self.scales = scales.found
+        _, self.scales = weight_shapes(self.architecture, folded=True)
         self.p = torch.nn.ParameterDict()
         for layer, arrays in embedder._arrays.items():
             for name, array in arrays.items():

@@ -132,7 +132,8 @@ class Enrollment:
         name = image.name
         key = None if found.sha256 is None else (person, found.sha256)
         if found.error is not None:
-            outcome = PhotoOutcome(person, name, "unreadable", str(found.error))
+            problem = str(found.error).removeprefix(f"{name}: ")
+            outcome = PhotoOutcome(person, name, "unreadable", problem)
         elif key is not None and key in self._known:
             self.visited.add(key)
             outcome = PhotoOutcome(person, name, "already enrolled", "the same file is enrolled")

@@ -289,7 +289,7 @@ def test_the_gallery_says_which_weights_it_needs(
         (["enroll", "people", "Ada", "--from", "known"], "the folders give the names"),
         (["enroll", "people", "Ada", "{hopper}"], "not known by name; give their file"),
         (["enroll", "people", " ", "{hopper}", "--weights", "{weights}"], "name"),
-        (["enroll", "people", "Ada", "x.jpg", "--weights", "{weights}"], "x.jpg: no such file"),
+        (["enroll", "people", "Ada", "x.jpg", "--weights", "{weights}"], "x.jpg (Ada): no such"),
         (["enroll", "people", "--from", "nowhere", "--weights", "{weights}"], "no such folder"),
         (["enroll", "no/folder/people", "Ada", "{hopper}"], "its folder does not exist"),
         (["enroll", "known", "Ada", "{hopper}"], "known: is not a gallery"),
