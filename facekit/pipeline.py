@@ -233,30 +233,28 @@ class FacePipeline:
             ImageError: If the folder, the video or the camera cannot be opened.
             InvalidArgumentError: If an argument cannot be used.
         """
-        groups = self.run_grouped(
-            images,
-            select=select,
-            cropped=cropped,
-            known=known,
-            every=every,
-            digests=digests,
-            skip=skip,
-            keep_aligned=keep_aligned,
-            max_pixels=max_pixels,
-            truncated=truncated,
-        )
-        return _flattened(groups)
+        steps = _Steps(self, select, cropped, known, digests, skip, max_pixels, truncated)
+        return _flattened(self._grouped(images, steps, every, keep_aligned))
 
     def run_grouped(
-        self, images: StreamSource, *, every: int = 1, keep_aligned: bool = False, **options: Any
+        self,
+        images: StreamSource,
+        *,
+        cropped: bool = False,
+        every: int = 1,
+        digests: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        truncated: Truncated = "error",
     ) -> Iterator[list[EmbeddedImage]]:
         """Like :meth:`run`, but yields together the images whose faces are embedded together.
 
         Args:
             images: As for :meth:`run`, like the others.
+            cropped: Likewise.
             every: Likewise.
-            keep_aligned: Likewise.
-            options: Likewise.
+            digests: Likewise.
+            max_pixels: Likewise.
+            truncated: Likewise.
 
         Yields:
             The results of the next images, at least one; frames of a camera one at a time.
@@ -265,7 +263,14 @@ class FacePipeline:
             ImageError: As :meth:`run`.
             InvalidArgumentError: As :meth:`run`.
         """
-        steps = _Steps(self, **options)
+        steps = _Steps(
+            self, cropped=cropped, digests=digests, max_pixels=max_pixels, truncated=truncated
+        )
+        return self._grouped(images, steps, every, keep_aligned=False)
+
+    def _grouped(
+        self, images: StreamSource, steps: _Steps, every: int, keep_aligned: bool
+    ) -> Iterator[list[EmbeddedImage]]:
         live = isinstance(images, int)
         prepared = in_order(
             image_items(images, whole(every, "every", least=1)),
