@@ -63,6 +63,7 @@ from facekit.training.distillation.teachers import (
 )
 from facekit.utils.openvino import has_bfloat16
 
+BFLOAT16 = has_bfloat16()
 BATCH, GROUP, HARDEST = 64, 4, 4
 WARM_UP, DECAY = 60, 0.004
 DISTANCES, IMPOSTORS = 60.0, 2.0
@@ -130,7 +131,7 @@ def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
     x = (matrices.mT if upright else matrices) / (
         matrices.norm(dim=(1, 2), keepdim=True) * 1.01 + 1e-12
     )
-    x = x.bfloat16()
+    x = x.bfloat16() if BFLOAT16 else x
     for a, b, c in ORTHOGONALIZING:
         square = x @ x.mT
         x = a * x + (b * square + c * (square @ square)) @ x
@@ -192,7 +193,7 @@ class Network(torch.nn.Module):
         return backbone(graph, x, blocks=self.architecture.blocks)
 
     def forward(self, faces: np.ndarray) -> torch.Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=BFLOAT16):
             x = torch.from_numpy(faces).float()
             x = (x - self.architecture.input_mean) / self.architecture.input_scale
             x = self._backbone(Graph(self.architecture.width, self.p), x.permute(0, 3, 1, 2))
@@ -232,7 +233,7 @@ def faces_and_targets(
     if share:
         facenet = Embedder(
             data / "weights/facenet-20180402-vggface2/weights.npz",
-            engine="openvino-bf16" if has_bfloat16() else "openvino",
+            engine="openvino-bf16" if BFLOAT16 else "openvino",
         )
         live["facenet"] = EmbedderTeacher(facenet), share
     followed = joined(
