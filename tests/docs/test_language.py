@@ -10,7 +10,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = [
-    *sorted(path for path in PROJECT.glob("*.md") if path.name != "CHANGELOG.md"),
+    *sorted(PROJECT.glob("*.md")),
     *sorted((PROJECT / "docs").rglob("*.md")),
     *sorted((PROJECT / "examples").glob("*.*")),
 ]
