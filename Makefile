@@ -34,7 +34,7 @@ $(READY): pyproject.toml
 
 # Five celebrities of the development's data, if they are there.
 CELEBRITIES := $(wildcard $(FACEKIT_DATA)/five_celebrities)
-DEMO_PHOTOS := $(if $(CELEBRITIES),--known $(CELEBRITIES)/train --photos $(CELEBRITIES)/val)
+DEMO_PHOTOS := $(if $(CELEBRITIES),--known $(CELEBRITIES)/train --images $(CELEBRITIES)/val)
 
 demo: $(READY)
 	$(BIN)/facekit demo --output output $(DEMO_PHOTOS)

@@ -276,7 +276,7 @@ def _without_suggestions(site: Site, truth: list[str], named: Counter[str]) -> t
 def _people(album: Album) -> list[str]:
     """Returns who each face is: the folder's name, or a name of its own for a bystander."""
     middle: dict[str | None, tuple[float, int]] = {}
-    for face, photo in enumerate(album.photos):
+    for face, photo in enumerate(album.sources):
         with Image.open(photo.source) as image:
             size = image.size
         x, y, width, height = photo.box
@@ -286,7 +286,7 @@ def _people(album: Album) -> list[str]:
         Path(photo.source).parent.name.replace("_", " ")
         if middle[photo.source][1] == face
         else f"bystander {face}"
-        for face, photo in enumerate(album.photos)
+        for face, photo in enumerate(album.sources)
     ]
 
 

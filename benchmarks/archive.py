@@ -38,7 +38,7 @@ from facekit.archive.table import ArchiveTable
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
 from facekit.faces import Face, Keypoints
 from facekit.gallery import PostgresStore
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.io.folders import list_images
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
 
@@ -57,9 +57,9 @@ def main() -> None:
     parser.add_argument("--one", nargs=3, metavar=("ENGINE", "PHOTOS", "TABLE"))
     options = parser.parse_args()
     if options.one:
-        engine, photos, table = options.one
+        engine, images, table = options.one
         found = index_archive(
-            photos, table, engine=engine, partition_size=options.partition_size, progress=False
+            images, table, engine=engine, partition_size=options.partition_size, progress=False
         )
         print(json.dumps(found.to_dict()))
     if options.folder:
@@ -93,8 +93,8 @@ def measure_indexing(options: argparse.Namespace) -> None:
         counts = table.counts()
         size = sum(path.stat().st_size for path in table.partitions)
         print(f"{counts}, {size:,} bytes, {size / counts['faces']:.0f} a face")
-        photos = list_images(options.folder, recursive=True).images[: options.images]
-        measure_people(table, [photo.parent.name for photo in photos])
+        images = list_images(options.folder, recursive=True).images[: options.images]
+        measure_people(table, [image.parent.name for image in images])
 
 
 def measure_people(table: ArchiveTable, names: list[str]) -> None:
@@ -173,9 +173,9 @@ def measure_postgres(rows: int) -> None:
         start = time.perf_counter()
         for first in range(0, rows, 20_000):
             count = min(20_000, rows - first)
-            photos = [PhotoSource(f"{first + n}.jpg") for n in range(count)]
+            images = [FaceSource(f"{first + n}.jpg") for n in range(count)]
             names = [f"person {(first + n) // 10}" for n in range(count)]
-            store.add(names, faces(random, count, first // 20_000), photos)
+            store.add(names, faces(random, count, first // 20_000), images)
         print(f"{rows:,} rows loaded in {time.perf_counter() - start:.0f} s")
         probes = faces(random, 50, 0)
         exact, seconds = timed(lambda probe: store.search(probe, 10), probes)
@@ -189,19 +189,19 @@ def measure_postgres(rows: int) -> None:
         print(f"search, hnsw: {seconds}")
         print(f"recall of the 10 nearest: {recall(exact, found):.3f}")
         _, seconds = timed(
-            lambda probe: near.add(["new"], probe, [PhotoSource("new.jpg")]), faces(random, 50, 1)
+            lambda probe: near.add(["new"], probe, [FaceSource("new.jpg")]), faces(random, 50, 1)
         )
         print(f"enroll one photo: {seconds}")
         secret = faces(random, 1, 7)
         name = "Erased-Person-4711"
-        (number,) = store.add([name], secret, [PhotoSource("erased.jpg")])
+        (number,) = store.add([name], secret, [FaceSource("erased.jpg")])
         print(f"in the server's files after enrolling: {left(data, name, secret)}")
         start = time.perf_counter()
         store.remove([number])
         print(
             f"removed in {1000 * (time.perf_counter() - start):.1f} ms: {left(data, name, secret)}"
         )
-        assert all(match.photo != number for match in near.search(secret, 10)[0])
+        assert all(match.image != number for match in near.search(secret, 10)[0])
         start = time.perf_counter()
         store.compact("1GB")
         print(f"compacted in {time.perf_counter() - start:.0f} s: {left(data, name, secret)}")
@@ -226,7 +226,7 @@ def timed(call: Callable[[np.ndarray], Any], probes: np.ndarray) -> tuple[list[A
 
 def recall(exact: list[Any], found: list[Any]) -> float:
     shares = [
-        len({m.photo for m in one[0]} & {m.photo for m in other[0]}) / len(one[0])
+        len({m.image for m in one[0]} & {m.image for m in other[0]}) / len(one[0])
         for one, other in zip(exact, found, strict=True)
     ]
     return float(np.mean(shares))

@@ -164,20 +164,20 @@ def _embedded(
             if str(arrays["weights"]) == embedder.record.identity:
                 return arrays["embeddings"], arrays["people"]
     detector, aligner = Detector(), embedder.aligner()
-    photos = [
-        photo
+    images = [
+        image
         for person in sorted(folder.iterdir())
         if person.is_dir()
-        for photo in list_images(person).images
+        for image in list_images(person).images
     ]
     people, aligned = [], []
-    for photo in track(photos, "Finding faces", total=len(photos), shown=True):
-        pixels = load_image(photo)
+    for image in track(images, "Finding faces", total=len(images), shown=True):
+        pixels = load_image(image)
         middle = np.array(pixels.shape[1::-1]) / 2
         faces = detector.detect(pixels)
         if faces:
             face = min(faces, key=lambda face: np.hypot(*np.subtract(face.center, middle)))
-            people.append(photo.parent.name)
+            people.append(image.parent.name)
             aligned.append(aligner.align(pixels, [face])[0])
     embeddings = embedder.embed(aligned, progress=True)
     if kept is not None:

@@ -55,11 +55,11 @@ def main() -> None:
     wider = {
         path.name: load_image(path) for path in sorted(options.wider_face.glob("images/**/*.jpg"))
     }
-    photos = sorted(options.lfw.glob("*/*.jpg"))
-    photos = photos[:: max(len(photos) // options.lfw_photos, 1)][: options.lfw_photos]
+    images = sorted(options.lfw.glob("*/*.jpg"))
+    images = images[:: max(len(images) // options.lfw_photos, 1)][: options.lfw_photos]
     crowd = next(iter(wider.values()))
     sets = {
-        "250 × 250 (lfw)": [load_image(photo) for photo in photos],
+        "250 × 250 (lfw)": [load_image(image) for image in images],
         "640 × 480": [cv2.resize(crowd, (640, 480), interpolation=cv2.INTER_AREA)] * 9,
         "1024 wide (wider_face)": list(wider.values()),
         "4000 × 3000": [cv2.resize(crowd, (4000, 3000), interpolation=cv2.INTER_CUBIC)],
@@ -69,7 +69,7 @@ def main() -> None:
     boxes = read_boxes(options.wider_face / "wider_face_train_bbx_gt.txt")
     recall = compare_recall(wider, boxes, detectors)
     measure_arguments(wider, boxes)
-    measure_throughput(photos, options.wider_face)
+    measure_throughput(images, options.wider_face)
     memory = measure_memory(crowd)
     record_if_asked(options, "peers", {"rows": rows, "recall": recall, "memory": memory})
     if options.plot is not None:

@@ -63,28 +63,28 @@ def main() -> None:
     add_record(parser)
     options = parser.parse_args()
     truth = read_truth(options.wider_face / "wider_face_train_bbx_gt.txt")
-    photos = {
+    images = {
         path.name: load_image(path)
         for path in sorted(options.wider_face.glob("images/**/*.jpg"))
         if path.name in truth
     }
-    truth = {name: truth[name] for name in photos}
+    truth = {name: truth[name] for name in images}
     valid = np.concatenate([boxes[~invalid] for boxes, invalid in truth.values()])
     heights = valid[:, 3] - valid[:, 1]
     counts = {
         name: int(((heights >= low) & (heights < high)).sum())
         for name, (low, high) in HEIGHTS.items()
     }
-    print(f"{len(photos)} photos; faces by height: {counts}")
+    print(f"{len(images)} photos; faces by height: {counts}")
     figures = []
-    ratios = measure_time(photos)
+    ratios = measure_time(images)
     for name, (kind, parameters) in SETTINGS.items():
         detector, lowered = kind(**parameters), lowered_detector(kind, parameters)
-        answers = {photo: lowered.detect(pixels) for photo, pixels in photos.items()}
+        answers = {image: lowered.detect(pixels) for image, pixels in images.items()}
         # A face that the lowered threshold adds suppresses no better one.
         own = above(answers, threshold_of(detector))
         if len(detector.rotations) > 1:  # but it would count in the choice of the rotation
-            own = answers = {photo: detector.detect(pixels) for photo, pixels in photos.items()}
+            own = answers = {image: detector.detect(pixels) for image, pixels in images.items()}
         row = {
             "detector": name,
             "average_precision": {
@@ -95,7 +95,7 @@ def main() -> None:
             "time": round(ratios[name], 2),
         }
         if name.endswith("()") or "rotations" in name:
-            row["turned"] = turned_recall(detector, photos, truth)
+            row["turned"] = turned_recall(detector, images, truth)
         figures.append(row)
         print(json.dumps(row), flush=True)
     results = {"faces": counts, "rows": figures}
@@ -192,11 +192,11 @@ def recall_of(truth: dict[str, Truth], answers: dict[str, list[Face]]) -> dict[s
 
 
 def turned_recall(
-    detector: Any, photos: dict[str, np.ndarray], truth: dict[str, Truth]
+    detector: Any, images: dict[str, np.ndarray], truth: dict[str, Truth]
 ) -> dict[str, float]:
     """Recall on photos turned by 90, 180 or 270 degrees, each by another."""
     answers, turned = {}, {}
-    for number, (name, pixels) in enumerate(photos.items()):
+    for number, (name, pixels) in enumerate(images.items()):
         quarters = number % 3 + 1
         answers[name] = detector.detect(np.ascontiguousarray(np.rot90(pixels, quarters)))
         turned[name] = Truth(turn(truth[name].boxes, pixels, quarters), truth[name].invalid)
@@ -213,14 +213,14 @@ def turn(boxes: np.ndarray, pixels: np.ndarray, quarters: int) -> np.ndarray:
     return boxes
 
 
-def measure_time(photos: dict[str, np.ndarray]) -> dict[str, float]:
+def measure_time(images: dict[str, np.ndarray]) -> dict[str, float]:
     """Returns the median of the times relative to the default detector, of every fifth photo."""
     detectors = {name: kind(**parameters) for name, (kind, parameters) in SETTINGS.items()}
     times: dict[str, list[float]] = {name: [] for name in detectors}
-    first = next(iter(photos.values()))
+    first = next(iter(images.values()))
     for detector in detectors.values():
         detector.detect(first)
-    for pixels in list(photos.values())[::5]:
+    for pixels in list(images.values())[::5]:
         for name, detector in detectors.items():
             start = time.process_time()
             detector.detect(pixels)

@@ -31,10 +31,10 @@ def main() -> None:
     for folder in options.folders:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         places = np.linspace(0, len(found) - 1, min(options.photos, len(found)))
-        photos = [found[round(place)] for place in places]
+        images = [found[round(place)] for place in places]
         agreeing = {"mtcnn": [0, 0], "facekit": [0, 0]}
         widest = 0.0
-        for photo in track(photos, folder.name, total=len(photos), shown=True):
+        for photo in track(images, folder.name, total=len(images), shown=True):
             image = load_image(photo)
             answers = {
                 "mtcnn": [
@@ -53,8 +53,8 @@ def main() -> None:
                     if good:
                         widest = max(widest, abs(face.confidence - nearest.confidence))
                     else:
-                        print(f"{photo.name}: {describe(face, nearest, side, other)}")
-        print(f"{folder}: {len(photos)} photos")
+                        print(f"{image.name}: {describe(face, nearest, side, other)}")
+        print(f"{folder}: {len(images)} photos")
         for side, (good, count) in agreeing.items():
             share = f"{good / count:.2%}" if count else "none"
             print(f"  of {count} faces of {side}, {good} ({share}) have one of the other side")

@@ -39,13 +39,13 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into the model card")
     options = parser.parse_args()
     embedder = Embedder(options.weights)
-    photos: tuple[int, ...] = (1, 2, 4, 8, 16)
+    images: tuple[int, ...] = (1, 2, 4, 8, 16)
     if options.held_out:
         archives = tuple(options.archives)
         faces = held_out_faces(options.pool, embedder.aligner(), options.held_out, archives)
         embeddings, labels = embed(embedder, faces), faces.labels
         # Few people are held out, and few of them have more photos.
-        photos, source = (1, 2), f"{len(faces):,} faces of {len(set(labels)):,} people of CelebA"
+        images, source = (1, 2), f"{len(faces):,} faces of {len(set(labels)):,} people of CelebA"
     else:
         parts = [
             embed_pool(
@@ -66,7 +66,7 @@ def main() -> None:
         labels = np.concatenate([labels, labels.max() + 1 + np.arange(len(others))])
         source += f", and {len(others):,} of people of several groups"
     table = DistanceTable.measure(
-        embeddings, labels, photos=photos, wrong_label=options.wrong_label, source=source
+        embeddings, labels, images=images, wrong_label=options.wrong_label, source=source
     )
     if options.write:
         of_pairs = dict(zip(table.rates, table.impostors["nearest"][0], strict=True))

@@ -98,8 +98,8 @@ def bfloat16(folder: Path) -> dict[str, float]:
     """Returns times with bfloat16 as shares of those without, and how far embeddings move."""
     exact, quick = Embedder(threads=1), Embedder(threads=1, engine="openvino-bf16")
     detector, aligner = Detector(max_faces=1), exact.aligner()
-    photos = [load_image(photo) for photo in sorted(folder.glob("*/*.jpg"))]
-    aligned = [aligner.align(photo, detector.detect(photo)) for photo in photos]
+    images = [load_image(image) for image in sorted(folder.glob("*/*.jpg"))]
+    aligned = [aligner.align(image, detector.detect(image)) for image in images]
     faces = np.concatenate(aligned)
     found = {}
     for batch in (1, 32):
@@ -187,7 +187,7 @@ def alternately(runs: Mapping[str, Run], faces: np.ndarray, repeat: int) -> dict
     return {way: statistics.median(times) for way, times in seconds.items()}
 
 
-def start_to_end(known: Path, photo: Path) -> dict[str, float]:
+def start_to_end(known: Path, image: Path) -> dict[str, float]:
     """Returns the seconds that ``facekit recognize`` takes, and its processor seconds."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "people.facekit"
@@ -203,7 +203,7 @@ def start_to_end(known: Path, photo: Path) -> dict[str, float]:
             return time.perf_counter() - start, usage
 
         run("fit", known, model)
-        runs = [run("recognize", model, photo) for _ in range(8)][1:]
+        runs = [run("recognize", model, image) for _ in range(8)][1:]
     found = {
         "seconds": statistics.median(seconds for seconds, _ in runs),
         "processor seconds": statistics.median(used.ru_utime + used.ru_stime for _, used in runs),

@@ -70,12 +70,12 @@ def main() -> None:
 def measure_lfw(folder: Path, embedder: Embedder, cache: Path | None) -> dict[str, float]:
     """Returns View 2, the rates over all pairs, and the rates of an open set."""
     pairs = read_pairs(next(folder.glob("pairs*.txt")))
-    photos = sorted({photo for pair in pairs for photo in (pair.first, pair.second)})
+    images = sorted({image for pair in pairs for image in (pair.first, pair.second)})
 
     def cut(aligner: Aligner) -> np.ndarray:
-        detector, faces = Detector(), np.zeros((len(photos), aligner.size, aligner.size, 3), "u1")
-        for place, photo in enumerate(track(photos, "LFW", total=len(photos), shown=True)):
-            pixels = load_image(folder / photo)
+        detector, faces = Detector(), np.zeros((len(images), aligner.size, aligner.size, 3), "u1")
+        for place, image in enumerate(track(images, "LFW", total=len(images), shown=True)):
+            pixels = load_image(folder / image)
             found = detector.detect(pixels)
             middle = np.array(pixels.shape[1::-1]) / 2
             found.sort(key=lambda face: float(np.linalg.norm(np.array(face.center) - middle)))
@@ -84,14 +84,14 @@ def measure_lfw(folder: Path, embedder: Embedder, cache: Path | None) -> dict[st
         return faces
 
     embeddings = embedder.embed(kept(cut, "lfw", embedder, cache))
-    row = {photo: place for place, photo in enumerate(photos)}
+    row = {image: place for place, image in enumerate(images)}
     chosen = np.array([(row[pair.first], row[pair.second]) for pair in pairs])
     report = evaluate_verification(
         np.linalg.norm(embeddings[chosen[:, 0]] - embeddings[chosen[:, 1]], axis=1),
         np.array([pair.same for pair in pairs]),
         np.array([pair.fold for pair in pairs]),
     )
-    people = np.array([photo.split("/")[0] for photo in photos])
+    people = np.array([image.split("/")[0] for image in images])
     return {
         "view 2": report.accuracy,
         **true_match_rates(embeddings, people, RATES),

@@ -30,7 +30,7 @@ class EmbeddedFaces(NamedTuple):
 
     embeddings: np.ndarray
     people: np.ndarray
-    photos: np.ndarray
+    images: np.ndarray
     central: np.ndarray
 
     def only(self, rows: np.ndarray) -> EmbeddedFaces:
@@ -51,16 +51,16 @@ def embed_folder(folder: Path, embedder: Embedder, cache: Path | None) -> Embedd
     """
     if cache is not None and cache.is_file():
         return _read(cache, embedder)
-    photos = [
-        photo
+    images = [
+        image
         for person in sorted(folder.iterdir())
         if person.is_dir()
-        for photo in list_images(person).images
+        for image in list_images(person).images
     ]
     detector, aligner = Detector(), embedder.aligner()
     aligned, people, sources, central = [], [], [], []
-    for photo in track(photos, "Finding faces", total=len(photos), shown=True):
-        pixels = load_image(photo)
+    for image in track(images, "Finding faces", total=len(images), shown=True):
+        pixels = load_image(image)
         faces = detector.detect(pixels)
         if not faces:
             continue
@@ -68,8 +68,8 @@ def embed_folder(folder: Path, embedder: Embedder, cache: Path | None) -> Embedd
         middle = np.array(pixels.shape[1::-1]) / 2
         nearest = np.argmin([np.linalg.norm(np.array(face.center) - middle) for face in faces])
         for index in range(len(faces)):
-            people.append(photo.parent.name)
-            sources.append(f"{photo.parent.name}/{photo.name}")
+            people.append(image.parent.name)
+            sources.append(f"{image.parent.name}/{image.name}")
             central.append(index == nearest)
     embeddings = embedder.embed(np.concatenate(aligned), progress=True)
     faces_found = EmbeddedFaces(embeddings, np.array(people), np.array(sources), np.array(central))

@@ -61,7 +61,7 @@ class Portrait:
     """The face of one photo: whose it is, how good, and its embedding."""
 
     person: str
-    photo: str
+    image: str
     quality: FaceQuality
     embedding: np.ndarray
 
@@ -84,14 +84,14 @@ class Reader:
             face = min(faces, key=lambda face: _from_middle(face, pixels))
         return self.aligner.align(pixels, [face])[0], measure_quality(pixels, face)
 
-    def portraits(self, photos: Iterable[tuple[str, str, Callable[[], Cut]]]) -> list[Portrait]:
+    def portraits(self, images: Iterable[tuple[str, str, Callable[[], Cut]]]) -> list[Portrait]:
         """Reads the photos of some people; those without a face are left out."""
         people, qualities, aligned = [], [], []
-        todo = list(photos)
-        for person, photo, cut in track(todo, "Finding faces", total=len(todo), shown=True):
+        todo = list(images)
+        for person, image, cut in track(todo, "Finding faces", total=len(todo), shown=True):
             found = cut()
             if found is not None:
-                people.append((person, photo))
+                people.append((person, image))
                 aligned.append(found[0])
                 qualities.append(found[1])
         embeddings = self.embedder.embed(aligned, progress=True)
@@ -104,16 +104,16 @@ class Reader:
 class Matches:
     """What recognition makes of some faces, given photos to compare them with."""
 
-    def __init__(self, probes: list[Portrait], photos: list[Portrait], threshold: float) -> None:
+    def __init__(self, probes: list[Portrait], images: list[Portrait], threshold: float) -> None:
         self.probes = probes
-        photos = [photo for photo in photos if not GATES["enrolling"].problems(photo.quality)]
-        people, names = (np.array([getattr(p, f) for p in photos]) for f in ("person", "photo"))
+        images = [image for image in images if not GATES["enrolling"].problems(image.quality)]
+        people, names = (np.array([getattr(p, f) for p in images]) for f in ("person", "photo"))
         own, others = [], []
-        stacked = np.stack([photo.embedding for photo in photos])
+        stacked = np.stack([image.embedding for image in images])
         for probe in probes:
             within = np.linalg.norm(stacked - probe.embedding, axis=1) <= threshold
             same = people == probe.person
-            mine = within[same & (names != probe.photo)]
+            mine = within[same & (names != probe.image)]
             own.append(mine.mean() if len(mine) else np.nan)
             others.append(within[~same].mean())
         self.own, self.others = np.array(own), np.array(others)
@@ -142,15 +142,15 @@ def main() -> None:
     damaged: dict[str, Matches] = {}
     damages: dict[str, dict[str, Any]] = {}
     for folder in options.folders:
-        photos = [(p.name, path) for p in _subfolders(folder) for path in list_images(p).images]
+        images = [(p.name, path) for p in _subfolders(folder) for path in list_images(p).images]
         portraits = reader.portraits(
             (person, str(path), partial(reader.cut, partial(load_image, path)))
-            for person, path in photos
+            for person, path in images
         )
         usual.append(Matches(portraits, portraits, reader.threshold))
-        folders[in_data(folder)] = _report(f"{folder}: {len(photos):,} photos", usual[-1])
+        folders[in_data(folder)] = _report(f"{folder}: {len(images):,} photos", usual[-1])
         if options.damage and folder == options.folders[0]:
-            damaged, damages = _damaged(reader, photos, portraits, options.damage)
+            damaged, damages = _damaged(reader, images, portraits, options.damage)
     pool = None
     if options.pool is not None:
         portraits = reader.portraits(_pool(options.pool, reader))
@@ -170,15 +170,15 @@ def main() -> None:
 
 
 def _damaged(
-    reader: Reader, photos: list[tuple[str, Path]], portraits: list[Portrait], people: int
+    reader: Reader, images: list[tuple[str, Path]], portraits: list[Portrait], people: int
 ) -> tuple[dict[str, Matches], dict[str, dict[str, Any]]]:
     """Damages a photo of each of some people, and prints what comes of it.
 
     Returns:
         The damaged faces by the number measured, and what was printed by damage and degree.
     """
-    several = [name for name, count in Counter(name for name, _ in photos).items() if count > 1]
-    first = {name: next(path for who, path in photos if who == name) for name in several[:people]}
+    several = [name for name, count in Counter(name for name, _ in images).items() if count > 1]
+    first = {name: next(path for who, path in images if who == name) for name in several[:people]}
     print("damage                  number          its median  found  matched  flagged")
     found: dict[str, list[Portrait]] = {}
     rows: dict[str, dict[str, Any]] = {}

@@ -41,14 +41,14 @@ def main() -> None:
         warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(options.known)
     known = {_plain(name) for name in recognizer.people}
-    photos = [
-        photo
+    images = [
+        image
         for folder in sorted(options.strangers.iterdir())
         if folder.is_dir() and _plain(folder.name) not in known
-        for photo in list_images(folder).images
+        for image in list_images(folder).images
     ]
-    embeddings = _embeddings(recognizer, photos)
-    print(f"{recognizer}, {len(photos):,} photos of strangers, {len(embeddings):,} faces")
+    embeddings = _embeddings(recognizer, images)
+    print(f"{recognizer}, {len(images):,} photos of strangers, {len(embeddings):,} faces")
     gallery = recognizer.gallery
     default = clone(recognizer.classifier).set_params(threshold=recognizer.threshold)
     named = default.fit_enrolled(gallery.enrolled()).identify(embeddings).distance
@@ -87,32 +87,32 @@ def main() -> None:
 
 def _known(recognizer: FaceRecognizer, folder: Path) -> dict[str, int]:
     """Returns how many photos of enrolled people get the right name."""
-    photos = [
-        (_plain(person.name), _embeddings(recognizer, [photo]))
+    images = [
+        (_plain(person.name), _embeddings(recognizer, [image]))
         for person in sorted(folder.iterdir())
-        for photo in list_images(person).images
+        for image in list_images(person).images
     ]
-    counts = {"photos": len(photos)}
+    counts = {"photos": len(images)}
     for fpir in (0.01, 0.02):
         classifier = clone(recognizer.classifier)
         classifier.set_params(fpir=fpir, distances=recognizer.embedder.record.distances)
         classifier.fit_enrolled(recognizer.gallery.enrolled())
         named = [
             name in {_plain(str(found)) for found in classifier.predict(faces) if found}
-            for name, faces in photos
+            for name, faces in images
             if len(faces)
         ]
         counts[f"right at FPIR {fpir:g}"] = sum(named)
         print(
-            f"FPIR {fpir:g}: {sum(named)} of {len(photos)} photos of known people named correctly"
+            f"FPIR {fpir:g}: {sum(named)} of {len(images)} photos of known people named correctly"
         )
     return counts
 
 
-def _embeddings(recognizer: FaceRecognizer, photos: list[Path]) -> np.ndarray:
+def _embeddings(recognizer: FaceRecognizer, images: list[Path]) -> np.ndarray:
     aligned = []
-    for photo in track(photos, "Finding faces", total=len(photos), shown=True):
-        pixels = load_image(photo)
+    for image in track(images, "Finding faces", total=len(images), shown=True):
+        pixels = load_image(image)
         aligned.append(recognizer.aligner.align(pixels, recognizer.detector.detect(pixels)))
     return recognizer.embedder.embed(np.concatenate(aligned), progress=True)
 

@@ -113,11 +113,11 @@ def held_out_faces(
 
 def two_of_each(faces: FaceDataset, archives: str, people: int) -> list[int]:
     """Returns the places of two faces each of that many people, drawn at random."""
-    photos: dict[int, list[int]] = {}
+    images: dict[int, list[int]] = {}
     for place in np.random.default_rng(0).permutation(len(faces)):
         if faces.labels[place] >= 0 and faces.keys[place].startswith(archives):
-            photos.setdefault(int(faces.labels[place]), []).append(int(place))
-    chosen = [places[:2] for places in photos.values() if len(places) >= 2][:people]
+            images.setdefault(int(faces.labels[place]), []).append(int(place))
+    chosen = [places[:2] for places in images.values() if len(places) >= 2][:people]
     return [place for places in chosen for place in places]
 
 

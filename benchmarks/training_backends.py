@@ -60,7 +60,7 @@ def train(pool: Path) -> None:
         folder=tempfile.mkdtemp(),
         miner={0: "batch-all", 1: "semihard"},
         identities=8,
-        photos=4,
+        images=4,
         learning_rate=1e-4,
         seed=5,
     )

@@ -48,7 +48,7 @@ def main() -> None:
         learning_rate=2e-3,
         warm_up_steps=200,
         identities=32,
-        photos=4,
+        images=4,
         augmentation=Augmentation(blur=0, downscale=0.1, jpeg=0.1),
     )
     start = time.monotonic()

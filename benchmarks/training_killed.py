@@ -84,7 +84,7 @@ def train(pool: Path, folder: Path) -> Any:
         miner={0: "batch-all", 1: "semihard"},
         trainable={0: "last-blocks", 1: "all"},
         identities=8,
-        photos=4,
+        images=4,
         checkpoint_interval=0.5,
         warm_up_steps=10,
         seed=5,

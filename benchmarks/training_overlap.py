@@ -39,13 +39,13 @@ def main() -> None:
         raise SystemExit(f"{file} holds {len(trained_on)} faces, the pool gives {len(keys)}")
     embedder = Embedder(options.teacher)
     aligner, detector = embedder.aligner(), Detector()
-    photos = sorted(options.lfw.glob("*/*.jpg"))
+    images = sorted(options.lfw.glob("*/*.jpg"))
     aligned, people = [], []
-    for result in detector.detect_stream(photos):
+    for result in detector.detect_stream(images):
         if result.faces:
             largest = max(result.faces, key=lambda face: face.box[2] * face.box[3])
             aligned.append(aligner.align(result.image, [largest])[0])
-            people.append(photos[result.index].parent.name)
+            people.append(images[result.index].parent.name)
     embeddings = embedder.embed(aligned, progress=True)
 
     similarity = embeddings @ trained_on.T

@@ -97,9 +97,9 @@ def main() -> None:
     add_record(parser)
     options = parser.parse_args()
     people = [
-        photos[:MOST]
+        images[:MOST]
         for folder in sorted(options.lfw.iterdir())
-        if len(photos := sorted(folder.glob("*.jpg"))) >= LEAST
+        if len(images := sorted(folder.glob("*.jpg"))) >= LEAST
     ]
     np.random.default_rng(0).shuffle(people)
     recognizer = FaceRecognizer(options.weights)
@@ -122,9 +122,9 @@ def main() -> None:
         record_if_asked(options, "speed", results)
         return
     known = len(people) // 2
-    recognizer.fit({str(n): photos[:ENROLLED] for n, photos in enumerate(people[:known])})
+    recognizer.fit({str(n): images[:ENROLLED] for n, images in enumerate(people[:known])})
     portraits = [
-        _portraits(recognizer, photos[ENROLLED * (n < known) :]) for n, photos in enumerate(people)
+        _portraits(recognizer, images[ENROLLED * (n < known) :]) for n, images in enumerate(people)
     ]
     print(f"{known} people enrolled, {len(people) - known} strangers", flush=True)
     recognizer.detector = Detector(min_face_size=40)
@@ -132,10 +132,10 @@ def main() -> None:
     record_if_asked(options, record.name, results, record.identity)
 
 
-def _portraits(recognizer: FaceRecognizer, photos: Sequence[Path]) -> list[Portrait]:
+def _portraits(recognizer: FaceRecognizer, images: Sequence[Path]) -> list[Portrait]:
     """Finds the face nearest to the middle of each photo."""
     found = []
-    for photo in photos:
+    for photo in images:
         image = load_image(photo)
         middle = np.array(image.shape[1::-1]) / 2
         faces = recognizer.detector.detect(image)

@@ -17,7 +17,7 @@ from typing import Any
 
 TUTORIALS = Path(__file__).resolve().parent / "tutorials"
 FOLDER = TUTORIALS / "notebooks"
-_SAMPLE_PHOTOS = TUTORIALS.parents[1] / "examples" / "sample_photos.py"
+_SAMPLE_IMAGES = TUTORIALS.parents[1] / "examples" / "sample_photos.py"
 
 _FENCE = re.compile(r"^```(python|text)\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 _LINK_TO_PAGE = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]+\)")
@@ -84,8 +84,8 @@ def run(made: dict[str, Any]) -> None:
     _setup, *code = [cell for cell in made["cells"] if cell["cell_type"] == "code"]
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "PYTHONPATH": paths}
-        photos = [sys.executable, str(_SAMPLE_PHOTOS)]
-        subprocess.run(photos, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+        images = [sys.executable, str(_SAMPLE_IMAGES)]
+        subprocess.run(images, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
         client = NotebookClient(
             nbformat.reads(json.dumps({**made, "cells": code}), as_version=4),
             extra_arguments=["--log-level=40"],

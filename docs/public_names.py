@@ -25,7 +25,7 @@ _RETURNED = {
     "facekit.identification.defaults": "default_classifier",
     "facekit.video.encoding": "VideoWriter",
     "facekit.pipeline": "EmbeddedFace EmbeddedImage",
-    "facekit.report": "PhotoReport RecognizedImage",
+    "facekit.report": "ImageReport RecognizedImage",
     "facekit.quality.measures": "FaceQuality",
     "facekit.quality.pose": "HeadPose",
     "facekit.clustering.albums": "ArchiveClustering PersonGroup",

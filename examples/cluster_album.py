@@ -2,7 +2,7 @@
 Group the people of an album
 ============================
 
-:func:`facekit.cluster_photos` groups the faces in an album, so that you name groups instead of
+:func:`facekit.cluster_images` groups the faces in an album, so that you name groups instead of
 photos. In a terminal it takes a folder of your own::
 
     python cluster_album.py photos/
@@ -18,7 +18,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from facekit import Embedder, cluster_photos, load_image
+from facekit import Embedder, cluster_images, load_image
 from facekit.demo import portrait_paths, stranger_path
 from facekit.evaluation import plot_embeddings
 from facekit.visualization import plot_face_grid, save_image
@@ -51,8 +51,8 @@ else:
 # Faces within a threshold are linked. By default the threshold is strict: a split group costs a
 # second look, a mixed group enrolls a wrong face.
 
-found = cluster_photos(album, embedder=embedder)
-print(f"{found.photos} photos, {len(found.groups)} groups, linked up to {found.threshold:.3f}")
+found = cluster_images(album, embedder=embedder)
+print(f"{found.images} photos, {len(found.groups)} groups, linked up to {found.threshold:.3f}")
 for number, group in enumerate(found.groups, start=1):
     print(f"group {number}: {len(group)} faces, spread {group.spread:.2f}")
     for source in group.sources:
@@ -91,7 +91,7 @@ if cuts:
 celebrities = Path(os.environ.get("FACEKIT_DATA", ".")) / "five_celebrities" / "train"
 if celebrities.is_dir():
     threshold = embedder.record.threshold()
-    found = cluster_photos(celebrities, embedder=embedder, threshold=threshold)
+    found = cluster_images(celebrities, embedder=embedder, threshold=threshold)
     people = sorted(folder.name for folder in celebrities.iterdir())
     print("group   faces   of person " + " ".join(f"{number:4}" for number in range(1, 6)))
     for number, group in enumerate(found.groups, start=1):

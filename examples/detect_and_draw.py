@@ -1,6 +1,6 @@
 """
-Find the faces in a photo
-=========================
+Find the faces in an image
+==========================
 
 :class:`facekit.Detector` finds faces, each with five keypoints. This script prints them and writes
 a copy of the photo with boxes and keypoints. In a terminal it takes photos of your own::
@@ -23,20 +23,20 @@ from facekit import Detector
 from facekit.demo import portrait_paths, stranger_path
 from facekit.visualization import draw_faces, plot_faces, save_image
 
-photos = sys.argv[1:] or list(filter(None, [*portrait_paths().values(), stranger_path()]))
+images = sys.argv[1:] or list(filter(None, [*portrait_paths().values(), stranger_path()]))
 
 # %%
 # Detect
 # ------
 #
 # A face has a ``box`` (x, y, width, height), a ``confidence`` and ``keypoints``, all in pixels of
-# the photo. *Left* and *right* refer to the image.
+# the image. *Left* and *right* refer to the image.
 
 detector = Detector()
-found = [detector.detect(photo) for photo in photos]
-for photo, faces in zip(photos, found, strict=True):
+found = [detector.detect(image) for image in images]
+for image, faces in zip(images, found, strict=True):
     for face in faces:
-        print(f"{Path(photo).name}: confidence {face.confidence:.3f}, box {face.to_dict()['box']}")
+        print(f"{Path(image).name}: confidence {face.confidence:.3f}, box {face.to_dict()['box']}")
         for name, (x, y) in face.keypoints._asdict().items():
             print(f"  {name:12} ({x:.1f}, {y:.1f})")
 
@@ -46,16 +46,16 @@ for photo, faces in zip(photos, found, strict=True):
 #
 # :func:`~facekit.visualization.draw_faces` draws on a full-size copy and returns an array.
 
-for number, (photo, faces) in enumerate(zip(photos, found, strict=True), start=1):
-    save_image(f"faces-{number}.png", draw_faces(photo, faces))
+for number, (image, faces) in enumerate(zip(images, found, strict=True), start=1):
+    save_image(f"faces-{number}.png", draw_faces(image, faces))
     print(f"Wrote faces-{number}.png")
 
 # %%
 # :func:`~facekit.visualization.plot_faces` does the same on the axes of a matplotlib figure.
 
-figure, axes = plt.subplots(1, len(photos), figsize=(4 * len(photos), 4.5), squeeze=False)
-for ax, photo, faces in zip(axes[0], photos, found, strict=True):
-    plot_faces(photo, faces, ax=ax)
+figure, axes = plt.subplots(1, len(images), figsize=(4 * len(images), 4.5), squeeze=False)
+for ax, image, faces in zip(axes[0], images, found, strict=True):
+    plot_faces(image, faces, ax=ax)
 figure.tight_layout()
 
 # %%
@@ -121,5 +121,5 @@ figure.tight_layout()
 # small faces, ``region`` skips the rest of the image: see :doc:`/detection`.
 
 quick = Detector(min_face_size=40, max_image_side=400)
-for photo in photos:
-    print(f"{Path(photo).name}: {len(quick.detect(photo))} faces in a copy of 400 pixels")
+for image in images:
+    print(f"{Path(image).name}: {len(quick.detect(image))} faces in a copy of 400 pixels")

@@ -23,18 +23,18 @@ from facekit.demo import portrait_paths, stranger_path
 from facekit.visualization import draw_faces, plot_faces, save_image
 
 if len(sys.argv) > 2:
-    known, *photos = sys.argv[1:]
+    known, *images = sys.argv[1:]
 else:
     portraits = portrait_paths()
     folder = Path(tempfile.mkdtemp())
-    known, photos = folder / "known", [folder / "party.png"]
+    known, images = folder / "known", [folder / "party.png"]
     for name, portrait in portraits.items():
         (known / name).mkdir(parents=True)
         shutil.copy(portrait, known / name)
     # The party is a photo in which all stand side by side, mirrored, with a stranger.
     everyone = filter(None, [*portraits.values(), stranger_path()])
     pictures = [load_image(portrait)[:512, ::-1] for portrait in everyone]
-    save_image(photos[0], np.concatenate(pictures, axis=1))
+    save_image(images[0], np.concatenate(pictures, axis=1))
 
 # %%
 # Learn
@@ -54,20 +54,20 @@ print(recognizer.people)
 # There is one result per face. The distance says how much the face differs from the person's
 # enrolled photos; above the threshold the label is ``unknown``.
 
-people = recognizer.recognize_batch(photos)
-for number, (photo, found) in enumerate(zip(photos, people, strict=True), start=1):
-    print(f"{Path(photo).name}: {', '.join(person.label for person in found) or 'no face found'}")
+people = recognizer.recognize_batch(images)
+for number, (image, found) in enumerate(zip(images, people, strict=True), start=1):
+    print(f"{Path(image).name}: {', '.join(person.label for person in found) or 'no face found'}")
     for person in found:
         print(f"  {person.label}: distance {person.distance:.2f}, up to {person.threshold:.2f}")
-    save_image(f"named-{number}.png", draw_faces(photo, found))
+    save_image(f"named-{number}.png", draw_faces(image, found))
     print(f"Wrote named-{number}.png")
 
 # %%
 # The plot shows the name and the distance.
 
-figure, axes = plt.subplots(len(photos), 1, figsize=(8, 4.2 * len(photos)), squeeze=False)
-for ax, photo, found in zip(axes[:, 0], photos, people, strict=True):
-    plot_faces(photo, found, ax=ax)
+figure, axes = plt.subplots(len(images), 1, figsize=(8, 4.2 * len(images)), squeeze=False)
+for ax, image, found in zip(axes[:, 0], images, people, strict=True):
+    plot_faces(image, found, ax=ax)
 figure.tight_layout()
 
 # %%

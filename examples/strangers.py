@@ -24,13 +24,13 @@ from facekit.training import Augmentation
 
 detector = Detector()
 data = Path(os.environ.get("FACEKIT_DATA", "."))
-has_photos = (data / "five_celebrities").is_dir() and (data / "lfw").is_dir()
+has_images = (data / "five_celebrities").is_dir() and (data / "lfw").is_dir()
 
 
-def aligned_faces(photos, aligner):
+def aligned_faces(images, aligner):
     """Crops the largest face of every photo that shows one."""
     cuts = []
-    for result in detector.detect_stream(photos):
+    for result in detector.detect_stream(images):
         if result.faces:
             face = max(result.faces, key=lambda found: found.area)
             cuts.append(aligner.align(result.image, [face])[0])
@@ -46,16 +46,16 @@ def aligned_faces(photos, aligner):
 embedder = Embedder()
 aligner = embedder.aligner()
 
-if has_photos:
+if has_images:
     celebrities = data / "five_celebrities"
     names = sorted(folder.name for folder in (celebrities / "train").iterdir())
     known = {name: aligned_faces(celebrities / "train" / name, aligner) for name in names}
     others = {name: aligned_faces(celebrities / "val" / name, aligner) for name in names}
     # Some of the five are in LFW, too: they are not strangers.
     both = {"Ben_Affleck", "Elton_John", "Jerry_Seinfeld", "Madonna", "Mindy_Kaling"}
-    photos = sorted((data / "lfw").glob("*/*_0001.jpg"))
-    photos = [photo for photo in photos if photo.parent.name not in both][:400]
-    strangers = aligned_faces(photos, aligner)
+    images = sorted((data / "lfw").glob("*/*_0001.jpg"))
+    images = [image for image in images if image.parent.name not in both][:400]
+    strangers = aligned_faces(images, aligner)
 else:
     portraits = portrait_paths()
     if len(portraits) < 2:

@@ -54,18 +54,18 @@ if len(sys.argv) == 3:
 elif (pool / "index.csv").is_file():
     folder = Path(tempfile.mkdtemp(), "head")
     # Two hundred people with four photos each, as a folder; all of the pool takes minutes.
-    people, photos_of = folder.with_name("people"), {}
+    people, images_of = folder.with_name("people"), {}
     with (pool / "index.csv").open(newline="", encoding="utf-8") as index:
         for row in csv.DictReader(index):
             if row["label"] and row["archive"] == "celeba_wild_1.zip":
-                photos_of.setdefault(row["label"], []).append(row["name"])
-    chosen = [names[:4] for names in photos_of.values() if len(names) >= 4][:200]
+                images_of.setdefault(row["label"], []).append(row["name"])
+    chosen = [names[:4] for names in images_of.values() if len(names) >= 4][:200]
     with zipfile.ZipFile(pool / "celeba_wild_1.zip") as archive:
         for number, names in enumerate(chosen):
             for name in names:
-                photo = people / f"person {number}" / Path(name).name
-                photo.parent.mkdir(parents=True, exist_ok=True)
-                photo.write_bytes(archive.read(name))
+                image = people / f"person {number}" / Path(name).name
+                image.parent.mkdir(parents=True, exist_ok=True)
+                image.write_bytes(archive.read(name))
     faces = FaceDataset.from_folder(
         people,
         input_size=start.input_size,
@@ -85,11 +85,11 @@ else:
     )
     alter, rng = Augmentation(), np.random.default_rng(0)
 
-    def blends(shares, photos=20):
+    def blends(shares, images=20):
         """Makes people who do not exist, by mixing two portraits in several proportions."""
         people = [(share * one + (1 - share) * other).astype(np.uint8) for share in shares]
-        names = [f"blend {share:.0%}" for share in shares for _ in range(photos)]
-        return FaceDataset.from_arrays(alter(np.repeat(people, photos, axis=0), rng), names)
+        names = [f"blend {share:.0%}" for share in shares for _ in range(images)]
+        return FaceDataset.from_arrays(alter(np.repeat(people, images, axis=0), rng), names)
 
     train = blends([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
     validation = blends([0.1, 0.3, 0.5, 0.7, 0.9])
@@ -118,7 +118,7 @@ trainer = TripletTrainer(
     miner="semihard",
     learning_rate=1e-3,
     identities=min(30, len(train.identities)),
-    photos=4,
+    images=4,
 )
 
 

@@ -53,8 +53,8 @@ for answer in answers:
 
 figure, axes = plt.subplots(len(pairs), 2, figsize=(7, 4 * len(pairs)), squeeze=False)
 for row, pair, answer in zip(axes, pairs, answers, strict=True):
-    for ax, photo, face in zip(row, pair, answer.faces, strict=True):
-        plot_faces(photo, [face], ax=ax)
+    for ax, image, face in zip(row, pair, answer.faces, strict=True):
+        plot_faces(image, [face], ax=ax)
     sign = "≤" if answer.same else ">"
     verdict = "same person" if answer.same else "different people"
     row[0].set_title(f"{answer.distance:.2f} {sign} {answer.threshold:.2f}: {verdict}", loc="left")

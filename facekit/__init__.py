@@ -1,4 +1,4 @@
-"""facekit recognizes people in photos: detect, align, embed and identify faces.
+"""facekit recognizes people in images: detect, align, embed and identify faces.
 
 The public names are imported when they are first used, so that ``import facekit`` costs next to
 nothing and loads neither TensorFlow nor OpenCV.

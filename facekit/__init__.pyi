@@ -1,7 +1,7 @@
 # Every public name stands here, and nowhere else: facekit/utils/lazy.py reads this file.
 from facekit.alignment import Aligner as Aligner
 from facekit.clustering import cluster as cluster
-from facekit.clustering.albums import cluster_photos as cluster_photos
+from facekit.clustering.albums import cluster_images as cluster_images
 from facekit.detection import Detector as Detector
 from facekit.detection import FaceDetector as FaceDetector
 from facekit.detection import YuNetDetector as YuNetDetector

@@ -51,7 +51,7 @@ class Aligner:
         FaceNet's cut: the box grown by ``margin``, clipped to the image and stretched to the
         square.
 
-    Every face yields an image. Beyond the border of the photo, the nearest pixel is repeated
+    Every face yields an image. Beyond the border of the image, the nearest pixel is repeated
     (``similarity``) or the cut ends (``crop``). If all keypoints coincide, so that they determine
     no similarity, the face's box is used instead. Shrinking averages areas, enlarging interpolates
     linearly.

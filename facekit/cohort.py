@@ -38,7 +38,9 @@ def cohort_embeddings(
     unit, unused = [], []
     run = pipeline.run(images, digests=bool(decisions), **reading)
     for image in track(run, "Embedding the cohort", total=0, shown=progress):
-        unit += [f.unit for f in image.faces if not decisions.of(f.photo(image.sha256)).excluded]
+        unit += [
+            f.unit for f in image.faces if not decisions.of(f.to_source(image.sha256)).excluded
+        ]
         if not image.faces:
             unused.append(f"{image.source}: {image.error or 'no face found'}")
     if not unit:

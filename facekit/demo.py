@@ -1,4 +1,4 @@
-"""The demonstration: names people in the photos given, or in altered portraits."""
+"""The demonstration: names people in the images given, or in altered portraits."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _FIT = 360
 
 
 @dataclass(frozen=True)
-class NamedPhoto:
-    """A photo of a known person, and the faces found in it.
+class NamedImage:
+    """An image of a known person, and the faces found in it.
 
     Args:
-        path: The photo.
+        path: The image.
         person: Who it shows.
         found: The faces found.
     """
@@ -52,23 +52,23 @@ def run_demo(
     console: Console,
     *,
     known: Path | None = None,
-    photos: Path | None = None,
+    images: Path | None = None,
     max_pixels: int = MAX_PIXELS,
     truncated: Truncated = "error",
 ) -> bool:
     """Runs the demonstration and writes an annotated contact sheet."""
-    if known is not None and photos is not None:
-        for folder in (known, photos):
+    if known is not None and images is not None:
+        for folder in (known, images):
             if not folder.is_dir():
                 raise InvalidArgumentError(f"{folder}: no such folder")
         reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
-        return _name_people(Embedder(), known, photos, output, console, reading)
-    if known is not None or photos is not None:
-        raise InvalidArgumentError("give both known (people to enroll) and photos (photos to name)")
+        return _name_people(Embedder(), known, images, output, console, reading)
+    if known is not None or images is not None:
+        raise InvalidArgumentError("give both known (people to enroll) and images (images to name)")
     right = _show_portraits(Embedder(), output, console)
     console.print(
         "To see more, name two folders with one folder of photos per person: facekit demo --known "
-        "train --photos val",
+        "train --images val",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -79,7 +79,7 @@ def run_demo(
 def _name_people(
     embedder: Embedder,
     known: Path,
-    photos: Path,
+    images: Path,
     output: Path,
     console: Console,
     reading: Reading,
@@ -89,27 +89,27 @@ def _name_people(
         warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(known)
     console.print(recognizer.report_.summary(), markup=False, highlight=False, soft_wrap=True)
-    paths = sorted(path for path in photos.glob("*/*") if path.suffix.lower() in image_suffixes())
+    paths = sorted(path for path in images.glob("*/*") if path.suffix.lower() in image_suffixes())
     named = [
-        NamedPhoto(path, path.parent.name, recognizer.recognize(path))
+        NamedImage(path, path.parent.name, recognizer.recognize(path))
         for path in track(paths, "Recognizing", total=len(paths), shown=True)
     ]
-    right = sum(photo.right for photo in named)
+    right = sum(image.right for image in named)
     console.print(_table(named, right))
     tiles = [
         Tile(
-            draw_faces(load_image(photo.path, **reading), photo.found, fit=_FIT),
-            photo.person,
-            photo.right,
+            draw_faces(load_image(image.path, **reading), image.found, fit=_FIT),
+            image.person,
+            image.right,
         )
-        for photo in named
+        for image in named
     ]
     title = f"{right} of {len(named)} photos named correctly, by {recognizer.embedder.record.name}"
     _save_sheet(contact_sheet(tiles, title=title, side=_FIT), output, console)
     return right == len(named)
 
 
-def _table(named: Sequence[NamedPhoto], right: int) -> Table:
+def _table(named: Sequence[NamedImage], right: int) -> Table:
     table = Table(
         title=f"{right} of {len(named)} photos named correctly",
         caption="Distance: to the mean of the person's enrolled photos, between unit embeddings.",
@@ -119,14 +119,14 @@ def _table(named: Sequence[NamedPhoto], right: int) -> Table:
     table.add_column("Named", no_wrap=True)
     table.add_column("Distance", justify="right")
     table.add_column("", no_wrap=True)
-    for photo in named:
-        labels = (escape(printable(face.label)) for face in photo.found)
+    for image in named:
+        labels = (escape(printable(face.label)) for face in image.found)
         names = "\n".join(labels) or "no face found"
-        distances = "\n".join(f"{face.distance:.2f}" for face in photo.found)
-        name = photo.path.name
+        distances = "\n".join(f"{face.distance:.2f}" for face in image.found)
+        name = image.path.name
         short = name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"
-        mark = "[green]✓[/]" if photo.right else "[red]✗[/]"
-        person = escape(printable(photo.person))
+        mark = "[green]✓[/]" if image.right else "[red]✗[/]"
+        person = escape(printable(image.person))
         table.add_row(escape(printable(short)), person, names, distances, mark)
     return table
 
@@ -136,12 +136,12 @@ def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
     if not portraits:
         raise InvalidArgumentError(
             "no portraits are installed to show this with: pip install matplotlib scikit-image, or "
-            "name two folders with one folder of photos per person: --known train --photos val"
+            "name two folders with one folder of photos per person: --known train --images val"
         )
     recognizer = FaceRecognizer(embedder=embedder)
     recognizer.fit(portraits, progress=False)
     people = " and ".join(portraits)
-    console.print(f"Enrolled {people} with one portrait each; recognized in other pictures:")
+    console.print(f"Enrolled {people} with one portrait each; recognized in other images:")
     questions: list[tuple[str, RGBImage, str | None]] = [
         (f"{name}, {change}", pixels, name)
         for name, path in portraits.items()
@@ -191,7 +191,7 @@ def portrait_paths() -> dict[str, Path]:
 
 
 def stranger_path() -> Path | None:
-    """Returns a public-domain (CC0) photo of an unnamed photographer.
+    """Returns a public-domain (CC0) image of an unnamed photographer.
 
     Returns:
         The file from scikit-image, or ``None`` if scikit-image is not installed.

@@ -19,7 +19,7 @@ from facekit.errors import (
 from facekit.gallery import Gallery
 from facekit.gallery.database import remove_files
 from facekit.gallery.protocol import Batch
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.io.decoding import Truncated
 from facekit.io.images import ImageSource
 from facekit.io.people import PersonImage
@@ -32,7 +32,7 @@ from facekit.pipeline import (
     select_marked,
 )
 from facekit.quality.gate import limits_broken
-from facekit.report import OutcomeStatus, PhotoOutcome, PhotoReport, some_of
+from facekit.report import ImageOutcome, ImageReport, OutcomeStatus, some_of
 from facekit.utils.progress import track
 from facekit.utils.validation import identity
 
@@ -57,15 +57,15 @@ class Enrollment:
 
     def __init__(self, gallery: Gallery) -> None:
         self.gallery = gallery
-        self.outcomes: list[PhotoOutcome] = []
+        self.outcomes: list[ImageOutcome] = []
         self.visited: set[tuple[str, str]] = set()
-        self._known = {(p.person, p.sha256) for p in gallery.photos() if p.sha256 is not None}
+        self._known = {(p.person, p.sha256) for p in gallery.images() if p.sha256 is not None}
         self._pieces: list[tuple[str, EmbeddedFace, str | None]] = []
 
     @property
-    def report(self) -> PhotoReport:
+    def report(self) -> ImageReport:
         """The outcomes so far."""
-        return PhotoReport(tuple(self.outcomes))
+        return ImageReport(tuple(self.outcomes))
 
     def run(
         self,
@@ -76,7 +76,7 @@ class Enrollment:
         max_pixels: int,
         truncated: Truncated = "error",
         progress: bool = False,
-    ) -> PhotoReport:
+    ) -> ImageReport:
         """Enrolls one face of each image: the marked one, or else the largest.
 
         If it ends early, for instance by an interruption, the images before are enrolled.
@@ -110,43 +110,43 @@ class Enrollment:
         return self.report
 
     def content(self) -> Iterator[Batch]:
-        """Yields the enrolled photos and embeddings, batch by batch.
+        """Yields the enrolled images and embeddings, batch by batch.
 
-        Photos that an interrupted run enrolled and that this run was not given are left out.
+        Images that an interrupted run enrolled and that this run was not given are left out.
         """
-        for photos, embeddings in self.gallery.snapshot():
+        for images, embeddings in self.gallery.snapshot():
             kept = [
                 place
-                for place, photo in enumerate(photos)
-                if photo.sha256 is None or (photo.person, photo.sha256) in self.visited
+                for place, image in enumerate(images)
+                if image.sha256 is None or (image.person, image.sha256) in self.visited
             ]
-            yield [photos[place] for place in kept], embeddings[kept]
+            yield [images[place] for place in kept], embeddings[kept]
 
     def _note_others(self, waiting: deque[PersonImage]) -> None:
         while waiting and waiting[0].problem:
             image = waiting.popleft()
-            status: OutcomeStatus = "unreadable" if image.unreadable else "not a photo"
-            self.outcomes.append(PhotoOutcome(image.person, image.name, status, image.problem))
+            status: OutcomeStatus = "unreadable" if image.unreadable else "not an image"
+            self.outcomes.append(ImageOutcome(image.person, image.name, status, image.problem))
 
     def _note(self, person: str, image: PersonImage, found: EmbeddedImage) -> None:
         name = image.name
         key = None if found.sha256 is None else (person, found.sha256)
         if found.error is not None:
             problem = str(found.error).removeprefix(f"{name}: ")
-            outcome = PhotoOutcome(person, name, "unreadable", problem)
+            outcome = ImageOutcome(person, name, "unreadable", problem)
         elif key is not None and key in self._known:
             self.visited.add(key)
-            outcome = PhotoOutcome(person, name, "already enrolled", "the same file is enrolled")
+            outcome = ImageOutcome(person, name, "already enrolled", "the same file is enrolled")
         elif not found.faces:
             where = "" if image.box is None else " where it is marked"
-            outcome = PhotoOutcome(person, name, "no face", f"no face found{where}")
+            outcome = ImageOutcome(person, name, "no face", f"no face found{where}")
         elif problems := found.faces[0].problems:
-            outcome = PhotoOutcome(person, name, "poor quality", "; ".join(problems))
+            outcome = ImageOutcome(person, name, "poor quality", "; ".join(problems))
         else:
-            outcome = PhotoOutcome(person, name, "enrolled")
+            outcome = ImageOutcome(person, name, "enrolled")
             if found.found > 1 and image.box is None:
                 detail = f"{found.found} faces found, the largest was taken"
-                outcome = PhotoOutcome(person, name, "several faces", detail)
+                outcome = ImageOutcome(person, name, "several faces", detail)
             self._pieces.append((person, replace(found.faces[0], source=name), found.sha256))
             if key is not None:
                 self._known.add(key)
@@ -159,11 +159,11 @@ class Enrollment:
             self.gallery.extend(
                 [person for person, _, _ in pieces],
                 np.stack([face.unit for _, face, _ in pieces]),
-                [PhotoSource(f.source, sha256=digest, box=f.face.box) for _, f, digest in pieces],
+                [FaceSource(f.source, sha256=digest, box=f.face.box) for _, f, digest in pieces],
             )
 
 
-def checked(report: PhotoReport, *, stacklevel: int) -> PhotoReport:
+def checked(report: ImageReport, *, stacklevel: int) -> ImageReport:
     """Returns the report on an enrollment in which at least one image could be used."""
     poor = [outcome.detail for outcome in report.left_out if outcome.status == "poor quality"]
     limits = limits_broken(line for detail in poor for line in detail.split("; "))

@@ -70,7 +70,7 @@ class FileFormatError(FacekitError, ValueError):
 
 
 class EnrollmentError(FacekitError, ValueError):
-    """None of the photos given can be enrolled, or a person is not enrolled."""
+    """None of the images given can be enrolled, or a person is not enrolled."""
 
 
 class ArchiveError(FacekitError, RuntimeError):
@@ -90,7 +90,7 @@ class MissingExtraError(FacekitError, ImportError):
 
 
 class NoFaceError(FacekitError, ValueError):
-    """The detector finds no face in a photo that should show one."""
+    """The detector finds no face in an image that should show one."""
 
 
 class NotFittedError(FacekitError, ValueError, AttributeError):
@@ -98,7 +98,7 @@ class NotFittedError(FacekitError, ValueError, AttributeError):
 
 
 class TrainingDataError(FacekitError, ValueError):
-    """The faces given cannot be trained on: there are none, or too few people or photos."""
+    """The faces given cannot be trained on: there are none, or too few people or images."""
 
 
 class TrainingError(FacekitError, RuntimeError):
@@ -114,7 +114,7 @@ class ImageWarning(FacekitWarning):
 
 
 class EnrollmentWarning(FacekitWarning):
-    """Some of the photos given were left out or need a look; the message names them."""
+    """Some of the images given were left out or need a look; the message names them."""
 
 
 class TrainingDataWarning(FacekitWarning):

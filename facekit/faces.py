@@ -16,7 +16,7 @@ Point = tuple[float, float]
 """A position in an image: x to the right and y downwards, in pixels."""
 
 SAME_FACE = 0.25
-"""The intersection over union from which two boxes in a photo count as one face.
+"""The intersection over union from which two boxes in an image count as one face.
 
 Photo managers draw larger boxes than detectors: a square with sides one and a half times as long
 has an overlap of 0.44.
@@ -258,7 +258,7 @@ class RecognizedFace:
         candidate: The enrolled person that it resembles most; equal to ``name`` unless that is
             ``None``.
         distance: Euclidean distance between unit embeddings, from this face to the nearest
-            enrolled photo of ``candidate``: 0 is the same image, 1.41 is unrelated.
+            enrolled image of ``candidate``: 0 is the same image, 1.41 is unrelated.
         threshold: The largest distance at which ``name`` is given.
         probability: The probability that it is ``candidate``, if half of all faces belong to
             enrolled people; see :meth:`facekit.IdentityClassifier.predict_proba`. For weights
@@ -346,13 +346,13 @@ class RecognizedFace:
 
 @dataclass(frozen=True)
 class Verification:
-    """The answer to "do these two photos show the same person?".
+    """The answer to "do these two images show the same person?".
 
     Args:
         same: Whether the distance is at most the threshold.
         distance: Euclidean distance between the two unit embeddings, 0 to 2.
         threshold: The largest distance that counts as the same person.
-        faces: The face used in each photo.
+        faces: The face used in each image.
 
     Example:
         >>> from facekit import FaceRecognizer

@@ -15,7 +15,7 @@ from facekit.errors import EnrollmentError, InvalidArgumentError
 from facekit.faces import Identity, RecognizedFace
 from facekit.gallery import Gallery
 from facekit.gallery.decisions import Decision
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.identification.answers import Explanation, Neighbor
 from facekit.identification.fitting import Fitted
 from facekit.identification.means import MeanIdentifier
@@ -47,19 +47,19 @@ class Namer:
         self,
         rows: _Rows,
         images: Sequence[float] | None = None,
-        photos: Sequence[PhotoSource] | None = None,
+        sources: Sequence[FaceSource] | None = None,
     ) -> list[Identity]:
         """Identifies embeddings; see :meth:`facekit.FaceRecognizer.identify`."""
-        if photos is not None and len(photos) != len(rows):
+        if sources is not None and len(sources) != len(rows):
             raise InvalidArgumentError(
-                f"photos must be one for each embedding, got {len(photos)} for {len(rows)}"
+                f"sources must be one for each embedding, got {len(sources)} for {len(rows)}"
             )
         found = self._nearest(rows) if images is None else self.means().identify(rows, images)
-        if photos is None:
+        if sources is None:
             return found
         return [
-            self._decide(answer, row, self._decisions.of(photo))
-            for answer, row, photo in zip(found, rows, photos, strict=True)
+            self._decide(answer, row, self._decisions.of(source))
+            for answer, row, source in zip(found, rows, sources, strict=True)
         ]
 
     def stream(
@@ -92,7 +92,7 @@ class Namer:
         # The faces with what was decided about them, without those excluded.
         if not self._decisions:
             return [(face, Decision()) for face in image.faces]
-        found = [(face, self._decisions.of(face.photo(image.sha256))) for face in image.faces]
+        found = [(face, self._decisions.of(face.to_source(image.sha256))) for face in image.faces]
         return [(face, decision) for face, decision in found if not decision.excluded]
 
     def _faces(
@@ -170,6 +170,6 @@ def _once_each(
 
 def _with_source(neighbor: Neighbor, gallery: Gallery) -> Neighbor:
     try:
-        return replace(neighbor, source=gallery.photo(neighbor.row + 1).source)
+        return replace(neighbor, source=gallery.image(neighbor.row + 1).source)
     except EnrollmentError:  # removed meanwhile
         return neighbor

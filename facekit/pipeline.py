@@ -20,7 +20,7 @@ from facekit.detection import FaceDetector
 from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import SAME_FACE, Face, Keypoints, box_overlap, largest_face
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource, RGBImage
 from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
@@ -87,13 +87,13 @@ class EmbeddedFace(Tabular):
             raise InvalidArgumentError(f"the face in {self.source} was not embedded")
         return self.embedding
 
-    def photo(self, sha256: str | None) -> PhotoSource:
+    def to_source(self, sha256: str | None) -> FaceSource:
         """Returns the location of the face, as a gallery stores it.
 
         Args:
             sha256: The SHA-256 of the image's file, if it is known.
         """
-        return PhotoSource(self.source, sha256, self.face.box)
+        return FaceSource(self.source, sha256, self.face.box)
 
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
         """Returns the face, its image and its problems as plain Python values.

@@ -28,7 +28,7 @@ from facekit.errors import (
 )
 from facekit.faces import Identity, RecognizedFace, Verification
 from facekit.gallery import Gallery
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.identification import IdentityClassifier
 from facekit.identification.answers import Explanation
 from facekit.identification.calibration import Calibration
@@ -43,12 +43,12 @@ from facekit.io.tables import Faces
 from facekit.naming import Namer
 from facekit.pipeline import EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
-from facekit.report import PhotoReport, RecognizedImage
+from facekit.report import ImageReport, RecognizedImage
 from facekit.utils.progress import track
 from facekit.utils.validation import identity, unit_rows
 
 if TYPE_CHECKING:
-    from facekit.clustering.albums import ArchiveClustering, PersonGroup, PhotoArchive
+    from facekit.clustering.albums import ArchiveClustering, ImageArchive, PersonGroup
     from facekit.video import FaceTracker
     from facekit.video.recognition import VideoRecognition, VideoSource
     from facekit.video.result import VideoResult
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 class FaceRecognizer:
-    """Recognizes people in photos: finds faces, aligns, embeds and names them.
+    """Recognizes people in images: finds faces, aligns, embeds and names them.
 
     Each part can be passed in; those not given are created with defaults that suit the weights.
 
@@ -84,8 +84,8 @@ class FaceRecognizer:
     Attributes:
         gallery: The enrolled embeddings, a :class:`facekit.Gallery`. If it is in a file, every
             change is on disk when the method returns.
-        report_: What happened to the photos of the last :meth:`fit` or :meth:`enroll`, an
-            :class:`facekit.report.PhotoReport`; empty before, and after :meth:`load`.
+        report_: What happened to the images of the last :meth:`fit` or :meth:`enroll`, an
+            :class:`facekit.report.ImageReport`; empty before, and after :meth:`load`.
 
     Raises:
         InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's output
@@ -145,7 +145,7 @@ class FaceRecognizer:
             or parts.calibrated_classifier(self.gallery)
             or default_classifier(self.embedder.record)
         )
-        self.report_ = PhotoReport(())
+        self.report_ = ImageReport(())
         self._fitting = GalleryFitting()
         self._fitting.take(self.gallery.settings.get("calibration") or {})
 
@@ -157,7 +157,7 @@ class FaceRecognizer:
 
     @property
     def people(self) -> dict[str, int]:
-        """The enrolled people, sorted by name, with the number of photos of each."""
+        """The enrolled people, sorted by name, with the number of images of each."""
         return self.gallery.people
 
     @property
@@ -185,7 +185,7 @@ class FaceRecognizer:
 
     @property
     def verification_threshold(self) -> float:
-        """The largest Euclidean distance at which two photos count as the same person.
+        """The largest Euclidean distance at which two images count as the same person.
 
         The classifier's fixed threshold, or else the distance at which the weights accept one pair
         of strangers in a thousand.
@@ -196,17 +196,17 @@ class FaceRecognizer:
     # Enrolling.
 
     def fit(
-        self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
+        self, images: EnrollmentSource, *, cropped: bool = False, progress: bool = True
     ) -> FaceRecognizer:
-        """Enrolls the people in photos, replacing those enrolled before.
+        """Enrolls the people in images, replacing those enrolled before.
 
-        Every photo should show the face of its person; if it shows several, the largest is used. A
-        photo that cannot be used is left out, and reported in ``report_`` and in a warning. The
+        Every image should show the face of its person; if it shows several, the largest is used. A
+        image that cannot be used is left out, and reported in ``report_`` and in a warning. The
         previous people are replaced at the end, in one step. With a gallery in a file, an
         interrupted call keeps its progress beside that file, and the next call resumes from there.
 
         Args:
-            photos: A folder with one folder per person, named after the person; or ``{name:
+            images: A folder with one folder per person, named after the person; or ``{name:
                 images}``, where ``images`` is one image, a list or a folder; or pairs of ``(name,
                 image)``.
             cropped: Whether each image is already cropped to the face; the whole image is then
@@ -217,20 +217,20 @@ class FaceRecognizer:
             The recognizer itself.
 
         Raises:
-            EnrollmentError: If none of the photos can be used; then nothing changes.
-            InvalidArgumentError: If ``photos`` has another form, a name is empty, or the threshold
+            EnrollmentError: If none of the images can be used; then nothing changes.
+            InvalidArgumentError: If ``images`` has another form, a name is empty, or the threshold
                 cannot be calibrated for these people.
 
         Warns:
-            EnrollmentWarning: If photos were left out or show several faces.
+            EnrollmentWarning: If images were left out or show several faces.
             CalibrationWarning: As :meth:`calibrate`.
         """
-        images = people_images(photos)
+        listed = people_images(images)
         with partial_gallery(self.gallery) as fresh:
-            enrollment = self._enroll(fresh, images, cropped=cropped, progress=progress)
+            enrollment = self._enroll(fresh, listed, cropped=cropped, progress=progress)
             self.gallery.replace(enrollment.content())
         self._fitting.forget()
-        # If the threshold cannot be calibrated for these people, fail now, not at the first photo.
+        # If the threshold cannot be calibrated for these people, fail now, not at the first image.
         # With enroll, people are added one by one, and may become enough later.
         self._warn_of_resemblance()
         return self
@@ -238,21 +238,21 @@ class FaceRecognizer:
     def enroll(
         self,
         name: str,
-        photos: ImageSource | Sequence[ImageSource],
+        images: ImageSource | Sequence[ImageSource],
         *,
         cropped: bool = False,
         progress: bool = True,
-    ) -> PhotoReport:
-        """Adds photos of one person, who may already be enrolled.
+    ) -> ImageReport:
+        """Adds images of one person, who may already be enrolled.
 
         Args:
             name: Who it is.
-            photos: One image, a list of images, or a folder of them.
+            images: One image, a list of images, or a folder of them.
             cropped: As for :meth:`fit`.
             progress: As for :meth:`fit`.
 
         Returns:
-            The outcome for each photo.
+            The outcome for each image.
 
         Raises:
             EnrollmentError: As :meth:`enroll_people`.
@@ -261,34 +261,34 @@ class FaceRecognizer:
         Warns:
             EnrollmentWarning: As :meth:`enroll_people`.
         """
-        return self.enroll_people({identity(name): photos}, cropped=cropped, progress=progress)
+        return self.enroll_people({identity(name): images}, cropped=cropped, progress=progress)
 
     def enroll_people(
-        self, photos: EnrollmentSource, *, cropped: bool = False, progress: bool = True
-    ) -> PhotoReport:
-        """Adds photos of several people, who may already be enrolled.
+        self, images: EnrollmentSource, *, cropped: bool = False, progress: bool = True
+    ) -> ImageReport:
+        """Adds images of several people, who may already be enrolled.
 
         A file whose content is already enrolled for its person is skipped. With a gallery in a
-        file, progress is written every few photos, so that an interrupted call resumes when it is
+        file, progress is written every few images, so that an interrupted call resumes when it is
         repeated.
 
         Args:
-            photos: As for :meth:`fit`.
+            images: As for :meth:`fit`.
             cropped: As for :meth:`fit`.
             progress: As for :meth:`fit`.
 
         Returns:
-            The outcome for each photo.
+            The outcome for each image.
 
         Raises:
-            EnrollmentError: If none of the photos can be used; then nothing changes.
-            InvalidArgumentError: If ``photos`` has another form or a name is empty.
+            EnrollmentError: If none of the images can be used; then nothing changes.
+            InvalidArgumentError: If ``images`` has another form or a name is empty.
 
         Warns:
-            EnrollmentWarning: If photos were left out or show several faces.
+            EnrollmentWarning: If images were left out or show several faces.
         """
-        images = people_images(photos)
-        return self._enroll(self.gallery, images, cropped=cropped, progress=progress).report
+        listed = people_images(images)
+        return self._enroll(self.gallery, listed, cropped=cropped, progress=progress).report
 
     def enroll_group(self, name: str, group: PersonGroup) -> None:
         """Enrolls the faces of a group as one person, who may already be enrolled.
@@ -301,8 +301,8 @@ class FaceRecognizer:
             InvalidArgumentError: If the name is empty, or the group was found with other weights.
         """
         self._check_weights("the group was found", group.weights)
-        photos = [PhotoSource(found.source, box=found.face.box) for found in group.faces]
-        self.gallery.enroll(identity(name), group.embeddings, photos)
+        sources = [FaceSource(found.source, box=found.face.box) for found in group.faces]
+        self.gallery.enroll(identity(name), group.embeddings, sources)
 
     def remove(self, name: str) -> int:
         """Removes a person: embeddings, sources and what the classifier learned from them.
@@ -314,13 +314,13 @@ class FaceRecognizer:
             name: Who it is.
 
         Returns:
-            How many photos of that person were enrolled.
+            How many images of that person were enrolled.
 
         Raises:
             EnrollmentError: If no such person is enrolled.
         """
         removed = self.gallery.remove(name)
-        self.report_ = PhotoReport(tuple(o for o in self.report_.outcomes if o.person != name))
+        self.report_ = ImageReport(tuple(o for o in self.report_.outcomes if o.person != name))
         return removed
 
     def calibrate(
@@ -332,7 +332,7 @@ class FaceRecognizer:
     ) -> float:
         """Refines the calibration and returns the threshold.
 
-        Without a cohort, all photos of the gallery are compared with each other; up to 2,000 photos
+        Without a cohort, all images of the gallery are compared with each other; up to 2,000 images
         this happens automatically whenever the gallery changes. With a cohort, which are people who
         are not enrolled and resemble the strangers you expect, the threshold is the one at which a
         share ``fpir`` of the cohort's faces gets a name. It adapts to later changes of the gallery
@@ -390,7 +390,7 @@ class FaceRecognizer:
     # Naming.
 
     def recognize(self, image: ImageSource, *, cropped: bool = False) -> Faces[RecognizedFace]:
-        """Names the people in one photo.
+        """Names the people in one image.
 
         Args:
             image: Anything that :func:`facekit.load_image` reads.
@@ -414,7 +414,7 @@ class FaceRecognizer:
     def recognize_batch(
         self, images: Iterable[ImageSource], *, cropped: bool = False, progress: bool = True
     ) -> list[Faces[RecognizedFace]]:
-        """Names the people in several photos; faces of different photos are embedded together.
+        """Names the people in several images; faces of different images are embedded together.
 
         Args:
             images: Any number of images; a generator is consumed lazily.
@@ -422,7 +422,7 @@ class FaceRecognizer:
             progress: As for :meth:`fit`.
 
         Returns:
-            For each photo, in order, what :meth:`recognize` returns for it.
+            For each image, in order, what :meth:`recognize` returns for it.
 
         Raises:
             BatchError: If some of the images cannot be read. It is raised after the others were
@@ -441,10 +441,10 @@ class FaceRecognizer:
     def recognize_stream(
         self, images: StreamSource, *, every: int = 1, cropped: bool = False
     ) -> Iterator[RecognizedImage]:
-        """Names the people in any number of photos, or in a video, one after the other.
+        """Names the people in any number of images, or in a video, one after the other.
 
-        Photos are read ahead in the background, results come in order, and memory does not grow
-        with their number. A photo that cannot be read yields its error, and the others are
+        Images are read ahead in the background, results come in order, and memory does not grow
+        with their number. An image that cannot be read yields its error, and the others are
         processed.
 
         Args:
@@ -454,7 +454,7 @@ class FaceRecognizer:
             cropped: As for :meth:`fit`.
 
         Yields:
-            One result for each photo, with its faces or its error.
+            One result for each image, with its faces or its error.
 
         Raises:
             ImageError: If the folder, the video or the camera cannot be opened.
@@ -560,7 +560,7 @@ class FaceRecognizer:
         embeddings: npt.ArrayLike,
         images: Sequence[float] | None = None,
         *,
-        photos: Sequence[PhotoSource] | None = None,
+        sources: Sequence[FaceSource] | None = None,
     ) -> list[Identity]:
         """Identifies embeddings.
 
@@ -569,7 +569,7 @@ class FaceRecognizer:
             images: How many images of one person each embedding is the normalized mean of, at least
                 1: distances of a mean are distributed differently, so it has another threshold. By
                 default 1. Similar images count for fewer: ``DistanceTable.independent_images``.
-            photos: Where the face of each is, with ``sha256`` and ``box``; the corrections of the
+            sources: Where the face of each is, with ``sha256`` and ``box``; the corrections of the
                 gallery (:attr:`facekit.Gallery.review`) are then applied first.
 
         Returns:
@@ -577,7 +577,7 @@ class FaceRecognizer:
 
         Raises:
             NotFittedError: If no one is enrolled.
-            InvalidArgumentError: If the embeddings have another shape or norm, or ``photos``
+            InvalidArgumentError: If the embeddings have another shape or norm, or ``sources``
                 another length.
 
         Example:
@@ -589,16 +589,16 @@ class FaceRecognizer:
             ['Grace Hopper']
         """
         namer = self._namer()
-        return namer.identify(unit_rows(embeddings, self.embedder.embedding_size), images, photos)
+        return namer.identify(unit_rows(embeddings, self.embedder.embedding_size), images, sources)
 
     def explain(
         self, image: ImageSource, count: int = 5, *, cropped: bool = False
     ) -> list[Explanation]:
-        """Explains why each face of a photo is named, or not.
+        """Explains why each face of an image is named, or not.
 
         Args:
             image: Anything that :func:`facekit.load_image` reads.
-            count: How many of the nearest enrolled photos to list, at most.
+            count: How many of the nearest enrolled images to list, at most.
             cropped: As for :meth:`fit`.
 
         Returns:
@@ -631,11 +631,11 @@ class FaceRecognizer:
     def verify(
         self, first: ImageSource, second: ImageSource, *, cropped: bool = False
     ) -> Verification:
-        """Decides whether two photos show the same person; no enrollment is needed.
+        """Decides whether two images show the same person; no enrollment is needed.
 
         Args:
-            first: A photo; if it shows several faces, the largest is used.
-            second: Another photo.
+            first: An image; if it shows several faces, the largest is used.
+            second: Another image.
             cropped: As for :meth:`fit`.
 
         Returns:
@@ -660,18 +660,18 @@ class FaceRecognizer:
 
     def cluster(
         self,
-        photos: PhotoArchive,
+        images: ImageArchive,
         *,
         threshold: float | None = None,
         min_faces: int = 2,
         progress: bool = True,
     ) -> ArchiveClustering:
-        """Groups the faces in photos into people; no enrollment is needed.
+        """Groups the faces in images into people; no enrollment is needed.
 
         The corrections of the gallery are applied (:attr:`facekit.Gallery.review`).
 
         Args:
-            photos: As :func:`facekit.cluster_photos` takes them; likewise the rest.
+            images: As :func:`facekit.cluster_images` takes them; likewise the rest.
             threshold: The Euclidean distance up to which two faces are linked.
             min_faces: The faces of smaller groups are left ungrouped.
             progress: As for :meth:`fit`.
@@ -683,10 +683,10 @@ class FaceRecognizer:
             ImageError: If the folder is missing or holds no images.
             InvalidArgumentError: If an argument cannot be used.
         """
-        from facekit.clustering.albums import cluster_photos
+        from facekit.clustering.albums import cluster_images
 
-        return cluster_photos(
-            photos,
+        return cluster_images(
+            images,
             embedder=self.embedder,
             detector=self.detector,
             aligner=self.aligner,
@@ -703,7 +703,7 @@ class FaceRecognizer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a gallery file with everyone enrolled and the recognizer's parameters.
 
-        It holds the name of the embedder's weights, not the weights themselves, and no photos. The
+        It holds the name of the embedder's weights, not the weights themselves, and no images. The
         file is biometric data of the people enrolled; protect it accordingly.
 
         Args:

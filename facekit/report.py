@@ -20,16 +20,16 @@ OutcomeStatus: TypeAlias = Literal[
     "no face",
     "poor quality",
     "unreadable",
-    "not a photo",
+    "not an image",
     "duplicate",
     "uncertain",
     "unknown person",
 ]
-"""The outcome for one image; :class:`facekit.report.PhotoOutcome` says what each means."""
+"""The outcome for one image; :class:`facekit.report.ImageOutcome` says what each means."""
 
 
 @dataclass(frozen=True)
-class PhotoOutcome:
+class ImageOutcome:
     """The outcome for one image that was to be enrolled or trained with.
 
     Args:
@@ -37,14 +37,14 @@ class PhotoOutcome:
         source: The image's name.
         status: ``"enrolled"``, in a data set ``"used"``; ``"several faces"`` (likewise, with the
             largest face); ``"already enrolled"`` (the same file was enrolled for this person
-            before); ``"no face"``, ``"poor quality"``, ``"unreadable"``, ``"not a photo"``,
+            before); ``"no face"``, ``"poor quality"``, ``"unreadable"``, ``"not an image"``,
             ``"duplicate"`` (the same file was used before), ``"uncertain"`` (the detector's
             confidence is too low) or ``"unknown person"`` (left out).
         detail: A further sentence.
 
     Example:
-        >>> from facekit.report import PhotoOutcome
-        >>> outcome = PhotoOutcome("Ada", "ada.jpg", "no face", "no face found")
+        >>> from facekit.report import ImageOutcome
+        >>> outcome = ImageOutcome("Ada", "ada.jpg", "no face", "no face found")
         >>> outcome.used, outcome.line()
         (False, '  ada.jpg (Ada): no face found')
     """
@@ -72,7 +72,7 @@ class PhotoOutcome:
 
 
 @dataclass(frozen=True)
-class PhotoReport(Tabular):
+class ImageReport(Tabular):
     """The outcome for every image of an enrollment or a data set.
 
     Args:
@@ -80,37 +80,37 @@ class PhotoReport(Tabular):
         done: One word for what was done with the usable images.
 
     Example:
-        >>> from facekit.report import PhotoReport
-        >>> from facekit.report import PhotoOutcome
-        >>> report = PhotoReport((
-        ...     PhotoOutcome("Ada", "ada.jpg", "enrolled"),
-        ...     PhotoOutcome("Ada", "sea.jpg", "no face", "no face found")))
+        >>> from facekit.report import ImageReport
+        >>> from facekit.report import ImageOutcome
+        >>> report = ImageReport((
+        ...     ImageOutcome("Ada", "ada.jpg", "enrolled"),
+        ...     ImageOutcome("Ada", "sea.jpg", "no face", "no face found")))
         >>> print(report.summary())
-        1 photo of 1 person enrolled
-        1 photo left out:
+        1 image of 1 person enrolled
+        1 image left out:
           sea.jpg (Ada): no face found
     """
 
-    outcomes: tuple[PhotoOutcome, ...]
+    outcomes: tuple[ImageOutcome, ...]
     done: str = "enrolled"
 
     @property
-    def used(self) -> tuple[PhotoOutcome, ...]:
+    def used(self) -> tuple[ImageOutcome, ...]:
         """The images that were enrolled, or are in the data set."""
         return tuple(outcome for outcome in self.outcomes if outcome.used)
 
     @property
-    def left_out(self) -> tuple[PhotoOutcome, ...]:
+    def left_out(self) -> tuple[ImageOutcome, ...]:
         """The images that could not be used."""
         return tuple(outcome for outcome in self.outcomes if outcome.left_out)
 
     @property
-    def already_enrolled(self) -> tuple[PhotoOutcome, ...]:
+    def already_enrolled(self) -> tuple[ImageOutcome, ...]:
         """The images that were enrolled before."""
         return tuple(o for o in self.outcomes if o.status == "already enrolled")
 
     @property
-    def several_faces(self) -> tuple[PhotoOutcome, ...]:
+    def several_faces(self) -> tuple[ImageOutcome, ...]:
         """The images with several faces, whose largest was used."""
         return tuple(o for o in self.outcomes if o.status == "several faces")
 
@@ -137,13 +137,13 @@ class PhotoReport(Tabular):
         """
         used, before, several = self.used, self.already_enrolled, self.several_faces
         people = len({outcome.person for outcome in used if outcome.person})
-        lines = [f"{_photos(used)} of {_count(people, 'person', 'people')} {self.done}"]
+        lines = [f"{_images(used)} of {_count(people, 'person', 'people')} {self.done}"]
         if before:
-            lines.append(f"{_photos(before)} already enrolled")
+            lines.append(f"{_images(before)} already enrolled")
         if self.left_out:
-            lines += [f"{_photos(self.left_out)} left out:", *_named(self.left_out, most)]
+            lines += [f"{_images(self.left_out)} left out:", *_named(self.left_out, most)]
         if several:
-            lines += [f"{_photos(several)} with several faces:", *_named(several, most)]
+            lines += [f"{_images(several)} with several faces:", *_named(several, most)]
         missing = [name for name, count in self.people.items() if name and not count]
         if missing:
             more = f" and {len(missing) - most:,} more" * (len(missing) > most)
@@ -152,7 +152,7 @@ class PhotoReport(Tabular):
         return "\n".join(lines)
 
 
-def _named(outcomes: Sequence[PhotoOutcome], most: int) -> Iterator[str]:
+def _named(outcomes: Sequence[ImageOutcome], most: int) -> Iterator[str]:
     counts: Counter[str] = Counter()
     for outcome in outcomes:
         counts[outcome.status] += 1
@@ -208,7 +208,7 @@ def some_of(lines: Sequence[str]) -> str:
     return (": " if lines else "") + "; ".join(lines[:10]) + more
 
 
-def _photos(outcomes: Sequence[PhotoOutcome]) -> str:
+def _images(outcomes: Sequence[ImageOutcome]) -> str:
     return _count(len(outcomes), "photo", "photos")
 
 

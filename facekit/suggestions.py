@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy.typing as npt
 
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.recognizer import FaceRecognizer
 
 
@@ -22,7 +22,7 @@ class Suggestion(NamedTuple):
         threshold: The largest distance at which it gets the name.
     """
 
-    face: PhotoSource
+    face: FaceSource
     place: int
     person: str
     distance: float
@@ -35,7 +35,7 @@ class Suggestion(NamedTuple):
 
 
 def suggest(
-    recognizer: FaceRecognizer, faces: Sequence[PhotoSource], embeddings: npt.ArrayLike
+    recognizer: FaceRecognizer, faces: Sequence[FaceSource], embeddings: npt.ArrayLike
 ) -> list[Suggestion]:
     """Lists faces, the most doubtful first.
 
@@ -63,15 +63,15 @@ def suggest(
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
         >>> recognizer = FaceRecognizer("facekit-small").fit({"Grace Hopper": portrait})
         >>> (image,) = recognizer.faces([portrait])
-        >>> photos = [face.photo(image.sha256) for face in image.faces]
-        >>> found = suggest(recognizer, photos, [face.unit for face in image.faces])
+        >>> sources = [face.to_source(image.sha256) for face in image.faces]
+        >>> found = suggest(recognizer, sources, [face.unit for face in image.faces])
         >>> found[0].person, round(found[0].distance, 3)
         ('Grace Hopper', 0.0)
     """
     if not len(faces):
         return []
     said = [recognizer.gallery.decisions().of(face) for face in faces]
-    answers = recognizer.identify(embeddings, photos=faces)
+    answers = recognizer.identify(embeddings, sources=faces)
     found = [
         Suggestion(face, place, answer.candidate, answer.distance, answer.threshold)
         for place, (face, decision, answer) in enumerate(zip(faces, said, answers, strict=True))

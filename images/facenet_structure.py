@@ -40,13 +40,13 @@ def paint(canvas: Canvas) -> None:
     features, d = layers[-1], ARCHITECTURE.embedding_size
     parameters = sum(layer.parameters for layer in layers)
     settings = training_defaults()
-    identities, photos = settings["identities"], settings["photos"]
+    identities, images = settings["identities"], settings["images"]
     groups = (colors.blue, colors.green, colors.orange)
 
     canvas.text(72, 66, "batch", weight="bold")
-    _batch(canvas, 72, photos, groups)
+    _batch(canvas, 72, images, groups)
     side = ARCHITECTURE.input_size
-    _below(canvas, 72, f"{identities} people × {photos} photos", f"{side} × {side} × 3 each")
+    _below(canvas, 72, f"{identities} people × {images} photos", f"{side} × {side} × 3 each")
 
     canvas.text(238, 66, "deep network", weight="bold")
     corners = [(166, AXIS - 72), (310, AXIS - 34), (310, AXIS + 34), (166, AXIS + 72)]
@@ -69,8 +69,8 @@ def paint(canvas: Canvas) -> None:
         _below(canvas, x, f"{size}", "")
 
     canvas.text(611, 66, "embeddings", weight="bold")
-    _sphere(canvas, 611, photos, groups)
-    _below(canvas, 611, rf"${identities * photos} \times {d}$", r"$\Vert f(x) \Vert = 1$")
+    _sphere(canvas, 611, images, groups)
+    _below(canvas, 611, rf"${identities * images} \times {d}$", r"$\Vert f(x) \Vert = 1$")
 
     canvas.box(711, AXIS, 66, 64, ("triplet", "loss"), colors.green, size=SMALL)
     _below(
@@ -93,19 +93,19 @@ def _below(canvas: Canvas, x: float, first: str, second: str) -> None:
     canvas.text(x, AXIS + 113, second, size=SMALL, color=canvas.palette.muted)
 
 
-def _batch(canvas: Canvas, x: float, photos: int, groups: tuple[Tone, ...]) -> None:
+def _batch(canvas: Canvas, x: float, images: int, groups: tuple[Tone, ...]) -> None:
     """Draws photos, a person a row; dots stand for the rows left out."""
     cell, gap = 25, 4
-    left = x - (photos * (cell + gap) - gap) / 2
+    left = x - (images * (cell + gap) - gap) / 2
     for row, tone in zip((0, 1, 3), groups, strict=True):
-        for column in range(photos):
+        for column in range(images):
             corner = (left + column * (cell + gap), AXIS - 60 + row * (cell + gap) + 3)
-            _photo(canvas, corner, cell, tone)
+            _image(canvas, corner, cell, tone)
     for dot in (-5, 0, 5):
         canvas.disc(x, AXIS + 14 + dot, 1.2, canvas.palette.gray)
 
 
-def _photo(canvas: Canvas, corner: tuple[float, float], side: float, tone: Tone) -> None:
+def _image(canvas: Canvas, corner: tuple[float, float], side: float, tone: Tone) -> None:
     frame = Rectangle(
         corner, side, side, facecolor=tone.fill, edgecolor=tone.line, linewidth=0.9, zorder=2
     )
@@ -117,13 +117,13 @@ def _photo(canvas: Canvas, corner: tuple[float, float], side: float, tone: Tone)
         canvas.axes.add_patch(Ellipse((x, y + 1.02 * side), 0.76 * side, 0.62 * side, **style))
 
 
-def _sphere(canvas: Canvas, x: float, photos: int, groups: tuple[Tone, ...]) -> None:
+def _sphere(canvas: Canvas, x: float, images: int, groups: tuple[Tone, ...]) -> None:
     """Draws the unit sphere with the embeddings of each person close together."""
     radius = 38
     style = {"facecolor": "none", "edgecolor": canvas.palette.muted, "linewidth": 1.0}
     canvas.axes.add_patch(Circle((x, AXIS), radius, **style))
     for middle, tone in zip(np.radians((100.0, -25.0, 215.0)), groups, strict=True):
-        for offset in np.linspace(-0.34, 0.34, photos):
+        for offset in np.linspace(-0.34, 0.34, images):
             angle = middle + offset
             place = (x + radius * np.cos(angle), AXIS - radius * np.sin(angle))
             canvas.disc(*place, 4, Tone(tone.line, tone.line))

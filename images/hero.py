@@ -29,7 +29,7 @@ CARD, EDGE = "#0f1722", "#2b3644"
 """The picture has a ground of its own, so that it looks the same on light and dark pages."""
 COLORS = 240
 """How many colors the file has; the other 16 of its palette are the shades of its corners."""
-PHOTO = (24.0, 28.0, 380.0, 264.0)
+IMAGE = (24.0, 28.0, 380.0, 264.0)
 FACE, ROWS = 120.0, (28.0, 172.0)
 FACES, NAMES = 446.0, 686.0
 LARGE = 28
@@ -40,13 +40,13 @@ def main(folder: Path) -> None:
     hopper, collins = (load_image(path) for path in portrait_paths().values())
     recognizer = FaceRecognizer()
     recognizer.fit({"Eileen Collins": collins[:, ::-1]}, progress=False)
-    photo = np.hstack([_portrait(collins), _portrait(hopper[:620])])
-    people = sorted(recognizer.recognize(photo), key=lambda person: person.face.box[0])
-    aligned = recognizer.aligner.align(photo, [person.face for person in people])
+    image = np.hstack([_portrait(collins), _portrait(hopper[:620])])
+    people = sorted(recognizer.recognize(image), key=lambda person: person.face.box[0])
+    aligned = recognizer.aligner.align(image, [person.face for person in people])
     with mpl.rc_context(SETTINGS):
         canvas = Canvas(WIDTH, HEIGHT, DARK)
         _card(canvas)
-        _photo(canvas, photo, people)
+        _image(canvas, image, people)
         for top, person, face in zip(ROWS, people, aligned, strict=True):
             _row(canvas, top, person, face)
         _captions(canvas)
@@ -57,7 +57,7 @@ def main(folder: Path) -> None:
 
 def _portrait(pixels: np.ndarray) -> np.ndarray:
     """Returns the middle of a portrait, so that two stand close together as on one photo."""
-    width, height = PHOTO[2] * SCALE, PHOTO[3] * SCALE
+    width, height = IMAGE[2] * SCALE, IMAGE[3] * SCALE
     scale = height / pixels.shape[0]
     size = (round(pixels.shape[1] * scale), round(height))
     scaled = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
@@ -93,10 +93,10 @@ def _pixels(
     image.set_clip_path(frame)
 
 
-def _photo(canvas: Canvas, photo: np.ndarray, people: list[RecognizedFace]) -> None:
-    left, top, width, height = PHOTO
-    _pixels(canvas, (left, top), (width, height), photo)
-    scale = width / photo.shape[1]
+def _image(canvas: Canvas, image: np.ndarray, people: list[RecognizedFace]) -> None:
+    left, top, width, height = IMAGE
+    _pixels(canvas, (left, top), (width, height), image)
+    scale = width / image.shape[1]
     for person in people:
         x, y, across, down = (value * scale for value in person.face.box)
         tone = _tone(person)
@@ -124,7 +124,7 @@ def _row(canvas: Canvas, top: float, person: RecognizedFace, face: np.ndarray) -
 
 def _captions(canvas: Canvas) -> None:
     for x, words in (
-        (PHOTO[0] + PHOTO[2] / 2, "faces and keypoints"),
+        (IMAGE[0] + IMAGE[2] / 2, "faces and keypoints"),
         (FACES + FACE / 2, "aligned"),
         (NAMES, "named, or not"),
     ):

@@ -37,14 +37,14 @@ class Scene:
         pixels = load_image(portrait_paths()[PERSON])
         side = min(pixels.shape[:2])
         # The upper square of the photo: head and shoulders.
-        self.photo = pixels[:side, :side]
-        self.face: Face = Detector().detect(self.photo)[0]
+        self.image = pixels[:side, :side]
+        self.face: Face = Detector().detect(self.image)[0]
         embedder = Embedder()
-        aligned = Aligner(**embedder.record.alignment).align(self.photo, [self.face])
+        aligned = Aligner(**embedder.record.alignment).align(self.image, [self.face])
         self.embedding = embedder.embed(aligned)[0]
         # The same cut with more pixels, for sharp screens.
         fine = {**embedder.record.alignment, "size": 2 * round(SIDE)}
-        self.aligned = Aligner(**fine).align(self.photo, [self.face])[0]
+        self.aligned = Aligner(**fine).align(self.image, [self.face])[0]
 
 
 def paint(canvas: Canvas, scene: Scene) -> None:
@@ -57,8 +57,8 @@ def paint(canvas: Canvas, scene: Scene) -> None:
         canvas.box(middle, 36, width, 34, part, tone)
         canvas.arrow([(left + 8, TOP - 8), (left + 8, 36), (middle - width / 2, 36)])
         canvas.arrow([(middle + width / 2, 36), (right - 8, 36), (right - 8, TOP - 4)])
-    _picture(canvas, COLUMNS[0], scene.photo)
-    _picture(canvas, COLUMNS[1], scene.photo)
+    _picture(canvas, COLUMNS[0], scene.image)
+    _picture(canvas, COLUMNS[1], scene.image)
     _marks(canvas, COLUMNS[1], scene)
     _picture(canvas, COLUMNS[2], scene.aligned)
     _vector(canvas, COLUMNS[3], scene.embedding)
@@ -120,7 +120,7 @@ def _frame(canvas: Canvas, x: float) -> FancyBboxPatch:
 
 def _marks(canvas: Canvas, x: float, scene: Scene) -> None:
     """Draws box and keypoints of the face on the photo."""
-    scale = SIDE / len(scene.photo)
+    scale = SIDE / len(scene.image)
     corner = (x - SIDE / 2, TOP)
     left, top, width, height = (value * scale for value in scene.face.box)
     # Of the same color on every page, for the photo is the same.

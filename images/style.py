@@ -276,11 +276,11 @@ def _tidied(svg: str, title: str) -> str:
 
 def _smaller(pixels: re.Match[str]) -> str:
     """Writes pixels inside the picture anew, without alpha: photos as JPEG, what is smaller."""
-    photo = Image.open(io.BytesIO(base64.b64decode(pixels[1]))).convert("RGB")
+    image = Image.open(io.BytesIO(base64.b64decode(pixels[1]))).convert("RGB")
     written = []
     for kind, options in (("jpeg", {"quality": 82}), ("png", {})):
         file = io.BytesIO()
-        photo.save(file, kind, optimize=True, **options)
+        image.save(file, kind, optimize=True, **options)
         written.append(f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}")
     return min(written, key=len)
 

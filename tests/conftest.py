@@ -78,7 +78,7 @@ def detector() -> Detector:
 @pytest.fixture
 def known(tmp_path: Path, hopper: Path, astronaut: Path) -> Path:
     """A folder of two people with a portrait each."""
-    for name, photo in (("Grace", hopper), ("Eileen", astronaut)):
+    for name, image in (("Grace", hopper), ("Eileen", astronaut)):
         (tmp_path / "known" / name).mkdir(parents=True)
-        shutil.copy(photo, tmp_path / "known" / name)
+        shutil.copy(image, tmp_path / "known" / name)
     return tmp_path / "known"

@@ -42,13 +42,13 @@ def portrait(number: int, size: int = 40) -> Image.Image:
     return Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
 
 
-def write_photos(folder: Path, counts: dict[str, int]) -> Path:
+def write_images(folder: Path, counts: dict[str, int]) -> Path:
     """Writes a folder of people with so many photos each."""
     numbers = itertools.count()
     for person, count in counts.items():
         (folder / person).mkdir(parents=True)
-        for photo in range(count):
-            portrait(next(numbers)).save(folder / person / f"{photo}.png")
+        for image in range(count):
+            portrait(next(numbers)).save(folder / person / f"{image}.png")
     return folder
 
 

@@ -74,7 +74,7 @@ def scene(x: Matrix, y: Matrix) -> Matrix:
     return 127.5 + 110 * np.stack(waves, axis=2)
 
 
-def photo_of_scene(matrix: Matrix, side: int = 240) -> UInt8:
+def image_of_scene(matrix: Matrix, side: int = 240) -> UInt8:
     """Returns a photo of the smooth world, after the world was moved by the matrix."""
     y, x = np.mgrid[0:side, 0:side] + 0.5
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
@@ -187,7 +187,7 @@ def test_moved_world_gives_nearly_the_same_picture(
     still = similarity(0, 1, (120, 120))
     move = similarity(angle, scale, (120 + shift[0], 120 + shift[1]))
     before, after = (
-        Aligner(SIZE).align(photo_of_scene(matrix), [face_of(moved(points, matrix))])[0]
+        Aligner(SIZE).align(image_of_scene(matrix), [face_of(moved(points, matrix))])[0]
         for matrix in (still, move)
     )
     assert difference(before, after) < 1
@@ -276,10 +276,10 @@ def test_own_template_is_used() -> None:
 def test_crop_moves_with_the_picture(
     x: float, y: float, width: float, height: float, right: int, down: int
 ) -> None:
-    photo = photo_of_scene(similarity(0, 1, (0, 0)), 80)
-    shifted = np.pad(photo, ((down, 0), (right, 0), (0, 0)))
+    image = image_of_scene(similarity(0, 1, (0, 0)), 80)
+    shifted = np.pad(image, ((down, 0), (right, 0), (0, 0)))
     aligner = Aligner(SIZE, "crop")
-    before = aligner.align(photo, [face_with_box(x, y, width, height)])
+    before = aligner.align(image, [face_with_box(x, y, width, height)])
     after = aligner.align(shifted, [face_with_box(x + right, y + down, width, height)])
     assert np.array_equal(before, after)
 

@@ -39,7 +39,7 @@ from facekit.evaluation.verification import VerificationReport
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
 from facekit.quality.measures import FaceQuality
 from facekit.quality.pose import HeadPose
-from facekit.report import PhotoReport, RecognizedImage
+from facekit.report import ImageReport, RecognizedImage
 from facekit.training import (
     BalancedBatches,
     Distiller,
@@ -117,7 +117,7 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "Appearance": lambda _: Appearance(0.0, 1.0),
     "ArchiveClustering": lambda _: ArchiveClustering((GROUP,), (), (), 1, (ERROR,), 0.9, "a@1"),
     "ArchiveTable": table,
-    "BalancedBatches": lambda _: BalancedBatches(people_with([3, 3]), identities=2, photos=2),
+    "BalancedBatches": lambda _: BalancedBatches(people_with([3, 3]), identities=2, images=2),
     "BatchError": lambda _: BatchError([None], {0: ERROR}),
     "Access": lambda _: Access(["localhost"]),
     "Clustering": lambda _: Clustering((Group((0, 1), 0.1),), (2,), 0.9),
@@ -147,7 +147,7 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "OnnxTeacher": onnx,
     "Pair": lambda _: lfw.Pair(1, "a.jpg", "b.jpg", True),
     "PersonGroup": lambda _: GROUP,
-    "PhotoReport": lambda _: PhotoReport(()),
+    "ImageReport": lambda _: ImageReport(()),
     "RecognizedFace": lambda _: RECOGNIZED,
     "RecognizedImage": lambda _: RecognizedImage("a.jpg", 0, (RECOGNIZED,)),
     "RocCurve": lambda _: roc(np.array([0.5, 1.0]), np.array([True, False])),
@@ -197,7 +197,7 @@ def shown(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, Gallery):
-        return shown((value.people, value.photos(), value.embeddings, value.weights))
+        return shown((value.people, value.images(), value.embeddings, value.weights))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return shown(
             {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

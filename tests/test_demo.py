@@ -43,11 +43,11 @@ def test_as_installed_it_names_two_people_and_rejects_a_stranger(
         for change in ("mirrored", "tilted and dim", "small and gray"):
             assert f"{name}, {change}: {name} (distance" in text
     assert "A photographer: unknown" in text
-    assert "--photos" in text
+    assert "--images" in text
     assert load_image(tmp_path / "contact_sheet.png").shape[2] == 3
 
 
-def test_without_photos_it_recognizes_the_portraits(
+def test_without_images_it_recognizes_the_portraits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facekit.demo.Embedder", lambda: small_embedder(1e-3))
@@ -59,13 +59,13 @@ def test_without_photos_it_recognizes_the_portraits(
     assert "--known" in text
 
 
-def test_with_photos_it_counts_the_right_ones(tmp_path: Path) -> None:
-    folders = {"known": tmp_path / "train", "photos": tmp_path / "val"}
+def test_with_images_it_counts_the_right_ones(tmp_path: Path) -> None:
+    folders = {"known": tmp_path / "train", "images": tmp_path / "val"}
     for part in ("train", "val"):
-        for name, photo in portrait_paths().items():
+        for name, image in portrait_paths().items():
             folder = tmp_path / part / name
             folder.mkdir(parents=True)
-            shutil.copy(photo, folder)
+            shutil.copy(image, folder)
     console = recording()
     assert run_demo(tmp_path / "out", console, **folders)
     assert "2 of 2 photos named correctly" in console.export_text()
@@ -80,10 +80,10 @@ def test_one_folder_without_the_other_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="give both known"):
         run_demo(tmp_path, recording(), known=tmp_path)
     with pytest.raises(InvalidArgumentError, match="nowhere: no such folder"):
-        run_demo(tmp_path, recording(), known=tmp_path / "nowhere", photos=tmp_path)
+        run_demo(tmp_path, recording(), known=tmp_path / "nowhere", images=tmp_path)
 
 
-def test_without_photos_and_portraits_it_says_what_to_install(
+def test_without_images_and_portraits_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facekit.demo.portrait_paths", dict)

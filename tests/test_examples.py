@@ -167,15 +167,15 @@ def test_the_evaluation_says_that_lfw_is_missing(outputs: dict[str, tuple[Path, 
 
 
 @pytest.mark.check
-def test_photos_of_ones_own(data_folder: Path, tmp_path: Path) -> None:
-    photos = sorted((data_folder / "five_celebrities" / "val" / "mindy_kaling").iterdir())[1:3]
+def test_images_of_ones_own(data_folder: Path, tmp_path: Path) -> None:
+    images = sorted((data_folder / "five_celebrities" / "val" / "mindy_kaling").iterdir())[1:3]
     known = tmp_path / "known" / "Mindy"
     known.mkdir(parents=True)
-    (known / "one.jpg").write_bytes(photos[0].read_bytes())
-    answer = run("name_people.py", str(known.parent), str(photos[1]), folder=tmp_path)
+    (known / "one.jpg").write_bytes(images[0].read_bytes())
+    answer = run("name_people.py", str(known.parent), str(images[1]), folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert f"{photos[1].name}: Mindy" in answer.stdout
+    assert f"{images[1].name}: Mindy" in answer.stdout
     assert (tmp_path / "named-1.png").is_file()
-    answer = run("verify.py", str(photos[0]), str(photos[1]), folder=tmp_path)
+    answer = run("verify.py", str(images[0]), str(images[1]), folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "the same person" in answer.stdout

@@ -25,7 +25,7 @@ from facekit.cli.output import safe_output
 from facekit.faces import Identity
 from facekit.io.tables import write_table
 from facekit.io.xmp import FaceRegion, read_regions, write_regions
-from facekit.report import PhotoOutcome, PhotoReport, RecognizedImage
+from facekit.report import ImageOutcome, ImageReport, RecognizedImage
 from facekit.video import draw_timeline, to_csv, to_vtt
 from facekit.video.result import VideoResult
 from facekit.video.tracks import Track
@@ -98,7 +98,7 @@ class Tags(HTMLParser):
 
 def html_of_notebooks(name: str, _: Path) -> None:
     image = RecognizedImage(name, 0, (recognized(name),))
-    report = PhotoReport((PhotoOutcome(name, name, "enrolled"),))
+    report = ImageReport((ImageOutcome(name, name, "enrolled"),))
     for result in (image, report, video(name)):
         html = result._repr_html_()
         assert Tags(html).found <= {"div", "p", "figure", "style", "figcaption", "title"}, html
@@ -258,10 +258,10 @@ def test_commands_print_names_as_they_are(
     tmp_path: Path, hopper: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, gallery = NAMES[0], tmp_path / "people.facekit"
-    photo = tmp_path / '=cmd|"calc"!A0\n\x1b[2J.jpg'
-    shutil.copy(hopper, photo)
+    image = tmp_path / '=cmd|"calc"!A0\n\x1b[2J.jpg'
+    shutil.copy(hopper, image)
     FaceRecognizer().fit({name: hopper}, progress=False).save(gallery)
-    recognize = ["recognize", str(gallery), str(photo)]
+    recognize = ["recognize", str(gallery), str(image)]
 
     def printed(*arguments: str) -> str:
         assert main([*map(str, arguments)]) == 0
@@ -272,10 +272,10 @@ def test_commands_print_names_as_they_are(
     assert name in printed("people", str(gallery))
     assert f": 1 face\n  {name}" in printed(*recognize)
     found = json.loads(printed(*recognize, "--json"))
-    assert (found["image"], found["faces"][0]["name"]) == (str(photo), name)
+    assert (found["image"], found["faces"][0]["name"]) == (str(image), name)
     _, line = printed(*recognize, "--csv").splitlines()
     (row,) = csv.reader([line])
     assert name in row
     printed(*recognize, "--xmp", "--output", str(tmp_path / "named"))
-    (region,) = read_regions(photo)
+    (region,) = read_regions(image)
     assert region.name == name

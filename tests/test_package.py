@@ -45,7 +45,7 @@ def public_errors() -> list[type]:
         "from facekit import Face, load_image, FacekitError",
         "from facekit import Detector; Detector()",
         "from facekit import Aligner; Aligner()",
-        "from facekit.report import PhotoReport",
+        "from facekit.report import ImageReport",
         "import facekit.io.safetensors_file, facekit.utils.progress",
     ],
 )

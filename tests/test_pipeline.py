@@ -31,7 +31,7 @@ from facekit import (
     ImageError,
     InvalidArgumentError,
     QualityGate,
-    cluster_photos,
+    cluster_images,
     load_image,
 )
 from facekit.embedding.weights.registry import WeightsRecord
@@ -219,31 +219,31 @@ def test_hash_is_that_of_the_file(tmp_path: Path) -> None:
 def test_everything_detects_through_the_pipeline_alone(tmp_path: Path) -> None:
     detector = Marked()
     people = recognizer(detector)
-    photos = write(tmp_path, Ann=RED, Bob=GREEN)
-    paths = sorted(photos.glob("*/*.png"))
+    images = write(tmp_path, Ann=RED, Bob=GREEN)
+    paths = sorted(images.glob("*/*.png"))
 
     def counted(work: Any, expected: int) -> None:
         detector.seen.clear()
         work()
         assert len(detector.seen) == expected
 
-    counted(lambda: people.fit(photos, progress=False), 6)
+    counted(lambda: people.fit(images, progress=False), 6)
     counted(lambda: people.enroll("Cay", marked(9, 1), progress=False), 1)
     counted(lambda: people.recognize(paths[0]), 1)
     counted(lambda: people.recognize_batch(paths, progress=False), 6)
-    counted(lambda: list(people.recognize_stream(photos / "Ann")), 3)
+    counted(lambda: list(people.recognize_stream(images / "Ann")), 3)
     counted(lambda: people.explain(paths[0]), 1)
     counted(lambda: people.verify(paths[0], paths[1]), 2)
-    counted(lambda: people.cluster(photos, progress=False), 6)
+    counted(lambda: people.cluster(images, progress=False), 6)
     parts: dict[str, Any] = {"detector": detector, "embedder": Shades()}
-    counted(lambda: cluster_photos(photos, threshold=0.1, progress=False, **parts), 6)
+    counted(lambda: cluster_images(images, threshold=0.1, progress=False, **parts), 6)
     pairs = [
         Pair(fold, f"{first}/{fold}.png", f"{second}/{fold + 1}.png", first == second)
         for fold in (0, 1)
         for first, second in (("Ann", "Ann"), ("Ann", "Bob"))
     ]
     aligners = {mode: Aligner(SIDE, mode) for mode in ("similarity", "crop")}  # type: ignore[arg-type]
-    counted(lambda: evaluate_lfw(photos, pairs, aligners=aligners, progress=False, **parts), 5)
+    counted(lambda: evaluate_lfw(images, pairs, aligners=aligners, progress=False, **parts), 5)
 
 
 # Stand-ins
@@ -312,59 +312,59 @@ class Interrupted(Marked):
 
 @pytest.mark.parametrize("at", [0, 1, 4, 5])
 def test_interrupted_enrollment_keeps_what_is_done_and_goes_on(tmp_path: Path, at: int) -> None:
-    photos, path = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "people.facekit"
+    images, path = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "people.facekit"
     people = recognizer(Interrupted(at), gallery=path)
     with pytest.raises(KeyboardInterrupt):
-        people.enroll_people(photos, progress=False)
+        people.enroll_people(images, progress=False)
     assert len(people.gallery) == at
     assert len(people.report_.used) == at
     people.detector = Marked()
-    report = people.enroll_people(photos, progress=False)
+    report = people.enroll_people(images, progress=False)
     assert (len(report.already_enrolled), len(report.used)) == (at, 6 - at)
     assert len(people.detector.seen) == 6 - at
     assert people.people == {"Ann": 3, "Bob": 3}
-    assert not people.enroll_people(photos, progress=False).used
+    assert not people.enroll_people(images, progress=False).used
 
 
 @pytest.mark.parametrize("at", [0, 1, 5])
 def test_interrupted_clustering_keeps_what_is_done_and_goes_on(tmp_path: Path, at: int) -> None:
-    photos, journal = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "out" / "journal"
+    images, journal = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "out" / "journal"
     options: dict[str, Any] = {
         "embedder": Shades(), "quality": QualityGate.off(), "threshold": 0.1, "progress": False
     }  # fmt: skip
-    expected = cluster_photos(photos, detector=Marked(), **options)
+    expected = cluster_images(images, detector=Marked(), **options)
     with pytest.raises(KeyboardInterrupt):
-        cluster_photos(photos, detector=Interrupted(at), journal=journal, **options)
+        cluster_images(images, detector=Interrupted(at), journal=journal, **options)
     assert journal.exists()
     detector = Interrupted(10)
-    found = cluster_photos(photos, detector=detector, journal=journal, **options)
+    found = cluster_images(images, detector=detector, journal=journal, **options)
     assert len(detector.seen) == 6 - at
     assert found == expected
     assert not journal.exists()
     with pytest.raises(KeyboardInterrupt):
-        cluster_photos(photos, detector=Interrupted(at), journal=journal, **options)
+        cluster_images(images, detector=Interrupted(at), journal=journal, **options)
     other = Marked()  # the faces of another detector are not taken for its own
-    assert cluster_photos(photos, detector=other, journal=journal, **options) == expected
+    assert cluster_images(images, detector=other, journal=journal, **options) == expected
     assert len(other.seen) == 6
 
 
 @pytest.mark.parametrize("at", [1, 5])
 def test_interrupted_fit_changes_nothing_and_goes_on(tmp_path: Path, at: int) -> None:
-    photos, path = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "people.facekit"
+    images, path = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "people.facekit"
     people = recognizer(gallery=path)
     people.enroll("Cay", marked(9, 1), progress=False)
     people.detector = Interrupted(at)
     with pytest.raises(KeyboardInterrupt):
-        people.fit(photos, progress=False)
+        people.fit(images, progress=False)
     assert people.people == {"Cay": 1}
     people.detector = Marked()
-    people.fit(photos, progress=False)
+    people.fit(images, progress=False)
     assert len(people.detector.seen) == 6 - at
     assert people.people == {"Ann": 3, "Bob": 3}
     assert sorted(file.name for file in tmp_path.iterdir() if "partial" in file.name) == []
 
 
-def test_fit_after_an_interrupted_one_forgets_photos_that_it_was_not_given(tmp_path: Path) -> None:
+def test_fit_after_an_interrupted_one_forgets_images_that_it_was_not_given(tmp_path: Path) -> None:
     people = recognizer(Interrupted(3), gallery=tmp_path / "people.facekit")
     with pytest.raises(KeyboardInterrupt):
         people.fit(write(tmp_path / "one", Ann=RED, Bob=GREEN), progress=False)
@@ -397,19 +397,19 @@ def test_images_of_a_generator_are_not_kept(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 def test_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
-    photos = write(tmp_path, Ann=RED, Bob=GREEN)
-    (photos / "Bob").chmod(0)
-    if os.access(photos / "Bob", os.R_OK):
+    images = write(tmp_path, Ann=RED, Bob=GREEN)
+    (images / "Bob").chmod(0)
+    if os.access(images / "Bob", os.R_OK):
         pytest.skip("the superuser can read everything")
     people = recognizer()
     with pytest.warns(match="Bob.*cannot be read"):
-        people.fit(photos, progress=False)
-    (photos / "Bob").chmod(0o700)
+        people.fit(images, progress=False)
+    (images / "Bob").chmod(0o700)
 
 
-def test_photo_that_vanishes_is_reported(tmp_path: Path) -> None:
-    photos = write(tmp_path, Ann=RED)
-    pairs = [("Ann", path) for path in sorted(photos.glob("*/*.png"))]
+def test_image_that_vanishes_is_reported(tmp_path: Path) -> None:
+    images = write(tmp_path, Ann=RED)
+    pairs = [("Ann", path) for path in sorted(images.glob("*/*.png"))]
     pairs[1][1].unlink()
     people = recognizer()
     with pytest.warns(match=r"1\.png"):

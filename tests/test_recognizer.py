@@ -83,7 +83,7 @@ def names(recognizer: FaceRecognizer, image: object) -> list[str | None]:
     return [face.name for face in recognizer.recognize(image)]  # type: ignore[arg-type]
 
 
-def test_names_the_photos_it_was_fitted_with(
+def test_names_the_images_it_was_fitted_with(
     fitted: FaceRecognizer, hopper: Path, astronaut: Path
 ) -> None:
     assert names(fitted, hopper) == ["Grace"]
@@ -105,21 +105,21 @@ def test_a_folder_a_mapping_and_pairs_give_the_same(
     recognizer: FaceRecognizer, known: Path, hopper: Path, astronaut: Path
 ) -> None:
     galleries = []
-    for photos in (
+    for images in (
         known,
         str(known),
         {"Eileen": [astronaut], "Grace": known / "Grace"},
         [("Eileen", astronaut), ("Grace", hopper)],
         iter([("Eileen", load_image(astronaut)), ("Grace", hopper.read_bytes())]),
     ):
-        recognizer.fit(photos, progress=False)
+        recognizer.fit(images, progress=False)
         assert recognizer.people == {"Eileen": 1, "Grace": 1}
         galleries.append(recognizer.gallery.embeddings)
     for embeddings in galleries[1:]:
         np.testing.assert_array_equal(embeddings, galleries[0])
 
 
-def test_photos_left_out_are_named(
+def test_images_left_out_are_named(
     recognizer: FaceRecognizer, known: Path, both: np.ndarray
 ) -> None:
     (known / "Grace" / "broken.jpg").write_bytes(b"no picture")
@@ -137,9 +137,9 @@ def test_photos_left_out_are_named(
     statuses = {Path(o.source).name: o.status for o in report.left_out}
     assert statuses == {
         "broken.jpg": "unreadable",
-        "notes.txt": "not a photo",
+        "notes.txt": "not an image",
         "black.png": "no face",
-        "stray.png": "not a photo",
+        "stray.png": "not an image",
     }
     assert [Path(o.source).name for o in report.several_faces] == ["two.png"]
     for name in (*statuses, "two.png"):
@@ -156,7 +156,7 @@ def test_the_largest_of_several_faces_is_enrolled(
     assert largest.name == "Largest"
 
 
-def test_a_person_without_a_usable_photo_is_said(recognizer: FaceRecognizer, hopper: Path) -> None:
+def test_a_person_without_a_usable_image_is_said(recognizer: FaceRecognizer, hopper: Path) -> None:
     black = np.zeros((100, 100, 3), dtype=np.uint8)
     with pytest.warns(EnrollmentWarning, match="not enrolled for lack of a usable photo: Nobody"):
         recognizer.fit({"Nobody": black, "Grace": hopper}, progress=False)
@@ -176,11 +176,11 @@ def test_nothing_usable_is_an_error_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "photos", [{}, [], 3, "no/such/folder", [("only one",)], [3], {"": "x.jpg"}]
+    "images", [{}, [], 3, "no/such/folder", [("only one",)], [3], {"": "x.jpg"}]
 )
-def test_photos_of_a_wrong_form_are_an_error(recognizer: FaceRecognizer, photos: object) -> None:
+def test_images_of_a_wrong_form_are_an_error(recognizer: FaceRecognizer, images: object) -> None:
     with pytest.raises((EnrollmentError, InvalidArgumentError)):
-        recognizer.fit(photos, progress=False)  # type: ignore[arg-type]
+        recognizer.fit(images, progress=False)  # type: ignore[arg-type]
 
 
 def test_enroll_adds_and_remove_forgets(
@@ -199,7 +199,7 @@ def test_enroll_adds_and_remove_forgets(
     np.testing.assert_array_equal(recognizer.gallery.embeddings, before)
 
 
-def test_an_open_file_is_one_photo(recognizer: FaceRecognizer, hopper: Path) -> None:
+def test_an_open_file_is_one_image(recognizer: FaceRecognizer, hopper: Path) -> None:
     with hopper.open("rb") as stream:
         report = recognizer.enroll("Grace", stream, progress=False)
     assert [outcome.source for outcome in report.used] == [str(hopper)]
@@ -387,15 +387,15 @@ def celebrities(data_folder: Path) -> tuple[FaceRecognizer, Path]:
 
 def test_names_every_celebrity_and_nobody_else(celebrities: tuple[FaceRecognizer, Path]) -> None:
     recognizer, data = celebrities
-    for photo in sorted((data / "five_celebrities" / "val").glob("*/*.jpg")):
-        assert {name for name in names(recognizer, photo) if name} == {photo.parent.name}, photo
+    for image in sorted((data / "five_celebrities" / "val").glob("*/*.jpg")):
+        assert {name for name in names(recognizer, image) if name} == {image.parent.name}, image
 
 
 def test_refuses_nearly_all_strangers(celebrities: tuple[FaceRecognizer, Path]) -> None:
     # Two strangers' faces in a hundred may get a name.
     recognizer, data = celebrities
-    photos = sorted((data / "lfw").glob("*/*_0001.jpg"))[:60]
-    named = [name is not None for photo in photos for name in names(recognizer, photo)]
+    images = sorted((data / "lfw").glob("*/*_0001.jpg"))[:60]
+    named = [name is not None for image in images for name in names(recognizer, image)]
     assert len(named) >= 60
     assert np.mean(named) <= 0.02
 
@@ -406,18 +406,18 @@ def test_another_process_gives_the_same_answers_to_the_bit(
     recognizer, data = celebrities
     path = tmp_path / "people.facekit"
     recognizer.save(path)
-    photo = sorted((data / "five_celebrities" / "val").glob("*/*.jpg"))[0]
+    image = sorted((data / "five_celebrities" / "val").glob("*/*.jpg"))[0]
     program = (
         "import sys; from facekit import FaceRecognizer;"
         "print(repr(FaceRecognizer.load(sys.argv[1]).recognize(sys.argv[2])))"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", program, str(path), str(photo)],
+        [sys.executable, "-c", program, str(path), str(image)],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert answer.stdout.strip() == repr(recognizer.recognize(photo))
+    assert answer.stdout.strip() == repr(recognizer.recognize(image))
 
 
 def test_the_gallery_knows_where_an_embedding_comes_from(
@@ -426,8 +426,8 @@ def test_the_gallery_knows_where_an_embedding_comes_from(
     recognizer.fit(
         {"Grace": hopper, "Eileen": [astronaut.read_bytes(), load_image(astronaut)]}, progress=False
     )
-    (grace,) = recognizer.gallery.photos("Grace")
-    of_file, of_array = recognizer.gallery.photos("Eileen")
+    (grace,) = recognizer.gallery.images("Grace")
+    of_file, of_array = recognizer.gallery.images("Eileen")
     assert grace.source == str(hopper)
     assert grace.sha256 == hashlib.sha256(hopper.read_bytes()).hexdigest()
     assert of_file.sha256 == hashlib.sha256(astronaut.read_bytes()).hexdigest()

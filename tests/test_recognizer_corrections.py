@@ -10,7 +10,7 @@ from colored_people import COLORS, ColorDetector, ColorEmbedder, Places, embeddi
 
 from facekit import Aligner, FaceRecognizer, IdentityClassifier, InvalidArgumentError, cluster
 from facekit.clustering.constraints import constrained
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.suggestions import suggest
 from facekit.visualization.files import save_image
 
@@ -46,12 +46,12 @@ def labels(recognizer: FaceRecognizer, path: Path) -> list[str]:
     return sorted(face.label for face in recognizer.recognize(path))
 
 
-def faces(recognizer: FaceRecognizer, path: Path) -> dict[str, PhotoSource]:
+def faces(recognizer: FaceRecognizer, path: Path) -> dict[str, FaceSource]:
     """Returns the faces of a photo by the person that they look like."""
     (image,) = recognizer.faces([path])
     return {
         min(COLORS, key=lambda name: float(np.linalg.norm(embedding_of(name) - face.unit))): (
-            face.photo(image.sha256)
+            face.to_source(image.sha256)
         )
         for face in image.faces
     }
@@ -96,12 +96,12 @@ def test_a_face_that_was_accepted_has_the_name(recognizer: FaceRecognizer, tmp_p
     (why,) = recognizer.explain(path)
     assert (why.name, why.distance) == ("Green", face.distance)
     row = embedding_of("Blue")[None]
-    (decided,) = recognizer.identify(row, photos=[faces(recognizer, path)["Blue"]])
+    (decided,) = recognizer.identify(row, sources=[faces(recognizer, path)["Blue"]])
     assert decided.name == "Green"
     (plain,) = recognizer.identify(row)
     assert plain.name is None
     with pytest.raises(InvalidArgumentError, match="photos must be one for each"):
-        recognizer.identify(row, photos=[])
+        recognizer.identify(row, sources=[])
 
 
 def test_a_face_that_is_left_out_is_in_no_answer(
@@ -131,13 +131,13 @@ def test_a_name_is_given_once_per_image(recognizer: FaceRecognizer, tmp_path: Pa
     assert labels(recognizer, path) == ["Red", "Red"]
 
 
-def test_an_enrolled_photo_that_is_no_face_names_nobody(
+def test_an_enrolled_image_that_is_no_face_names_nobody(
     recognizer: FaceRecognizer, tmp_path: Path
 ) -> None:
     path = photo(tmp_path / "blue.png", {"Blue": (30, 30)})
     recognizer.enroll("Red", path)
     assert labels(recognizer, path) == ["Red"] or recognizer.classifier.strategy == "centroid"
-    own = recognizer.gallery.photos("Red")[1]
+    own = recognizer.gallery.images("Red")[1]
     for correct in (
         lambda: recognizer.gallery.review.exclude(own),
         lambda: recognizer.gallery.review.reject(own, "Red"),
@@ -212,7 +212,7 @@ def test_calibration_leaves_out_what_is_no_face(tmp_path: Path) -> None:
     people = [f"person {n // 3}" for n in range(60)]
     # The last photos are no faces: all alike, whoever they are enrolled as.
     rows[2::3] = rows[2]
-    places = [PhotoSource(f"{n}.jpg", f"{n:064x}", (0, 0, 50, 50)) for n in range(60)]
+    places = [FaceSource(f"{n}.jpg", f"{n:064x}", (0, 0, 50, 50)) for n in range(60)]
     recognizer.gallery.extend(people, rows.astype(np.float32), places)
     before = recognizer.calibration
     for place in places[2::3]:

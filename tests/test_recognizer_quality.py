@@ -53,12 +53,12 @@ def recognizer(
 
 @pytest.fixture
 def blurred(tmp_path: Path, astronaut: Path) -> Path:
-    with Image.open(astronaut) as photo:
-        photo.convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(tmp_path / "blurred.png")
+    with Image.open(astronaut) as image:
+        image.convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(tmp_path / "blurred.png")
     return tmp_path / "blurred.png"
 
 
-def test_a_poor_photo_is_left_out_with_its_reason(
+def test_a_poor_image_is_left_out_with_its_reason(
     embedder: Embedder, detector: Detector, hopper: Path, blurred: Path
 ) -> None:
     gated = recognizer(embedder, detector, QualityGate())
@@ -72,7 +72,7 @@ def test_a_poor_photo_is_left_out_with_its_reason(
         gated.enroll("Eileen", blurred, progress=False)
 
 
-def test_without_a_gate_every_photo_is_enrolled_and_named(
+def test_without_a_gate_every_image_is_enrolled_and_named(
     embedder: Embedder, detector: Detector, blurred: Path
 ) -> None:
     open_to_all = recognizer(embedder, detector, None, None)
@@ -137,8 +137,8 @@ def test_the_commands_report_poor_faces(
     embedder.save(weights)
     known = tmp_path / "known" / "Grace"
     known.mkdir(parents=True)
-    for photo in (hopper, blurred):
-        (known / photo.name).write_bytes(photo.read_bytes())
+    for image in (hopper, blurred):
+        (known / image.name).write_bytes(image.read_bytes())
     fit = ["fit", str(known.parent), model, "--weights", weights]
     assert main(fit) == DONE
     assert "1 photo left out:\n" in (printed := capsys.readouterr().out)
@@ -154,14 +154,14 @@ def test_the_commands_report_poor_faces(
     assert "2 photos of 1 person enrolled" in capsys.readouterr().out
 
 
-def test_a_small_copy_of_an_enrolled_photo_is_too_small(
+def test_a_small_copy_of_an_enrolled_image_is_too_small(
     embedder: Embedder, detector: Detector, hopper: Path
 ) -> None:
     gate = QualityGate(min_interocular=60)
     gated = recognizer(embedder, detector, gate, gate)
     gated.fit({"Grace": hopper}, progress=False)
-    with Image.open(hopper) as photo:
-        half = np.asarray(photo.convert("RGB").resize((photo.width // 2, photo.height // 2)))
+    with Image.open(hopper) as image:
+        half = np.asarray(image.convert("RGB").resize((image.width // 2, image.height // 2)))
     (face,) = gated.recognize(half)
     assert face.name is None
     assert face.problems[0].startswith("too small: ")
@@ -174,8 +174,8 @@ def test_a_face_too_poor_to_be_enrolled_is_named_with_a_remark(
 ) -> None:
     gate = QualityGate(max_roll=20)
     gated = recognizer(embedder, detector, gate).fit({"Eileen": astronaut}, progress=False)
-    with Image.open(astronaut) as photo:
-        tilted = np.asarray(photo.convert("RGB").rotate(30))
+    with Image.open(astronaut) as image:
+        tilted = np.asarray(image.convert("RGB").rotate(30))
     (face,) = gated.recognize(tilted)
     assert (face.name, face.problems) == ("Eileen", ())
     assert [remark.split(":")[0] for remark in face.remarks] == ["tilted"]
@@ -191,11 +191,11 @@ def test_an_image_cut_at_the_box_of_a_face_is_enrolled_and_named(
 ) -> None:
     cuts = {}
     for name, path in (("Grace", hopper), ("Eileen", astronaut)):
-        with Image.open(path) as photo:
+        with Image.open(path) as image:
             x, y, width, height = detector.detect(path)[0].box
             left, top = x - growth * width / 2, y - growth * height / 2
             right, bottom = x + (1 + growth / 2) * width, y + (1 + growth / 2) * height
-            cuts[name] = np.asarray(photo.convert("RGB").crop((left, top, right, bottom)))
+            cuts[name] = np.asarray(image.convert("RGB").crop((left, top, right, bottom)))
     gated = recognizer(embedder, detector, QualityGate())
     gated.fit(cuts, cropped=True, progress=False)
     assert gated.people == {"Eileen": 1, "Grace": 1}

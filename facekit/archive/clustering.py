@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from facekit.archive.engines import Engine, Runner
-from facekit.archive.results import FACE_FIELDS, face_columns, face_photos
+from facekit.archive.results import FACE_FIELDS, face_columns, face_sources
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
 from facekit.clustering.apart import apart
@@ -24,12 +24,12 @@ from facekit.embedding.weights.registry import REGISTRY
 from facekit.errors import InvalidArgumentError
 from facekit.gallery import Gallery
 from facekit.gallery.decisions import Decisions, Pairs
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.utils.extras import import_extra
 from facekit.utils.validation import choice, flag, number, whole
 
 Album: TypeAlias = Literal["folder", "day"]
-"""What keeps photos together that were taken together: their folder, or the day of their EXIF time.
+"""What keeps images together that were taken together: their folder, or the day of their EXIF time.
 """
 
 _SCHEMA = pa.schema([*FACE_FIELDS, ("person", pa.int64()), ("distance", pa.float32())])
@@ -72,7 +72,7 @@ def cluster_archive(
             :func:`facekit.clustering.groups.linking_threshold`.
         album: ``"folder"`` or ``"day"``: faces of images in the same folder, or taken on the same
             day, are also linked up to the wider threshold for that smaller number of faces. This
-            matches difficult photos that the strict threshold for all faces would miss.
+            matches difficult images that the strict threshold for all faces would miss.
         min_faces: Smaller groups are not counted as people.
         any_quality: Whether faces with problems are grouped as well.
         engine: As for :func:`index_archive`, like the next two; it finds the links.
@@ -105,8 +105,8 @@ def cluster_archive(
         >>> from matplotlib.cbook import get_sample_data
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
         >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> photos = [shutil.copy(portrait, folder / name) for name in ("a.jpg", "b.jpg")]
-        >>> _ = index_archive(photos, folder / "faces.parquet")
+        >>> images = [shutil.copy(portrait, folder / name) for name in ("a.jpg", "b.jpg")]
+        >>> _ = index_archive(images, folder / "faces.parquet")
         >>> cluster_archive(folder / "faces.parquet")["person"].to_pylist()
         [0, 0]
 
@@ -155,7 +155,7 @@ class _Faces:
     vectors: FloatArray
     images: IntArray
     albums: IntArray
-    said: dict[int, PhotoSource]
+    said: dict[int, FaceSource]
     """The locations of faces that may have corrections, by their indices among all."""
 
     @classmethod
@@ -165,7 +165,7 @@ class _Faces:
         kept: list[dict[str, Any]] = []
         vectors = [np.empty((0, table.settings["embedding_size"]), np.float32)]
         wanted = ["path", "sha256", "taken", "faces"]
-        said: dict[int, PhotoSource] = {}
+        said: dict[int, FaceSource] = {}
         count = 0
         for partition in table.partitions:
             rows = table.read(partition, wanted)
@@ -174,9 +174,9 @@ class _Faces:
                 continue
             good = columns["problems"].to_numpy(zero_copy_only=False) == ""
             columns["good"] = good | any_quality
-            for at, photo in face_photos(rows, columns, decisions.images()).items():
-                said[count + at] = photo
-                columns["good"][at] &= decisions.of(photo).excluded is None
+            for at, source in face_sources(rows, columns, decisions.images()).items():
+                said[count + at] = source
+                columns["good"][at] &= decisions.of(source).excluded is None
             count += len(faces)
             columns["album"] = np.array(_albums(rows, columns["path"], album), object)
             vectors.append(vectors_of(faces)[columns["good"]])

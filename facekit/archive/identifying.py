@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facekit.archive.engines import Engine, Runner
-from facekit.archive.results import FACE_FIELDS, face_columns, face_photos, faces_of
+from facekit.archive.results import FACE_FIELDS, face_columns, face_sources, faces_of
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
 from facekit.errors import InvalidArgumentError
 from facekit.gallery import Gallery
 from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.identification import IdentityClassifier
 from facekit.identification.fitting import Fitted, GalleryFitting
 from facekit.naming import Namer
@@ -64,7 +64,7 @@ def identify_archive(
         engine: As for :func:`index_archive`, like the next two.
         workers: Likewise.
         address: Likewise.
-        shard_size: If more photos than this are enrolled, shards of this size are loaded one at a
+        shard_size: If more images than this are enrolled, shards of this size are loaded one at a
             time, with one pass over the table each.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
@@ -116,7 +116,7 @@ def identify_archive(
                 best.pop(name, None)
                 rows = opened.read(partition, ["path", "sha256", "faces"])
                 columns, faces = face_columns(rows)
-                said = face_photos(rows, columns, decisions.images())
+                said = face_sources(rows, columns, decisions.images())
                 nearest, certain = _corrected(nearest, faces, said, namer, decisions)
                 names = _names(columns, nearest, fitted.threshold_, once, certain)
                 yield pa.RecordBatch.from_arrays(
@@ -217,19 +217,19 @@ def _shards(
 
 
 def _corrected(
-    answers: Any, faces: Any, said: dict[int, PhotoSource], namer: Namer, decisions: Decisions
+    answers: Any, faces: Any, said: dict[int, FaceSource], namer: Namer, decisions: Decisions
 ) -> tuple[Any, dict[int, bool]]:
     """Applies corrections to the results, and returns which faces they decide."""
     if not said:
         return answers, {}
-    places, photos = list(said), list(said.values())
-    found = namer.identify(vectors_of(faces.take(pa.array(places))), photos=photos)
+    places, sources = list(said), list(said.values())
+    found = namer.identify(vectors_of(faces.take(pa.array(places))), sources=sources)
     columns = {name: answers[name].to_pylist() for name in _ANSWERS.names}
     certain = {}
-    for at, photo, identity in zip(places, photos, found, strict=True):
+    for at, source, identity in zip(places, sources, found, strict=True):
         for name in _ANSWERS.names:
             columns[name][at] = getattr(identity, name)
-        decision = decisions.of(photo)
+        decision = decisions.of(source)
         if decision.person == identity.name is not None:
             certain[at] = True
         elif decision.excluded or identity.name is None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from facekit.archive.table import ArchiveTable
 from facekit.errors import InvalidArgumentError
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.io.files import replacing
 
 FACE_FIELDS = [
@@ -49,9 +49,9 @@ def face_columns(rows: Any) -> tuple[dict[str, Any], Any]:
     return columns, faces
 
 
-def face_photos(
+def face_sources(
     rows: Any, columns: dict[str, Any], images: Container[str] | None = None
-) -> dict[int, PhotoSource]:
+) -> dict[int, FaceSource]:
     """Returns the locations of faces by their indices, optionally of some images only."""
     parents = pc.list_parent_indices(rows["faces"].combine_chunks())
     digests = rows["sha256"].combine_chunks().take(parents).to_pylist()
@@ -61,7 +61,7 @@ def face_photos(
         for name in ("path", "x", "y", "width", "height")
     )
     return {
-        at: PhotoSource(path, digests[at], corners)
+        at: FaceSource(path, digests[at], corners)
         for at, path, corners in zip(places, paths, zip(*box, strict=True), strict=True)
     }
 

@@ -136,7 +136,7 @@ def vectors_of(faces: pa.Array) -> npt.NDArray[np.float32]:
 
 
 def time_taken(source: ImageSource) -> datetime | None:
-    """Returns when a photo was taken according to its EXIF data, in the camera's local time."""
+    """Returns when an image was taken according to its EXIF data, in the camera's local time."""
     if isinstance(source, bytes):
         source = BytesIO(source)
     Image.preinit()

@@ -86,7 +86,7 @@ class ImageFiles:
             yield self._fetched(place, name) if is_address(name) else Path(name)
 
     def taken(self, place: int, location: bytes) -> datetime | None:
-        """Returns when the photo at this index was taken."""
+        """Returns when the image at this index was taken."""
         name = os.fsdecode(location)
         return self._taken.pop(place, None) if is_address(name) else time_taken(Path(name))
 

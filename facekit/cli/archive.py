@@ -1,4 +1,4 @@
-"""The commands for large archives of photos: index, and archive info, identify, cluster."""
+"""The commands for large archives of images: index, and archive info, identify, cluster."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _TABLE = option("table TABLE", Path, "the folder of the table")
 _CHECK = option("--check", None, "also read and verify the whole table")
 _INDEX = (
     option(
-        "photos PHOTOS",
+        "images IMAGES",
         str,
         "a folder, searched recursively, photos, or an address such as s3://bucket",
         nargs="+",
@@ -120,9 +120,9 @@ def _engine(options: argparse.Namespace) -> dict[str, Any]:
 def _index(options: argparse.Namespace) -> int:
     from facekit.archive import index_archive
 
-    photos: list[str] = options.photos
+    images: list[str] = options.images
     found = index_archive(
-        photos[0] if len(photos) == 1 else photos,
+        images[0] if len(images) == 1 else images,
         options.table,
         detector=detector_for(options),
         embedder=chosen_embedder(options),

@@ -16,7 +16,7 @@ from facekit.cli.common import (
     count,
     default_embedder,
     detector_for,
-    listed_photos,
+    listed_images,
     print_csv,
     reading_of,
     say_passed_over,
@@ -34,7 +34,7 @@ from facekit.cli.options import (
 if TYPE_CHECKING:
     from facekit.clustering.albums import ArchiveClustering
 
-# The faces found so far, in the output folder; deleted when all photos have been read.
+# The faces found so far, in the output folder; deleted when all images have been read.
 _JOURNAL = ".faces.partial"
 
 
@@ -46,7 +46,7 @@ def add_commands(commands: Any) -> None:
         _cluster,
         "group the unknown faces of photos into people",
         option(
-            "photos PHOTO",
+            "images IMAGE",
             Path,
             "a photo, a folder, searched recursively, or - for a list on standard input",
             nargs="*",
@@ -73,27 +73,27 @@ def add_commands(commands: Any) -> None:
 
 
 def _cluster(options: argparse.Namespace) -> int:
-    from facekit.clustering.albums import cluster_photos
+    from facekit.clustering.albums import cluster_images
     from facekit.clustering.export import check_output, write_groups
     from facekit.gallery import Gallery
     from facekit.io.folders import is_folder, list_images
     from facekit.io.tables import DETECTION_COLUMNS
     from facekit.quality import QualityGate
 
-    named = listed_photos(options)
+    named = listed_images(options)
     if options.output is not None:
         check_output_folder(options.output, named, deep=True)
         check_output(options.output)
     listings = [list_images(path, recursive=True) for path in named if is_folder(path)]
     say_passed_over(listings)
     found_in = {listing.folder: listing.checked().images for listing in listings}
-    photos = dict.fromkeys(photo for path in named for photo in found_in.get(path, [path]))
+    images = dict.fromkeys(image for path in named for image in found_in.get(path, [path]))
     decisions = None
     if options.gallery is not None:
         with Gallery.open(options.gallery) as gallery:
             decisions = gallery.decisions()
-    found = cluster_photos(
-        list(photos),
+    found = cluster_images(
+        list(images),
         detector=detector_for(options),
         **reading_of(options),
         embedder=chosen_embedder(options) or default_embedder(),
@@ -122,7 +122,7 @@ def _print(found: ArchiveClustering, output: Path | None) -> None:
 
     grouped = sum(map(len, found.groups))
     print(
-        f"{count(found.photos, 'photo')}: {count(len(found.groups), 'group')} of "
+        f"{count(found.images, 'photo')}: {count(len(found.groups), 'group')} of "
         f"{count(grouped, 'face')}, {len(found.ungrouped)} not grouped, "
         f"{len(found.poor)} of poor quality"
     )

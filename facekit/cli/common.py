@@ -1,4 +1,4 @@
-"""What the commands share: arguments, exit codes, and processing photos one by one."""
+"""What the commands share: arguments, exit codes, and processing images one by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from facekit.faces import DetectedImage, Face
     from facekit.io.folders import ImageListing
     from facekit.io.images import Reading
-    from facekit.report import PhotoReport, RecognizedImage
+    from facekit.report import ImageReport, RecognizedImage
 
 _STANDARD_INPUT = Path("-")
 # The first bytes of images, with which no file name starts.
@@ -56,11 +56,11 @@ def print_csv(results: Any, columns: Sequence[str], *, header: bool = True) -> N
         print(csv_line([row.get(column) for column in columns]), flush=True)
 
 
-def listed_photos(options: argparse.Namespace) -> list[Path]:
-    """Returns the photos and folders named, as arguments and in lists."""
+def listed_images(options: argparse.Namespace) -> list[Path]:
+    """Returns the images and folders named, as arguments and in lists."""
     lists = [] if options.files_from is None else [options.files_from]
-    lists += [path for path in options.photos if path == _STANDARD_INPUT]
-    named = [path for path in options.photos if path != _STANDARD_INPUT]
+    lists += [path for path in options.images if path == _STANDARD_INPUT]
+    named = [path for path in options.images if path != _STANDARD_INPUT]
     named += [path for one in dict.fromkeys(lists) for path in _in_list(one)]
     if not named:
         raise InvalidArgumentError("no photos given; name photos or folders, or give a list")
@@ -105,7 +105,7 @@ def reading_of(options: argparse.Namespace) -> Reading:
     return {"max_pixels": most, "truncated": options.truncated or "error"}
 
 
-def for_each_photo(
+def for_each_image(
     options: argparse.Namespace,
     answers: Callable[[list[Path]], Iterator[DetectedImage | RecognizedImage]],
     describe: Callable[[Any], str],
@@ -113,31 +113,31 @@ def for_each_photo(
     *,
     columns: Sequence[str] = (),
 ) -> int:
-    """Processes the photos; one that cannot be used is reported, and the others are processed."""
-    named = listed_photos(options)
-    photos = expanded(named, recursive=options.recursive)
-    check_output_folder(options.output, [*named, *photos], deep=options.recursive)
-    names = {} if options.output is None else _output_names(photos)
+    """Processes the images; one that cannot be used is reported, and the others are processed."""
+    named = listed_images(options)
+    images = expanded(named, recursive=options.recursive)
+    check_output_folder(options.output, [*named, *images], deep=options.recursive)
+    names = {} if options.output is None else _output_names(images)
     failures = 0
     if options.csv:
         print_csv([], columns)
     # A bar and lines of text on one terminal would garble each other.
     shown = not sys.stdout.isatty()
-    for answer in track(answers(photos), "Photos", total=len(photos), shown=shown):
-        photo = photos[answer.index]
+    for answer in track(answers(images), "Photos", total=len(images), shown=shown):
+        image = images[answer.index]
         try:
             if answer.error is not None:
                 raise answer.error
             if write is not None:
-                write(photo, answer.faces)
+                write(image, answer.faces)
             if options.output is not None:
-                path = options.output / names[photo]
-                _write_annotated(path, photo, answer, reading_of(options))
+                path = options.output / names[image]
+                _write_annotated(path, image, answer, reading_of(options))
         except FacekitError as error:
             failures += 1
             if options.json:
                 print(
-                    json.dumps({"image": str(photo), "error": in_command_words(error, options)}),
+                    json.dumps({"image": str(image), "error": in_command_words(error, options)}),
                     flush=True,
                 )
             else:
@@ -145,30 +145,30 @@ def for_each_photo(
             continue
         if options.json:
             faces = [face.to_dict() for face in answer.faces]
-            print(json.dumps({"image": str(photo), "faces": faces}), flush=True)
+            print(json.dumps({"image": str(image), "faces": faces}), flush=True)
         elif options.csv:
             print_csv(answer, columns, header=False)
         else:
-            print(f"{photo}: {count(len(answer.faces), 'face')}", flush=True)
+            print(f"{image}: {count(len(answer.faces), 'face')}", flush=True)
             for face in answer.faces:
                 print(f"  {describe(face)}", flush=True)
     if failures:
-        print(f"facekit: {failures} of {len(photos)} photos could not be used", file=sys.stderr)
+        print(f"facekit: {failures} of {len(images)} photos could not be used", file=sys.stderr)
     return FAILED if failures else DONE
 
 
-def expanded(photos: Sequence[Path], *, recursive: bool = False) -> list[Path]:
-    """Returns the photos, with each folder replaced by the images in it."""
+def expanded(images: Sequence[Path], *, recursive: bool = False) -> list[Path]:
+    """Returns the images, with each folder replaced by the images in it."""
     from facekit.io.folders import is_folder, list_images
 
-    listings = {path: list_images(path, recursive=recursive) for path in photos if is_folder(path)}
+    listings = {path: list_images(path, recursive=recursive) for path in images if is_folder(path)}
     say_passed_over(listings.values())
-    # A folder without images stays in the list, to be reported like any other bad photo.
+    # A folder without images stays in the list, to be reported like any other bad image.
     return list(
         dict.fromkeys(
-            photo
-            for path in photos
-            for photo in (path in listings and listings[path].images) or [path]
+            image
+            for path in images
+            for image in (path in listings and listings[path].images) or [path]
         )
     )
 
@@ -180,7 +180,7 @@ def say_passed_over(listings: Iterable[ImageListing]) -> None:
             print(f"facekit: {listing.summary()}", file=sys.stderr)
 
 
-def say_poor(report: PhotoReport) -> None:
+def say_poor(report: ImageReport) -> None:
     """Reports on standard error how images of poor quality can be enrolled anyway."""
     poor = sum(outcome.status == "poor quality" for outcome in report.left_out)
     if poor:
@@ -206,35 +206,35 @@ def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bo
             )
 
 
-def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
+def _output_names(images: Sequence[Path]) -> dict[Path, str]:
     from facekit.visualization.files import file_name
 
-    # Photos of the same name from different folders must not overwrite each other, even on file
+    # Images of the same name from different folders must not overwrite each other, even on file
     # systems that ignore case.
     taken: set[str] = set()
     names = {}
-    for photo in photos:
-        name, number = file_name(photo.stem, ".png"), 1
+    for image in images:
+        name, number = file_name(image.stem, ".png"), 1
         while name.casefold() in taken:
             number += 1
-            name = file_name(photo.stem, f"-{number}.png")
+            name = file_name(image.stem, f"-{number}.png")
         taken.add(name.casefold())
-        names[photo] = name
+        names[image] = name
     return names
 
 
 def _write_annotated(
-    path: Path, photo: Path, answer: DetectedImage | RecognizedImage, reading: Reading
+    path: Path, image: Path, answer: DetectedImage | RecognizedImage, reading: Reading
 ) -> None:
     from facekit.io.images import load_image
     from facekit.visualization import save_image
     from facekit.visualization.drawing import draw_onto
 
-    if path.exists() and path.samefile(photo):
-        raise InvalidArgumentError(f"{photo}: --output would overwrite the photo itself")
+    if path.exists() and path.samefile(image):
+        raise InvalidArgumentError(f"{image}: --output would overwrite the photo itself")
     pixels = getattr(answer, "image", None)  # already in memory
     if pixels is None:
-        pixels = load_image(photo, **reading)
+        pixels = load_image(image, **reading)
     draw_onto(pixels, answer.faces)
     save_image(path, pixels, replace=False)
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli import gallery_file
-from facekit.cli.common import DONE, FAILED, count, expanded, listed_photos, persons, say_poor
+from facekit.cli.common import DONE, FAILED, count, expanded, listed_images, persons, say_poor
 from facekit.cli.opening import follow, new_if_missing, open_recognizer, weights_of
 from facekit.cli.options import (
     CROPPED,
     DETECTION,
     FPIR,
     GALLERY,
-    PHOTOS,
+    IMAGES,
     WEIGHTS,
     add_command,
     any_quality,
@@ -27,7 +27,7 @@ from facekit.errors import EnrollmentWarning, InvalidArgumentError
 from facekit.io.files import real_path
 
 if TYPE_CHECKING:
-    from facekit.report import PhotoOutcome
+    from facekit.report import ImageOutcome
 
 
 def add_commands(commands: Any) -> None:
@@ -51,7 +51,7 @@ _MERGE = (_NAME, option("into INTO", str, "the name that stays"))
 _ENROLL = (
     *WEIGHTS,
     option("name NAME", str, "who the photos show", nargs="?"),
-    *PHOTOS,
+    *IMAGES,
     option(
         "--from FOLDER",
         Path,
@@ -95,14 +95,14 @@ def _enroll(options: argparse.Namespace) -> int:
     from facekit.recognizer import FaceRecognizer
 
     path: Path = options.gallery
-    given = listed_photos(options) if options.photos or options.files_from else []
+    given = listed_images(options) if options.images or options.files_from else []
     if (options.folder is None) == (not given):
-        raise InvalidArgumentError("give either NAME and at least one PHOTO, or --from FOLDER")
+        raise InvalidArgumentError("give either NAME and at least one IMAGE, or --from FOLDER")
     if given and options.name is None:
         raise InvalidArgumentError("name the person that the photos show")
     if options.folder is not None and options.name is not None:
         raise InvalidArgumentError("with --from FOLDER the folders give the names, not NAME")
-    photos = expanded(given, recursive=options.recursive)
+    images = expanded(given, recursive=options.recursive)
     weights = options.weights or DEFAULT_WEIGHTS
     if path.exists():
         with Gallery.open(path) as gallery:
@@ -124,7 +124,7 @@ def _enroll(options: argparse.Namespace) -> int:
         with recognizer.gallery as gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
             found = recognizer.enroll_people(
-                options.folder or {options.name: photos}, cropped=options.cropped
+                options.folder or {options.name: images}, cropped=options.cropped
             )
             enrolled = gallery.people
     outcomes, people = found.outcomes, found.people
@@ -133,7 +133,7 @@ def _enroll(options: argparse.Namespace) -> int:
             {"image": o.source, "person": o.person, "status": o.status, "detail": o.detail}
             for o in outcomes
         ]
-        print(json.dumps({"gallery": str(path), "people": people, "photos": listed}))
+        print(json.dumps({"gallery": str(path), "people": people, "images": listed}))
     else:
         for outcome in outcomes:
             print(_line(outcome))
@@ -161,8 +161,8 @@ def _people(options: argparse.Namespace) -> int:
             answer["duplicates"] = [pair._asdict() for pair in gallery.duplicates(threshold)]
             answer["outliers"] = [
                 {
-                    "person": odd.photo.person,
-                    "image": odd.photo.source,
+                    "person": odd.image.person,
+                    "image": odd.image.source,
                     "distance": odd.distance,
                     "resembles": odd.resembles,
                 }
@@ -194,16 +194,16 @@ def _change(options: argparse.Namespace) -> int:
     name = options.name
     with Gallery.open(options.gallery) as gallery:
         if options.change == "remove":
-            photos = gallery.remove(name)
-            words = f"Erased {name}: {count(photos, 'photo')}"
+            images = gallery.remove(name)
+            words = f"Erased {name}: {count(images, 'photo')}"
         elif options.change == "rename":
-            photos = len(gallery.photos(name))
+            images = len(gallery.images(name))
             gallery.rename(name, options.new)
             words = f"{name} is now {options.new}"
         else:
-            photos = gallery.merge(name, options.into)
-            words = f"{count(photos, 'photo')} of {name} now under {options.into}"
-    print(json.dumps({"name": name, "photos": photos}) if options.json else words)
+            images = gallery.merge(name, options.into)
+            words = f"{count(images, 'photo')} of {name} now under {options.into}"
+    print(json.dumps({"name": name, "images": images}) if options.json else words)
     return DONE
 
 
@@ -217,14 +217,14 @@ def _calibrate(options: argparse.Namespace) -> int:
         recognizer.classifier = IdentityClassifier(options.strategy, fpir=fpir)
         recognizer.calibrate(options.cohort)
         found = recognizer.calibration
-        people, photos = len(gallery.people), len(gallery)
+        people, images = len(gallery.people), len(gallery)
         chosen = {"strategy": options.strategy, "fpir": fpir}
         kept = [found.shift, found.probes] if options.cohort is not None else None
         gallery.set_settings({**gallery.settings, "calibration": {**chosen, "cohort": kept}})
         table = recognizer.embedder.record.distances
     if options.json:
         numbers = {"threshold": found.threshold, "shift": found.shift, "probes": found.probes}
-        print(json.dumps({**chosen, **numbers, "people": people, "photos": photos}))
+        print(json.dumps({**chosen, **numbers, "people": people, "images": images}))
         return DONE
     own = f"{found.probes:,} " + (
         "faces of the cohort" if options.cohort else "of the gallery's own photos"
@@ -236,13 +236,13 @@ def _calibrate(options: argparse.Namespace) -> int:
     else:
         rests = "the weights' table of distances; there are too few people to refine it"
     print(f"threshold {found.threshold:.3f}: about {fpir:.2%} of strangers get a name")
-    print(f"  for {count(photos, 'photo')} of {persons(people)}, strategy {options.strategy}")
+    print(f"  for {count(images, 'photo')} of {persons(people)}, strategy {options.strategy}")
     print(f"  based on {rests}")
     print(f"Stored in {options.gallery}: facekit recognize uses it and adapts it to later changes")
     return DONE
 
 
-def _line(outcome: PhotoOutcome) -> str:
+def _line(outcome: ImageOutcome) -> str:
     detail = f"; {outcome.detail}" if outcome.detail else ""
     person = f" ({outcome.person})" if outcome.person else ""
     return f"{outcome.source}{person}: {outcome.status}{detail}"

@@ -17,7 +17,7 @@ from facekit.faces import box_overlap
 
 if TYPE_CHECKING:
     from facekit.gallery import Gallery
-    from facekit.gallery.records import EnrolledPhoto
+    from facekit.gallery.records import EnrolledImage
     from facekit.io.images import Reading
     from facekit.pipeline import EmbeddedFace, FacePipeline
 
@@ -53,7 +53,7 @@ def _info(options: argparse.Namespace) -> int:
             "weights": gallery.weights,
             "embedding_size": gallery.embedding_size,
             "people": len(gallery.people),
-            "photos": len(gallery),
+            "images": len(gallery),
             "bytes": options.gallery.stat().st_size,
             "settings": sorted(gallery.settings),
         }
@@ -65,8 +65,8 @@ def _check(options: argparse.Namespace) -> int:
 
     with Gallery.open(options.gallery) as gallery:
         gallery.check()
-        photos = len(gallery)
-    return _answer(options, {"photos": photos}, [f"{count(photos, 'photo')}: everything is intact"])
+        images = len(gallery)
+    return _answer(options, {"images": images}, [f"{count(images, 'photo')}: everything is intact"])
 
 
 def _compact(options: argparse.Namespace) -> int:
@@ -111,47 +111,47 @@ def _migrate(options: argparse.Namespace) -> int:
             new.review.add(c for c in gallery.review.corrections if c.person in {None, *new})
             new.copy(output).close()
             found = {"weights": new.weights, "people": new.people}
-            photos = len(new)
+            images = len(new)
     finally:
         remove_files(partial)
-    return _report(options, found, lost, f"{count(photos, 'photo')} embedded again")
+    return _report(options, found, lost, f"{count(images, 'photo')} embedded again")
 
 
 def _embedded_again(
     gallery: Gallery, new: Gallery, pipeline: FacePipeline, reading: Reading
 ) -> Iterator[str]:
-    # Enrolls the photos of one gallery in another, and yields a sentence for each that fails.
-    from facekit.gallery.records import PhotoSource
+    # Enrolls the images of one gallery in another, and yields a sentence for each that fails.
+    from facekit.gallery.records import FaceSource
 
-    waiting: deque[list[EnrolledPhoto]] = deque()
+    waiting: deque[list[EnrolledImage]] = deque()
 
     def files() -> Iterator[Path]:
-        photos = (photo for batch, _ in gallery.snapshot() for photo in batch)
-        for source, faces in groupby(photos, lambda photo: photo.source):
+        images = (image for batch, _ in gallery.snapshot() for image in batch)
+        for source, faces in groupby(images, lambda image: image.source):
             waiting.append(list(faces))
             yield Path(source)
 
-    for image in pipeline.run(files(), digests=True, **reading):
-        for photo in waiting.popleft():
-            face = _same_face(photo, image.faces)
-            if image.error is not None:
-                yield f"{photo.person}: {image.error}"
-            elif photo.sha256 is not None and photo.sha256 != image.sha256:
-                yield f"{photo.person}: {photo.source}: the file has changed since it was enrolled"
+    for found in pipeline.run(files(), digests=True, **reading):
+        for image in waiting.popleft():
+            face = _same_face(image, found.faces)
+            if found.error is not None:
+                yield f"{image.person}: {found.error}"
+            elif image.sha256 is not None and image.sha256 != found.sha256:
+                yield f"{image.person}: {image.source}: the file has changed since it was enrolled"
             elif face is None:
-                yield f"{photo.person}: {photo.source}: no face is found where it was enrolled"
+                yield f"{image.person}: {image.source}: no face is found where it was enrolled"
             else:
-                source = PhotoSource(photo.source, image.sha256, face.face.box)
-                note = None if photo.person in new else gallery.metadata(photo.person)
-                new.enroll(photo.person, face.unit[None], [source], metadata=note)
+                source = FaceSource(image.source, found.sha256, face.face.box)
+                note = None if image.person in new else gallery.metadata(image.person)
+                new.enroll(image.person, face.unit[None], [source], metadata=note)
 
 
-def _same_face(photo: EnrolledPhoto, faces: tuple[EmbeddedFace, ...]) -> EmbeddedFace | None:
+def _same_face(image: EnrolledImage, faces: tuple[EmbeddedFace, ...]) -> EmbeddedFace | None:
     if not faces:
         return None
-    if photo.box is None:
+    if image.box is None:
         return max(faces, key=lambda face: face.face.box[2] * face.face.box[3])
-    box = photo.box
+    box = image.box
     nearest = max(faces, key=lambda face: box_overlap(box, face.face.box))
     return nearest if box_overlap(box, nearest.face.box) >= _LEAST_OVERLAP else None
 

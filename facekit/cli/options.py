@@ -104,9 +104,9 @@ FILES_FROM = option(
     "also read photos and folders from this list: one per line, or separated by NUL bytes; - is "
     "standard input",
 )
-PHOTOS = (
+IMAGES = (
     option(
-        "photos PHOTO",
+        "images IMAGE",
         Path,
         "a photo, a folder of photos, or - for a list of them on standard input",
         nargs="*",

@@ -18,7 +18,7 @@ from facekit.cli.common import (
     count,
     default_embedder,
     detector_for,
-    for_each_photo,
+    for_each_image,
     place,
     reading_of,
     say_poor,
@@ -29,7 +29,7 @@ from facekit.cli.options import (
     DETECTION,
     EMBEDDING,
     FPIR,
-    PHOTOS,
+    IMAGES,
     READING,
     WHO_IS_ENROLLED,
     add_command,
@@ -46,16 +46,16 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the parser's."""
-    by_photo, by_face = "one object per photo, one per line", "one line per face"
+    by_image, by_face = "one object per photo, one per line", "one line per face"
     add_command(
         commands,
         "detect",
         _detect,
         "find the faces in photos",
-        *PHOTOS,
+        *IMAGES,
         COPIES,
         *DETECTION,
-        json=by_photo,
+        json=by_image,
         csv=by_face,
     )
     add_command(
@@ -74,7 +74,7 @@ def add_commands(commands: Any) -> None:
         "name the people in photos",
         *_RECOGNIZE,
         *EMBEDDING,
-        json=by_photo,
+        json=by_image,
         csv=by_face,
     )
     add_command(
@@ -83,7 +83,7 @@ def add_commands(commands: Any) -> None:
         _explain,
         "explain why the faces in a photo are named, or not",
         WHO_IS_ENROLLED,
-        option("photo PHOTO", Path),
+        option("image IMAGE", Path),
         option(
             "--count NUMBER",
             int,
@@ -110,7 +110,7 @@ def add_commands(commands: Any) -> None:
         _demo,
         "learn people, name them in other photos and draw a contact sheet",
         option("--known FOLDER", Path, f"the people to enroll, {default}"),
-        option("--photos FOLDER", Path, f"the photos to name, {default}"),
+        option("--images FOLDER", Path, f"the photos to name, {default}"),
         option("--output FOLDER", Path, default=Path("output")),
         *READING,
     )
@@ -140,7 +140,7 @@ _FIT = (
 )
 _RECOGNIZE = (
     option("gallery GALLERY", Path, "the gallery that 'facekit fit' or 'facekit enroll' made"),
-    *PHOTOS,
+    *IMAGES,
     COPIES,
     any_quality("name"),
     option("--xmp", None, "write the names as face regions into the photos' XMP sidecars"),
@@ -163,9 +163,9 @@ def _detect(options: argparse.Namespace) -> int:
 
     detector, reading = detector_for(options), reading_of(options)
     assert isinstance(detector, ImageDetector)
-    return for_each_photo(
+    return for_each_image(
         options,
-        lambda photos: detector.detect_stream(photos, **reading),
+        lambda images: detector.detect_stream(images, **reading),
         place,
         columns=DETECTION_COLUMNS,
     )
@@ -200,10 +200,10 @@ def _fit(options: argparse.Namespace) -> int:
         )
         with recognizer.gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
-            photos: EnrollmentSource = options.folder
+            images: EnrollmentSource = options.folder
             if options.from_xmp:
-                photos = tagged_people(options.folder)
-            recognizer.fit(photos, cropped=options.cropped)
+                images = tagged_people(options.folder)
+            recognizer.fit(images, cropped=options.cropped)
             recognizer.save(path)
             report, people = recognizer.report_, recognizer.people
     if options.json:
@@ -238,9 +238,9 @@ def _recognize(options: argparse.Namespace) -> int:
             problems = "".join(f"; {line}" for line in (*result.problems, *result.remarks))
             return f"{result.label}, distance {result.distance:.2f}, {place(result.face)}{problems}"
 
-        code = for_each_photo(
+        code = for_each_image(
             options,
-            lambda photos: recognizer.recognize_stream(photos, cropped=options.cropped),
+            lambda images: recognizer.recognize_stream(images, cropped=options.cropped),
             describe,
             _xmp_writer(options) if options.xmp else None,
             columns=RECOGNITION_COLUMNS,
@@ -257,11 +257,11 @@ def _explain(options: argparse.Namespace) -> int:
     recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
         follow(options, recognizer)
-        faces = recognizer.explain(options.photo, options.count, cropped=options.cropped)
+        faces = recognizer.explain(options.image, options.count, cropped=options.cropped)
     if options.json:
         print(json.dumps([dataclasses.asdict(face) for face in faces]))
         return DONE
-    print(f"{options.photo}: {count(len(faces), 'face')}")
+    print(f"{options.image}: {count(len(faces), 'face')}")
     for face in faces:
         x, y, *_ = map(round, face.box or (0, 0))
         poor = f"; too poor to be named: {'; '.join(face.problems)}" if face.problems else ""
@@ -276,13 +276,13 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _xmp_writer(options: argparse.Namespace) -> Callable[[Path, Sequence[Any]], None]:
-    """Returns a function that writes the names in a photo as face regions."""
+    """Returns a function that writes the names in an image as face regions."""
     from facekit.io.xmp import FaceRegion, write_regions
 
-    def write(photo: Path, faces: Sequence[RecognizedFace]) -> None:
+    def write(image: Path, faces: Sequence[RecognizedFace]) -> None:
         regions = [FaceRegion(one.face.box, one.name) for one in faces if one.name is not None]
         if regions or options.replace_regions:
-            write_regions(photo, regions, replace=options.replace_regions, embed=options.embed)
+            write_regions(image, regions, replace=options.replace_regions, embed=options.embed)
 
     return write
 
@@ -308,6 +308,6 @@ def _demo(options: argparse.Namespace) -> int:
     from facekit.demo import run_demo
 
     right = run_demo(
-        options.output, Console(), known=options.known, photos=options.photos, **reading_of(options)
+        options.output, Console(), known=options.known, images=options.images, **reading_of(options)
     )
     return DONE if right else NEGATIVE

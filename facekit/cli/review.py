@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, FAILED, count, expanded, listed_photos, place, reading_of
+from facekit.cli.common import DONE, FAILED, count, expanded, listed_images, place, reading_of
 from facekit.cli.opening import open_recognizer
-from facekit.cli.options import GALLERY, PHOTOS, READING, WEIGHTS, Option, add_command, option
+from facekit.cli.options import GALLERY, IMAGES, READING, WEIGHTS, Option, add_command, option
 from facekit.errors import FacekitError, InvalidArgumentError
 
 if TYPE_CHECKING:
     from facekit.detection import FaceDetector
     from facekit.gallery import Gallery
-    from facekit.gallery.records import PhotoSource
+    from facekit.gallery.records import FaceSource
 
 # How many suggestions are shown, of the most doubtful ones.
 _SHOWN = 20
@@ -63,7 +63,7 @@ def _said(gallery: Gallery, options: argparse.Namespace) -> int:
     if options.kind == "once_per_image":
         return review.once_per_image()
     detector = saved_detector(gallery)  # as for suggest: the numbers of the faces are the same
-    face = _face(options.photo, options.face, detector, options)
+    face = _face(options.image, options.face, detector, options)
     if options.kind == "accept":
         return review.accept(face, options.name)
     if options.kind == "reject":
@@ -75,42 +75,42 @@ def _said(gallery: Gallery, options: argparse.Namespace) -> int:
 
 
 def _face(
-    photo: Path, number: int | None, detector: FaceDetector, options: argparse.Namespace
-) -> PhotoSource:
-    from facekit.gallery.records import PhotoSource
+    image: Path, number: int | None, detector: FaceDetector, options: argparse.Namespace
+) -> FaceSource:
+    from facekit.gallery.records import FaceSource
     from facekit.io.images import load_image
     from facekit.pipeline import content_sha256
 
-    (faces,) = detector.detect_batch([load_image(photo, **reading_of(options))])
+    (faces,) = detector.detect_batch([load_image(image, **reading_of(options))])
     if not faces:
-        raise InvalidArgumentError(f"{photo}: no face found")
+        raise InvalidArgumentError(f"{image}: no face found")
     if number is None and len(faces) > 1:
         listed = "; ".join(f"{at} is {place(face)}" for at, face in enumerate(faces, start=1))
-        raise InvalidArgumentError(f"{photo}: choose a face with --face: {listed}")
+        raise InvalidArgumentError(f"{image}: choose a face with --face: {listed}")
     if number is not None and not 1 <= number <= len(faces):
-        raise InvalidArgumentError(f"{photo}: has {count(len(faces), 'face')}, not {number}")
-    return PhotoSource(str(photo), content_sha256(photo), faces[(number or 1) - 1].box)
+        raise InvalidArgumentError(f"{image}: has {count(len(faces), 'face')}, not {number}")
+    return FaceSource(str(image), content_sha256(image), faces[(number or 1) - 1].box)
 
 
 def _suggest(options: argparse.Namespace) -> int:
     from facekit.suggestions import suggest
 
-    given = expanded(listed_photos(options), recursive=options.recursive)
+    given = expanded(listed_images(options), recursive=options.recursive)
     recognizer = open_recognizer(options, options.gallery)
     reading = reading_of(options)
     recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
     errors: list[FacekitError] = []
-    photos, rows, numbers = [], [], []
+    images, rows, numbers = [], [], []
     with recognizer.gallery:
         for image in recognizer.faces(given):
             if image.error is not None:
                 errors.append(image.error)
             for number, face in enumerate(image.faces, start=1):
                 if not face.problems:
-                    photos.append(face.photo(image.sha256))
+                    images.append(face.to_source(image.sha256))
                     rows.append(face.unit)
                     numbers.append(number)
-        found = suggest(recognizer, photos, rows)[: options.limit]
+        found = suggest(recognizer, images, rows)[: options.limit]
     if options.json:
         listed = [
             {
@@ -147,7 +147,7 @@ def _undo(options: argparse.Namespace) -> int:
 
 _NAME = option("name NAME", str, "the enrolled person")
 _FACE = (
-    option("photo PHOTO", Path, "the photo with the face"),
+    option("image IMAGE", Path, "the photo with the face"),
     option(
         "--face NUMBER",
         int,
@@ -161,7 +161,7 @@ _OTHER = (
 )
 _IGNORE = option("--ignore", None, "it is a face, but should be ignored")
 _SUGGEST = (
-    *PHOTOS,
+    *IMAGES,
     *READING,
     *WEIGHTS,
     option("--limit NUMBER", int, "default: %(default)s", default=_SHOWN),

@@ -77,7 +77,7 @@ _TRAIN_OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ),
     ("--margin", float, "how much farther than a positive a negative must be (default: 0.2)"),
     ("--identities", int, "people in a batch (default: 32)"),
-    ("--photos", int, "photos per person in a batch (default: 4)"),
+    ("--images", int, "photos per person in a batch (default: 4)"),
     ("--micro-batch", int, "faces that run through the network at a time (default: all)"),
 )
 _DISTILL_OPTIONS: tuple[tuple[str, Any, str], ...] = (
@@ -151,7 +151,7 @@ def _train(options: argparse.Namespace) -> int:
     start = _start(settings)
     _read_network(start, settings)
     aligner = _aligner(start, settings)
-    # Checks the settings before faces are prepared, which takes hours for many photos.
+    # Checks the settings before faces are prepared, which takes hours for many images.
     trainer = _made(TripletTrainer, start, settings)
     train, validation = _faces(settings, aligner, labeled_only=True)
     print(f"{_describe(train)} to train with", file=sys.stderr)

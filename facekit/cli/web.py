@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
         _web,
         "name and correct people on a page in the browser of this machine",
         option(
-            "photos PHOTOS",
+            "images IMAGES",
             Path,
             "a folder of photos, or a table that 'facekit index' wrote",
             nargs="?",
@@ -70,7 +70,7 @@ def _web(options: argparse.Namespace) -> int:
         recognizer = FaceRecognizer.load(path) if path.exists() else FaceRecognizer(gallery=path)
         reading = reading_of(options)
         recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
-        album = Album.open(options.photos, recognizer)
+        album = Album.open(options.images, recognizer)
         taken = _taken(options.address, options.port)
     with recognizer.gallery:
         app = create_app(recognizer, album, access=access)

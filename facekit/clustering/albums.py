@@ -1,4 +1,4 @@
-"""The unknown faces of a photo archive, grouped into people."""
+"""The unknown faces of an image archive, grouped into people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facekit.detection import Detector, FaceDetector
 from facekit.embedding import FaceEmbedder
 from facekit.errors import ImageError
 from facekit.gallery.decisions import Decisions
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource
@@ -28,10 +28,10 @@ from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
 from facekit.utils.progress import track
 
-PhotoArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
-"""A folder, searched recursively, or photos as for :func:`facekit.load_image`."""
+ImageArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
+"""A folder, searched recursively, or images as for :func:`facekit.load_image`."""
 
-# Faces are written to the journal after every this many photos.
+# Faces are written to the journal after every this many images.
 _IMAGES_AT_A_TIME = 64
 
 
@@ -76,7 +76,7 @@ class PersonGroup(Tabular):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The photo of each face."""
+        """The image of each face."""
         return tuple(face.source for face in self.faces)
 
     def to_rows(self) -> list[dict[str, Any]]:
@@ -106,24 +106,24 @@ class ArchiveClustering(Tabular):
         groups: The groups, the largest first.
         ungrouped: The faces that resemble no others.
         poor: The faces that the quality gate flagged; they are not grouped.
-        photos: The number of photos read.
-        errors: Why other photos could not be read.
+        images: The number of images read.
+        errors: Why other images could not be read.
         threshold: The Euclidean distance up to which faces were linked.
         weights: The identity of the weights that embedded the faces.
 
     Example:
-        >>> from facekit import Embedder, cluster_photos
+        >>> from facekit import Embedder, cluster_images
         >>> from matplotlib.cbook import get_sample_data
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
-        >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
-        >>> found.photos, [len(group) for group in found.groups], found.ungrouped
+        >>> found = cluster_images([portrait, portrait], embedder=Embedder("facekit-small"))
+        >>> found.images, [len(group) for group in found.groups], found.ungrouped
         (2, [2], ())
     """
 
     groups: tuple[PersonGroup, ...]
     ungrouped: tuple[EmbeddedFace, ...]
     poor: tuple[EmbeddedFace, ...]
-    photos: int
+    images: int
     errors: tuple[ImageError, ...]
     threshold: float
     weights: str
@@ -154,15 +154,15 @@ class ArchiveClustering(Tabular):
             "groups": [group.to_dict(rounded=rounded) for group in self.groups],
             "ungrouped": [face.to_dict(rounded=rounded) for face in self.ungrouped],
             "poor": [face.to_dict(rounded=rounded) for face in self.poor],
-            "photos": self.photos,
+            "images": self.images,
             "errors": [str(error) for error in self.errors],
             "threshold": self.threshold,
             "weights": self.weights,
         }
 
 
-def cluster_photos(
-    photos: PhotoArchive,
+def cluster_images(
+    images: ImageArchive,
     *,
     embedder: FaceEmbedder,
     detector: FaceDetector | None = None,
@@ -176,12 +176,12 @@ def cluster_photos(
     decisions: Decisions | None = None,
     progress: bool = True,
 ) -> ArchiveClustering:
-    """Groups the faces in photos into people; no enrollment is needed.
+    """Groups the faces in images into people; no enrollment is needed.
 
     Only face images, locations and embeddings are kept, about 4 KiB per face.
 
     Args:
-        photos: A folder, searched recursively, or several photos.
+        images: A folder, searched recursively, or several images.
         embedder: Embeds the faces.
         detector: Finds them; by default one with default arguments.
         aligner: Cuts them out; by default the one that the weights were trained with.
@@ -190,17 +190,17 @@ def cluster_photos(
             :func:`facekit.clustering.groups.linking_threshold` of the weights and the number of
             faces.
         min_faces: The faces of smaller groups are left ungrouped; at least 1.
-        max_pixels: The largest photo that is read, in pixels.
+        max_pixels: The largest image that is read, in pixels.
         truncated: As for :func:`facekit.load_image`.
         journal: A file that stores the faces found so far, so that an interrupted call resumes when
-            it is repeated; it is deleted when all photos have been read. Without it, an interrupted
+            it is repeated; it is deleted when all images have been read. Without it, an interrupted
             call starts over.
         decisions: Decisions about faces, from :meth:`facekit.Gallery.decisions`: which are the same
             person, which are not, and which to exclude.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
     Returns:
-        The groups. A photo that cannot be read is reported in ``errors``.
+        The groups. An image that cannot be read is reported in ``errors``.
 
     Raises:
         ImageError: If the folder is missing or holds no images.
@@ -208,10 +208,10 @@ def cluster_photos(
         FileFormatError: If the journal cannot be used.
 
     Example:
-        >>> from facekit import Embedder, cluster_photos
+        >>> from facekit import Embedder, cluster_images
         >>> from matplotlib.cbook import get_sample_data
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
-        >>> found = cluster_photos(
+        >>> found = cluster_images(
         ...     [portrait, "no_such_photo.jpg", portrait], embedder=Embedder("facekit-small"))
         >>> [len(group) for group in found.groups], len(found.errors)
         ([2], 1)
@@ -223,9 +223,9 @@ def cluster_photos(
     # Checked before the long work.
     checked = linking_threshold(embedder.record) if threshold is None else threshold
     cluster(np.empty((0, 1), dtype=np.float32), threshold=checked, min_faces=min_faces)
-    if isinstance(photos, str | os.PathLike):
-        photos = list_images(photos, recursive=True).checked().images
-    total = len(photos) if isinstance(photos, Sequence) else 0
+    if isinstance(images, str | os.PathLike):
+        images = list_images(images, recursive=True).checked().images
+    total = len(images) if isinstance(images, Sequence) else 0
     pipeline = FacePipeline(detector or Detector(), embedder, aligner=aligner, quality=quality)
     settings = {
         "weights": embedder.record.identity,
@@ -235,23 +235,23 @@ def cluster_photos(
     }
     kept = None if journal is None else FaceJournal(Path(journal), settings)
     said = decisions or Decisions()
-    images = 0
+    number = 0
     faces: list[EmbeddedFace] = []
-    places: list[PhotoSource] = []
+    places: list[FaceSource] = []
     seen_in: list[int] = []
 
     def note(found: Iterable[EmbeddedFace], sha256: str | None) -> None:
         for face in found:
-            photo = face.photo(sha256)
-            if not said.of(photo).excluded:
+            place = face.to_source(sha256)
+            if not said.of(place).excluded:
                 faces.append(face)
-                places.append(photo)
-                seen_in.append(images)
+                places.append(place)
+                seen_in.append(number)
 
     errors: list[ImageError] = []
     new: list[EmbeddedImage] = []
     stream = pipeline.run(
-        photos,
+        images,
         digests=bool(said),
         skip=None if kept is None else lambda _, digest: digest in kept.known,
         max_pixels=max_pixels,
@@ -263,7 +263,7 @@ def cluster_photos(
             if image.error is not None:
                 errors.append(image.error)
                 continue
-            images += 1
+            number += 1
             if image.skipped and kept is not None and image.sha256 is not None:
                 note(kept.faces(image.sha256, image.source), image.sha256)
                 continue
@@ -287,7 +287,7 @@ def cluster_photos(
     if threshold is None:
         threshold = linking_threshold(embedder.record, len(good))
     same, different = said.pairs(
-        [photo for photo, face in zip(places, faces, strict=True) if not face.problems]
+        [place for place, face in zip(places, faces, strict=True) if not face.problems]
     )
     found = cluster(
         embeddings,
@@ -306,7 +306,7 @@ def cluster_photos(
         groups=tuple(people(group) for group in found.groups),
         ungrouped=tuple(good[place] for place in found.ungrouped),
         poor=tuple(face for face in faces if face.problems),
-        photos=images,
+        images=number,
         errors=tuple(errors),
         threshold=found.threshold,
         weights=embedder.record.identity,

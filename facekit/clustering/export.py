@@ -75,14 +75,14 @@ def write_groups(
 ) -> list[ImageError]:
     """Writes a folder of face crops and a contact sheet for each group, and a list of all faces.
 
-    ``people/group-001`` holds the faces of the largest group, cropped from the photos, and so on;
+    ``people/group-001`` holds the faces of the largest group, cropped from the images, and so on;
     ``sheets/group-001.png`` shows up to 60 of them, the most typical first, with the names of the
-    photos; ``groups.json`` lists all of them with photo and location. After renaming the folders in
+    images; ``groups.json`` lists all of them with image and location. After renaming the folders in
     ``people`` to the people's names and removing wrong crops, pass that folder to
     :meth:`facekit.FaceRecognizer.fit`.
 
     Args:
-        found: The groups; their photos must be files that still exist.
+        found: The groups; their images must be files that still exist.
         folder: Where to write; created if it does not exist. Until everything is written, the
             output is in a hidden folder inside it, which is removed after a failure or an
             interruption.
@@ -90,7 +90,7 @@ def write_groups(
         truncated: Likewise.
 
     Returns:
-        The reason for each photo that could not be reread; its faces are listed but not cropped.
+        The reason for each image that could not be reread; its faces are listed but not cropped.
 
     Raises:
         FileFormatError: If the folder cannot be written.
@@ -99,11 +99,11 @@ def write_groups(
 
     Example:
         >>> import pathlib, tempfile
-        >>> from facekit import Embedder, cluster_photos
+        >>> from facekit import Embedder, cluster_images
         >>> from facekit.clustering.export import write_groups
         >>> from matplotlib.cbook import get_sample_data
         >>> portrait = get_sample_data("grace_hopper.jpg", asfileobj=False)
-        >>> found = cluster_photos([portrait, portrait], embedder=Embedder("facekit-small"))
+        >>> found = cluster_images([portrait, portrait], embedder=Embedder("facekit-small"))
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> write_groups(found, folder)
         []
@@ -119,7 +119,7 @@ def _write_parts(
 ) -> list[ImageError]:
     errors: list[ImageError] = []
     cuts: dict[int, list[tuple[int, Path]]] = defaultdict(list)
-    for source, places in _by_photo(found).items():
+    for source, places in _by_image(found).items():
         try:
             pixels = load_image(source, max_pixels=max_pixels, truncated=truncated)
         except ImageError as error:
@@ -158,8 +158,8 @@ def _move_parts(source: Path, target: Path) -> None:
         raise
 
 
-def _by_photo(found: ArchiveClustering) -> dict[str, list[tuple[int, int]]]:
-    """Returns the grouped faces of each photo, as group and rank, so that it is read only once."""
+def _by_image(found: ArchiveClustering) -> dict[str, list[tuple[int, int]]]:
+    """Returns the grouped faces of each image, as group and rank, so that it is read only once."""
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for number, group in enumerate(found.groups):
         for rank, face in enumerate(group.faces):

@@ -13,7 +13,7 @@ from facekit.gallery.index import faiss_is_installed, filled, product_code
 
 MOST_LINKS = 64
 """The maximum number of neighbors that a vector links to: a few dozen of a person's ten thousand
-photos are as good as all, and all links would not fit into memory."""
+images are as good as all, and all links would not fit into memory."""
 
 # The number of similarities in memory at a time: 64 MiB.
 _SIMILARITIES_AT_A_TIME = 1 << 24

@@ -21,18 +21,18 @@ from facekit.io.images import MAX_PIXELS
 from facekit.pipeline import EmbeddedImage, FacePipeline, face_in_box, nearest_to_middle
 from facekit.utils.progress import track
 
-# The assumed face in an LFW photo if the detector misses it: the median of MTCNN's boxes, as
-# fractions of the image. LFW's photos are centered on the face by construction.
+# The assumed face in an LFW image if the detector misses it: the median of MTCNN's boxes, as
+# fractions of the image. LFW's images are centered on the face by construction.
 _CENTRAL_BOX = (0.32, 0.26, 0.36, 0.49)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One question of the protocol: do these two photos show the same person?
+    """One question of the protocol: do these two images show the same person?
 
     Args:
         fold: The number of the fold, from 0.
-        first: The first photo, relative to the folder: ``Name/Name_0001.jpg``.
+        first: The first image, relative to the folder: ``Name/Name_0001.jpg``.
         second: The second one.
         same: The answer.
 
@@ -61,7 +61,7 @@ class LFWResult:
         report: The figures.
         distances: The distance of each pair, float64 ``(n,)``.
         same: Whether each pair shows one person, ``(n,)``.
-        without_face: Photos in which the detector found no face; the center of the image was used
+        without_face: Images in which the detector found no face; the center of the image was used
             instead.
 
     Example:
@@ -146,17 +146,17 @@ def evaluate_lfw(
 ) -> dict[str, LFWResult]:
     """Evaluates detector, aligner and embedder together on LFW's pairs.
 
-    Each photo is searched once. If it has several faces, the one nearest to the center is used,
-    because LFW's photos are centered on the person they are named after. For a photo without faces,
-    the center of the image is used, and the photo is listed. Nothing is trained.
+    Each image is searched once. If it has several faces, the one nearest to the center is used,
+    because LFW's images are centered on the person they are named after. For an image without
+    faces, the center of the image is used, and the image is listed. Nothing is trained.
 
     Args:
-        folder: LFW's folder, with a folder of photos for each person.
+        folder: LFW's folder, with a folder of images for each person.
         pairs: The protocol, of :func:`read_pairs`.
         detector: Finds the faces.
         embedder: Embeds them.
         aligners: The alignments to compare, by name.
-        max_pixels: The largest photo that is read, in pixels.
+        max_pixels: The largest image that is read, in pixels.
         truncated: As for :func:`facekit.load_image`.
         progress: Whether to show a progress bar, if standard error is a terminal.
 
@@ -164,8 +164,8 @@ def evaluate_lfw(
         The result of each aligner, by name.
 
     Raises:
-        FileFormatError: If photos are missing; the message names the first few.
-        ImageError: If a photo cannot be read.
+        FileFormatError: If images are missing; the message names the first few.
+        ImageError: If an image cannot be read.
         InvalidArgumentError: If the pairs have fewer than two folds, a fold lacks one kind of
             pairs, or an aligner's output size does not match the embedder.
 
@@ -191,14 +191,14 @@ def evaluate_lfw(
         of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
     """
     folder = Path(folder)
-    photos = sorted({photo for pair in pairs for photo in (pair.first, pair.second)})
-    missing = [photo for photo in photos if not (folder / photo).is_file()]
+    images = sorted({image for pair in pairs for image in (pair.first, pair.second)})
+    missing = [image for image in images if not (folder / image).is_file()]
     if missing:
         raise FileFormatError(
-            f"{folder}: {len(missing)} of {len(photos)} photos are missing, such as "
+            f"{folder}: {len(missing)} of {len(images)} photos are missing, such as "
             f"{', '.join(missing[:3])}"
         )
-    paths = [folder / photo for photo in photos]
+    paths = [folder / image for image in images]
     faces: list[list[Face]] | None = None
     without_face: list[str] = []
     unit: dict[str, list[npt.NDArray[np.float32]]] = {}
@@ -211,15 +211,15 @@ def evaluate_lfw(
             max_pixels=max_pixels,
             truncated=truncated,
         )
-        tracked = track(stream, f"Embedding ({name})", total=len(photos), shown=progress)
-        images = [_usable(image) for image in tracked]
-        unit[name] = [image.faces[0].unit for image in images]
+        tracked = track(stream, f"Embedding ({name})", total=len(images), shown=progress)
+        embedded = [_usable(image) for image in tracked]
+        unit[name] = [image.faces[0].unit for image in embedded]
         if faces is None:
-            faces = [[image.faces[0].face] for image in images]
+            faces = [[image.faces[0].face] for image in embedded]
             without_face = [
-                photo for photo, image in zip(photos, images, strict=True) if not image.found
+                image for image, found in zip(images, embedded, strict=True) if not found.found
             ]
-    row = {photo: index for index, photo in enumerate(photos)}
+    row = {image: index for index, image in enumerate(images)}
     first = [row[pair.first] for pair in pairs]
     second = [row[pair.second] for pair in pairs]
     same = np.array([pair.same for pair in pairs])
@@ -238,15 +238,15 @@ def _pair(path: Path, number: int, line: str, *, fold: int, same: bool) -> Pair:
     try:
         if same:
             name, first, second = fields
-            return Pair(fold, _photo(name, first), _photo(name, second), same=True)
+            return Pair(fold, _image(name, first), _image(name, second), same=True)
         name, first, other, second = fields
-        return Pair(fold, _photo(name, first), _photo(other, second), same=False)
+        return Pair(fold, _image(name, first), _image(other, second), same=False)
     except ValueError as error:
         kind = "name, number, number" if same else "name, number, name, number"
         raise FileFormatError(f"{path}, line {number}: expected {kind}, got {line!r}") from error
 
 
-def _photo(name: str, number: str) -> str:
+def _image(name: str, number: str) -> str:
     if not name:
         raise ValueError("the name is empty")
     return f"{name}/{name}_{_positive(number):04d}.jpg"

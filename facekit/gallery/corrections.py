@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from facekit.errors import InvalidArgumentError
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.utils.validation import choice, identity
 
 CorrectionKind: TypeAlias = Literal[
@@ -42,16 +42,16 @@ class Correction:
 
     Example:
         >>> from facekit.gallery.corrections import Correction
-        >>> from facekit.gallery.records import PhotoSource
-        >>> face = PhotoSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
+        >>> from facekit.gallery.records import FaceSource
+        >>> face = FaceSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
         >>> str(Correction("is_not", face, "Ada"))
         'is not Ada: the face at (10, 12) in party.jpg'
     """
 
     kind: CorrectionKind
-    face: PhotoSource | None = None
+    face: FaceSource | None = None
     person: str | None = None
-    other: PhotoSource | None = None
+    other: FaceSource | None = None
     number: int = 0
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class Correction:
         object.__setattr__(self, "other", plain[1])
 
     @property
-    def faces(self) -> tuple[PhotoSource, ...]:
+    def faces(self) -> tuple[FaceSource, ...]:
         """The faces that it concerns."""
         return tuple(face for face in (self.face, self.other) if face is not None)
 
@@ -113,7 +113,7 @@ class Correction:
             InvalidArgumentError: If something is missing or too much.
         """
         faces = {
-            name: PhotoSource(**{**values[name], "box": tuple(values[name]["box"])})
+            name: FaceSource(**{**values[name], "box": tuple(values[name]["box"])})
             for name in ("face", "other")
             if name in values
         }
@@ -121,9 +121,9 @@ class Correction:
         return cls(values["kind"], person=person, number=number, **faces)
 
 
-def plain_face(face: PhotoSource) -> PhotoSource:
+def plain_face(face: FaceSource) -> FaceSource:
     """Returns the location of a face, without further data."""
-    return PhotoSource(face.source, face.sha256, face.box)
+    return FaceSource(face.source, face.sha256, face.box)
 
 
 def to_text(corrections: Iterable[Correction]) -> str:

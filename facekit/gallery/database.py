@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from facekit.errors import FacekitError, FileFormatError, GalleryBusyError, InvalidArgumentError
 
 Stream: TypeAlias = Literal["vectors", "photos", "people", "names", "texts"]
-"""What a block holds: records of photos or of people, or the bytes that these point to."""
+"""What a block holds: records of images or of people, or the bytes that these point to."""
 
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 
@@ -199,7 +199,7 @@ class Change(View):
         return start
 
     def clear(self) -> None:
-        """Deletes all blocks; photos and people are numbered from the start again."""
+        """Deletes all blocks; images and people are numbered from the start again."""
         self.blocks_changed.clear()
         self._recent.clear()
         for table in (*STREAMS, "blocks"):

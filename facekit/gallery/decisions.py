@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from facekit.faces import SAME_FACE, box_overlap
 from facekit.gallery.corrections import Correction
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 
 Exclusion: TypeAlias = Literal["not_a_face", "ignore"]
 Pairs: TypeAlias = list[tuple[int, int]]
@@ -43,10 +43,10 @@ class Decisions:
     Example:
         >>> from facekit.gallery.corrections import Correction
         >>> from facekit.gallery.decisions import Decisions
-        >>> from facekit.gallery.records import PhotoSource
-        >>> face = PhotoSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
+        >>> from facekit.gallery.records import FaceSource
+        >>> face = FaceSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
         >>> decisions = Decisions([Correction("is_not", face, "Ada")])
-        >>> moved = PhotoSource("renamed.jpg", sha256="ab" * 32, box=(11, 12, 79, 101))
+        >>> moved = FaceSource("renamed.jpg", sha256="ab" * 32, box=(11, 12, 79, 101))
         >>> decisions.of(moved).refused
         frozenset({'Ada'})
     """
@@ -108,7 +108,7 @@ class Decisions:
                 )
         return decided
 
-    def of(self, face: PhotoSource) -> Decision:
+    def of(self, face: FaceSource) -> Decision:
         """Returns the decision about a face.
 
         Args:
@@ -121,7 +121,7 @@ class Decisions:
         """Returns the SHA-256 of the images with corrections."""
         return self._faces.images()
 
-    def pairs(self, faces: Sequence[PhotoSource]) -> tuple[Pairs, Pairs]:
+    def pairs(self, faces: Sequence[FaceSource]) -> tuple[Pairs, Pairs]:
         """Returns which faces are certainly of one person, and which certainly are not.
 
         Args:
@@ -172,7 +172,7 @@ class FaceFinder:
     def __len__(self) -> int:
         return self._count
 
-    def find(self, face: PhotoSource) -> int | None:
+    def find(self, face: FaceSource) -> int | None:
         """Returns the number of a face, or ``None`` if it is not known."""
         known = self._by_image.get(face.sha256 or "", [])
         if not known or face.box is None:
@@ -180,7 +180,7 @@ class FaceFinder:
         shared, number = max((box_overlap(face.box, box), -number) for box, number in known)
         return -number if shared >= SAME_FACE else None
 
-    def key(self, face: PhotoSource) -> int:
+    def key(self, face: FaceSource) -> int:
         """Returns the number of a face, a new one if it is not known."""
         found = self.find(face)
         if found is None:

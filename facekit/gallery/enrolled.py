@@ -29,12 +29,12 @@ class Enrolled:
     """Embeddings and people that never change, so that any number of threads may read them.
 
     Args:
-        embeddings: ``(n, d)``. Rows of erased photos hold zeros.
+        embeddings: ``(n, d)``. Rows of erased images hold zeros.
         labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
         classes: The people, ``(k,)``, each with at least one row.
         index: The search index of the embeddings; by default created when it is first needed.
         least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
-        sizes: How many people have each number of photos; by default counted when first needed.
+        sizes: How many people have each number of images; by default counted when first needed.
 
     Attributes:
         embeddings: As given.
@@ -64,15 +64,15 @@ class Enrolled:
         return Enrolled, (self.embeddings, self.labels, self.classes, None, self.least_norm)
 
     def __len__(self) -> int:
-        return sum(photos * people for photos, people in self.sizes.items())
+        return sum(images * people for images, people in self.sizes.items())
 
     @property
     def sizes(self) -> Mapping[int, int]:
-        """How many people have each number of photos."""
+        """How many people have each number of images."""
         if self._sizes is None:
             each = np.bincount(self.labels[self.rows])
-            photos, people = np.unique(each[each > 0], return_counts=True)
-            self._sizes = dict(zip(photos.tolist(), people.tolist(), strict=True))
+            images, people = np.unique(each[each > 0], return_counts=True)
+            self._sizes = dict(zip(images.tolist(), people.tolist(), strict=True))
         return self._sizes
 
     @cached_property
@@ -108,7 +108,7 @@ class Enrolled:
         centroids: npt.NDArray[Any] = sums / np.where(norms > 0, norms, 1.0)
         return centroids.astype(self.embeddings.dtype)
 
-    def photos_of(self, person: int) -> IntArray:
+    def images_of(self, person: int) -> IntArray:
         """Returns the rows of the person at an index of :attr:`classes`, in ascending order."""
         if self._sorted is None:
             self._sorted = self.by_person
@@ -138,7 +138,7 @@ class Enrolled:
         return after
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
-        """Finds the enrolled photos that are nearest to each probe."""
+        """Finds the enrolled images that are nearest to each probe."""
         found = self.index.search(probes, min(count, max(1, len(self.labels))))
         # An index that grows may know rows that are not enrolled in this state.
         unknown = (found.rows >= len(self.labels)) | (found.rows < 0)
@@ -151,7 +151,7 @@ class Enrolled:
         )
 
     def matches(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
-        """Like :meth:`search`, with the names; photos are numbered from 1."""
+        """Like :meth:`search`, with the names; images are numbered from 1."""
         found = self.search(probes, count)
         return [
             [

@@ -20,8 +20,8 @@ from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM
 from facekit.gallery.protocol import Batch, GalleryStore
-from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource, checked_sources
-from facekit.gallery.review import Duplicate, Outlier, near_people, odd_photos
+from facekit.gallery.records import EnrolledImage, FaceSource, Match, checked_sources
+from facekit.gallery.review import Duplicate, Outlier, near_people, odd_images
 from facekit.gallery.reviewer import Review
 from facekit.gallery.store import FileStore
 from facekit.io.notebook import MOST_SHOWN, rows_as_html
@@ -30,7 +30,7 @@ from facekit.utils.validation import identity, json_values, text, unit_rows, who
 
 
 class Gallery:
-    """Holds the embeddings of enrolled people, and the photos that they came from.
+    """Holds the embeddings of enrolled people, and the images that they came from.
 
     ``Gallery(weights, embedding_size)`` is in memory. :meth:`open` and :meth:`create` return one in
     a file: every change is atomic, and is on disk when the method returns. Several processes and
@@ -127,7 +127,7 @@ class Gallery:
         """Creates a gallery from any store, such as that of a database server.
 
         Args:
-            store: Stores the people and photos.
+            store: Stores the people and images.
 
         Returns:
             The gallery. Only galleries in files support :meth:`rename`, :meth:`merge`,
@@ -165,12 +165,12 @@ class Gallery:
     def _repr_html_(self) -> str:
         people = self.people
         rows: list[dict[str, Any]] = [
-            {"name": f"{name}: {photos}"} for name, photos in people.items()
+            {"name": f"{name}: {images}"} for name, images in people.items()
         ]
         for row, name in zip(rows[:MOST_SHOWN], people, strict=False):
-            photo = next(iter(self.photos(name)))
-            box = photo.box or (None,) * 4
-            row |= {"image": photo.source, **dict(zip(BOX_COLUMNS, box, strict=True))}
+            image = next(iter(self.images(name)))
+            box = image.box or (None,) * 4
+            row |= {"image": image.source, **dict(zip(BOX_COLUMNS, box, strict=True))}
         return rows_as_html(repr(self), rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -178,12 +178,12 @@ class Gallery:
             return Gallery.of, (self._store,)
         if self.path is not None:
             return _opened, (str(self.path.absolute()), self.weights)
-        photos, embeddings = self.content()
+        images, embeddings = self.content()
         notes = {name: note for name in self if (note := self.metadata(name))}
         return _filled, (
             self.weights,
             self.embedding_size,
-            photos,
+            images,
             embeddings,
             notes,
             self.settings,
@@ -213,10 +213,10 @@ class Gallery:
 
     @property
     def people(self) -> dict[str, int]:
-        """The enrolled people, sorted by name, with the number of photos of each."""
+        """The enrolled people, sorted by name, with the number of images of each."""
         if isinstance(self._store, FileStore):
             return self._store.people()
-        return dict(sorted(Counter(photo.person for photo in self.photos()).items()))
+        return dict(sorted(Counter(image.person for image in self.images()).items()))
 
     @property
     def embeddings(self) -> npt.NDArray[np.float32]:
@@ -227,44 +227,44 @@ class Gallery:
     @property
     def names(self) -> tuple[str, ...]:
         """The person of each embedding."""
-        return tuple(photo.person for photo in self.photos())
+        return tuple(image.person for image in self.images())
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """For each embedding, its source, which is the name of its photo."""
-        return tuple(photo.source for photo in self.photos())
+        """For each embedding, its source, which is the name of its image."""
+        return tuple(image.source for image in self.images())
 
-    def photos(self, name: str | None = None) -> list[EnrolledPhoto]:
-        """Returns the enrolled photos, in the order of enrollment.
+    def images(self, name: str | None = None) -> list[EnrolledImage]:
+        """Returns the enrolled images, in the order of enrollment.
 
         Args:
             name: The person; by default, everyone.
 
         Returns:
-            The photos; an empty list for an empty gallery.
+            The images; an empty list for an empty gallery.
 
         Raises:
             EnrollmentError: If no such person is enrolled.
             InvalidArgumentError: If the name cannot be one.
         """
         if name is None:
-            return [photo for photos, _ in self.snapshot() for photo in photos]
+            return [image for images, _ in self.snapshot() for image in images]
         person = identity(name)
         if isinstance(self._store, FileStore):
-            return self._store.photos_of(person)
-        found = [photo for photo in self.photos() if photo.person == person]
+            return self._store.images_of(person)
+        found = [image for image in self.images() if image.person == person]
         if not found:
             raise EnrollmentError(f"no one is enrolled as {person!r}")
         return found
 
-    def photo(self, number: int) -> EnrolledPhoto:
-        """Returns one enrolled photo by its number.
+    def image(self, number: int) -> EnrolledImage:
+        """Returns one enrolled image by its number.
 
         Args:
             number: Its number, as :meth:`enroll` returned it.
 
         Returns:
-            The photo.
+            The image.
 
         Raises:
             EnrollmentError: If there is none of that number.
@@ -272,10 +272,10 @@ class Gallery:
         """
         number = whole(number, "number")
         if isinstance(self._store, FileStore):
-            return self._store.photos([number])[0]
-        for photo in self.photos():
-            if photo.id == number:
-                return photo
+            return self._store.images([number])[0]
+        for image in self.images():
+            if image.id == number:
+                return image
         raise EnrollmentError(f"no photo number {number} is enrolled")
 
     def metadata(self, name: str) -> dict[str, Any]:
@@ -302,9 +302,9 @@ class Gallery:
         """
         if isinstance(self._store, FileStore):
             return self._store.enrolled()
-        photos, embeddings = self.content()
+        images, embeddings = self.content()
         classes, labels = np.unique(
-            np.array([photo.person for photo in photos], dtype=object), return_inverse=True
+            np.array([image.person for image in images], dtype=object), return_inverse=True
         )
         return Enrolled(embeddings, labels, classes, least_norm=LEAST_NORM)
 
@@ -312,18 +312,18 @@ class Gallery:
         """Yields a consistent snapshot of everything enrolled, batch by batch.
 
         Yields:
-            Photos and their embeddings, float32 ``(n, d)``, in the order of enrollment.
+            Images and their embeddings, float32 ``(n, d)``, in the order of enrollment.
         """
         yield from self._store.snapshot()
 
-    def content(self) -> tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]:
-        """Returns a consistent snapshot of all photos with a copy of their embeddings."""
-        photos: list[EnrolledPhoto] = []
+    def content(self) -> tuple[list[EnrolledImage], npt.NDArray[np.float32]]:
+        """Returns a consistent snapshot of all images with a copy of their embeddings."""
+        images: list[EnrolledImage] = []
         vectors = [np.empty((0, self.embedding_size), np.float32)]
         for some, embeddings in self.snapshot():
-            photos += some
+            images += some
             vectors.append(embeddings)
-        return photos, np.concatenate(vectors)
+        return images, np.concatenate(vectors)
 
     # Changes.
 
@@ -331,38 +331,38 @@ class Gallery:
         self,
         name: str,
         embeddings: npt.ArrayLike,
-        photos: Sequence[str | PhotoSource],
+        sources: Sequence[str | FaceSource],
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """Adds photos of one person, who may already be enrolled.
+        """Adds images of one person, who may already be enrolled.
 
         Args:
             name: Who it is; a non-empty string other than "unknown".
             embeddings: float32 ``(n, d)``, of unit L2 norm.
-            photos: The source of each: the photo's name, or a ``PhotoSource``.
+            sources: The source of each: the image's name, or a ``FaceSource``.
             metadata: JSON values to store with the person; existing values under other keys are
                 kept.
 
         Returns:
-            The numbers of the photos in the gallery.
+            The numbers of the images in the gallery.
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
 
         Warns:
-            EnrollmentWarning: If the file of a photo, by its SHA-256, is also enrolled under
+            EnrollmentWarning: If the file of an image, by its SHA-256, is also enrolled under
                 another name.
         """
-        return self._enroll([name] * len(photos), embeddings, photos, {name: metadata or {}})
+        return self._enroll([name] * len(sources), embeddings, sources, {name: metadata or {}})
 
     def extend(
         self,
         names: Sequence[str],
         embeddings: npt.ArrayLike,
-        sources: Sequence[str | PhotoSource],
+        sources: Sequence[str | FaceSource],
     ) -> list[int]:
-        """Adds photos of several people.
+        """Adds images of several people.
 
         Args:
             names: The person of each, n of them.
@@ -370,7 +370,7 @@ class Gallery:
             sources: The source of each, n of them.
 
         Returns:
-            The numbers of the photos in the gallery.
+            The numbers of the images in the gallery.
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
@@ -381,29 +381,29 @@ class Gallery:
         return self._enroll(names, embeddings, sources, {})
 
     def replace(self, batches: Iterable[Batch]) -> int:
-        """Replaces everyone with these photos, atomically.
+        """Replaces everyone with these images, atomically.
 
         Args:
-            batches: Batches of photos with their people, and their embeddings, float32 ``(n, d)``,
+            batches: Batches of images with their people, and their embeddings, float32 ``(n, d)``,
                 of unit L2 norm, as :meth:`snapshot` of another gallery yields them. Memory does not
                 grow with their number.
 
         Returns:
-            The number of photos enrolled now; they are numbered from 1.
+            The number of images enrolled now; they are numbered from 1.
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
         """
         if isinstance(self._store, FileStore):
             return self._store.replace(map(self._checked_batch, batches))
-        self._store.remove([photo.id for photo in self.photos()])
+        self._store.remove([image.id for image in self.images()])
         return sum(
-            len(self.extend([photo.person for photo in photos], embeddings, photos))
-            for photos, embeddings in batches
+            len(self.extend([image.person for image in images], embeddings, images))
+            for images, embeddings in batches
         )
 
     def remove(self, name: str) -> int:
-        """Erases a person: name, metadata, embeddings, corrections and photo sources.
+        """Erases a person: name, metadata, embeddings, corrections and image sources.
 
         When it returns, none of this is left in the gallery's file or beside it.
 
@@ -411,7 +411,7 @@ class Gallery:
             name: Who it is.
 
         Returns:
-            How many photos were enrolled.
+            How many images were enrolled.
 
         Raises:
             EnrollmentError: If no such person is enrolled.
@@ -421,18 +421,18 @@ class Gallery:
         """
         if isinstance(self._store, FileStore):
             return self._store.remove_person(identity(name))
-        photos = self.photos(name)
-        self._store.remove([photo.id for photo in photos])
-        return len(photos)
+        images = self.images(name)
+        self._store.remove([image.id for image in images])
+        return len(images)
 
-    def remove_photos(self, numbers: Sequence[int]) -> int:
-        """Erases photos; a person left without any is erased as well.
+    def remove_images(self, numbers: Sequence[int]) -> int:
+        """Erases images; a person left without any is erased as well.
 
         Args:
-            numbers: The numbers of the photos.
+            numbers: The numbers of the images.
 
         Returns:
-            The number of photos removed.
+            The number of images removed.
 
         Raises:
             EnrollmentError: If one of them is not enrolled; then nothing changes.
@@ -447,7 +447,7 @@ class Gallery:
         """Erases everyone, and all corrections.
 
         Returns:
-            How many photos were enrolled.
+            How many images were enrolled.
         """
         removed = len(self)
         self.replace([])
@@ -468,7 +468,7 @@ class Gallery:
         self._in_file.rename(identity(name), identity(new))
 
     def merge(self, name: str, into: str) -> int:
-        """Moves all photos of one name to another, if both are the same person.
+        """Moves all images of one name to another, if both are the same person.
 
         Args:
             name: The name that disappears. Its metadata is kept under keys that the other name does
@@ -476,7 +476,7 @@ class Gallery:
             into: The name that stays.
 
         Returns:
-            How many photos changed their name.
+            How many images changed their name.
 
         Raises:
             EnrollmentError: If no one is enrolled under one of the names.
@@ -532,30 +532,30 @@ class Gallery:
         """Returns the consequences of :attr:`review` for each face; empty for other stores."""
         return self._store.decisions() if isinstance(self._store, FileStore) else Decisions()
 
-    def photos_of_images(self, digests: Set[str]) -> list[EnrolledPhoto]:
-        """Returns the enrolled photos whose files have one of these SHA-256.
+    def images_with_digests(self, digests: Set[str]) -> list[EnrolledImage]:
+        """Returns the enrolled images whose files have one of these SHA-256.
 
         Args:
             digests: SHA-256 of files, in hexadecimal.
         """
         if isinstance(self._store, FileStore):
-            return self._store.photos_of_images(digests)
-        return [photo for photo in self.photos() if photo.sha256 in digests]
+            return self._store.images_with_digests(digests)
+        return [image for image in self.images() if image.sha256 in digests]
 
     # Questions.
 
     def search(self, probes: npt.ArrayLike, count: int = 5) -> list[list[Match]]:
-        """Finds the enrolled photos that are nearest to each probe.
+        """Finds the enrolled images that are nearest to each probe.
 
-        Up to ``facekit.gallery.index.EXACT_LIMIT`` photos, every one is compared; beyond that,
+        Up to ``facekit.gallery.index.EXACT_LIMIT`` images, every one is compared; beyond that,
         FAISS preselects candidates if it is installed.
 
         Args:
             probes: Embeddings, ``(n, d)``, of unit L2 norm.
-            count: How many photos to return for each, at most.
+            count: How many images to return for each, at most.
 
         Returns:
-            For each probe the photos, the nearest first.
+            For each probe the images, the nearest first.
 
         Raises:
             InvalidArgumentError: If the probes do not fit.
@@ -568,7 +568,7 @@ class Gallery:
 
         Args:
             threshold: Two names are reported if the distance between them, the median over the
-                photos of the one with fewer photos, is at most this.
+                images of the one with fewer images, is at most this.
                 :meth:`facekit.embedding.weights.registry.WeightsRecord.threshold` gives one.
 
         Returns:
@@ -577,23 +577,23 @@ class Gallery:
         return near_people(self.enrolled(), threshold)
 
     def outliers(self, threshold: float) -> list[Outlier]:
-        """Finds photos that may be enrolled under the wrong name.
+        """Finds images that may be enrolled under the wrong name.
 
-        Only people with three or more photos are checked: if two photos differ, either may be
+        Only people with three or more images are checked: if two images differ, either may be
         wrong.
 
         Args:
-            threshold: A photo is reported if every other photo of its name is farther away than
-                this, or if a photo of another name is within this and nearer than all of its own.
+            threshold: An image is reported if every other image of its name is farther away than
+                this, or if an image of another name is within this and nearer than all of its own.
 
         Returns:
-            The photos, the one farthest from its name first.
+            The images, the one farthest from its name first.
         """
-        odd = odd_photos(self.enrolled(), threshold)
-        photos = [self.photo(row + 1) for row, _, _ in odd]
+        odd = odd_images(self.enrolled(), threshold)
+        images = [self.image(row + 1) for row, _, _ in odd]
         return [
-            Outlier(photo, distance, resembles)
-            for photo, (_, distance, resembles) in zip(photos, odd, strict=True)
+            Outlier(image, distance, resembles)
+            for image, (_, distance, resembles) in zip(images, odd, strict=True)
         ]
 
     # Care.
@@ -608,7 +608,7 @@ class Gallery:
         self._in_file.check()
 
     def compact(self) -> None:
-        """Frees the space of removed photos; photo numbers change.
+        """Frees the space of removed images; image numbers change.
 
         Raises:
             FileFormatError: If the file cannot be written or the disk is full; nothing is lost.
@@ -630,7 +630,7 @@ class Gallery:
             settings: Its :attr:`settings`; the same by default.
 
         Returns:
-            The other gallery. Its photos are numbered without gaps.
+            The other gallery. Its images are numbered without gaps.
 
         Raises:
             FileFormatError: If the path already exists (or, with ``overwrite``, is not a gallery),
@@ -675,42 +675,42 @@ class Gallery:
         self,
         names: Sequence[str],
         embeddings: npt.ArrayLike,
-        sources: Sequence[str | PhotoSource],
+        sources: Sequence[str | FaceSource],
         metadata: Mapping[str, Mapping[str, Any]],
     ) -> list[int]:
         about = {identity(name): json_values(note) for name, note in metadata.items()}
-        people, rows, photos = self._checked(names, embeddings, sources)
+        people, rows, checked = self._checked(names, embeddings, sources)
         if not people:
             return []
         if not isinstance(self._store, FileStore):
             if any(about.values()):
                 self._in_file  # noqa: B018 - raises that there is no metadata
-            return self._store.add(people, rows, photos)
-        for sentence in self._store.elsewhere(people, photos):
+            return self._store.add(people, rows, checked)
+        for sentence in self._store.elsewhere(people, checked):
             warnings.warn(sentence, EnrollmentWarning, stacklevel=3)
-        return self._store.add(people, rows, photos, about)
+        return self._store.add(people, rows, checked, about)
 
     def _checked_batch(self, batch: Batch) -> Batch:
-        photos, embeddings = batch
-        people, rows, _ = self._checked([photo.person for photo in photos], embeddings, photos)
-        return [replace(one, person=name) for one, name in zip(photos, people, strict=True)], rows
+        images, embeddings = batch
+        people, rows, _ = self._checked([image.person for image in images], embeddings, images)
+        return [replace(one, person=name) for one, name in zip(images, people, strict=True)], rows
 
     def _checked(
         self,
         names: Sequence[str],
         embeddings: npt.ArrayLike,
-        photos: Sequence[str | PhotoSource],
-    ) -> tuple[list[str], npt.NDArray[np.float32], list[PhotoSource]]:
+        sources: Sequence[str | FaceSource],
+    ) -> tuple[list[str], npt.NDArray[np.float32], list[FaceSource]]:
         # Converted before they are compared: a subclass of str may define its own equality.
         plain = [text(name, "a person's name") for name in names]
         known = {name: identity(name) for name in dict.fromkeys(plain)}
         rows = unit_rows(embeddings, self.embedding_size, "embeddings")
-        if not len(names) == len(photos) == len(rows):
+        if not len(names) == len(sources) == len(rows):
             raise InvalidArgumentError(
                 f"there must be one name and one source per embedding, got {len(names)} names, "
-                f"{len(photos)} sources and {len(rows)} embeddings"
+                f"{len(sources)} sources and {len(rows)} embeddings"
             )
-        return [known[name] for name in plain], rows, checked_sources(photos)
+        return [known[name] for name in plain], rows, checked_sources(sources)
 
 
 _MOST_COMPONENTS = 1 << 16
@@ -731,14 +731,14 @@ def _opened(path: str, weights: str) -> Gallery:
 def _filled(
     weights: str,
     size: int,
-    photos: list[EnrolledPhoto],
+    images: list[EnrolledImage],
     embeddings: npt.NDArray[np.float32],
     notes: dict[str, dict[str, Any]],
     settings: dict[str, Any],
     corrections: tuple[Correction, ...],
 ) -> Gallery:
     store = FileStore.in_memory(weights, size)
-    store.add([photo.person for photo in photos], embeddings, photos, notes)
+    store.add([image.person for image in images], embeddings, images, notes)
     store.set_settings(settings)
     store.correct(corrections)
     return Gallery.of(store)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from facekit.utils.extras import import_extra
 
 EXACT_LIMIT = 50_000
-"""Up to this many enrolled photos, a search compares with every one."""
+"""Up to this many enrolled images, a search compares with every one."""
 
 # How many similarities are held in memory at a time.
 _MOST_SIMILARITIES = 1 << 23
@@ -28,7 +28,7 @@ _MOST_PARTS, _TRAINED_ON = 128, 16_384
 # This many arrays of erased rows are kept before they become one.
 _MOST_PARTS_ERASED = 256
 
-# How many photos the coarse search of FAISS passes on to the exact comparison, beyond those asked
+# How many images the coarse search of FAISS passes on to the exact comparison, beyond those asked
 # for.
 _CANDIDATES = 256
 
@@ -42,10 +42,10 @@ NO_ROWS: IntArray = np.empty(0, dtype=np.int64)
 
 
 class Neighbors(NamedTuple):
-    """The nearest enrolled photos of n probes, the nearest first.
+    """The nearest enrolled images of n probes, the nearest first.
 
     Attributes:
-        rows: The photos' rows among the enrolled ones, int64 ``(n, c)``; −1 where there is none.
+        rows: The images' rows among the enrolled ones, int64 ``(n, c)``; −1 where there is none.
         distances: Euclidean distances, float64 ``(n, c)``; infinite where there is none.
     """
 
@@ -57,14 +57,14 @@ class Index(Protocol):
     """Finds the nearest of the enrolled embeddings."""
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
-        """Returns the nearest enrolled photos of each probe, at most ``count``."""
+        """Returns the nearest enrolled images of each probe, at most ``count``."""
 
     def updated(self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS) -> Index:
         """Returns an index of all rows, the new ones among them."""
 
 
 class ExactIndex:
-    """Compares with every photo by matrix products; skips erased rows and those of a small norm."""
+    """Compares with every image by matrix products; skips erased rows and those of a small norm."""
 
     def __init__(
         self, embeddings: npt.NDArray[Any], *erased: IntArray, least_norm: float = 0.0
@@ -73,7 +73,7 @@ class ExactIndex:
         self._least_norm = least_norm
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
-        """Returns the nearest enrolled photos of each probe, at most ``count``."""
+        """Returns the nearest enrolled images of each probe, at most ``count``."""
         rows = np.full((len(probes), count), -1, dtype=np.int64)
         taken = min(count, len(self._embeddings))
         if taken:
@@ -95,11 +95,11 @@ class ExactIndex:
 
 
 class FaissIndex:
-    """Preselects by short codes with FAISS, and compares the selected photos exactly.
+    """Preselects by short codes with FAISS, and compares the selected images exactly.
 
     The code is a product quantizer's: an embedding is split into parts of a few components, and for
     each part the nearest of 16 vectors is stored in 4 bits. A search looks up the similarity of the
-    probe's parts to these vectors, for many photos per instruction. Adding a row takes
+    probe's parts to these vectors, for many images per instruction. Adding a row takes
     microseconds.
 
     Args:
@@ -123,7 +123,7 @@ class FaissIndex:
         self._extend(embeddings)
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
-        """Returns the nearest enrolled photos of each probe, at most ``count``."""
+        """Returns the nearest enrolled images of each probe, at most ``count``."""
         rows = np.full((len(probes), count), -1, dtype=np.int64)
         few = len(probes) < _PROBES_A_THREAD
         with self._lock, _one_thread() if few else contextlib.nullcontext():
@@ -197,7 +197,7 @@ def filled(vectors: npt.NDArray[Any], size: int) -> npt.NDArray[np.float32]:
 def build_index(
     embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS, least_norm: float = 0.0
 ) -> Index:
-    """Returns an exact index, or with FAISS and over :data:`EXACT_LIMIT` photos, FAISS's."""
+    """Returns an exact index, or with FAISS and over :data:`EXACT_LIMIT` images, FAISS's."""
     # FAISS compares directions; without a minimum norm, rows may have any length.
     if len(embeddings) > EXACT_LIMIT and least_norm and faiss_is_installed():
         return FaissIndex(embeddings)
@@ -210,7 +210,7 @@ def faiss_is_installed() -> bool:
 
 
 def is_erased(vectors: npt.NDArray[Any], least_norm: float) -> npt.NDArray[np.bool_]:
-    """Returns which rows are erased, because their photos were removed."""
+    """Returns which rows are erased, because their images were removed."""
     erased: npt.NDArray[np.bool_] = np.linalg.norm(vectors, axis=1) < least_norm
     return erased
 

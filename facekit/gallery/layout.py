@@ -1,4 +1,4 @@
-"""The layout of a gallery's blocks: vectors, and records of photos and people."""
+"""The layout of a gallery's blocks: vectors, and records of images and people."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from facekit.gallery.records import EnrolledPhoto, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 Records: TypeAlias = npt.NDArray[Any]
 Data: TypeAlias = bytes | bytearray
 
 BLOCK_BYTES = 1 << 17
-"""The approximate size of a block of vectors, which SQLite reads and checks for one photo."""
+"""The approximate size of a block of vectors, which SQLite reads and checks for one image."""
 
 TEXT_BYTES = 1 << 15
 """The size of a block of text, in bytes."""
 
 # Beside each vector: the number of its person, from 1, and the checksum of both.
 OWNER = np.dtype([("person", "<u4"), ("checksum", "<u4")])
-# The place of a photo's source in "texts", its file's SHA-256 and the face in it.
-PHOTO = np.dtype(
+# The place of an image's source in "texts", its file's SHA-256 and the face in it.
+IMAGE = np.dtype(
     [
         ("text", "<u8"),
         ("length", "<u4"),
@@ -91,29 +91,29 @@ def owner_checksums(first: int, people: Records, vectors: Vectors) -> list[int]:
     ]
 
 
-def photo_records(first: int, photos: list[PhotoSource], texts: list[bytes], start: int) -> Records:
-    """Returns the records of photos whose sources begin at ``start``, from that row on."""
-    records = np.zeros(len(photos), PHOTO)
+def image_records(first: int, sources: list[FaceSource], texts: list[bytes], start: int) -> Records:
+    """Returns the records of images whose sources begin at ``start``, from that row on."""
+    records = np.zeros(len(sources), IMAGE)
     records["length"] = [len(text) for text in texts]
     ends = np.cumsum(records["length"], dtype=np.uint64)
     records["text"] = np.uint64(start) + ends - records["length"]
-    for place, photo in enumerate(photos):
+    for place, source in enumerate(sources):
         record = records[place]
-        if photo.sha256 is not None:
+        if source.sha256 is not None:
             record["known"] |= 1
-            record["sha256"] = bytes.fromhex(photo.sha256)
-        if photo.box is not None:
+            record["sha256"] = bytes.fromhex(source.sha256)
+        if source.box is not None:
             record["known"] |= 2
-            record["box"] = photo.box
+            record["box"] = source.box
         record["checksum"] = checksum(first + place, record, texts[place])
     return records
 
 
-def photo_of(record: Any, text: bytes, row: int, person: str) -> EnrolledPhoto:
-    """Returns the photo that a record describes."""
+def image_of(record: Any, text: bytes, row: int, person: str) -> EnrolledImage:
+    """Returns the image that a record describes."""
     known = int(record["known"])
     x, y, width, height = record["box"].tolist()
-    return EnrolledPhoto(
+    return EnrolledImage(
         decoded(text),
         sha256=record["sha256"].tobytes().hex() if known & 1 else None,
         box=(x, y, width, height) if known & 2 else None,
@@ -128,5 +128,5 @@ def checksum(number: int, record: Any, text: bytes) -> int:
 
 
 def short_digests(records: Records) -> npt.NDArray[np.uint64]:
-    """Returns the first eight bytes of each photo's SHA-256; 0 where it is not known."""
+    """Returns the first eight bytes of each image's SHA-256; 0 where it is not known."""
     return np.frombuffer(records["sha256"].tobytes(), "<u8")[::4].astype(np.uint64)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from facekit.gallery.database import Stream, View, count_blocks
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM, NO_ROWS, IntArray
-from facekit.gallery.layout import PERSON, PHOTO, Data, Layout, decoded, short_digests
+from facekit.gallery.layout import IMAGE, PERSON, Data, Layout, decoded, short_digests
 
 # Of more erased rows than this the labels are rebuilt.
 _MOST_LEFT = 4096
@@ -50,7 +50,7 @@ class Mirror:
     Attributes:
         version: The version of the gallery; −1 if nothing is known yet.
         slots: The slot of each person, by name.
-        owners: The slot of each photo's person plus 1, by row; 0 if the photo was removed.
+        owners: The slot of each image's person plus 1, by row; 0 if the image was removed.
         names: The name of each slot, or ``None``.
     """
 
@@ -64,7 +64,7 @@ class Mirror:
         self._vectors = Growing(np.float32, self._layout.size)
         self._owners = Growing(np.uint32)
         self._records, self._names = Growing(PERSON), Growing(object)
-        self._photos, self._sizes = Growing(np.int64), Counter[int]()  # by the number of the owner
+        self._images, self._sizes = Growing(np.int64), Counter[int]()  # by the number of the owner
         self._start_labels()
         self._digests: Growing | None = None
         self.slots: dict[str, int] = {}
@@ -72,7 +72,7 @@ class Mirror:
 
     @property
     def owners(self) -> npt.NDArray[np.uint32]:
-        """The slot of each photo's person plus 1, by row; 0 if the photo was removed."""
+        """The slot of each image's person plus 1, by row; 0 if the image was removed."""
         return self._owners.held
 
     @property
@@ -93,13 +93,13 @@ class Mirror:
         return self._state if self._state.is_searchable else self.enrolled
 
     def rows_of(self, slot: int) -> IntArray:
-        """Returns the rows of a person's photos."""
-        rows = self._state.photos_of(int(self._label_of.held[slot + 1]))
+        """Returns the rows of a person's images."""
+        rows = self._state.images_of(int(self._label_of.held[slot + 1]))
         there: IntArray = rows[self._owners.held[rows] == slot + 1]
         return there
 
     def digests(self, view: View) -> npt.NDArray[np.uint64]:
-        """Returns the first eight bytes of each photo's SHA-256, by row."""
+        """Returns the first eight bytes of each image's SHA-256, by row."""
         if self._digests is None:
             count, self._digests = view.head["photos"], Growing(np.uint64)
             blocks = view.blocks("photos", count_blocks(count, self._layout.rows))
@@ -237,16 +237,16 @@ class Mirror:
         return np.concatenate(erased), moved
 
     def _count(self, view: View, went: IntArray, came: IntArray) -> None:
-        self._photos.grow(len(self._names.held) + 1)
+        self._images.grow(len(self._names.held) + 1)
         owners, place = np.unique(np.concatenate((came, went)), return_inverse=True)
         signs = np.repeat([1.0, -1.0], [len(came), len(went)])
         change = np.bincount(place, signs, len(owners)).astype(np.int64)[owners > 0]
         owners = owners[owners > 0]
-        before = self._photos.held[owners]
+        before = self._images.held[owners]
         after = before + change
         if (self._records.held["length"][owners[after > 0] - 1] == 0).any():
             raise view.damage("its names")
-        self._photos.held[owners] = after
+        self._images.held[owners] = after
         self._sizes.subtract(before.tolist())
         self._sizes.update(after.tolist())
 
@@ -256,7 +256,7 @@ class Mirror:
         for index, data in blocks:
             first = index * self._layout.rows
             part = self._digests.held[first : first + self._layout.rows]
-            part[:] = short_digests(np.frombuffer(data, PHOTO))[: len(part)]
+            part[:] = short_digests(np.frombuffer(data, IMAGE))[: len(part)]
 
     def _start_labels(self) -> None:
         self._left = 0  # how many erased rows have labels
@@ -287,7 +287,7 @@ class Mirror:
 
     def _number(self) -> None:
         slot, first = len(self._label_of.held) - 1, len(self._classes.held)
-        there = self._photos.held[slot + 1 :] > 0
+        there = self._images.held[slot + 1 :] > 0
         numbers = self._label_of.grow(len(self._names.held) + 1)
         np.cumsum(there, out=numbers)
         numbers += first - 1

@@ -8,20 +8,20 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource, Match
 
 Erasure: TypeAlias = Literal["immediate", "after_compaction", "logical"]
-"""When the bytes of a removed photo are gone from the store: when ``remove`` returns, after a
+"""When the bytes of a removed image are gone from the store: when ``remove`` returns, after a
 compaction that the store's administrator runs, or never for certain (the rows are only hidden, or a
 log or a backup keeps them)."""
 
-Batch: TypeAlias = tuple[list[EnrolledPhoto], npt.NDArray[np.float32]]
-"""Some enrolled photos and their embeddings, float32 ``(n, d)``."""
+Batch: TypeAlias = tuple[list[EnrolledImage], npt.NDArray[np.float32]]
+"""Some enrolled images and their embeddings, float32 ``(n, d)``."""
 
 
 @runtime_checkable
 class GalleryStore(Protocol):
-    """Stores enrolled photos, and finds those that resemble a probe.
+    """Stores enrolled images, and finds those that resemble a probe.
 
     :meth:`facekit.Gallery.of` creates a gallery from any store. :meth:`facekit.Gallery.open` uses a
     file; a database server is another kind. A store never returns all vectors at once.
@@ -29,20 +29,20 @@ class GalleryStore(Protocol):
     Attributes:
         weights: The identity of the weights that make the embeddings.
         embedding_size: The number of components of an embedding.
-        erasure: When the bytes of a removed photo are gone.
+        erasure: When the bytes of a removed image are gone.
 
     Example:
         >>> import numpy as np
         >>> from facekit import Gallery
         >>> from facekit.gallery.protocol import GalleryStore
-        >>> from facekit.gallery.records import EnrolledPhoto, Match
+        >>> from facekit.gallery.records import EnrolledImage, Match
         >>> class ListStore:
         ...     weights, embedding_size, erasure = "example@1", 2, "logical"
         ...     def __init__(self):
         ...         self.kept = {}
-        ...     def add(self, names, embeddings, photos):
+        ...     def add(self, names, embeddings, sources):
         ...         numbers = [len(self.kept) + 1 + place for place in range(len(names))]
-        ...         self.kept.update(zip(numbers, zip(names, embeddings, photos)))
+        ...         self.kept.update(zip(numbers, zip(names, embeddings, sources)))
         ...         return numbers
         ...     def remove(self, numbers):
         ...         for number in numbers:
@@ -52,8 +52,8 @@ class GalleryStore(Protocol):
         ...                         for number, (name, row, _) in self.kept.items()),
         ...                        key=lambda match: match.distance)[:count] for probe in probes]
         ...     def snapshot(self):
-        ...         for number, (name, row, photo) in self.kept.items():
-        ...             yield [EnrolledPhoto(photo.source, id=number, person=name)], row[None]
+        ...         for number, (name, row, image) in self.kept.items():
+        ...             yield [EnrolledImage(image.source, id=number, person=name)], row[None]
         >>> isinstance(ListStore(), GalleryStore)
         True
         >>> gallery = Gallery.of(ListStore())
@@ -71,40 +71,40 @@ class GalleryStore(Protocol):
         self,
         names: Sequence[str],
         embeddings: npt.NDArray[np.float32],
-        photos: Sequence[PhotoSource],
+        sources: Sequence[FaceSource],
     ) -> list[int]:
-        """Adds photos, all of them or none.
+        """Adds images, all of them or none.
 
         Args:
             names: The person of each, n of them; checked and normalized.
             embeddings: float32 ``(n, d)``, of unit L2 norm.
-            photos: The source of each, n of them.
+            sources: The source of each, n of them.
 
         Returns:
-            A number for each photo, which identifies it.
+            A number for each image, which identifies it.
         """
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Removes photos, all of them or none.
+        """Removes images, all of them or none.
 
         Args:
             numbers: What :meth:`add` returned for them.
         """
 
     def search(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
-        """Finds the enrolled photos that are nearest to each probe.
+        """Finds the enrolled images that are nearest to each probe.
 
         Args:
             probes: Embeddings, ``(n, d)``.
-            count: How many photos to return for each, at most.
+            count: How many images to return for each, at most.
 
         Returns:
-            For each probe the photos, the nearest first.
+            For each probe the images, the nearest first.
         """
 
     def snapshot(self) -> Iterator[Batch]:
         """Yields a consistent snapshot of everything enrolled, batch by batch.
 
         Yields:
-            Photos and their embeddings, in the order of enrollment.
+            Images and their embeddings, in the order of enrollment.
         """

@@ -1,4 +1,4 @@
-"""Reads people, photos, settings and corrections from a gallery's blocks, and checks them."""
+"""Reads people, images, settings and corrections from a gallery's blocks, and checks them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from facekit.gallery.corrections import Correction, from_text
 from facekit.gallery.database import Stream, View, count_blocks
-from facekit.gallery.layout import PERSON, PHOTO, Layout, checksum, decoded, photo_of
+from facekit.gallery.layout import IMAGE, PERSON, Layout, checksum, decoded, image_of
 from facekit.gallery.protocol import Batch
-from facekit.gallery.records import EnrolledPhoto
+from facekit.gallery.records import EnrolledImage
 
 
 def person_at(view: View, slot: int) -> tuple[str, dict[str, Any]]:
@@ -32,28 +32,28 @@ def notes_of(view: View) -> dict[str, dict[str, Any]]:
     return {name: note for name, note in found if note}
 
 
-def photo_at(view: View, row: int, person: str) -> EnrolledPhoto:
-    """Returns a photo of a known person."""
-    record = _record(view, "photos", PHOTO, row)
+def image_at(view: View, row: int, person: str) -> EnrolledImage:
+    """Returns an image of a known person."""
+    record = _record(view, "photos", IMAGE, row)
     text = view.bytes_at("texts", int(record["text"]), int(record["length"]))
     if checksum(row, record, text) != record["checksum"]:
         raise view.damage(f"photo {row + 1}")
-    return photo_of(record, text, row, person)
+    return image_of(record, text, row, person)
 
 
 def batches_of(view: View) -> Iterator[Batch]:
-    """Yields all photos with their embeddings, block by block."""
+    """Yields all images with their embeddings, block by block."""
     layout = Layout(view.head["embedding_size"], view.head["rows"])
     people = [person_at(view, slot)[0] for slot in range(view.head["people"])]
     for index in range(count_blocks(view.head["photos"], layout.rows)):
         vectors, owners = layout.vectors(view.block("vectors", index))
         places = np.flatnonzero(owners["person"]).tolist()
         first = index * layout.rows
-        photos = [
-            photo_at(view, first + place, people[owners["person"][place] - 1]) for place in places
+        images = [
+            image_at(view, first + place, people[owners["person"][place] - 1]) for place in places
         ]
-        if photos:
-            yield photos, vectors[places]
+        if images:
+            yield images, vectors[places]
 
 
 def settings_of(view: View) -> dict[str, Any]:

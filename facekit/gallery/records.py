@@ -1,4 +1,4 @@
-"""Records of a gallery's photos."""
+"""Records of a gallery's images."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class PhotoSource:
+class FaceSource:
     """The source of an embedding.
 
     Args:
-        source: The photo's name: its path if it has one. Subclasses of ``str`` are converted to
+        source: The image's name: its path if it has one. Subclasses of ``str`` are converted to
             ``str``.
-        sha256: The SHA-256 of the photo's file in hexadecimal, if it is known.
+        sha256: The SHA-256 of the image's file in hexadecimal, if it is known.
         box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
 
     Raises:
@@ -32,9 +32,9 @@ class PhotoSource:
     Example:
         >>> import numpy as np
         >>> from facekit import Gallery
-        >>> from facekit.gallery.records import PhotoSource
-        >>> photo = PhotoSource("ada.jpg", box=(10.0, 12.0, 80.0, 100.0))
-        >>> Gallery("example@1", embedding_size=2).enroll("Ada", np.array([[1.0, 0.0]]), [photo])
+        >>> from facekit.gallery.records import FaceSource
+        >>> image = FaceSource("ada.jpg", box=(10.0, 12.0, 80.0, 100.0))
+        >>> Gallery("example@1", embedding_size=2).enroll("Ada", np.array([[1.0, 0.0]]), [image])
         [1]
     """
 
@@ -66,23 +66,23 @@ class PhotoSource:
 
 
 @dataclass(frozen=True)
-class EnrolledPhoto(PhotoSource):
-    """An enrolled photo.
+class EnrolledImage(FaceSource):
+    """An enrolled image.
 
     Args:
-        source: The photo's name.
-        sha256: The SHA-256 of the photo's file, if it is known.
+        source: The image's name.
+        sha256: The SHA-256 of the image's file, if it is known.
         box: The face in it, ``(x, y, width, height)`` in pixels, if it is known.
         id: Its number in the gallery.
-        person: Whose photo it is.
+        person: Whose image it is.
 
     Example:
         >>> import numpy as np
         >>> from facekit import Gallery
         >>> gallery = Gallery("example@1", embedding_size=2)
         >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
-        >>> gallery.photo(1)
-        EnrolledPhoto(source='ada.jpg', sha256=None, box=None, id=1, person='Ada')
+        >>> gallery.image(1)
+        EnrolledImage(source='ada.jpg', sha256=None, box=None, id=1, person='Ada')
     """
 
     id: int = 0
@@ -90,12 +90,12 @@ class EnrolledPhoto(PhotoSource):
 
 
 class Match(NamedTuple):
-    """An enrolled photo that resembles a probe.
+    """An enrolled image that resembles a probe.
 
     Attributes:
         person: Who it shows.
         distance: Euclidean distance between the unit embeddings, 0 to 2.
-        photo: The number of the photo in the gallery.
+        image: The number of the image in the gallery.
 
     Example:
         >>> import numpy as np
@@ -103,15 +103,15 @@ class Match(NamedTuple):
         >>> gallery = Gallery("example@1", embedding_size=2)
         >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
         >>> match = gallery.search(np.array([[0.8, 0.6]]))[0][0]
-        >>> match.person, match.photo, round(match.distance, 3)
+        >>> match.person, match.image, round(match.distance, 3)
         ('Ada', 1, 0.632)
     """
 
     person: str
     distance: float
-    photo: int
+    image: int
 
 
-def checked_sources(photos: Sequence[str | PhotoSource]) -> list[PhotoSource]:
-    """Returns the sources of photos; a string becomes a :class:`PhotoSource`."""
-    return [photo if isinstance(photo, PhotoSource) else PhotoSource(photo) for photo in photos]
+def checked_sources(images: Sequence[str | FaceSource]) -> list[FaceSource]:
+    """Returns the sources of images; a string becomes a :class:`FaceSource`."""
+    return [image if isinstance(image, FaceSource) else FaceSource(image) for image in images]

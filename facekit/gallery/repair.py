@@ -13,8 +13,8 @@ from facekit.errors import FileFormatError
 from facekit.gallery.database import Database, Remains, View, check_path, count_blocks
 from facekit.gallery.layout import Layout
 from facekit.gallery.protocol import Batch
-from facekit.gallery.reading import corrections_of, person_at, photo_at, settings_of
-from facekit.gallery.records import EnrolledPhoto
+from facekit.gallery.reading import corrections_of, image_at, person_at, settings_of
+from facekit.gallery.records import EnrolledImage
 from facekit.gallery.store import FileStore
 
 
@@ -23,13 +23,13 @@ class Repair:
     """The result of a repair.
 
     Args:
-        people: The people saved, with the number of photos of each.
-        lost: One entry for each photo or person that is damaged and was not saved.
+        people: The people saved, with the number of images of each.
+        lost: One entry for each image or person that is damaged and was not saved.
 
     Example:
         >>> from facekit.gallery.repair import Repair
-        >>> Repair({"Ada": 2}, ("photo 3 of Ada",)).lost
-        ('photo 3 of Ada',)
+        >>> Repair({"Ada": 2}, ("image 3 of Ada",)).lost
+        ('image 3 of Ada',)
     """
 
     people: dict[str, int]
@@ -39,7 +39,7 @@ class Repair:
 def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:
     """Saves the intact parts of a damaged gallery to a new file.
 
-    Each photo and each person has its own checksum, so that damage to one does not affect others.
+    Each image and each person has its own checksum, so that damage to one does not affect others.
     The damaged file is not changed.
 
     Args:
@@ -89,10 +89,10 @@ def _save(view: View, into: FileStore) -> list[str]:
             name, note = person_at(view, slot)
             if name:
                 people[slot], notes[name] = name, note
-    for photos, vectors in _photos(view, people, lost):
-        names = [photo.person for photo in photos]
+    for images, vectors in _images(view, people, lost):
+        names = [image.person for image in images]
         new = {name: notes.pop(name) for name in set(names) & set(notes)}
-        into.add(names, vectors, photos, new)
+        into.add(names, vectors, images, new)
     with _losing(lost, "the settings"):
         into.set_settings(settings_of(view))
     with _losing(lost, "the corrections"):
@@ -100,7 +100,7 @@ def _save(view: View, into: FileStore) -> list[str]:
     return lost
 
 
-def _photos(view: View, people: dict[int, str], lost: list[str]) -> Iterator[Batch]:
+def _images(view: View, people: dict[int, str], lost: list[str]) -> Iterator[Batch]:
     layout, count = Layout(view.head["embedding_size"], view.head["rows"]), int(view.head["photos"])
     for index in range(min(count_blocks(count, layout.rows), 1 << 24)):
         first = index * layout.rows
@@ -110,7 +110,7 @@ def _photos(view: View, people: dict[int, str], lost: list[str]) -> Iterator[Bat
                 raise view.damage(f"block {index} of vectors")
             vectors, owners = layout.vectors(data)
             whole = layout.whole_rows(index, data)
-            photos: list[EnrolledPhoto] = []
+            images: list[EnrolledImage] = []
             for row in range(first, min(count, first + layout.rows)):
                 owner = int(owners["person"][row - first])
                 person = people.get(owner - 1)
@@ -120,9 +120,9 @@ def _photos(view: View, people: dict[int, str], lost: list[str]) -> Iterator[Bat
                     lost.append(f"photo {row + 1}, of person {owner}")
                 elif person is not None:
                     with _losing(lost, f"photo {row + 1} of {person}"):
-                        photos.append(photo_at(view, row, person))
-            if photos:
-                yield photos, vectors[[photo.id - 1 - first for photo in photos]]
+                        images.append(image_at(view, row, person))
+            if images:
+                yield images, vectors[[image.id - 1 - first for image in images]]
 
 
 @contextmanager

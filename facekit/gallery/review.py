@@ -1,4 +1,4 @@
-"""Possible mistakes in a gallery: a person under two names, a photo under a wrong name."""
+"""Possible mistakes in a gallery: a person under two names, an image under a wrong name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray
-from facekit.gallery.records import EnrolledPhoto
+from facekit.gallery.records import EnrolledImage
 
-# How many nearest photos, beyond a person's own, are examined to find those of other people.
+# How many nearest images, beyond a person's own, are examined to find those of other people.
 _OTHERS = 16
 _MOST_LOOKED_AT = 1024
 
@@ -23,15 +23,15 @@ class Duplicate(NamedTuple):
     Attributes:
         first: One name.
         second: The other.
-        distance: The median distance from the photos of the one with fewer to the nearest photo of
+        distance: The median distance from the images of the one with fewer to the nearest image of
             the other.
 
     Example:
         >>> import numpy as np
         >>> from facekit import Gallery
         >>> gallery = Gallery("example@1", embedding_size=2)
-        >>> names, photos = ["Ada", "A. Lovelace"], ["1.jpg", "2.jpg"]
-        >>> _ = gallery.extend(names, np.array([[1, 0], [1, 0]]), photos)
+        >>> names, images = ["Ada", "A. Lovelace"], ["1.jpg", "2.jpg"]
+        >>> _ = gallery.extend(names, np.array([[1, 0], [1, 0]]), images)
         >>> gallery.duplicates(threshold=0.9)
         [Duplicate(first='A. Lovelace', second='Ada', distance=0.0)]
     """
@@ -42,25 +42,25 @@ class Duplicate(NamedTuple):
 
 
 class Outlier(NamedTuple):
-    """A photo that may be enrolled under the wrong name.
+    """An image that may be enrolled under the wrong name.
 
     Attributes:
-        photo: The photo.
-        distance: The distance to the nearest other photo of its name.
-        resembles: The person of the nearest photo under another name, if that is nearer.
+        image: The image.
+        distance: The distance to the nearest other image of its name.
+        resembles: The person of the nearest image under another name, if that is nearer.
 
     Example:
         >>> import numpy as np
         >>> from facekit import Gallery
         >>> gallery = Gallery("example@1", embedding_size=2)
-        >>> photos = ["1.jpg", "2.jpg", "other.jpg"]
-        >>> _ = gallery.enroll("Ada", np.array([[1, 0], [1, 0], [0, 1]]), photos)
+        >>> images = ["1.jpg", "2.jpg", "other.jpg"]
+        >>> _ = gallery.enroll("Ada", np.array([[1, 0], [1, 0], [0, 1]]), images)
         >>> outlier = gallery.outliers(threshold=0.9)[0]
-        >>> outlier.photo.source, round(outlier.distance, 3), outlier.resembles
+        >>> outlier.image.source, round(outlier.distance, 3), outlier.resembles
         ('other.jpg', 1.414, None)
     """
 
-    photo: EnrolledPhoto
+    image: EnrolledImage
     distance: float
     resembles: str | None
 
@@ -75,8 +75,8 @@ def near_people(enrolled: Enrolled, threshold: float) -> list[Duplicate]:
     found = []
     for first, second in pairs:
         distances = _distances(
-            enrolled.embeddings[enrolled.photos_of(first)],
-            enrolled.embeddings[enrolled.photos_of(second)],
+            enrolled.embeddings[enrolled.images_of(first)],
+            enrolled.embeddings[enrolled.images_of(second)],
         )
         if distances.shape[0] > distances.shape[1]:
             distances = distances.T
@@ -87,12 +87,12 @@ def near_people(enrolled: Enrolled, threshold: float) -> list[Duplicate]:
     return sorted(found, key=lambda pair: (pair.distance, pair.first, pair.second))
 
 
-def odd_photos(enrolled: Enrolled, threshold: float) -> list[tuple[int, float, str | None]]:
-    """Returns row, distance to its own person and nearer person of photos that stand out."""
+def odd_images(enrolled: Enrolled, threshold: float) -> list[tuple[int, float, str | None]]:
+    """Returns row, distance to its own person and nearer person of images that stand out."""
     nearest_other = {row: (other, far) for row, _, other, far in _nearest_others(enrolled)}
     found: list[tuple[int, float, str | None]] = []
     for person in range(len(enrolled.classes)):
-        rows = enrolled.photos_of(person)
+        rows = enrolled.images_of(person)
         if len(rows) < 3:
             continue
         distances = _distances(enrolled.embeddings[rows], enrolled.embeddings[rows])
@@ -102,11 +102,11 @@ def odd_photos(enrolled: Enrolled, threshold: float) -> list[tuple[int, float, s
             if own > threshold or (far <= threshold and far < own):
                 resembles = str(enrolled.classes[other]) if far < own else None
                 found.append((int(row), float(own), resembles))
-    return sorted(found, key=lambda photo: (-photo[1], photo[0]))
+    return sorted(found, key=lambda image: (-image[1], image[0]))
 
 
 def _nearest_others(enrolled: Enrolled) -> Iterator[tuple[int, int, int, float]]:
-    # Row, person, the person of the nearest photo of someone else, and its distance.
+    # Row, person, the person of the nearest image of someone else, and its distance.
     rows = enrolled.rows
     if len(rows) == 0:
         return

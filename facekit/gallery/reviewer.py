@@ -8,7 +8,7 @@ from typing import get_args
 from facekit.errors import EnrollmentError
 from facekit.gallery.corrections import Correction
 from facekit.gallery.decisions import Decisions, Exclusion
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.gallery.store import FileStore
 from facekit.utils.validation import choice, identity, whole
 
@@ -17,7 +17,7 @@ class Review:
     """A reviewer's corrections of faces; :attr:`facekit.Gallery.review`.
 
     Every correcting method returns the correction's number, with which it can be undone. Faces are
-    :class:`facekit.gallery.records.PhotoSource` with ``sha256`` and ``box``.
+    :class:`facekit.gallery.records.FaceSource` with ``sha256`` and ``box``.
 
     Args:
         store: Stores the corrections, with the gallery.
@@ -25,10 +25,10 @@ class Review:
     Example:
         >>> import numpy as np
         >>> from facekit import Gallery
-        >>> from facekit.gallery.records import PhotoSource
+        >>> from facekit.gallery.records import FaceSource
         >>> gallery = Gallery("example@1", embedding_size=2)
         >>> _ = gallery.enroll("Ada", np.array([[1.0, 0.0]]), ["ada.jpg"])
-        >>> face = PhotoSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
+        >>> face = FaceSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
         >>> gallery.review.reject(face, "Ada")
         1
         >>> [str(correction) for correction in gallery.review.corrections]
@@ -53,7 +53,7 @@ class Review:
         """Their consequences for each face; the same object until one changes."""
         return self._store.decisions()
 
-    def accept(self, face: PhotoSource, person: str) -> int:
+    def accept(self, face: FaceSource, person: str) -> int:
         """States that a face is an enrolled person, whatever the distance.
 
         Args:
@@ -69,7 +69,7 @@ class Review:
         """
         return self._named(Correction("is", face, person))
 
-    def reject(self, face: PhotoSource, person: str) -> int:
+    def reject(self, face: FaceSource, person: str) -> int:
         """States that a face is not a person, so that it never gets that name.
 
         Args:
@@ -85,7 +85,7 @@ class Review:
         """
         return self._named(Correction("is_not", face, person))
 
-    def link(self, face: PhotoSource, other: PhotoSource) -> int:
+    def link(self, face: FaceSource, other: FaceSource) -> int:
         """States that two faces show the same person.
 
         Args:
@@ -100,7 +100,7 @@ class Review:
         """
         return self.add([Correction("same", face, other=other)])[0]
 
-    def separate(self, face: PhotoSource, other: PhotoSource) -> int:
+    def separate(self, face: FaceSource, other: FaceSource) -> int:
         """States that two faces show different people.
 
         Args:
@@ -115,7 +115,7 @@ class Review:
         """
         return self.add([Correction("different", face, other=other)])[0]
 
-    def exclude(self, face: PhotoSource, reason: Exclusion = "not_a_face") -> int:
+    def exclude(self, face: FaceSource, reason: Exclusion = "not_a_face") -> int:
         """Excludes a face from results, groups and calibration.
 
         Args:

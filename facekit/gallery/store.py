@@ -33,16 +33,16 @@ from facekit.gallery.database import (
 from facekit.gallery.decisions import Decisions, FaceFinder
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.layout import (
+    IMAGE,
     PERSON,
-    PHOTO,
     TEXT_BYTES,
     Layout,
     Records,
     Vectors,
     checksum,
     encoded,
+    image_records,
     owner_checksums,
-    photo_records,
     rows_in_a_block,
 )
 from facekit.gallery.mirror import Mirror
@@ -50,19 +50,19 @@ from facekit.gallery.protocol import Batch, Erasure
 from facekit.gallery.reading import (
     batches_of,
     corrections_of,
+    image_at,
     notes_of,
     person_at,
-    photo_at,
     settings_of,
 )
-from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.io.files import without_nul
 
 
 class FileStore:
-    """Stores people and photos in a file or in memory, and follows changes by other processes.
+    """Stores people and images in a file or in memory, and follows changes by other processes.
 
-    Photos and people are numbered in the order in which they are added. The number of a removed one
+    Images and people are numbered in the order in which they are added. The number of a removed one
     is not reused before the gallery is compacted.
     """
 
@@ -151,28 +151,28 @@ class FileStore:
             return self._mirror.enrolled
 
     def search(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
-        """Finds the enrolled photos that are nearest to each probe."""
+        """Finds the enrolled images that are nearest to each probe."""
         with self._following():
             searched = self._mirror.searched
         return searched.matches(probes, count)
 
     def snapshot(self) -> Iterator[Batch]:
-        """Yields a consistent snapshot of all photos with their embeddings."""
+        """Yields a consistent snapshot of all images with their embeddings."""
         with self._exclusively(), self._database.reading() as view:
             yield from batches_of(view)
 
-    def photos(self, numbers: Sequence[int]) -> list[EnrolledPhoto]:
-        """Returns photos by number."""
+    def images(self, numbers: Sequence[int]) -> list[EnrolledImage]:
+        """Returns images by number."""
         with self._following() as view:
-            return [self._photo(view, row) for row in self._rows(numbers)]
+            return [self._image(view, row) for row in self._rows(numbers)]
 
-    def photos_of(self, name: str) -> list[EnrolledPhoto]:
-        """Returns the photos of a person."""
+    def images_of(self, name: str) -> list[EnrolledImage]:
+        """Returns the images of a person."""
         with self._following() as view:
-            return [self._photo(view, row) for row in self._rows_of(self._slot(name))]
+            return [self._image(view, row) for row in self._rows_of(self._slot(name))]
 
     def people(self) -> dict[str, int]:
-        """Returns how many photos there are of each person, by name."""
+        """Returns how many images there are of each person, by name."""
         enrolled = self.enrolled()
         counts = np.bincount(enrolled.labels[enrolled.rows], minlength=len(enrolled.classes))
         return dict(sorted(zip(enrolled.classes.tolist(), counts.tolist(), strict=True)))
@@ -209,23 +209,25 @@ class FileStore:
                 known = self._reviewed = (noted, found, Decisions(found))
         return known[1:]
 
-    def photos_of_images(self, digests: Set[str]) -> list[EnrolledPhoto]:
-        """Returns the photos whose files have one of these SHA-256."""
+    def images_with_digests(self, digests: Set[str]) -> list[EnrolledImage]:
+        """Returns the images whose files have one of these SHA-256."""
         short = _shortened(frozenset(digests))
         with self._following() as view:
             found = np.isin(self._mirror.digests(view), short)
             rows = np.flatnonzero(found & (self._mirror.owners > 0)).tolist()
-            photos = [self._photo(view, row) for row in rows]
-        return [photo for photo in photos if photo.sha256 in digests]
+            images = [self._image(view, row) for row in rows]
+        return [image for image in images if image.sha256 in digests]
 
-    def elsewhere(self, names: Sequence[str], photos: Sequence[PhotoSource]) -> list[str]:
+    def elsewhere(self, names: Sequence[str], sources: Sequence[FaceSource]) -> list[str]:
         """Returns a sentence for each face whose file is also enrolled under another name."""
-        given = [(name, photo) for name, photo in zip(names, photos, strict=True) if photo.sha256]
+        given = [
+            (name, source) for name, source in zip(names, sources, strict=True) if source.sha256
+        ]
         if not given:
             return []
-        people: dict[str | None, list[tuple[str, PhotoSource]]] = {}
-        for photo in self.photos_of_images({photo.sha256 or "" for _, photo in given}):
-            people.setdefault(photo.sha256, []).append((photo.person, photo))
+        people: dict[str | None, list[tuple[str, FaceSource]]] = {}
+        for image in self.images_with_digests({source.sha256 or "" for _, source in given}):
+            people.setdefault(image.sha256, []).append((image.person, image))
         for name, source in given:
             people.setdefault(source.sha256, []).append((name, source))
         return [
@@ -235,8 +237,8 @@ class FileStore:
                 others := sorted(
                     {
                         other
-                        for other, photo in people[source.sha256]
-                        if other != name and _may_be_same(photo, source)
+                        for other, image in people[source.sha256]
+                        if other != name and _may_be_same(image, source)
                     }
                 )
             )
@@ -248,10 +250,10 @@ class FileStore:
         self,
         names: Sequence[str],
         embeddings: Vectors,
-        photos: Sequence[PhotoSource],
+        sources: Sequence[FaceSource],
         metadata: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[int]:
-        """Adds photos, and returns their numbers."""
+        """Adds images, and returns their numbers."""
         with self._changing() as change:
             first: int = change.head["photos"]
             slots = {
@@ -259,19 +261,19 @@ class FileStore:
                 for name in dict.fromkeys(names)
                 if name in self._mirror.slots
             }
-            self._add(change, names, embeddings, photos, metadata or {}, slots)
+            self._add(change, names, embeddings, sources, metadata or {}, slots)
         return list(range(first + 1, first + len(names) + 1))
 
     def replace(self, batches: Iterable[Batch]) -> int:
-        """Replaces everyone with these photos, atomically; returns their number."""
+        """Replaces everyone with these images, atomically; returns their number."""
         with self._changing(refilling=True) as change:
             settings, last = settings_of(change), change.head["corrections"][-1]
             corrections = corrections_of(change)
             known = batches_of(change) if corrections else ()
-            before = [photo for photos, _ in known for photo in photos]
+            before = [image for images, _ in known for image in images]
             slots = self._refill(change, batches, {})
-            gone = [photo for photo in before if photo.person not in slots]
-            kept = _without(corrections, {photo.person for photo in gone}, gone) if slots else ()
+            gone = [image for image in before if image.person not in slots]
+            kept = _without(corrections, {image.person for image in gone}, gone) if slots else ()
             self._set_settings(change, settings)
             self._set_corrections(change, kept, last)
         self._tidy()
@@ -297,16 +299,16 @@ class FileStore:
         self._tidy()
 
     def compact(self) -> None:
-        """Renumbers people and photos without gaps, and frees the space of removed ones."""
+        """Renumbers people and images without gaps, and frees the space of removed ones."""
         self.take_over(self)
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Erases photos, and people left without any."""
+        """Erases images, and people left without any."""
         with self._changing(erasing=True) as change:
             self._erase(change, self._rows(numbers))
 
     def remove_person(self, name: str) -> int:
-        """Erases a person, and returns the number of photos."""
+        """Erases a person, and returns the number of images."""
         with self._changing(erasing=True) as change:
             rows = self._rows_of(self._slot(name))
             self._erase(change, rows)
@@ -324,7 +326,7 @@ class FileStore:
             self._rename_in_corrections(change, name, new)
 
     def merge(self, name: str, into: str) -> int:
-        """Moves the photos of one person to another, and returns their number."""
+        """Moves the images of one person to another, and returns their number."""
         with self._changing(erasing=True) as change:
             slot, other = self._slot(name), self._slot(into)
             note = {**person_at(change, slot)[1], **person_at(change, other)[1]}
@@ -400,11 +402,11 @@ class FileStore:
             notes_of(view)
             settings_of(view)
             corrections_of(view)
-            for photos, vectors in batches_of(view):
+            for images, vectors in batches_of(view):
                 norms = np.linalg.norm(vectors, axis=1)
                 if not (np.abs(norms - 1.0) < 0.1).all():
                     raise view.damage(
-                        f"the vector of photo {photos[int(np.argmax(np.abs(norms - 1)))].id}"
+                        f"the vector of photo {images[int(np.argmax(np.abs(norms - 1)))].id}"
                     )
             for index in range(count_blocks(view.head["photos"], self._layout.rows)):
                 whole = self._layout.whole_rows(index, view.block("vectors", index))
@@ -488,8 +490,8 @@ class FileStore:
         rows: list[int] = self._mirror.rows_of(slot).tolist()
         return rows
 
-    def _photo(self, view: View, row: int) -> EnrolledPhoto:
-        return photo_at(view, row, str(self._mirror.names[self._mirror.owners[row] - 1]))
+    def _image(self, view: View, row: int) -> EnrolledImage:
+        return image_at(view, row, str(self._mirror.names[self._mirror.owners[row] - 1]))
 
     # Internal: writing.
 
@@ -499,10 +501,10 @@ class FileStore:
         # Replaces everyone; only one batch and a few blocks are in memory at a time.
         change.clear()
         slots: dict[str, int] = {}
-        for photos, vectors in batches:
-            names = [photo.person for photo in photos]
+        for images, vectors in batches:
+            names = [image.person for image in images]
             new = {name: notes[name] for name in names if name in notes and name not in slots}
-            self._add(change, names, vectors, photos, new, slots)
+            self._add(change, names, vectors, images, new, slots)
             change.spill()
         return slots
 
@@ -511,7 +513,7 @@ class FileStore:
         change: Change,
         names: Sequence[str],
         embeddings: Vectors,
-        photos: Sequence[PhotoSource],
+        sources: Sequence[FaceSource],
         metadata: Mapping[str, Mapping[str, Any]],
         slots: dict[str, int],
     ) -> None:
@@ -526,22 +528,22 @@ class FileStore:
                 self._write_person(change, slots[name], name, {**before, **note})
         first: int = change.head["photos"]
         owners = np.array([slots[name] + 1 for name in names], dtype=np.uint32)
-        texts = [encoded(photo.source) for photo in photos]
+        texts = [encoded(source.source) for source in sources]
         start = change.append("texts", b"".join(texts))
-        records = photo_records(first, list(photos), texts, start)
+        records = image_records(first, list(sources), texts, start)
         checksums = owner_checksums(first, owners, embeddings)
         done = 0
-        while done < len(photos):
+        while done < len(sources):
             index, place = divmod(first + done, self._layout.rows)
-            part = slice(done, min(len(photos), done + self._layout.rows - place))
+            part = slice(done, min(len(sources), done + self._layout.rows - place))
             here = slice(place, place + part.stop - part.start)
-            self._edit_photos(change, index)[here] = records[part]
+            self._edit_images(change, index)[here] = records[part]
             vectors, held = self._edit_vectors(change, index)
             vectors[here] = embeddings[part]
             held["person"][here] = owners[part]
             held["checksum"][here] = checksums[part]
             done = part.stop
-        change.head["photos"] = first + len(photos)
+        change.head["photos"] = first + len(sources)
 
     def _erase(self, change: Change, rows: Sequence[int]) -> None:
         gone = set(rows)
@@ -553,10 +555,10 @@ class FileStore:
             self._set_corrections(change, kept, change.head["corrections"][-1])
         for row in rows:
             index, place = divmod(row, self._layout.rows)
-            records = self._edit_photos(change, index)
+            records = self._edit_images(change, index)
             start, length = int(records["text"][place]), int(records["length"][place])
             change.write_at("texts", start, bytes(length))
-            records[place] = np.zeros((), PHOTO)
+            records[place] = np.zeros((), IMAGE)
             vectors, owners = self._edit_vectors(change, index)
             vectors[place], owners[place] = 0.0, (0, 0)
         for slot in erased:
@@ -568,8 +570,8 @@ class FileStore:
         if not there or not names:
             return there
         slots = [self._mirror.slots[name] for name in names]
-        photos = [self._photo(change, row) for slot in slots for row in self._rows_of(slot)]
-        return _without(there, names, photos)
+        images = [self._image(change, row) for slot in slots for row in self._rows_of(slot)]
+        return _without(there, names, images)
 
     def _rename_in_corrections(self, change: Change, name: str, new: str) -> None:
         there = corrections_of(change)
@@ -619,9 +621,9 @@ class FileStore:
             change.write_at("texts", place, text.ljust(length, b"\0"))
         change.head["corrections"] = [place, room, len(text), zlib.crc32(text), last]
 
-    def _edit_photos(self, change: Change, index: int) -> Records:
+    def _edit_images(self, change: Change, index: int) -> Records:
         return np.frombuffer(
-            change.edit("photos", index, self._layout.rows * PHOTO.itemsize), PHOTO
+            change.edit("photos", index, self._layout.rows * IMAGE.itemsize), IMAGE
         )
 
     def _edit_vectors(self, change: Change, index: int) -> tuple[Vectors, Records]:
@@ -635,7 +637,7 @@ def _shortened(digests: frozenset[str]) -> npt.NDArray[np.uint64]:
     return np.sort(np.frombuffer(heads, "<u8").astype(np.uint64))
 
 
-def _may_be_same(first: PhotoSource, second: PhotoSource) -> bool:
+def _may_be_same(first: FaceSource, second: FaceSource) -> bool:
     """Returns whether two entries from one file may be the same face."""
     if first.box is None or second.box is None:
         return True
@@ -643,15 +645,15 @@ def _may_be_same(first: PhotoSource, second: PhotoSource) -> bool:
 
 
 def _without(
-    corrections: Sequence[Correction], names: set[str], photos: Sequence[PhotoSource]
+    corrections: Sequence[Correction], names: set[str], sources: Sequence[FaceSource]
 ) -> list[Correction]:
-    """Returns the corrections that do not concern these people and photos."""
+    """Returns the corrections that do not concern these people and faces."""
     finder, decisions = FaceFinder(), Decisions(corrections)
-    for photo in photos:
-        if photo.sha256 is not None and photo.box is not None:
-            finder.key(photo)
+    for source in sources:
+        if source.sha256 is not None and source.box is not None:
+            finder.key(source)
 
-    def about(face: PhotoSource) -> bool:
+    def about(face: FaceSource) -> bool:
         return decisions.of(face).person in names or finder.find(face) is not None
 
     return [c for c in corrections if c.person not in names and not any(map(about, c.faces))]

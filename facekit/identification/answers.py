@@ -43,7 +43,7 @@ class Neighbor:
         person: Who it shows.
         distance: Euclidean distance between the unit embeddings.
         row: Its row among those given to ``fit``, from 0.
-        source: The name of its photo, if known.
+        source: The name of its image, if known.
 
     Example:
         >>> import numpy as np

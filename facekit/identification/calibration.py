@@ -18,16 +18,16 @@ from facekit.gallery.index import FloatArray, IntArray
 from facekit.utils.validation import vectors
 
 MIN_PEOPLE = 30
-"""With at least this many people, a gallery's own photos refine the calibration."""
+"""With at least this many people, a gallery's own images refine the calibration."""
 
-# The gallery's photos show where their distances lie, the table how rare small ones are; with this
-# many photos, both have equal weight.
+# The gallery's images show where their distances lie, the table how rare small ones are; with this
+# many images, both have equal weight.
 _WEIGHT_OF_TABLE = 100
-# More photos make the refinement slower, not better.
+# More images make the refinement slower, not better.
 _MOST_PROBES = 1000
 # A rate is only read off at least this many small distances.
 _MISTAKES_NEEDED = 10
-# Enrolled people count as resembling each other if photos lie within another's threshold this many
+# Enrolled people count as resembling each other if images lie within another's threshold this many
 # times as often as the table predicts, and at least that often.
 _RESEMBLING, _RESEMBLING_LEAST = 4.0, 3
 
@@ -45,11 +45,11 @@ class Calibration:
         threshold: The largest distance at which a name is given.
         shift: How much the gallery's distances between different people, or to a cohort, exceed
             those of the table; 0 if there are too few to tell.
-        probes: The number of gallery photos, or cohort faces, compared for that.
+        probes: The number of gallery images, or cohort faces, compared for that.
         slope: How fast the log-odds that the person is enrolled fall with the distance; 0 if
             unknown.
         intercept: These log-odds at distance 0.
-        resembling: The number of gallery photos within the threshold of another person.
+        resembling: The number of gallery images within the threshold of another person.
         foretold: The number that the table predicts.
 
     Example:
@@ -82,7 +82,7 @@ class Calibration:
     def doubt(self) -> str:
         """Why the rate may not hold for these people, in words; empty if there is no such sign.
 
-        The table predicts how often photos of different people are close to each other. If enrolled
+        The table predicts how often images of different people are close to each other. If enrolled
         people are so far more often, because they are related or belong to a group that the weights
         distinguish poorly, strangers like them get a name more often than ``fpir`` says.
         """
@@ -115,12 +115,12 @@ def calibrate(
 ) -> Calibration:
     """Finds the threshold at which that share of strangers gets a name.
 
-    For each number of enrolled photos, the table gives the share of strangers within a distance of
+    For each number of enrolled images, the table gives the share of strangers within a distance of
     such a person. Each person is an independent chance of a mistake, so that the shares add up over
     the gallery. Cameras and people differ: if the gallery has at least :data:`MIN_PEOPLE` people,
-    each photo is compared with all other people as if its own person were not enrolled. The
+    each image is compared with all other people as if its own person were not enrolled. The
     threshold is shifted by the difference between these distances and the table's, weighted by the
-    number of photos. A cohort of strangers replaces the gallery's photos; a large one also replaces
+    number of images. A cohort of strangers replaces the gallery's images; a large one also replaces
     the table.
     """
     impostors = None if cohort is None else _to_nearest(enrolled, measure, cohort)
@@ -159,7 +159,7 @@ def calibrate(
 def distances_between_people(
     enrolled: Enrolled, measure: Measure, most: int = _MOST_PROBES
 ) -> FloatArray:
-    """Returns the distances from enrolled photos to the nearest other person."""
+    """Returns the distances from enrolled images to the nearest other person."""
     rows = enrolled.rows
     if len(rows) > most:
         rows = rows[np.argsort(enrolled.embeddings[rows, 0], kind="stable")]
@@ -200,17 +200,17 @@ class _Foretold:
 
     def __init__(self, table: DistanceTable, measure: Measure, sizes: Mapping[int, int]) -> None:
         self.table, self.measure, self.people = table, measure, sum(sizes.values())
-        logs = sum(people * math.log(photos) for photos, people in sizes.items())
-        self.typical = math.exp(logs / self.people)  # the geometric mean of the numbers of photos
+        logs = sum(people * math.log(images) for images, people in sizes.items())
+        self.typical = math.exp(logs / self.people)  # the geometric mean of the numbers of images
         # Each person is missed with probability 1 − rate(distance), and all must be missed.
         missed = np.zeros_like(_GRID)
-        for photos, people in sizes.items():
-            share = np.minimum(table.false_match_rate(measure, photos, _GRID), 1.0 - 1e-12)
+        for images, people in sizes.items():
+            share = np.minimum(table.false_match_rate(measure, images, _GRID), 1.0 - 1e-12)
             missed -= people * np.log1p(-share)
         self._missed = np.log(np.maximum(missed, 1e-300))
 
     def without_one(self) -> _Foretold:
-        """Returns the rates for a photo whose own person is left out."""
+        """Returns the rates for an image whose own person is left out."""
         fewer = copy.copy(self)
         fewer._missed = self._missed + math.log(max(self.people - 1.0, 1e-9) / self.people)
         return fewer
@@ -229,7 +229,7 @@ class _Foretold:
 
 
 def _rates_of_bulk(number: int) -> FloatArray:
-    # Rates below ten photos, or above half of them, say little about rare strangers.
+    # Rates below ten images, or above half of them, say little about rare strangers.
     rates: FloatArray = np.geomspace(min(0.3, 10 / number), 0.5, 6)
     return rates
 

@@ -137,7 +137,7 @@ class IdentityClassifier(Classifier):
         Args:
             enrolled: :meth:`facekit.Gallery.enrolled`.
             shift: ``shift`` and ``probes`` of a calibration to reuse, instead of comparing all
-                enrolled photos with each other again.
+                enrolled images with each other again.
             cohort: Embeddings of people who are not enrolled, ``(n, d)``, and resemble expected
                 strangers: the threshold is the one at which a share ``fpir`` of them gets a name.
 

@@ -11,7 +11,7 @@ Self = TypeVar("Self", bound="Classifier")
 class Classifier:
     """The parts of ``sklearn.base.BaseEstimator`` and ``ClassifierMixin`` that are needed.
 
-    Importing those takes longer than recognizing the faces of a photo. Clones, pipelines, searches
+    Importing those takes longer than recognizing the faces of an image. Clones, pipelines, searches
     and scikit-learn's own checks need no more than this.
     """
 

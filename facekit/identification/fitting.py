@@ -17,7 +17,7 @@ from facekit.identification.classifier import IdentityClassifier
 from facekit.utils.forking import ForkLock
 from facekit.utils.validation import number, whole
 
-# Up to this many photos, every change of the gallery refines the calibration; beyond that, it is
+# Up to this many images, every change of the gallery refines the calibration; beyond that, it is
 # kept until calibrate or fit is called.
 _CALIBRATED_AT_ONCE = 2000
 
@@ -127,13 +127,13 @@ def _copy(classifier: IdentityClassifier, distances: DistanceTable | None) -> Id
 
 
 def _usable(gallery: Gallery, enrolled: Enrolled, decisions: Decisions) -> Enrolled:
-    """Returns what is enrolled, without photos that corrections exclude."""
+    """Returns what is enrolled, without images that corrections exclude."""
     doubted = []
-    for photo in gallery.photos_of_images(decisions.images()) if decisions else ():
-        said = decisions.of(photo)
-        other = said.person not in (None, photo.person) or photo.person in said.refused
-        if (other or said.excluded) and photo.id <= len(enrolled.labels):
-            doubted.append(photo.id - 1)
+    for image in gallery.images_with_digests(decisions.images()) if decisions else ():
+        said = decisions.of(image)
+        other = said.person not in (None, image.person) or image.person in said.refused
+        if (other or said.excluded) and image.id <= len(enrolled.labels):
+            doubted.append(image.id - 1)
     if not doubted:
         return enrolled
     labels = enrolled.labels.copy()

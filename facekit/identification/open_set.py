@@ -32,8 +32,8 @@ SHORTLIST = 32
 """With more people than this, only the eight nearest are compared for each face."""
 
 _NEAREST_PEOPLE = 8
-# They are chosen among the people of this many nearest photos.
-_NEAREST_PHOTOS = 128
+# They are chosen among the people of this many nearest images.
+_NEAREST_IMAGES = 128
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,10 @@ class OpenSet:
             people = np.flatnonzero(self.classes == wanted)
         else:
             without = np.flatnonzero(np.isin(self.classes, list(refused)))
-            hidden = sum(len(self.enrolled.photos_of(int(person))) for person in without)
-            count = min(_NEAREST_PHOTOS + hidden, len(self.enrolled))
-            (photos,) = self.enrolled.search(X, count).rows
-            labels = self.enrolled.labels[photos[photos >= 0]]
+            hidden = sum(len(self.enrolled.images_of(int(person))) for person in without)
+            count = min(_NEAREST_IMAGES + hidden, len(self.enrolled))
+            (images,) = self.enrolled.search(X, count).rows
+            labels = self.enrolled.labels[images[images >= 0]]
             people = _first_people(labels[~np.isin(labels, without)])
         if not len(people):
             return None
@@ -202,26 +202,26 @@ class OpenSet:
         if len(self.classes) <= SHORTLIST:
             groups = [(np.arange(len(X)), self._everybody())]
         else:
-            found = self.enrolled.search(X, min(_NEAREST_PHOTOS, len(self.enrolled)))
+            found = self.enrolled.search(X, min(_NEAREST_IMAGES, len(self.enrolled)))
             groups = []
-            for row, photos in enumerate(found.rows):
-                labels = self.enrolled.labels[photos[photos >= 0]]
+            for row, images in enumerate(found.rows):
+                labels = self.enrolled.labels[images[images >= 0]]
                 groups.append((np.array([row]), _first_people(labels)))
         return [(rows, people, self._compared(X[rows], people)) for rows, people in groups]
 
     def _compared(
         self, X: npt.NDArray[Any], people: IntArray, *, shortened: bool = False
     ) -> Resemblance:
-        photos, starts = self._photos_of(people)
+        images, starts = self._images_of(people)
         machine = self._machine(people, shortened=shortened)
         strategy, least_norm = self.parameters.strategy, self.enrolled.least_norm
-        embeddings = self.enrolled.embeddings[photos]
+        embeddings = self.enrolled.embeddings[images]
         return resemblance(strategy, X, embeddings, starts, machine, least_norm)
 
-    def _photos_of(self, people: IntArray) -> tuple[IntArray, IntArray]:
-        photos = [self.enrolled.photos_of(int(person)) for person in people]
-        starts = np.cumsum([0, *(len(rows) for rows in photos[:-1])])
-        return np.concatenate(photos), starts
+    def _images_of(self, people: IntArray) -> tuple[IntArray, IntArray]:
+        images = [self.enrolled.images_of(int(person)) for person in people]
+        starts = np.cumsum([0, *(len(rows) for rows in images[:-1])])
+        return np.concatenate(images), starts
 
     def _machine(self, people: IntArray, *, shortened: bool) -> Machine | None:
         if self.parameters.strategy != "svm" or len(people) < 2:
@@ -230,9 +230,9 @@ class OpenSet:
         return (None if shortened else self.machine) or self._trained(people)
 
     def _trained(self, people: IntArray) -> Machine:
-        photos, _ = self._photos_of(people)
-        labels = self.enrolled.labels[photos]
-        return train(self.enrolled.embeddings[photos], labels, self.parameters.C)
+        images, _ = self._images_of(people)
+        labels = self.enrolled.labels[images]
+        return train(self.enrolled.embeddings[images], labels, self.parameters.C)
 
     def _probabilities(self, found: Resemblance) -> FloatArray:
         if self.calibration is None or not self.calibration.probabilistic:
@@ -244,6 +244,6 @@ class OpenSet:
 
 
 def _first_people(labels: IntArray) -> IntArray:
-    """Returns the people of the nearest photos, sorted."""
+    """Returns the people of the nearest images, sorted."""
     _, first = np.unique(labels, return_index=True)
     return np.sort(labels[np.sort(first)[:_NEAREST_PEOPLE]]).astype(np.int64)

@@ -1,1 +1,1 @@
-"""Files in and out: images, photo folders, and the files that facekit writes."""
+"""Files in and out: images, image folders, and the files that facekit writes."""

@@ -30,7 +30,7 @@ ImageSource: TypeAlias = (
 MAX_PIXELS = 120_000_000
 """The most pixels, width × height, that a file may have by default.
 
-Decoding that many takes at most 1.5 GB for any file; most photos take 7 bytes per pixel.
+Decoding that many takes at most 1.5 GB for any file; most images take 7 bytes per pixel.
 """
 
 

@@ -40,23 +40,23 @@ EnrollmentSource: TypeAlias = (
 """
 
 
-def people_images(photos: EnrollmentSource) -> Iterable[PersonImage]:
+def people_images(given: EnrollmentSource) -> Iterable[PersonImage]:
     """Lists the images of known people."""
     found: Iterable[PersonImage]
-    if isinstance(photos, str | os.PathLike):
-        found = list(_in_folder(Path(photos)))
-    elif isinstance(photos, Mapping):
-        found = (one for name, images in photos.items() for one in _of_person(name, images))
-        if not any(isinstance(images, Iterator) for images in photos.values()):
+    if isinstance(given, str | os.PathLike):
+        found = list(_in_folder(Path(given)))
+    elif isinstance(given, Mapping):
+        found = (one for name, images in given.items() for one in _of_person(name, images))
+        if not any(isinstance(images, Iterator) for images in given.values()):
             found = list(found)
-    elif isinstance(photos, Iterable):
-        found = (one for pair in photos for one in _of_pair(pair))
-        if isinstance(photos, Sequence):
+    elif isinstance(given, Iterable):
+        found = (one for pair in given for one in _of_pair(pair))
+        if isinstance(given, Sequence):
             found = list(found)
     else:
         raise InvalidArgumentError(
-            "photos must be a folder, {name: images} or pairs of (name, image), "
-            f"got {type(photos).__name__}"
+            "images must be a folder, {name: images} or pairs of (name, image), "
+            f"got {type(given).__name__}"
         )
     if isinstance(found, list) and not found:
         raise EnrollmentError("no photos given to enroll")
@@ -125,6 +125,6 @@ def _of_pair(pair: Any) -> Iterator[PersonImage]:
         return
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
         raise InvalidArgumentError(
-            f"photos must be pairs of (name, image), got {type(pair).__name__} {pair!r:.80}"
+            f"images must be pairs of (name, image), got {type(pair).__name__} {pair!r:.80}"
         )
     yield from _of_person(pair[0], pair[1])

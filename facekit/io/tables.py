@@ -1,4 +1,4 @@
-"""Results as tables: a row for each face, photo or appearance, for pandas, CSV and Parquet."""
+"""Results as tables: a row for each face, image or appearance, for pandas, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Faces(list[FaceT], Tabular):
 
 
 def rows(results: Any) -> list[Row]:
-    """Returns results as flat rows: a dictionary for each face, photo or appearance.
+    """Returns results as flat rows: a dictionary for each face, image or appearance.
 
     Args:
         results: Any result of facekit, such as a recognized face, an image, a clustering, an
@@ -129,8 +129,8 @@ def to_frame(results: Any) -> Any:
 
     Example:
         >>> from facekit.io.tables import to_frame
-        >>> from facekit.report import PhotoReport, PhotoOutcome
-        >>> report = PhotoReport((PhotoOutcome("Ada", "ada.jpg", "enrolled"),))
+        >>> from facekit.report import ImageReport, ImageOutcome
+        >>> report = ImageReport((ImageOutcome("Ada", "ada.jpg", "enrolled"),))
         >>> to_frame(report)["status"].tolist()
         ['enrolled']
     """
@@ -155,9 +155,9 @@ def write_table(results: Any, path: str | os.PathLike[str]) -> int:
     Example:
         >>> import pathlib, tempfile
         >>> from facekit.io.tables import write_table
-        >>> from facekit.report import PhotoOutcome
+        >>> from facekit.report import ImageOutcome
         >>> file = pathlib.Path(tempfile.mkdtemp()) / "report.csv"
-        >>> write_table([PhotoOutcome("Ada", "ada.jpg", "enrolled")], file)
+        >>> write_table([ImageOutcome("Ada", "ada.jpg", "enrolled")], file)
         1
         >>> print(file.read_text(), end="")
         person,source,status,detail

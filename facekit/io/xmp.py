@@ -1,4 +1,4 @@
-"""Face regions in XMP, as photo managers use them, in sidecars and in photos."""
+"""Face regions in XMP, as photo managers use them, in sidecars and in images."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ _BACK = {6: 8, 8: 6}
 
 @dataclass(frozen=True)
 class FaceRegion:
-    """A face marked in a photo's XMP data.
+    """A face marked in an image's XMP data.
 
     Args:
-        box: ``(x, y, width, height)`` in pixels of the upright photo, as in :class:`facekit.Face`.
+        box: ``(x, y, width, height)`` in pixels of the upright image, as in :class:`facekit.Face`.
         name: Who it is, or ``None`` if the region has no name.
 
     Example:
@@ -79,37 +79,37 @@ class FaceRegion:
     name: str | None = None
 
 
-def sidecar_path(photo: str | os.PathLike[str]) -> Path:
-    """Returns the path of a photo's XMP sidecar, which may not exist yet.
+def sidecar_path(image: str | os.PathLike[str]) -> Path:
+    """Returns the path of an image's XMP sidecar, which may not exist yet.
 
     This is ``photo.jpg.xmp``, as in digiKam, darktable and Immich, unless only ``photo.xmp``
-    exists, as in Lightroom, and ``photo.jpg`` is the only photo of that name: beside a raw file,
+    exists, as in Lightroom, and ``photo.jpg`` is the only image of that name: beside a raw file,
     ``photo.xmp`` belongs to the raw file.
     """
-    path = Path(photo)
+    path = Path(image)
     long, short = path.with_name(path.name + ".xmp"), path.with_suffix(".xmp")
     if long.is_file() or not short.is_file():
         return long
-    photos = image_suffixes() | _RAW_SUFFIXES
+    images = image_suffixes() | _RAW_SUFFIXES
     others = (
         other
         for other in path.parent.iterdir()
-        if other.stem == path.stem and other != path and other.suffix.lower() in photos
+        if other.stem == path.stem and other != path and other.suffix.lower() in images
     )
     return long if any(others) else short
 
 
-def read_regions(photo: str | os.PathLike[str]) -> list[FaceRegion]:
-    """Reads the face regions of a photo, from its sidecar or else from the photo itself.
+def read_regions(image: str | os.PathLike[str]) -> list[FaceRegion]:
+    """Reads the face regions of an image, from its sidecar or else from the image itself.
 
     Args:
-        photo: The photo.
+        image: The image.
 
     Returns:
         The marked faces, with and without names; an empty list if there are none.
 
     Raises:
-        ImageError: If the photo cannot be read.
+        ImageError: If the image cannot be read.
         FileFormatError: If the XMP data cannot be read, or belong to an image of another shape.
 
     Example:
@@ -117,19 +117,19 @@ def read_regions(photo: str | os.PathLike[str]) -> list[FaceRegion]:
         >>> from pathlib import Path
         >>> from PIL import Image
         >>> from facekit.io.xmp import FaceRegion, read_regions, write_regions
-        >>> photo = Path(tempfile.mkdtemp()) / "party.jpg"
-        >>> Image.new("RGB", (400, 300)).save(photo)
-        >>> sidecar = write_regions(photo, [FaceRegion((20, 30, 40, 60), "Ada")])
-        >>> sidecar.name, read_regions(photo)
+        >>> image = Path(tempfile.mkdtemp()) / "party.jpg"
+        >>> Image.new("RGB", (400, 300)).save(image)
+        >>> sidecar = write_regions(image, [FaceRegion((20, 30, 40, 60), "Ada")])
+        >>> sidecar.name, read_regions(image)
         ('party.jpg.xmp', [FaceRegion(box=(20.0, 30.0, 40.0, 60.0), name='Ada')])
 
     References:
         Metadata Working Group, "Guidelines for Handling Image Metadata", version 2.0, 2010,
         section 5.9.
     """
-    stored = inspect_file(Path(photo))
-    sidecar = sidecar_path(photo)
-    for name, content in ((str(sidecar), _content(sidecar)), (str(photo), stored.xmp)):
+    stored = inspect_file(Path(image))
+    sidecar = sidecar_path(image)
+    for name, content in ((str(sidecar), _content(sidecar)), (str(image), stored.xmp)):
         if content is not None and (found := _Regions(content, stored, name)).faces:
             found.check()
             return [face.region for face in found.faces]
@@ -137,30 +137,30 @@ def read_regions(photo: str | os.PathLike[str]) -> list[FaceRegion]:
 
 
 def write_regions(
-    photo: str | os.PathLike[str],
+    image: str | os.PathLike[str],
     regions: Iterable[FaceRegion],
     *,
     replace: bool = False,
     embed: bool = False,
 ) -> Path:
-    """Writes face regions into the XMP sidecar of a photo; the photo is not changed.
+    """Writes face regions into the XMP sidecar of an image; the image is not changed.
 
     Everything else in an existing sidecar is kept, byte for byte. Existing regions with a name are
     kept as well, and override those of ``regions`` for the same face, since the name may be a
     user's correction. Existing regions without a name are replaced.
 
     Args:
-        photo: The photo.
-        regions: The faces, in pixels of the upright photo.
+        image: The image.
+        regions: The faces, in pixels of the upright image.
         replace: Whether to replace all existing face regions.
-        embed: Whether to let ExifTool write the regions into the photo instead; it keeps the
+        embed: Whether to let ExifTool write the regions into the image instead; it keeps the
             original as ``photo.jpg_original``.
 
     Returns:
         The file with the regions.
 
     Raises:
-        ImageError: If the photo cannot be read.
+        ImageError: If the image cannot be read.
         FileFormatError: If existing XMP data cannot be read, belong to an image of another shape,
             or cannot be written.
         FacekitError: If ExifTool is needed but not installed, or fails.
@@ -168,7 +168,7 @@ def write_regions(
     Example:
         See :func:`read_regions`.
     """
-    path = Path(photo)
+    path = Path(image)
     stored = inspect_file(path)
     target = path if embed else sidecar_path(path)
     content = stored.xmp if embed else _content(target)
@@ -180,15 +180,15 @@ def write_regions(
     return target
 
 
-def tagged_people(photos: str | os.PathLike[str] | Iterable[os.PathLike[str]]) -> list[PersonImage]:
-    """Lists the named faces of photos for enrollment.
+def tagged_people(images: str | os.PathLike[str] | Iterable[os.PathLike[str]]) -> list[PersonImage]:
+    """Lists the named faces of images for enrollment.
 
     Args:
-        photos: A folder, searched recursively, or paths of photos.
+        images: A folder, searched recursively, or paths of images.
 
     Returns:
         One entry for each named face region, for :meth:`facekit.FaceRecognizer.fit` and
-        :meth:`facekit.FaceRecognizer.enroll_people`, and one with the reason for each photo whose
+        :meth:`facekit.FaceRecognizer.enroll_people`, and one with the reason for each image whose
         XMP data cannot be used.
 
     Raises:
@@ -199,29 +199,29 @@ def tagged_people(photos: str | os.PathLike[str] | Iterable[os.PathLike[str]]) -
         >>> from pathlib import Path
         >>> from PIL import Image
         >>> from facekit.io.xmp import FaceRegion, tagged_people, write_regions
-        >>> photo = Path(tempfile.mkdtemp()) / "party.jpg"
-        >>> Image.new("RGB", (400, 300)).save(photo)
-        >>> sidecar = write_regions(photo, [FaceRegion((20, 30, 40, 60), "Ada")])
-        >>> [(one.person, one.box) for one in tagged_people(photo.parent)]
+        >>> image = Path(tempfile.mkdtemp()) / "party.jpg"
+        >>> Image.new("RGB", (400, 300)).save(image)
+        >>> sidecar = write_regions(image, [FaceRegion((20, 30, 40, 60), "Ada")])
+        >>> [(one.person, one.box) for one in tagged_people(image.parent)]
         [('Ada', (20.0, 30.0, 40.0, 60.0))]
     """
-    if isinstance(photos, str | os.PathLike):
-        photos = list_images(photos, recursive=True).checked().images
-    return [person for photo in photos for person in _tagged(Path(photo))]
+    if isinstance(images, str | os.PathLike):
+        images = list_images(images, recursive=True).checked().images
+    return [person for image in images for person in _tagged(Path(image))]
 
 
-def _tagged(photo: Path) -> Iterator[PersonImage]:
+def _tagged(image: Path) -> Iterator[PersonImage]:
     try:
-        regions = read_regions(photo)
+        regions = read_regions(image)
     except (FileFormatError, ImageError) as error:
-        yield PersonImage("", str(photo), None, str(error), unreadable=True)
+        yield PersonImage("", str(image), None, str(error), unreadable=True)
         return
     for region in regions:
         if region.name is not None:
             try:
-                yield PersonImage(identity(region.name), str(photo), photo, box=region.box)
+                yield PersonImage(identity(region.name), str(image), image, box=region.box)
             except InvalidArgumentError as error:  # such as "unknown"
-                yield PersonImage("", str(photo), None, str(error))
+                yield PersonImage("", str(image), None, str(error))
 
 
 # Reading
@@ -500,8 +500,8 @@ def _number(value: Any) -> float | None:
     return number if abs(number) < 1e9 else None  # neither infinite nor NaN
 
 
-def _embed(photo: Path, document: bytes) -> None:
-    """Lets ExifTool copy the regions of an XMP document into a photo."""
+def _embed(image: Path, document: bytes) -> None:
+    """Lets ExifTool copy the regions of an XMP document into an image."""
     tool = shutil.which("exiftool")
     if tool is None:
         raise FacekitError(
@@ -512,9 +512,9 @@ def _embed(photo: Path, document: bytes) -> None:
         file = Path(folder) / "regions.xmp"
         file.write_bytes(document)
         command = [tool, "-q", "-charset", "filename=utf8", "-tagsfromfile", str(file)]
-        command += ["-XMP-mwg-rs:RegionInfo", str(real_path(photo))]
+        command += ["-XMP-mwg-rs:RegionInfo", str(real_path(image))]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_MOST_SECONDS, check=False
         )
     if done.returncode:
-        raise ImageError(f"{photo}: ExifTool failed ({printable(done.stderr.strip(), limit=300)})")
+        raise ImageError(f"{image}: ExifTool failed ({printable(done.stderr.strip(), limit=300)})")

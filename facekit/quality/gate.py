@@ -44,7 +44,7 @@ class QualityGate:
     """Flags faces whose images are too poor for a purpose.
 
     ``None`` turns a limit off. The defaults are for enrolling: beyond them, a tenth to a fifth of
-    the matches with the person's good photos is lost in measurements. :meth:`for_naming` has wider
+    the matches with the person's good images is lost in measurements. :meth:`for_naming` has wider
     limits. The page on quality shows the curves.
 
     Args:
@@ -58,7 +58,7 @@ class QualityGate:
         max_yaw: Furthest turn to either side, in degrees.
         max_pitch: Furthest raise or nod, in degrees.
         max_roll: Furthest tilt to either side, in degrees.
-        max_outside: Largest share of the face beyond the border of the photo, 0 to 1.
+        max_outside: Largest share of the face beyond the border of the image, 0 to 1.
         min_confidence: Smallest confidence of the detector, 0 to 1.
 
     Raises:
@@ -69,10 +69,10 @@ class QualityGate:
         >>> from facekit import Face, Keypoints, QualityGate
         >>> points = Keypoints((30, 40), (48, 40), (39, 51), (31, 59), (47, 59))
         >>> face = Face(box=(20, 25, 38, 48), confidence=0.98, keypoints=points)
-        >>> photo = np.random.default_rng(0).integers(0, 256, (128, 96, 3), dtype=np.uint8)
-        >>> QualityGate(min_interocular=24).assess(photo, face).problems
+        >>> image = np.random.default_rng(0).integers(0, 256, (128, 96, 3), dtype=np.uint8)
+        >>> QualityGate(min_interocular=24).assess(image, face).problems
         ('too small: 18 pixels between the eyes, at least 24 wanted',)
-        >>> QualityGate(min_interocular=None).assess(photo, face).problems
+        >>> QualityGate(min_interocular=None).assess(image, face).problems
         ()
     """
 
@@ -148,9 +148,9 @@ class QualityGate:
         """Measures a face and lists its problems.
 
         Args:
-            image: The photo in which the face was found, as :func:`facekit.load_image` reads it.
-            face: The face; positions in pixels of that photo.
-            scale: If the photo was reduced, how many pixels of the original one pixel stands for;
+            image: The image in which the face was found, as :func:`facekit.load_image` reads it.
+            face: The face; positions in pixels of that image.
+            scale: If the image was reduced, how many pixels of the original one pixel stands for;
                 sizes are measured in the original.
 
         Returns:

@@ -32,8 +32,8 @@ class FaceQuality:
     """The quality of the image of one face.
 
     Args:
-        interocular: The distance between the eyes, in pixels of the photo.
-        side: The shorter side of the box, in pixels of the photo.
+        interocular: The distance between the eyes, in pixels of the image.
+        side: The shorter side of the box, in pixels of the image.
         sharpness: The strength of fine detail relative to coarse, in the direction in which it is
             weakest: the standard deviation of the second differences of the luminance, divided by
             that of the luminance itself, with 20 pixels between the eyes. 0 is even or completely
@@ -44,7 +44,7 @@ class FaceQuality:
         yaw: How far the head is turned to a side, in degrees; positive towards the right border.
         pitch: How far it is lowered, in degrees; negative if it is raised.
         roll: How far it is tilted in the plane of the image, in degrees; positive clockwise.
-        outside: The share of the face that lies beyond the border of the photo, 0 to 1.
+        outside: The share of the face that lies beyond the border of the image, 0 to 1.
         confidence: The detector's confidence that this is a face, 0 to 1.
         problems: What is not good enough, in words; see :class:`facekit.QualityGate`. Empty if
             there are no problems or no gate was applied.
@@ -85,8 +85,8 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
     """Measures the quality of the image of a face.
 
     Args:
-        image: The photo in which the face was found, as :func:`facekit.load_image` reads it.
-        face: The face; positions in pixels of that photo.
+        image: The image in which the face was found, as :func:`facekit.load_image` reads it.
+        face: The face; positions in pixels of that image.
 
     Returns:
         The measures, without problems; a :class:`facekit.QualityGate` finds these.

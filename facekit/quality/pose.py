@@ -20,7 +20,7 @@ FACE_MODEL: tuple[tuple[float, float, float], ...] = (
 """Where the five keypoints lie on a face, x to the right, y downwards, z away from the viewer.
 
 The unit is the distance between the eyes. The numbers are those of MTCNN's keypoints in 44,364
-photos: the median of the faces seen from the front, and for the nose the depth that explains how it
+images: the median of the faces seen from the front, and for the nose the depth that explains how it
 moves when the distance between the eyes is foreshortened, the same between 10 and 45 degrees.
 ``benchmarks/face_model.py`` computes them.
 """
@@ -31,7 +31,7 @@ class HeadPose(NamedTuple):
 
     Attributes:
         yaw: Turn to a side: positive toward the right border of the image, −90 to 90.
-        pitch: Nod: positive downward, −90 to 90; 0 is the average photo.
+        pitch: Nod: positive downward, −90 to 90; 0 is the average image.
         roll: Tilt: positive clockwise, as seen in the image, −180 to 180.
 
     Example:

@@ -26,7 +26,7 @@ from facekit.utils.validation import number
 class TripletTrainer(Trainer):
     """Trains an embedder with a triplet loss and online mining, as FaceNet was trained.
 
-    In every step the triplets are chosen among the faces of one batch of P people with K photos
+    In every step the triplets are chosen among the faces of one batch of P people with K images
     each, by the distances that the network gives them at that moment.
 
     Some arguments can change during the training: instead of a value they accept a mapping from the
@@ -55,7 +55,7 @@ class TripletTrainer(Trainer):
             by epoch: a ``keras.losses.Loss`` or another :class:`Objective`. Margin and distance
             then only affect the statistics.
         identities: P, the number of people in a batch.
-        photos: K, the number of photos per person in a batch.
+        images: K, the number of images per person in a batch.
         augmentation: How faces are altered in every batch; ``None`` for no augmentation.
         trainable: Which layers are trained, by epoch: ``"all"``, ``"last-blocks"`` (after the last
             reduction), ``"head"``, or the name of the first trained block. With ``"head"`` alone
@@ -96,7 +96,7 @@ class TripletTrainer(Trainer):
         >>> train = FaceDataset.from_arrays(faces, ["Ann", "Bob"] * 4)
         >>> small = Architecture(width=0.25, blocks=0.1, input_size=75, embedding_size=16)
         >>> trainer = TripletTrainer(
-        ...     small, folder=tempfile.mkdtemp(), identities=2, photos=4, augmentation=None)
+        ...     small, folder=tempfile.mkdtemp(), identities=2, images=4, augmentation=None)
         >>> history = trainer.fit(train, epochs=1)
         >>> len(history), trainer.embedder("mine").embed(faces).shape
         (1, (8, 16))
@@ -113,7 +113,7 @@ class TripletTrainer(Trainer):
     distance_metric: Any = "squared-L2"
     objective: Objective | Mapping[int, Objective] | None = None
     identities: int = 32
-    photos: int = 4
+    images: int = 4
     micro_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class TripletTrainer(Trainer):
         number(self.margin, "margin", above=0.0)
         self._objectives()
         check_precision(self.precision, self.micro_batch)
-        parts_of(self.identities * self.photos, self.micro_batch)
+        parts_of(self.identities * self.images, self.micro_batch)
 
     def fit(
         self,
@@ -160,7 +160,7 @@ class TripletTrainer(Trainer):
         batches = BalancedBatches(
             train,
             identities=self.identities,
-            photos=self.photos,
+            images=self.images,
             seed=self.seed,
             augmentation=self.augmentation,
             workers=self.workers,
@@ -175,7 +175,7 @@ class TripletTrainer(Trainer):
             ),
             margin=self.margin if self.objective is None else None,
             micro_batch=self.micro_batch,
-            parts=parts_of(self.identities * self.photos, self.micro_batch),
+            parts=parts_of(self.identities * self.images, self.micro_batch),
         )
 
     def _objectives(self) -> dict[int, Objective]:

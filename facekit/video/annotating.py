@@ -93,14 +93,14 @@ def write_annotated(
     if path.exists() and path.samefile(source):
         raise InvalidArgumentError(f"{printable(path)}: would overwrite the video itself")
     video = VideoFile(source)
-    with video.opened() as pictures, video.opened() as container:
-        start = (pictures.start_time or 0) / 1_000_000
+    with video.opened() as images, video.opened() as container:
+        start = (images.start_time or 0) / 1_000_000
         audio = container.streams.audio[0] if video.has_audio else None
         sound = _Sound(container, audio, start)
         with VideoWriter(
             path, video.size, rate=video.rate, audio=audio, overwrite=overwrite
         ) as writer:
-            for index, time, frame in video.decoded(pictures):
+            for index, time, frame in video.decoded(images):
                 if result.interrupted and time > result.duration:
                     break
                 # Interleaved, so that neither sound nor images wait in memory for the other.

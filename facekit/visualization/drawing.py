@@ -102,15 +102,15 @@ def draw_onto(
         ]
         if not part.size:
             continue
-        picture = Image.fromarray(part)
-        canvas = ImageDraw.Draw(picture)
+        image = Image.fromarray(part)
+        canvas = ImageDraw.Draw(image)
         color = color_of(result)
         x, y = x - left, y - top
         canvas.rectangle((x, y, x + width, y + height), outline=color, width=line)
         for px, py in points:
             _disc(canvas, px - left, py - top, radius, color)
         label.draw(canvas, (left, top), color)
-        pixels_of(picture, part)
+        pixels_of(image, part)
 
 
 def _disc(

@@ -85,10 +85,10 @@ def contact_sheet(
         row, column = divmod(index, columns)
         left = _PADDING + column * cell_width
         top = _PADDING + heading + row * cell_height
-        picture = Image.fromarray(tile.image)
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-        corner = (left + (side - picture.width) // 2, top + (side - picture.height) // 2)
-        sheet.paste(picture, corner)
+        image = Image.fromarray(tile.image)
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        corner = (left + (side - image.width) // 2, top + (side - image.height) // 2)
+        sheet.paste(image, corner)
         _caption(canvas, tile, left, top + side, side, caption_height)
     return np.array(sheet)
 

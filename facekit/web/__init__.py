@@ -1,4 +1,4 @@
-"""A local web page for naming and correcting people in photos; needs the extra ``web``."""
+"""A local web page for naming and correcting people in images; needs the extra ``web``."""
 
 from facekit.utils.lazy import attach
 

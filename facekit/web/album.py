@@ -15,7 +15,7 @@ from facekit.clustering import cluster
 from facekit.clustering.groups import linking_threshold
 from facekit.errors import InvalidArgumentError
 from facekit.gallery import Gallery
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.io.folders import list_images
 from facekit.pipeline import EmbeddedImage
 from facekit.recognizer import FaceRecognizer
@@ -31,7 +31,7 @@ class Album:
     Faces are grouped once, in a separate thread; corrections then change the groups.
 
     Args:
-        photos: Where each face is.
+        sources: Where each face is.
         vectors: Their embeddings, float32 ``(n, d)``.
         problems: Why each is too poor to be grouped; empty if it is good enough.
         threshold: The Euclidean distance up to which faces are linked.
@@ -39,13 +39,13 @@ class Album:
 
     def __init__(
         self,
-        photos: Sequence[PhotoSource],
+        sources: Sequence[FaceSource],
         vectors: Vectors,
         problems: Sequence[str],
         threshold: float,
     ) -> None:
-        order = sorted(range(len(photos)), key=lambda place: bool(problems[place]))
-        self.photos = [photos[place] for place in order]
+        order = sorted(range(len(sources)), key=lambda place: bool(problems[place]))
+        self.sources = [sources[place] for place in order]
         self.problems = [problems[place] for place in order]
         self.vectors = vectors[order]
         self._good = problems.count("")  # these come first
@@ -56,12 +56,12 @@ class Album:
         threading.Thread(target=self._cluster, args=(threshold,), daemon=True).start()
 
     def _cluster(self, threshold: float) -> None:
-        digests = [photo.sha256 or "" for photo in self.photos[: self._good]]
+        digests = [source.sha256 or "" for source in self.sources[: self._good]]
         images = np.unique(np.array(digests, dtype=str), return_inverse=True)[1].reshape(-1)
         good = self.vectors[: self._good]
         try:
             found = cluster(good, threshold=threshold, min_faces=1, images=images)
-            self._unknown.set_result(UnknownGroups(self.photos[: self._good], good, found))
+            self._unknown.set_result(UnknownGroups(self.sources[: self._good], good, found))
         except Exception as error:  # noqa: BLE001
             self._unknown.set_exception(error)  # result() raises it
 
@@ -73,22 +73,22 @@ class Album:
     @classmethod
     def of_images(cls, images: Iterable[EmbeddedImage], recognizer: FaceRecognizer) -> Album:
         """Creates an album from embedded images; those that cannot be read have no faces."""
-        photos: list[PhotoSource] = []
+        sources: list[FaceSource] = []
         vectors: list[Vectors] = []
         problems: list[str] = []
         for image in images:
             for face in image.faces:
                 if image.sha256 is not None:
-                    photos.append(face.photo(image.sha256))
+                    sources.append(face.to_source(image.sha256))
                     vectors.append(face.unit)
                     problems.append("; ".join(face.problems))
         rows = np.array(vectors, np.float32).reshape(-1, recognizer.embedder.embedding_size)
         threshold = linking_threshold(recognizer.embedder.record, len(rows))
-        return cls(photos, rows, problems, threshold)
+        return cls(sources, rows, problems, threshold)
 
     @classmethod
     def open(cls, source: str | os.PathLike[str] | None, recognizer: FaceRecognizer) -> Album:
-        """Reads a folder of photos, or a table that ``facekit index`` wrote."""
+        """Reads a folder of images, or a table that ``facekit index`` wrote."""
         if source is None:
             return cls.of_images([], recognizer)
         if Path(source).suffix == ".parquet":
@@ -101,7 +101,7 @@ class Album:
 
     @classmethod
     def _of_table(cls, source: str | os.PathLike[str], recognizer: FaceRecognizer) -> Album:
-        from facekit.archive.results import face_columns, face_photos
+        from facekit.archive.results import face_columns, face_sources
         from facekit.archive.rows import vectors_of
         from facekit.archive.table import ArchiveTable
 
@@ -112,7 +112,7 @@ class Album:
                 f"{os.fspath(source)}: was made with the weights {table.weights}, the gallery with "
                 f"{own}; their embeddings cannot be compared"
             )
-        photos: list[PhotoSource] = []
+        sources: list[FaceSource] = []
         problems: list[str] = []
         vectors = [np.empty((0, recognizer.embedder.embedding_size), np.float32)]
         for partition in table.partitions:
@@ -120,12 +120,12 @@ class Album:
             columns, faces = face_columns(rows)
             if not len(faces):
                 continue
-            photos += face_photos(rows, columns).values()
+            sources += face_sources(rows, columns).values()
             problems += columns["problems"].to_pylist()
             vectors.append(vectors_of(faces))
         joined = np.concatenate(vectors)
         threshold = linking_threshold(recognizer.embedder.record, len(joined))
-        return cls(photos, joined, problems, threshold)
+        return cls(sources, joined, problems, threshold)
 
     def groups(self, gallery: Gallery) -> list[list[int]]:
         """Returns the places of the faces of each group, the largest first, typical faces first.
@@ -136,7 +136,7 @@ class Album:
         with self._lock:
             if self._known is None or self._known != (enrolled, decisions):
                 unknown = self._unknown.result()
-                named = gallery.photos_of_images(unknown.images)
+                named = gallery.images_with_digests(unknown.images)
                 self._groups = unknown.after(named, decisions)
                 self._known = (enrolled, decisions)
             return self._groups

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from facekit.errors import FacekitError, FileFormatError
 from facekit.gallery.corrections import Correction
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.identification.answers import Explanation
 from facekit.identification.strategies import measure_of
 from facekit.recognizer import FaceRecognizer
@@ -65,7 +65,7 @@ class _Step:
     words: str
     corrections: list[int] = field(default_factory=list)
     person: str = ""
-    photos: list[PhotoSource] = field(default_factory=list)
+    sources: list[FaceSource] = field(default_factory=list)
     lost: list[Correction] = field(default_factory=list)  # to be restored
 
 
@@ -106,7 +106,7 @@ class _Pages:
         self._steps: list[_Step] = []
         self._changing = asyncio.Lock()
         self._templates = Environment(loader=PackageLoader("facekit.web"), autoescape=True)
-        self._templates.globals["source"] = lambda face: Path(album.photos[face].source).name
+        self._templates.globals["source"] = lambda face: Path(album.sources[face].source).name
 
     def routes(self) -> list[Route]:
         """Returns the routes."""
@@ -120,7 +120,7 @@ class _Pages:
             "/refused": self.refused,
             "/calibration": self.calibration,
             "/face/{face:int}": self.face,
-            "/photo/{number:int}": self.photo,
+            "/image/{number:int}": self.image,
             "/style.css": self.style,
             "/api": self.api,
             "/api/openapi.json": self.openapi,
@@ -224,21 +224,21 @@ class _Pages:
         return self._page("people.html", people=self._gallery.people)
 
     async def person(self, request: Request) -> Response:
-        """Shows the photos of a person, those that stand out first."""
+        """Shows the images of a person, those that stand out first."""
         name = request.query_params.get("name", "")
-        photos = self._gallery.photos(name)
+        images = self._gallery.images(name)
         threshold = self._recognizer.verification_threshold
         odd = {
-            outlier.photo.id: outlier
+            outlier.image.id: outlier
             for outlier in await run_in_threadpool(self._gallery.outliers, threshold)
-            if outlier.photo.person == photos[0].person
+            if outlier.image.person == images[0].person
         }
-        photos.sort(key=lambda photo: (photo.id not in odd, photo.id))
-        page, last = _page_of(request, len(photos), 100)
-        shown = photos[page * 100 : (page + 1) * 100]
-        name, total = photos[0].person, len(photos)
+        images.sort(key=lambda image: (image.id not in odd, image.id))
+        page, last = _page_of(request, len(images), 100)
+        shown = images[page * 100 : (page + 1) * 100]
+        name, total = images[0].person, len(images)
         return self._page(
-            "person.html", name=name, total=total, photos=shown, odd=odd, page=page, last=last
+            "person.html", name=name, total=total, images=shown, odd=odd, page=page, last=last
         )
 
     async def suggestions(self, request: Request) -> Response:
@@ -249,7 +249,7 @@ class _Pages:
         order = _order(request.query_params.get("order"))
         asked = sorted(guesses.items(), key=lambda item: (_RANKS[order](item[1]), item[0]))
         likeness = {
-            one.person: self._gallery.photos(one.person)[0].id for _, one in asked[:_QUESTIONS]
+            one.person: self._gallery.images(one.person)[0].id for _, one in asked[:_QUESTIONS]
         }
         return self._page(
             "suggestions.html", asked=asked[:_QUESTIONS], likeness=likeness, order=order
@@ -278,9 +278,9 @@ class _Pages:
         curve = []
         if table is not None:
             distances = np.linspace(0.0, 2.0, 101)
-            photos = max(1, round(len(self._gallery) / len(self._gallery.people)))
+            images = max(1, round(len(self._gallery) / len(self._gallery.people)))
             measure = measure_of(self._recognizer.classifier.strategy)
-            rates = table.false_match_rate(measure, photos, distances - found.shift)
+            rates = table.false_match_rate(measure, images, distances - found.shift)
             strangers = -np.expm1(
                 len(self._gallery.people) * np.log1p(-np.minimum(rates, 0.999999))
             )
@@ -291,21 +291,21 @@ class _Pages:
         return self._page("calibration.html", found=found, curve=curve, people=self._gallery.people)
 
     async def attempt(self, request: Request) -> Response:
-        """Names the people in one photo, and explains why."""
+        """Names the people in one image, and explains why."""
         if request.method == "GET":
             return self._page("try.html", answers=None)
         try:
             form = await _InMemory(request.headers, request.stream()).parse()
         except (KeyError, MultiPartException) as error:
             raise HTTPException(400, "the form cannot be read; send it again") from error
-        upload = form.get("photo")
+        upload = form.get("image")
         if upload is None or isinstance(upload, str):
             raise HTTPException(400, "choose a photo first")
         data = await upload.read()
 
         def explain() -> list[tuple[Explanation, str]]:
             found = self._recognizer.explain(data)
-            # The photo is not stored, so its faces are embedded in the page.
+            # The image is not stored, so its faces are embedded in the page.
             faces = self._thumbnails.cut_out(data, [why.box for why in found])
             return list(zip(found, (b64encode(face).decode() for face in faces), strict=True))
 
@@ -314,16 +314,16 @@ class _Pages:
     async def face(self, request: Request) -> Response:
         """Returns a face of the album."""
         place = request.path_params["face"]
-        if place >= len(self._album.photos):
+        if place >= len(self._album.sources):
             raise HTTPException(404, "that face does not exist")
-        return await self._cut(self._album.photos[place])
+        return await self._cut(self._album.sources[place])
 
-    async def photo(self, request: Request) -> Response:
-        """Returns the face of an enrolled photo."""
-        return await self._cut(self._gallery.photo(request.path_params["number"]))
+    async def image(self, request: Request) -> Response:
+        """Returns the face of an enrolled image."""
+        return await self._cut(self._gallery.image(request.path_params["number"]))
 
-    async def _cut(self, photo: PhotoSource) -> Response:
-        plain = PhotoSource(photo.source, photo.sha256, photo.box)
+    async def _cut(self, source: FaceSource) -> Response:
+        plain = FaceSource(source.source, source.sha256, source.box)
         data = await run_in_threadpool(self._thumbnails.cut, plain)
         headers = {"cache-control": "private, max-age=600"}
         return Response(data, media_type="image/jpeg", headers=headers)
@@ -332,13 +332,15 @@ class _Pages:
         if not len(self._gallery) or not faces:
             return {}
         album = self._album
-        photos = [album.photos[face] for face in faces]
-        found = suggest(self._recognizer, photos, album.vectors[faces])
+        sources = [album.sources[face] for face in faces]
+        found = suggest(self._recognizer, sources, album.vectors[faces])
         return {faces[one.place]: one for one in found}
 
     async def _groups(self) -> list[list[int]]:
         if not await run_in_threadpool(self._album.is_grouped, _PATIENCE):
-            words = f"{len(self._album.photos):,} faces are being grouped; this page waits for them"
+            words = (
+                f"{len(self._album.sources):,} faces are being grouped; this page waits for them"
+            )
             raise HTTPException(_BUSY, words, {"refresh": "5"})
         return await run_in_threadpool(self._album.groups, self._gallery)
 
@@ -354,7 +356,7 @@ class _Pages:
         async def answer(request: Request) -> Response:
             form = await request.form(max_fields=20_000)
             chosen = _numbers(form, "face")
-            if any(face >= len(self._album.photos) for face in chosen):
+            if any(face >= len(self._album.sources) for face in chosen):
                 raise HTTPException(404, "that face does not exist")
             async with self._changing:
                 return RedirectResponse(await do(form, chosen), 303)
@@ -367,21 +369,21 @@ class _Pages:
         album = self._album
         best, rest = group[:_ENROLLED_AT_ONCE], group[_ENROLLED_AT_ONCE:]
         step = _Step(f"naming {len(group)} face{'' if len(group) == 1 else 's'} {name}")
-        photos = [album.photos[face] for face in best]
-        self._gallery.enroll(name, album.vectors[best], photos)
-        step.person, step.photos = name, photos
+        sources = [album.sources[face] for face in best]
+        self._gallery.enroll(name, album.vectors[best], sources)
+        step.person, step.sources = name, sources
         self._steps.append(step)  # can be undone even if the rest cannot be stored
-        accepted = [Correction("is", album.photos[face], name) for face in rest]
+        accepted = [Correction("is", album.sources[face], name) for face in rest]
         step.corrections = self._gallery.review.add(accepted) if accepted else []
         return "/"
 
     async def _merge(self, _: FormData, faces: list[int]) -> str:
         if len(faces) < 2:
             raise HTTPException(400, "choose at least two groups")
-        photos = [self._album.photos[face] for face in faces]
+        sources = [self._album.sources[face] for face in faces]
         self._correct(
             f"merging {len(faces)} groups",
-            [Correction("same", photos[0], other=photo) for photo in photos[1:]],
+            [Correction("same", sources[0], other=source) for source in sources[1:]],
         )
         return f"/group/{faces[0]}"
 
@@ -392,9 +394,9 @@ class _Pages:
             raise HTTPException(400, "choose some of the faces of one group, not all")
         together = []
         for part in (faces, rest):  # each stays whole, whichever moves out
-            first, *others = (self._album.photos[face] for face in part)
-            together += [Correction("same", first, other=photo) for photo in others]
-        ends = (self._album.photos[part[0]] for part in (faces, rest))
+            first, *others = (self._album.sources[face] for face in part)
+            together += [Correction("same", first, other=source) for source in others]
+        ends = (self._album.sources[part[0]] for part in (faces, rest))
         apart = Correction("different", next(ends), other=next(ends))
         self._correct(f"splitting {len(faces)} faces off", [*together, apart])
         return f"/group/{rest[0]}"
@@ -403,9 +405,9 @@ class _Pages:
         first = _one(faces)
         chosen = await self._group_of(first) if form.get("whole") else faces
         kind = "not_a_face" if form.get("kind") == "not_a_face" else "ignore"
-        photos = [self._album.photos[face] for face in chosen]
-        words = f"discarding {len(photos)} faces"
-        self._correct(words, [Correction(kind, photo) for photo in photos])  # type: ignore[arg-type]
+        sources = [self._album.sources[face] for face in chosen]
+        words = f"discarding {len(sources)} faces"
+        self._correct(words, [Correction(kind, source) for source in sources])  # type: ignore[arg-type]
         return _asked_in(form) if "order" in form else "/"
 
     async def _answer(self, form: FormData, faces: list[int]) -> str:
@@ -416,16 +418,16 @@ class _Pages:
         if said == "is":
             await self._name(form, faces)
             return _asked_in(form)
-        photos = [self._album.photos[face] for face in group]
-        self._correct("saying no", [Correction("is_not", photo, name) for photo in photos])
+        sources = [self._album.sources[face] for face in group]
+        self._correct("saying no", [Correction("is_not", source, name) for source in sources])
         return _asked_in(form)
 
     async def _remove(self, form: FormData, _: list[int]) -> str:
-        numbers = _numbers(form, "photo")
+        numbers = _numbers(form, "image")
         name = identity(str(form.get("name", "")))
-        if not numbers or any(self._gallery.photo(number).person != name for number in numbers):
+        if not numbers or any(self._gallery.image(number).person != name for number in numbers):
             raise HTTPException(400, "choose photos of that person")
-        self._gallery.remove_photos(numbers)
+        self._gallery.remove_images(numbers)
         return "/people"
 
     async def _erase(self, form: FormData, _: list[int]) -> str:
@@ -440,12 +442,14 @@ class _Pages:
         if not self._steps:
             raise HTTPException(400, "there is nothing to undo")
         step = self._steps[-1]  # it stays until all of it is undone
-        # Photos may have been erased meanwhile, and a compaction renumbers them.
+        # Images may have been erased meanwhile, and a compaction renumbers them.
         self._gallery.review.take_back(step.corrections)
-        given = {(photo.sha256, photo.box) for photo in step.photos}
-        enrolled = self._gallery.photos_of_images({photo.sha256 or "" for photo in step.photos})
+        given = {(source.sha256, source.box) for source in step.sources}
+        enrolled = self._gallery.images_with_digests(
+            {source.sha256 or "" for source in step.sources}
+        )
         said = self._gallery.review.corrections
-        self._gallery.remove_photos(
+        self._gallery.remove_images(
             [p.id for p in enrolled if p.person == step.person and (p.sha256, p.box) in given]
         )
         # Erasing a person also erases the corrections of its faces, which become unknown again.
@@ -465,7 +469,7 @@ class _Pages:
         self._gallery.review.undo(numbers[0])
         for step in self._steps:
             step.corrections = [number for number in step.corrections if number not in numbers]
-        self._steps = [step for step in self._steps if step.corrections or step.photos]
+        self._steps = [step for step in self._steps if step.corrections or step.sources]
         return "/corrections"
 
     def _correct(self, words: str, corrections: list[Correction]) -> None:
@@ -486,13 +490,13 @@ class _Pages:
         return JSONResponse({"people": self._gallery.people})
 
     async def api_recognize(self, request: Request) -> Response:
-        """Names the people in the photo in the request body."""
+        """Names the people in the image in the request body."""
         body = await request.body()
         found = await run_in_threadpool(self._recognizer.recognize, body)
         return JSONResponse({"faces": [face.to_dict() for face in found]})
 
     async def api_enroll(self, request: Request) -> Response:
-        """Enrolls the photo in the request body."""
+        """Enrolls the image in the request body."""
         name, body = identity(request.query_params.get("name", "")), await request.body()
 
         def enroll() -> Any:

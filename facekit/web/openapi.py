@@ -13,7 +13,7 @@ def _answered(what: str, **more: Any) -> dict[str, Any]:
     return {"summary": what, "responses": answers, "security": [{"key": []}], **more}
 
 
-_PHOTO = {"required": True, "content": {"application/octet-stream": {}, "image/*": {}}}
+_IMAGE = {"required": True, "content": {"application/octet-stream": {}, "image/*": {}}}
 
 DESCRIPTION: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -22,12 +22,12 @@ DESCRIPTION: dict[str, Any] = {
     "paths": {
         "/api/people": {"get": _answered("The enrolled people, with the number of photos of each")},
         "/api/recognize": {
-            "post": _answered("The faces of a photo, with their names", requestBody=_PHOTO)
+            "post": _answered("The faces of a photo, with their names", requestBody=_IMAGE)
         },
         "/api/enroll": {
             "post": _answered(
                 "Enrolls the largest face of a photo",
-                requestBody=_PHOTO,
+                requestBody=_IMAGE,
                 parameters=[{"name": "name", "in": "query", "required": True}],
             )
         },

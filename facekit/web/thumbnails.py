@@ -1,4 +1,4 @@
-"""Faces cut out of photos on demand, in a bounded cache."""
+"""Faces cut out of images on demand, in a bounded cache."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.io.decoding import inspect_file
 from facekit.io.images import DecodedImage, Reading, RGBImage, read_image
 
 Box: TypeAlias = tuple[float, float, float, float]
 
 _SIDE, _MARGIN = 160, 0.3
-# The longest side of an uploaded photo from which faces are cut out.
+# The longest side of an uploaded image from which faces are cut out.
 _TRIED_SIDE = 4000
 
 
@@ -28,47 +28,47 @@ class Thumbnails:
     """Cuts faces out as JPEG.
 
     Args:
-        reading: How photos are read.
+        reading: How images are read.
         most_bytes: The size of the cache in memory.
     """
 
     def __init__(self, reading: Reading, most_bytes: int = 32 << 20) -> None:
         self._reading, self._most = reading, most_bytes
-        self._kept: OrderedDict[PhotoSource, bytes] = OrderedDict()
+        self._kept: OrderedDict[FaceSource, bytes] = OrderedDict()
         self._bytes = 0
-        # Few photos are decoded at a time, since each may take hundreds of megabytes.
+        # Few images are decoded at a time, since each may take hundreds of megabytes.
         self._decoding, self._lock = threading.Semaphore(2), threading.Lock()
 
-    def cut(self, photo: PhotoSource) -> bytes:
-        """Returns the face of a photo as JPEG."""
+    def cut(self, source: FaceSource) -> bytes:
+        """Returns the face of an image as JPEG."""
         with self._lock:
-            if photo in self._kept:
-                self._kept.move_to_end(photo)
-                return self._kept[photo]
+            if source in self._kept:
+                self._kept.move_to_end(source)
+                return self._kept[source]
         with self._decoding:
-            data = _as_jpeg(self._pixels(photo))
+            data = _as_jpeg(self._pixels(source))
         with self._lock:
-            if photo not in self._kept:
-                self._kept[photo] = data
+            if source not in self._kept:
+                self._kept[source] = data
                 self._bytes += len(data)
             while self._bytes > self._most:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
         return data
 
-    def cut_out(self, photo: bytes, boxes: Sequence[Box | None]) -> list[bytes]:
-        """Returns faces of a photo that is not kept, as JPEG."""
+    def cut_out(self, data: bytes, boxes: Sequence[Box | None]) -> list[bytes]:
+        """Returns faces of an image that is not kept, as JPEG."""
         with self._decoding:
-            image = read_image(photo, max_side=_TRIED_SIDE, **self._reading)
+            image = read_image(data, max_side=_TRIED_SIDE, **self._reading)
             return [_as_jpeg(_around(image, box)) for box in boxes]
 
-    def _pixels(self, photo: PhotoSource) -> RGBImage:
-        stored = inspect_file(Path(photo.source))
+    def _pixels(self, source: FaceSource) -> RGBImage:
+        stored = inspect_file(Path(source.source))
         longest = max(stored.width, stored.height)
-        face = (1 + 2 * _MARGIN) * max(photo.box[2:]) if photo.box else longest
-        # A large photo is decoded only as large as its face needs.
+        face = (1 + 2 * _MARGIN) * max(source.box[2:]) if source.box else longest
+        # A large image is decoded only as large as its face needs.
         needed = math.ceil(longest * _SIDE / max(face, 1.0))
-        image = read_image(photo.source, max_side=needed, **self._reading)
-        return _around(image, photo.box)
+        image = read_image(source.source, max_side=needed, **self._reading)
+        return _around(image, source.box)
 
 
 def _around(image: DecodedImage, box: Box | None) -> RGBImage:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facekit.clustering.constraints import constrained
 from facekit.clustering.groups import Clustering, group_of
 from facekit.gallery.decisions import Decisions, FaceFinder
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 
 # The sort key of a group, the largest first, and the indices of its faces.
 _Ranked: TypeAlias = tuple[int, int, list[int]]
@@ -23,7 +23,7 @@ class UnknownGroups:
     Only groups affected by a correction or a name are recomputed.
 
     Args:
-        photos: Where each face is, n of them.
+        sources: Where each face is, n of them.
         vectors: Their embeddings, float32 ``(n, d)``.
         found: Their grouping; each face is in a group.
 
@@ -32,36 +32,36 @@ class UnknownGroups:
     """
 
     def __init__(
-        self, photos: Sequence[PhotoSource], vectors: npt.NDArray[np.float32], found: Clustering
+        self, sources: Sequence[FaceSource], vectors: npt.NDArray[np.float32], found: Clustering
     ) -> None:
-        self._photos, self._vectors = photos, vectors
+        self._sources, self._vectors = sources, vectors
         self._labels = found.labels
         self._groups = [_ranked(group.members) for group in found.groups]
         self._places: dict[str, list[int]] = {}
-        for place, photo in enumerate(photos):
-            if photo.sha256 is not None:
-                self._places.setdefault(photo.sha256, []).append(place)
+        for place, source in enumerate(sources):
+            if source.sha256 is not None:
+                self._places.setdefault(source.sha256, []).append(place)
         self.images = frozenset(self._places)
 
-    def after(self, named: Iterable[PhotoSource], decisions: Decisions) -> list[list[int]]:
+    def after(self, named: Iterable[FaceSource], decisions: Decisions) -> list[list[int]]:
         """Returns the places of the faces of each group, the largest first, typical faces first."""
         known = FaceFinder()
-        for photo in named:
-            if photo.box is not None:
-                known.key(photo)
+        for source in named:
+            if source.box is not None:
+                known.key(source)
         gone = {
             place
             for place in self._places_of(known.images())
-            if known.find(self._photos[place]) is not None
+            if known.find(self._sources[place]) is not None
         }
         decided = self._places_of(decisions.images())
-        photos = [self._photos[place] for place in decided]
-        for place, said in zip(decided, map(decisions.of, photos), strict=True):
+        sources = [self._sources[place] for place in decided]
+        for place, said in zip(decided, map(decisions.of, sources), strict=True):
             if said.person is not None or said.excluded is not None:
                 gone.add(place)
         same, different = (
             [(decided[one], decided[other]) for one, other in pairs]
-            for pairs in decisions.pairs(photos)
+            for pairs in decisions.pairs(sources)
         )
         faces = [*gone, *(place for pair in (*same, *different) for place in pair)]
         touched = set(self._labels[faces].tolist())

@@ -246,7 +246,7 @@ def test_names_that_are_not_utf8_are_read(tmp_path: Path, embedder: Embedder) ->
     assert utf8("plain é") == "plain é"
 
 
-def test_the_time_of_the_photo_is_its_exif_time(tmp_path: Path, embedder: Embedder) -> None:
+def test_the_time_of_the_image_is_its_exif_time(tmp_path: Path, embedder: Embedder) -> None:
     for name, time in (("a.jpg", "2024:05:06 07:08:09"), ("b.jpg", "soon"), ("c.jpg", None)):
         exif = Image.Exif()
         if time is not None:

@@ -31,7 +31,7 @@ def quiet() -> None:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory, hopper: Path) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory, hopper: Path) -> Path:
     """Thirty copies of a portrait and two broken files: eleven partitions of three."""
     folder = tmp_path_factory.mktemp("ray") / "photos"
     folder.mkdir()
@@ -43,9 +43,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory, hopper: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(photos: Path) -> dict[str, bytes]:
-    index_archive(photos, photos.parent / "local", partition_size=3)
-    return content(photos.parent / "local")
+def expected(images: Path) -> dict[str, bytes]:
+    index_archive(images, images.parent / "local", partition_size=3)
+    return content(images.parent / "local")
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -53,8 +53,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def driver(photos: Path, table: Path, *address: str) -> Iterator[subprocess.Popen[bytes]]:
-    words = [sys.executable, str(SCRIPT), str(photos), str(table), *address]
+def driver(images: Path, table: Path, *address: str) -> Iterator[subprocess.Popen[bytes]]:
+    words = [sys.executable, str(SCRIPT), str(images), str(table), *address]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(words, env=environment)
     try:
@@ -85,9 +85,9 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def test_a_killed_worker_changes_nothing(
-    photos: Path, expected: dict[str, bytes], tmp_path: Path
+    images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    with driver(photos, tmp_path / "t") as process:
+    with driver(images, tmp_path / "t") as process:
         wait_for(lambda: partitions(tmp_path / "t") >= 2)
         workers_of(process)[0].kill()
         assert process.wait(200) == 0
@@ -95,29 +95,29 @@ def test_a_killed_worker_changes_nothing(
 
 
 def test_a_killed_driver_goes_on_when_it_is_started_again(
-    photos: Path, expected: dict[str, bytes], tmp_path: Path
+    images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    with driver(photos, tmp_path / "t") as process:
+    with driver(images, tmp_path / "t") as process:
         wait_for(lambda: partitions(tmp_path / "t") >= 2)
         process.kill()
         process.wait()
     time.sleep(3)  # its workers end, too
     done = partitions(tmp_path / "t")
     assert 2 <= done < 11
-    report = index_archive(photos, tmp_path / "t", partition_size=3)
+    report = index_archive(images, tmp_path / "t", partition_size=3)
     assert report.unchanged >= 3 * done - 1
     assert content(tmp_path / "t") == expected
 
 
 def test_a_killed_machine_changes_nothing(
-    photos: Path, expected: dict[str, bytes], tmp_path: Path
+    images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3})
     try:
         second = cluster.add_node(num_cpus=1)
-        with driver(photos, tmp_path / "t", cluster.address) as process:
+        with driver(images, tmp_path / "t", cluster.address) as process:
             wait_for(lambda: partitions(tmp_path / "t") >= 2)
             second.kill_raylet()
             assert process.wait(200) == 0
@@ -127,13 +127,13 @@ def test_a_killed_machine_changes_nothing(
 
 
 def test_a_cluster_of_the_caller_is_used_and_left(
-    photos: Path, hopper: Path, expected: dict[str, bytes], tmp_path: Path
+    images: Path, hopper: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         with pytest.raises(ArchiveError, match="2 workers need 3"):
-            index_archive(photos, tmp_path / "t", engine="ray", workers=2)
-        index_archive(photos, tmp_path / "t", engine="ray", workers=1, partition_size=3)
+            index_archive(images, tmp_path / "t", engine="ray", workers=2)
+        index_archive(images, tmp_path / "t", engine="ray", workers=1, partition_size=3)
         assert content(tmp_path / "t") == expected
         table = ArchiveTable(tmp_path / "t")
         gallery = FaceRecognizer().fit({"Grace": hopper}).gallery

@@ -23,14 +23,14 @@ from facekit import (
     InvalidArgumentError,
 )
 from facekit.archive import cluster_archive, identify_archive, index_archive, write_results
-from facekit.archive.results import face_columns, face_photos
+from facekit.archive.results import face_columns, face_images
 from facekit.archive.rows import ImageRow, image_schema, table_of
 from facekit.archive.table import ArchiveTable
 from facekit.clustering.apart import apart
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
 from facekit.errors import NotFittedError
 from facekit.faces import Face, Keypoints
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
 
 RECORD = REGISTRY[DEFAULT_WEIGHTS]
@@ -162,31 +162,31 @@ def test_faces_with_problems_get_no_name(hopper: Path, tmp_path: Path) -> None:
 
 
 @needs_networkit
-def corrected_table(folder: Path, vectors: Any) -> tuple[ArchiveTable, list[PhotoSource]]:
+def corrected_table(folder: Path, vectors: Any) -> tuple[ArchiveTable, list[FaceSource]]:
     """Returns a table with an image of one face for each vector, and where the faces are."""
     table = made_table(folder, [[vector] for vector in vectors])
     found = []
     for partition in table.partitions:
         columns, _ = face_columns(rows := table.read(partition))
-        found += face_photos(rows, columns).values()
+        found += face_images(rows, columns).values()
     return table, found
 
 
 @pytest.mark.parametrize("shard", [2, 1000])
 def test_names_follow_corrections(shard: int, tmp_path: Path) -> None:
     vectors = people_vectors(3, 4)
-    table, photos = corrected_table(tmp_path / "t", vectors.reshape(-1, SIZE))
+    table, images = corrected_table(tmp_path / "t", vectors.reshape(-1, SIZE))
     classifier = IdentityClassifier("nearest", threshold=1.0)
     gallery = enrolled(vectors)
 
     def names() -> list[str | None]:
         found = identify_archive(table, gallery, classifier=classifier, shard_size=shard)
         answers = found.read_all().to_pylist()
-        photos_given = {"photos": photos} if gallery.review.corrections else {}
+        images_given = {"sources": images} if gallery.review.corrections else {}
         recognizer = FaceRecognizer(gallery=gallery, classifier=classifier)
-        identified = recognizer.identify(vectors.reshape(-1, SIZE), **photos_given)
-        for answer, identity, photo in zip(answers, identified, photos, strict=True):
-            if not gallery.decisions().of(photo).excluded:
+        identified = recognizer.identify(vectors.reshape(-1, SIZE), **images_given)
+        for answer, identity, image in zip(answers, identified, images, strict=True):
+            if not gallery.decisions().of(image).excluded:
                 assert (answer["name"], answer["candidate"]) == (identity.name, identity.candidate)
                 assert answer["distance"] == pytest.approx(identity.distance, abs=1e-6)
         return [answer["name"] for answer in answers]
@@ -194,9 +194,9 @@ def test_names_follow_corrections(shard: int, tmp_path: Path) -> None:
     first, second, third = list(dict.fromkeys(names()))
     assert names() == [first] * 4 + [second] * 4 + [third] * 4
     review = gallery.review
-    review.reject(photos[0], first)
-    review.accept(photos[1], second)
-    review.exclude(photos[4])
+    review.reject(images[0], first)
+    review.accept(images[1], second)
+    review.exclude(images[4])
     assert names() == [None, second, first, first, None, *[second] * 3, *[third] * 4]
     for _ in range(3):
         review.undo()
@@ -206,11 +206,11 @@ def test_names_follow_corrections(shard: int, tmp_path: Path) -> None:
 @needs_networkit
 def test_groups_follow_corrections(tmp_path: Path) -> None:
     vectors = people_vectors(3, 4).reshape(-1, SIZE)
-    table, photos = corrected_table(tmp_path / "t", vectors)
+    table, images = corrected_table(tmp_path / "t", vectors)
     with Gallery.create(tmp_path / "g", RECORD.identity, SIZE) as gallery:
-        gallery.review.link(photos[0], photos[4])
-        gallery.review.separate(photos[8], photos[9])
-        gallery.review.exclude(photos[11], "ignore")
+        gallery.review.link(images[0], images[4])
+        gallery.review.separate(images[8], images[9])
+        gallery.review.exclude(images[11], "ignore")
     groups = cluster_archive(table, gallery=tmp_path / "g")["person"].to_pylist()
     assert groups[:8] == [0] * 8
     assert groups[8] != groups[9]

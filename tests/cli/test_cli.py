@@ -102,7 +102,7 @@ def test_detect_json_has_one_object_a_line(
     assert all(set(line["faces"][0]) == {"box", "confidence", "keypoints"} for line in lines)
 
 
-def test_a_bad_photo_is_named_and_the_others_are_done(
+def test_a_bad_image_is_named_and_the_others_are_done(
     tmp_path: Path, hopper: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad.jpg"
@@ -118,12 +118,12 @@ def test_a_bad_photo_is_named_and_the_others_are_done(
     assert "not an image" in json.loads(capsys.readouterr().out)["error"]
 
 
-def test_annotated_copies_keep_apart_photos_of_one_name(
+def test_annotated_copies_keep_apart_images_of_one_name(
     tmp_path: Path, hopper: Path, astronaut: Path
 ) -> None:
-    for folder, photo in (("a", hopper), ("b", astronaut)):
+    for folder, image in (("a", hopper), ("b", astronaut)):
         (tmp_path / folder).mkdir()
-        Image.open(photo).convert("RGB").resize((200, 200)).save(tmp_path / folder / "x.jpg")
+        Image.open(image).convert("RGB").resize((200, 200)).save(tmp_path / folder / "x.jpg")
     out = tmp_path / "out"
     assert main(["detect", str(tmp_path / "a"), str(tmp_path / "b"), "--output", str(out)]) == DONE
     assert sorted(path.name for path in out.iterdir()) == ["x-2.png", "x.png"]
@@ -132,14 +132,14 @@ def test_annotated_copies_keep_apart_photos_of_one_name(
     assert np.any(drawn != load_image(tmp_path / "a" / "x.jpg"))
 
 
-def test_output_never_overwrites_the_photo(
+def test_output_never_overwrites_the_image(
     tmp_path: Path, hopper: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    photo = tmp_path / "photo.png"
-    Image.open(hopper).save(photo)
-    before = photo.read_bytes()
-    assert main(["detect", str(photo), "--output", str(tmp_path)]) == FAILED
-    assert photo.read_bytes() == before
+    image = tmp_path / "photo.png"
+    Image.open(hopper).save(image)
+    before = image.read_bytes()
+    assert main(["detect", str(image), "--output", str(tmp_path)]) == FAILED
+    assert image.read_bytes() == before
     assert "overwrite" in capsys.readouterr().err
 
 
@@ -199,7 +199,7 @@ def test_verify_says_yes_and_no_by_exit_code(
         (["verify", "a.jpg", "b.jpg", "--weights", "nobody"], "no weights are named 'nobody'"),
         (["detect", "x.jpg", "--min-face-size", "1"], "--min-face-size"),
         (["evaluate", "lfw", "--data", "missing"], "pairs.txt"),
-        (["demo", "--known", "missing", "--photos", "missing"], "no such folder"),
+        (["demo", "--known", "missing", "--images", "missing"], "no such folder"),
     ],
 )
 def test_mistakes_end_in_one_line(
@@ -218,7 +218,7 @@ def test_mistakes_end_in_one_line(
     assert "Traceback" not in printed.err
 
 
-def test_an_empty_folder_of_photos_is_said(
+def test_an_empty_folder_of_images_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["detect", str(tmp_path)]) == FAILED
@@ -250,10 +250,10 @@ def test_evaluate_lfw_prints_a_table_and_draws(
     astronaut: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, photo in (("Grace", hopper), ("Eileen", astronaut)):
+    for name, image in (("Grace", hopper), ("Eileen", astronaut)):
         (tmp_path / name).mkdir()
         for number in (1, 2):
-            shutil.copy(photo, tmp_path / name / f"{name}_{number:04d}.jpg")
+            shutil.copy(image, tmp_path / name / f"{name}_{number:04d}.jpg")
     rows = ["Grace\t1\t2", "Grace\t1\tEileen\t1", "Eileen\t1\t2", "Grace\t2\tEileen\t2"]
     (tmp_path / "pairs.txt").write_text("\n".join(["2\t1", *rows]))
     roc = tmp_path / "roc.png"
@@ -346,12 +346,12 @@ def test_names_go_into_sidecars_and_come_back_as_training_data(
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    photo = Path(shutil.copy(hopper, folder))
-    before = photo.read_bytes()
-    arguments = ["recognize", str(model), str(photo), "--weights", weights, "--any-quality"]
+    image = Path(shutil.copy(hopper, folder))
+    before = image.read_bytes()
+    arguments = ["recognize", str(model), str(image), "--weights", weights, "--any-quality"]
     assert main([*arguments, "--xmp"]) == DONE
-    assert photo.read_bytes() == before
-    (region,) = read_regions(photo)
+    assert image.read_bytes() == before
+    (region,) = read_regions(image)
     assert region.name == "Grace"
     assert main([*arguments, "--embed"]) == FAILED
     assert "--embed and --replace-regions need --xmp" in capsys.readouterr().err
@@ -377,7 +377,7 @@ def test_csv_has_a_line_a_face(
         assert command[0] != "recognize" or row["name"] == "Grace"
 
 
-def test_photos_come_from_lists_standard_input_and_folders_in_folders(
+def test_images_come_from_lists_standard_input_and_folders_in_folders(
     hopper: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -385,20 +385,20 @@ def test_photos_come_from_lists_standard_input_and_folders_in_folders(
 ) -> None:
     deep = tmp_path / "photos" / "in"
     deep.mkdir(parents=True)
-    photo = Path(shutil.copy(hopper, deep / "a\u00e9 b.jpg"))
+    image = Path(shutil.copy(hopper, deep / "a\u00e9 b.jpg"))
 
     def detected(*arguments: str) -> list[str]:
         assert main(["detect", *arguments, "--json"]) == DONE
         return [json.loads(line)["image"] for line in capsys.readouterr().out.splitlines()]
 
-    assert detected("--recursive", str(tmp_path / "photos")) == [str(photo)]
+    assert detected("--recursive", str(tmp_path / "photos")) == [str(image)]
     listing = tmp_path / "list.txt"
     for separator in ("\n", "\r\n", "\0"):
-        listing.write_bytes(f"{photo}{separator}{hopper}{separator}".encode())
-        assert detected("--files-from", str(listing)) == [str(photo), str(hopper)]
+        listing.write_bytes(f"{image}{separator}{hopper}{separator}".encode())
+        assert detected("--files-from", str(listing)) == [str(image), str(hopper)]
         for arguments in (["-"], ["--files-from", "-"], ["--files-from", "-", "-"]):
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing.read_bytes())))
-            assert detected(*arguments) == [str(photo), str(hopper)]
+            assert detected(*arguments) == [str(image), str(hopper)]
     assert main(["detect"]) == FAILED
     assert "no photos given" in capsys.readouterr().err
     assert main(["detect", "--files-from", "missing.txt"]) == FAILED
@@ -494,5 +494,5 @@ def test_arguments_may_come_before_and_after_options(words: list[str]) -> None:
 
     options = _parser().parse_args(words)
     given = [Path(word) for word in words if word in ("people", "photos", "-odd.jpg")]
-    found = [getattr(options, "gallery", None), *getattr(options, "photos", [])]
+    found = [getattr(options, "gallery", None), *getattr(options, "images", [])]
     assert [path for path in found if path is not None] == given

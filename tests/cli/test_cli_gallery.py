@@ -60,7 +60,7 @@ def fails_with(capsys: Output, *arguments: str) -> str:
     return printed.err
 
 
-def test_people_are_enrolled_photo_by_photo(
+def test_people_are_enrolled_image_by_image(
     tmp_path: Path, hopper: Path, astronaut: Path, weights: str, capsys: Output
 ) -> None:
     path = tmp_path / "people"
@@ -74,14 +74,14 @@ def test_people_are_enrolled_photo_by_photo(
     assert main(eileen) == DONE
     answer = json.loads(capsys.readouterr().out)
     assert answer["people"] == {"Eileen": 1}
-    assert [photo["status"] for photo in answer["photos"]] == ["enrolled"]
+    assert [image["status"] for image in answer["images"]] == ["enrolled"]
     assert people_of(path) == {"Eileen": 1, "Grace": 1}
     with Gallery.open(path) as opened:
         assert opened.sources == (str(hopper), str(astronaut))
-        assert opened.photos("Grace")[0].box is not None
+        assert opened.images("Grace")[0].box is not None
 
 
-def test_photos_are_enrolled_from_folders_and_lists(
+def test_images_are_enrolled_from_folders_and_lists(
     tmp_path: Path, hopper: Path, astronaut: Path, weights: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, names = tmp_path / "people.facekit", tmp_path / "names"
@@ -105,11 +105,11 @@ def test_a_folder_of_folders_is_enrolled(
     path = tmp_path / "people"
     assert main(["enroll", str(path), "--from", str(known), "--weights", weights]) == DONE
     printed = capsys.readouterr().out
-    assert "notes.txt (Grace): not a photo; is not an image" in printed
+    assert "notes.txt (Grace): not an image; is not an image" in printed
     assert people_of(path) == {"Eileen": 1, "Grace": 1}
 
 
-def test_an_unreadable_photo_is_said_and_the_others_are_enrolled(
+def test_an_unreadable_image_is_said_and_the_others_are_enrolled(
     gallery: Path, tmp_path: Path, hopper: Path, weights: str, capsys: Output
 ) -> None:
     bad = tmp_path / "bad.jpg"
@@ -126,8 +126,8 @@ def test_poor_faces_are_left_out_unless_asked_for(
     tmp_path: Path, astronaut: Path, weights: str, capsys: Output
 ) -> None:
     blurred, path = tmp_path / "blurred.png", tmp_path / "people"
-    with Image.open(astronaut) as photo:
-        photo.convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(blurred)
+    with Image.open(astronaut) as image:
+        image.convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(blurred)
     arguments = ["enroll", str(path), "Eileen", str(blurred), "--weights", weights]
     assert "blurred: " in fails_with(capsys, *arguments)
     assert not path.exists(), "no one is enrolled: no gallery is made"
@@ -165,7 +165,7 @@ def test_people_are_listed(gallery: Path, capsys: Output) -> None:
     assert answer["weights"].startswith("small@")
 
 
-def test_check_finds_one_person_under_two_names_and_a_wrong_photo(
+def test_check_finds_one_person_under_two_names_and_a_wrong_image(
     gallery: Path, tmp_path: Path, hopper: Path, astronaut: Path, weights: str, capsys: Output
 ) -> None:
     check = ["people", str(gallery), "--check", "--weights", weights]
@@ -173,8 +173,8 @@ def test_check_finds_one_person_under_two_names_and_a_wrong_photo(
     copy.write_bytes(astronaut.read_bytes() + b"0")
     assert main(check) == DONE
     assert "No suspicious names or photos." in capsys.readouterr().out
-    for name, photos in (("Amazing Grace", [hopper]), ("Eileen", [copy, hopper])):
-        arguments = ["enroll", str(gallery), name, *map(str, photos), "--weights", weights]
+    for name, images in (("Amazing Grace", [hopper]), ("Eileen", [copy, hopper])):
+        arguments = ["enroll", str(gallery), name, *map(str, images), "--weights", weights]
         assert main(arguments) == DONE
     capsys.readouterr()
     assert main(check) == DONE
@@ -191,7 +191,7 @@ def test_people_are_removed_renamed_and_merged(gallery: Path, capsys: Output) ->
     assert main(["rename", str(gallery), "Grace", "Grace Hopper"]) == DONE
     assert capsys.readouterr().out == "Grace is now Grace Hopper\n"
     assert main(["merge", str(gallery), "Eileen", "Grace Hopper", "--json"]) == DONE
-    assert json.loads(capsys.readouterr().out) == {"name": "Eileen", "photos": 1}
+    assert json.loads(capsys.readouterr().out) == {"name": "Eileen", "images": 1}
     assert people_of(gallery) == {"Grace Hopper": 2}
     assert main(["remove", str(gallery), "Grace Hopper"]) == DONE
     assert capsys.readouterr().out == "Erased Grace Hopper: 2 photos\n"
@@ -208,7 +208,7 @@ def test_a_calibration_is_kept_and_used(
     calibrate = ["calibrate", str(gallery), "--weights", weights]
     assert main([*calibrate, "--json"]) == DONE
     first = json.loads(capsys.readouterr().out)
-    assert (first["people"], first["photos"], first["probes"]) == (2, 2, 0)
+    assert (first["people"], first["images"], first["probes"]) == (2, 2, 0)
     assert main([*calibrate, "--fpir", "0.02"]) == DONE
     printed = capsys.readouterr().out
     assert "about 2.00% of strangers get a name" in printed
@@ -325,8 +325,8 @@ def test_an_empty_gallery_says_so_once(
 ) -> None:
     with Gallery.open(gallery) as opened:
         opened.clear()
-    photos = [str(hopper)] if command == "recognize" else []
-    error = fails_with(capsys, command, str(gallery), *photos, "--weights", weights)
+    images = [str(hopper)] if command == "recognize" else []
+    error = fails_with(capsys, command, str(gallery), *images, "--weights", weights)
     assert "no one is enrolled; facekit enroll adds people" in error
 
 

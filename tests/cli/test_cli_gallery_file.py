@@ -28,12 +28,12 @@ def gallery(tmp_path: Path) -> Path:
 def test_a_sound_gallery(gallery: Path, capsys: Output) -> None:
     assert main(["gallery", "info", str(gallery), "--json"]) == DONE
     found = json.loads(capsys.readouterr().out)
-    assert (found["weights"], found["people"], found["photos"]) == ("example@1", 2, 2)
+    assert (found["weights"], found["people"], found["images"]) == ("example@1", 2, 2)
     assert main(["gallery", "check", str(gallery)]) == DONE
     assert capsys.readouterr().out == "2 photos: everything is intact\n"
     assert main(["gallery", "compact", str(gallery)]) == DONE
     with Gallery.open(gallery) as opened:
-        assert [photo.id for photo in opened.photos()] == [1, 2]
+        assert [image.id for image in opened.images()] == [1, 2]
 
 
 def test_a_damaged_gallery_is_repaired(gallery: Path, tmp_path: Path, capsys: Output) -> None:
@@ -53,7 +53,7 @@ def test_a_damaged_gallery_is_repaired(gallery: Path, tmp_path: Path, capsys: Ou
         assert opened.people == {"Grace": 1}
 
 
-def test_a_gallery_is_embedded_again_from_its_photos(
+def test_a_gallery_is_embedded_again_from_its_images(
     tmp_path: Path, hopper: Path, astronaut: Path, capsys: Output
 ) -> None:
     path, new = tmp_path / "people", tmp_path / "new"
@@ -64,7 +64,7 @@ def test_a_gallery_is_embedded_again_from_its_photos(
     recognizer.gallery.enroll("Ghost", before[:1], [str(tmp_path / "gone.jpg")])
     recognizer.gallery.set_metadata("Grace", {"born": 1906})
     (image,) = recognizer.faces([hopper])
-    face, review = image.faces[0].photo(image.sha256), recognizer.gallery.review
+    face, review = image.faces[0].to_source(image.sha256), recognizer.gallery.review
     review.reject(face, "Eileen")
     review.reject(face, "Ghost")
     review.once_per_image()

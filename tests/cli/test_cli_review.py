@@ -24,27 +24,27 @@ def gallery(tmp_path: Path, hopper: Path, astronaut: Path) -> Path:
     return tmp_path / "people.facekit"
 
 
-def names(gallery: Path, photo: Path, capsys: Output) -> list[str]:
+def names(gallery: Path, image: Path, capsys: Output) -> list[str]:
     capsys.readouterr()
-    assert main(["recognize", str(gallery), str(photo), "--json"]) == DONE
+    assert main(["recognize", str(gallery), str(image), "--json"]) == DONE
     return [face["name"] for face in json.loads(capsys.readouterr().out)["faces"]]
 
 
 def test_a_face_is_rejected_and_that_is_undone(
     gallery: Path, hopper: Path, tmp_path: Path, capsys: Output
 ) -> None:
-    photo = Path(shutil.copy(hopper, tmp_path / "copy.jpg"))
-    assert names(gallery, photo, capsys) == ["Grace"]
+    image = Path(shutil.copy(hopper, tmp_path / "copy.jpg"))
+    assert names(gallery, image, capsys) == ["Grace"]
     # The photo itself is enrolled: then it does not count as hers any more, either.
     Gallery.open(gallery).enroll("Grace", Gallery.open(gallery).embeddings[:1], ["other.jpg"])
-    assert main(["review", "reject", str(gallery), "Grace", str(photo)]) == DONE
+    assert main(["review", "reject", str(gallery), "Grace", str(image)]) == DONE
     assert capsys.readouterr().out.startswith("1: is not Grace: the face at (")
-    assert names(gallery, photo, capsys) == [None]
+    assert names(gallery, image, capsys) == [None]
     assert main(["review", "list", str(gallery)]) == DONE
     assert capsys.readouterr().out.endswith("1 correction\n")
     assert main(["review", "undo", str(gallery), "1"]) == DONE
     assert capsys.readouterr().out.startswith("Undone: is not Grace")
-    assert names(gallery, photo, capsys) == ["Grace"]
+    assert names(gallery, image, capsys) == ["Grace"]
     assert main(["review", "undo", str(gallery)]) == FAILED
     assert "no correction is left to undo" in capsys.readouterr().err
 

@@ -59,7 +59,7 @@ weights = "{weights}"
 validation = 0
 augmentation = false
 identities = 3
-photos = 2
+images = 2
 embedding_size = 8
 miner = {{ 0 = "batch-all", 1 = "semihard" }}
 [trainable]
@@ -132,7 +132,7 @@ def test_a_training_starts_with_the_network_of_another(
 ) -> None:
     common = [
         "train", "--data", str(pool), "--width", "0.1", "--blocks", "0.1", "--identities", "3",
-        "--embedding-size", "8", "--photos", "2", "--no-augmentation", "--validation", "0",
+        "--embedding-size", "8", "--images", "2", "--no-augmentation", "--validation", "0",
         "--trainable", "head", "--epochs", "1", "--json",
     ]  # fmt: skip
     first, second = str(tmp_path / "first"), str(tmp_path / "second")

@@ -67,7 +67,7 @@ COMMANDS: dict[str, tuple[str, int]] = {
     "evaluate": ("lfw --data {photos} --output {work}/roc.png", 0),
     "train": (
         "--data {work}/pool --folder {work}/trained --weights {small} --trainable head "
-        "--no-augmentation --identities 3 --photos 2 --validation 0 --epochs 1",
+        "--no-augmentation --identities 3 --images 2 --validation 0 --epochs 1",
         0,
     ),
     "distill": (
@@ -107,17 +107,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, hopper: Path, astronaut: 
     """A folder with photos, a gallery, a table, a video, faces to train with, and weights."""
     folder = tmp_path_factory.mktemp("prepared")
     people = {"Grace": hopper, "Eileen": astronaut}
-    photos = folder / "photos"
-    for name, photo in people.items():
-        (photos / name).mkdir(parents=True)
+    images = folder / "photos"
+    for name, image in people.items():
+        (images / name).mkdir(parents=True)
         for number in (1, 2):
-            Image.open(photo).convert("RGB").save(photos / name / f"{name}_000{number}.jpg")
+            Image.open(image).convert("RGB").save(images / name / f"{name}_000{number}.jpg")
     rows = ["Grace\t1\t2", "Grace\t1\tEileen\t1", "Eileen\t1\t2", "Grace\t2\tEileen\t2"]
-    (photos / "pairs.txt").write_text("\n".join(["2\t1", *rows]))
+    (images / "pairs.txt").write_text("\n".join(["2\t1", *rows]))
     recognizer = FaceRecognizer().fit(people)
     recognizer.gallery.review.once_per_image()
     recognizer.save(folder / "people.facekit")
-    assert main(["index", str(photos / "Grace"), str(folder / "faces.table")]) == 0
+    assert main(["index", str(images / "Grace"), str(folder / "faces.table")]) == 0
     frames = portrait_frames(people, frames=8, size=(300, 640))
     write_frames(folder / "clip.mp4", frames, rate=12)
     _write_pool(folder / "pool")

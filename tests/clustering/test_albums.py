@@ -16,7 +16,7 @@ from facekit import (
     Embedder,
     InvalidArgumentError,
     QualityGate,
-    cluster_photos,
+    cluster_images,
     load_image,
 )
 from facekit.cli import main
@@ -49,8 +49,8 @@ def album(tmp_path: Path, hopper: Path, astronaut: Path) -> Path:
     (folder / ".hidden").mkdir()
     shutil.copy(hopper, folder / ".hidden" / "h.jpg")
     (folder / "notes.txt").write_text("no photo")
-    with Image.open(astronaut) as photo:
-        photo.convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(folder / "blurred.png")
+    with Image.open(astronaut) as image:
+        image.convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(folder / "blurred.png")
     return folder
 
 
@@ -61,9 +61,9 @@ def names(found: ArchiveClustering) -> list[list[str]]:
 def test_faces_of_one_person_come_together_the_largest_group_first(
     album: Path, embedder: Embedder, detector: Detector
 ) -> None:
-    found = cluster_photos(album, embedder=embedder, detector=detector, progress=False)
+    found = cluster_images(album, embedder=embedder, detector=detector, progress=False)
     assert names(found) == [["a.jpg", "b.jpg", "c.jpg"], ["d.png", "e.png"]]
-    assert found.photos == 6
+    assert found.images == 6
     assert found.weights == embedder.record.identity
     assert found.threshold == pytest.approx(0.95e-3)
     (poor,) = found.poor
@@ -79,7 +79,7 @@ def test_faces_of_one_person_come_together_the_largest_group_first(
 def test_without_a_gate_poor_faces_are_grouped_as_well(
     album: Path, embedder: Embedder, detector: Detector
 ) -> None:
-    found = cluster_photos(
+    found = cluster_images(
         album, embedder=embedder, detector=detector, quality=None, min_faces=1, progress=False
     )
     assert found.poor == ()
@@ -91,38 +91,38 @@ def test_faces_beyond_one_batch_are_all_there(
     hopper: Path, embedder: Embedder, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facekit.pipeline._FACES_TOGETHER", 2)
-    photos = (path for path in [hopper] * 5)
-    found = cluster_photos(photos, embedder=embedder, detector=detector, progress=False)
+    images = (path for path in [hopper] * 5)
+    found = cluster_images(images, embedder=embedder, detector=detector, progress=False)
     assert list(map(len, found.groups)) == [5]
 
 
-def test_photos_that_cannot_be_read_are_reported_and_the_rest_goes_on(
+def test_images_that_cannot_be_read_are_reported_and_the_rest_goes_on(
     tmp_path: Path, hopper: Path, embedder: Embedder, detector: Detector
 ) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
-    photos = [hopper, tmp_path / "broken.jpg", load_image(hopper)]
-    found = cluster_photos(photos, embedder=embedder, detector=detector, progress=False)
-    assert found.photos == 2
+    images = [hopper, tmp_path / "broken.jpg", load_image(hopper)]
+    found = cluster_images(images, embedder=embedder, detector=detector, progress=False)
+    assert found.images == 2
     assert list(map(len, found.groups)) == [2]
     (error,) = found.errors
     assert "broken.jpg" in str(error)
 
 
-def test_photos_without_faces_give_no_groups(embedder: Embedder, detector: Detector) -> None:
+def test_images_without_faces_give_no_groups(embedder: Embedder, detector: Detector) -> None:
     black = np.zeros((64, 64, 3), dtype=np.uint8)
-    found = cluster_photos([black], embedder=embedder, detector=detector, progress=False)
-    assert (found.photos, found.groups, found.ungrouped, found.poor) == (1, (), (), ())
+    found = cluster_images([black], embedder=embedder, detector=detector, progress=False)
+    assert (found.images, found.groups, found.ungrouped, found.poor) == (1, (), (), ())
 
 
-def test_arguments_are_checked_before_the_photos_are_read(embedder: Embedder) -> None:
+def test_arguments_are_checked_before_the_images_are_read(embedder: Embedder) -> None:
     with pytest.raises(InvalidArgumentError, match="min_faces"):
-        cluster_photos("nowhere", embedder=embedder, min_faces=0)
+        cluster_images("nowhere", embedder=embedder, min_faces=0)
 
 
 def test_the_cuts_of_a_group_can_be_enrolled(
     album: Path, tmp_path: Path, embedder: Embedder, detector: Detector
 ) -> None:
-    found = cluster_photos(album, embedder=embedder, detector=detector, progress=False)
+    found = cluster_images(album, embedder=embedder, detector=detector, progress=False)
     output = tmp_path / "output"
     write_groups(found, output)
     for number, group in enumerate(found.groups, start=1):
@@ -141,7 +141,7 @@ def test_the_cuts_of_a_group_can_be_enrolled(
 def test_groups_are_not_written_over_others(
     album: Path, tmp_path: Path, embedder: Embedder, detector: Detector
 ) -> None:
-    found = cluster_photos(album, embedder=embedder, detector=detector, progress=False)
+    found = cluster_images(album, embedder=embedder, detector=detector, progress=False)
     (tmp_path / "output" / "people" / "Grace").mkdir(parents=True)
     with pytest.raises(InvalidArgumentError, match="already holds groups"):
         write_groups(found, tmp_path / "output")
@@ -155,7 +155,7 @@ def test_a_large_group_is_shown_in_part(
     detector: Detector,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = cluster_photos([hopper] * 4, embedder=embedder, detector=detector, progress=False)
+    found = cluster_images([hopper] * 4, embedder=embedder, detector=detector, progress=False)
     write_groups(found, tmp_path / "all")
     monkeypatch.setattr("facekit.clustering.export._MOST_TILES", 2)
     write_groups(found, tmp_path / "part")
@@ -202,9 +202,9 @@ def test_the_command_prints_json_and_reports_what_it_could_not_read(
 
 
 def test_celebrities_are_told_apart(data_folder: Path, detector: Detector) -> None:
-    photos = sorted((data_folder / "five_celebrities" / "val").glob("*/*"))
-    found = cluster_photos(
-        photos, embedder=Embedder(), detector=detector, quality=QualityGate(), progress=False
+    images = sorted((data_folder / "five_celebrities" / "val").glob("*/*"))
+    found = cluster_images(
+        images, embedder=Embedder(), detector=detector, quality=QualityGate(), progress=False
     )
     assert len(found.groups) >= 4
     for group in found.groups:

@@ -24,14 +24,14 @@ FACE = Face(
 )
 
 
-def clustering(*photos: Path) -> ArchiveClustering:
+def clustering(*images: Path) -> ArchiveClustering:
     embedding = np.eye(1, 8, dtype=np.float32)[0]
-    faces = tuple(EmbeddedFace(str(photo), FACE, None, embedding) for photo in photos)
+    faces = tuple(EmbeddedFace(str(image), FACE, None, embedding) for image in images)
     return ArchiveClustering(
         groups=(PersonGroup(faces, 0.0, "small"),),
         ungrouped=(),
         poor=(),
-        photos=len(photos),
+        images=len(images),
         errors=(),
         threshold=0.5,
         weights="small",
@@ -39,7 +39,7 @@ def clustering(*photos: Path) -> ArchiveClustering:
 
 
 @pytest.fixture
-def photos(tmp_path: Path, hopper: Path) -> list[Path]:
+def images(tmp_path: Path, hopper: Path) -> list[Path]:
     copies = [tmp_path / name for name in ("a.jpg", "b.jpg")]
     for copy in copies:
         shutil.copy(hopper, copy)
@@ -51,12 +51,12 @@ def content(folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes")
-def test_any_file_name_will_do(tmp_path: Path, photos: list[Path]) -> None:
+def test_any_file_name_will_do(tmp_path: Path, images: list[Path]) -> None:
     bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg"))
     long = tmp_path / f"{'x' * 247}.jpg"
     hostile = tmp_path / "a\n\x1b[2J.jpg"
     for path in (bad, long, hostile):
-        shutil.copy(photos[0], path)
+        shutil.copy(images[0], path)
     folder = tmp_path / "groups"
     assert write_groups(clustering(bad, long, hostile), folder) == []
     names = [path.name for path in (folder / "people" / "group-001").iterdir()]
@@ -70,9 +70,9 @@ def test_any_file_name_will_do(tmp_path: Path, photos: list[Path]) -> None:
     assert json.dumps(str(bad)) in text, "the list keeps the name whole"
 
 
-def test_a_photo_that_vanished_costs_only_its_cuts(tmp_path: Path, photos: list[Path]) -> None:
-    found = clustering(*photos)
-    photos[0].unlink()
+def test_an_image_that_vanished_costs_only_its_cuts(tmp_path: Path, images: list[Path]) -> None:
+    found = clustering(*images)
+    images[0].unlink()
     (error,) = write_groups(found, tmp_path / "groups")
     assert "a.jpg: no such file" in str(error)
     assert content(tmp_path / "groups") == [
@@ -89,7 +89,7 @@ def test_a_photo_that_vanished_costs_only_its_cuts(tmp_path: Path, photos: list[
 @pytest.mark.parametrize("place", ["contact_sheet", "_move_parts"])
 def test_a_failure_leaves_nothing_and_the_next_run_succeeds(
     tmp_path: Path,
-    photos: list[Path],
+    images: list[Path],
     error: type[BaseException],
     place: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -101,15 +101,15 @@ def test_a_failure_leaves_nothing_and_the_next_run_succeeds(
     with monkeypatch.context() as broken:
         broken.setattr(export, place, fail)
         with pytest.raises((error, export.FileFormatError)):
-            write_groups(clustering(*photos), folder)
+            write_groups(clustering(*images), folder)
     assert content(folder) == []
     check_output(folder)
-    write_groups(clustering(*photos), folder)
+    write_groups(clustering(*images), folder)
     assert "groups.json" in content(folder)
 
 
 def test_parts_are_moved_back_if_one_cannot_be_moved(
-    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = Path.rename
 
@@ -120,23 +120,23 @@ def test_parts_are_moved_back_if_one_cannot_be_moved(
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(export.FileFormatError, match="No space left"):
-        write_groups(clustering(*photos), tmp_path / "groups")
+        write_groups(clustering(*images), tmp_path / "groups")
     assert content(tmp_path / "groups") == []
 
 
-def test_what_a_killed_run_left_is_removed(tmp_path: Path, photos: list[Path]) -> None:
+def test_what_a_killed_run_left_is_removed(tmp_path: Path, images: list[Path]) -> None:
     folder = tmp_path / "groups"
     (folder / ".facekit-unfinished-abc" / "people").mkdir(parents=True)
     (folder / "notes.txt").write_text("mine")
-    write_groups(clustering(*photos), folder)
+    write_groups(clustering(*images), folder)
     assert not list(folder.glob(".facekit*"))
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-def test_groups_that_are_there_are_not_touched(tmp_path: Path, photos: list[Path]) -> None:
+def test_groups_that_are_there_are_not_touched(tmp_path: Path, images: list[Path]) -> None:
     folder = tmp_path / "groups"
-    write_groups(clustering(*photos), folder)
+    write_groups(clustering(*images), folder)
     before = content(folder)
     with pytest.raises(InvalidArgumentError, match="already holds groups"):
-        write_groups(clustering(*photos), folder)
+        write_groups(clustering(*images), folder)
     assert content(folder) == before

@@ -91,7 +91,7 @@ def shared_embedder(weights: str) -> Embedder:
 
 
 @pytest.fixture
-def folder_of_photos(
+def folder_of_images(
     tmp_path: Path, hopper: Path, astronaut: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A working directory with the photos that the pages speak of."""
@@ -103,7 +103,7 @@ def folder_of_photos(
     return tmp_path
 
 
-def write_training_photos(folder: Path, data_folder: Path, *, people: int, photos: int) -> None:
+def write_training_images(folder: Path, data_folder: Path, *, people: int, images: int) -> None:
     """Writes cuts of people of the pool, one folder a person."""
     pool = data_folder / "pool"
     if not (pool / "index.csv").is_file():
@@ -114,7 +114,7 @@ def write_training_photos(folder: Path, data_folder: Path, *, people: int, photo
     for row in rows:
         if row["label"]:
             of_person.setdefault(row["label"], []).append(row["name"])
-    chosen = [names[:photos] for names in of_person.values() if len(names) >= photos][:people]
+    chosen = [names[:images] for names in of_person.values() if len(names) >= images][:people]
     with zipfile.ZipFile(pool / rows[0]["archive"]) as archive:
         for number, names in enumerate(chosen):
             person = folder / f"person {number}"
@@ -146,12 +146,12 @@ def module_parameter(name: str) -> object:
     "page", [page_parameter(page) for page in PAGES if examples(page)], ids=lambda p: p.stem
 )
 def test_the_examples_of_a_page_run(
-    page: Path, folder_of_photos: Path, request: pytest.FixtureRequest
+    page: Path, folder_of_images: Path, request: pytest.FixtureRequest
 ) -> None:
     if "photos/training" in page.read_text(encoding="utf-8"):
         data_folder = request.getfixturevalue("data_folder")
-        write_training_photos(
-            folder_of_photos / "photos" / "training", data_folder, people=24, photos=4
+        write_training_images(
+            folder_of_images / "photos" / "training", data_folder, people=24, images=4
         )
     namespace: dict[str, object] = {"__name__": "__main__"}
     lines = page.read_text(encoding="utf-8").splitlines()

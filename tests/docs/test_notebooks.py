@@ -44,7 +44,7 @@ def test_no_text_of_a_page_is_lost(texts: list[str]) -> None:
         assert f"x = {text!r}" in made
 
 
-def test_a_notebook_is_run_beside_the_sample_photos() -> None:
+def test_a_notebook_is_run_beside_the_sample_images() -> None:
     pytest.importorskip("nbclient")
     page = "# Title\n\n```python\nimport os\n\nprint(sorted(os.listdir('photos')))\n```\n"
     made = notebooks.notebook(page)

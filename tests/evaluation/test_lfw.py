@@ -148,7 +148,7 @@ def test_the_real_file_of_three_folds(data_folder: Path) -> None:
     assert Counter((pair.fold, pair.same) for pair in pairs) == {
         (fold, same): 300 for fold in range(3) for same in (True, False)
     }
-    assert len({photo for pair in pairs for photo in (pair.first, pair.second)}) == 2320
+    assert len({image for pair in pairs for image in (pair.first, pair.second)}) == 2320
     assert all((data_folder / "lfw" / pair.first).is_file() for pair in pairs)
 
 
@@ -173,9 +173,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, hopper: Path, astronaut: Pa
             "Collins/Collins_0002.jpg": ImageOps.mirror(second.convert("RGB")).resize((256, 256)),
             "Nobody/Nobody_0001.jpg": Image.new("RGB", (250, 250)),
         }
-    for name, photo in photos.items():
+    for name, image in photos.items():
         (folder / name).parent.mkdir(exist_ok=True)
-        photo.save(folder / name, quality=95)
+        image.save(folder / name, quality=95)
     return folder
 
 
@@ -203,12 +203,12 @@ def test_each_alignment_has_a_result(results: Any) -> None:
     assert not np.allclose(results["similarity"].distances, results["crop"].distances)
 
 
-def test_a_photo_without_a_face_is_listed(results: Any) -> None:
+def test_an_image_without_a_face_is_listed(results: Any) -> None:
     for result in results.values():
         assert result.without_face == ("Nobody/Nobody_0001.jpg",)
 
 
-def test_a_photo_has_no_distance_from_itself(results: Any) -> None:
+def test_an_image_has_no_distance_from_itself(results: Any) -> None:
     for result in results.values():
         assert result.distances[0] == 0.0
         assert (result.distances[1:] > 0.0).all()
@@ -219,7 +219,7 @@ def test_the_distances_are_those_of_the_parts_by_hand(
     results: Any, folder: Path, detector: Detector, embedder: Embedder, alignment: str
 ) -> None:
     photos = [folder / PAIRS[1].first, folder / PAIRS[1].second]
-    aligned = [ALIGNERS[alignment].align(photo, detector.detect(photo)[:1])[0] for photo in photos]
+    aligned = [ALIGNERS[alignment].align(image, detector.detect(image)[:1])[0] for image in photos]
     first, second = embedder.embed(aligned)
     expected = np.linalg.norm(first - second)
     assert results[alignment].distances[1] == pytest.approx(expected, abs=1e-5)
@@ -276,9 +276,9 @@ def test_without_a_face_the_middle_of_the_picture_counts(
         Image.fromarray(picture).save(path, format="PNG")
     one, same_middle, other = (f"A/A_000{index}.jpg" for index in (1, 2, 3))
     pairs = [
-        Pair(fold, one, photo, same=same)
+        Pair(fold, one, image, same=same)
         for fold in (0, 1)
-        for photo, same in ((same_middle, True), (other, False))
+        for image, same in ((same_middle, True), (other, False))
     ]
     result = evaluate_lfw(
         tmp_path,
@@ -293,7 +293,7 @@ def test_without_a_face_the_middle_of_the_picture_counts(
     assert result.without_face == (one, same_middle, other)
 
 
-def test_missing_photos_are_named(folder: Path, detector: Detector, embedder: Embedder) -> None:
+def test_missing_images_are_named(folder: Path, detector: Detector, embedder: Embedder) -> None:
     pairs = [*PAIRS, Pair(1, "Zoë/Zoë_0001.jpg", "Hopper/Hopper_0009.jpg", same=False)]
     with pytest.raises(
         FileFormatError, match=r"2 of 6 photos .*Hopper_0009\.jpg, Zoë/Zoë_0001\.jpg"
@@ -301,7 +301,7 @@ def test_missing_photos_are_named(folder: Path, detector: Detector, embedder: Em
         evaluate_lfw(folder, pairs, detector=detector, embedder=embedder, aligners=ALIGNERS)
 
 
-def test_a_damaged_photo_is_named(
+def test_a_damaged_image_is_named(
     tmp_path: Path, detector: Detector, embedder: Embedder, hopper: Path
 ) -> None:
     (tmp_path / "A").mkdir()

@@ -33,8 +33,8 @@ def work(folder: Path, first: int, pipe: int) -> None:
     number = first
     while True:
         rows = vectors_of(number)
-        photos = [f"photo-{number}-{index}" for index in range(len(rows))]
-        gallery.enroll(f"person-{number}", rows, photos, metadata={"number": number})
+        images = [f"photo-{number}-{index}" for index in range(len(rows))]
+        gallery.enroll(f"person-{number}", rows, images, metadata={"number": number})
         os.write(pipe, f"+{number}\n".encode())
         arrays = {"rows": rows}
         safetensors_file.write(
@@ -89,14 +89,14 @@ def main() -> None:
             assert unacknowledged <= {first, first - 2}, (enrolled, acknowledged, first)
             assert len(unacknowledged) <= 1, unacknowledged
             for number in enrolled:
-                photos = gallery.photos(f"person-{number}")
+                images = gallery.images(f"person-{number}")
                 rows = vectors_of(number)
-                assert [photo.source for photo in photos] == [
+                assert [image.source for image in images] == [
                     f"photo-{number}-{index}" for index in range(len(rows))
                 ]
-                for row, photo in zip(rows, photos, strict=True):
+                for row, image in zip(rows, images, strict=True):
                     match = gallery.search(row[None], 1)[0][0]
-                    assert match.photo == photo.id
+                    assert match.image == image.id
                     assert match.distance == 0.0
             acknowledged = enrolled
             first = max(first, *(number + 1 for number in enrolled)) if enrolled else first

@@ -16,15 +16,15 @@ from facekit import EnrollmentError, FileFormatError, Gallery, InvalidArgumentEr
 from facekit.gallery import repair
 from facekit.gallery.corrections import Correction
 from facekit.gallery.decisions import Decision, Decisions
-from facekit.gallery.records import EnrolledPhoto, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource
 
 PEOPLE = ("Ada", "Grace", "Mary")
 
 
-def face(number: int, shift: float = 0.0, image: int | None = None) -> PhotoSource:
+def face(number: int, shift: float = 0.0, image: int | None = None) -> FaceSource:
     """Returns a face in an image; each image has a face each 100 pixels."""
     digest = f"{number if image is None else image:064x}"
-    return PhotoSource(f"photo {number}.jpg", digest, (100.0 * number + shift, 20, 60, 80))
+    return FaceSource(f"photo {number}.jpg", digest, (100.0 * number + shift, 20, 60, 80))
 
 
 def filled(gallery: Gallery) -> Gallery:
@@ -144,9 +144,9 @@ def test_what_follows_for_a_face(corrections: list[Correction], expected: Decisi
 
 def test_a_face_is_found_again_in_a_renamed_file_by_another_detector() -> None:
     decisions = Decisions([Correction("is_not", face(1, image=9), "Ada")])
-    moved = PhotoSource("renamed.png", face(9).sha256, face(1, shift=12).box)
+    moved = FaceSource("renamed.png", face(9).sha256, face(1, shift=12).box)
     assert decisions.of(moved).refused == {"Ada"}
-    for other in (face(1, shift=55, image=9), face(1), PhotoSource("renamed.png")):
+    for other in (face(1, shift=55, image=9), face(1), FaceSource("renamed.png")):
         assert decisions.of(other) == Decision()
 
 
@@ -167,7 +167,7 @@ def test_corrections_last_and_are_numbered_once(gallery: Gallery) -> None:
 
 def test_corrections_survive_what_happens_to_the_gallery(gallery: Gallery, tmp_path: Path) -> None:
     made = every_kind(gallery)
-    gallery.remove_photos([gallery.enroll("Eve", np.eye(4)[3:], ["eve.jpg"])[0]])
+    gallery.remove_images([gallery.enroll("Eve", np.eye(4)[3:], ["eve.jpg"])[0]])
     gallery.compact()
     assert gallery.review.corrections == made
     for copied in (
@@ -182,8 +182,8 @@ def test_corrections_survive_what_happens_to_the_gallery(gallery: Gallery, tmp_p
     repair(gallery.path, tmp_path / "saved")
     with Gallery.open(tmp_path / "saved") as saved:
         assert decided(saved.decisions()) == decided(gallery.decisions())
-    photos = [EnrolledPhoto(f"{name}.jpg", person=name) for name in PEOPLE]
-    gallery.replace([(photos, np.eye(4, dtype=np.float32)[[3, 2, 1]])])
+    images = [EnrolledImage(f"{name}.jpg", person=name) for name in PEOPLE]
+    gallery.replace([(images, np.eye(4, dtype=np.float32)[[3, 2, 1]])])
     assert gallery.review.corrections == made
     gallery.check()
 
@@ -197,11 +197,11 @@ def test_names_in_corrections_follow_people(gallery: Gallery) -> None:
 
 def test_erasing_a_person_erases_what_was_said_about_her(gallery: Gallery) -> None:
     review = gallery.review
-    review.reject(PhotoSource("first secret", f"{1:064x}", (1, 2, 30, 40)), "Ada")
-    review.accept(PhotoSource("second secret", f"{2:064x}", (1, 2, 30, 40)), "Ada")
-    review.reject(PhotoSource("second secret", f"{2:064x}", (1, 2, 30, 40)), "Grace")
+    review.reject(FaceSource("first secret", f"{1:064x}", (1, 2, 30, 40)), "Ada")
+    review.accept(FaceSource("second secret", f"{2:064x}", (1, 2, 30, 40)), "Ada")
+    review.reject(FaceSource("second secret", f"{2:064x}", (1, 2, 30, 40)), "Grace")
     # Of an image that she is enrolled with.
-    own = PhotoSource("third secret", face(100).sha256, face(100).box)
+    own = FaceSource("third secret", face(100).sha256, face(100).box)
     review.link(own, face(5))
     kept = review.reject(face(6), "Grace")
     assert gallery.path is not None
@@ -214,16 +214,16 @@ def test_erasing_a_person_erases_what_was_said_about_her(gallery: Gallery) -> No
     for trace in (b"Ada", b"secret", f"{2:064x}".encode(), (face(100).sha256 or "").encode()):
         assert trace not in left
     assert [c.number for c in review.corrections] == [kept]
-    gallery.remove_photos([photo.id for photo in gallery.photos("Grace")])
+    gallery.remove_images([image.id for image in gallery.images("Grace")])
     assert review.corrections == ()
-    review.exclude(PhotoSource("fourth secret", f"{9:064x}", (1, 2, 3, 4)))
+    review.exclude(FaceSource("fourth secret", f"{9:064x}", (1, 2, 3, 4)))
     review.undo()
     assert b"secret" not in b"".join(path.read_bytes() for path in folder.iterdir())
 
 
 def test_everybody_who_is_replaced_takes_the_corrections_along(gallery: Gallery) -> None:
     every_kind(gallery)
-    grace = [EnrolledPhoto("g.jpg", person="Grace")]
+    grace = [EnrolledImage("g.jpg", person="Grace")]
     gallery.replace([(grace, np.eye(4, dtype=np.float32)[:1])])
     kinds = ["is", "same", "different", "not_a_face", "ignore", "once_per_image"]
     assert [c.kind for c in gallery.review.corrections] == kinds
@@ -316,7 +316,7 @@ def test_a_file_of_the_format_before_is_read_and_becomes_the_present_one(
         ({"kind": "same", "face": face(1)}, "needs other"),
         ({"kind": "ignore"}, "needs face"),
         ({"kind": "ignore", "face": face(1), "person": "Ada"}, "takes no person"),
-        ({"kind": "ignore", "face": PhotoSource("image 0")}, "sha256 and box"),
+        ({"kind": "ignore", "face": FaceSource("image 0")}, "sha256 and box"),
         ({"kind": "guess", "face": face(1)}, "kind must be"),
     ],
 )

@@ -11,7 +11,7 @@ from effort import tries
 
 from facekit import Gallery
 from facekit.gallery import store
-from facekit.gallery.records import EnrolledPhoto, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource
 
 SIZE = 8
 PEOPLE = tries(60, 300)
@@ -38,14 +38,14 @@ class Diary:
         letters = "".join(self.random.choice("abcé漢🙂") for _ in range(length))
         return f"<{self.made}>{letters}</{self.made}>"
 
-    def photos(self) -> tuple[np.ndarray, list[PhotoSource], list[list[bytes]]]:
+    def images(self) -> tuple[np.ndarray, list[FaceSource], list[list[bytes]]]:
         count = self.random.choice([1, 1, 2, 7])
         rows = self.vectors.normal(size=(count, SIZE))
         rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
         digests = [self.random.randbytes(32) for _ in range(count)]
         boxes = [tuple(self.vectors.uniform(1, 999, 4)) for _ in range(count)]
         sources = [
-            PhotoSource(self.secret(), digest.hex(), box)
+            FaceSource(self.secret(), digest.hex(), box)
             for digest, box in zip(digests, boxes, strict=True)
         ]
         traces = [
@@ -56,7 +56,7 @@ class Diary:
 
     def enroll(self) -> None:
         name, note = self.secret(), self.secret()
-        rows, sources, traces = self.photos()
+        rows, sources, traces = self.images()
         numbers = self.gallery.enroll(name, rows, sources, metadata={"note": note})
         self.people[name] = (
             [name.encode(), note.encode()],
@@ -64,53 +64,53 @@ class Diary:
         )
 
     def add(self, name: str) -> None:
-        rows, sources, traces = self.photos()
+        rows, sources, traces = self.images()
         numbers = self.gallery.extend([name] * len(rows), rows, sources)
         self.people[name][1].update(zip(numbers, traces, strict=True))
 
     def remove(self, name: str) -> None:
-        own, photos = self.people.pop(name)
-        assert self.gallery.remove(name) == len(photos)
-        self.gone += own + [trace for each in photos.values() for trace in each]
+        own, images = self.people.pop(name)
+        assert self.gallery.remove(name) == len(images)
+        self.gone += own + [trace for each in images.values() for trace in each]
 
-    def remove_photos(self, name: str) -> None:
-        own, photos = self.people[name]
-        chosen = self.random.sample(sorted(photos), self.random.randint(1, len(photos)))
-        self.gallery.remove_photos(chosen)
+    def remove_images(self, name: str) -> None:
+        own, images = self.people[name]
+        chosen = self.random.sample(sorted(images), self.random.randint(1, len(images)))
+        self.gallery.remove_images(chosen)
         for number in chosen:
-            self.gone += photos.pop(number)
-        if not photos:
+            self.gone += images.pop(number)
+        if not images:
             self.gone += own
             del self.people[name]
 
     def rename(self, name: str) -> None:
         new = self.secret()
-        own, photos = self.people.pop(name)
+        own, images = self.people.pop(name)
         self.gallery.rename(name, new)
         self.gone.append(own[0])
-        self.people[new] = ([new.encode(), own[1]], photos)
+        self.people[new] = ([new.encode(), own[1]], images)
 
     def merge(self, name: str) -> None:
         into = self.random.choice(sorted(self.people))
         if into != name:
-            own, photos = self.people.pop(name)
-            assert self.gallery.merge(name, into) == len(photos)
+            own, images = self.people.pop(name)
+            assert self.gallery.merge(name, into) == len(images)
             self.gone += own
-            self.people[into][1].update(photos)
+            self.people[into][1].update(images)
 
     def note(self, name: str) -> None:
         note = self.secret()
-        own, photos = self.people[name]
+        own, images = self.people[name]
         self.gallery.set_metadata(name, {"note": note})
         self.gone.append(own[1])
-        self.people[name] = ([own[0], note.encode()], photos)
+        self.people[name] = ([own[0], note.encode()], images)
 
     def compact(self) -> None:
         self.gallery.compact()
-        numbers = {photo.source.encode(): photo.id for photo in self.gallery.photos()}
+        numbers = {image.source.encode(): image.id for image in self.gallery.images()}
         self.people = {
-            name: (own, {numbers[traces[0]]: traces for traces in photos.values()})
-            for name, (own, photos) in self.people.items()
+            name: (own, {numbers[traces[0]]: traces for traces in images.values()})
+            for name, (own, images) in self.people.items()
         }
 
     def check(self, *, everything: bool = False) -> None:
@@ -127,18 +127,18 @@ class Diary:
     def check_content(self) -> None:
         for gallery in (self.gallery, Gallery.open(self.folder / "people")):
             assert gallery.people == {
-                name: len(photos) for name, (_, photos) in sorted(self.people.items())
+                name: len(images) for name, (_, images) in sorted(self.people.items())
             }
-            found = {photo.id: photo for photo in gallery.photos()}
-            for name, (own, photos) in self.people.items():
+            found = {image.id: image for image in gallery.images()}
+            for name, (own, images) in self.people.items():
                 assert gallery.metadata(name).get("note", "").encode() == own[1]
-                for number, (source, digest, vector, box) in photos.items():
+                for number, (source, digest, vector, box) in images.items():
                     assert found[number].person == name
                     assert found[number].source.encode() == source
                     assert found[number].sha256 == digest.hex()
                     assert np.array(found[number].box).tobytes() == box
                     match = gallery.search(np.frombuffer(vector, np.float32)[None], 1)[0][0]
-                    assert (match.person, match.photo, match.distance) == (name, number, 0.0)
+                    assert (match.person, match.image, match.distance) == (name, number, 0.0)
             gallery.check()
 
 
@@ -151,7 +151,7 @@ def test_people_come_and_go_in_any_order(
         monkeypatch.setattr(store, "rows_in_a_block", lambda size: 4)
         monkeypatch.setattr(store, "TEXT_BYTES", 128)
     diary = Diary(tmp_path / "people", seed=small_blocks)
-    changes = [diary.remove, diary.remove_photos, diary.rename, diary.merge, diary.note, diary.add]
+    changes = [diary.remove, diary.remove_images, diary.rename, diary.merge, diary.note, diary.add]
     enrolled = 0
     while enrolled < people or diary.people:
         if enrolled < people and (not diary.people or diary.random.random() < 0.5):
@@ -175,12 +175,12 @@ def test_what_is_replaced_or_cleared_is_gone(tmp_path: Path) -> None:
     diary = Diary(tmp_path / "people", seed=3)
     for _ in range(40):
         diary.enroll()
-    rows, sources, _ = diary.photos()
+    rows, sources, _ = diary.images()
     diary.gallery.set_settings({"calibration": {"of": "</settings>" * 9}})
-    photos = [EnrolledPhoto(s.source, s.sha256, s.box, person="kept") for s in sources]
-    assert diary.gallery.replace([(photos[:20], rows[:20]), (photos[20:], rows[20:])]) == len(rows)
-    for own, photos in diary.people.values():
-        diary.gone += own + [trace for each in photos.values() for trace in each]
+    images = [EnrolledImage(s.source, s.sha256, s.box, person="kept") for s in sources]
+    assert diary.gallery.replace([(images[:20], rows[:20]), (images[20:], rows[20:])]) == len(rows)
+    for own, images in diary.people.values():
+        diary.gone += own + [trace for each in images.values() for trace in each]
     diary.check(everything=True)
     assert diary.gallery.people == {"kept": len(rows)}
     assert diary.gallery.settings == {"calibration": {"of": "</settings>" * 9}}

@@ -57,7 +57,7 @@ def test_an_empty_gallery() -> None:
 
 
 @given(people=entries)
-def test_people_counts_the_photos_of_each(people: list[tuple[str, int]]) -> None:
+def test_people_counts_the_images_of_each(people: list[tuple[str, int]]) -> None:
     gallery = gallery_of(people)
     expected: Counter[str] = Counter()
     for name, count in people:
@@ -210,7 +210,7 @@ def test_renaming_is_as_if_enrolled_so(people: list[tuple[str, int]], new: str, 
     assert found.labels.tolist() == expected.labels.tolist()
     assert found.matches(embeddings_of(2), 9) == expected.matches(embeddings_of(2), 9)
     for person in range(len(found.classes)):
-        assert found.photos_of(person).tolist() == expected.photos_of(person).tolist()
+        assert found.images_of(person).tolist() == expected.images_of(person).tolist()
     assert before.classes[before.labels].tolist() == told
 
 
@@ -239,10 +239,10 @@ def test_a_gallery_iterates_over_its_people_and_says_who_is_in_it(
 
 @pytest.mark.parametrize("make", [in_memory, in_a_file])
 @pytest.mark.parametrize("number", [2**63, 2**64, -1, 0, 3, -(2**70)])
-def test_a_number_that_no_photo_has_is_said(make: Any, number: int, tmp_path: Path) -> None:
+def test_a_number_that_no_image_has_is_said(make: Any, number: int, tmp_path: Path) -> None:
     with make(tmp_path) as gallery:
         gallery.enroll("Ada", embeddings_of(2), ["a.jpg", "b.jpg"])
-        for call in (gallery.photo, lambda n: gallery.remove_photos([n])):
+        for call in (gallery.image, lambda n: gallery.remove_images([n])):
             with pytest.raises(EnrollmentError, match=f"no photo number {number} is enrolled"):
                 call(number)
         assert gallery.people == {"Ada": 2}

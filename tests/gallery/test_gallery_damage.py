@@ -15,7 +15,7 @@ from effort import tries
 
 from facekit import FileFormatError, Gallery, InvalidArgumentError
 from facekit.gallery import repair
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 
 SIZE = 8
 PLACES = tries(50, 200)
@@ -28,14 +28,14 @@ def vectors(seed: int, count: int = 3) -> npt.NDArray[np.float32]:
 
 def answers(gallery: Gallery) -> dict[str, Any]:
     """Returns all that a gallery says, as its users ask for it."""
-    photos, embeddings = gallery.content()
+    images, embeddings = gallery.content()
     found = gallery.search(np.concatenate([vectors(number) for number in range(4)]), 4)
     return {
         "weights": gallery.weights,
         "people": gallery.people,
         "photos": {
-            photo.source: (photo.person, photo.sha256, photo.box, row.tobytes())
-            for photo, row in zip(photos, embeddings, strict=True)
+            image.source: (image.person, image.sha256, image.box, row.tobytes())
+            for image, row in zip(images, embeddings, strict=True)
         },
         "found": [[(match.person, match.distance) for match in each] for each in found],
         "about": {name: gallery.metadata(name) for name in gallery},
@@ -49,11 +49,11 @@ def sound(tmp_path: Path) -> Path:
     path = tmp_path / "sound"
     with Gallery.create(path, "example@1", SIZE) as gallery:
         for number, name in enumerate(["Ada Lovelace", "Grace Hopper", "Zoë", "Mary"]):
-            photos = [
-                PhotoSource(f"{name}-{index}.jpg", f"{number}{index}" * 32, (1.0, 2.5, 40.0, 50.0))
+            images = [
+                FaceSource(f"{name}-{index}.jpg", f"{number}{index}" * 32, (1.0, 2.5, 40.0, 50.0))
                 for index in range(3)
             ]
-            gallery.enroll(name, vectors(number), photos, metadata={"number": number})
+            gallery.enroll(name, vectors(number), images, metadata={"number": number})
         gallery.set_settings({"threshold": 0.75})
         gallery.remove("Grace Hopper")
     return path
@@ -161,13 +161,13 @@ def test_damage_in_a_large_gallery_is_noticed(tmp_path: Path) -> None:
         damaged.write_bytes(content)
         try:
             with Gallery.open(damaged) as gallery:
-                photos, embeddings = gallery.content()
+                images, embeddings = gallery.content()
         except FileFormatError:
             refused += 1
         else:  # SQLite's own counters, for instance
             np.testing.assert_array_equal(embeddings, rows)
-            assert [photo.source for photo in photos] == [f"{n}.jpg" for n in range(count)]
-            assert [photo.person for photo in photos] == [
+            assert [image.source for image in images] == [f"{n}.jpg" for n in range(count)]
+            assert [image.person for image in images] == [
                 f"person {n % 7000}" for n in range(count)
             ]
     assert refused > tries(10, 60) // 2

@@ -29,7 +29,7 @@ from facekit import FileFormatError, Gallery, InvalidArgumentError
 from facekit.gallery import database
 from facekit.gallery.database import Database
 from facekit.gallery.protocol import Batch
-from facekit.gallery.records import EnrolledPhoto, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource
 
 SIZE = 8
 
@@ -148,7 +148,7 @@ def test_odd_names_and_sources_leave_the_gallery_whole(tmp_path: Path) -> None:
     box = tuple(np.float32([1, 2, 30, 40]))
     with Gallery.create(tmp_path / "people", "a@1", SIZE) as gallery:
         for number, name in enumerate(names):
-            source = PhotoSource(np.str_(f"{number}.jpg"), None, box)  # type: ignore[arg-type]
+            source = FaceSource(np.str_(f"{number}.jpg"), None, box)  # type: ignore[arg-type]
             gallery.enroll(name, vectors(number, 1), [source])
         gallery.enroll("Mary", vectors(3, 1), [np.str_("3.jpg")])
         for wrong in (
@@ -160,7 +160,7 @@ def test_odd_names_and_sources_leave_the_gallery_whole(tmp_path: Path) -> None:
                 gallery.enroll(
                     "Eve",
                     vectors(4, 1),
-                    [PhotoSource(**{"source": "4.jpg", **wrong})],  # type: ignore[arg-type]
+                    [FaceSource(**{"source": "4.jpg", **wrong})],  # type: ignore[arg-type]
                 )
         for odd in (5, None, b"4.jpg"):
             with pytest.raises(InvalidArgumentError):
@@ -168,7 +168,7 @@ def test_odd_names_and_sources_leave_the_gallery_whole(tmp_path: Path) -> None:
     with Gallery.open(tmp_path / "people") as gallery:
         gallery.check()
         assert gallery.people == {"Ada": 2, "Grace": 1, "Mary": 1}
-        assert [photo.source for photo in gallery.photos()] == [f"{n}.jpg" for n in range(4)]
+        assert [image.source for image in gallery.images()] == [f"{n}.jpg" for n in range(4)]
         gallery.copy(tmp_path / "copy").close()
         assert gallery.remove("Ada") == 2
 
@@ -249,7 +249,7 @@ os.setgid(65534)
 os.setuid(65534)
 with Gallery.open(sys.argv[1]) as gallery:
     assert gallery.people == {"Ada Lovelace": 2, "Grace Hopper": 2}, gallery.people
-    assert gallery.photos("Ada Lovelace")[0].source == "ada-1.jpg"
+    assert gallery.images("Ada Lovelace")[0].source == "ada-1.jpg"
     print("read", flush=True)
     sys.stdin.readline()
     print(*gallery, sep=",", flush=True)
@@ -330,7 +330,7 @@ def test_a_path_that_cannot_be_looked_at_is_one_sentence(
         Gallery.open(tmp_path / "people")
 
 
-def test_replacing_copying_and_compacting_keep_few_photos_in_memory(
+def test_replacing_copying_and_compacting_keep_few_images_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_UNWRITTEN", 4)
@@ -340,7 +340,7 @@ def test_replacing_copying_and_compacting_keep_few_photos_in_memory(
         for batch in range(batches):
             vectors = np.random.default_rng(batch).normal(size=(rows, size)).astype(np.float32)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            yield [EnrolledPhoto(f"{row}.jpg", person=f"{batch}") for row in range(rows)], vectors
+            yield [EnrolledImage(f"{row}.jpg", person=f"{batch}") for row in range(rows)], vectors
 
     gallery = Gallery.create(tmp_path / "people", "example@1", size)
 
@@ -364,7 +364,7 @@ def test_replacing_copying_and_compacting_keep_few_photos_in_memory(
 
 
 @pytest.mark.parametrize("earlier", [False, True])
-def test_compacting_gives_the_space_of_removed_photos_back(tmp_path: Path, earlier: bool) -> None:
+def test_compacting_gives_the_space_of_removed_images_back(tmp_path: Path, earlier: bool) -> None:
     gallery = Gallery.create(tmp_path / "people", "example@1", 64)
     if earlier:  # a file of facekit before it freed page by page
         with closing(sqlite3.connect(tmp_path / "people")) as connection:
@@ -390,7 +390,7 @@ path, filling = sys.argv[1:]
 with Gallery.create(path, "example@1", 2) as gallery:
     gallery.enroll("Ada", [[1.0, 0.0]], ["ada.jpg"])
     gallery.enroll("Mary", [[0.0, 1.0]] * 500, ["mary.jpg"] * 500)
-    gallery.remove_photos(photo.id for photo in gallery.photos("Mary")[1:])
+    gallery.remove_images(image.id for image in gallery.images("Mary")[1:])
 before = sorted(os.listdir(os.path.dirname(path)))
 rest = os.open(filling, os.O_CREAT | os.O_WRONLY)
 try:

@@ -167,7 +167,7 @@ def test_two_processes_enroll_at_once(tmp_path: Path) -> None:
             row[0, int(number)] = 1.0 if who == "first" else -1.0
             (match,) = gallery.search(row, 1)[0]
             assert (match.person, match.distance) == (name, 0.0)
-            assert [photo.source for photo in gallery.photos(name)] == [f"{name}.jpg"]
+            assert [image.source for image in gallery.images(name)] == [f"{name}.jpg"]
 
 
 def test_a_reader_waits_for_no_writer(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_reader_waits_for_no_writer(tmp_path: Path) -> None:
     try:
         with Gallery.open(path, timeout=0.0) as gallery:
             assert gallery.people == {"Ada": 2}
-            assert gallery.photos("Ada")[1].source == "ada-1"
+            assert gallery.images("Ada")[1].source == "ada-1"
             assert gallery.search(vectors(1), 1)[0][0].person == "Ada"
             with pytest.raises(GalleryBusyError, match="nothing was changed"):
                 gallery.enroll("Grace", vectors(2), ["grace-0", "grace-1"])
@@ -236,9 +236,9 @@ def test_what_another_process_adds_and_removes_takes_no_place_among_the_nearest(
     path, axes = tmp_path / "people", np.eye(2, dtype=np.float32)
     with Gallery.create(path, "example@1", 2) as one, Gallery.open(path) as other:
         one.extend(["Ada", "Ada"], [axes[0], -axes[0]], ["near", "far"])
-        assert [match.photo for match in other.search(axes[:1], 2)[0]] == [1, 2]
-        one.remove_photos(one.enroll("Ada", axes[1:], ["between"]))
-        assert [match.photo for match in other.search(axes[:1], 2)[0]] == [1, 2]
+        assert [match.image for match in other.search(axes[:1], 2)[0]] == [1, 2]
+        one.remove_images(one.enroll("Ada", axes[1:], ["between"]))
+        assert [match.image for match in other.search(axes[:1], 2)[0]] == [1, 2]
 
 
 def forked(work: Callable[[], object]) -> int:

@@ -27,7 +27,7 @@ def near(rows: np.ndarray, distance: float) -> np.ndarray:
 
 @needs_faiss
 @pytest.mark.parametrize("size", [128, 512])
-def test_faiss_finds_photos_at_distance_one(size: int) -> None:
+def test_faiss_finds_images_at_distance_one(size: int) -> None:
     rows = unit(0, 20_000, size)
     found = FaissIndex(rows).search(near(rows[:200], 1.0), 1)
     assert (found.rows[:, 0] == np.arange(200)).mean() >= 0.99
@@ -66,6 +66,6 @@ def test_rows_of_people_are_found_among_old_and_new_rows() -> None:
     labels = np.array([0, 1, -1, 0, 1, 1, 2])
     people = np.array(["Ada", "Grace", "Mary"], dtype=object)
     before = Enrolled(unit(3, 4, 8), labels[:4], people[:2])
-    assert before.photos_of(0).tolist() == [0, 3]
+    assert before.images_of(0).tolist() == [0, 3]
     after = before.followed_by(Enrolled(unit(3, 7, 8), labels, people))
-    assert [after.photos_of(person).tolist() for person in range(3)] == [[0, 3], [1, 4, 5], [6]]
+    assert [after.images_of(person).tolist() for person in range(3)] == [[0, 3], [1, 4, 5], [6]]

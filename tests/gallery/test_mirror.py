@@ -40,8 +40,8 @@ def change(gallery: Gallery, what: str, one: str, other: str, number: int) -> No
     elif what == "remove":
         gallery.remove(one)
     elif what == "remove_photo":
-        photos = gallery.photos(one)
-        gallery.remove_photos([photos[number % len(photos)].id])
+        images = gallery.images(one)
+        gallery.remove_images([images[number % len(images)].id])
     elif what == "rename" and other not in there:
         gallery.rename(one, other)
     elif what == "merge" and other in there and other != one:
@@ -52,7 +52,7 @@ def content(gallery: Gallery) -> Any:
     enrolled = gallery.enrolled()
     people = [str(enrolled.classes[label]) for label in enrolled.labels[enrolled.rows]]
     own = {
-        str(name): enrolled.rows[np.isin(enrolled.rows, enrolled.photos_of(place))].tolist()
+        str(name): enrolled.rows[np.isin(enrolled.rows, enrolled.images_of(place))].tolist()
         for place, name in enumerate(enrolled.classes)
     }
     assert all(own.values()), "each of the people has a photo"

@@ -22,7 +22,7 @@ from facekit import (
 )
 from facekit.errors import GalleryBusyError, GalleryServerError
 from facekit.gallery import PostgresStore
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 
 WEIGHTS, SIZE = "example@1", 8
 NAMES = (f"postgres {number}" for number in itertools.count())
@@ -33,8 +33,8 @@ def unit(count: int, size: int = SIZE, seed: int = 0) -> Any:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def photos(count: int) -> list[PhotoSource]:
-    return [PhotoSource(f"{number}.jpg") for number in range(count)]
+def images(count: int) -> list[FaceSource]:
+    return [FaceSource(f"{number}.jpg") for number in range(count)]
 
 
 @pytest.fixture
@@ -70,28 +70,28 @@ def test_what_cannot_be_opened_is_said(server: str, store: PostgresStore) -> Non
 
 
 def test_a_change_that_fails_changes_nothing(store: PostgresStore) -> None:
-    store.add(["Ada"] * 3, unit(3), photos(3))
+    store.add(["Ada"] * 3, unit(3), images(3))
     with pytest.raises(ValueError, match="zip"):
-        store.add(["Ada"] * 3, unit(2), photos(3))
+        store.add(["Ada"] * 3, unit(2), images(3))
     with pytest.raises(EnrollmentError, match="99"):
         store.remove([1, 99])
     assert len(Gallery.of(store)) == 3
 
 
 def test_a_change_waits_for_another_and_then_gives_up(store: PostgresStore, server: str) -> None:
-    store.add(["Ada"], unit(1), photos(1))
+    store.add(["Ada"], unit(1), images(1))
     waiting = PostgresStore(server, store._name, timeout=0.2)
     with store._session() as session:
         session.run("LOCK TABLE {}.photos")
         with pytest.raises(GalleryBusyError, match="under way"):
-            waiting.add(["Grace"], unit(1), photos(1))
-    waiting.add(["Grace"], unit(1), photos(1))
+            waiting.add(["Grace"], unit(1), images(1))
+    waiting.add(["Grace"], unit(1), images(1))
     assert Gallery.of(store).people == {"Ada": 1, "Grace": 1}
 
 
 def test_threads_and_processes_use_one_at_once(store: PostgresStore) -> None:
     def enroll(number: int) -> None:
-        store.add([f"thread {number}"] * 5, unit(5), photos(5))
+        store.add([f"thread {number}"] * 5, unit(5), images(5))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(enroll, range(8)))
@@ -118,20 +118,20 @@ def test_a_restarted_connection_is_made_again(store: PostgresStore) -> None:
 
 
 def test_a_snapshot_is_of_one_moment(store: PostgresStore) -> None:
-    numbers = store.add(["Ada"] * 4500, unit(4500), photos(4500))
+    numbers = store.add(["Ada"] * 4500, unit(4500), images(4500))
     batches = store.snapshot()
-    seen = [photo.id for photo in next(batches)[0]]
+    seen = [image.id for image in next(batches)[0]]
     store.remove(numbers[4000:])
-    store.add(["Grace"], unit(1), photos(1))
+    store.add(["Grace"], unit(1), images(1))
     for more, rows in batches:
-        seen += [photo.id for photo in more]
+        seen += [image.id for image in more]
         assert len(rows) == len(more)
     assert seen == numbers
     assert len(Gallery.of(store)) == 4001
 
 
 def test_the_graph_finds_nearly_all(server: str, store: PostgresStore) -> None:
-    store.add([f"person {n}" for n in range(3000)], unit(3000), photos(3000))
+    store.add([f"person {n}" for n in range(3000)], unit(3000), images(3000))
     store.build_index()
     store.build_index()
     near = PostgresStore(server, store._name, search="hnsw")
@@ -139,13 +139,13 @@ def test_the_graph_finds_nearly_all(server: str, store: PostgresStore) -> None:
     pairs = zip(store.search(probes, 5), near.search(probes, 5), strict=True)
     shares = [len(set(exact) & set(found)) / 5 for exact, found in pairs]
     assert np.mean(shares) > 0.95
-    near.remove([match.photo for match in near.search(probes[:1], 5)[0]])
+    near.remove([match.image for match in near.search(probes[:1], 5)[0]])
     assert len(near.search(probes[:1], 5)[0]) == 5
 
 
 def test_what_is_removed_leaves_the_table_with_a_compaction(store: PostgresStore) -> None:
-    (number,) = store.add(["Erased-Person-4711"], unit(1), photos(1))
-    store.add(["Grace"], unit(1, seed=1), photos(1))
+    (number,) = store.add(["Erased-Person-4711"], unit(1), images(1))
+    store.add(["Grace"], unit(1, seed=1), images(1))
 
     def table() -> bytes:
         with store._session() as session:

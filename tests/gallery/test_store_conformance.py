@@ -18,7 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test as run
 from facekit import EnrollmentError, Gallery
 from facekit.gallery import PostgresStore
 from facekit.gallery.protocol import GalleryStore
-from facekit.gallery.records import EnrolledPhoto, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource
 from facekit.gallery.store import FileStore
 
 SIZE, WEIGHTS = 4, "example@1"
@@ -30,7 +30,7 @@ TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=8) | st.sampled
 )
 SHA256 = st.none() | st.integers(0, 2**256 - 1).map("{:064x}".format)
 SIDE = st.floats(-1e6, 1e6)
-PHOTOS = st.builds(PhotoSource, TEXTS, SHA256, st.none() | st.tuples(SIDE, SIDE, SIDE, SIDE))
+IMAGES = st.builds(FaceSource, TEXTS, SHA256, st.none() | st.tuples(SIDE, SIDE, SIDE, SIDE))
 
 
 @st.composite
@@ -48,7 +48,7 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.store = type(self).make()
-        self.kept: dict[int, tuple[EnrolledPhoto, Any]] = {}
+        self.kept: dict[int, tuple[EnrolledImage, Any]] = {}
         self.given: set[int] = set()
 
     @rule(
@@ -57,14 +57,14 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def add(self, names: list[str], data: st.DataObject) -> None:
         rows = data.draw(unit_vectors(len(names)))
-        photos = [data.draw(PHOTOS) for _ in names]
-        numbers = self.store.add(names, rows, photos)
+        images = [data.draw(IMAGES) for _ in names]
+        numbers = self.store.add(names, rows, images)
         assert len(set(numbers)) == len(names)
         assert not set(numbers) & self.given
         assert numbers == sorted(numbers)
         self.given |= set(numbers)
-        for number, name, row, photo in zip(numbers, names, rows, photos, strict=True):
-            enrolled = EnrolledPhoto(photo.source, photo.sha256, photo.box, number, name)
+        for number, name, row, image in zip(numbers, names, rows, images, strict=True):
+            enrolled = EnrolledImage(image.source, image.sha256, image.box, number, name)
             self.kept[number] = enrolled, row
 
     @rule(data=st.data())
@@ -100,8 +100,8 @@ class StoreMachine(RuleBasedStateMachine):
             nearest = sorted(distances.values())[:count]
             assert [match.distance for match in found] == pytest.approx(nearest, abs=1e-3)
             for match in found:
-                assert match.distance == pytest.approx(distances[match.photo], abs=1e-3)
-                assert match.person == self.kept[match.photo][0].person
+                assert match.distance == pytest.approx(distances[match.image], abs=1e-3)
+                assert match.person == self.kept[match.image][0].person
 
     @rule()
     def another_process_opens_it(self) -> None:
@@ -113,14 +113,14 @@ class StoreMachine(RuleBasedStateMachine):
     def everything_is_there_in_order(self) -> None:
         if not hasattr(self, "store"):
             return
-        photos: list[EnrolledPhoto] = []
+        images: list[EnrolledImage] = []
         rows = []
         for some, vectors in self.store.snapshot():
-            photos += some
+            images += some
             rows += list(vectors)
             assert vectors.dtype == np.float32
             assert vectors.shape == (len(some), SIZE)
-        assert photos == [self.kept[number][0] for number in sorted(self.kept)]
+        assert images == [self.kept[number][0] for number in sorted(self.kept)]
         np.testing.assert_array_equal(rows, [self.kept[number][1] for number in sorted(self.kept)])
 
     def teardown(self) -> None:
@@ -176,7 +176,7 @@ def test_a_gallery_of_a_store_answers_like_one_in_memory(make: Callable[[], Gall
         )
         gallery.remove("person 3")
     first, second = (
-        [match._replace(photo=0) for found in gallery.search(rows, 9) for match in found]
+        [match._replace(image=0) for found in gallery.search(rows, 9) for match in found]
         for gallery in galleries
     )
     assert first == second

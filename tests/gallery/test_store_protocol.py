@@ -10,7 +10,7 @@ import pytest
 
 from facekit import Gallery, InvalidArgumentError
 from facekit.gallery.protocol import Batch, Erasure, GalleryStore
-from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.gallery.store import FileStore
 
 
@@ -19,14 +19,12 @@ class ListStore:
     erasure: Erasure = "logical"
 
     def __init__(self) -> None:
-        self.rows: dict[int, tuple[EnrolledPhoto, Any]] = {}
+        self.rows: dict[int, tuple[EnrolledImage, Any]] = {}
 
-    def add(
-        self, names: Sequence[str], embeddings: Any, photos: Sequence[PhotoSource]
-    ) -> list[int]:
+    def add(self, names: Sequence[str], embeddings: Any, images: Sequence[FaceSource]) -> list[int]:
         numbers = [len(self.rows) + place for place in range(10, 10 + len(names))]
-        for number, name, row, photo in zip(numbers, names, embeddings, photos, strict=True):
-            self.rows[number] = EnrolledPhoto(photo.source, id=number, person=name), row
+        for number, name, row, image in zip(numbers, names, embeddings, images, strict=True):
+            self.rows[number] = EnrolledImage(image.source, id=number, person=name), row
         return numbers
 
     def remove(self, numbers: Sequence[int]) -> None:
@@ -35,16 +33,16 @@ class ListStore:
     def search(self, probes: Any, count: int) -> list[list[Match]]:
         def nearest(probe: Any) -> list[Match]:
             found = [
-                Match(photo.person, float(np.linalg.norm(row - probe)), photo.id)
-                for photo, row in self.rows.values()
+                Match(image.person, float(np.linalg.norm(row - probe)), image.id)
+                for image, row in self.rows.values()
             ]
             return sorted(found, key=lambda match: match.distance)[:count]
 
         return [nearest(probe) for probe in probes]
 
     def snapshot(self) -> Iterator[Batch]:
-        for photo, row in self.rows.values():
-            yield [photo], row[None]
+        for image, row in self.rows.values():
+            yield [image], row[None]
 
 
 @pytest.fixture(params=["stand-in", "memory"])
@@ -62,8 +60,8 @@ def test_people_are_enrolled_found_and_removed(gallery: Gallery) -> None:
     assert gallery.people == {"Ada": 2, "Grace": 1}
     assert (list(gallery), len(gallery), "Ada" in gallery) == (["Ada", "Grace"], 3, True)
     assert gallery.search(rows[1:2], 1) == [[Match("Grace", 0.0, numbers[1])]]
-    assert [photo.source for photo in gallery.photos("Ada")] == ["a", "b"]
-    assert gallery.photo(numbers[2]).source == "b"
+    assert [image.source for image in gallery.images("Ada")] == ["a", "b"]
+    assert gallery.image(numbers[2]).source == "b"
     enrolled = gallery.enrolled()
     assert enrolled.classes[enrolled.labels].tolist() == ["Ada", "Grace", "Ada"]
     assert gallery.remove("Ada") == 2

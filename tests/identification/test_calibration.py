@@ -27,11 +27,11 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def gallery(seed: int, people: int = 5, photos: int = 2, common: float = 0.0) -> Enrolled:
+def gallery(seed: int, people: int = 5, images: int = 2, common: float = 0.0) -> Enrolled:
     rng = np.random.default_rng(seed)
     middles = unit(rng.normal(size=(people, SIZE)))
     middles = unit(middles + common * unit(rng.normal(size=(1, SIZE))))
-    labels = np.repeat(np.arange(people), photos)
+    labels = np.repeat(np.arange(people), images)
     embeddings = unit(middles[labels] + 0.02 * rng.normal(size=(len(labels), SIZE)))
     return Enrolled(embeddings, labels, np.array([f"person {i:03}" for i in range(people)]))
 
@@ -72,7 +72,7 @@ def test_a_cohort_that_cannot_be_used_is_named(cohort: Any) -> None:
 
 def test_a_small_cohort_does_not_replace_a_table() -> None:
     with pytest.raises(InvalidArgumentError, match="the cohort has 100 faces"):
-        calibrate(gallery(0), measure="nearest", fpir=0.01, cohort=gallery(1, photos=20).embeddings)
+        calibrate(gallery(0), measure="nearest", fpir=0.01, cohort=gallery(1, images=20).embeddings)
 
 
 def test_people_who_resemble_each_other_are_said() -> None:

@@ -29,13 +29,13 @@ def unit(vectors: FloatArray) -> FloatArray:
 
 
 def people(
-    seed: int = 0, count: int = 4, photos: int = 3, noise: float = 0.08
+    seed: int = 0, count: int = 4, images: int = 3, noise: float = 0.08
 ) -> tuple[FloatArray, npt.NDArray[np.str_]]:
     """Returns unit embeddings of well separated people, and their names."""
     generator = np.random.default_rng(seed)
     centers = np.linalg.qr(generator.normal(size=(SIZE, SIZE)))[0][:count]
-    spread = noise * generator.normal(size=(count * photos, SIZE))
-    return unit(centers.repeat(photos, axis=0) + spread), np.repeat(NAMES[:count], photos)
+    spread = noise * generator.normal(size=(count * images, SIZE))
+    return unit(centers.repeat(images, axis=0) + spread), np.repeat(NAMES[:count], images)
 
 
 def strangers(seed: int = 0, count: int = 20) -> FloatArray:
@@ -87,7 +87,7 @@ def test_a_pipeline_may_normalize_first(strategy: Any) -> None:
 
 
 def test_a_grid_search_chooses_parameters() -> None:
-    embeddings, names = people(photos=6)
+    embeddings, names = people(images=6)
     grid = {"C": [0.01, 1.0, 100.0], "strategy": ["svm", "nearest"]}
     search = GridSearchCV(IdentityClassifier(threshold=1.0), grid, cv=3).fit(embeddings, names)
     assert search.best_score_ == 1.0
@@ -95,7 +95,7 @@ def test_a_grid_search_chooses_parameters() -> None:
 
 
 def test_cross_validation_sees_refused_people_as_errors() -> None:
-    embeddings, names = people(photos=4)
+    embeddings, names = people(images=4)
     scores = cross_val_score(IdentityClassifier(threshold=0.0), embeddings, names, cv=2)
     assert scores.tolist() == [0.0, 0.0]
 
@@ -205,7 +205,7 @@ def test_without_a_threshold_everybody_gets_a_name(gallery: Any, strategy: Any, 
 
 
 @given(gallery=galleries, strategy=st.sampled_from(["svm", "nearest"]), seed=seeds)
-def test_the_distance_is_that_to_the_nearest_photo_of_the_candidate(
+def test_the_distance_is_that_to_the_nearest_image_of_the_candidate(
     gallery: Any, strategy: Any, seed: int
 ) -> None:
     embeddings, names = gallery
@@ -216,13 +216,13 @@ def test_the_distance_is_that_to_the_nearest_photo_of_the_candidate(
         assert distance == pytest.approx(expected, abs=1e-7)
 
 
-@given(seed=seeds, count=st.integers(1, 5), photos=st.integers(1, 4))
-def test_nearest_is_what_comparing_with_every_photo_finds(
-    seed: int, count: int, photos: int
+@given(seed=seeds, count=st.integers(1, 5), images=st.integers(1, 4))
+def test_nearest_is_what_comparing_with_every_image_finds(
+    seed: int, count: int, images: int
 ) -> None:
     # No separated people here: any vectors will do.
-    embeddings = strangers(seed, count * photos)
-    names = np.tile(NAMES[:count], photos)
+    embeddings = strangers(seed, count * images)
+    names = np.tile(NAMES[:count], images)
     probes = strangers(seed + 1)
     found = IdentityClassifier("nearest", threshold=1.0).fit(embeddings, names).identify(probes)
     for probe, name, distance in zip(probes, found.candidate, found.distance, strict=True):
@@ -244,8 +244,8 @@ def test_the_largest_score_decides(gallery: Any, strategy: Any, seed: int) -> No
 
 
 @STRATEGIES
-def test_one_person_with_one_photo(strategy: Any) -> None:
-    embeddings, names = people(count=1, photos=1)
+def test_one_person_with_one_image(strategy: Any) -> None:
+    embeddings, names = people(count=1, images=1)
     classifier = IdentityClassifier(strategy, threshold=1.0).fit(embeddings, names)
     assert classifier.predict([embeddings[0], -embeddings[0]]).tolist() == ["Ada", None]
     assert classifier.predict_proba(-embeddings).tolist() == [[1.0]]
@@ -253,15 +253,15 @@ def test_one_person_with_one_photo(strategy: Any) -> None:
 
 
 @STRATEGIES
-def test_one_photo_of_each(strategy: Any) -> None:
-    embeddings, names = people(count=5, photos=1)
+def test_one_image_of_each(strategy: Any) -> None:
+    embeddings, names = people(count=5, images=1)
     classifier = IdentityClassifier(strategy, threshold=1.0).fit(embeddings, names)
     assert classifier.predict(embeddings).tolist() == names.tolist()
 
 
 @STRATEGIES
 def test_a_rare_person_is_not_drowned_by_a_frequent_one(strategy: Any) -> None:
-    embeddings, names = people(count=2, photos=40)
+    embeddings, names = people(count=2, images=40)
     few = slice(0, 41)
     classifier = IdentityClassifier(strategy, threshold=1.0).fit(embeddings[few], names[few])
     assert classifier.predict(embeddings[41:]).tolist() == ["Grace"] * 39
@@ -392,7 +392,7 @@ def test_an_empty_fit_is_refused() -> None:
 
 
 def test_a_stranger_cannot_be_enrolled() -> None:
-    embeddings, _ = people(count=1, photos=2)
+    embeddings, _ = people(count=1, images=2)
     with pytest.raises(InvalidArgumentError, match="row 1 is None"):
         IdentityClassifier(threshold=1.0).fit(embeddings, ["Ada", None])
 

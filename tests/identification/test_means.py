@@ -18,7 +18,7 @@ assert TABLE is not None
 FPIR, GALLERIES, GALLERY, MOST = 0.01, 20, 100, 3
 
 
-def test_equal_images_count_as_one_and_photos_of_other_days_each() -> None:
+def test_equal_images_count_as_one_and_images_of_other_days_each() -> None:
     assert TABLE.independent_images(100, 1.0) == 1.0
     # As far apart as half of the pairs of photos of a person are, and farther.
     alike = 1 - float(TABLE.quantiles("genuine", "centroid", 1)[TABLE.rates.index(0.5)]) ** 2 / 2

@@ -192,7 +192,7 @@ def test_one_copy_of_the_pixels_is_held(tmp_path: Path, kind: str, bytes_a_pixel
         pytest.param("mtcnn", 8660, 5774, marks=pytest.mark.check),
     ],
 )
-def test_a_large_photo_costs_a_command_few_bytes_a_pixel(
+def test_a_large_image_costs_a_command_few_bytes_a_pixel(
     tmp_path: Path, hopper: Path, detector: str, width: int, height: int
 ) -> None:
     if detector == "yunet" and tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 13):
@@ -201,9 +201,9 @@ def test_a_large_photo_costs_a_command_few_bytes_a_pixel(
         (folder / yunet.FILE).is_file() for folder in weights_folders(yunet.NAME)
     ):
         pytest.skip("needs YuNet's weights")
-    photo = Image.new("RGB", (width, height), "gray")
-    photo.paste(Image.open(hopper), (2900, 2000))
-    photo.save(tmp_path / "photo.jpg")
+    image = Image.new("RGB", (width, height), "gray")
+    image.paste(Image.open(hopper), (2900, 2000))
+    image.save(tmp_path / "photo.jpg")
     program = (
         "import re, sys\n"
         "from facekit.cli import main\n"

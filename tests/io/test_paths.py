@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facekit import Embedder, FacekitError, FaceRecognizer, Gallery, cluster_photos, load_image
+from facekit import Embedder, FacekitError, FaceRecognizer, Gallery, cluster_images, load_image
 from facekit.clustering.export import write_groups
 from facekit.clustering.journal import FaceJournal
 from facekit.gallery import repair
@@ -30,7 +30,7 @@ GIVEN: dict[str, Callable[[str, Path], Any]] = {
     "recognizer": lambda path, _: FaceRecognizer(gallery=path),
     "load": lambda path, _: FaceRecognizer.load(path),
     "video": lambda path, _: FaceRecognizer().recognize_video(path),
-    "cluster": lambda path, _: cluster_photos(
+    "cluster": lambda path, _: cluster_images(
         path, embedder=Embedder("facekit-small"), threshold=1.0
     ),
     "embedder": lambda path, _: Embedder("facekit-small").save(f"{path}.safetensors"),

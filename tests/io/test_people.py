@@ -38,8 +38,8 @@ def album(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def listed(photos: Any) -> list[PersonImage]:
-    return list(people_images(photos))
+def listed(images: Any) -> list[PersonImage]:
+    return list(people_images(images))
 
 
 def relative(images: list[PersonImage], folder: Path) -> list[tuple[str, str]]:
@@ -50,14 +50,14 @@ def relative(images: list[PersonImage], folder: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", [Path, str])
-def test_folder_gives_each_photo_with_its_person(album: Path, kind: Callable[[Path], Any]) -> None:
-    photos = [c for c in listed(kind(album)) if c.source is not None]
-    assert relative(photos, album) == [
+def test_folder_gives_each_image_with_its_person(album: Path, kind: Callable[[Path], Any]) -> None:
+    images = [c for c in listed(kind(album)) if c.source is not None]
+    assert relative(images, album) == [
         ("Ann Å", "Ann Å/me.webp"),
         ("Bob", "Bob/a.png"),
         ("Bob", "Bob/b.JPG"),
     ]
-    assert [c.source for c in photos] == [Path(c.name) for c in photos]
+    assert [c.source for c in images] == [Path(c.name) for c in images]
 
 
 def test_everything_else_in_a_folder_is_reported_with_a_reason(album: Path) -> None:
@@ -74,13 +74,13 @@ def test_hidden_files_and_folders_are_skipped(album: Path) -> None:
     assert not [c.name for c in listed(album) if "/." in c.name.removeprefix(str(album))]
 
 
-def test_folder_of_a_person_may_look_like_a_photo(tmp_path: Path) -> None:
+def test_folder_of_a_person_may_look_like_an_image(tmp_path: Path) -> None:
     (tmp_path / "J.png").mkdir()
     (tmp_path / "J.png" / "a.jpg").touch()
     assert relative(listed(tmp_path), tmp_path) == [("J.png", "J.png/a.jpg")]
 
 
-def test_person_without_photos_is_reported(tmp_path: Path) -> None:
+def test_person_without_images_is_reported(tmp_path: Path) -> None:
     (tmp_path / "Ann").mkdir()
     (image,) = listed(tmp_path)
     assert (image.person, image.source) == ("Ann", None)
@@ -120,7 +120,7 @@ def test_dictionary_gives_each_image_with_its_person() -> None:
     assert [images[0].source, images[2].source] == ["a.jpg", Path("b.jpg")]
 
 
-@pytest.mark.parametrize("kind", [list, tuple, iter, lambda photos: (photo for photo in photos)])
+@pytest.mark.parametrize("kind", [list, tuple, iter, lambda images: (image for image in images)])
 def test_images_may_come_in_any_sequence(kind: Callable[[list[str]], Any]) -> None:
     images = listed({"Ann": kind(["a.jpg", "b.jpg"])})
     assert [image.source for image in images] == ["a.jpg", "b.jpg"]
@@ -149,7 +149,7 @@ def test_dictionary_may_name_a_folder(album: Path, kind: Callable[[Path], Any]) 
     ]
 
 
-def test_empty_list_beside_photos_is_reported() -> None:
+def test_empty_list_beside_images_is_reported() -> None:
     images = listed({"Ann": [], "Bob": ["b.jpg"]})
     assert [(c.person, c.source) for c in images] == [("Ann", None), ("Bob", "b.jpg")]
     assert images[0].problem
@@ -160,8 +160,8 @@ def test_empty_list_beside_photos_is_reported() -> None:
 
 @given(st.lists(st.tuples(names, st.uuids().map(str)), min_size=1, max_size=6))
 def test_pairs_are_kept_in_order(pairs: list[tuple[str, str]]) -> None:
-    for photos in (pairs, iter(pairs), [list(pair) for pair in pairs]):
-        assert [(c.person, c.source) for c in listed(photos)] == pairs
+    for images in (pairs, iter(pairs), [list(pair) for pair in pairs]):
+        assert [(c.person, c.source) for c in listed(images)] == pairs
 
 
 @pytest.mark.parametrize(
@@ -173,13 +173,13 @@ def test_malformed_pair_is_named(pair: Any) -> None:
     assert repr(pair) in str(caught.value)
 
 
-@pytest.mark.parametrize("photos", [3, None, 2.5, object()])
-def test_something_else_is_named_by_its_type(photos: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=type(photos).__name__):
-        listed(photos)
+@pytest.mark.parametrize("images", [3, None, 2.5, object()])
+def test_something_else_is_named_by_its_type(images: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=type(images).__name__):
+        listed(images)
 
 
-@pytest.mark.parametrize("photos", [{}, [], ()])
-def test_nothing_at_all_is_an_error(photos: Any) -> None:
+@pytest.mark.parametrize("images", [{}, [], ()])
+def test_nothing_at_all_is_an_error(images: Any) -> None:
     with pytest.raises(EnrollmentError, match="no photos"):
-        listed(photos)
+        listed(images)

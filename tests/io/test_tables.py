@@ -12,10 +12,10 @@ import pytest
 from facekit import Face, FaceRecognizer, Keypoints, RecognizedFace
 from facekit.clustering.albums import ArchiveClustering, PersonGroup
 from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
-from facekit.gallery.records import EnrolledPhoto
+from facekit.gallery.records import EnrolledImage
 from facekit.io.tables import RECOGNITION_COLUMNS, Faces, rows, to_frame, write_table
 from facekit.pipeline import EmbeddedFace
-from facekit.report import PhotoOutcome, PhotoReport, RecognizedImage
+from facekit.report import ImageOutcome, ImageReport, RecognizedImage
 from facekit.video.result import VideoResult
 
 POINTS = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
@@ -48,8 +48,8 @@ def test_a_recognized_image_has_a_row_a_face_with_exact_numbers() -> None:
         (IMAGE, 2, "face"),
         (clustering(), 3, "group"),
         (clustering().groups[0], 2, "image"),
-        (PhotoReport((PhotoOutcome("Ada", "a.jpg", "enrolled"),)), 1, "status"),
-        ([EnrolledPhoto("a.jpg", None, None, id=1, person="Ada")], 1, "person"),
+        (ImageReport((ImageOutcome("Ada", "a.jpg", "enrolled"),)), 1, "status"),
+        ([EnrolledImage("a.jpg", None, None, id=1, person="Ada")], 1, "person"),
         (VideoResult("empty.mp4"), 0, None),
     ],
 )

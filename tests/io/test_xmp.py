@@ -32,7 +32,7 @@ needs_exiftool = pytest.mark.skipif(
 )
 
 
-def photo(folder: Path, orientation: int = 1, name: str = "party.png") -> Path:
+def image(folder: Path, orientation: int = 1, name: str = "party.png") -> Path:
     """Makes a photo that is stored with an orientation."""
     exif = Image.Exif()
     exif[0x112] = orientation
@@ -111,7 +111,7 @@ def test_what_is_written_is_read_back_in_any_orientation(
     orientation: int, left: float, top: float, width: float, height: float, name: str | None
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = photo(Path(folder), orientation)
+        path = image(Path(folder), orientation)
         write_regions(path, [FaceRegion((left, top, width, height), name)])
         (region,) = read_regions(path)
     assert region.box == pytest.approx((left, top, width, height), abs=1e-3)
@@ -169,7 +169,7 @@ def test_exiftool_reads_and_writes_the_same_regions(
 
 
 def test_all_else_in_a_sidecar_is_kept_byte_for_byte(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     target = sidecar(
         path,
         listed(
@@ -191,7 +191,7 @@ def test_all_else_in_a_sidecar_is_kept_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_there_stays_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     write_regions(path, [FaceRegion(BOX, "Ada"), FaceRegion((40, 20, 10, 10))])
     moved = (BOX[0] + 1, BOX[1], BOX[2], BOX[3])
     write_regions(path, [FaceRegion(moved, "Grace"), FaceRegion((40, 20, 10, 10), "Eileen")])
@@ -201,7 +201,7 @@ def test_a_name_that_is_there_stays_unless_it_is_to_be_replaced(tmp_path: Path) 
 
 
 def test_a_sidecar_without_regions_or_with_an_empty_list_gets_them(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     for regions in ("", listed().replace("<rdf:Bag></rdf:Bag>", "<rdf:Bag/>"), listed()):
         target = sidecar(path, regions)
         write_regions(path, [FaceRegion(BOX, "Ada")])
@@ -210,7 +210,7 @@ def test_a_sidecar_without_regions_or_with_an_empty_list_gets_them(tmp_path: Pat
 
 
 def test_other_forms_of_the_same_are_read(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     long = (
         "<mwg-rs:Regions><rdf:Description><mwg-rs:RegionList><rdf:Seq><rdf:li rdf:parseType="
         '"Resource"><mwg-rs:Name>Ada</mwg-rs:Name><mwg-rs:Type>face</mwg-rs:Type><mwg-rs:Area '
@@ -223,14 +223,14 @@ def test_other_forms_of_the_same_are_read(tmp_path: Path) -> None:
 
 
 def test_areas_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     bad = [area(0.5, 0.5, 0, 0.1), area(float("nan"), 0.5, 0.1, 0.1), area(0.5, 0.5, -1, 0.1)]
     sidecar(path, listed(*bad, area(0.5, 0.5, 0.5, 0.5)))
     assert [region.box for region in read_regions(path)] == [(16.0, 10.0, 32.0, 20.0)]
 
 
 def test_regions_of_an_image_of_another_shape_are_refused(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     sidecar(path, listed(area(0.5, 0.5, 0.1, 0.1), size=(100, 100)))
     with pytest.raises(FileFormatError, match="apply to an image of 100 × 100 pixels"):
         read_regions(path)
@@ -241,13 +241,13 @@ def test_regions_of_an_image_of_another_shape_are_refused(tmp_path: Path) -> Non
 
 
 def test_regions_of_a_reduced_copy_are_scaled(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     sidecar(path, listed(area(0.5, 0.5, 0.5, 0.5), size=(WIDTH * 10, HEIGHT * 10)))
     assert [region.box for region in read_regions(path)] == [(16.0, 10.0, 32.0, 20.0)]
 
 
 def test_areas_may_relate_to_the_upright_image_if_the_dimensions_say_so(tmp_path: Path) -> None:
-    path = photo(tmp_path, orientation=6)  # upright it is HEIGHT wide
+    path = image(tmp_path, orientation=6)  # upright it is HEIGHT wide
     sidecar(path, listed(area(0.25, 0.5, 0.5, 0.5), size=(HEIGHT, WIDTH)))
     assert [region.box for region in read_regions(path)] == [(0.0, 16.0, 20.0, 32.0)]
     write_regions(path, [FaceRegion((30, 0, 8, 8), "Grace")])
@@ -255,7 +255,7 @@ def test_areas_may_relate_to_the_upright_image_if_the_dimensions_say_so(tmp_path
 
 
 def test_the_sidecar_is_the_one_that_other_programs_use(tmp_path: Path) -> None:
-    path = photo(tmp_path, name="a.jpg")
+    path = image(tmp_path, name="a.jpg")
     assert sidecar_path(path) == tmp_path / "a.jpg.xmp"
     (tmp_path / "a.xmp").touch()
     assert sidecar_path(path) == tmp_path / "a.xmp"
@@ -266,7 +266,7 @@ def test_the_sidecar_is_the_one_that_other_programs_use(tmp_path: Path) -> None:
     assert sidecar_path(path) == tmp_path / "a.jpg.xmp"
 
 
-def test_without_regions_in_the_sidecar_those_in_the_photo_are_read(tmp_path: Path) -> None:
+def test_without_regions_in_the_sidecar_those_in_the_image_are_read(tmp_path: Path) -> None:
     content = sidecar(tmp_path / "x", listed(area(0.5, 0.5, 0.5, 0.5))).read_bytes()
     for name in ("a.jpg", "a.webp"):
         path = tmp_path / name
@@ -295,7 +295,7 @@ def test_without_regions_in_the_sidecar_those_in_the_photo_are_read(tmp_path: Pa
     ],
 )
 def test_what_is_no_xmp_is_refused_and_kept(tmp_path: Path, content: bytes, message: str) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     target = path.with_name(path.name + ".xmp")
     target.write_bytes(content)
     with pytest.raises(FileFormatError, match=message):
@@ -304,13 +304,13 @@ def test_what_is_no_xmp_is_refused_and_kept(tmp_path: Path, content: bytes, mess
 
 
 def test_deep_nesting_does_not_exhaust_the_stack(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     path.with_name(path.name + ".xmp").write_bytes(b"<x>" * 50_000 + b"</x>" * 50_000)
     assert read_regions(path) == []
 
 
 def test_names_cannot_break_out_of_the_xml(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     name = "</mwg-rs:Name>&<\"'>]]>"
     write_regions(path, [FaceRegion(BOX, name)])
     assert [region.name for region in read_regions(path)] == [name]
@@ -319,14 +319,14 @@ def test_names_cannot_break_out_of_the_xml(tmp_path: Path) -> None:
 
 
 def test_boxes_are_cut_at_the_border_and_refused_outside(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     write_regions(path, [FaceRegion((-4, -4, 14, 14), "Ada")])
     assert read_regions(path) == [FaceRegion((0, 0, 10, 10), "Ada")]
     with pytest.raises(InvalidArgumentError, match="outside of the photo"):
         write_regions(path, [FaceRegion((100, 0, 10, 10), "Grace")])
 
 
-def test_what_is_no_photo_is_an_error(tmp_path: Path) -> None:
+def test_what_is_no_image_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         read_regions(tmp_path / "missing.jpg")
     (tmp_path / "text.jpg").write_text("no image")
@@ -337,16 +337,16 @@ def test_what_is_no_photo_is_an_error(tmp_path: Path) -> None:
 def test_embedding_needs_exiftool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FacekitError, match="ExifTool, which is not installed"):
-        write_regions(photo(tmp_path), [FaceRegion(BOX, "Ada")], embed=True)
+        write_regions(image(tmp_path), [FaceRegion(BOX, "Ada")], embed=True)
 
 
 def test_tagged_people_are_those_with_names(tmp_path: Path) -> None:
-    path = photo(tmp_path)
+    path = image(tmp_path)
     write_regions(path, [FaceRegion(BOX, "Ada"), FaceRegion((40, 20, 10, 10))])
     (tmp_path / "in").mkdir()
-    stranger = photo(tmp_path / "in", name="b.png")
+    stranger = image(tmp_path / "in", name="b.png")
     sidecar(stranger, listed(area(0.5, 0.5, 0.5, 0.5, name="Unknown"), area(0.2, 0.2, 0.1, 0.1)))
-    broken = photo(tmp_path / "in", name="c.png")
+    broken = image(tmp_path / "in", name="c.png")
     broken.with_name("c.png.xmp").write_text("<")
     found = tagged_people(tmp_path)
     assert [(one.person, Path(one.name).name, one.source is None) for one in found] == [

@@ -35,7 +35,7 @@ def portrait(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(request.param)
 
 
-def photos(folder: Path, pattern: str, count: int) -> list[Path]:
+def images(folder: Path, pattern: str, count: int) -> list[Path]:
     """Returns some photos, spread evenly over all of them."""
     found = sorted(folder.glob(pattern))
     return found[:: len(found) // count][:count]
@@ -173,19 +173,19 @@ def test_picture_without_a_face(detector: Detector, mtcnn: MTCNN) -> None:
     assert detector.detect_faces(black) == mtcnn.detect_faces(black) == []
 
 
-def test_photos_of_crowds(detector: Detector, mtcnn: MTCNN, data_folder: Path) -> None:
+def test_images_of_crowds(detector: Detector, mtcnn: MTCNN, data_folder: Path) -> None:
     faces = 0
-    for photo in photos(data_folder / "wider_face", "images/**/*.jpg", 3):
-        expected = mtcnn.detect_faces(load_image(photo))
-        assert_same(detector.detect_faces(photo), expected)
+    for image in images(data_folder / "wider_face", "images/**/*.jpg", 3):
+        expected = mtcnn.detect_faces(load_image(image))
+        assert_same(detector.detect_faces(image), expected)
         faces += len(expected)
     assert faces > 3
 
 
-def test_photos_of_people(detector: Detector, mtcnn: MTCNN, data_folder: Path) -> None:
+def test_images_of_people(detector: Detector, mtcnn: MTCNN, data_folder: Path) -> None:
     faces = 0
-    for photo in photos(data_folder / "lfw", "*/*.jpg", 8):
-        expected = mtcnn.detect_faces(load_image(photo))
-        assert_same(detector.detect_faces(photo), expected)
+    for image in images(data_folder / "lfw", "*/*.jpg", 8):
+        expected = mtcnn.detect_faces(load_image(image))
+        assert_same(detector.detect_faces(image), expected)
         faces += len(expected)
     assert faces >= 8

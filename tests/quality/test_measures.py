@@ -49,7 +49,7 @@ def test_two_good_portraits_have_no_problems(portrait: Portrait) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.75, 1.5, 2.0])
-def test_scaling_a_photo_scales_the_sizes_and_hardly_the_rest(
+def test_scaling_an_image_scales_the_sizes_and_hardly_the_rest(
     portrait: Portrait, scale: float
 ) -> None:
     pixels, face = portrait
@@ -67,7 +67,7 @@ def test_scaling_a_photo_scales_the_sizes_and_hardly_the_rest(
     assert after.contrast == pytest.approx(before.contrast, abs=0.01)
 
 
-def test_a_mirrored_photo_has_the_mirrored_pose_and_the_same_rest(portrait: Portrait) -> None:
+def test_a_mirrored_image_has_the_mirrored_pose_and_the_same_rest(portrait: Portrait) -> None:
     pixels, face = portrait
     before = measure_quality(pixels, face)
     flipped = np.ascontiguousarray(pixels[:, ::-1])
@@ -129,11 +129,11 @@ def test_the_share_outside_is_what_was_cut_off(share: float, side: str) -> None:
         width = height = 400
     else:
         width, height = (round(280 - cut), 400) if side == "right" else (400, round(280 - cut))
-    photo = np.zeros((height, width, 3), dtype=np.uint8)
-    assert measure_quality(photo, face).outside == pytest.approx(share, abs=0.03)
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    assert measure_quality(image, face).outside == pytest.approx(share, abs=0.03)
 
 
-def test_a_box_clipped_to_the_photo_does_not_hide_the_cut(portrait: Portrait) -> None:
+def test_a_box_clipped_to_the_image_does_not_hide_the_cut(portrait: Portrait) -> None:
     pixels, face = portrait
     x, y, width, height = face.box
     cut = round(x + 0.6 * width)
@@ -149,7 +149,7 @@ def test_keypoints_on_one_spot_are_measured_by_the_box() -> None:
     assert quality.outside == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_photo_that_cannot_be_read_is_an_error(portrait: Portrait, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_an_error(portrait: Portrait, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         measure_quality(tmp_path / "nothing.jpg", portrait[1])
 
@@ -163,11 +163,11 @@ def test_the_dictionary_is_json(portrait: Portrait) -> None:
 
 
 def test_few_faces_of_lfw_are_flagged(data_folder: Path, detector: Detector) -> None:
-    photos = sorted((data_folder / "lfw").glob("A*/*_0001.jpg"))[:60]
+    images = sorted((data_folder / "lfw").glob("A*/*_0001.jpg"))[:60]
     gate = QualityGate()
     flagged = 0
-    for photo in photos:
-        pixels = load_image(photo)
+    for image in images:
+        pixels = load_image(image)
         middle = np.array(pixels.shape[1::-1]) / 2
         faces = detector.detect(pixels)
         face = min(faces, key=lambda face: np.hypot(*np.subtract(face.center, middle)))

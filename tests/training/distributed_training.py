@@ -30,7 +30,7 @@ trainer = TripletTrainer(
     Architecture(width=0.1, blocks=0.1, input_size=75, embedding_size=16),
     folder=FOLDER / "training",
     identities=4,
-    photos=2,
+    images=2,
     miner="batch-all",
     augmentation=Augmentation(),
     checkpoint_interval=0.0,

@@ -27,7 +27,7 @@ from facekit.training.engine.plan import Plan
 from facekit.training.engine.workers import Workers
 from facekit.training.losses.statistics import spread
 
-PEOPLE, PHOTOS, EPOCHS = 8, 8, 3
+PEOPLE, IMAGES, EPOCHS = 8, 8, 3
 STEPS = EPOCHS * 8
 
 
@@ -46,7 +46,7 @@ def network() -> Any:
 def faces() -> FaceDataset:
     """Returns people that differ by their color."""
     rng = np.random.default_rng(0)
-    labels = np.tile(np.arange(PEOPLE), PHOTOS)
+    labels = np.tile(np.arange(PEOPLE), IMAGES)
     pictures = rng.integers(0, 200, (PEOPLE, 1, 1, 3))[labels] + rng.integers(
         0, 56, (len(labels), 16, 16, 3)
     )
@@ -82,7 +82,7 @@ def train(
     }
     if batches is None:
         batches = BalancedBatches(
-            faces(), identities=4, photos=2, seed=1, augmentation=Augmentation(), workers=2
+            faces(), identities=4, images=2, seed=1, augmentation=Augmentation(), workers=2
         )
     plan = Plan(**{**arguments, **changes})
     loop = TrainingLoop(

@@ -32,7 +32,7 @@ HEAD_ONLY: dict[str, Any] = {
     "trainable": "head",
     "augmentation": None,
     "identities": 4,
-    "photos": 3,
+    "images": 3,
     "learning_rate": 0.01,
 }
 
@@ -149,7 +149,7 @@ def test_a_network_trains_as_a_whole_in_parts_and_in_half_precision(tmp_path: Pa
         architecture,
         folder=tmp_path / "run",
         identities=2,
-        photos=4,
+        images=4,
         micro_batch=4,
         precision="mixed_bfloat16",
         miner="hard",

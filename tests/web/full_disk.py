@@ -27,7 +27,7 @@ def fill(path: Path) -> None:
         path.write_bytes(bytes(2**20))
 
 
-def large_photo() -> bytes:
+def large_image() -> bytes:
     """Returns a photo larger than what a server keeps of a form in memory."""
     noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
     face = picture({"Blue": (20, 30)})
@@ -53,12 +53,12 @@ def main(disk: Path) -> None:
     page.groups()
     page.post("/name", face=0, name="Ada")
     before = sorted(disk.rglob("*"))
-    small, large = (album / "Green.png").read_bytes(), large_photo()
+    small, large = (album / "Green.png").read_bytes(), large_image()
     post, key = page.client.post, {"authorization": f"Bearer {page.access.key}"}
     fill(filling)
     full = "the disk is full"
     # To name a photo needs no disk.
-    answer = post("/try", files={"photo": ("x.png", large)}, headers=ORIGIN)
+    answer = post("/try", files={"image": ("x.png", large)}, headers=ORIGIN)
     refused(answer, 200, "<h2>Ada</h2>")
     answer = post("/api/recognize", content=large, headers=key)
     refused(answer, 200, '"name":"Ada"')

@@ -18,7 +18,7 @@ from web_pages import ADDRESS, ORIGIN, Page, recognizer_of
 
 from facekit.cli import main
 from facekit.cli.common import FAILED
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.web import Access, create_app
 from facekit.web.guard import COOKIE, Guard
 from tests.web import full_disk
@@ -30,7 +30,7 @@ XSS = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 def page(tmp_path: Path) -> Page:
     made = Page(recognizer_of(tmp_path / "people"), None)
     made.recognizer.gallery.enroll(
-        XSS, made.recognizer.embedder.embed(_red()), [PhotoSource("/etc/passwd")]
+        XSS, made.recognizer.embedder.embed(_red()), [FaceSource("/etc/passwd")]
     )
     return made.open()
 
@@ -58,7 +58,7 @@ def _red() -> Any:
         pytest.param("GET", "/face/..%2f..%2fetc%2fpasswd", {}, 404, id="encoded traversal"),
         pytest.param("GET", "/face/-1", {}, 404, id="negative number"),
         pytest.param("GET", "/templates/base.html", {}, 404, id="a file of the package"),
-        pytest.param("GET", "/photo/1", {}, 400, id="a file that is no photo"),
+        pytest.param("GET", "/image/1", {}, 400, id="a file that is no photo"),
         pytest.param("POST", "/try", {**ORIGIN, "content-length": "99999999999"}, 413, id="size"),
         pytest.param("POST", "/try", {**ORIGIN, "content-length": "-1"}, 413, id="bad size"),
     ],
@@ -174,7 +174,7 @@ def test_thumbnails_are_kept_within_a_bound(tmp_path: Path, hopper: Path) -> Non
     kept = Thumbnails({"max_pixels": 10**8, "truncated": "error"}, most_bytes=20_000)
     for number in range(20):
         box = (100.0 + number, 100.0, 200.0, 200.0)
-        assert kept.cut(PhotoSource(str(hopper), box=box))[:2] == b"\xff\xd8"
+        assert kept.cut(FaceSource(str(hopper), box=box))[:2] == b"\xff\xd8"
     assert 0 < sum(map(len, kept._kept.values())) == kept._bytes <= 20_000
 
 

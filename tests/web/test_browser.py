@@ -124,7 +124,7 @@ def test_a_person_is_erased_for_good(page: Any, recognizer: FaceRecognizer, tmp_
         assert b"Countess" not in file.read_bytes()
 
 
-def test_a_photo_is_uploaded(page: Any, tmp_path: Path) -> None:
+def test_an_image_is_uploaded(page: Any, tmp_path: Path) -> None:
     page.locator("section").first.get_by_label("Name").fill("Ada")
     page.locator("section").first.get_by_role("button", name="Name").click()
     page.get_by_role("link", name="Try a photo").click()

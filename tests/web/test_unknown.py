@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from facekit import Gallery, cluster
 from facekit.gallery.corrections import Correction
-from facekit.gallery.records import PhotoSource
+from facekit.gallery.records import FaceSource
 from facekit.web.unknown import UnknownGroups
 
 COUNT, THRESHOLD = 16, 0.6
 #: Two faces in an image, so that some cannot be one person.
 PHOTOS = [
-    PhotoSource(f"{place // 2}.jpg", f"{place // 2:064x}", (100.0 * place, 20.0, 60.0, 80.0))
+    FaceSource(f"{place // 2}.jpg", f"{place // 2:064x}", (100.0 * place, 20.0, 60.0, 80.0))
     for place in range(COUNT)
 ]
 IMAGES = np.arange(COUNT) // 2
@@ -46,7 +46,7 @@ def all_anew(vectors: np.ndarray, gallery: Gallery) -> list[list[int]]:
     found = cluster(
         vectors, threshold=THRESHOLD, min_faces=1, images=IMAGES, same=same, different=different
     )
-    named = {photo.box for photo in gallery.photos()}
+    named = {image.box for image in gallery.images()}
     groups = []
     for group in found.groups:
         there = [
@@ -82,5 +82,5 @@ def test_the_groups_that_are_touched_are_made_as_if_all_were(seed: int, steps: l
             gallery.review.add([step])
         elif step == "undo" and len(gallery.review):
             gallery.review.undo()
-        named = gallery.photos_of_images(unknown.images)
+        named = gallery.images_with_digests(unknown.images)
         assert unknown.after(named, gallery.decisions()) == all_anew(vectors, gallery)

@@ -85,14 +85,14 @@ def test_groups_are_merged_split_and_discarded(page: Page) -> None:
 
 
 def test_each_correction_is_listed_and_undone(page: Page, tmp_path: Path) -> None:
-    photos, review = page.album.photos, page.recognizer.gallery.review
+    images, review = page.album.images, page.recognizer.gallery.review
     page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
     page.post("/discard", face=page.group(1)[0], kind="ignore")
     page.post("/discard", face=page.group(0)[0], kind="not_a_face")
     page.recognizer.gallery.enroll("Ada", page.album.vectors[:1], ["elsewhere.png"])
-    review.accept(photos[0], "Ada")  # by a program
-    review.reject(photos[1], "Ada")
-    review.separate(photos[0], photos[2])
+    review.accept(images[0], "Ada")  # by a program
+    review.reject(images[1], "Ada")
+    review.separate(images[0], images[2])
     review.once_per_image()
     before = review.corrections
     page = Page(page.recognizer, tmp_path / "album").open()  # the page was started again
@@ -154,10 +154,10 @@ def test_a_person_is_corrected_and_erased(page: Page) -> None:
     page.post("/name", face=page.group(0)[0], name="Ada")
     assert "Ada</a>: 6 photos" in page.get("/people")
     text = page.get("/person?name=Ada")
-    photos = re.findall(r'src="(/photo/\d+)"', text)
-    assert len(photos) == 6
-    assert page.client.get(photos[0]).headers["content-type"] == "image/jpeg"
-    page.post("/remove", name="Ada", photo=int(photos[0].rsplit("/", 1)[1]))
+    images = re.findall(r'src="(/image/\d+)"', text)
+    assert len(images) == 6
+    assert page.client.get(images[0]).headers["content-type"] == "image/jpeg"
+    page.post("/remove", name="Ada", image=int(images[0].rsplit("/", 1)[1]))
     assert page.recognizer.people == {"Ada": 5}
     assert page.groups() == [3, 1]
     refused = page.client.post("/erase", data={"name": "Ada", "again": "ada"}, headers=ORIGIN)
@@ -181,16 +181,16 @@ def test_an_undo_touches_nothing_else(page: Page) -> None:
     assert len(page.recognizer.gallery.review) == 1
 
 
-def test_a_photo_is_tried_and_explained(page: Page, tmp_path: Path) -> None:
+def test_an_image_is_tried_and_explained(page: Page, tmp_path: Path) -> None:
     page.post("/name", face=page.group(0)[0], name="Ada")
     data = (tmp_path / "album" / "Red-0.png").read_bytes()
-    answer = page.client.post("/try", files={"photo": ("x.png", data)}, headers=ORIGIN)
+    answer = page.client.post("/try", files={"image": ("x.png", data)}, headers=ORIGIN)
     assert "<h2>Ada</h2>" in answer.text
     assert "at distance 0.00; a name is given up to 0.80" in answer.text
     image = picture({"Red": (20, 30), "Blue": (100, 40)})
     save_image(tmp_path / "two.png", image)
     data = (tmp_path / "two.png").read_bytes()
-    text = page.client.post("/try", files={"photo": ("x.png", data)}, headers=ORIGIN).text
+    text = page.client.post("/try", files={"image": ("x.png", data)}, headers=ORIGIN).text
     sections = re.findall(
         r'base64,([^"]+)" alt="Face (\d) of 2".*?<h2>(\w+)</h2>', text, flags=re.DOTALL
     )
@@ -200,7 +200,7 @@ def test_a_photo_is_tried_and_explained(page: Page, tmp_path: Path) -> None:
             red, _, blue = cut.convert("RGB").getpixel((cut.width // 2, cut.height // 2))
         assert (red > blue) == (name == "Ada")
     assert {name for _, _, name in sections} == {"Ada", "unknown"}
-    broken = page.client.post("/try", files={"photo": ("x.png", b"no")}, headers=ORIGIN)
+    broken = page.client.post("/try", files={"image": ("x.png", b"no")}, headers=ORIGIN)
     assert (broken.status_code, "alert" in broken.text) == (400, True)
 
 

@@ -1,4 +1,4 @@
-"""Tables of distances from faces to the enrolled photos of a person, for calibration."""
+"""Tables of distances from faces to the enrolled images of a person, for calibration."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from facekit.utils.validation import number as checked_number
 from facekit.utils.validation import reals, unit_rows
 
 Measure: TypeAlias = Literal["nearest", "centroid"]
-"""The distance from a face to a person: to the nearest of the enrolled photos, or to the mean of
+"""The distance from a face to a person: to the nearest of the enrolled images, or to the mean of
 their embeddings, scaled to unit norm."""
 
 # Below the first rate, a table of a few million comparisons is not reliable, and rates are
 # extrapolated. The extrapolation takes its slope from the second.
 _RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 _SLOPE_OVER = 30.0
-_PHOTOS = (1, 2, 4, 8, 16)
+_IMAGES = (1, 2, 4, 8, 16)
 # Comparing more people with all faces is slower and hardly more exact.
 _MOST_PEOPLE = 500
-# This share of the pairs of photos of one person is more similar than independent photos.
+# This share of the pairs of images of one person is more similar than independent images.
 _ALIKE = 0.3
 # Strangers are sampled by person, so that those with many faces do not dominate.
 _IMPOSTOR_FACES = 2
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-# The scale of the number of photos on which distances change evenly. Each doubling adds another
-# chance for the nearest photo; in the mean, the noise of single photos falls as one over their
+# The scale of the number of images on which distances change evenly. Each doubling adds another
+# chance for the nearest image; in the mean, the noise of single images falls as one over their
 # number, so that the distances to it have a limit.
 _SCALES: Mapping[Measure, Callable[[npt.ArrayLike], Any]] = {
     "nearest": np.log2,
-    "centroid": lambda photos: -1.0 / np.asarray(photos, dtype=np.float64),
+    "centroid": lambda images: -1.0 / np.asarray(images, dtype=np.float64),
 }
 
 
 @dataclass(frozen=True)
 class DistanceTable:
-    """The distances from faces to a person with a number of enrolled photos.
+    """The distances from faces to a person with a number of enrolled images.
 
     Args:
-        photos: The numbers m of enrolled photos for which distances were measured, ascending.
+        images: The numbers m of enrolled images for which distances were measured, ascending.
         rates: Shares of comparisons, ascending, each in (0, 1).
         impostors: For each measure, and each m, the distance within which that share of strangers
             lies: ``{"nearest": ((…), …), "centroid": ((…), …)}``.
-        genuine: Likewise, the distance within which that share of other photos of the person lies.
+        genuine: Likewise, the distance within which that share of other images of the person lies.
         source: The data on which it was measured.
 
     Raises:
@@ -60,23 +60,23 @@ class DistanceTable:
         >>> from facekit.embedding.weights.registry import REGISTRY
         >>> table = REGISTRY["facenet-20180402-vggface2"].distances
         >>> one, many = (float(table.false_match_rate("nearest", m, 0.9)) for m in (1, 16))
-        >>> one < many  # the more photos, the more chances for a stranger
+        >>> one < many  # the more images, the more chances for a stranger
         True
     """
 
-    photos: tuple[int, ...]
+    images: tuple[int, ...]
     rates: tuple[float, ...]
     impostors: Mapping[str, tuple[tuple[float, ...], ...]]
     genuine: Mapping[str, tuple[tuple[float, ...], ...]]
     source: str = ""
 
     def __post_init__(self) -> None:
-        shape = (len(self.photos), len(self.rates))
-        rising = all(np.all(np.diff(values) > 0) for values in (self.photos, self.rates))
+        shape = (len(self.images), len(self.rates))
+        rising = all(np.all(np.diff(values) > 0) for values in (self.images, self.rates))
         if not rising or not shape[0] or shape[1] < 4 or not 0 < self.rates[0] < 1:
             raise InvalidArgumentError(
                 "a table of distances needs rising numbers of photos and at least four rising "
-                f"rates, got {self.photos!r} and {self.rates!r}"
+                f"rates, got {self.images!r} and {self.rates!r}"
             )
         for kind in (self.impostors, self.genuine):
             for measure in get_args(Measure):
@@ -88,20 +88,20 @@ class DistanceTable:
                     )
 
     def false_match_rate(
-        self, measure: Measure, photos: float, distance: npt.ArrayLike
+        self, measure: Measure, images: float, distance: npt.ArrayLike
     ) -> FloatArray:
         """Returns the share of strangers within a distance of one person.
 
         Args:
             measure: Which distance.
-            photos: The number of enrolled photos of the person.
+            images: The number of enrolled images of the person.
             distance: The distance, of any shape.
 
         Returns:
             The share, of the same shape. Below the table's lowest rate it is extrapolated on a
             logarithmic scale, with the slope between that rate and thirty times as much.
         """
-        rows = self._row(self.impostors[measure], measure, photos)
+        rows = self._row(self.impostors[measure], measure, images)
         logs = np.log(self.rates)
         # Strictly rising, as interpolation needs it.
         rows = rows + 1e-9 * np.arange(len(rows))
@@ -114,23 +114,23 @@ class DistanceTable:
         return share
 
     def quantiles(
-        self, kind: Literal["impostors", "genuine"], measure: Measure, photos: float
+        self, kind: Literal["impostors", "genuine"], measure: Measure, images: float
     ) -> FloatArray:
         """Returns the distance for each of the rates.
 
         Args:
             kind: Of strangers, or of the person.
             measure: Which distance.
-            photos: The number of enrolled photos of the person.
+            images: The number of enrolled images of the person.
         """
         values = (self.impostors if kind == "impostors" else self.genuine)[measure]
-        return self._row(values, measure, photos)
+        return self._row(values, measure, images)
 
     def of_means(self, images: float) -> DistanceTable:
         """Returns the table for probes that are means of several images of one person.
 
-        Distance is symmetric: the mean of m images is as far from one enrolled photo as one image
-        is from the mean of m photos, which the table contains. Distances to people with more photos
+        Distance is symmetric: the mean of m images is as far from one enrolled image as one image
+        is from the mean of m images, which the table contains. Distances to people with more images
         are shifted by the same amount.
 
         Args:
@@ -168,10 +168,10 @@ class DistanceTable:
         """Returns the number of independent images that a mean is worth.
 
         The frames of a video resemble each other: a hundred of them carry less information than a
-        hundred photos. The length of the mean of their unit embeddings shows how much they differ.
-        For m independent photos, its squared length is ρ + (1 − ρ) / m on average, where ρ is the
-        inner product of two photos of a person; for equal images it is 1. The 70th percentile of
-        pairs is used for ρ: photos of some people resemble each other although taken at different
+        hundred images. The length of the mean of their unit embeddings shows how much they differ.
+        For m independent images, its squared length is ρ + (1 − ρ) / m on average, where ρ is the
+        inner product of two images of a person; for equal images it is 1. The 70th percentile of
+        pairs is used for ρ: images of some people resemble each other although taken at different
         times, and too small a number would give too many strangers a name.
 
         Args:
@@ -187,14 +187,14 @@ class DistanceTable:
         return images if common * images <= 1.0 - alike else max(1.0, (1.0 - alike) / common)
 
     def _row(
-        self, values: Sequence[Sequence[float]], measure: Measure, photos: float
+        self, values: Sequence[Sequence[float]], measure: Measure, images: float
     ) -> FloatArray:
         table = np.array(values, dtype=np.float64)
         if len(table) == 1:
             only: FloatArray = table[0]
             return only
         # Between the numbers that were measured and beyond them alike.
-        places, place = _SCALES[measure](self.photos), _SCALES[measure](max(1.0, photos))
+        places, place = _SCALES[measure](self.images), _SCALES[measure](max(1.0, images))
         upper = int(np.clip(np.searchsorted(places, place), 1, len(places) - 1))
         weight = (place - places[upper - 1]) / (places[upper] - places[upper - 1])
         row = (1 - weight) * table[upper - 1] + weight * table[upper]
@@ -206,22 +206,22 @@ class DistanceTable:
         embeddings: npt.ArrayLike,
         labels: npt.ArrayLike,
         *,
-        photos: Sequence[int] = _PHOTOS,
+        images: Sequence[int] = _IMAGES,
         wrong_label: float = 0.0,
         source: str = "",
     ) -> DistanceTable:
         """Measures the table for a set of weights on labeled faces.
 
-        Each of up to 500 people with m photos or more is enrolled with the first m; the first two
+        Each of up to 500 people with m images or more is enrolled with the first m; the first two
         faces of every other person are impostors, the remaining ones of the person are genuine.
-        People with more than m photos come first.
+        People with more than m images come first.
 
         Args:
             embeddings: Unit embeddings, ``(n, d)``.
             labels: The person of each, ``(n,)``.
-            photos: The numbers m of enrolled photos to measure.
-            wrong_label: Two people with photos closer than this are assumed to be one person under
-                two labels, or one photo in two places, and are not compared.
+            images: The numbers m of enrolled images to measure.
+            wrong_label: Two people with images closer than this are assumed to be one person under
+                two labels, or one image in two places, and are not compared.
             source: A description of the faces.
 
         Returns:
@@ -229,7 +229,7 @@ class DistanceTable:
 
         Raises:
             InvalidArgumentError: If embeddings are not of unit norm, or there are too few faces for
-                one of the numbers of photos.
+                one of the numbers of images.
         """
         vectors = unit_rows(embeddings)
         _, by_person = np.unique(np.asarray(labels), return_inverse=True)
@@ -241,7 +241,7 @@ class DistanceTable:
             kind: {measure: [] for measure in get_args(Measure)}
             for kind in ("impostors", "genuine")
         }
-        for number in photos:
+        for number in images:
             with_more = [rows for rows in rows_of if len(rows) > number]
             people = [*with_more, *(rows for rows in rows_of if len(rows) == number)][:_MOST_PEOPLE]
             if len(with_more) < 2 or len(people) * len(first) * _RATES[0] < 3:
@@ -257,7 +257,7 @@ class DistanceTable:
                         tuple(np.round(np.quantile(distances, _RATES), 4).tolist())
                     )
         return cls(
-            tuple(int(number) for number in photos),
+            tuple(int(number) for number in images),
             _RATES,
             {measure: tuple(rows) for measure, rows in tables["impostors"].items()},
             {measure: tuple(rows) for measure, rows in tables["genuine"].items()},
@@ -268,7 +268,7 @@ class DistanceTable:
         """Returns the table as plain values for JSON."""
         # The names in files of weights.
         return {
-            "photos": list(self.photos),
+            "photos": list(self.images),
             "rates": list(self.rates),
             "strangers": {
                 name: [list(row) for row in rows] for name, rows in self.impostors.items()

@@ -1,4 +1,4 @@
-"""Histograms of the distances between the two photos of pairs."""
+"""Histograms of the distances between the two images of pairs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from facekit.errors import (
     InvalidArgumentError,
 )
 from facekit.gallery.protocol import Batch, Erasure
-from facekit.gallery.records import EnrolledPhoto, Match, PhotoSource
+from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.utils.extras import import_extra
 from facekit.utils.terminal import printable
 from facekit.utils.validation import choice, number, text, unit_rows, whole
@@ -44,9 +44,9 @@ class PostgresStore:
     """Stores a gallery in a schema of a PostgreSQL database, with the extension pgvector.
 
     Any number of processes and machines may use it at once. Each change is one transaction. Results
-    equal those of a gallery in a file; ``"hnsw"`` misses a few of the nearest photos.
+    equal those of a gallery in a file; ``"hnsw"`` misses a few of the nearest images.
 
-    Removed photos no longer appear in results when the method returns, but are not gone from disk:
+    Removed images no longer appear in results when the method returns, but are not gone from disk:
     their bytes stay in the table and the index until :meth:`compact`, in the write-ahead log until
     the server reuses it, and in backups and replicas as long as these are kept. So :attr:`erasure`
     is ``"logical"``.
@@ -56,7 +56,7 @@ class PostgresStore:
             passwords out of it, in ``~/.pgpass`` or a service file: it is part of a pickle.
         name: The gallery's schema in the database; one database may hold several.
         weights: The identity of the weights that the caller uses, for comparison.
-        search: ``"exact"``, or ``"hnsw"`` for galleries of a hundred thousand photos and more.
+        search: ``"exact"``, or ``"hnsw"`` for galleries of a hundred thousand images and more.
         timeout: How long a change waits for the lock of another, in seconds.
 
     Attributes:
@@ -135,7 +135,7 @@ class PostgresStore:
             embedding_size: The number of components of an embedding.
             name: As for the class.
             search: As for the class; the index for ``"hnsw"`` is created at once. To load very many
-                photos, create the gallery with ``"exact"`` and call :meth:`build_index` afterwards.
+                images, create the gallery with ``"exact"`` and call :meth:`build_index` afterwards.
             timeout: As for the class.
 
         Returns:
@@ -190,14 +190,14 @@ class PostgresStore:
         self,
         names: Sequence[str],
         embeddings: npt.NDArray[np.float32],
-        photos: Sequence[PhotoSource],
+        sources: Sequence[FaceSource],
     ) -> list[int]:
-        """Adds photos, all of them or none.
+        """Adds images, all of them or none.
 
         Args:
             names: The person of each, n of them; checked and normalized.
             embeddings: float32 ``(n, d)``, of unit L2 norm.
-            photos: The source of each, n of them.
+            sources: The source of each, n of them.
 
         Returns:
             The number of each.
@@ -224,18 +224,18 @@ class PostgresStore:
                     (
                         place,
                         _escaped(name),
-                        _escaped(photo.source),
-                        photo.sha256,
-                        None if photo.box is None else list(photo.box),
+                        _escaped(source.source),
+                        source.sha256,
+                        None if source.box is None else list(source.box),
                         row,
                     )
-                    for place, name, photo, row in zip(numbers, names, photos, rows, strict=True)
+                    for place, name, source, row in zip(numbers, names, sources, rows, strict=True)
                 ),
             )
         return numbers
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Removes photos, all of them or none.
+        """Removes images, all of them or none.
 
         Args:
             numbers: What :meth:`add` returned for them.
@@ -255,14 +255,14 @@ class PostgresStore:
                 raise EnrollmentError(f"no photo number {min(unknown)} is enrolled")
 
     def search(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
-        """Finds the enrolled photos that are nearest to each probe.
+        """Finds the enrolled images that are nearest to each probe.
 
         Args:
             probes: Embeddings, ``(n, d)``.
-            count: How many photos to return for each, at most.
+            count: How many images to return for each, at most.
 
         Returns:
-            For each probe the photos, the nearest first.
+            For each probe the images, the nearest first.
 
         Raises:
             GalleryServerError: If the server cannot be reached or refuses.
@@ -276,7 +276,7 @@ class PostgresStore:
             else:
                 effort = min(max(2 * candidates, _LEAST_EFFORT), _MOST_EFFORT)
                 session.run(f"SET LOCAL hnsw.ef_search = {effort}")
-                # Continues the search if removed photos are among those found.
+                # Continues the search if removed images are among those found.
                 session.run("SET LOCAL hnsw.iterative_scan = relaxed_order")
             found = [
                 session.all(
@@ -294,7 +294,7 @@ class PostgresStore:
         """Yields a consistent snapshot of everything enrolled, batch by batch.
 
         Yields:
-            Photos and their embeddings, in the order of their numbers.
+            Images and their embeddings, in the order of their numbers.
 
         Raises:
             GalleryServerError: If the server cannot be reached or refuses.
@@ -304,8 +304,8 @@ class PostgresStore:
                 "SELECT id, person, source, sha256, box, embedding FROM {}.photos ORDER BY id",
                 _ROWS_AT_A_TIME,
             ):
-                photos = [
-                    EnrolledPhoto(
+                images = [
+                    EnrolledImage(
                         _unescaped(source),
                         sha256,
                         None if box is None else tuple(box),
@@ -314,14 +314,14 @@ class PostgresStore:
                     )
                     for place, person, source, sha256, box, _ in rows
                 ]
-                yield photos, np.stack([_array(row[-1]) for row in rows])
+                yield images, np.stack([_array(row[-1]) for row in rows])
 
     def build_index(self, memory: str = "256MB") -> None:
         """Creates the index for ``search="hnsw"``, unless it exists.
 
         Args:
             memory: What the server may use meanwhile, its ``maintenance_work_mem``. An index that
-                does not fit, of about a kilobyte a photo for 128 components, takes much longer.
+                does not fit, of about a kilobyte an image for 128 components, takes much longer.
 
         Raises:
             GalleryServerError: If the server cannot be reached or refuses.
@@ -341,7 +341,7 @@ class PostgresStore:
             )
 
     def compact(self, memory: str = "256MB") -> None:
-        """Rewrites table and index without removed photos, and flushes the server's buffers.
+        """Rewrites table and index without removed images, and flushes the server's buffers.
 
         Other users wait meanwhile. The write-ahead log keeps removed data until the server reuses
         its files, and backups and replicas keep it longer.
@@ -489,7 +489,7 @@ def _matches(probe: npt.NDArray[np.float64], near: list[Any], count: int) -> lis
         Match(_unescaped(person), float(distance), place)
         for (place, person, _), distance in zip(near, distances, strict=True)
     ]
-    return sorted(found, key=lambda match: (match.distance, match.photo))[:count]
+    return sorted(found, key=lambda match: (match.distance, match.image))[:count]
 
 
 def _array(vector: Any) -> npt.NDArray[np.float32]:

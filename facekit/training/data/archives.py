@@ -16,9 +16,9 @@ from facekit.errors import ImageError, InvalidArgumentError, TrainingDataError
 from facekit.faces import Face, Keypoints
 from facekit.io.images import Reading, load_image
 from facekit.io.safetensors_file import sha256
-from facekit.report import PhotoOutcome
-from facekit.training.data.collection import AlignedFace, Photo
-from facekit.training.data.photos import csv_rows
+from facekit.report import ImageOutcome
+from facekit.training.data.collection import AlignedFace, SourceImage
+from facekit.training.data.images import csv_rows
 
 _BOX = ("box_x1", "box_y1", "box_x2", "box_y2")
 _POINTS = tuple((f"{name}_x", f"{name}_y") for name in Keypoints._fields)
@@ -60,7 +60,7 @@ def read_index(
     labeled_only: bool,
     min_score: float,
     reading: Reading,
-) -> Iterator[Photo | PhotoOutcome]:
+) -> Iterator[SourceImage | ImageOutcome]:
     """Yields in order an image of an index, or why it is not used."""
     archives: dict[str, Archive] = {}
     hint = "; give the index, or its folder if it is called index.csv"
@@ -71,9 +71,9 @@ def read_index(
         except (InvalidArgumentError, TypeError, ValueError) as error:
             raise TrainingDataError(f"{index}, line {line}: is malformed ({error})") from error
         if labeled_only and not person:
-            yield PhotoOutcome(person, source, "unknown person")
+            yield ImageOutcome(person, source, "unknown person")
         elif face.confidence < min_score:
-            yield PhotoOutcome(person, source, "uncertain", f"confidence {face.confidence:.4f}")
+            yield ImageOutcome(person, source, "uncertain", f"confidence {face.confidence:.4f}")
         else:
             archive = archives.get(row["archive"])
             if archive is None:
@@ -81,7 +81,7 @@ def read_index(
                 archives[row["archive"]] = open_files.enter_context(closing(archive))
             align = partial(_aligned, archive, row["name"], face, aligner, reading)
             content = f"{archive.digest}/{row['name']}/{face}"
-            yield Photo(person, source, hashlib.sha256(content.encode()).hexdigest(), align)
+            yield SourceImage(person, source, hashlib.sha256(content.encode()).hexdigest(), align)
 
 
 def _aligned(

@@ -17,7 +17,7 @@ Images: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Alters each face of a batch at random, like the variation between photos of a person.
+    """Alters each face of a batch at random, like the variation between images of a person.
 
     Each face is altered independently: mirrored, shifted, scaled and rotated a little in one
     resampling, changed in color, then blurred, downscaled and upscaled again, and compressed.

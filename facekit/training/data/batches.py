@@ -1,4 +1,4 @@
-"""Training batches: P people with K photos each, or every face once; all of one shape.
+"""Training batches: P people with K images each, or every face once; all of one shape.
 
 A compiled training step depends on the first batch shape that it sees, and so do the last digits of
 all later weights. A training resumed in the middle of an epoch sees another batch first. So all
@@ -145,34 +145,34 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 class BalancedBatches(SeededBatches):
-    """Batches of P people with K photos each, for triplet losses.
+    """Batches of P people with K images each, for triplet losses.
 
-    In every batch, each person has at least two different photos. In every epoch, each photo of the
+    In every batch, each person has at least two different images. In every epoch, each image of the
     people used occurs at least once. In detail:
 
-    - A person's photos are shuffled and dealt into groups of K. The last group is filled up with
-      other photos of the person.
-    - A person with fewer than K photos, but two at least, is one group, in which photos repeat.
+    - A person's images are shuffled and dealt into groups of K. The last group is filled up with
+      other images of the person.
+    - A person with fewer than K images, but two at least, is one group, in which images repeat.
       With augmentation the copies differ.
-    - A person with one photo gives no pair: the photo is left out, and listed in ``left_out``.
+    - A person with one image gives no pair: the image is left out, and listed in ``left_out``.
     - Faces of unknown people are left out.
     - The groups are dealt into as many batches as needed for every batch to have groups of P
-      different people. Where some people have many more photos than others, groups of the others
+      different people. Where some people have many more images than others, groups of the others
       are drawn again to fill the batches.
 
     Args:
         dataset: The faces.
         identities: P, the number of people in a batch, at least 2.
-        photos: K, the number of photos of each, at least 2.
+        images: K, the number of images of each, at least 2.
         seed: Seed of all random choices.
         augmentation: Alters the faces; ``None`` leaves them as they are.
         workers: The number of threads that create batches, in ``read`` and in Keras's ``fit``.
 
     Attributes:
-        left_out: The names of the people with only one photo.
+        left_out: The names of the people with only one image.
 
     Raises:
-        TrainingDataError: If fewer than two people have two photos.
+        TrainingDataError: If fewer than two people have two images.
         InvalidArgumentError: If an argument lies outside its range.
 
     Example:
@@ -180,7 +180,7 @@ class BalancedBatches(SeededBatches):
         >>> from facekit.training import BalancedBatches, FaceDataset
         >>> faces = np.zeros((7, 32, 32, 3), dtype=np.uint8)
         >>> data = FaceDataset.from_arrays(faces, ["A", "A", "A", "A", "B", "B", "C"])
-        >>> batches = BalancedBatches(data, identities=2, photos=2)
+        >>> batches = BalancedBatches(data, identities=2, images=2)
         >>> len(batches), batches.left_out
         (2, ('C',))
         >>> images, labels = batches[0]
@@ -197,20 +197,20 @@ class BalancedBatches(SeededBatches):
         dataset: FaceDataset,
         *,
         identities: int = 32,
-        photos: int = 4,
+        images: int = 4,
         seed: int = 0,
         augmentation: Augmentation | None = None,
         workers: int = 2,
     ) -> None:
         super().__init__(dataset, seed=seed, augmentation=augmentation, workers=workers)
         self.identities = whole(identities, "identities", least=2)
-        self.photos = whole(photos, "photos", least=2)
-        photos_of = _photos_of_each(dataset)
-        self._photos_of = [rows for rows in photos_of if len(rows) > 1]
+        self.images = whole(images, "images", least=2)
+        images_of = _images_of_each(dataset)
+        self._images_of = [rows for rows in images_of if len(rows) > 1]
         self.left_out = tuple(
-            name for name, rows in zip(dataset.identities, photos_of, strict=True) if len(rows) == 1
+            name for name, rows in zip(dataset.identities, images_of, strict=True) if len(rows) == 1
         )
-        people = len(self._photos_of)
+        people = len(self._images_of)
         if people < 2:
             raise TrainingDataError(
                 "triplets need two photos of each of two people at least; of the "
@@ -222,7 +222,7 @@ class BalancedBatches(SeededBatches):
                 f"identities must be at most {people}, the number of people with two photos or "
                 f"more, got {identities}"
             )
-        groups = [-(-len(rows) // photos) for rows in self._photos_of]
+        groups = [-(-len(rows) // images) for rows in self._images_of]
         # Every group is placed, and no batch holds two groups of one person.
         self._length = max(-(-sum(groups) // identities), max(groups))
 
@@ -231,10 +231,10 @@ class BalancedBatches(SeededBatches):
 
     def summary(self) -> str:
         """Returns a description of an epoch and of what is left out."""
-        photos = sum(len(rows) for rows in self._photos_of)
+        images = sum(len(rows) for rows in self._images_of)
         text = (
-            f"an epoch: {photos:,} photos of {len(self._photos_of):,} people in "
-            f"{len(self):,} batches of {self.identities} people × {self.photos} photos"
+            f"an epoch: {images:,} photos of {len(self._images_of):,} people in "
+            f"{len(self):,} batches of {self.identities} people × {self.images} photos"
         )
         unknown = int(np.count_nonzero(self.dataset.labels < 0))
         if self.left_out:
@@ -244,7 +244,7 @@ class BalancedBatches(SeededBatches):
         return text
 
     def _draw(self, rng: np.random.Generator) -> list[Rows]:
-        groups_of = [_groups(rows, self.photos, rng) for rows in self._photos_of]
+        groups_of = [_groups(rows, self.images, rng) for rows in self._images_of]
         # Groups of one person are dealt consecutively, and so to different batches, because no
         # person has more groups than there are batches.
         people = rng.permutation(len(groups_of))
@@ -351,8 +351,8 @@ def _grouped(nearest: Rows, size: int, rng: np.random.Generator) -> Rows:
     return np.concatenate([groups[place] for place in rng.permutation(len(groups))])
 
 
-def _photos_of_each(dataset: FaceDataset) -> list[Rows]:
-    """Returns the indices of each person's photos, in the order of ``identities``."""
+def _images_of_each(dataset: FaceDataset) -> list[Rows]:
+    """Returns the indices of each person's images, in the order of ``identities``."""
     order = np.argsort(dataset.labels, kind="stable")
     sorted_labels = dataset.labels[order]
     starts = np.searchsorted(sorted_labels, np.arange(len(dataset.identities)))
@@ -360,9 +360,9 @@ def _photos_of_each(dataset: FaceDataset) -> list[Rows]:
     return np.split(order, starts)[1:]
 
 
-def _groups(rows: Rows, photos: int, rng: np.random.Generator) -> list[Rows]:
-    """Deals the photos of one person into groups of K, filling the last one with others."""
+def _groups(rows: Rows, images: int, rng: np.random.Generator) -> list[Rows]:
+    """Deals the images of one person into groups of K, filling the last one with others."""
     order = rng.permutation(rows)
-    # The photos that are dealt first are not in the last group, unless there are fewer than K.
-    filled = np.concatenate([order, np.resize(order, -len(order) % photos)])
-    return list(filled.reshape(-1, photos))
+    # The images that are dealt first are not in the last group, unless there are fewer than K.
+    filled = np.concatenate([order, np.resize(order, -len(order) % images)])
+    return list(filled.reshape(-1, images))

@@ -20,22 +20,22 @@ from facekit.io.decoding import Truncated
 from facekit.io.images import MAX_PIXELS, Reading
 from facekit.io.people import PersonImage
 from facekit.pipeline import FacePipeline
-from facekit.report import PhotoOutcome, PhotoReport
+from facekit.report import ImageOutcome, ImageReport
 from facekit.training.data.archives import read_index
 from facekit.training.data.augmentation import check_faces
 from facekit.training.data.collection import Gathered, gather
 from facekit.training.data.face_cache import FaceCache
-from facekit.training.data.photos import (
+from facekit.training.data.images import (
     align_largest,
     folder_candidates,
     manifest_candidates,
-    read_photos,
+    read_images,
 )
 from facekit.utils.home import home
 from facekit.utils.validation import identity, number, whole
 
-# Searching a photo takes tenths of a second; known faces are aligned at once.
-_PHOTOS_AT_A_TIME, _FOUND_AT_A_TIME = 8, 256
+# Searching an image takes tenths of a second; known faces are aligned at once.
+_IMAGES_AT_A_TIME, _FOUND_AT_A_TIME = 8, 256
 
 _THREADS = min(os.cpu_count() or 1, 8)
 
@@ -54,14 +54,14 @@ class FaceDataset:
         people: The person of each face, n names; empty if unknown.
         keys: The name of each face, n strings.
         input_size: The side S of the faces, in pixels.
-        report: The outcome for every photo given.
+        report: The outcome for every image given.
 
     Attributes:
         input_size: As given.
         identities: The names of the people, sorted; only people with at least one face.
         labels: int32 ``(n,)``: for each face the index of its person in ``identities``, or -1 if
             unknown.
-        keys: The name of each face: the path of its photo, or ``archive/name``.
+        keys: The name of each face: the path of its image, or ``archive/name``.
         report: As given.
 
     Example:
@@ -85,7 +85,7 @@ class FaceDataset:
         keys: Sequence[str],
         *,
         input_size: int,
-        report: PhotoReport,
+        report: ImageReport,
     ) -> None:
         self._read, self._rows, self._people = read, rows, tuple(people)
         self.input_size = input_size
@@ -203,7 +203,7 @@ class FaceDataset:
     ) -> FaceDataset:
         """Creates a data set from a folder with one folder per person, named after the person.
 
-        Faces are detected in each photo, and the largest is used.
+        Faces are detected in each image, and the largest is used.
 
         Args:
             path: The folder.
@@ -211,7 +211,7 @@ class FaceDataset:
             aligner: Cuts the faces out; its ``size`` must be ``input_size``. By default one that
                 aligns by similarity.
             detector: Finds the faces; by default the default detector.
-            max_pixels: The largest photo that is read, in pixels.
+            max_pixels: The largest image that is read, in pixels.
             truncated: As for :func:`facekit.load_image`.
             cache: The folder of the cache; by default ``faces`` in ``FACEKIT_HOME`` or in the
                 user's cache folder.
@@ -221,13 +221,13 @@ class FaceDataset:
             The data set, with at least one face.
 
         Raises:
-            TrainingDataError: If the folder is missing, or no photo shows a usable face.
+            TrainingDataError: If the folder is missing, or no image shows a usable face.
             FileFormatError: If the cache is damaged or cannot be written.
             InvalidArgumentError: If the aligner does not make faces of ``input_size``.
         """
         reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
         candidates = folder_candidates(Path(path))
-        return cls._from_photos(candidates, input_size, aligner, detector, reading, cache, progress)
+        return cls._from_images(candidates, input_size, aligner, detector, reading, cache, progress)
 
     @classmethod
     def from_csv(
@@ -244,12 +244,12 @@ class FaceDataset:
         cache: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> FaceDataset:
-        """Creates a data set from the photos listed in a CSV file.
+        """Creates a data set from the images listed in a CSV file.
 
         Args:
             path: The file: UTF-8, comma-separated, with a header line.
             input_size: The side S of the faces, in pixels.
-            path_column: The column of the photos' paths; relative paths start at the file's folder.
+            path_column: The column of the images' paths; relative paths start at the file's folder.
             identity_column: The column of the people; empty if unknown.
             aligner: As in :meth:`from_folder`.
             detector: As in :meth:`from_folder`.
@@ -262,7 +262,7 @@ class FaceDataset:
             The data set, with at least one face.
 
         Raises:
-            TrainingDataError: If the file cannot be read, or no photo shows a face that can be
+            TrainingDataError: If the file cannot be read, or no image shows a face that can be
                 used.
             FileFormatError: If the cache is damaged or cannot be written.
             InvalidArgumentError: If the aligner does not make faces of ``input_size``.
@@ -271,7 +271,7 @@ class FaceDataset:
             Path(path), path_column=path_column, identity_column=identity_column
         )
         reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
-        return cls._from_photos(candidates, input_size, aligner, detector, reading, cache, progress)
+        return cls._from_images(candidates, input_size, aligner, detector, reading, cache, progress)
 
     @classmethod
     def from_archives(
@@ -367,9 +367,9 @@ class FaceDataset:
                 f"images, identities and keys must be equally many, got {len(images)}, "
                 f"{len(people)} and {len(keys)}"
             )
-        report = PhotoReport(
+        report = ImageReport(
             tuple(
-                PhotoOutcome(person, key, "used") for person, key in zip(people, keys, strict=True)
+                ImageOutcome(person, key, "used") for person, key in zip(people, keys, strict=True)
             ),
             done="used",
         )
@@ -379,7 +379,7 @@ class FaceDataset:
         )
 
     @classmethod
-    def _from_photos(
+    def _from_images(
         cls,
         candidates: list[PersonImage],
         input_size: int,
@@ -404,12 +404,12 @@ class FaceDataset:
         faces = _cache(cache, settings, input_size)
         pipeline = FacePipeline(detector, aligner=aligner)
         gathered = gather(
-            read_photos(candidates, progress=progress),
+            read_images(candidates, progress=progress),
             faces,
             threads=1,
-            at_a_time=_PHOTOS_AT_A_TIME,
+            at_a_time=_IMAGES_AT_A_TIME,
             progress=progress,
-            align=lambda photos: align_largest(photos, pipeline, reading),
+            align=lambda images: align_largest(images, pipeline, reading),
         )
         return cls._of(gathered, faces)
 
@@ -459,7 +459,7 @@ def _checked_aligner(aligner: Aligner | None, input_size: int) -> Aligner:
 
 
 def _incomplete(reading: Reading) -> dict[str, str]:
-    """Returns the setting that separates faces of incomplete photos from those of complete ones."""
+    """Returns the setting that separates faces of incomplete images from those of complete ones."""
     return {"truncated": "use"} if reading["truncated"] == "use" else {}
 
 

@@ -1,7 +1,7 @@
 """The cache of aligned faces: found and cut out once, then read in any order by many threads.
 
 It is one SQLite file for each combination of detection and alignment settings. Faces are keyed by
-the digest of the photo's content, so that photos may be renamed, moved or added without detecting
+the digest of the image's content, so that images may be renamed, moved or added without detecting
 anything twice. With SQLite, committed data survives a killed process or a full disk, and several
 processes may fill one cache.
 """
@@ -42,12 +42,12 @@ _TABLES = (
 
 
 @dataclass(frozen=True)
-class CachedPhoto:
-    """What the cache knows of a photo."""
+class CachedImage:
+    """What the cache knows of an image."""
 
-    status: OutcomeStatus  # what happened to it, as in :class:`facekit.report.PhotoOutcome`
+    status: OutcomeStatus  # what happened to it, as in :class:`facekit.report.ImageOutcome`
     detail: str  # one sentence more
-    face: int | None  # the number of its face in the cache, `None` if the photo shows none
+    face: int | None  # the number of its face in the cache, `None` if the image shows none
 
 
 class FaceCache:
@@ -69,19 +69,19 @@ class FaceCache:
                 self._create(connection, text)
             self._check(connection, text)
 
-    def find(self, digests: Iterable[str]) -> dict[str, CachedPhoto]:
-        """Returns what is known of the photos with these digests, without those not known."""
+    def find(self, digests: Iterable[str]) -> dict[str, CachedImage]:
+        """Returns what is known of the images with these digests, without those not known."""
         with self._connection() as connection:
             found = {digest: self._find(connection, digest) for digest in digests}
-        return {digest: photo for digest, photo in found.items() if photo is not None}
+        return {digest: image for digest, image in found.items() if image is not None}
 
     def add(
-        self, photos: Mapping[str, tuple[OutcomeStatus, str, npt.NDArray[np.uint8] | None]]
+        self, images: Mapping[str, tuple[OutcomeStatus, str, npt.NDArray[np.uint8] | None]]
     ) -> None:
-        """Stores photos: all of them, or none after an error."""
+        """Stores images: all of them, or none after an error."""
         with self._connection() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            for digest, (status, detail, pixels) in photos.items():
+            for digest, (status, detail, pixels) in images.items():
                 # Another process may have stored it in the meantime.
                 if self._find(connection, digest) is not None:
                     continue
@@ -109,11 +109,11 @@ class FaceCache:
                 image[...] = np.frombuffer(row[0], dtype=np.uint8).reshape(image.shape)
         return images
 
-    def _find(self, connection: sqlite3.Connection, digest: str) -> CachedPhoto | None:
+    def _find(self, connection: sqlite3.Connection, digest: str) -> CachedImage | None:
         row = connection.execute(
             "SELECT status, detail, face FROM photos WHERE digest = ?", (digest,)
         ).fetchone()
-        return None if row is None else CachedPhoto(*row)
+        return None if row is None else CachedImage(*row)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -25,7 +25,7 @@ class ValidationResult:
         auc: Area under the ROC curve.
         eer: Equal error rate.
         tar: True-accept rate at a false-match rate of 1 %.
-        recall: Recall@1: the share of photos whose nearest other photo shows the same person, of
+        recall: Recall@1: the share of images whose nearest other image shows the same person, of
             those of people with two or more.
         thresholds: Euclidean distance by false-match rate, as far as there are pairs enough.
     """
@@ -89,14 +89,14 @@ def validate(
 
 def _pairs_of_one(labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], ...]:
     pairs = [
-        np.stack([photos[index] for index in np.triu_indices(len(photos), k=1)])
-        for photos in _photos_by_person(labels)
+        np.stack([images[index] for index in np.triu_indices(len(images), k=1)])
+        for images in _images_by_person(labels)
     ]
     joined = np.concatenate([np.empty((2, 0), dtype=np.int64), *pairs], axis=1)
     return joined[0], joined[1]
 
 
-def _photos_by_person(labels: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int64]]:
+def _images_by_person(labels: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int64]]:
     order = np.argsort(labels, kind="stable")
     _, starts = np.unique(labels[order], return_index=True)
     return np.split(order, starts[1:])
@@ -105,12 +105,12 @@ def _photos_by_person(labels: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int6
 def _pairs_of_two(
     labels: npt.NDArray[np.int32], count: int, seed: int
 ) -> tuple[npt.NDArray[np.int64], ...]:
-    photos = len(labels)
-    if photos * (photos - 1) // 2 <= count:
-        first, second = np.triu_indices(photos, k=1)
+    images = len(labels)
+    if images * (images - 1) // 2 <= count:
+        first, second = np.triu_indices(images, k=1)
     else:
         generator = np.random.default_rng(seed)
-        first, second = generator.integers(0, photos, size=(2, count))
+        first, second = generator.integers(0, images, size=(2, count))
     different = labels[first] != labels[second]
     return first[different], second[different]
 

@@ -26,7 +26,7 @@ Make = Callable[..., SeededBatches]
 
 
 def balanced(**arguments: object) -> BalancedBatches:
-    return BalancedBatches(PEOPLE, **{"identities": 3, "photos": 3, **arguments})  # type: ignore[arg-type]
+    return BalancedBatches(PEOPLE, **{"identities": 3, "images": 3, **arguments})  # type: ignore[arg-type]
 
 
 def shuffled(**arguments: object) -> ShuffledBatches:
@@ -48,29 +48,29 @@ def balanced_epochs(draw: st.DrawFn) -> tuple[FaceDataset, int, int, list[np.nda
     """Draws people, P, K, and which faces make up each batch of an epoch."""
     counts = draw(st.lists(st.integers(2, 30), min_size=2, max_size=12))
     people, identities = people_with(counts), draw(st.integers(2, len(counts)))
-    photos, seed = draw(st.integers(2, 7)), draw(st.integers(0, 2**32))
-    batches = BalancedBatches(people, identities=identities, photos=photos, seed=seed)
+    images, seed = draw(st.integers(2, 7)), draw(st.integers(0, 2**32))
+    batches = BalancedBatches(people, identities=identities, images=images, seed=seed)
     epoch = draw(st.integers(0, 5))
-    return people, identities, photos, [batches.rows(epoch, i) for i in range(len(batches))]
+    return people, identities, images, [batches.rows(epoch, i) for i in range(len(batches))]
 
 
 @given(balanced_epochs())
-def test_every_batch_has_p_people_with_k_photos(drawn: tuple) -> None:
-    people, identities, photos, epoch = drawn
+def test_every_batch_has_p_people_with_k_images(drawn: tuple) -> None:
+    people, identities, images, epoch = drawn
     sizes = np.bincount(people.labels)
     for rows in epoch:
-        labels = people.labels[rows].reshape(-1, photos)
+        labels = people.labels[rows].reshape(-1, images)
         assert (labels == labels[:, :1]).all()
         assert len(set(labels[:, 0])) == len(labels) == identities
-        for group, (label, *_) in zip(rows.reshape(-1, photos), labels, strict=True):
-            assert len(set(group)) == min(photos, sizes[label])
+        for group, (label, *_) in zip(rows.reshape(-1, images), labels, strict=True):
+            assert len(set(group)) == min(images, sizes[label])
 
 
 @given(balanced_epochs())
-def test_every_epoch_shows_every_photo_in_no_more_batches_than_needed(drawn: tuple) -> None:
-    people, identities, photos, epoch = drawn
+def test_every_epoch_shows_every_image_in_no_more_batches_than_needed(drawn: tuple) -> None:
+    people, identities, images, epoch = drawn
     assert set(np.concatenate(epoch)) == set(range(len(people)))
-    groups = -(-np.bincount(people.labels) // photos)
+    groups = -(-np.bincount(people.labels) // images)
     assert len(epoch) == max(*groups, -(-groups.sum() // identities))
 
 
@@ -89,7 +89,7 @@ def test_shuffled_batches_hold_every_face_and_are_of_one_size(
 
 @given(
     counts=st.lists(st.integers(1, 9), min_size=2, max_size=8),
-    photos=st.integers(2, 4),
+    images=st.integers(2, 4),
     seed=st.integers(0, 2**40),
     epoch=st.integers(0, 1000),
 )
@@ -97,7 +97,7 @@ def test_labels_are_those_of_the_faces(
     counts: list[int], photos: int, seed: int, epoch: int
 ) -> None:
     people = people_with([*counts, 2, 2], unknown=2)
-    batches = BalancedBatches(people, identities=2, photos=photos, seed=seed)
+    batches = BalancedBatches(people, identities=2, images=photos, seed=seed)
     batches.epoch = epoch
     seen = set()
     for images, labels in batches:
@@ -111,7 +111,7 @@ def test_labels_are_those_of_the_faces(
     assert seen == {n for n, label in enumerate(people.labels) if label >= 0 and often[label]}
 
 
-def test_people_with_one_photo_are_left_out_and_listed() -> None:
+def test_people_with_one_image_are_left_out_and_listed() -> None:
     batches = balanced()
     assert batches.left_out == ("person 004", "person 006")
     assert batches.summary() == (
@@ -272,8 +272,8 @@ def test_empty_data_set_is_named() -> None:
         (balanced, {"identities": 1}, "identities"),
         (balanced, {"identities": 6}, "identities must be at most 5"),
         (balanced, {"identities": 2.0}, "identities"),
-        (balanced, {"photos": 1}, "photos"),
-        (balanced, {"photos": True}, "photos"),
+        (balanced, {"images": 1}, "images"),
+        (balanced, {"images": True}, "images"),
         (balanced, {"seed": -1}, "seed"),
         (balanced, {"workers": 0}, "workers"),
         (shuffled, {"batch_size": 0}, "batch_size"),

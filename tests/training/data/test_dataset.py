@@ -20,7 +20,7 @@ from small_datasets import (
     numbers_of,
     people_with,
     portrait,
-    write_photos,
+    write_images,
 )
 
 from facekit import Aligner, Detector, FileFormatError, InvalidArgumentError
@@ -153,8 +153,8 @@ def test_arrays_that_do_not_fit_are_named(images: Any, people: Any, keys: Any, n
 # Folders
 
 
-def test_folder_gives_the_aligned_face_of_each_photo(tmp_path: Path) -> None:
-    folder = write_photos(tmp_path / "people", {"Bob": 3, "Ann": 2})
+def test_folder_gives_the_aligned_face_of_each_image(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "people", {"Bob": 3, "Ann": 2})
     data = from_folder(folder)
     assert data.identities == ("Ann", "Bob")
     assert data.labels.tolist() == [0, 0, 1, 1, 1]
@@ -166,8 +166,8 @@ def test_folder_gives_the_aligned_face_of_each_photo(tmp_path: Path) -> None:
     assert np.array_equal(data.images(range(5)), expected)
 
 
-def test_photos_of_a_folder_are_searched_once(tmp_path: Path) -> None:
-    folder = write_photos(tmp_path / "people", {"Ann": 3, "Bob": 2})
+def test_images_of_a_folder_are_searched_once(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "people", {"Ann": 3, "Bob": 2})
     detector = CountingDetector()
     first = from_folder(folder, detector)
     assert detector.seen == 5
@@ -182,8 +182,8 @@ def test_photos_of_a_folder_are_searched_once(tmp_path: Path) -> None:
     assert Path(second.keys[3]).name == "renamed.png"
 
 
-def test_changed_photo_is_searched_again(tmp_path: Path) -> None:
-    folder = write_photos(tmp_path / "people", {"Ann": 2, "Bob": 2})
+def test_changed_image_is_searched_again(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "people", {"Ann": 2, "Bob": 2})
     detector = CountingDetector()
     first = from_folder(folder, detector)
     portrait(77).save(folder / "Bob" / "1.png")
@@ -205,7 +205,7 @@ def test_other_settings_are_not_answered_from_the_cache(
     tmp_path: Path, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = write_photos(tmp_path / "people", {"Ann": 2})
+    folder = write_images(tmp_path / "people", {"Ann": 2})
     detector = CountingDetector()
     from_folder(folder, detector)
     from_folder(folder, detector, **arguments)
@@ -216,13 +216,13 @@ def test_cache_lies_in_facekits_folder_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path / "home"))
-    from_folder(write_photos(tmp_path / "people", {"Ann": 2}), cache=None)
+    from_folder(write_images(tmp_path / "people", {"Ann": 2}), cache=None)
     (cache,) = (tmp_path / "home" / "faces").iterdir()
     assert cache.name.startswith("faces-32-")
 
 
 def test_everything_left_out_is_reported(tmp_path: Path) -> None:
-    folder = write_photos(tmp_path / "people", {"Ann": 2, "Bob": 1})
+    folder = write_images(tmp_path / "people", {"Ann": 2, "Bob": 1})
     (folder / "Ann" / "broken.png").write_bytes((folder / "Ann" / "0.png").read_bytes()[:200])
     (folder / "Ann" / "empty.jpg").touch()
     (folder / "Ann" / "gone.jpg").symlink_to(folder / "nowhere")
@@ -236,10 +236,10 @@ def test_everything_left_out_is_reported(tmp_path: Path) -> None:
         "broken.png": "unreadable",
         "empty.jpg": "unreadable",
         "gone.jpg": "unreadable",
-        "notes.txt": "not a photo",
+        "notes.txt": "not an image",
         "again.png": "duplicate",
-        "Zoë": "not a photo",
-        "beside.png": "not a photo",
+        "Zoë": "not an image",
+        "beside.png": "not an image",
     }
     assert left_out["empty.jpg"][1] == "is empty (0 bytes)"
     assert left_out["again.png"][1] == f"the same image as {folder / 'Ann' / '1.png'} (Ann)"
@@ -248,8 +248,8 @@ def test_everything_left_out_is_reported(tmp_path: Path) -> None:
     assert all(name in data.report.summary() for name in left_out)
 
 
-def test_unreadable_photo_is_tried_again(tmp_path: Path) -> None:
-    folder = write_photos(tmp_path / "people", {"Ann": 2})
+def test_unreadable_image_is_tried_again(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "people", {"Ann": 2})
     content = (folder / "Ann" / "0.png").read_bytes()
     (folder / "Ann" / "0.png").write_bytes(content[:200])
     assert [o.status for o in from_folder(folder).report.outcomes] == ["unreadable", "used"]
@@ -262,19 +262,19 @@ def test_unreadable_photo_is_tried_again(tmp_path: Path) -> None:
     [([face_at(1, 1, 9), face_at(5, 5, 30)], "several faces"), ([face_at(5, 5, 30)], "used")],
 )
 def test_largest_face_is_taken(tmp_path: Path, faces: list[Any], status: OutcomeStatus) -> None:
-    folder = write_photos(tmp_path / "people", {"Ann": 1})
+    folder = write_images(tmp_path / "people", {"Ann": 1})
     data = from_folder(folder, CountingDetector(*faces))
     assert data.report.counts == {status: 1}
     expected = Aligner(32).align(data.keys[0], [face_at(5, 5, 30)])
     assert np.array_equal(data.images([0]), expected)
 
 
-def test_photo_without_a_face_is_searched_once(tmp_path: Path) -> None:
+def test_image_without_a_face_is_searched_once(tmp_path: Path) -> None:
     class Blind(CountingDetector):
         def detect(self, image: Any) -> list[Any]:
             return super().detect(image)[: self.seen % 2]
 
-    folder = write_photos(tmp_path / "people", {"Ann": 4})
+    folder = write_images(tmp_path / "people", {"Ann": 4})
     detector = Blind()
     for _ in range(2):
         data = from_folder(folder, detector)
@@ -298,13 +298,13 @@ def test_empty_and_missing_folders_are_named(tmp_path: Path) -> None:
 
 
 def test_aligner_of_another_size_is_named(tmp_path: Path) -> None:
-    folder = write_photos(tmp_path / "people", {"Ann": 1})
+    folder = write_images(tmp_path / "people", {"Ann": 1})
     with pytest.raises(InvalidArgumentError, match=r"faces of 160 pixels, but input_size is 32"):
         from_folder(folder, aligner=Aligner())
 
 
 def test_damaged_cache_is_named_and_a_new_one_can_be_made(tmp_path: Path) -> None:
-    folder = write_photos(tmp_path / "people", {"Ann": 2})
+    folder = write_images(tmp_path / "people", {"Ann": 2})
     from_folder(folder)
     (cache,) = (tmp_path / "cache").iterdir()
     cache.write_bytes(b"\0" * 100)
@@ -335,8 +335,8 @@ def from_csv(path: Path, **arguments: Any) -> FaceDataset:
     return FaceDataset.from_csv(path, detector=CountingDetector(), **arguments)  # type: ignore[arg-type]
 
 
-def test_manifest_names_photos_and_people(tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", {"1": 2, "2": 2})
+def test_manifest_names_images_and_people(tmp_path: Path) -> None:
+    write_images(tmp_path / "photos", {"1": 2, "2": 2})
     manifest = write_manifest(
         tmp_path,
         f"note,path,identity\nx,photos/1/0.png,Zoë\nx,{tmp_path}/photos/1/1.png, Zoë\n"
@@ -345,12 +345,12 @@ def test_manifest_names_photos_and_people(tmp_path: Path) -> None:
     data = from_csv(manifest)
     assert data.identities == ("Ann", "Zoë")
     assert data.labels.tolist() == [1, 1, -1, 0]
-    assert [o.status for o in data.report.left_out] == ["unreadable", "not a photo"]
+    assert [o.status for o in data.report.left_out] == ["unreadable", "not an image"]
     assert data.report.left_out[1].source.endswith("faces.csv, line 7")
 
 
 def test_columns_of_a_manifest_may_have_other_names(tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", {"1": 1})
+    write_images(tmp_path / "photos", {"1": 1})
     manifest = write_manifest(tmp_path, "\ufefffile,who\nphotos/1/0.png,Ann\n")
     data = from_csv(manifest, path_column="file", identity_column="who")
     assert data.identities == ("Ann",)
@@ -403,7 +403,7 @@ FaceDataset.from_folder(folder, input_size=32, detector=CountingDetector(), cach
 
 
 def test_killed_preparation_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    folder = write_photos(tmp_path / "people", {"Ann": 40, "Bob": 40})
+    folder = write_images(tmp_path / "people", {"Ann": 40, "Bob": 40})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", PREPARE, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from small_datasets import SIDE, numbered_faces, numbers_of
 
 from facekit import FileFormatError
-from facekit.training.data.face_cache import CachedPhoto, FaceCache
+from facekit.training.data.face_cache import CachedImage, FaceCache
 
 SETTINGS = {"aligner": {"size": SIDE}}
 FACES = numbered_faces(40)
@@ -47,16 +47,16 @@ def test_face_read_is_the_face_kept(cache: FaceCache) -> None:
 def test_another_object_reads_what_one_has_kept(cache: FaceCache, tmp_path: Path) -> None:
     rows = fill(cache)
     again = FaceCache(tmp_path, size=SIDE, settings=SETTINGS)
-    assert again.find(["3"]) == {"3": CachedPhoto("used", "", int(rows[3]))}
+    assert again.find(["3"]) == {"3": CachedImage("used", "", int(rows[3]))}
     assert np.array_equal(again.read(rows), FACES)
 
 
-def test_photo_without_a_face_is_remembered(cache: FaceCache) -> None:
+def test_image_without_a_face_is_remembered(cache: FaceCache) -> None:
     cache.add({"a": ("no face", "no face found", None)})
-    assert cache.find(["a", "b"]) == {"a": CachedPhoto("no face", "no face found", None)}
+    assert cache.find(["a", "b"]) == {"a": CachedImage("no face", "no face found", None)}
 
 
-def test_photo_kept_before_stays_as_it_is(cache: FaceCache) -> None:
+def test_image_kept_before_stays_as_it_is(cache: FaceCache) -> None:
     rows = fill(cache)
     cache.add({"3": ("no face", "", None)})
     assert fill(cache).tolist() == rows.tolist()

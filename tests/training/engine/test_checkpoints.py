@@ -137,7 +137,7 @@ def test_going_on_in_an_epoch_ends_with_the_same_weights(tmp_path: Path, kind: s
         faces, shared = small_training.faces(), {"seed": 1, "augmentation": Augmentation()}
         # 64 faces are no multiple of 24.
         if kind == "balanced":
-            batches: Any = BalancedBatches(faces, identities=8, photos=3, **shared)
+            batches: Any = BalancedBatches(faces, identities=8, images=3, **shared)
         else:
             batches = ShuffledBatches(faces, batch_size=24, **shared)
         objectives = {0: TripletLoss("hard")}

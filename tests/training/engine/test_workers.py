@@ -29,7 +29,7 @@ def test_the_parts_of_a_batch_make_up_the_batch(shares: int, index: int, seed: i
     batches = BalancedBatches(
         FaceDataset.from_arrays(faces, list("ABCDABCDABCDABCD")),
         identities=4,
-        photos=2,
+        images=2,
         seed=seed,
         augmentation=Augmentation(occlusion=0.5),
     )

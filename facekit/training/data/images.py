@@ -1,4 +1,4 @@
-"""The photos of a folder or of a CSV manifest: finding the face of each."""
+"""The images of a folder or of a CSV manifest: finding the face of each."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from facekit.io.files import without_nul
 from facekit.io.images import Reading
 from facekit.io.people import PersonImage, people_images
 from facekit.pipeline import EmbeddedImage, FacePipeline, content_sha256
-from facekit.report import OutcomeStatus, PhotoOutcome
-from facekit.training.data.collection import AlignedFace, Photo
+from facekit.report import ImageOutcome, OutcomeStatus
+from facekit.training.data.collection import AlignedFace, SourceImage
 from facekit.utils.progress import track
 
 
 def folder_candidates(folder: Path) -> list[PersonImage]:
-    """Lists the photos of a folder with one folder per person, and what lies beside them."""
+    """Lists the images of a folder with one folder per person, and what lies beside them."""
     try:
         return list(people_images(folder))
     except EnrollmentError as error:
@@ -25,7 +25,7 @@ def folder_candidates(folder: Path) -> list[PersonImage]:
 
 
 def manifest_candidates(path: Path, *, path_column: str, identity_column: str) -> list[PersonImage]:
-    """Lists the photos of a CSV file, whose relative paths start at the file's own folder."""
+    """Lists the images of a CSV file, whose relative paths start at the file's own folder."""
     candidates = [
         _manifest_candidate(path, line, row[path_column], row[identity_column])
         for line, row in csv_rows(path, (path_column, identity_column))
@@ -57,41 +57,43 @@ def csv_rows(
 
 
 def _manifest_candidate(
-    manifest: Path, line: int, photo: str | None, person: str | None
+    manifest: Path, line: int, image: str | None, person: str | None
 ) -> PersonImage:
     person = (person or "").strip()
-    if not photo:
+    if not image:
         return PersonImage(person, f"{manifest}, line {line}", None, "the line names no photo")
-    path = manifest.parent / photo
+    path = manifest.parent / image
     return PersonImage(person, str(path), path)
 
 
-def read_photos(images: list[PersonImage], *, progress: bool) -> Iterator[Photo | PhotoOutcome]:
+def read_images(
+    images: list[PersonImage], *, progress: bool
+) -> Iterator[SourceImage | ImageOutcome]:
     """Identifies each image by its content, or says why that cannot be done."""
     for image in track(images, "Reading photos", total=len(images), shown=progress):
         if image.source is None:
-            status: OutcomeStatus = "unreadable" if image.unreadable else "not a photo"
-            yield PhotoOutcome(image.person, image.name, status, image.problem)
+            status: OutcomeStatus = "unreadable" if image.unreadable else "not an image"
+            yield ImageOutcome(image.person, image.name, status, image.problem)
             continue
         try:
             digest = content_sha256(image.source)
         except ImageError as error:
             detail = str(error).removeprefix(f"{image.name}: ")
-            yield PhotoOutcome(image.person, image.name, "unreadable", detail)
+            yield ImageOutcome(image.person, image.name, "unreadable", detail)
             continue
         if digest is None:
-            yield PhotoOutcome(image.person, image.name, "unreadable", "no such file")
+            yield ImageOutcome(image.person, image.name, "unreadable", "no such file")
             continue
-        yield Photo(image.person, image.name, digest)
+        yield SourceImage(image.person, image.name, digest)
 
 
 def align_largest(
-    photos: list[Photo], pipeline: FacePipeline, reading: Reading
+    images: list[SourceImage], pipeline: FacePipeline, reading: Reading
 ) -> Iterator[AlignedFace]:
-    """Yields the largest face of each photo, or why there is none."""
-    sources = [photo.source for photo in photos]
-    for image in pipeline.run(sources, select="largest", **reading):
-        yield _aligned(image)
+    """Yields the largest face of each image, or why there is none."""
+    sources = [image.source for image in images]
+    for found in pipeline.run(sources, select="largest", **reading):
+        yield _aligned(found)
 
 
 def _aligned(image: EmbeddedImage) -> AlignedFace:
