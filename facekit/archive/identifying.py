@@ -197,6 +197,7 @@ def _shards(
             f'the strategy "svm" compares all people with each other; for more than {size:,} '
             'enrolled photos use "centroid" or "nearest"'
         )
+    enrolled = enrolled.dense
     order, starts = enrolled.by_person
     ends = np.searchsorted(starts, np.arange(starts[0] + size, starts[-1] + size, size), "right")
     shards, first = [], 0

@@ -31,16 +31,18 @@ class Enrolled:
     Args:
         embeddings: ``(n, d)``. Rows of erased images hold zeros.
         labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
-        classes: The people, ``(k,)``, each with at least one row.
+        classes: The people, ``(k,)``; one whose rows are all among ``left`` has gone.
         index: The search index of the embeddings; by default created when it is first needed.
         least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
         sizes: How many people have each number of images; by default counted when first needed.
+        left: Rows that were erased, but keep their labels until all are relabeled.
 
     Attributes:
         embeddings: As given.
         labels: As given.
         classes: As given.
         least_norm: As given.
+        left: As given.
     """
 
     def __init__(
@@ -51,17 +53,21 @@ class Enrolled:
         index: Index | None = None,
         least_norm: float = 0.0,
         sizes: Mapping[int, int] | None = None,
+        left: IntArray = NO_ROWS,
     ) -> None:
         self.least_norm = least_norm
         self._sizes = sizes
         self.embeddings, self.labels, self.classes = embeddings, labels, classes
+        self.left = left
         self._index = index
+        self._searched_in: Enrolled | None = None
         self._sorted: tuple[IntArray, IntArray] | None = None
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Enrolled], tuple[Any, ...]]:
         # A copy searches with an index of its own.
-        return Enrolled, (self.embeddings, self.labels, self.classes, None, self.least_norm)
+        dense = self.dense
+        return Enrolled, (dense.embeddings, dense.labels, dense.classes, None, dense.least_norm)
 
     def __len__(self) -> int:
         return sum(images * people for images, people in self.sizes.items())
@@ -78,11 +84,32 @@ class Enrolled:
     @cached_property
     def rows(self) -> IntArray:
         """The rows that are not erased."""
-        return np.flatnonzero(self.labels >= 0)
+        return np.flatnonzero(self.dense.labels >= 0)
+
+    @cached_property
+    def dense(self) -> Enrolled:
+        """The same, with labels of the rows and people that are there only."""
+        if not len(self.left):
+            return self
+        found = self.without(NO_ROWS)
+        found._searched_in = self
+        return found
+
+    def without(self, rows: IntArray | list[int]) -> Enrolled:
+        """Returns the same without some rows, and without people who have no others."""
+        labels = self.labels.copy()
+        labels[self.left] = labels[rows] = -1
+        there = np.bincount(labels[labels >= 0], minlength=len(self.classes)) > 0
+        numbers = np.append(np.where(there, np.cumsum(there) - 1, -1), -1).astype(labels.dtype)
+        return Enrolled(
+            self.embeddings, numbers[labels], self.classes[there], least_norm=self.least_norm
+        )
 
     @property
     def index(self) -> Index:
         """The search index of the embeddings."""
+        if self._searched_in is not None:
+            return self._searched_in.index
         with self._lock:
             if self._index is None:
                 self._index = build_index(
@@ -117,12 +144,8 @@ class Enrolled:
             order[starts[person] : starts[person + 1]] if person + 1 < len(starts) else order[:0]
         )
         later = np.flatnonzero(self.labels[len(order) :] == person) + len(order)
-        return np.concatenate([found, later])
-
-    @property
-    def is_searchable(self) -> bool:
-        """Whether there is an index already."""
-        return self._index is not None
+        rows = np.concatenate([found, later])
+        return rows[~np.isin(rows, self.left)] if len(self.left) else rows
 
     def followed_by(
         self, after: Enrolled, erased: IntArray = NO_ROWS, *, relabeled: bool = False

@@ -144,7 +144,7 @@ class Gallery:
         self.path = store.path if isinstance(store, FileStore) else None
 
     def __len__(self) -> int:
-        return len(self.enrolled())
+        return len(self.searched())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.people)
@@ -299,6 +299,13 @@ class Gallery:
         It does not change when others are enrolled, so that any number of threads may read it. Rows
         of removed people hold zeros. Only changes since the last call are read; from a store other
         than a file, everything is read each time.
+        """
+        return self.searched().dense
+
+    def searched(self) -> Enrolled:
+        """Returns what :meth:`enrolled` does at the cost of what has changed.
+
+        Removed people may stay among its ``classes``, and their rows among its ``labels``.
         """
         if isinstance(self._store, FileStore):
             return self._store.enrolled()

@@ -52,6 +52,7 @@ class Mirror:
         slots: The slot of each person, by name.
         owners: The slot of each image's person plus 1, by row; 0 if the image was removed.
         names: The name of each slot, or ``None``.
+        enrolled: The embeddings with their people; erased rows may keep their labels.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -68,7 +69,7 @@ class Mirror:
         self._start_labels()
         self._digests: Growing | None = None
         self.slots: dict[str, int] = {}
-        self._state = self._now()
+        self.enrolled = self._now()
 
     @property
     def owners(self) -> npt.NDArray[np.uint32]:
@@ -80,21 +81,9 @@ class Mirror:
         """The name of each slot, or ``None``."""
         return self._names.held
 
-    @property
-    def enrolled(self) -> Enrolled:
-        """The embeddings with the people who are there now."""
-        if self._left:
-            self._label()
-        return self._state
-
-    @property
-    def searched(self) -> Enrolled:
-        """What can be searched: as :attr:`enrolled`, but erased rows may have labels."""
-        return self._state if self._state.is_searchable else self.enrolled
-
     def rows_of(self, slot: int) -> IntArray:
         """Returns the rows of a person's images."""
-        rows = self._state.images_of(int(self._label_of.held[slot + 1]))
+        rows = self.enrolled.images_of(int(self._label_of.held[slot + 1]))
         there: IntArray = rows[self._owners.held[rows] == slot + 1]
         return there
 
@@ -145,7 +134,7 @@ class Mirror:
             if self._digests is not None:
                 found = ((index, read("photos", index)) for index in blocks["photos"])
                 self._note_digests(view.head["photos"], found)
-            if moved or self._left + len(erased) > _MOST_LEFT:
+            if moved or len(self._left) + len(erased) > _MOST_LEFT:
                 self._label(erased)
             else:
                 self._rename(renamed)
@@ -259,7 +248,7 @@ class Mirror:
             part[:] = short_digests(np.frombuffer(data, IMAGE))[: len(part)]
 
     def _start_labels(self) -> None:
-        self._left = 0  # how many erased rows have labels
+        self._left = NO_ROWS  # erased rows that have labels
         self._labels = Growing(np.int32)
         self._classes = Growing(object)
         self._label_of = Growing(np.int32)  # by the number of the owner; -1 without one
@@ -277,13 +266,13 @@ class Mirror:
         # Labels number the people who are there; whatever a state has seen of them stays.
         self._start_labels()
         self._number()
-        self._state = self._state.followed_by(self._now(), erased, relabeled=True)
+        self.enrolled = self.enrolled.followed_by(self._now(), erased, relabeled=True)
 
     def _label_more(self, erased: IntArray) -> None:
         # People and rows that went keep their labels until all are relabeled.
-        self._left += len(erased)
+        self._left = np.concatenate((self._left, erased))
         self._number()
-        self._state = self._state.followed_by(self._now(), erased)
+        self.enrolled = self.enrolled.followed_by(self._now(), erased)
 
     def _number(self) -> None:
         slot, first = len(self._label_of.held) - 1, len(self._classes.held)
@@ -300,4 +289,4 @@ class Mirror:
     def _now(self) -> Enrolled:
         sizes = {size: people for size, people in sorted(self._sizes.items()) if size and people}
         held = self._vectors.held, self._labels.held, self._classes.held
-        return Enrolled(*held, least_norm=LEAST_NORM, sizes=sizes)
+        return Enrolled(*held, least_norm=LEAST_NORM, sizes=sizes, left=self._left)

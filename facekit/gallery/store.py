@@ -146,15 +146,13 @@ class FileStore:
     # What is enrolled.
 
     def enrolled(self) -> Enrolled:
-        """Returns what is enrolled now, including changes by other processes."""
+        """Returns what is enrolled now; erased rows may keep their labels."""
         with self._following():
             return self._mirror.enrolled
 
     def search(self, probes: npt.NDArray[Any], count: int) -> list[list[Match]]:
         """Finds the enrolled images that are nearest to each probe."""
-        with self._following():
-            searched = self._mirror.searched
-        return searched.matches(probes, count)
+        return self.enrolled().matches(probes, count)
 
     def snapshot(self) -> Iterator[Batch]:
         """Yields a consistent snapshot of all images with their embeddings."""
@@ -173,7 +171,7 @@ class FileStore:
 
     def people(self) -> dict[str, int]:
         """Returns how many images there are of each person, by name."""
-        enrolled = self.enrolled()
+        enrolled = self.enrolled().dense
         counts = np.bincount(enrolled.labels[enrolled.rows], minlength=len(enrolled.classes))
         return dict(sorted(zip(enrolled.classes.tolist(), counts.tolist(), strict=True)))
 

@@ -123,6 +123,8 @@ def calibrate(
     number of images. A cohort of strangers replaces the gallery's images; a large one also replaces
     the table.
     """
+    if cohort is not None or shift is None or table is None:  # the images are compared
+        enrolled = enrolled.dense
     impostors = None if cohort is None else _to_nearest(enrolled, measure, cohort)
     if table is None:
         if threshold is not None:

@@ -28,7 +28,7 @@ class Fitted(NamedTuple):
     """A classifier and the state of the gallery that it was fitted to."""
 
     classifier: IdentityClassifier
-    enrolled: Enrolled  # rows that corrections exclude count as erased
+    enrolled: Enrolled  # as Gallery.searched; rows that corrections exclude count as erased
     decisions: Decisions
 
 
@@ -66,7 +66,7 @@ class GalleryFitting:
         self, gallery: Gallery, classifier: IdentityClassifier, distances: DistanceTable | None
     ) -> Fitted:
         """Returns a copy of the classifier, fitted to the current gallery."""
-        enrolled = gallery.enrolled()
+        enrolled = gallery.searched()
         if len(enrolled) == 0:
             raise NotFittedError(
                 "no one is enrolled; call fit with photos of people, enroll, or load a file"
@@ -134,15 +134,7 @@ def _usable(gallery: Gallery, enrolled: Enrolled, decisions: Decisions) -> Enrol
         other = said.person not in (None, image.person) or image.person in said.refused
         if (other or said.excluded) and image.id <= len(enrolled.labels):
             doubted.append(image.id - 1)
-    if not doubted:
-        return enrolled
-    labels = enrolled.labels.copy()
-    labels[doubted] = -1
-    there = np.bincount(labels[labels >= 0], minlength=len(enrolled.classes)) > 0
-    labels = np.where(labels >= 0, (np.cumsum(there) - 1)[labels], -1)
-    return Enrolled(
-        enrolled.embeddings, labels, enrolled.classes[there], least_norm=enrolled.least_norm
-    )
+    return enrolled.without(doubted) if doubted else enrolled
 
 
 def _pair(kept: Any) -> _Shift | None:

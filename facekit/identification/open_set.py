@@ -94,6 +94,9 @@ class OpenSet:
         cohort: npt.ArrayLike | None = None,
     ) -> None:
         parameters.check()
+        # Of a few people all are compared, so each must have an image.
+        if sum(enrolled.sizes.values()) <= SHORTLIST:
+            enrolled = enrolled.dense
         self.enrolled, self.parameters, self.classes = enrolled, parameters, enrolled.classes
         self.calibration: Calibration | None = None
         threshold = parameters.threshold
@@ -132,6 +135,7 @@ class OpenSet:
         X = np.asarray(x, dtype=np.float64)[None]
         if wanted is not None:
             people = np.flatnonzero(self.classes == wanted)
+            people = people[[len(self.enrolled.images_of(int(person))) > 0 for person in people]]
         else:
             without = np.flatnonzero(np.isin(self.classes, list(refused)))
             hidden = sum(len(self.enrolled.images_of(int(person))) for person in without)

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from facekit import Gallery
 from facekit.gallery import mirror
 from facekit.gallery.enrolled import Enrolled
+from facekit.identification import open_set
+from facekit.identification.open_set import OpenSet, OpenSetParameters
 
 SIZE = 4
 NAMES = ["Ada", "Grace", "Mary", "José", "Émilie"]
@@ -97,3 +99,23 @@ def test_what_a_state_has_seen_stays_while_others_are_removed() -> None:
     assert {match.person for matches in found for match in matches} == {"Ada", "Mary", "José"}
     assert gallery.enrolled().classes.tolist() == ["Ada", "Mary", "José"]
     assert gallery.enrolled().labels.tolist() == [0, -1, 1, 2]
+
+
+@pytest.mark.parametrize("strategy", ["centroid", "nearest", "svm"])
+@settings(max_examples=15, deadline=None)
+@given(steps=STEPS)
+def test_people_are_named_as_if_all_were_labeled_anew(strategy: Any, steps: list[Any]) -> None:
+    gallery, probes = Gallery("a@1", SIZE), np.eye(SIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(open_set, "SHORTLIST", 0)  # so that few people are searched like many
+        for what, one, other, _, number in steps:
+            change(gallery, what, one, other, number)
+            if not gallery.people:
+                continue
+            parameters = OpenSetParameters(strategy, threshold=None)
+            now, anew = (OpenSet(e, parameters) for e in (gallery.searched(), gallery.enrolled()))
+            for found, expected in zip(now.identify(probes), anew.identify(probes), strict=True):
+                assert found.tolist() == expected.tolist()
+            for wanted, refused in ((one, ()), (None, (one,))):
+                answer = now.among(probes[0], wanted, refused)
+                assert answer == anew.among(probes[0], wanted, refused)
