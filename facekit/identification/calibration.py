@@ -112,6 +112,7 @@ def calibrate(
     prior: float = 0.5,
     shift: tuple[float, int] | None = None,
     cohort: npt.ArrayLike | None = None,
+    own: FloatArray | None = None,
 ) -> Calibration:
     """Finds the threshold at which that share of strangers gets a name.
 
@@ -121,17 +122,16 @@ def calibrate(
     each image is compared with all other people as if its own person were not enrolled. The
     threshold is shifted by the difference between these distances and the table's, weighted by the
     number of images. A cohort of strangers replaces the gallery's images; a large one also replaces
-    the table.
+    the table. ``own`` are these distances, if they are known.
     """
-    if cohort is not None or shift is None or table is None:  # the images are compared
-        enrolled = enrolled.dense
+    if cohort is not None or table is None or (own is None and shift is None):
+        enrolled = enrolled.dense  # its images are compared
     impostors = None if cohort is None else _to_nearest(enrolled, measure, cohort)
     if table is None:
         if threshold is not None:
             return Calibration(None, threshold)
         return _without_table(enrolled, measure, fpir, impostors)
     foretold = _Foretold(table, measure, enrolled.sizes)
-    own = None
     if impostors is not None:
         # A large cohort shows the rate itself, a small one only where its distances lie.
         rates = _rates_of_tail(len(impostors))
@@ -142,7 +142,7 @@ def calibrate(
         moved, probes = shift
     else:
         moved, probes = 0.0, 0
-        own = distances_between_people(enrolled, measure)
+        own = distances_between_people(enrolled, measure) if own is None else own
         if foretold.people >= MIN_PEOPLE and len(own):
             moved = foretold.without_one().shift(own, _rates_of_bulk(len(own)))
             moved, probes = moved * len(own) / (len(own) + _WEIGHT_OF_TABLE), len(own)
@@ -162,13 +162,20 @@ def distances_between_people(
     enrolled: Enrolled, measure: Measure, most: int = _MOST_PROBES
 ) -> FloatArray:
     """Returns the distances from enrolled images to the nearest other person."""
-    rows = enrolled.rows
-    if len(rows) > most:
-        rows = rows[np.argsort(enrolled.embeddings[rows, 0], kind="stable")]
-        rows = np.sort(rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)])
+    rows = probes_among(enrolled.embeddings, enrolled.rows, most)
     own = enrolled.labels[rows]
     found = _nearest(enrolled, measure, enrolled.embeddings[rows], own)
     return found[np.isfinite(found)]
+
+
+def probes_among(
+    embeddings: npt.NDArray[Any], rows: IntArray, most: int = _MOST_PROBES
+) -> IntArray:
+    """Returns the rows to compare, spread evenly over the first component."""
+    if len(rows) <= most:
+        return rows
+    rows = rows[np.argsort(embeddings[rows, 0], kind="stable")]
+    return np.sort(rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)])
 
 
 def _to_nearest(enrolled: Enrolled, measure: Measure, cohort: npt.ArrayLike) -> FloatArray:

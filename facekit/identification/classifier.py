@@ -131,6 +131,7 @@ class IdentityClassifier(Classifier):
         *,
         shift: tuple[float, int] | None = None,
         cohort: npt.ArrayLike | None = None,
+        own: FloatArray | None = None,
     ) -> IdentityClassifier:
         """Like :meth:`fit`, with the contents of a gallery, without copying them.
 
@@ -140,6 +141,7 @@ class IdentityClassifier(Classifier):
                 enrolled images with each other again.
             cohort: Embeddings of people who are not enrolled, ``(n, d)``, and resemble expected
                 strangers: the threshold is the one at which a share ``fpir`` of them gets a name.
+            own: The distances from enrolled images to the nearest other person, if they are known.
 
         Returns:
             The classifier itself.
@@ -147,7 +149,8 @@ class IdentityClassifier(Classifier):
         Raises:
             InvalidArgumentError: As :meth:`fit`.
         """
-        people = OpenSet(enrolled, OpenSetParameters.of(self), shift=shift, cohort=cohort)
+        parameters = OpenSetParameters.of(self)
+        people = OpenSet(enrolled, parameters, shift=shift, cohort=cohort, own=own)
         self.n_features_in_ = enrolled.embeddings.shape[1]
         self._people_ = people
         self.classes_ = people.classes

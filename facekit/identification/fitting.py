@@ -13,7 +13,9 @@ from facekit.errors import InvalidArgumentError, NotFittedError
 from facekit.gallery import Gallery
 from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
+from facekit.identification.between import DistancesBetweenPeople
 from facekit.identification.classifier import IdentityClassifier
+from facekit.identification.strategies import measure_of
 from facekit.utils.forking import ForkLock
 from facekit.utils.validation import number, whole
 
@@ -43,10 +45,11 @@ class GalleryFitting:
         self._shift: _Shift | None = None
         self._cohort: _Shift | None = None
         self._known: tuple[Fitted, Enrolled, dict[str, Any]] | None = None
+        self._between = DistancesBetweenPeople()
         self._lock = ForkLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": None}
+        return {**self.__dict__, "_known": None, "_between": DistancesBetweenPeople()}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the calibration as values for JSON."""
@@ -114,7 +117,10 @@ class GalleryFitting:
         if len(used) == 0:
             raise NotFittedError("corrections exclude every enrolled photo; enroll others")
         kept = self._cohort or (self._shift if len(used) > _CALIBRATED_AT_ONCE else None)
-        fitted = _copy(classifier, distances).fit_enrolled(used, shift=kept)
+        copy, own = _copy(classifier, distances), None
+        if kept is None and len(used) <= _CALIBRATED_AT_ONCE and copy.distances is not None:
+            own = self._between.of(used, measure_of(copy.strategy))
+        fitted = copy.fit_enrolled(used, shift=kept, own=own)
         found = fitted.calibration_
         self._shift = None if found is None else (found.shift, found.probes)
         return fitted

@@ -92,6 +92,7 @@ class OpenSet:
         *,
         shift: tuple[float, int] | None = None,
         cohort: npt.ArrayLike | None = None,
+        own: FloatArray | None = None,
     ) -> None:
         parameters.check()
         # Of a few people all are compared, so each must have an image.
@@ -110,6 +111,7 @@ class OpenSet:
                 prior=parameters.prior,
                 shift=shift,
                 cohort=cohort,
+                own=own,
             )
         self.threshold = None if self.calibration is None else self.calibration.threshold
         self.machine: Machine | None = None
