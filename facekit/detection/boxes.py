@@ -15,23 +15,7 @@ _ROWS = 64
 
 
 def overlap(first: Boxes, second: Boxes, measure: OverlapMeasure = "union") -> Boxes:
-    """Measures how much boxes overlap.
-
-    Args:
-        first: Boxes ``(n, 4)``.
-        second: Boxes ``(m, 4)``.
-        measure: ``"union"`` for the intersection over the union (IoU), ``"min"`` for the
-            intersection over the smaller of the two boxes.
-
-    Returns:
-        float64 ``(n, m)``; 0 for disjoint boxes, and where both have no area.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.detection.boxes import overlap
-        >>> overlap(np.array([[0.0, 0.0, 2.0, 2.0]]), np.array([[1.0, 0.0, 3.0, 2.0]])).round(2)
-        array([[0.33]])
-    """
+    """Returns the intersection of each pair over its union or its smaller box, ``(n, m)``."""
     intersection, base = _shared(first, second, measure)
     shares: Boxes = np.divide(
         intersection, base, out=np.zeros_like(intersection), where=base != 0.0
@@ -45,26 +29,10 @@ def suppress_non_maxima(
     threshold: float,
     measure: OverlapMeasure = "union",
 ) -> npt.NDArray[np.intp]:
-    """Suppresses boxes that a better box overlaps by more than a threshold.
+    """Returns the boxes that no better one overlaps by more than a threshold, the best first.
 
     A box is also suppressed by a better one that is itself suppressed, as in ``mtcnn`` 1.0. The
     usual greedy suppression would keep it.
-
-    Args:
-        boxes: ``(n, 4)``.
-        scores: ``(n,)``. Ties are decided by NumPy's sorting, as in ``mtcnn``.
-        threshold: The overlap up to which both boxes are kept.
-        measure: As for :func:`overlap`.
-
-    Returns:
-        The indices of the boxes kept, the best first.
-
-    Example:
-        >>> import numpy as np
-        >>> from facekit.detection.boxes import suppress_non_maxima
-        >>> boxes = np.array([[0.0, 0.0, 9.0, 9.0], [0.0, 0.0, 9.0, 8.0], [20.0, 0.0, 29.0, 9.0]])
-        >>> suppress_non_maxima(boxes, np.array([0.8, 0.9, 0.7]), 0.5)
-        array([1, 2])
     """
     # Many scores of P-Net are the same number just below 1. To break ties as mtcnn does, they are
     # sorted in double precision by NumPy's default method.

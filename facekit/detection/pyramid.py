@@ -38,25 +38,11 @@ class Level(NamedTuple):
 def plan_pyramid(
     height: int, width: int, min_face_size: float, scale_factor: float, *, complete: bool = False
 ) -> list[Level]:
-    """Plans the pyramid of an image.
+    """Returns the levels of an image's pyramid, the largest first.
 
-    Args:
-        height: The image's height in pixels.
-        width: Its width.
-        min_face_size: The side in pixels of the smallest face to find, which fills a window on the
-            first level.
-        scale_factor: The ratio between neighboring levels.
-        complete: Whether the pyramid continues until a window covers the whole image. ``mtcnn``
-            makes as many levels as if the first had the image's size: below a ``min_face_size`` of
-            about 17 it stops before the largest faces.
-
-    Returns:
-        The levels, the largest first; empty if the image is too small for such a face.
-
-    Example:
-        >>> from facekit.detection.pyramid import plan_pyramid
-        >>> plan_pyramid(40, 60, min_face_size=20, scale_factor=0.5)
-        [Level(scale=0.6, height=24, width=36)]
+    The smallest face fills a window on the first level. ``mtcnn`` makes as many levels as if the
+    first had the image's size: below a ``min_face_size`` of about 17 it stops before the largest
+    faces. A complete pyramid continues until a window covers the whole image.
 
     References:
         Zhang et al. 2016, section II-A. The number of levels: ``mtcnn`` 1.0.0.

@@ -23,7 +23,7 @@ from facekit import (
     InvalidArgumentError,
 )
 from facekit.archive import cluster_archive, identify_archive, index_archive, write_results
-from facekit.archive.results import face_columns, face_images
+from facekit.archive.results import face_columns, face_sources
 from facekit.archive.rows import ImageRow, image_schema, table_of
 from facekit.archive.table import ArchiveTable
 from facekit.clustering.apart import apart
@@ -168,7 +168,7 @@ def corrected_table(folder: Path, vectors: Any) -> tuple[ArchiveTable, list[Face
     found = []
     for partition in table.partitions:
         columns, _ = face_columns(rows := table.read(partition))
-        found += face_images(rows, columns).values()
+        found += face_sources(rows, columns).values()
     return table, found
 
 
