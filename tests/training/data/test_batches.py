@@ -89,7 +89,7 @@ def test_shuffled_batches_hold_every_face_and_are_of_one_size(
 
 @given(
     counts=st.lists(st.integers(1, 9), min_size=2, max_size=8),
-    images=st.integers(2, 4),
+    photos=st.integers(2, 4),
     seed=st.integers(0, 2**40),
     epoch=st.integers(0, 1000),
 )
