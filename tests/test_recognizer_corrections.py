@@ -100,7 +100,7 @@ def test_a_face_that_was_accepted_has_the_name(recognizer: FaceRecognizer, tmp_p
     assert decided.name == "Green"
     (plain,) = recognizer.identify(row)
     assert plain.name is None
-    with pytest.raises(InvalidArgumentError, match="photos must be one for each"):
+    with pytest.raises(InvalidArgumentError, match="sources must be one for each"):
         recognizer.identify(row, sources=[])
 
 

@@ -285,7 +285,7 @@ def test_the_gallery_says_which_weights_it_needs(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["enroll", "people", "Ada"], "give either NAME and at least one PHOTO, or --from"),
+        (["enroll", "people", "Ada"], "give either NAME and at least one IMAGE, or --from"),
         (["enroll", "people", "Ada", "--from", "known"], "the folders give the names"),
         (["enroll", "people", "Ada", "{hopper}"], "not known by name; give their file"),
         (["enroll", "people", " ", "{hopper}", "--weights", "{weights}"], "name"),

@@ -85,7 +85,7 @@ def test_groups_are_merged_split_and_discarded(page: Page) -> None:
 
 
 def test_each_correction_is_listed_and_undone(page: Page, tmp_path: Path) -> None:
-    images, review = page.album.images, page.recognizer.gallery.review
+    images, review = page.album.sources, page.recognizer.gallery.review
     page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
     page.post("/discard", face=page.group(1)[0], kind="ignore")
     page.post("/discard", face=page.group(0)[0], kind="not_a_face")
