@@ -86,8 +86,8 @@ class ImageReport(Tabular):
         ...     ImageOutcome("Ada", "ada.jpg", "enrolled"),
         ...     ImageOutcome("Ada", "sea.jpg", "no face", "no face found")))
         >>> print(report.summary())
-        1 image of 1 person enrolled
-        1 image left out:
+        1 photo of 1 person enrolled
+        1 photo left out:
           sea.jpg (Ada): no face found
     """
 
