@@ -29,7 +29,7 @@ class Repair:
     Example:
         >>> from facekit.gallery.repair import Repair
         >>> Repair({"Ada": 2}, ("image 3 of Ada",)).lost
-        ('image 3 of Ada',)
+        ('photo 3 of Ada',)
     """
 
     people: dict[str, int]
