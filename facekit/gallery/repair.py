@@ -28,7 +28,7 @@ class Repair:
 
     Example:
         >>> from facekit.gallery.repair import Repair
-        >>> Repair({"Ada": 2}, ("image 3 of Ada",)).lost
+        >>> Repair({"Ada": 2}, ("photo 3 of Ada",)).lost
         ('photo 3 of Ada',)
     """
 
