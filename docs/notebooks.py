@@ -1,8 +1,4 @@
-"""Makes a notebook of each tutorial, and runs it: an error in a cell ends the build.
-
-A tutorial that reads ``photos/training`` needs photos of many people, which only its reader has:
-its notebook is not run, and shows what the page says that its code prints.
-"""
+"""Makes a notebook of each tutorial, and runs it: an error in a cell ends the build."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ _ROLE = re.compile(r"\{(?:meth|func|class|mod|attr)\}(`)~?(?:[\w.]*\.)?(\w+)`")
 _DOWNLOAD = re.compile(r"^\{download\}.*\n\n", re.MULTILINE)
 _SETUP = """# Run this once, in a clone: it installs facekit, and writes the two
 # portraits in the public domain that the tutorial uses.
-%pip install --quiet . matplotlib scikit-image
+%pip install --quiet {package} matplotlib scikit-image
 %run examples/sample_photos.py
 """
 
@@ -34,7 +30,8 @@ def notebook(page: str) -> dict[str, Any]:
     """Returns the notebook of a page in Markdown, in Jupyter's format 4.5."""
     page = _DOWNLOAD.sub("", page)
     title, _, rest = page.partition("\n\n")
-    cells = [_cell("markdown", title), _cell("code", _SETUP)]
+    package = '".[train]"' if "facekit.training" in page else "."
+    cells = [_cell("markdown", title), _cell("code", _SETUP.format(package=package))]
     end = 0
     for fence in _FENCE.finditer(rest):
         _add_text(cells, rest[end : fence.start()])
@@ -115,8 +112,7 @@ def write_notebooks() -> None:
             made
         ):
             continue
-        if "photos/training" not in text:
-            run(made)
+        run(made)
         written = json.dumps(made, indent=1, ensure_ascii=False)
         path.write_text(written, encoding="utf-8")
 

@@ -7,7 +7,6 @@ weights, whose distances and thresholds are others, cost one command.
 from __future__ import annotations
 
 import contextlib
-import csv
 import doctest
 import functools
 import importlib
@@ -16,7 +15,6 @@ import os
 import pkgutil
 import re
 import runpy
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,30 +101,8 @@ def folder_of_images(
     return tmp_path
 
 
-def write_training_images(folder: Path, data_folder: Path, *, people: int, images: int) -> None:
-    """Writes cuts of people of the pool, one folder a person."""
-    pool = data_folder / "pool"
-    if not (pool / "index.csv").is_file():
-        pytest.skip(f"needs photos of many people: {pool / 'index.csv'} is not there")
-    with (pool / "index.csv").open(newline="", encoding="utf-8") as index:
-        rows = [row for row in csv.DictReader(index) if row["archive"].startswith("celeba_wild")]
-    of_person: dict[str, list[str]] = {}
-    for row in rows:
-        if row["label"]:
-            of_person.setdefault(row["label"], []).append(row["name"])
-    chosen = [names[:images] for names in of_person.values() if len(names) >= images][:people]
-    with zipfile.ZipFile(pool / rows[0]["archive"]) as archive:
-        for number, names in enumerate(chosen):
-            person = folder / f"person {number}"
-            person.mkdir(parents=True)
-            for name in names:
-                (person / Path(name).name).write_bytes(archive.read(name))
-
-
 # To build a network of Keras, and above all to train one, takes long.
-_BUILDS = re.compile(
-    r"photos/training|TripletTrainer\(|Distiller\(|build_network\(|to_network\(|engine=\"keras\""
-)
+_BUILDS = re.compile(r"TripletTrainer\(|Distiller\(|build_network\(|to_network\(|engine=\"keras\"")
 _TRAINING_MODULES = ("facekit.training.trainer", "facekit.training.distillation.")
 
 
@@ -148,11 +124,6 @@ def module_parameter(name: str) -> object:
 def test_the_examples_of_a_page_run(
     page: Path, folder_of_images: Path, request: pytest.FixtureRequest
 ) -> None:
-    if "photos/training" in page.read_text(encoding="utf-8"):
-        data_folder = request.getfixturevalue("data_folder")
-        write_training_images(
-            folder_of_images / "photos" / "training", data_folder, people=24, images=4
-        )
     namespace: dict[str, object] = {"__name__": "__main__"}
     lines = page.read_text(encoding="utf-8").splitlines()
     shift = 0
