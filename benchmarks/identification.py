@@ -129,7 +129,7 @@ def _by_distance(
 def _print_rates(name: str, answers: Answers) -> dict[str, float]:
     shown, rates = [], {}
     for target in TARGETS:
-        # So many strangers may be accepted; those above the next one's score are.
+        # Strangers above this threshold are accepted: as many as the target allows.
         allowed = int(target * len(answers.strangers))
         threshold = np.sort(answers.strangers)[::-1][allowed]
         named = answers.right & (answers.known > threshold)

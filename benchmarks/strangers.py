@@ -7,7 +7,7 @@ folder, whose people are not enrolled. Printed is the share of strangers' faces 
 the default classifier, and for two strategies and each threshold of the weights' record. People of
 the same name in both folders (underscores and case do not count) are left out of the strangers.
 ``--known-photos`` names a folder with other photos of the people in the first: how many of them
-show somebody who gets the right name, at an FPIR of 1 % and of 2 %.
+show a person who gets the right name, at an FPIR of 1 % and of 2 %.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draws the structure of FaceNet: batch, deep network, L2 normalisation, embeddings, triplet loss.
+"""Draws the structure of FaceNet: batch, deep network, L2 normalization, embeddings, triplet loss.
 
     python images/facenet_structure.py [folder]
 
@@ -23,7 +23,7 @@ from facekit.training import TripletTrainer
 
 TITLE = (
     "The structure of FaceNet: a batch of photos of several people goes through a deep network, "
-    "pooling, a dense layer and L2 normalisation; the triplet loss of the embeddings trains it"
+    "pooling, a dense layer and L2 normalization; the triplet loss of the embeddings trains it"
 )
 AXIS = 150.0
 """The height at which data flow."""

@@ -71,7 +71,7 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """How many numbers it holds, batch normalisation included."""
+        """How many numbers it holds, batch normalization included."""
         if self.kind not in ("convolution", "projection"):
             return 0
         # A projection has biases; after a convolution come mean, variance and shift.
@@ -116,7 +116,7 @@ class Recorder(GraphBuilder):
         return layer
 
     def convolved(self, x: Layer, layer: Convolution) -> Layer:
-        """Notes a convolution with its batch normalisation and ReLU."""
+        """Notes a convolution with its batch normalization and ReLU."""
         return self.note(
             layer.name,
             "convolution",
@@ -389,7 +389,7 @@ def heading(canvas: Canvas, stage: Stage) -> None:
 def footnote(canvas: Canvas, y: float, layers: Sequence[Layer], exception: str = "") -> None:
     words = [
         f"Sizes at {SIDES[0]} px, in brackets at {SIDES[1]} px",
-        "conv: with batch normalisation and ReLU",
+        "conv: with batch normalization and ReLU",
     ]
     if any(layer.kind == "projection" for layer in layers):
         words[-1] += ", unless linear"
@@ -488,7 +488,7 @@ def paint_network(canvas: Canvas, small: Sequence[Stage], large: Sequence[Stage]
     rows += [
         ("Average pooling", 1, colors.orange, FEATURES_LAYER, f"{features}", f"{features}", 0),
         ("Dense", 1, colors.blue, HEAD_LAYER, f"{d}", f"{d}", (features + 1) * d),
-        ("L2 normalisation", 1, colors.yellow, "embedding", f"{d}", f"{d}", 0),
+        ("L2 normalization", 1, colors.yellow, "embedding", f"{d}", f"{d}", 0),
     ]
     for index, (title, times, tone, names, size, other, parameters) in enumerate(rows):
         y = 64 + index * row

@@ -333,8 +333,8 @@ class _Regions:
     def merged(self, regions: Iterable[FaceRegion], *, replace: bool) -> bytes:
         """Returns the document with the regions added, everything else unchanged."""
         new = list(regions)
-        anew = replace and self._orientation is None
-        if self.faces and not anew:
+        start_over = replace and self._orientation is None
+        if self.faces and not start_over:
             self.check()
         kept = [] if replace else [m for m in self.faces if m.region.name is not None]
         new = [one for one in new if not any(_same(one, mark.region) for mark in kept)]
@@ -345,7 +345,7 @@ class _Regions:
         ]
         if not new and not gone:
             return self._content
-        into = None if anew else self._list
+        into = None if start_over else self._list
         if into is not None and into.end > into.close:
             frame = self._orientation or 1
             items = "".join(self._item(region, frame) for region in new)

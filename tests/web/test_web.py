@@ -33,7 +33,7 @@ def test_pages_wait_for_the_groups(page: Page, monkeypatch: pytest.MonkeyPatch) 
         answer = page.client.get(path)
         assert (answer.status_code, answer.headers["refresh"]) == (503, "5")
         assert "<h1>One moment</h1>" in answer.text
-    assert "Nobody is enrolled" in page.get("/people")
+    assert "No one is enrolled" in page.get("/people")
     monkeypatch.undo()
     assert page.groups() == [4, 3, 2]
 
