@@ -112,9 +112,8 @@ class Enrolled:
             return self._searched_in.index
         with self._lock:
             if self._index is None:
-                self._index = build_index(
-                    self.embeddings, np.flatnonzero(self.labels < 0), self.least_norm
-                )
+                erased = np.append(np.flatnonzero(self.labels < 0), self.left)
+                self._index = build_index(self.embeddings, erased, self.least_norm)
             return self._index
 
     @cached_property
