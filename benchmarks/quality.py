@@ -18,6 +18,10 @@ each number, its curve:
   share of matches is reached; "-" if even the worst 80 reach it;
 - how many of the others the worst 80 match, against the usual share.
 
+``--covered`` names a list of photos in the first folder whose faces wear dark glasses, or perhaps
+do (``benchmarks/lfw_dark_glasses.csv``). Printed is the share of these, and of all others, whose
+``occlusion`` is above 0.7; with ``--groups`` also that of the faces of each group.
+
 ``--record`` keeps what the page on quality states.
 """
 
@@ -34,7 +38,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from embedding_cache import pool_face
 from results import add_record, in_data, record_if_asked
+from sklearn.metrics import roc_auc_score
 
 from facekit import Detector, Embedder, Face, Keypoints, load_image
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
@@ -48,8 +54,10 @@ Cut: TypeAlias = "tuple[np.ndarray, FaceQuality] | None"
 
 GATES = {"enrolling": QualityGate(), "naming": QualityGate.for_naming()}
 WINDOW = 80
+# The limit for QualityGate.max_occlusion that is tried.
+_MOST_COVERED = 0.7
 NUMBERS = ("interocular", "sharpness", "brightness", "contrast", "overexposed", "yaw", "pitch",
-           "roll", "outside", "confidence")  # fmt: skip
+           "roll", "outside", "confidence", "occlusion")  # fmt: skip
 WORSE_IF_LOWER = {"interocular", "sharpness", "brightness", "contrast", "confidence"}
 # In the pool all faces have one size, what lies beyond a border is mirrored, and the detector's
 # confidence was a condition.
@@ -107,7 +115,7 @@ class Matches:
     def __init__(self, probes: list[Portrait], images: list[Portrait], threshold: float) -> None:
         self.probes = probes
         images = [image for image in images if not GATES["enrolling"].problems(image.quality)]
-        people, names = (np.array([getattr(p, f) for p in images]) for f in ("person", "photo"))
+        people, names = (np.array([getattr(p, f) for p in images]) for f in ("person", "image"))
         own, others = [], []
         stacked = np.stack([image.embedding for image in images])
         for probe in probes:
@@ -133,12 +141,15 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--damage", type=int, default=0, metavar="PEOPLE")
     parser.add_argument("--pool", type=Path, metavar="INDEX")
+    parser.add_argument("--covered", type=Path, metavar="LIST")
+    parser.add_argument("--groups", type=Path, metavar="INDEX")
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
     add_record(parser)
     options = parser.parse_args()
     reader = Reader(options.weights)
     folders = {}
     usual: list[Matches] = []
+    covered: dict[str, Any] = {}
     damaged: dict[str, Matches] = {}
     damages: dict[str, dict[str, Any]] = {}
     for folder in options.folders:
@@ -149,6 +160,8 @@ def main() -> None:
         )
         usual.append(Matches(portraits, portraits, reader.threshold))
         folders[in_data(folder)] = _report(f"{folder}: {len(images):,} photos", usual[-1])
+        if options.covered and folder == options.folders[0]:
+            covered = _report_covered(portraits, options.covered, options.groups)
         if options.damage and folder == options.folders[0]:
             damaged, damages = _damaged(reader, images, portraits, options.damage)
     pool = None
@@ -165,7 +178,7 @@ def main() -> None:
             sets.append((pool, pool))
         curves[f"`{number}`"] = _report_curve(number, sets)
     record = reader.embedder.record
-    results = {"folders": folders, "damages": damages, "numbers": curves}
+    results = {"folders": folders, "damages": damages, "numbers": curves, "covered": covered}
     record_if_asked(options, record.name, results, record.identity)
 
 
@@ -217,6 +230,38 @@ def _damaged(
 
 def _damage(damage: Callable[[RGBImage, float], RGBImage], path: Path, degree: float) -> RGBImage:
     return damage(load_image(path), degree)
+
+
+def _report_covered(
+    portraits: list[Portrait], listed: Path, groups: Path | None
+) -> dict[str, dict[str, float]]:
+    """Returns how many faces, listed and others, are beyond the limit of ``occlusion``."""
+    with listed.open(encoding="utf-8", newline="") as lines:
+        kinds = {row["photo"]: row["eyes"] for row in csv.DictReader(lines)}
+    found: dict[str, list[float]] = {}
+    for portrait in portraits:
+        kind = kinds.get(Path(portrait.image).name, "seen")
+        found.setdefault(kind, []).append(portrait.quality.occlusion)
+    if groups is not None:
+        with groups.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        files = {row["archive"]: zipfile.ZipFile(groups.parent / row["archive"]) for row in rows}
+        for row in rows:
+            content = files[row["archive"]].read(row["name"])
+            measured = measure_quality(content, pool_face(row)).occlusion
+            found.setdefault(row["group"], []).append(measured)
+    shares = {
+        kind: {"faces": len(each), "flagged": float(np.mean(np.array(each) > _MOST_COVERED))}
+        for kind, each in found.items()
+    }
+    for kind, row in shares.items():
+        flagged = f"{row['flagged']:.2%} beyond {_MOST_COVERED}"
+        print(f"occlusion of {kind:12} {row['faces']:6,} faces, {flagged}")
+    scores = np.concatenate([found["covered"], found["seen"]])
+    is_covered = np.arange(len(scores)) < len(found["covered"])
+    shares["covered"]["area"] = float(roc_auc_score(is_covered, scores))
+    print(f"  area under the ROC, covered against seen: {shares['covered']['area']:.3f}")
+    return shares
 
 
 def _pool(

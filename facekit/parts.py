@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from facekit.alignment import Aligner
@@ -92,7 +92,8 @@ def parts_from_dict(
     table = kept["classifier"]["distances"]
     distances = None if table is None else DistanceTable.from_dict(table)
     gates = {
-        name: None if kept[name] is None else QualityGate(**kept[name])
+        # A limit that the file does not name did not exist when it was written.
+        name: None if kept[name] is None else replace(QualityGate.off(), **kept[name])
         for name in ("quality", "naming_quality")
     }
     return {

@@ -129,7 +129,7 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "Face": lambda _: FACE,
     "FaceDataset": lambda _: people_with([2, 1]),
     "FacePipeline": lambda folder: FacePipeline(Detector(), embedder(folder)),
-    "FaceQuality": lambda _: FaceQuality(*map(float, range(11)), problems=("blurred",)),
+    "FaceQuality": lambda _: FaceQuality(*map(float, range(12)), problems=("blurred",)),
     "FaceRecognizer": lambda _: FaceRecognizer("facekit-small"),
     "FollowedFace": lambda _: FollowedFace(EMBEDDED, 1, IDENTITY),
     "Gallery": enrolled,

@@ -115,7 +115,7 @@ class ArchiveTable:
         if (folder / MANIFEST).exists():
             table = cls(folder)
             for name in wanted:
-                if table.settings.get(name) != wanted[name]:
+                if _set(table.settings.get(name)) != _set(wanted[name]):
                     raise InvalidArgumentError(
                         f"{folder}: was made with {name} {table.settings.get(name)!r}, not "
                         f"{wanted[name]!r}; give the same, or another folder"
@@ -181,7 +181,12 @@ class ArchiveTable:
         wanted = self.schema.names if columns is None else columns
         if any(name not in found.schema.names for name in wanted):
             raise FileFormatError(f"{partition}: lacks columns of an archive table")
-        return found.select(list(wanted))
+        schema = pa.schema([self.schema.field(name) for name in wanted])
+        try:
+            # Nested numbers that the table was written without are null.
+            return found.select(list(wanted)).cast(schema)
+        except (pa.ArrowException, ValueError) as error:
+            raise _damaged(partition, error) from error
 
     def rows_of(self, partition: Path) -> int:
         """Returns how many images a partition has.
@@ -320,6 +325,13 @@ def _read(file: Path, columns: list[str] | None) -> Any:
         return pq.ParquetFile(file).read(columns)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(file, error) from error
+
+
+def _set(setting: Any) -> Any:
+    """Returns a setting without what is off; limits that came later are off in a table."""
+    if not isinstance(setting, dict):
+        return setting
+    return {name: value for name, value in setting.items() if value is not None}
 
 
 def _damaged(file: Path, error: Exception) -> FileFormatError:

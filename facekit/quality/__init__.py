@@ -1,4 +1,4 @@
-"""Whether a face is good enough to be enrolled or named: size, sharpness, light, pose, border."""
+"""Whether a face is good enough to be enrolled or named: size, sharpness, light, pose, cover."""
 
 from facekit.quality.gate import QualityGate
 from facekit.quality.measures import measure_quality

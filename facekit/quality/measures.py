@@ -12,6 +12,7 @@ import numpy.typing as npt
 from facekit.alignment import DEFAULT_TEMPLATE, Aligner, similarity_transform
 from facekit.faces import Face
 from facekit.io.images import ImageSource, load_image
+from facekit.quality.occlusion import covered
 from facekit.quality.pose import head_pose
 
 # Sharpness and light are measured on the aligned face at one small size, 20 pixels between the
@@ -46,6 +47,8 @@ class FaceQuality:
         roll: How far it is tilted in the plane of the image, in degrees; positive clockwise.
         outside: The share of the face that lies beyond the border of the image, 0 to 1.
         confidence: The detector's confidence that this is a face, 0 to 1.
+        occlusion: The estimated share of the eyes or of the mouth, whichever is larger, that dark
+            glasses, a mask, a hand or something else covers, 0 to 1. 0 where it was not measured.
         problems: What is not good enough, in words; see :class:`facekit.QualityGate`. Empty if
             there are no problems or no gate was applied.
 
@@ -69,6 +72,7 @@ class FaceQuality:
     roll: float
     outside: float
     confidence: float
+    occlusion: float = 0.0
     problems: tuple[str, ...] = ()
 
     @property
@@ -106,7 +110,8 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
         (40.0, 0.2, 0.0)
     """
     pixels = load_image(image)
-    luminance = _luminance(Aligner(_SIDE).align(pixels, [face])[0])
+    aligned = Aligner(_SIDE).align(pixels, [face])[0]
+    luminance = _luminance(aligned)
     middle = luminance[_MIDDLE, _MIDDLE]
     pose = head_pose(face.keypoints)
     left, right = face.keypoints.left_eye, face.keypoints.right_eye
@@ -122,6 +127,7 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
         roll=pose.roll,
         outside=_share_outside(face, pixels.shape[1], pixels.shape[0]),
         confidence=float(face.confidence),
+        occlusion=max(covered(aligned)),
     )
 
 

@@ -21,11 +21,12 @@ from facekit import (
     Gallery,
     IdentityClassifier,
     InvalidArgumentError,
+    QualityGate,
 )
 from facekit.archive import cluster_archive, identify_archive, index_archive, write_results
 from facekit.archive.results import face_columns, face_sources
 from facekit.archive.rows import ImageRow, image_schema, table_of
-from facekit.archive.table import ArchiveTable
+from facekit.archive.table import MANIFEST, ArchiveTable
 from facekit.clustering.apart import apart
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS, REGISTRY
 from facekit.errors import NotFittedError
@@ -150,7 +151,7 @@ def test_unsuitable_galleries_are_refused(tmp_path: Path) -> None:
 
 
 def test_faces_with_problems_get_no_name(hopper: Path, tmp_path: Path) -> None:
-    from facekit import Detector, QualityGate
+    from facekit import Detector
 
     gate = QualityGate(min_interocular=500)
     index_archive([hopper], tmp_path / "t", quality=gate, detector=Detector())
@@ -159,6 +160,41 @@ def test_faces_with_problems_get_no_name(hopper: Path, tmp_path: Path) -> None:
     found = identify_archive(tmp_path / "t", tmp_path / "g.facekit").read_all().to_pylist()
     assert [(row["name"], row["candidate"]) for row in found] == [(None, "Grace")]
     assert found[0]["problems"].startswith("too small")
+
+
+def test_a_table_from_before_a_measure_is_read_and_kept_up_to_date(
+    hopper: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    index_archive([hopper], tmp_path / "t")
+    table = ArchiveTable(tmp_path / "t")
+    (partition,) = table.partitions
+    rows = pq.read_table(partition)
+    # As written before: no face has the number, and the gate has no such limit.
+    quality = [
+        field
+        for field in table.schema.field("faces").type.value_type.field("quality").type
+        if field.name != "occlusion"
+    ]
+    face = [
+        pa.field("quality", pa.struct(quality)) if field.name == "quality" else field
+        for field in table.schema.field("faces").type.value_type
+    ]
+    faces = pa.list_(pa.field("element", pa.struct(face)))
+    place = rows.schema.get_field_index("faces")
+    pq.write_table(rows.cast(rows.schema.set(place, pa.field("faces", faces))), partition)
+    manifest = pq.read_table(tmp_path / "t" / MANIFEST)
+    metadata = {
+        key: value.replace(b', "max_occlusion": null', b"")
+        for key, value in manifest.schema.metadata.items()
+    }
+    assert metadata != manifest.schema.metadata
+    pq.write_table(manifest.replace_schema_metadata(metadata), tmp_path / "t" / MANIFEST)
+
+    index_archive([hopper, astronaut], tmp_path / "t")
+    found = ArchiveTable(tmp_path / "t").dataset().to_table().to_pylist()
+    measured = {Path(row["path"]).name: row["faces"][0]["quality"] for row in found}
+    assert measured[hopper.name]["occlusion"] is None
+    assert 0.0 <= measured[astronaut.name]["occlusion"] < 0.5
 
 
 @needs_networkit

@@ -27,6 +27,7 @@ GOOD = FaceQuality(
     roll=2.0,
     outside=0.0,
     confidence=0.999,
+    occlusion=0.1,
 )
 
 shares = st.floats(0, 1)
@@ -43,6 +44,7 @@ qualities = st.builds(
     roll=st.floats(-180, 180),
     outside=shares,
     confidence=shares,
+    occlusion=shares,
 )
 limits = {
     "min_interocular": st.floats(0, 100),
@@ -56,6 +58,7 @@ limits = {
     "max_roll": st.floats(0, 180),
     "max_outside": shares,
     "min_confidence": shares,
+    "max_occlusion": shares,
 }
 gates = st.builds(QualityGate, **{name: st.none() | limit for name, limit in limits.items()})
 
@@ -158,7 +161,11 @@ def test_at_the_border_of_a_cut_image_nothing_is_missing(
     assert gate.without_border().problems(quality) == gate.without_border().problems(inside)
 
 
-def test_the_side_of_the_box_is_limited_on_demand() -> None:
+def test_the_side_of_the_box_and_what_covers_the_face_are_limited_on_demand() -> None:
+    assert QualityGate().problems(replace(GOOD, occlusion=0.93)) == ()
+    assert QualityGate(max_occlusion=0.7).problems(replace(GOOD, occlusion=0.93)) == (
+        "covered: 93 % of the eyes or the mouth, at most 70 % wanted",
+    )
     assert QualityGate(min_side=130).problems(GOOD) == (
         "too small: 120 pixels from side to side, at least 130 wanted",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,21 @@ from facekit.alignment import DEFAULT_TEMPLATE
 
 Points = npt.NDArray[np.float64]
 
+Cover: TypeAlias = Literal["glasses", "mask", "hat"]
+"""What is drawn over a face."""
+
 _GLASSES, _MASKS = 0.45, 0.35  # the rest are hats
 
 
-def occlude(face: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def occlude(
+    face: npt.NDArray[np.uint8], rng: np.random.Generator, cover: Cover | None = None
+) -> npt.NDArray[np.uint8]:
     """Draws dark glasses, a mask or a hat over a face, of random shape and color.
+
+    Args:
+        face: The aligned face, uint8 ``(S, S, 3)``; not changed.
+        rng: The random generator.
+        cover: What to draw; by default it is drawn at random, too.
 
     References:
         A. Anwar and A. Raychowdhury, "Masked Face Recognition for Secure Authentication", 2020
@@ -26,14 +36,16 @@ def occlude(face: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArra
 
     points = np.array(DEFAULT_TEMPLATE) * face.shape[0]
     drawn, kind = face.copy(), rng.random()
+    if cover is None:
+        cover = "glasses" if kind < _GLASSES else "mask" if kind < _GLASSES + _MASKS else "hat"
     across = points[1] - points[0]
     unit = max(float(np.linalg.norm(across)), 1e-6)
     x = across / unit
     frame = np.array([x, (-x[1], x[0])]) * unit  # from units between the eyes to pixels
-    color = [int(c) for c in rng.integers(0, 60 if kind < _GLASSES else 256, 3)]
+    color = [int(c) for c in rng.integers(0, 60 if cover == "glasses" else 256, 3)]
     # Coordinates with four bits after the point.
     shift: dict[str, Any] = {"lineType": cv2.LINE_AA, "shift": 4}
-    if kind < _GLASSES:
+    if cover == "glasses":
         axes = _fixed(unit * np.array([rng.uniform(0.34, 0.46), rng.uniform(0.2, 0.36)]))
         angle = math.degrees(math.atan2(x[1], x[0]))
         for eye in points[:2]:
@@ -41,7 +53,7 @@ def occlude(face: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArra
         ends = (_fixed(points[0] - 0.6 * frame[0]), _fixed(points[1] + 0.6 * frame[0]))
         cv2.line(drawn, *ends, color, max(1, int(0.07 * unit)), **shift)
         return drawn
-    outline = _mask(points, frame, rng) if kind < _GLASSES + _MASKS else _hat(points, frame, rng)
+    outline = (_mask if cover == "mask" else _hat)(points, frame, rng)
     cv2.fillPoly(drawn, [np.array([_fixed(point) for point in outline])], color, **shift)
     return drawn
 
