@@ -61,7 +61,8 @@ def network_input(aligned: npt.NDArray[np.uint8]) -> _Array:
     full = aligned.astype(np.float32)
     small = (full[:, ::2, ::2] + full[:, 1::2, ::2] + full[:, ::2, 1::2] + full[:, 1::2, 1::2]) / 4
     deviation = small.std(axis=(1, 2, 3), keepdims=True)
-    return (small - small.mean(axis=(1, 2, 3), keepdims=True)) / (deviation + np.float32(_NOISE))
+    centered = small - small.mean(axis=(1, 2, 3), keepdims=True)
+    return np.asarray(centered / (deviation + np.float32(_NOISE)))
 
 
 def _answers(inputs: _Array, weights: Mapping[str, _Array]) -> _Array:
