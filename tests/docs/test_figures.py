@@ -33,6 +33,14 @@ def test_every_figure_that_a_page_names_was_measured(page: Path) -> None:
         assert environment.from_string(expression).render(figures.substitutions())
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_no_figure_stands_in_code_where_it_is_not_filled_in(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = re.findall(r"```.*?```", text, re.DOTALL)
+    code += re.findall(r"`[^`]+`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    assert [found for found in code if "{{" in found] == []
+
+
 def test_readme_has_the_figures_of_today() -> None:
     current = figures.README.read_text(encoding="utf-8")
     assert current == figures.readme(), "run python docs/figures.py"
