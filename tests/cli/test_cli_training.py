@@ -154,7 +154,7 @@ def test_a_training_starts_with_the_network_of_another(
     [
         (["--folder", "run"], "--data is missing"),
         (["--data", "{pool}"], "--folder is missing"),
-        (["missing.toml"], "missing.toml: cannot be read as TOML"),
+        (["missing.toml"], "missing.toml: cannot be read (No such file or directory)"),
         (["{bad}"], "unknown setting 'marign'"),
         (["--data", "nowhere", "--folder", "run"], "nowhere"),
         (["--data", "{empty}", "--folder", "run"], "{empty}"),
