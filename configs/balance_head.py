@@ -32,7 +32,7 @@ from sklearn.cluster import KMeans
 from facekit import Embedder
 from facekit.embedding.networks.folding import assign, layer_weights
 from facekit.training import FaceDataset
-from facekit.utils.progress import track
+from facekit.training.distillation.teachers import EmbedderTeacher
 
 CLUSTERS, FACES, EXPONENT = 64, 6000, -0.375
 
@@ -45,7 +45,8 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     embedder = Embedder(options.start)
-    linear = balancing(embeddings_of(mixed_faces(options.pool, embedder), embedder))
+    faces = mixed_faces(options.pool, embedder)
+    linear = balancing(EmbedderTeacher(embedder).embed_faces(faces, progress=True))
     save(embedder, linear, options.folder / "embedder.safetensors")
 
 
@@ -56,15 +57,6 @@ def mixed_faces(pool: Path, embedder: Embedder) -> FaceDataset:
     ).split(0.05)[0]
     unlabeled = np.flatnonzero(faces.labels < 0)
     return faces.subset(np.random.default_rng(0).permutation(unlabeled)[:FACES].tolist())
-
-
-def embeddings_of(faces: FaceDataset, embedder: Embedder) -> np.ndarray:
-    starts = range(0, len(faces), 256)
-    parts = [
-        embedder.embed(faces.images(np.arange(start, min(start + 256, len(faces)))))
-        for start in track(starts, "Embedding", total=len(starts), shown=True)
-    ]
-    return np.concatenate(parts)
 
 
 def balancing(embeddings: np.ndarray) -> np.ndarray:

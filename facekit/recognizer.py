@@ -200,7 +200,7 @@ class FaceRecognizer:
     ) -> FaceRecognizer:
         """Enrolls the people in images, replacing those enrolled before.
 
-        Every image should show the face of its person; if it shows several, the largest is used. A
+        Every image should show the face of its person; if it shows several, the largest is used. An
         image that cannot be used is left out, and reported in ``report_`` and in a warning. The
         previous people are replaced at the end, in one step. With a gallery in a file, an
         interrupted call keeps its progress beside that file, and the next call resumes from there.

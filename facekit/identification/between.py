@@ -21,7 +21,7 @@ class _Compared(NamedTuple):
     owners: IntArray  # the label of each row, −1 if it is erased, `(n,)`
     columns: FloatArray  # what is compared with: the mean of each person, or each row, `(c, d)`
     nearest: FloatArray  # the largest similarity of each row to a column of someone else, `(n,)`
-    which: IntArray  # that column, −1 if there is no one else
+    which: IntArray  # that column, −1 without another person
 
 
 class DistancesBetweenPeople:

@@ -113,9 +113,9 @@ def test_people_are_named_as_if_all_were_labeled_anew(strategy: Any, steps: list
             if not gallery.people:
                 continue
             parameters = OpenSetParameters(strategy, threshold=None)
-            now, anew = (OpenSet(e, parameters) for e in (gallery.searched(), gallery.enrolled()))
-            for found, expected in zip(now.identify(probes), anew.identify(probes), strict=True):
+            now, whole = (OpenSet(e, parameters) for e in (gallery.searched(), gallery.enrolled()))
+            for found, expected in zip(now.identify(probes), whole.identify(probes), strict=True):
                 assert found.tolist() == expected.tolist()
             for wanted, refused in ((one, ()), (None, (one,))):
                 answer = now.among(probes[0], wanted, refused)
-                assert answer == anew.among(probes[0], wanted, refused)
+                assert answer == whole.among(probes[0], wanted, refused)

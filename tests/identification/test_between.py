@@ -1,4 +1,4 @@
-"""Distances between people that are continued are those that are computed anew."""
+"""Distances that are continued equal those computed from the whole gallery."""
 
 from __future__ import annotations
 

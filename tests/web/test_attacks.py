@@ -58,7 +58,7 @@ def _red() -> Any:
         pytest.param("GET", "/face/..%2f..%2fetc%2fpasswd", {}, 404, id="encoded traversal"),
         pytest.param("GET", "/face/-1", {}, 404, id="negative number"),
         pytest.param("GET", "/templates/base.html", {}, 404, id="a file of the package"),
-        pytest.param("GET", "/image/1", {}, 400, id="a file that is no photo"),
+        pytest.param("GET", "/image/1", {}, 400, id="a file that is not an image"),
         pytest.param("POST", "/try", {**ORIGIN, "content-length": "99999999999"}, 413, id="size"),
         pytest.param("POST", "/try", {**ORIGIN, "content-length": "-1"}, 413, id="bad size"),
     ],
