@@ -22,8 +22,15 @@ from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import SAME_FACE, Face, Keypoints, box_overlap, largest_face
 from facekit.gallery.records import FaceSource
 from facekit.io.decoding import Truncated
-from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource, RGBImage
-from facekit.io.sources import ImageItem, StreamSource, image_items, in_order
+from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource
+from facekit.io.sources import (
+    PIXELS_TOGETHER,
+    ImageItem,
+    StreamSource,
+    image_items,
+    in_groups,
+    in_order_together,
+)
 from facekit.io.tables import Tabular
 from facekit.quality import QualityGate
 from facekit.quality.measures import FaceQuality
@@ -154,7 +161,8 @@ class FacePipeline:
 
     Args:
         detector: Finds the faces. One with an attribute ``concurrency`` is called from that many
-            threads at once, any other from one.
+            threads at once, any other from one. One with an attribute ``images_together`` gets up
+            to that many small images at once, any other one at a time.
         embedder: Embeds them; ``None`` to stop after the alignment. One with a method ``warm_up``
             is started by it in a thread of its own, while the first image is searched.
         aligner: Cuts them out; by default the one that the embedder's weights were trained with.
@@ -272,10 +280,11 @@ class FacePipeline:
         self, images: StreamSource, steps: _Steps, every: int, keep_aligned: bool
     ) -> Iterator[list[EmbeddedImage]]:
         live = isinstance(images, int)
-        prepared = in_order(
+        prepared = in_order_together(
             image_items(images, whole(every, "every", least=1)),
-            steps,
+            steps.run,
             threads=0 if live else getattr(self.detector, "concurrency", 1),
+            together=1 if live else getattr(self.detector, "images_together", 1),
             held_by_item=lambda item: item.held,
             held_by_result=lambda one: one.aligned.nbytes,
         )
@@ -336,9 +345,22 @@ class _Prepared:
     aligned: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class _Read:
+    item: ImageItem
+    sha256: str | None = None
+    image: DecodedImage | None = None
+    error: ImageError | None = None
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels in memory."""
+        return 0 if self.image is None else self.image.pixels[..., 0].size
+
+
 @dataclass
 class _Steps:
-    """The work of one thread on one image: read, detect, gate, align."""
+    """The work of one thread: read, detect, gate, align."""
 
     pipeline: FacePipeline
     select: FaceSelection | Select | Mapping[int, Select] = "all"
@@ -355,29 +377,63 @@ class _Steps:
         self._gate = gate.without_border() if self.cropped and gate else gate
         self._warm_up: Callable[[], None] | None = getattr(self.pipeline.embedder, "warm_up", None)
 
-    def __call__(self, item: ImageItem) -> _Prepared:
-        result = EmbeddedImage(item.name, item.index)
-        size = self._aligner.size
-        nothing = np.empty((0, size, size, 3), dtype=np.uint8)
+    def run(self, items: Iterator[ImageItem]) -> Iterator[_Prepared]:
+        """Processes images; small ones are searched together."""
+        for group in in_groups(map(self._read, items), lambda one: one.pixels, PIXELS_TOGETHER):
+            found = iter(self._found([one for one in group if one.image is not None]))
+            for one in group:
+                if one.image is None:
+                    yield self._without_faces(one, one.error)
+                elif isinstance(faces := next(found), ImageError):
+                    yield self._without_faces(one, faces)
+                else:
+                    yield self._with_faces(one, one.image, faces)
+
+    def _read(self, item: ImageItem) -> _Read:
         digest = None
         try:
             if self.digests or self.skip is not None:
                 digest = content_sha256(item.source)
             if self.skip is not None and digest is not None and self.skip(item.index, digest):
-                return _Prepared(replace(result, sha256=digest), nothing)
+                return _Read(item, digest)
             self._warm_up_once()
-            read = item.read(self.max_pixels, self.truncated, self._side_enough())
-            faces = [_scaled(face, read.scale) for face in self._faces(item, read.pixels)]
+            image = item.read(self.max_pixels, self.truncated, self._side_enough())
         except ImageError as error:
-            return _Prepared(replace(result, sha256=digest, error=error), nothing)
+            return _Read(item, digest, error=error)
+        return _Read(item, digest, image)
+
+    def _found(self, images: Sequence[_Read]) -> Sequence[Sequence[Face] | ImageError]:
+        pixels = [one.image.pixels for one in images if one.image is not None]
+        if self.cropped:
+            return [
+                [face_in_box((0.0, 0.0, float(one.shape[1]), float(one.shape[0])))]
+                for one in pixels
+            ]
+        if self.known is not None:
+            return [self.known[one.item.index] for one in images]
+        try:
+            return self.pipeline.detector.detect_batch(pixels) if images else []
+        except ImageError as error:
+            # A detector of the user's own may refuse an image; the others have their faces.
+            return [error] if len(images) == 1 else [self._found([one])[0] for one in images]
+
+    def _without_faces(self, one: _Read, error: ImageError | None) -> _Prepared:
+        size = self._aligner.size
+        image = EmbeddedImage(one.item.name, one.item.index, sha256=one.sha256, error=error)
+        return _Prepared(image, np.empty((0, size, size, 3), dtype=np.uint8))
+
+    def _with_faces(self, one: _Read, read: DecodedImage, found: Sequence[Face]) -> _Prepared:
+        item = one.item
+        faces = [_scaled(face, read.scale) for face in found]
         chosen = self._choose(item.index)(list(faces), (read.height, read.width))
         read = self._fine_enough(item, read, chosen)
         across, down = read.scale
         seen = [_scaled(face, (1 / across, 1 / down)) for face in chosen]
         gate = self._gate
-        image = replace(
-            result,
-            faces=tuple(
+        image = EmbeddedImage(
+            item.name,
+            item.index,
+            tuple(
                 EmbeddedFace(
                     item.name,
                     face,
@@ -387,7 +443,7 @@ class _Steps:
             ),
             found=len(faces),
             size=(read.height, read.width),
-            sha256=digest,
+            sha256=one.sha256,
         )
         return _Prepared(image, self._aligner.align(read.pixels, seen))
 
@@ -418,14 +474,6 @@ class _Steps:
             return item.read(self.max_pixels, self.truncated)
         except ImageError:  # larger than max_pixels, or a stream that cannot be read twice
             return read
-
-    def _faces(self, item: ImageItem, pixels: RGBImage) -> Sequence[Face]:
-        if self.cropped:
-            return [face_in_box((0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])))]
-        if self.known is not None:
-            return self.known[item.index]
-        (faces,) = self.pipeline.detector.detect_batch([pixels])
-        return faces
 
 
 def _scaled(face: Face, scale: tuple[float, float]) -> Face:

@@ -124,6 +124,45 @@ def test_each_image_has_its_faces_in_order(counts: list[int], concurrency: int) 
             assert face.aligned is None
 
 
+class Together(Marked):
+    """Searches up to four small images at once, and refuses those of an odd number."""
+
+    images_together = 4
+
+    def __init__(self, concurrency: int) -> None:
+        super().__init__(concurrency)
+        self.groups: list[list[int]] = []
+
+    def detect_batch(self, images: Any) -> list[list[Face]]:
+        numbers = [int(image[0, 0, 0]) for image in images]
+        self.groups.append(numbers)
+        if any(number % 2 for number in numbers):
+            raise ImageError("odd")
+        return super().detect_batch(images)
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 3))
+def test_small_images_are_searched_together_and_fail_alone(
+    numbers: list[int], concurrency: int
+) -> None:
+    detector = Together(concurrency)
+    found = list(FacePipeline(detector, Shades()).run(marked(number, 1) for number in numbers))
+    assert [len(image.faces) for image in found] == [1 - number % 2 for number in numbers]
+    assert [image.error is None for image in found] == [number % 2 == 0 for number in numbers]
+    assert all(1 <= len(group) <= 4 for group in detector.groups)
+    assert sorted(detector.seen) == sorted(number for number in numbers if number % 2 == 0)
+
+
+def test_large_images_are_searched_alone() -> None:
+    detector = Together(1)
+    large = np.resize(marked(2, 1), (800, 700, 3))
+    large[0, 0] = (2, 1, 0)
+    images = [large if place % 5 == 4 else marked(0, 1) for place in range(20)]
+    found = list(FacePipeline(detector, Shades()).run(images))
+    assert [len(image.faces) for image in found] == [1] * 20
+    assert all(group == [2] for group in detector.groups if 2 in group)
+
+
 @given(st.lists(st.booleans(), max_size=30))
 def test_bad_images_take_nothing_from_the_others(good: list[bool]) -> None:
     images = [marked(n, 1) if fine else b"no image" for n, fine in enumerate(good)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,11 +23,13 @@ from facekit.io.images import (
     read_image,
 )
 from facekit.io.sources import (
+    PIXELS_TOGETHER,
     ImageItem,
     StreamSource,
     all_or_batch_error,
     image_items,
-    in_order,
+    in_groups,
+    in_order_together,
 )
 from facekit.io.tables import Faces
 from facekit.utils.validation import number, whole
@@ -52,6 +55,7 @@ class ImageDetector(ABC):
         rotations: The counterclockwise rotations of the image for the search, in degrees.
         padding: The border around the image, as a share of its width and height.
         threads: The number of cores to use; ``None``: all that the process may use.
+        images_together: How many small images are searched together.
 
     Example:
         >>> from facekit import Detector, YuNetDetector
@@ -65,10 +69,11 @@ class ImageDetector(ABC):
     rotations: Sequence[int]
     padding: float
     threads: int | None
+    images_together = 1
 
     @abstractmethod
-    def _find(self, pixels: RGBImage) -> Detections:
-        """Finds the faces in pixels, as the attributes say."""
+    def _find(self, pixels: Sequence[RGBImage]) -> list[Detections]:
+        """Finds the faces in the pixels of several images, as the attributes say."""
 
     def _check(self) -> None:
         """Checks the attributes."""
@@ -169,7 +174,7 @@ class ImageDetector(ABC):
         name = describe_source(image, fallback="the image")
         side = self._side_enough(region)
         decoded = read_image(image, max_pixels=max_pixels, max_side=side, truncated=truncated)
-        found = self._search(self._view(decoded, region, name), self._find)
+        (found,) = self._search([self._view(decoded, region, name)], self._find)
         return Faces(found, name)
 
     def detect_batch(
@@ -200,9 +205,8 @@ class ImageDetector(ABC):
         check_several(images, instead="detect")
         region = checked_region(region)
         self._check()
-        return self._batch(
-            images, lambda view: self._search(view, self._find), region, max_pixels, truncated
-        )
+        search = functools.partial(self._search, find=self._find)
+        return self._batch(images, search, region, max_pixels, truncated)
 
     def detect_stream(
         self,
@@ -245,19 +249,23 @@ class ImageDetector(ABC):
         region, every = checked_region(region), whole(every, "every", least=1)
         self._check()
 
-        def search(item: ImageItem) -> DetectedImage:
-            try:
-                view = self._view(item.read(max_pixels, truncated), region, item.name)
-            except ImageError as error:
-                return DetectedImage(item.name, item.index, [], None, error)
-            faces = self._search(view, self._find)
-            return DetectedImage(item.name, item.index, faces, view.image)
+        live = isinstance(source, int)
+        search = functools.partial(self._search, find=self._find)
 
-        return in_order(
+        def detected(items: Iterator[ImageItem]) -> Iterator[DetectedImage]:
+            for item, found in self._searched(items, search, region, max_pixels, truncated, None):
+                if isinstance(found, ImageError):
+                    yield DetectedImage(item.name, item.index, [], None, found)
+                else:
+                    view, faces = found
+                    yield DetectedImage(item.name, item.index, faces, view.image)
+
+        return in_order_together(
             image_items(source, every),
-            search,
+            detected,
             # A camera's frames are searched as they come, not read ahead.
-            threads=0 if isinstance(source, int) else self.concurrency,
+            threads=0 if live else self.concurrency,
+            together=1 if live else self.images_together,
             held_by_item=lambda item: item.held,
             held_by_result=lambda result: 0 if result.image is None else result.image.nbytes,
         )
@@ -277,45 +285,88 @@ class ImageDetector(ABC):
     def _batch(
         self,
         images: Iterable[ImageSource],
-        search: Callable[[View], Answer],
+        search: Callable[[Sequence[View]], list[Answer]],
         region: Region | None,
         max_pixels: int | None,
         truncated: Truncated = "error",
     ) -> list[Answer]:
-        def answer(item: ImageItem) -> Answer | ImageError:
-            try:
-                decoded = item.read(max_pixels, truncated, self._side_enough(region))
-                view = self._view(decoded, region, item.name)
-            except ImageError as error:
-                return error
-            return search(view)
+        side = self._side_enough(region)
 
-        answers = in_order(
-            image_items(images),
-            answer,
-            threads=self.concurrency,
-            held_by_item=lambda item: item.held,
+        def answers(items: Iterator[ImageItem]) -> Iterator[Answer | ImageError]:
+            for _, found in self._searched(items, search, region, max_pixels, truncated, side):
+                yield found if isinstance(found, ImageError) else found[1]
+
+        return all_or_batch_error(
+            list(
+                in_order_together(
+                    image_items(images),
+                    answers,
+                    threads=self.concurrency,
+                    together=self.images_together,
+                    held_by_item=lambda item: item.held,
+                )
+            )
         )
-        return all_or_batch_error(list(answers))
+
+    def _searched(
+        self,
+        items: Iterator[ImageItem],
+        search: Callable[[Sequence[View]], list[Answer]],
+        region: Region | None,
+        max_pixels: int | None,
+        truncated: Truncated,
+        side: int | None,
+    ) -> Iterator[tuple[ImageItem, ImageError | tuple[View, Answer]]]:
+        """Reads images and searches them, small ones together."""
+
+        def read(item: ImageItem) -> tuple[ImageItem, View | ImageError]:
+            try:
+                return item, self._view(item.read(max_pixels, truncated, side), region, item.name)
+            except ImageError as error:
+                return item, error
+
+        for group in in_groups(map(read, items), _pixels, PIXELS_TOGETHER):
+            views = [view for _, view in group if not isinstance(view, ImageError)]
+            answers = iter(search(views))
+            for item, view in group:
+                yield item, view if isinstance(view, ImageError) else (view, next(answers))
 
     def _search(
         self,
-        view: View,
-        find: Callable[[RGBImage], Detections],
+        views: Sequence[View],
+        find: Callable[[Sequence[RGBImage]], list[Detections]],
         *,
         fit_boxes: bool = True,
         fit_keypoints: bool = False,
-    ) -> list[Face]:
-        best: Detections | None = None
-        for degrees in self.rotations:
-            found = find(view.turned(degrees) if degrees else view.pixels)
-            if best is None or found.score > best.score:
-                best = view.turned_back(found, degrees) if degrees else found
-        assert best is not None
-        faces = view.faces(best, fit_boxes=fit_boxes, fit_keypoints=fit_keypoints)
+    ) -> list[list[Face]]:
+        best: list[Detections] = []
+        for degrees in self.rotations if views else ():
+            if degrees:
+                found = find([view.turned(degrees) for view in views])
+                found = [view.turned_back(o, degrees) for view, o in zip(views, found, strict=True)]
+            else:
+                found = find([view.pixels for view in views])
+            best = [
+                max(pair, key=lambda one: one.score)  # of equal ones the first
+                for pair in zip(best or found, found, strict=True)
+            ]
+        return [
+            self._largest(view.faces(found, fit_boxes=fit_boxes, fit_keypoints=fit_keypoints))
+            for view, found in zip(views, best, strict=True)
+        ]
+
+    def _largest(self, faces: list[Face]) -> list[Face]:
         if self.max_faces is not None:
             faces = sorted(faces, key=lambda face: -face.area)[: self.max_faces]
         return sorted(faces, key=lambda face: (-face.confidence, face.box))
+
+
+def _pixels(read: tuple[ImageItem, View | ImageError]) -> int:
+    """Returns how many pixels are in memory."""
+    _, view = read
+    if isinstance(view, ImageError):
+        return 0
+    return max(view.image[..., 0].size, view.pixels[..., 0].size)
 
 
 def checked_region(region: Region | None) -> Region | None:

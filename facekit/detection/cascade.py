@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 import threading
@@ -53,6 +54,7 @@ from facekit.utils.openvino import available_cores
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+Pixels: TypeAlias = npt.NDArray[Any]
 
 # The batch size of R-Net and O-Net: large enough to be fast, small enough to share the work.
 _REFINED_AT_ONCE, _OUTPUT_AT_ONCE = 16, 2
@@ -78,16 +80,14 @@ class Cascade:
         self._threads = threads
         self._callers, self._counting = 0, threading.Lock()
 
-    def detect(self, image: RGBImage, settings: Settings) -> Detections:
-        """Finds the faces of an image."""
+    def detect(self, images: Sequence[RGBImage], settings: Settings) -> list[Detections]:
+        """Finds the faces of several images, whose windows share tiles and batches."""
         with self._calling():
-            pixels: npt.NDArray[Any] = image
-            if image[..., 0].size <= _COPIED_PIXELS:
-                pixels = image.astype(np.float32)
-            boxes = self._propose(image, pixels, settings)
-            source = patch_source(image, pixels)
-            boxes = self._refine(source, boxes, settings)
-            return self._conclude(source, boxes, settings)
+            pixels = [_copied(image) for image in images]
+            boxes = self._propose(images, pixels, settings)
+            sources = [patch_source(*pair) for pair in zip(images, pixels, strict=True)]
+            boxes = self._refine(sources, boxes, settings)
+            return self._conclude(sources, boxes, settings)
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
@@ -99,31 +99,43 @@ class Cascade:
             with self._counting:
                 self._callers -= 1
 
-    def _propose(self, image: RGBImage, pixels: npt.NDArray[Any], settings: Settings) -> Boxes:
-        height, width = pixels.shape[:2]
-        levels = plan_pyramid(
-            height,
-            width,
-            settings.min_face_size,
-            settings.scale_factor,
-            complete=settings.complete_pyramid,
-        )
+    def _propose(
+        self, images: Sequence[RGBImage], pixels: Sequence[Pixels], settings: Settings
+    ) -> list[Boxes]:
+        plans = [
+            plan_pyramid(
+                image.shape[0],
+                image.shape[1],
+                settings.min_face_size,
+                settings.scale_factor,
+                complete=settings.complete_pyramid,
+            )
+            for image in images
+        ]
+        levels = [level for plan in plans for level in plan]
+        drawings = [
+            drawing
+            for image, copied, plan in zip(images, pixels, plans, strict=True)
+            for drawing in _drawings(image, copied, plan)
+        ]
+        draw = functools.partial(_drawn, drawings)
         least = _log_odds(settings.thresholds[0])
-        small = pixels is not image and any(draws_from_integral(one, image) for one in levels)
-        # The sums of at most _COPIED_PIXELS fit into 32 bits.
-        integral = cv2.integral(image, sdepth=cv2.CV_32S) if small else None
         found: list[list[Windows]] = [[] for _ in levels]
         for strips in plan_strips(levels, _DRAWN_PIXELS):
-            draw = functools.partial(_drawn, pixels, integral, levels)
             search = functools.partial(self._search, drawn=self._each(draw, strips), least=least)
             answers = self._each(search, plan_tiles(strips))
             for strip, windows in zip(strips, by_level(answers, len(strips)), strict=True):
                 found[strip.level].append(windows._replace(top=windows.top + strip.top))
-        proposals = [
-            _proposals(level, joined(windows), settings.overlaps[0])
-            for level, windows in zip(levels, found, strict=True)
+        proposals = iter(
+            [
+                _proposals(level, joined(windows), settings.overlaps[0])
+                for level, windows in zip(levels, found, strict=True)
+            ]
+        )
+        return [
+            _merged(list(itertools.islice(proposals, len(plan))), settings.overlaps[1])
+            for plan in plans
         ]
-        return _merged(proposals, settings.overlaps[1])
 
     def _search(self, tile: Tile, drawn: Sequence[FloatArray], least: float) -> Windows:
         pixels, hidden = self._proposal.inputs()
@@ -131,37 +143,64 @@ class Cascade:
         (answer,) = self._proposal.run()
         return read_tile(tile, answer, least)
 
-    def _refine(self, source: Source, windows: Boxes, settings: Settings) -> Boxes:
-        offsets, probabilities = self._classify(
-            self._refinement, source, windows, _REFINED_SIDE, _REFINED_AT_ONCE
-        )
-        passed = probabilities[:, 1] > settings.thresholds[1]
-        better = moved(windows[passed], offsets[passed])
-        kept = suppress_non_maxima(better, probabilities[passed, 1], settings.overlaps[2])
-        return squared(better[kept])
+    def _refine(
+        self, sources: Sequence[Source], boxes: Sequence[Boxes], settings: Settings
+    ) -> list[Boxes]:
+        answers = self._classify(self._refinement, sources, boxes, _REFINED_SIDE, _REFINED_AT_ONCE)
+        refined = []
+        for windows, (offsets, probabilities) in zip(boxes, answers, strict=True):
+            passed = probabilities[:, 1] > settings.thresholds[1]
+            better = moved(windows[passed], offsets[passed])
+            kept = suppress_non_maxima(better, probabilities[passed, 1], settings.overlaps[2])
+            refined.append(squared(better[kept]))
+        return refined
 
-    def _conclude(self, source: Source, windows: Boxes, settings: Settings) -> Detections:
-        offsets, points, probabilities = self._classify(
-            self._output, source, windows, _OUTPUT_SIDE, _OUTPUT_AT_ONCE
-        )
-        passed = probabilities[:, 1] > settings.thresholds[2]
-        faces = moved(windows[passed], offsets[passed])
-        confidences = probabilities[passed, 1].astype(np.float64)
-        keypoints = _placed(points[passed], windows[passed])
-        kept = suppress_non_maxima(faces, confidences, settings.overlaps[3], measure="min")
-        return Detections(faces[kept], confidences[kept], keypoints[kept])
+    def _conclude(
+        self, sources: Sequence[Source], boxes: Sequence[Boxes], settings: Settings
+    ) -> list[Detections]:
+        answers = self._classify(self._output, sources, boxes, _OUTPUT_SIDE, _OUTPUT_AT_ONCE)
+        concluded = []
+        for windows, (offsets, points, probabilities) in zip(boxes, answers, strict=True):
+            passed = probabilities[:, 1] > settings.thresholds[2]
+            faces = moved(windows[passed], offsets[passed])
+            confidences = probabilities[passed, 1].astype(np.float64)
+            keypoints = _placed(points[passed], windows[passed])
+            kept = suppress_non_maxima(faces, confidences, settings.overlaps[3], measure="min")
+            concluded.append(Detections(faces[kept], confidences[kept], keypoints[kept]))
+        return concluded
 
     def _classify(
-        self, network: Network, source: Source, windows: Boxes, side: int, at_once: int
-    ) -> list[FloatArray]:
-        """Runs a network on windows, whole batches at a time."""
+        self,
+        network: Network,
+        sources: Sequence[Source],
+        boxes: Sequence[Boxes],
+        side: int,
+        at_once: int,
+    ) -> Iterator[list[FloatArray]]:
+        """Runs a network on the windows of all images, whole batches at a time; by image."""
+        ends = np.cumsum([len(windows) for windows in boxes])
+        count = int(ends[-1])
         # One part per core, unless that would take much memory; whole batches, since the network
         # accepts nothing else.
-        part = min(-(-len(windows) // self._threads), _MOST_PATCHES)
+        part = min(-(-count // self._threads), _MOST_PATCHES)
         part = max(-(-part // at_once), 1) * at_once
 
+        def cut(start: int) -> FloatArray:
+            return np.concatenate(
+                [
+                    cut_patches(
+                        source,
+                        windows[max(start - first, 0) : max(start + part - first, 0)],
+                        side,
+                    )
+                    for source, windows, first in zip(
+                        sources, boxes, (0, *ends[:-1].tolist()), strict=True
+                    )
+                ]
+            )
+
         def answer(start: int) -> list[FloatArray]:
-            patches = cut_patches(source, windows[start : start + part], side)
+            patches = cut(start)
             (pixels,) = network.inputs()
             batches = []
             for first in range(0, max(len(patches), 1), at_once):
@@ -171,8 +210,9 @@ class Cascade:
             return [np.concatenate(outputs) for outputs in zip(*batches, strict=True)]
 
         # At least one part, even if empty, determines the shapes of the outputs.
-        parts = self._each(answer, range(0, max(len(windows), 1), part))
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        parts = self._each(answer, range(0, max(count, 1), part))
+        outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return map(list, zip(*(np.split(output, ends[:-1]) for output in outputs), strict=True))
 
     def _each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Calls a function for each item, on all cores not used by other callers."""
@@ -197,11 +237,25 @@ def _built(process: int, threads: int) -> Cascade:
     return Cascade(threads)
 
 
-def _drawn(
-    pixels: npt.NDArray[Any], integral: Any, levels: Sequence[Level], strip: Strip
-) -> FloatArray:
-    level = levels[strip.level]
-    if integral is not None and draws_from_integral(level, pixels):
+def _copied(image: RGBImage) -> Pixels:
+    return image.astype(np.float32) if image[..., 0].size <= _COPIED_PIXELS else image
+
+
+def _drawings(
+    image: RGBImage, pixels: Pixels, levels: Sequence[Level]
+) -> list[tuple[Level, Pixels, Pixels | None]]:
+    """Returns for each level what it is drawn from: the pixels, or the integral image."""
+    small = [pixels is not image and draws_from_integral(level, image) for level in levels]
+    # The sums of at most _COPIED_PIXELS fit into 32 bits.
+    integral = cv2.integral(image, sdepth=cv2.CV_32S) if any(small) else None
+    return [
+        (level, pixels, integral if one else None) for level, one in zip(levels, small, strict=True)
+    ]
+
+
+def _drawn(drawings: Sequence[tuple[Level, Pixels, Pixels | None]], strip: Strip) -> FloatArray:
+    level, pixels, integral = drawings[strip.level]
+    if integral is not None:
         return draw_small_rows(integral, level, strip.top, strip.height)
     return draw_rows(pixels, level, strip.top, strip.height)
 

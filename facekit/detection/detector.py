@@ -83,6 +83,9 @@ class Detector(ImageDetector):
         The ``mtcnn`` package, version 1.0.0, by Iván de Paz Centeno (MIT).
     """
 
+    # They share tiles of the proposal network and batches of the others.
+    images_together = 8
+
     def __init__(
         self,
         *,
@@ -228,14 +231,14 @@ class Detector(ImageDetector):
             fit_keypoints=bool(limit_boundaries_landmarks and fit_boxes),
         )
 
-        def dictionaries(view: View) -> list[dict[str, Any]]:
-            return [_dictionary(face, box_format) for face in search(view)]
+        def dictionaries(views: Sequence[View]) -> list[list[dict[str, Any]]]:
+            return [[_dictionary(face, box_format) for face in faces] for faces in search(views)]
 
-        def answers(answer: Callable[[View], Answer]) -> list[Answer]:
+        def answers(answer: Callable[[Sequence[View]], list[Answer]]) -> list[Answer]:
             if isinstance(image, list):
                 return self._batch(image, answer, None, None)
             name = describe_source(image, fallback="the image")
-            return [answer(self._view(read_image(image), None, name))]
+            return answer([self._view(read_image(image), None, name)])
 
         if output_type == "numpy":
             return _rows(answers(search), box_format)
@@ -245,7 +248,9 @@ class Detector(ImageDetector):
         super()._check()
         _settings(self.min_face_size, self.scale_factor, self.thresholds, self.complete_pyramid)
 
-    def _find(self, pixels: RGBImage, settings: Settings | None = None) -> Detections:
+    def _find(
+        self, pixels: Sequence[RGBImage], settings: Settings | None = None
+    ) -> list[Detections]:
         # The engine is imported on first use, so that creating a detector costs nothing.
         from facekit.detection.cascade import shared_cascade
 
@@ -263,7 +268,7 @@ def _dictionary(face: Face, box_format: BoxFormat) -> dict[str, Any]:
     return dictionary
 
 
-def _rows(found: Sequence[Sequence[Face]], box_format: BoxFormat) -> npt.NDArray[np.float64]:
+def _rows(found: list[list[Face]], box_format: BoxFormat) -> npt.NDArray[np.float64]:
     rows = np.array(
         [
             (place, *face.box, face.confidence, *face.keypoints.to_array().T.ravel())

@@ -14,8 +14,10 @@ class FaceDetector(Protocol):
     """Finds faces: :class:`facekit.Detector`, or any object with this one method.
 
     A detector that may be called from several threads at once states how many in an attribute
-    ``concurrency``; without it, it is called from one thread at a time. To be saved with a
-    recognizer, it needs a method ``get_params``.
+    ``concurrency``; without it, it is called from one thread at a time. One that searches small
+    images faster together than one by one states how many in an attribute ``images_together``;
+    without it, it gets one at a time. To be saved with a recognizer, it needs a method
+    ``get_params``.
 
     Example:
         >>> from facekit import Face, FaceDetector

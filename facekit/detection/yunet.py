@@ -118,7 +118,10 @@ class YuNetDetector(ImageDetector):
         number(self.threshold, "threshold", 0, 1)
         number(self.upscale, "upscale", 1, 8)
 
-    def _find(self, pixels: RGBImage) -> Detections:
+    def _find(self, pixels: Sequence[RGBImage]) -> list[Detections]:
+        return [self._find_one(each) for each in pixels]
+
+    def _find_one(self, pixels: RGBImage) -> Detections:
         # OpenCV is imported on first use, so that creating a detector costs nothing.
         import cv2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import threading
@@ -35,6 +36,9 @@ StreamSource: TypeAlias = str | os.PathLike[str] | int | Iterable[ImageSource]
 
 BYTES_AHEAD = 32 * 2**20
 """The maximum bytes of pixels that are read ahead."""
+
+PIXELS_TOGETHER = 500_000
+"""The maximum number of pixels of small images that are searched together."""
 
 _ITEMS_AHEAD = 64
 
@@ -139,19 +143,61 @@ def in_order(
     items and results occupy ``bytes_ahead`` bytes or number 64, so that at most these and the work
     of each thread are in memory.
     """
+    return in_order_together(
+        items,
+        functools.partial(map, work),
+        threads=threads,
+        together=1,
+        held_by_item=held_by_item,
+        held_by_result=held_by_result,
+        bytes_ahead=bytes_ahead,
+    )
+
+
+def in_order_together(
+    items: Iterable[Item],
+    work: Callable[[Iterator[Item]], Iterable[Result]],
+    *,
+    threads: int,
+    together: int,
+    held_by_item: Callable[[Item], int] = lambda _: 0,
+    held_by_result: Callable[[Result], int] = lambda _: 0,
+    bytes_ahead: int = BYTES_AHEAD,
+) -> Iterator[Result]:
+    """Like :func:`in_order`, for work that takes up to ``together`` items and yields as many.
+
+    Within the work of another call, no threads are added: that one's already use the cores.
+    """
     items = iter(items)
-    first = list(itertools.islice(items, 2)) if threads else []
+    first = list(itertools.islice(items, 2)) if threads and not _Ahead.works_here() else []
     if len(first) < 2:
-        yield from map(work, _emptied(first, items))
+        while first or (first := list(itertools.islice(items, 1))):
+            yield from work(itertools.islice(_emptied(first, items), together))
         return
     items = _emptied(first, items)
     del first
-    ahead = _Ahead(work, held_by_item, held_by_result, bytes_ahead)
+    ahead = _Ahead(work, together, threads, held_by_item, held_by_result, bytes_ahead)
     try:
-        ahead.start(threads)
+        ahead.start()
         yield from ahead.results(items)
     finally:
         ahead.stop()
+
+
+def in_groups(
+    items: Iterable[Item], size: Callable[[Item], int], most: int
+) -> Iterator[list[Item]]:
+    """Divides items into groups of at most a size, or of one larger item."""
+    group: list[Item] = []
+    free = most
+    for item in items:
+        free -= size(item)
+        if group and free < 0:
+            yield group
+            group, free = [], most - size(item)
+        group.append(item)
+    if group:
+        yield group
 
 
 def _emptied(first: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
@@ -169,6 +215,9 @@ def all_or_batch_error(answers: list[Result | ImageError]) -> list[Result]:
     return [answer for answer in answers if not isinstance(answer, ImageError)]
 
 
+_working = threading.local()
+
+
 class _Job(Generic[Item, Result]):
     def __init__(self, item: Item, held: int) -> None:
         self.item: Item | None = item
@@ -183,12 +232,14 @@ class _Ahead(Generic[Item, Result]):
 
     def __init__(
         self,
-        work: Callable[[Item], Result],
+        work: Callable[[Iterator[Item]], Iterable[Result]],
+        together: int,
+        threads: int,
         held_by_item: Callable[[Item], int],
         held_by_result: Callable[[Result], int],
         bytes_ahead: int,
     ) -> None:
-        self._work = work
+        self._work, self._together, self._threads = work, together, threads
         self._held_by_item, self._held_by_result = held_by_item, held_by_result
         self._bytes_ahead = bytes_ahead
         self._changed = threading.Condition()
@@ -199,8 +250,13 @@ class _Ahead(Generic[Item, Result]):
         self._ended: list[threading.Event] = []
         self._process = os.getpid()
 
-    def start(self, threads: int) -> None:
-        self._ended.extend(run_in_thread(self._run) for _ in range(threads))
+    @staticmethod
+    def works_here() -> bool:
+        """Returns whether the calling thread is one of those of :func:`in_order`."""
+        return getattr(_working, "now", False)
+
+    def start(self) -> None:
+        self._ended.extend(run_in_thread(self._run) for _ in range(self._threads))
 
     def stop(self) -> None:
         if os.getpid() != self._process:
@@ -255,27 +311,61 @@ class _Ahead(Generic[Item, Result]):
         return job.results.pop()
 
     def _run(self) -> None:
-        while True:
+        _working.now = True
+        try:
+            while self._wait():
+                self._work_on_next()
+        finally:
+            _working.now = False
+
+    def _wait(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or self._may_start())
+            return not self._stopped
+
+    def _work_on_next(self) -> None:
+        started: deque[_Job[Item, Result]] = deque()
+        failure: BaseException = RuntimeError("the work gave fewer results than it took items")
+        try:
+            for result in self._work(self._next_items(started)):
+                self._finish(started[0], result)
+                started.popleft()
+                del result
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
+            failure = error
+        for job in started:
+            self._finish(job, error=failure)
+
+    def _next_items(self, started: deque[_Job[Item, Result]]) -> Iterator[Item]:
+        with self._changed:
+            # A fair share, so that no thread is left without work at the end.
+            most = min(self._together, -(-len(self._waiting) // self._threads))
+        for _ in range(most):
             with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._may_start())
-                if self._stopped:
+                if self._stopped or not self._may_start():
                     return
                 job = self._waiting.popleft()
-            try:
-                assert job.item is not None
-                result = self._work(job.item)
-                held = self._held_by_result(result)
-                job.results.append(result)
-                del result
-            except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
-                job.error, held = error, 0
-            with self._changed:
-                job.item = None
-                self._held += held - job.held
-                job.held = held
-                job.done = True
-                self._changed.notify_all()
+            started.append(job)
+            item, job.item = job.item, None
             del job
+            assert item is not None
+            yield item
+            del item
+
+    def _finish(
+        self,
+        job: _Job[Item, Result],
+        *results: Result,
+        error: BaseException | None = None,
+    ) -> None:
+        held = sum(self._held_by_result(result) for result in results)
+        job.results.extend(results)
+        job.error = error
+        with self._changed:
+            self._held += held - job.held
+            job.held = held
+            job.done = True
+            self._changed.notify_all()
 
     def _may_start(self) -> bool:
         if not self._waiting:

@@ -191,6 +191,17 @@ def test_batch_is_one_by_one(detector: Detector, crowd: UInt8, portrait: UInt8) 
     assert detector.detect_batch(iter(pictures)) == [detector.detect(one) for one in pictures]
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 150), st.integers(1, 220)), max_size=12)
+)
+def test_small_images_searched_together_have_the_faces_of_each(
+    crowd: UInt8, parts: list[tuple[int, int, int]]
+) -> None:
+    detector = Detector(rotations=(0, 90))
+    images = [crowd[top : top + side, left : left + side] for top, left, side in parts]
+    assert detector.detect_batch(images) == [detector.detect(image) for image in images]
+
+
 def test_empty_batch_is_empty(detector: Detector) -> None:
     assert detector.detect_batch([]) == []
 

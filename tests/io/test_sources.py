@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -21,7 +22,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facekit import ImageError, InvalidArgumentError
-from facekit.io.sources import BYTES_AHEAD, ImageItem, image_items, in_order
+from facekit.io.sources import (
+    BYTES_AHEAD,
+    ImageItem,
+    image_items,
+    in_groups,
+    in_order,
+    in_order_together,
+)
 
 
 class Pixels:
@@ -175,6 +183,80 @@ def test_threads_are_free_for_others_when_the_iteration_is_left(leave: str) -> N
             results.close()  # type: ignore[attr-defined]
         del results
     assert len(workers) <= 3
+
+
+# Several items together
+
+
+@given(st.integers(0, 60), st.integers(0, 3), st.integers(1, 9))
+def test_no_more_items_are_worked_on_together(count: int, threads: int, together: int) -> None:
+    sizes = []
+
+    def work(items: Iterator[int]) -> list[int]:
+        group = list(items)
+        sizes.append(len(group))
+        return group
+
+    results = in_order_together(range(count), work, threads=threads, together=together)
+    assert list(results) == list(range(count))
+    assert sum(sizes) == count
+    assert max(sizes, default=0) <= together
+
+
+def test_the_last_items_are_shared_by_all_threads() -> None:
+    both = threading.Barrier(2)
+
+    def work(items: Iterator[int]) -> Iterator[int]:
+        for item in items:
+            if item >= 2:  # which it takes two threads to pass
+                both.wait(60)
+            yield item
+
+    assert list(in_order_together(range(4), work, threads=2, together=8)) == list(range(4))
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 3), st.integers(1, 9))
+def test_error_of_the_work_on_several_is_raised_after_the_groups_before(
+    before: int, after: int, threads: int, together: int
+) -> None:
+    def work(items: Iterator[int]) -> Iterator[int]:
+        for group in [list(items)]:
+            if before in group:
+                raise ZeroDivisionError
+            yield from group
+
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        seen.extend(
+            in_order_together(range(before + 1 + after), work, threads=threads, together=together)
+        )
+    assert seen == list(range(len(seen)))
+    assert before - together < len(seen) <= before or not seen
+
+
+def test_fewer_results_than_items_are_an_error() -> None:
+    with pytest.raises(RuntimeError, match="fewer results"):
+        list(in_order_together(range(9), lambda items: list(items)[1:], threads=2, together=4))
+
+
+def test_within_the_work_of_a_thread_no_threads_are_added() -> None:
+    def inner(_: int) -> int:
+        return threading.get_ident()
+
+    def outer(_: int) -> bool:
+        return set(in_order(range(9), inner, threads=3)) == {threading.get_ident()}
+
+    assert all(in_order(range(20), outer, threads=2))
+    assert len(set(in_order(range(9), inner, threads=3)) & {threading.get_ident()}) == 0
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 12))
+def test_groups_hold_neighbors_up_to_a_size(sizes: list[int], most: int) -> None:
+    groups = list(in_groups(sizes, lambda size: size, most))
+    assert [size for group in groups for size in group] == sizes
+    assert all(sum(group) <= most or len(group) == 1 for group in groups)
+    for group, following in itertools.pairwise(groups):
+        assert sum(group) + following[0] > most
 
 
 # What the images are
