@@ -789,9 +789,13 @@ class FaceRecognizer:
         if gallery is None:
             return Gallery(weights, size)
         if not isinstance(gallery, Gallery):
-            if Path(gallery).exists():
-                return Gallery.open(gallery, weights=weights)
-            return Gallery.create(gallery, weights, size)
+            if not Path(gallery).exists():
+                try:
+                    return Gallery.create(gallery, weights, size)
+                except FileFormatError:
+                    if not Path(gallery).exists():  # no other process has just created it
+                        raise
+            return Gallery.open(gallery, weights=weights)
         self._check_weights("gallery was made", gallery.weights)
         return gallery
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,15 +40,19 @@ def follow(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
 
 @contextmanager
 def new_if_missing(path: Path) -> Iterator[None]:
-    """Deletes a gallery created in the block if the block fails before anyone is enrolled."""
-    from facekit.gallery.database import remove_files
+    """Deletes a gallery created in the block if the block fails before anyone is enrolled.
+
+    It stays if another command has it open, which may be about to enroll someone.
+    """
+    from facekit.gallery.database import delete_if_unused
 
     there = path.exists()
     try:
         yield
     except FacekitError:
         if not there and path.exists():
-            remove_files(path)
+            with suppress(FacekitError):  # the reason of the failure matters more
+                delete_if_unused(path)
         raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,14 @@ def _web(options: argparse.Namespace) -> int:
 
     access = access_of(options)
     path: Path = options.gallery
-    with new_if_missing(path):
+    with new_if_missing(path), ExitStack() as opened:
         recognizer = FaceRecognizer.load(path) if path.exists() else FaceRecognizer(gallery=path)
+        opened.enter_context(recognizer.gallery)
         reading = reading_of(options)
         recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
         album = Album.open(options.images, recognizer)
         taken = _taken(options.address, options.port)
+        opened.pop_all()
     with recognizer.gallery:
         app = create_app(recognizer, album, access=access)
         host = access.hosts[0]

@@ -249,6 +249,7 @@ class Database:
         self._all: list[sqlite3.Connection] = []
         self._closed = False
         self._stamp: tuple[int, ...] | None = None
+        self._file: tuple[int, int] | None = None  # which file the path was, when it was opened
         if path is None:
             self._free.append(self._connect())
 
@@ -315,6 +316,7 @@ class Database:
             self._connection() as connection,
             _transaction(connection, "IMMEDIATE"),
         ):
+            self._check_place()  # it may have been deleted while this waited
             change = Change(connection, self._shown)
             yield change
             if change.blocks_changed or change.cleared:
@@ -348,6 +350,20 @@ class Database:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.execute("VACUUM")
             connection.executescript("PRAGMA incremental_vacuum")  # execute frees one page
+
+    @contextmanager
+    def alone(self) -> Iterator[View | None]:
+        """Yields the content if nothing else has the file open, and keeps all others out."""
+        with self._explained(), self._connection() as connection:
+            try:
+                connection.execute("PRAGMA journal_mode = DELETE")  # fails if others have it open
+            except sqlite3.OperationalError:
+                yield None
+                return
+            with _transaction(connection, "EXCLUSIVE"):
+                yield View(connection, self._shown)
+            if self._existing().exists():
+                connection.execute("PRAGMA journal_mode = WAL")
 
     def close(self) -> None:
         """Closes the connections."""
@@ -405,6 +421,7 @@ class Database:
         with self.entered():
             if self._closed:
                 raise InvalidArgumentError(f"{self._shown}: is closed; open it again")
+            self._check_place()
             if self._stamp is not None and self._stamp != _stamp(self._existing()):
                 self._close_free()  # opened as never changing, and changed after all
             try:
@@ -415,6 +432,29 @@ class Database:
                 yield connection
             finally:
                 self._give_back(connection)
+
+    def _check_place(self) -> None:
+        """Raises an error if the file that was opened is no longer at its path.
+
+        SQLite would go on with it, and lose all changes when the process ends.
+        """
+        if self.path is None:
+            return
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            if self._file is None:
+                return  # opening it says so
+            raise FileFormatError(
+                f"{self._shown}: was deleted or moved while it was open; nothing was changed"
+            ) from None
+        place = found.st_dev, found.st_ino
+        self._file = self._file or place
+        if place != self._file:
+            raise FileFormatError(
+                f"{self._shown}: was replaced by another file while it was open; nothing was "
+                "changed, open it again"
+            )
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         if self._closed:
@@ -556,6 +596,17 @@ def remove_files(path: Path) -> None:
     """Removes a database with its log."""
     for ending in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def delete_if_unused(path: Path) -> None:
+    """Deletes a database if it holds nothing and nothing else has it open."""
+    database = Database(path, timeout=0.0)
+    try:
+        with database.alone() as view:
+            if view is not None and not view.head["photos"]:
+                remove_files(path)
+    finally:
+        database.close()
 
 
 def count_blocks(items: int, size: int) -> int:

@@ -111,9 +111,7 @@ class FileStore:
                         store.take_over(content, settings)
                 finally:
                     store.close()
-                if path.exists():
-                    raise FileExistsError("already exists")
-                temporary.rename(path)
+                _move_new(temporary, path)
                 _sync(path.parent)
             finally:
                 remove_files(temporary)
@@ -157,6 +155,7 @@ class FileStore:
     def snapshot(self) -> Iterator[Batch]:
         """Yields a consistent snapshot of all images with their embeddings."""
         with self._exclusively(), self._database.reading() as view:
+            self._check_weights(view)
             yield from batches_of(view)
 
     def images(self, numbers: Sequence[int]) -> list[EnrolledImage]:
@@ -279,12 +278,14 @@ class FileStore:
 
     def take_over(self, other: FileStore, settings: Mapping[str, Any] | None = None) -> None:
         """Replaces the content with that of another store; by default with its settings."""
-        with self._changing(refilling=True) as change, ExitStack() as stack:
+        other_content = self._changing(refilling=True, any_weights=other is not self)
+        with other_content as change, ExitStack() as stack:
             view: View = change
             in_memory = other is self and self.path is None
             if not in_memory:
                 stack.enter_context(other._exclusively())
                 view = stack.enter_context(other._database.reading())
+                other._check_weights(view)
             notes, batches = notes_of(view), batches_of(view)
             kept = settings_of(view) if settings is None else settings
             corrections, last = corrections_of(view), view.head["corrections"][-1]
@@ -436,15 +437,20 @@ class FileStore:
     def _following(self) -> Iterator[View]:
         # The lock comes first: the copy in memory is never newer than the snapshot.
         with self._database.entered(), self._lock, self._database.reading() as view:
+            self._check_weights(view)
             self._mirror.follow(view)
             yield view
 
     @contextmanager
-    def _changing(self, *, erasing: bool = False, refilling: bool = False) -> Iterator[Change]:
+    def _changing(
+        self, *, erasing: bool = False, refilling: bool = False, any_weights: bool = False
+    ) -> Iterator[Change]:
         # Readers in this process do not wait until it is on disk. A refilled store need not be
         # cached.
         with self._database.entered(), self._exclusively():
             with self._database.changing() as change:
+                if not any_weights:
+                    self._check_weights(change)
                 if not refilling:
                     with self._lock:
                         self._mirror.follow(change)
@@ -461,6 +467,15 @@ class FileStore:
                     self._mirror.apply(change, written, read)
         if erasing:
             self._database.erase_log()
+
+    def _check_weights(self, view: View) -> None:
+        # A copy of another gallery may have taken the place of what was there at the opening.
+        found = view.head["weights"]
+        if found != self.weights:
+            raise InvalidArgumentError(
+                f"{view.shown}: now holds embeddings of the weights {found}, and was opened with "
+                f"those of {self.weights}; open it again"
+            )
 
     def _tidy(self) -> None:
         if self.path is not None:
@@ -669,6 +684,20 @@ def _put(change: Change, stream: Stream, start: int, length: int, data: bytes) -
         return start
     change.write_at(stream, start, bytes(length))
     return change.append(stream, data)
+
+
+def _move_new(file: Path, path: Path) -> None:
+    """Renames a file, but never over one that another process has just created."""
+    try:
+        os.link(file, path)
+    except FileExistsError:
+        raise FileExistsError("already exists") from None
+    except OSError as error:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError("already exists") from error
+        file.rename(path)
+    else:
+        file.unlink()
 
 
 def _sync(folder: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -343,3 +344,26 @@ def test_a_name_that_the_terminal_cannot_show_is_shown_escaped(gallery: Path) ->
     assert answer.returncode == DONE
     assert "Ren\\xff" in answer.stdout
     assert answer.stderr == ""
+
+
+def test_a_command_that_fails_deletes_no_gallery_of_another(
+    tmp_path: Path, hopper: Path, weights: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several commands enroll people in a new gallery at once, and one has no usable image."""
+    from facekit import FaceRecognizer
+
+    path, blank = tmp_path / "people", tmp_path / "blank.png"
+    Image.new("RGB", (80, 80)).save(blank)
+    meanwhile = ["enroll", str(path), "Grace", str(hopper), "--weights", weights]
+    enroll = FaceRecognizer.enroll_people
+
+    def enroll_late(self: FaceRecognizer, *arguments: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        assert main(meanwhile) == DONE
+        capsys.readouterr()
+        return enroll(self, *arguments, **options)
+
+    monkeypatch.setattr(FaceRecognizer, "enroll_people", enroll_late)
+    error = fails_with(capsys, "enroll", str(path), "Nobody", str(blank), "--weights", weights)
+    assert "no face" in error
+    assert people_of(path) == {"Grace": 1}

@@ -176,7 +176,7 @@ def test_odd_names_and_sources_leave_the_gallery_whole(tmp_path: Path) -> None:
 def test_a_copy_takes_the_place_of_a_gallery_that_others_have_open(
     path: Path, tmp_path: Path
 ) -> None:
-    with Gallery.create(tmp_path / "other", "example@2", SIZE) as other:
+    with Gallery.create(tmp_path / "other", "example@1", SIZE) as other:
         other.enroll("Mary", vectors(3), ["mary-1.jpg", "mary-2.jpg"])
         with Gallery.open(path) as gallery:
             gallery.copy(tmp_path / "other", overwrite=True).close()

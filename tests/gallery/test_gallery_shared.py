@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pytest
 from effort import tries
 
-from facekit import Gallery, IdentityClassifier
+from facekit import FileFormatError, Gallery, IdentityClassifier, InvalidArgumentError
 from facekit.errors import GalleryBusyError
 from facekit.gallery import database
 
@@ -282,3 +282,96 @@ def test_a_gallery_works_after_a_fork_while_threads_use_it(tmp_path: Path, in_fi
         thread.result()
     assert ("child" in gallery) == in_file
     gallery.check()
+
+
+@pytest.mark.parametrize("what", ["replaced", "deleted"])
+def test_a_file_that_is_no_longer_there_is_neither_read_nor_changed(
+    tmp_path: Path, what: str
+) -> None:
+    """Otherwise SQLite goes on with the old file, and an erased person stays in the new one."""
+    path = tmp_path / "people"
+    with Gallery.create(path, "example@1", SIZE) as gallery:
+        gallery.enroll("Ada", vectors(1), ["1.jpg", "2.jpg"])
+        gallery.copy(tmp_path / "backup").close()
+        if what == "replaced":
+            (tmp_path / "backup").replace(path)
+        else:
+            path.unlink()
+        changes: list[Callable[[], object]] = [
+            lambda: gallery.remove("Ada"),
+            lambda: gallery.enroll("Grace", vectors(2), ["3.jpg", "4.jpg"]),
+            gallery.compact,
+            lambda: gallery.people,
+            lambda: gallery.review.corrections,
+        ]
+        for change in changes:
+            with pytest.raises(FileFormatError, match=f"{what} .*while it was open"):
+                change()
+
+
+def test_a_file_deleted_while_a_change_waits_for_it_is_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "people"
+    with Gallery.create(path, "example@1", SIZE) as gallery, ThreadPoolExecutor(1) as pool:
+        assert gallery.people == {}
+        with sqlite3.connect(path, isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            waiting = pool.submit(gallery.enroll, "Ada", vectors(1), ["1.jpg", "2.jpg"])
+            time.sleep(0.2)
+            path.unlink()
+            other.execute("ROLLBACK")
+        with pytest.raises(FileFormatError, match="deleted"):
+            waiting.result()
+
+
+def test_an_unused_gallery_is_deleted_and_another_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "people"
+    with Gallery.create(path, "example@1", SIZE) as gallery:
+        assert gallery.people == {}
+        database.delete_if_unused(path)
+        assert gallery.enroll("Ada", vectors(1), ["1.jpg", "2.jpg"]) == [1, 2]
+    database.delete_if_unused(path)
+    with Gallery.open(path) as gallery, Gallery.open(path) as other:
+        gallery.clear()
+        assert other.people == {}
+    database.delete_if_unused(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gallery_is_never_created_over_one_that_appeared_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "people"
+    seen = Path.exists
+    with Gallery.create(path, "example@1", SIZE) as gallery:
+        gallery.enroll("Ada", vectors(1), ["1.jpg", "2.jpg"])
+    monkeypatch.setattr(Path, "exists", lambda self: self != path and seen(self))
+    with pytest.raises(FileFormatError, match="already exists"):
+        Gallery.create(path, "example@1", SIZE)
+    monkeypatch.undo()
+    with Gallery.open(path) as gallery:
+        assert gallery.people == {"Ada": 2}
+    assert [file.name for file in tmp_path.iterdir()] == ["people"]
+
+
+def test_embeddings_of_different_weights_never_mix(tmp_path: Path) -> None:
+    """A gallery of other weights is saved over one that another object has open."""
+    path = tmp_path / "people"
+    new = Gallery("example@2", SIZE)
+    new.enroll("Grace", vectors(2), ["3.jpg", "4.jpg"])
+    with Gallery.create(path, "example@1", SIZE) as gallery:
+        gallery.enroll("Ada", vectors(1), ["1.jpg", "2.jpg"])
+        new.copy(path, overwrite=True).close()
+        uses: list[Callable[[], object]] = [
+            lambda: gallery.enroll("Ada", vectors(1), ["1.jpg", "2.jpg"]),
+            lambda: gallery.search(vectors(1)),
+            lambda: gallery.people,
+            gallery.content,
+            gallery.compact,
+            gallery.clear,
+            gallery.copy,
+        ]
+        for use in uses:
+            with pytest.raises(InvalidArgumentError, match=r"example@2.*open it again"):
+                use()
+    with Gallery.open(path, weights="example@2") as gallery:
+        assert gallery.people == {"Grace": 2}
