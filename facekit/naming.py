@@ -170,6 +170,6 @@ def _once_each(
 
 def _with_source(neighbor: Neighbor, gallery: Gallery) -> Neighbor:
     try:
-        return replace(neighbor, source=gallery.image(neighbor.row + 1).source)
+        return replace(neighbor, source=gallery.images_at([neighbor.row])[0].source)
     except EnrollmentError:  # removed meanwhile
         return neighbor

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,8 @@ FaceSelection: TypeAlias = Literal["all", "largest", "central"]
 
 Select: TypeAlias = Callable[[list[Face], tuple[int, int]], list[Face]]
 """Chooses the faces to use, given all that were found and the image's height and width."""
+
+Answers = TypeVar("Answers", bound=Sized)
 
 # The side of the aligned square, as a multiple of that of MTCNN's boxes.
 _ALIGNED_BY_BOX = 1.25
@@ -319,7 +321,8 @@ class FacePipeline:
         aligned = [face for one in waiting for face in one.aligned]
         embeddings: Iterable[npt.NDArray[np.float32] | None] = [None] * len(aligned)
         if self.embedder is not None and aligned:
-            embeddings = self.embedder.embed(np.stack(aligned))
+            found = self.embedder.embed(np.stack(aligned))
+            embeddings = _one_each(found, len(aligned), "the embedder", "faces")
         rest = iter(embeddings)
         return [
             replace(
@@ -331,6 +334,13 @@ class FacePipeline:
             )
             for one in waiting
         ]
+
+
+def _one_each(answers: Answers, count: int, part: str, what: str) -> Answers:
+    """Returns the answers of a part, which may be the user's own, if there is one for each."""
+    if len(answers) != count:
+        raise InvalidArgumentError(f"{part} gave {len(answers)} answers for {count} {what}")
+    return answers
 
 
 def _flattened(groups: Iterator[list[EmbeddedImage]]) -> Iterator[EmbeddedImage]:
@@ -412,10 +422,11 @@ class _Steps:
         if self.known is not None:
             return [self.known[one.item.index] for one in images]
         try:
-            return self.pipeline.detector.detect_batch(pixels) if images else []
+            found = self.pipeline.detector.detect_batch(pixels) if images else []
         except ImageError as error:
             # A detector of the user's own may refuse an image; the others have their faces.
             return [error] if len(images) == 1 else [self._found([one])[0] for one in images]
+        return _one_each(found, len(images), "the detector", "images")
 
     def _without_faces(self, one: _Read, error: ImageError | None) -> _Prepared:
         size = self._aligner.size

@@ -246,6 +246,23 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         FacePipeline(Marked())
 
 
+def test_parts_that_answer_for_fewer_are_refused() -> None:
+    class Forgetful(Marked):
+        def detect_batch(self, images: Any) -> list[list[Face]]:
+            return super().detect_batch(images)[1:]
+
+    class Sparse(Shades):
+        def embed(self, aligned: Any) -> Any:
+            return super().embed(aligned)[1:]
+
+    for pipeline, message in (
+        (FacePipeline(Forgetful(), Shades()), "the detector gave 0 answers for 1 images"),
+        (FacePipeline(Marked(), Sparse()), "the embedder gave 1 answers for 2 faces"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            list(pipeline.run([marked(0, 2)]))
+
+
 def test_hash_is_that_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"content")
     assert content_sha256(tmp_path / "a.png") == content_sha256(b"content")

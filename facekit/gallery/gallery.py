@@ -278,6 +278,25 @@ class Gallery:
                 return image
         raise EnrollmentError(f"no photo number {number} is enrolled")
 
+    def images_at(self, rows: Sequence[int]) -> list[EnrolledImage]:
+        """Returns the images at rows of :meth:`enrolled`.
+
+        Args:
+            rows: Indices of embeddings.
+
+        Returns:
+            The image of each.
+
+        Raises:
+            EnrollmentError: If one of them was removed meanwhile.
+        """
+        if isinstance(self._store, FileStore):
+            return self._store.images([row + 1 for row in rows])
+        images = self.images()
+        if max(rows, default=-1) >= len(images):
+            raise EnrollmentError(f"no photo is enrolled at row {max(rows)}")
+        return [images[row] for row in rows]
+
     def metadata(self, name: str) -> dict[str, Any]:
         """Returns the metadata of a person.
 
@@ -388,7 +407,10 @@ class Gallery:
         return self._enroll(names, embeddings, sources, {})
 
     def replace(self, batches: Iterable[Batch]) -> int:
-        """Replaces everyone with these images, atomically.
+        """Replaces everyone with these images.
+
+        A gallery in a file or in memory is replaced atomically. In another store, the images are
+        added before the earlier ones are removed.
 
         Args:
             batches: Batches of images with their people, and their embeddings, float32 ``(n, d)``,
@@ -396,18 +418,22 @@ class Gallery:
                 grow with their number.
 
         Returns:
-            The number of images enrolled now; they are numbered from 1.
+            The number of images enrolled now; in a file or in memory they are numbered from 1.
 
         Raises:
             InvalidArgumentError: If an argument cannot be used; then nothing changes.
         """
         if isinstance(self._store, FileStore):
             return self._store.replace(map(self._checked_batch, batches))
-        self._store.remove([image.id for image in self.images()])
-        return sum(
-            len(self.extend([image.person for image in images], embeddings, images))
-            for images, embeddings in batches
-        )
+        before, added = [image.id for image in self.images()], list[int]()
+        try:
+            for images, embeddings in batches:
+                added += self.extend([image.person for image in images], embeddings, images)
+        except BaseException:
+            self._store.remove(added)
+            raise
+        self._store.remove(before)
+        return len(added)
 
     def remove(self, name: str) -> int:
         """Erases a person: name, metadata, embeddings, corrections and image sources.
@@ -597,7 +623,7 @@ class Gallery:
             The images, the one farthest from its name first.
         """
         odd = odd_images(self.enrolled(), threshold)
-        images = [self.image(row + 1) for row, _, _ in odd]
+        images = self.images_at([row for row, _, _ in odd])
         return [
             Outlier(image, distance, resembles)
             for image, (_, distance, resembles) in zip(images, odd, strict=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facekit import Gallery, InvalidArgumentError
+from facekit import EnrollmentError, Gallery, InvalidArgumentError
 from facekit.gallery.protocol import Batch, Erasure, GalleryStore
 from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.gallery.store import FileStore
@@ -68,6 +68,28 @@ def test_people_are_enrolled_found_and_removed(gallery: Gallery) -> None:
     assert gallery.people == {"Grace": 1}
     assert gallery.clear() == 1
     assert len(gallery) == 0
+
+
+def test_a_replacement_that_fails_loses_no_one(gallery: Gallery) -> None:
+    rows = np.eye(4, dtype=np.float32)
+    numbers = gallery.extend(["Ada", "Grace"], rows[:2], ["a", "g"])
+    good, bad = ([EnrolledImage("e", person="Eve")], rows[2:3]), ([EnrolledImage("x")], rows[3:])
+    with pytest.raises(InvalidArgumentError, match="name"):
+        gallery.replace([good, bad])
+    assert [image.id for image in gallery.images()] == numbers
+    assert gallery.replace([good]) == 1
+    assert gallery.people == {"Eve": 1}
+
+
+def test_images_have_the_rows_of_their_embeddings(gallery: Gallery) -> None:
+    # Whatever their numbers are.
+    near, far = np.float32([[1, 0, 0, 0]] * 3), np.float32([[0, 1, 0, 0]])
+    gallery.extend(["Ada"] * 4, np.concatenate((near, far)), ["1", "2", "3", "other"])
+    (outlier,) = gallery.outliers(0.9)
+    assert outlier.image.source == "other"
+    assert [image.source for image in gallery.images_at([3, 0])] == ["other", "1"]
+    with pytest.raises(EnrollmentError):
+        gallery.images_at([4])
 
 
 def test_what_a_store_does_not_keep_is_refused() -> None:
