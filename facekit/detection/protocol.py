@@ -16,8 +16,7 @@ class FaceDetector(Protocol):
     A detector that may be called from several threads at once states how many in an attribute
     ``concurrency``; without it, it is called from one thread at a time. One that searches small
     images faster together than one by one states how many in an attribute ``images_together``;
-    without it, it gets one at a time. To be saved with a recognizer, it needs a method
-    ``get_params``.
+    without it, it gets one at a time.
 
     Example:
         >>> from facekit import Face, FaceDetector

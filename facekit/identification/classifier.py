@@ -104,7 +104,7 @@ class IdentityClassifier(Classifier):
             InvalidArgumentError: If a parameter lies outside its range, a name is ``None``, an
                 embedding is not of unit norm while there is a threshold, or the threshold cannot be
                 calibrated.
-            ValueError: If X or y is invalid, as for scikit-learn's estimators. Warns:
+            ValueError: If X or y is invalid, as for scikit-learn's estimators.
 
         Warns:
             CalibrationWarning: If the people resemble each other so much that strangers like them

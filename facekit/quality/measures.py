@@ -26,6 +26,8 @@ _NOISE_VARIANCE = 25.0
 _WHITE = 250
 # The box of a face is this share of the side of the aligned image, in its middle.
 _BOX = 0.8
+# The share of a face outside the image is counted in this many rows and columns.
+_CELLS = 32
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class FaceQuality:
         brightness: The mean luminance of the face, 0 (black) to 1 (white).
         contrast: The standard deviation of the luminance of the face, 0 to 0.5.
         overexposed: The share of the face that is pure white, 0 to 1.
-        yaw: How far the head is turned to a side, in degrees; positive towards the right border.
+        yaw: How far the head is turned to a side, in degrees; positive toward the right border.
         pitch: How far it is lowered, in degrees; negative if it is raised.
         roll: How far it is tilted in the plane of the image, in degrees; positive clockwise.
         outside: The share of the face that lies beyond the border of the image, 0 to 1.
@@ -152,13 +154,13 @@ def _shifted(padded: npt.NDArray[np.float64], x: int, y: int) -> npt.NDArray[np.
     return padded[1 + y : 1 + y + _SIDE, 1 + x : 1 + x + _SIDE]
 
 
-def _share_outside(face: Face, width: int, height: int, steps: int = 32) -> float:
+def _share_outside(face: Face, width: int, height: int) -> float:
     """Returns the share of a face that lies outside the image.
 
     This is not the share of the box, which a detector may have clipped to the image. The keypoints
     show where the whole face would be.
     """
-    cells = 0.5 + _BOX * ((np.arange(steps) + 0.5) / steps - 0.5)
+    cells = 0.5 + _BOX * ((np.arange(_CELLS) + 0.5) / _CELLS - 0.5)
     grid = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 2)
     to_square = similarity_transform(face.keypoints.to_array(), np.array(DEFAULT_TEMPLATE))
     if to_square is None:  # the keypoints coincide; only the box is left

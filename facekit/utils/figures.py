@@ -26,7 +26,7 @@ References:
     are friendly to colorblind people", 2002, https://jfly.uni-koeln.de/color/.
 """
 
-GREY = "#767676"
+GRAY = "#767676"
 """The color of unnamed items."""
 
 # Their number is coprime to that of the colors, so that combinations repeat late.

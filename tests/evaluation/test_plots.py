@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from facekit import InvalidArgumentError, load_image
 from facekit.evaluation import plot_confusion, plot_distances, plot_embeddings, plot_roc
 from facekit.evaluation.verification import RocCurve, roc
-from facekit.utils.figures import GREY, MARKERS
+from facekit.utils.figures import GRAY, MARKERS
 from tests.plotting import check_that_pyplot_is_left_alone
 
 DISTANCES = [0.4, 0.6, 0.9, 0.5, 1.1, 1.3, 1.2, 0.8]
@@ -296,8 +296,8 @@ def test_people_differ_in_color_and_marker_and_strangers_are_gray() -> None:
     *people, strangers = ax.collections
     shapes = {points.get_paths()[0].vertices.tobytes() for points in ax.collections}
     assert len(shapes) == len(labels)
-    assert to_hex(strangers.get_edgecolor()[0]) == GREY.lower()
-    assert GREY.lower() not in {to_hex(points.get_facecolor()[0]) for points in people}
+    assert to_hex(strangers.get_edgecolor()[0]) == GRAY.lower()
+    assert GRAY.lower() not in {to_hex(points.get_facecolor()[0]) for points in people}
     assert people[0].get_facecolor().tolist() != people[1].get_facecolor().tolist()
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
-from facekit.utils.figures import GREY, MARKERS, PALETTE, add_legend, axes_or_new, plain
+from facekit.utils.figures import GRAY, MARKERS, PALETTE, add_legend, axes_or_new, plain
 from facekit.utils.validation import choice, reals, whole
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def plot_embeddings(
         points = places[[person == name for person in people]]
         if name is None:
             ax.scatter(
-                points[:, 0], points[:, 1], s=22, marker="x", color=GREY, linewidths=1, zorder=1.5
+                points[:, 0], points[:, 1], s=22, marker="x", color=GRAY, linewidths=1, zorder=1.5
             )
             continue
         ax.scatter(
