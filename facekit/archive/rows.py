@@ -116,13 +116,9 @@ def _face(found: EmbeddedFace, component: Any) -> dict[str, Any]:
         "box": dict(zip(("x", "y", "width", "height"), found.face.box, strict=True)),
         "confidence": found.face.confidence,
         "keypoints": {name: {"x": x, "y": y} for name, (x, y) in points},
-        "quality": _quality(found.quality),
+        "quality": None if found.quality is None else found.quality.to_dict(),
         "embedding": found.unit.astype(component),
     }
-
-
-def _quality(quality: FaceQuality | None) -> dict[str, Any] | None:
-    return None if quality is None else {**quality.to_dict(), "problems": list(quality.problems)}
 
 
 def vectors_of(faces: pa.Array) -> npt.NDArray[np.float32]:

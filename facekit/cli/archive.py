@@ -8,7 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, FAILED, chosen_embedder, count, detector_for, reading_of
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    chosen_embedder,
+    count,
+    detector_for,
+    persons,
+    reading_of,
+)
 from facekit.cli.options import (
     DETECTION,
     FOLLOWED_GALLERY,
@@ -186,8 +194,7 @@ def _cluster(options: argparse.Namespace) -> int:
     return _answer(
         options,
         {"faces": faces, "people": people, "output": str(options.output)},
-        f"{count(faces, 'face')}, {people} {'person' if people == 1 else 'people'}, written to "
-        f"{options.output}",
+        f"{count(faces, 'face')}, {persons(people)}, written to {options.output}",
     )
 
 

@@ -239,29 +239,13 @@ def _write_annotated(
     save_image(path, pixels, replace=False)
 
 
-def chosen_embedder(options: argparse.Namespace) -> Embedder | None:
-    """Returns the embedder of ``--weights``, or ``None`` without that option."""
-    if options.weights is None:
-        return None
+def chosen_embedder(options: argparse.Namespace) -> Embedder:
+    """Returns the embedder of ``--weights``, or of the default weights."""
     from facekit.embedding import Embedder
+    from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 
-    return Embedder(options.weights, allow_unverified=options.allow_unverified)
-
-
-def default_embedder() -> Embedder:
-    """Returns the embedder with the default weights."""
-    from facekit.embedding import Embedder
-
-    return Embedder()
-
-
-def data_folder(given: Path | None) -> Path | None:
-    """Returns the folder given, or else the one that ``FACEKIT_DATA`` names, if any."""
-    if given is not None:
-        if not given.is_dir():
-            raise InvalidArgumentError(f"--data {given}: no such folder")
-        return given
-    return Path(os.environ["FACEKIT_DATA"]) if os.environ.get("FACEKIT_DATA") else None
+    weights = DEFAULT_WEIGHTS if options.weights is None else options.weights
+    return Embedder(weights, allow_unverified=options.allow_unverified)
 
 
 def place(face: Face) -> str:

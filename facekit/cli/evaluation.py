@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli.common import (
     DONE,
     chosen_embedder,
-    data_folder,
-    default_embedder,
     detector_for,
     reading_of,
 )
@@ -50,10 +49,10 @@ def _evaluate_lfw(options: argparse.Namespace) -> int:
 
     if options.output is not None:
         check_replaceable(options.output)
-    folder = options.data or (data_folder(None) or Path()) / "lfw"
+    folder = options.data or Path(os.environ.get("FACEKIT_DATA", ""), "lfw")
     pairs_file = options.pairs or _only_pairs_file(folder)
     pairs = read_pairs(pairs_file)
-    embedder = chosen_embedder(options) or default_embedder()
+    embedder = chosen_embedder(options)
     both: tuple[AlignmentMode, ...] = ("similarity", "crop")
     modes = [mode for mode in both if options.alignment in (mode, "both")]
     own = embedder.aligner()

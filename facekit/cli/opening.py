@@ -25,7 +25,8 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
 
     with Gallery.open(path) as gallery:
         weights, _ = weights_of(gallery, options)
-        check_not_empty(gallery)
+        if not len(gallery):
+            raise NotFittedError(f"{path}: no one is enrolled; facekit enroll adds people")
     return FaceRecognizer.load(
         path, embedder=Embedder(weights, allow_unverified=options.allow_unverified)
     )
@@ -77,9 +78,3 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
             f"{record.identity}; their embeddings cannot be compared"
         )
     return name, record
-
-
-def check_not_empty(gallery: Gallery) -> None:
-    """Raises an error if no one is enrolled."""
-    if not len(gallery):
-        raise NotFittedError(f"{gallery.path}: no one is enrolled; facekit enroll adds people")

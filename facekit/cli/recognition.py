@@ -16,7 +16,6 @@ from facekit.cli.common import (
     NEGATIVE,
     chosen_embedder,
     count,
-    default_embedder,
     detector_for,
     for_each_image,
     place,
@@ -181,7 +180,7 @@ def _fit(options: argparse.Namespace) -> int:
     path: Path = options.gallery
     if not real_path(path).parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
-    embedder = chosen_embedder(options) or default_embedder()
+    embedder = chosen_embedder(options)
     classifier = default_classifier(embedder.record)
     if options.strategy is not None:
         classifier.set_params(strategy=options.strategy)

@@ -16,6 +16,7 @@ from facekit.cli.common import (
     INTERRUPTED,
     chosen_embedder,
     count,
+    persons,
     reading_of,
 )
 from facekit.cli.opening import follow, open_recognizer
@@ -191,10 +192,9 @@ def _write_tables(result: VideoResult, options: argparse.Namespace) -> list[Path
 def _print(result: VideoResult) -> None:
     from facekit.video.tracks import shown_name
 
-    number = len(result.tracks)
     print(
         f"{result.source}: {result.duration:.1f} s, {count(result.searched, 'frame')} searched, "
-        f"{'1 person' if number == 1 else f'{number} people'}"
+        f"{persons(len(result.tracks))}"
     )
     for seen, track in result.appearances():
         print(f"  {seen.start:8.2f} to {seen.end:8.2f} s: {shown_name(track)}{_evidence(track)}")

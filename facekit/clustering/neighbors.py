@@ -50,10 +50,10 @@ def near_links(vectors: npt.NDArray[np.float32], threshold: float) -> Links:
         ``faiss.IndexFlatIP`` and ``faiss.IndexIVFPQFastScan``.
     """
     least = np.float32(1.0 - threshold**2 / 2.0)
-    search = _by_faiss if len(vectors) > 1 and faiss_is_installed() else _by_products
+    search = search_by_faiss if len(vectors) > 1 and faiss_is_installed() else _by_products
     owners, targets = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     weights = [np.empty(0, np.float32)]
-    for start, similarity, found in search(vectors, MOST_LINKS + 1):
+    for start, similarity, found in search(vectors, vectors, MOST_LINKS + 1):
         rows = np.broadcast_to(start + np.arange(len(found))[:, None], found.shape)
         linked = (similarity >= least) & (found >= 0) & (found != rows)
         owners.append(rows[linked])
@@ -82,18 +82,15 @@ def _both_ways(
 _Found = Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.int64]]]
 
 
-def _by_products(vectors: npt.NDArray[np.float32], count: int) -> _Found:
-    number = len(vectors)
-    step = max(1, _SIMILARITIES_AT_A_TIME // max(1, number))
-    kept = min(count, number)
-    for start in range(0, number, step):
-        similarity = vectors[start : start + step] @ vectors.T
+def _by_products(
+    vectors: npt.NDArray[np.float32], among: npt.NDArray[np.float32], count: int
+) -> _Found:
+    step = max(1, _SIMILARITIES_AT_A_TIME // max(1, len(among)))
+    kept = min(count, len(among))
+    for start in range(0, len(vectors), step):
+        similarity = vectors[start : start + step] @ among.T
         nearest = np.argpartition(-similarity, kept - 1, axis=1)[:, :kept]
         yield start, np.take_along_axis(similarity, nearest, axis=1), nearest
-
-
-def _by_faiss(vectors: npt.NDArray[np.float32], count: int) -> _Found:
-    return search_by_faiss(vectors, vectors, count)
 
 
 def search_by_faiss(

@@ -75,9 +75,10 @@ class Correction:
                 raise InvalidArgumentError(f"box must have a positive width and height: {face.box}")
         if self.person is not None:
             object.__setattr__(self, "person", identity(self.person))
-        plain = [None if face is None else plain_face(face) for face in (self.face, self.other)]
-        object.__setattr__(self, "face", plain[0])
-        object.__setattr__(self, "other", plain[1])
+        for name in ("face", "other"):
+            if (face := getattr(self, name)) is not None:  # without further data
+                plain = FaceSource(face.source, face.sha256, face.box)
+                object.__setattr__(self, name, plain)
 
     @property
     def faces(self) -> tuple[FaceSource, ...]:
@@ -119,11 +120,6 @@ class Correction:
         }
         person, number = values.get("person"), int(values.get("number", 0))
         return cls(values["kind"], person=person, number=number, **faces)
-
-
-def plain_face(face: FaceSource) -> FaceSource:
-    """Returns the location of a face, without further data."""
-    return FaceSource(face.source, face.sha256, face.box)
 
 
 def to_text(corrections: Iterable[Correction]) -> str:

@@ -52,14 +52,13 @@ def join(
     images: FloatArray,
     together: npt.NDArray[np.bool_],
     record: WeightsRecord,
-    threshold: float | None = None,
 ) -> IntArray:
     """Joins pieces by average linkage, with the constraint that some may not be joined."""
     number = len(means)
     labels = np.arange(number)
     if number < 2:
         return labels
-    threshold = linking_threshold(record, number) if threshold is None else threshold
+    threshold = linking_threshold(record, number)
     rate = 1e-4
     if record.distances is not None:
         rate = float(record.distances.false_match_rate("nearest", 1, threshold))

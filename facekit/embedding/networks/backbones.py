@@ -48,7 +48,7 @@ _V2 = _Version(
 
 
 def _inception_resnet(
-    version: _Version, build: GraphBuilder, x: Tensor, *, blocks: float = 1.0
+    version: _Version, build: GraphBuilder, x: Tensor, *, blocks: float
 ) -> Tensor:
     count_a, count_b, count_c = block_counts(version.repeats, blocks)
     x = build.convolution(x, 32, 3, "Conv2d_1a_3x3", strides=2, padding="valid")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from facekit.errors import TrainingError
 
+_SMALLEST_SPREAD = 1e-2
 _LOWER_THE_RATE = "use a lower learning rate or a longer warm-up (warm_up_steps)"
 
 
@@ -23,12 +24,9 @@ class CollapseGuard:
     stops it at once.
     """
 
-    def __init__(
-        self, margin: float | None, *, patience: int = 50, smallest_spread: float = 1e-2
-    ) -> None:
+    def __init__(self, margin: float | None, *, patience: int = 50) -> None:
         self.margin = margin
         self.patience = patience
-        self.smallest_spread = smallest_spread
         self.suspicious_steps = 0
 
     @property
@@ -52,8 +50,8 @@ class CollapseGuard:
 
     def _signs(self, step: Mapping[str, float]) -> list[str]:
         signs = []
-        if step["spread"] < self.smallest_spread:
-            signs.append(f"their spread was below {self.smallest_spread:g}")
+        if step["spread"] < _SMALLEST_SPREAD:
+            signs.append(f"their spread was below {_SMALLEST_SPREAD:g}")
         if self.margin is not None:
             stuck = abs(step["loss"] - self.margin) <= 1e-3 * self.margin
             apart = step.get("negative_distance", 0.0) - step.get("positive_distance", 0.0)
