@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
+from facekit.gallery import Gallery
 from facekit.gallery.decisions import Decisions
 from facekit.io.folders import list_images
 from facekit.io.sources import StreamSource
@@ -18,6 +19,9 @@ from facekit.pipeline import FacePipeline
 from facekit.report import some_of
 from facekit.utils.progress import track
 from facekit.utils.validation import unit_rows
+
+# An image embedded again is nearer than this to itself, and another of the same person is not.
+_SAME_IMAGE = 0.01
 
 
 def cohort_embeddings(
@@ -54,3 +58,23 @@ def cohort_embeddings(
             stacklevel=3,
         )
     return np.array(unit)
+
+
+def not_enrolled(faces: npt.NDArray[np.float32], gallery: Gallery) -> npt.NDArray[np.float32]:
+    """Returns the faces of a cohort without those of enrolled images.
+
+    A few of them are enough to lower the threshold until no one is named.
+    """
+    kept = np.array(
+        [not found or found[0].distance > _SAME_IMAGE for found in gallery.search(faces, 1)], bool
+    )
+    if len(faces) and not kept.any():
+        raise InvalidArgumentError("cohort: every face is that of an enrolled image; give others")
+    if not kept.all():
+        warnings.warn(
+            f"cohort: {len(kept) - int(kept.sum())} of {len(kept)} faces are those of enrolled "
+            "images and are left out; a cohort must hold no one who is enrolled",
+            EnrollmentWarning,
+            stacklevel=3,
+        )
+    return faces[kept]

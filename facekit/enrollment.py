@@ -17,7 +17,7 @@ from facekit.errors import (
     InvalidArgumentError,
 )
 from facekit.gallery import Gallery
-from facekit.gallery.database import remove_files
+from facekit.gallery.database import partial_path, remove_files
 from facekit.gallery.protocol import Batch
 from facekit.gallery.records import FaceSource
 from facekit.io.decoding import Truncated
@@ -206,7 +206,7 @@ def _close_and_discard(fresh: Gallery) -> None:
 def _partial(gallery: Gallery) -> Gallery:
     if gallery.path is None:
         return Gallery(gallery.weights, gallery.embedding_size)
-    path = gallery.path.with_name(gallery.path.name + ".partial")
+    path = partial_path(gallery.path)
     if path.exists():
         try:
             return Gallery.open(path, weights=gallery.weights)

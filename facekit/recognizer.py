@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from facekit import parts
 from facekit.alignment import Aligner
-from facekit.cohort import cohort_embeddings
+from facekit.cohort import cohort_embeddings, not_enrolled
 from facekit.detection import FaceDetector
 from facekit.detection.registry import make_detector
 from facekit.embedding import Embedder, FaceEmbedder
@@ -319,8 +319,8 @@ class FaceRecognizer:
         Raises:
             EnrollmentError: If no such person is enrolled.
         """
-        removed = self.gallery.remove(name)
-        self.report_ = ImageReport(tuple(o for o in self.report_.outcomes if o.person != name))
+        removed, person = self.gallery.remove(name), identity(name)
+        self.report_ = ImageReport(tuple(o for o in self.report_.outcomes if o.person != person))
         return removed
 
     def calibrate(
@@ -340,7 +340,8 @@ class FaceRecognizer:
 
         Args:
             cohort: A folder, searched recursively, or images, or embeddings, float ``(n, d)`` of
-                unit norm. A few hundred faces, none of an enrolled person.
+                unit norm. A few hundred faces, none of an enrolled person; enrolled images are left
+                out.
             cropped: As for :meth:`fit`.
             progress: As for :meth:`fit`.
 
@@ -353,7 +354,7 @@ class FaceRecognizer:
                 no table of distances, or too few people are enrolled.
 
         Warns:
-            EnrollmentWarning: If images of the cohort cannot be read or show no face.
+            EnrollmentWarning: If images of the cohort cannot be read, show no face or are enrolled.
             CalibrationWarning: If the enrolled people resemble each other so much that strangers
                 like them are named more often than ``fpir`` says.
 
@@ -379,9 +380,11 @@ class FaceRecognizer:
                 progress=progress,
                 **self._reading,
             )
-        self._fitting.forget()
         if faces is not None:
             self._check_weights("gallery was made", self.gallery.weights)
+            faces = not_enrolled(faces, self.gallery)
+        self._fitting.forget()
+        if faces is not None:
             table = self.embedder.record.distances
             self._fitting.calibrate(self.gallery, self.classifier, table, faces)
         self._warn_of_resemblance()

@@ -429,6 +429,32 @@ def test_fit_after_an_interrupted_one_forgets_images_that_it_was_not_given(tmp_p
     assert people.people == {"Cay": 3}
 
 
+@pytest.mark.parametrize("enrolled", [True, False])
+def test_who_is_erased_is_gone_from_an_interrupted_fit(tmp_path: Path, enrolled: bool) -> None:
+    images, path = write(tmp_path / "photos", Annabel=RED, Bob=GREEN), tmp_path / "people.facekit"
+    people = recognizer(gallery=path)
+    if enrolled:
+        people.enroll("Annabel", marked(9, 1), progress=False)
+    people.detector = Interrupted(5)
+    with pytest.raises(KeyboardInterrupt):
+        people.fit(images, progress=False)
+
+    def holding() -> list[str]:
+        return [file.name for file in tmp_path.glob("people*") if b"Annabel" in file.read_bytes()]
+
+    assert holding()
+    if enrolled:
+        people.remove("Annabel")
+    else:
+        with pytest.raises(EnrollmentError, match="no one is enrolled"):
+            people.remove("Annabel")
+    assert holding() == []
+    people.gallery.clear()
+    people.detector = Marked()
+    people.fit(images, progress=False)
+    assert len(people.detector.seen) == 6, "clear erased Bob, too"
+
+
 def test_images_of_a_generator_are_not_kept(tmp_path: Path) -> None:
     import weakref
 

@@ -219,6 +219,13 @@ def test_the_threshold_of_the_classifier_counts(
     assert loaded.recognize(mirrored) == fitted.recognize(mirrored)
 
 
+def test_whoever_is_removed_leaves_the_report_however_the_name_is_written(hopper: Path) -> None:
+    recognizer = FaceRecognizer("facekit-small")
+    recognizer.enroll("Zo\u00eb", hopper)
+    assert recognizer.remove(" Zoe\u0308") == 1
+    assert recognizer.report_.outcomes == ()
+
+
 def test_removing_the_last_person_leaves_nobody_to_recognize(
     recognizer: FaceRecognizer, hopper: Path
 ) -> None:
@@ -477,6 +484,23 @@ def test_a_cohort_sets_the_threshold_at_which_its_faces_are_named(
     assert loaded.calibration.probes == len(cohort)  # follows later changes
     assert loaded.calibrate() != threshold
     assert loaded.calibration.probes == 0
+
+
+def test_enrolled_images_are_left_out_of_a_cohort() -> None:
+    """One in fifty would make the threshold so low that no one is named."""
+    generator = np.random.default_rng(0)
+    recognizer = FaceRecognizer("facekit-small")
+    faces = generator.normal(size=(1020, recognizer.embedder.embedding_size))
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    known, strangers = faces[:20], faces[20:]
+    names = [f"person {number}" for number in range(len(known))]
+    recognizer.gallery.extend(names, known, names)
+    expected = recognizer.calibrate(strangers)
+    with pytest.warns(EnrollmentWarning, match="20 of 1020 faces are those of enrolled images"):
+        assert recognizer.calibrate(faces) == expected
+    with pytest.raises(InvalidArgumentError, match="every face is that of an enrolled image"):
+        recognizer.calibrate(known)
+    assert recognizer.threshold == expected, "a call that fails changes nothing"
 
 
 def test_a_cohort_of_images_is_embedded_and_what_is_unusable_is_named(

@@ -609,6 +609,11 @@ def delete_if_unused(path: Path) -> None:
         database.close()
 
 
+def partial_path(path: Path) -> Path:
+    """Returns the file that gathers the people of a fit until it is done."""
+    return path.with_name(f"{path.name}.partial")
+
+
 def count_blocks(items: int, size: int) -> int:
     """Returns the number of blocks for that many items."""
     return -(-items // size)

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, EnrollmentWarning, FileFormatError, InvalidArgumentError
 from facekit.gallery.corrections import Correction
+from facekit.gallery.database import partial_path, remove_files
 from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM
@@ -438,7 +440,8 @@ class Gallery:
     def remove(self, name: str) -> int:
         """Erases a person: name, metadata, embeddings, corrections and image sources.
 
-        When it returns, none of this is left in the gallery's file or beside it.
+        When it returns, none of this is left in the gallery's file or beside it, where an
+        interrupted :meth:`facekit.FaceRecognizer.fit` leaves what it has done.
 
         Args:
             name: Who it is.
@@ -453,7 +456,11 @@ class Gallery:
             InvalidArgumentError: If the name cannot be one.
         """
         if isinstance(self._store, FileStore):
-            return self._store.remove_person(identity(name))
+            person = identity(name)
+            with self._unfinished() as partial:
+                if partial is not None and person in partial:
+                    partial.remove(person)
+            return self._store.remove_person(person)
         images = self.images(name)
         self._store.remove([image.id for image in images])
         return len(images)
@@ -482,6 +489,9 @@ class Gallery:
         Returns:
             How many images were enrolled.
         """
+        with self._unfinished() as partial:
+            if partial is not None:
+                partial.clear()
         removed = len(self)
         self.replace([])
         return removed
@@ -692,6 +702,23 @@ class Gallery:
         return Gallery.open(file)
 
     # Inside.
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[Gallery | None]:
+        # What an interrupted fit has gathered; if it cannot be read, it is deleted as by the next.
+        path = None if self.path is None else partial_path(self.path)
+        if path is None or not path.exists():
+            yield None
+            return
+        try:
+            partial = Gallery.open(path)
+            _ = partial.people
+        except FileFormatError:
+            remove_files(path)
+            yield None
+            return
+        with partial:
+            yield partial
 
     @property
     def _in_file(self) -> FileStore:
