@@ -77,4 +77,5 @@ def not_enrolled(faces: npt.NDArray[np.float32], gallery: Gallery) -> npt.NDArra
             EnrollmentWarning,
             stacklevel=3,
         )
-    return faces[kept]
+    others: npt.NDArray[np.float32] = faces[kept]
+    return others

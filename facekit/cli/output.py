@@ -73,7 +73,9 @@ def safe_output() -> Iterator[None]:
     """Makes ``print`` safe and limits warnings to one line each, until the end of the block."""
     kept = sys.stdout, sys.stderr
     for stream in kept:
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and (
+            stream.errors == "strict" or stream.encoding.lower() != "utf-8"  # the C locale
+        ):
             stream.reconfigure(errors="backslashreplace")  # what the terminal cannot show
     # They are None if the shell closed them.
     sys.stdout = SafeStream(sys.stdout or io.StringIO(), required=True)

@@ -155,9 +155,10 @@ def test_a_full_disk_for_errors_changes_no_exit_code(blank: Path) -> None:
     assert answer.returncode == FAILED
 
 
-def test_an_ascii_terminal_shows_escapes(blank: Path) -> None:
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # a terminal's, the C locale's
+def test_an_ascii_terminal_shows_escapes(blank: Path, errors: str) -> None:
     path = blank.rename(blank.with_name("Zoë.png"))
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    environment = {**os.environ, "PYTHONIOENCODING": f"ascii:{errors}"}
     answer = run("detect", path, env=environment)
     assert (answer.returncode, answer.stderr) == (DONE, "")
     assert r"Zo\xeb.png: no faces" in answer.stdout
