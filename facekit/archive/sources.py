@@ -25,6 +25,7 @@ ArchiveSource: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[s
 # A remote location is the given address, with the options that open the file system, and the path
 # in that file system: as part of an address, the path would have to be quoted.
 _IN = "\0"
+_LAST_TIME = (1 << 63) - 1
 _OF_ADDRESSES = "%:/?#[]@!$&'()*+,;="
 
 
@@ -149,7 +150,9 @@ def _of_files(files: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any
         except (OSError, ValueError):
             yield row  # its row will say that it is missing
         else:
-            yield {**row, "bytes": found.st_size, "modified": found.st_mtime_ns}
+            # A time before 1677 or after 2262 has no place in 64 bits of nanoseconds.
+            modified = min(max(found.st_mtime_ns, -_LAST_TIME), _LAST_TIME)
+            yield {**row, "bytes": found.st_size, "modified": modified}
 
 
 def _of_address(address: str) -> list[dict[str, Any]]:

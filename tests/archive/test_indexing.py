@@ -421,3 +421,18 @@ def test_a_killed_run_loses_one_partition_at_most(portraits: Path, tmp_path: Pat
         assert done == min(max(place - 2, 0), 3)
         assert index_archive(portraits, folder, partition_size=2).indexed == 6 - 2 * done
         assert content(folder) == content(whole)
+
+
+@pytest.mark.parametrize("seconds", [-(10**10), 2**32, 10**10])
+def test_a_file_of_an_odd_time_is_indexed_like_the_others(
+    album: Path, tmp_path: Path, embedder: Embedder, seconds: int
+) -> None:
+    image = sorted(album.rglob("*.png"))[0]
+    try:
+        os.utime(image, (seconds, seconds))
+    except (OSError, OverflowError):
+        pytest.skip("the file system has no such time")
+    detector, table = FixedDetector(), tmp_path / "faces.parquet"
+    first = index_archive(album, table, detector=detector, embedder=embedder)
+    again = index_archive(album, table, detector=detector, embedder=embedder)
+    assert (first.unchanged, again.unchanged) == (0, first.images)
