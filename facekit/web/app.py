@@ -8,6 +8,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +25,7 @@ from starlette.routing import Route
 
 from facekit.errors import FacekitError, FileFormatError
 from facekit.gallery.corrections import Correction
-from facekit.gallery.records import FaceSource
+from facekit.gallery.records import EnrolledImage, FaceSource
 from facekit.identification.answers import Explanation
 from facekit.identification.strategies import measure_of
 from facekit.recognizer import FaceRecognizer
@@ -106,6 +107,7 @@ class _Pages:
         self._steps: list[_Step] = []
         self._changing = asyncio.Lock()
         self._templates = Environment(loader=PackageLoader("facekit.web"), autoescape=True)
+        self._templates.globals["key"] = _key
         self._templates.globals["source"] = lambda face: Path(album.sources[face].source).name
 
     def routes(self) -> list[Route]:
@@ -249,7 +251,7 @@ class _Pages:
         order = _order(request.query_params.get("order"))
         asked = sorted(guesses.items(), key=lambda item: (_RANKS[order](item[1]), item[0]))
         likeness = {
-            one.person: self._gallery.images(one.person)[0].id for _, one in asked[:_QUESTIONS]
+            one.person: self._gallery.images(one.person)[0] for _, one in asked[:_QUESTIONS]
         }
         return self._page(
             "suggestions.html", asked=asked[:_QUESTIONS], likeness=likeness, order=order
@@ -423,16 +425,18 @@ class _Pages:
         return _asked_in(form)
 
     async def _remove(self, form: FormData, _: list[int]) -> str:
-        numbers = _numbers(form, "image")
         name = identity(str(form.get("name", "")))
-        if not numbers or any(self._gallery.image(number).person != name for number in numbers):
-            raise HTTPException(400, "choose photos of that person")
-        self._gallery.remove_images(numbers)
+        there = {_key(image): image.id for image in self._gallery.images(name)}
+        chosen = [str(key) for key in form.getlist("image")]
+        if not chosen or not there.keys() >= set(chosen):
+            words = "choose photos of that person; if they have changed, open the page again"
+            raise HTTPException(400, words)
+        self._gallery.remove_images([there[key] for key in chosen])
         return "/people"
 
     async def _erase(self, form: FormData, _: list[int]) -> str:
         name = identity(str(form.get("name", "")))
-        if str(form.get("again", "")).strip() != name:
+        if identity(str(form.get("again", ""))) != name:
             raise HTTPException(400, "write the name again to erase a person for good")
         self._gallery.remove(name)
         self._steps = [step for step in self._steps if step.person != name]
@@ -505,6 +509,12 @@ class _Pages:
         async with self._changing:
             report = await run_in_threadpool(enroll)
         return JSONResponse({"name": name, "enrolled": len(report.used)})
+
+
+def _key(image: EnrolledImage) -> str:
+    """Returns what tells an enrolled image from all others, also after a compaction."""
+    what = (image.id, image.person, image.source, image.sha256, image.box)
+    return f"{image.id}-{sha256(repr(what).encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def _numbers(form: FormData, name: str) -> list[int]:
