@@ -24,6 +24,7 @@ from facekit import (
 )
 from facekit.errors import NotFittedError, RandomWeightsWarning, TrainingDataError, TrainingError
 from facekit.training import Distiller, FaceDataset, TripletLoss, TripletTrainer
+from facekit.training.engine.validation import validate
 from tests.small_networks import SMALL_V1, predict, random_pictures
 from tests.training import small_training
 
@@ -140,6 +141,33 @@ def test_a_training_is_neither_overwritten_nor_mixed_with_another(
             faces().subset(range(18)), epochs=3, resume=True
         )
     assert (folder / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_faces_of_the_same_numbers_are_told_apart(tmp_path: Path) -> None:
+    """Two arrays, of which the faces are named by their numbers."""
+    people = [f"p{i % 6}" for i in range(24)]
+    other = FaceDataset.from_arrays(random_pictures(24, seed=1), people)
+    start = backbone()
+    trainer = TripletTrainer(start, folder=tmp_path, **HEAD_ONLY)
+    trainer.fit(faces(), other, epochs=1)
+    found = trainer.validation_
+    assert found is not None
+    vectors = trainer.embedder().embed(other.images(range(24)))
+    expected = validate(vectors, other.labels)
+    assert found.auc == pytest.approx(expected.auc, abs=1e-3)
+    with pytest.raises(InvalidArgumentError, match=r"other settings.*faces"):
+        TripletTrainer(start, folder=tmp_path, **HEAD_ONLY).fit(other, epochs=2, resume=True)
+
+
+def test_a_name_that_is_not_utf8_is_trained_on(tmp_path: Path) -> None:
+    data = faces()
+    named = FaceDataset.from_arrays(
+        data.images(range(24)),
+        [data.identities[label] for label in data.labels],
+        keys=[f"\udcff-{number}.jpg" for number in range(24)],
+    )
+    trainer = TripletTrainer(backbone(), folder=tmp_path, **HEAD_ONLY)
+    assert len(trainer.fit(named, epochs=1)) == 1
 
 
 def test_a_network_trains_as_a_whole_in_parts_and_in_half_precision(tmp_path: Path) -> None:

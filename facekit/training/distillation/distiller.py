@@ -17,7 +17,7 @@ from facekit.embedding import Architecture, Embedder
 from facekit.errors import InvalidArgumentError
 from facekit.training.data.batches import ShuffledBatches, nearest_faces
 from facekit.training.data.dataset import FaceDataset
-from facekit.training.data.features import StandIn, cached_array
+from facekit.training.data.features import StandIn, cached_array, digest_of
 from facekit.training.distillation.pruning import (
     check_prunable,
     fit_head,
@@ -319,7 +319,7 @@ class Distiller(Trainer):
             cached_array(
                 folder,
                 "teacher",
-                (teacher.identity, str(faces.input_size), *faces.keys),
+                (teacher.identity, digest_of(faces)),
                 partial(teacher.embed_faces, faces, progress=progress),
             )
             for teacher, faces in zip(teachers, seen, strict=True)

@@ -20,7 +20,7 @@ from facekit.io.files import without_nul
 from facekit.training.data.augmentation import Augmentation
 from facekit.training.data.batches import SeededBatches
 from facekit.training.data.dataset import FaceDataset
-from facekit.training.data.features import features_of, split_head
+from facekit.training.data.features import digest_of, features_of, split_head
 from facekit.training.engine.collapse import CollapseGuard
 from facekit.training.engine.freezing import ALL, HEAD
 from facekit.training.engine.history import History
@@ -265,7 +265,7 @@ class Trainer:
         }
         values["optimizer"] = optimizer_config(self.optimizer)
         values["aligner"] = self._aligner()
-        digest = hashlib.sha256("\0".join(faces.keys).encode())
+        digest = hashlib.sha256(digest_of(faces).encode())
         digest.update(faces.labels.tobytes())
         values["faces"] = f"{len(faces)} faces, {digest.hexdigest()[:16]}"
         settings: dict[str, Any] = json.loads(json.dumps(values, default=_plain))
