@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 from facekit.cli.common import DONE, FAILED, count, persons, reading_of
 from facekit.cli.options import GALLERY, READING, add_command, option
 from facekit.errors import FileFormatError
-from facekit.faces import box_overlap
+from facekit.faces import SAME_FACE, box_overlap
 
 if TYPE_CHECKING:
     from facekit.gallery import Gallery
     from facekit.gallery.records import EnrolledImage
     from facekit.io.images import Reading
     from facekit.pipeline import EmbeddedFace, FacePipeline
-
-# A face counts as the enrolled one if the boxes overlap by this much.
-_LEAST_OVERLAP = 0.3
 
 
 def add_commands(commands: Any) -> None:
@@ -150,10 +147,10 @@ def _same_face(image: EnrolledImage, faces: tuple[EmbeddedFace, ...]) -> Embedde
     if not faces:
         return None
     if image.box is None:
-        return max(faces, key=lambda face: face.face.box[2] * face.face.box[3])
+        return max(faces, key=lambda face: face.face.area)
     box = image.box
     nearest = max(faces, key=lambda face: box_overlap(box, face.face.box))
-    return nearest if box_overlap(box, nearest.face.box) >= _LEAST_OVERLAP else None
+    return nearest if box_overlap(box, nearest.face.box) >= SAME_FACE else None
 
 
 def _report(

@@ -33,8 +33,6 @@ Blocks: TypeAlias = dict[tuple[Stream, int], bytearray]
 
 _APPLICATION_ID = 0x66616365  # "face"
 _VERSION = 3
-# A version without corrections; such a file is upgraded with its next change.
-_READABLE = (2, _VERSION)
 
 _SCHEMA = (
     *(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, data BLOB NOT NULL)" for name in STREAMS),
@@ -44,8 +42,6 @@ _SCHEMA = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL)",
 )
 
-# Where their text begins, how much room it has, its length and checksum, and the last number given.
-_NO_CORRECTIONS = [0, 0, 0, 0, 0]
 _NO_ROOM = re.compile("disk I/O error|is full|unable to open")
 
 # How many blocks a view caches, and how many a change holds before it writes them.
@@ -65,7 +61,7 @@ class View:
         rows = connection.execute("SELECT value, checksum FROM head").fetchall()
         if len(rows) != 1 or zlib.crc32(str(rows[0][0]).encode()) != rows[0][1]:
             raise self.damage("its head")
-        self.head: Head = {"corrections": _NO_CORRECTIONS, **json.loads(rows[0][0])}
+        self.head: Head = json.loads(rows[0][0])
 
     def damage(self, what: str) -> FileFormatError:
         """Returns the error that says what is damaged."""
@@ -220,7 +216,6 @@ class Change(View):
     def write(self) -> None:
         """Writes the changed blocks and the head."""
         self.head["version"] += 1
-        self._connection.execute(f"PRAGMA user_version = {_VERSION}")
         self._write_blocks(self.head["version"])
         _write_head(self._connection, self.head)
 
@@ -284,10 +279,10 @@ class Database:
 
             if value("application_id") != _APPLICATION_ID:
                 raise FileFormatError(f"{self._shown}: is not a facekit gallery, or is damaged")
-            if value("user_version") not in _READABLE:
+            if value("user_version") != _VERSION:
                 raise FileFormatError(
                     f"{self._shown}: has format version {value('user_version')}, this facekit "
-                    f"reads up to {_VERSION}; upgrade facekit"
+                    f"reads {_VERSION}; upgrade facekit"
                 )
             # A view or trigger in a forged file could replace a table.
             schema = connection.execute(
@@ -345,10 +340,6 @@ class Database:
     def vacuum(self) -> None:
         """Frees the space of deleted blocks, page by page."""
         with self._explained(), self._connection() as connection:
-            if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):
-                # A file of an earlier facekit is converted once, through a copy in memory.
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("VACUUM")
             connection.executescript("PRAGMA incremental_vacuum")  # execute frees one page
 
     @contextmanager
@@ -561,7 +552,8 @@ def empty_head() -> Head:
         "names": 0,
         "texts": 0,
         "settings": [0, 0, 0],
-        "corrections": _NO_CORRECTIONS,
+        # Where their text begins, its room, its length and checksum, and the last number given.
+        "corrections": [0, 0, 0, 0, 0],
     }
 
 

@@ -262,53 +262,6 @@ def test_a_damaged_correction_is_noticed(gallery: Gallery) -> None:
         opened.decisions()
 
 
-def version(path: Path) -> int:
-    with sqlite3.connect(path) as database:
-        (found,) = database.execute("PRAGMA user_version").fetchone()
-    database.close()
-    return int(found)
-
-
-def as_before_corrections(path: Path) -> None:
-    """Makes a file of the format before: no corrections in its head."""
-    import json
-    import zlib
-
-    with sqlite3.connect(path) as database:
-        ((head,),) = database.execute("SELECT value FROM head").fetchall()
-        values = json.loads(head)
-        del values["corrections"]
-        text = json.dumps(values)
-        database.execute(
-            "UPDATE head SET value = ?, checksum = ?", (text, zlib.crc32(text.encode()))
-        )
-        database.execute("PRAGMA user_version = 2")
-    database.close()
-
-
-def test_a_file_of_the_format_before_is_read_and_becomes_the_present_one(
-    gallery: Gallery,
-) -> None:
-    path = gallery.path
-    assert path is not None
-    gallery.close()
-    as_before_corrections(path)
-    path.chmod(0o400)
-    with Gallery.open(path) as opened:
-        assert list(opened.people) == list(PEOPLE)
-        assert opened.review.corrections == ()
-        opened.check()
-    assert version(path) == 2
-    path.chmod(0o600)
-    with Gallery.open(path) as opened:
-        opened.review.reject(face(1), "Ada")
-        opened.compact()
-        opened.check()
-    assert version(path) == 3
-    with Gallery.open(path) as opened:
-        assert [c.kind for c in opened.review.corrections] == ["is_not"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
