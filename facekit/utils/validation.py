@@ -189,6 +189,19 @@ def unit_rows(
     return rows
 
 
+def aligned_faces(images: npt.ArrayLike, name: str) -> npt.NDArray[np.uint8]:
+    """Returns aligned faces, uint8 ``(n, S, S, 3)``, without any conversion."""
+    try:
+        found = np.asarray(images)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{name} must be of one size ({error})") from error
+    if found.dtype != np.uint8 or found.ndim != 4 or found.shape[2:] != (found.shape[1], 3):
+        raise InvalidArgumentError(
+            f"{name} must be uint8 (n, S, S, 3), got {found.dtype} {found.shape}"
+        )
+    return found
+
+
 def _range(low: float | None, high: float | None) -> str:
     if low is None:
         return "" if high is None else f" up to {high:g}"

@@ -14,6 +14,7 @@ from facekit.faces import Face, RecognizedFace
 from facekit.io.decoding import pixels_of
 from facekit.io.images import ImageSource, RGBImage, load_image
 from facekit.utils.figures import one_line
+from facekit.utils.validation import whole
 from facekit.visualization.colors import PAPER, color_of, text_of
 from facekit.visualization.lettering import label_font
 
@@ -56,13 +57,11 @@ def draw_faces(
         >>> draw_faces(np.zeros((128, 96, 3), dtype=np.uint8), [face]).shape
         (128, 96, 3)
     """
-    if fit is not None and fit < 1:
-        raise InvalidArgumentError(f"fit must be a positive number of pixels, got {fit!r}")
     if labels is not None and len(labels) != len(faces):
         raise InvalidArgumentError(f"labels must be {len(faces)}, one for each face")
     pixels, scale = load_image(image), 1.0
     if fit is not None:
-        scale = fit / max(pixels.shape[:2])
+        scale = whole(fit, "fit", least=1) / max(pixels.shape[:2])
         size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
         resized = Image.fromarray(pixels).resize((size[0], size[1]), Image.Resampling.LANCZOS)
         pixels = pixels_of(resized)

@@ -13,7 +13,7 @@ from facekit.faces import Face, RecognizedFace
 from facekit.io.images import ImageSource, load_image
 from facekit.utils.extras import import_extra
 from facekit.utils.figures import axes_or_new, plain, shorten
-from facekit.utils.validation import whole
+from facekit.utils.validation import aligned_faces, whole
 from facekit.visualization.colors import color_of, text_of
 
 if TYPE_CHECKING:
@@ -142,7 +142,9 @@ def plot_face_grid(
         >>> [text.get_text() for text in ax.texts]
         ['Ada', 'Grace', 'Alan']
     """
-    pixels = _checked_faces(faces)
+    pixels = aligned_faces(faces, "faces")
+    if not pixels.size:
+        raise InvalidArgumentError(f"faces must hold at least one face, got {pixels.shape}")
     columns = min(whole(columns, "columns", least=1), len(pixels))
     rows = -(-len(pixels) // columns)
     across = 1 + _GAP
@@ -174,23 +176,6 @@ def _width_of_unit(ax: Axes) -> float:
     """Returns the width in pixels of one unit of axes with square units."""
     area = ax.get_window_extent()
     return float(min(area.width / np.ptp(ax.get_xlim()), area.height / np.ptp(ax.get_ylim())))
-
-
-def _checked_faces(faces: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    try:
-        pixels = np.asarray(faces)
-    except ValueError as error:
-        raise InvalidArgumentError(
-            f"faces must be uint8 (n, S, S, 3), got faces of several sizes ({error})"
-        ) from error
-    shape = pixels.shape
-    if pixels.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise InvalidArgumentError(
-            f"faces must be uint8 (n, S, S, 3), got {pixels.dtype} {pixels.shape}"
-        )
-    if 0 in shape:
-        raise InvalidArgumentError(f"faces must hold at least one face, got {pixels.shape}")
-    return pixels
 
 
 def _checked_captions(captions: Sequence[str], number: int) -> list[str]:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from facekit.errors import InvalidArgumentError
 from facekit.io.images import RGBImage
 from facekit.utils.figures import one_line
+from facekit.utils.validation import whole
 from facekit.visualization.colors import INK, KNOWN_COLOR, PAPER, WRONG_COLOR
 from facekit.visualization.lettering import label_font
 
@@ -63,10 +64,9 @@ def contact_sheet(
         >>> contact_sheet([tile] * 3, columns=2, side=100).shape
         (254, 230, 3)
     """
-    if not tiles or columns < 1 or side < 1:
-        raise InvalidArgumentError(
-            f"a contact sheet needs tiles, columns and a side, got {len(tiles)}, {columns}, {side}"
-        )
+    if not tiles:
+        raise InvalidArgumentError("a contact sheet needs tiles")
+    columns, side = whole(columns, "columns", least=1), whole(side, "side", least=1)
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     caption_height = max(12, side // 8)

@@ -17,6 +17,7 @@ from facekit import InvalidArgumentError
 from facekit.utils.validation import (
     STRANGER,
     UNIT_NORM_TOLERANCE,
+    aligned_faces,
     choice,
     flag,
     identity,
@@ -58,6 +59,7 @@ class Person(str, Enum):
         lambda value: json_values(value, "x"),
         lambda value: vectors(value, None, "x"),
         lambda value: unit_rows(value, 2, "x"),
+        lambda value: aligned_faces(value, "x"),
     ],
 )
 @given(value=ANYTHING)

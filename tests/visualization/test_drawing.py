@@ -266,7 +266,7 @@ def test_the_tiles_are_not_changed() -> None:
 
 @pytest.mark.parametrize("arguments", [{"columns": 0}, {"columns": -1}, {"side": 0}, {"side": -3}])
 def test_columns_and_side_must_be_positive(arguments: dict[str, int]) -> None:
-    with pytest.raises(InvalidArgumentError, match="columns and a side"):
+    with pytest.raises(InvalidArgumentError, match=f"{next(iter(arguments))} must be a whole"):
         contact_sheet([Tile(gray_picture(), "")], **arguments)  # type: ignore[arg-type]
 
 

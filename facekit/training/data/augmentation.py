@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from facekit.errors import InvalidArgumentError
 from facekit.training.data.occlusion import occlude
-from facekit.utils.validation import number, whole
+from facekit.utils.validation import aligned_faces, number, whole
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 
@@ -97,7 +96,7 @@ class Augmentation:
         Raises:
             InvalidArgumentError: If the images have another form.
         """
-        own, side = check_faces(images).shape[:2]
+        own, side = aligned_faces(images, "images").shape[:2]
         place, parts = part
         count = own * parts
         geometry = self._geometry(rng, count, side)
@@ -165,18 +164,6 @@ _RANGES = {
     "smallest": (0.01, 1.0),
     "jpeg_quality": (1, 95),
 }
-
-
-def check_faces(images: object) -> Images:
-    """Returns the images if they are aligned faces, uint8 ``(n, S, S, 3)``."""
-    if isinstance(images, np.ndarray):
-        shape = images.shape
-        if images.dtype == np.uint8 and len(shape) == 4 and shape[1:] == (shape[1], shape[1], 3):
-            return images
-        found = f"{images.dtype} {shape}"
-    else:
-        found = type(images).__name__
-    raise InvalidArgumentError(f"images must be uint8 (n, S, S, 3), got {found}")
 
 
 def _sometimes(rng: np.random.Generator, number: int, probability: float) -> npt.NDArray[np.bool_]:

@@ -22,7 +22,6 @@ from facekit.io.people import PersonImage
 from facekit.pipeline import FacePipeline
 from facekit.report import ImageOutcome, ImageReport
 from facekit.training.data.archives import read_index
-from facekit.training.data.augmentation import check_faces
 from facekit.training.data.collection import Gathered, gather
 from facekit.training.data.face_cache import FaceCache
 from facekit.training.data.images import (
@@ -32,7 +31,7 @@ from facekit.training.data.images import (
     read_images,
 )
 from facekit.utils.home import home
-from facekit.utils.validation import identity, number, whole
+from facekit.utils.validation import aligned_faces, identity, number, whole
 
 # Searching an image takes tenths of a second; known faces are aligned at once.
 _IMAGES_AT_A_TIME, _FOUND_AT_A_TIME = 8, 256
@@ -356,7 +355,7 @@ class FaceDataset:
         Raises:
             InvalidArgumentError: If the shapes or types do not match.
         """
-        images = check_faces(images)
+        images = aligned_faces(images, "images")
         people = [
             "" if name is None or name == "" else identity(name, "an identity")
             for name in identities

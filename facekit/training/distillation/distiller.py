@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,7 +37,7 @@ from facekit.training.engine.history import History
 from facekit.training.engine.loop import CHECKPOINT_NAME
 from facekit.training.losses.distances import pairwise_distances
 from facekit.training.losses.statistics import spread
-from facekit.utils.validation import whole
+from facekit.utils.validation import number, whole
 
 # What pruning is measured on; the statistics of the batch normalizations on a part, which goes
 # through the network at once.
@@ -397,10 +396,8 @@ class Distiller(Trainer):
 
 
 def _check_weights(names: str, weights: Sequence[float]) -> None:
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
-        raise InvalidArgumentError(
-            f"{names} must be zero or more, and one of them positive, got {tuple(weights)}"
-        )
+    if not max((number(weight, names, 0.0) for weight in weights), default=0.0):
+        raise InvalidArgumentError(f"one of {names} must be positive, got {tuple(weights)}")
 
 
 def _first_embedder(teachers: Sequence[Teacher]) -> Embedder:

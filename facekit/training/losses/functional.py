@@ -16,16 +16,15 @@ References:
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from facekit.errors import InvalidArgumentError
 from facekit.training.losses.distances import DistanceMetric, Tensor, pairwise_distances
 from facekit.training.losses.labels import integer_labels
 from facekit.training.losses.miners import HardMiner, Miner, mine_semihard
+from facekit.utils.validation import number
 
 
 def triplet_semihard_loss(
@@ -109,9 +108,8 @@ def triplet_hard_loss(
 
 def check_margin(margin: object) -> None:
     """Raises an error if the margin is a number that cannot be one; a tensor passes."""
-    wrong = margin is None or isinstance(margin, str | bytes | complex)
-    if wrong or (isinstance(margin, int | float) and not 0.0 <= margin < math.inf):
-        raise InvalidArgumentError(f"margin must be a number of 0 or more, got {margin!r}")
+    if margin is None or isinstance(margin, str | bytes | complex | int | float):
+        number(margin, "margin", 0.0)
 
 
 def mined_loss(
