@@ -21,7 +21,7 @@ from facekit.utils.progress import track
 from facekit.utils.validation import unit_rows
 
 # An image embedded again is nearer than this to itself, and another of the same person is not.
-_SAME_IMAGE = 0.01
+_SAME_IMAGE = 1e-3
 
 
 def cohort_embeddings(

@@ -769,7 +769,8 @@ class FaceRecognizer:
                 classifier or parts.calibrated_classifier(gallery) or made.get("classifier")
             )
             recognizer = cls(embedder=embedder, gallery=gallery, **made)
-            recognizer._fitting.take(kept or {})
+            if "calibration" not in gallery.settings:  # a later one, taken above
+                recognizer._fitting.take(kept or {})
         except (KeyError, TypeError) as error:
             gallery.close()
             raise FileFormatError(f"{shown}: lacks a part of a recognizer ({error})") from error

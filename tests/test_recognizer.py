@@ -564,8 +564,12 @@ def test_forged_parameters_are_refused_or_used(
     recognizer.save(path)
     refused = used = 0
     with Gallery.open(path) as gallery:
-        kept = {**gallery.settings, "calibration": {"strategy": "centroid", "fpir": 0.02}}
-        for forged in forgeries(kept, "shift", "cohort", "calibration", some=4):
+        kept = gallery.settings
+        calibrated = {**kept, "calibration": {"strategy": "centroid", "fpir": 0.02}}
+        for forged in (
+            *forgeries(kept, "shift", "cohort", some=4),
+            *forgeries(calibrated, "calibration", some=4),
+        ):
             gallery.set_settings(forged)
             try:
                 assert FaceRecognizer.load(path, embedder=embedder).people == {"Grace": 1}

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from facekit import Architecture, Embedder, Gallery
+from facekit import Architecture, Embedder, FaceRecognizer, Gallery
 from facekit.cli import main
 from facekit.cli.common import DONE, FAILED
 from facekit.embedding import build_network
@@ -227,12 +227,32 @@ def test_a_cohort_is_kept_with_the_calibration(
     gallery: Path, tmp_path: Path, astronaut: Path, weights: str, capsys: Output
 ) -> None:
     (tmp_path / "cohort").mkdir()
-    shutil.copy(astronaut, tmp_path / "cohort" / "a.png")
+    with Image.open(astronaut) as image:  # another face, for this network
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "cohort" / "a.png")
     cohort = ["--cohort", str(tmp_path / "cohort")]
     assert main(["calibrate", str(gallery), "--weights", weights, *cohort]) == DONE
     assert "and 1 faces of the cohort, which shift it by" in capsys.readouterr().out
     with Gallery.open(gallery) as opened:
         assert opened.settings["calibration"]["cohort"][1] == 1
+
+
+def test_a_calibration_takes_the_place_of_the_one_that_was_saved(
+    tmp_path: Path, capsys: Output
+) -> None:
+    path, generator = tmp_path / "people", np.random.default_rng(0)
+    recognizer = FaceRecognizer(DEFAULT_WEIGHTS, gallery=path)
+    faces = generator.normal(size=(540, recognizer.embedder.embedding_size))
+    faces[40:, 0] += 6.0  # the cohort resembles each other
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    names = [f"person {number}" for number in range(40)]
+    recognizer.gallery.extend(names, faces[:40], names)
+    recognizer.calibrate(faces[40:])
+    recognizer.save(path)
+    assert FaceRecognizer.load(path).threshold == recognizer.threshold
+    assert main(["calibrate", str(path), "--json"]) == DONE
+    said = json.loads(capsys.readouterr().out)["threshold"]
+    assert said != recognizer.threshold
+    assert FaceRecognizer.load(path).threshold == said
 
 
 def test_many_people_refine_the_calibration(tmp_path: Path, capsys: Output) -> None:
@@ -350,8 +370,6 @@ def test_a_command_that_fails_deletes_no_gallery_of_another(
     tmp_path: Path, hopper: Path, weights: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Several commands enroll people in a new gallery at once, and one has no usable image."""
-    from facekit import FaceRecognizer
-
     path, blank = tmp_path / "people", tmp_path / "blank.png"
     Image.new("RGB", (80, 80)).save(blank)
     meanwhile = ["enroll", str(path), "Grace", str(hopper), "--weights", weights]
