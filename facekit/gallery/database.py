@@ -236,7 +236,8 @@ class Database:
     """The blocks of a gallery in a file, or in memory."""
 
     def __init__(self, path: Path | None, timeout: float = 10.0) -> None:
-        self.path, self._timeout = path, timeout
+        # Absolute, because the process may change its working directory.
+        self.path, self._timeout = None if path is None else path.absolute(), timeout
         self._shown = "the gallery" if path is None else str(path)
         self._gate, self._active, self._paused = threading.Condition(), 0, False
         self._own = threading.local()
@@ -469,8 +470,8 @@ class Database:
         self._stamp = None
         if self.path is None:
             return self._opened(":memory:")
-        place = self.path.absolute().as_uri()
-        if os.access(self.path, os.W_OK) and os.access(self.path.absolute().parent, os.W_OK):
+        place = self.path.as_uri()
+        if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK):
             try:
                 return self._opened(f"{place}?mode=rw")
             except sqlite3.OperationalError as error:

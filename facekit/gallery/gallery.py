@@ -54,7 +54,7 @@ class Gallery:
     Attributes:
         weights: As given.
         embedding_size: As given.
-        path: The file, or ``None`` in memory.
+        path: The file, absolute, or ``None`` in memory.
 
     Raises:
         InvalidArgumentError: If ``embedding_size`` is not a positive whole number.
@@ -179,7 +179,7 @@ class Gallery:
         if not isinstance(self._store, FileStore):
             return Gallery.of, (self._store,)
         if self.path is not None:
-            return _opened, (str(self.path.absolute()), self.weights)
+            return _opened, (str(self.path), self.weights)
         images, embeddings = self.content()
         notes = {name: note for name in self if (note := self.metadata(name))}
         return _filled, (

@@ -57,6 +57,21 @@ def test_what_was_enrolled_is_there_after_opening(path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["people"], "one file, when closed"
 
 
+def test_a_relative_path_stays_the_same_file_in_another_folder(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(path.parent)
+    gallery = Gallery.open(path.name)
+    monkeypatch.chdir(tmp_path / "other")
+    Gallery.create(path.name, "example@1", SIZE).close()
+    for one in (gallery, pickle.loads(pickle.dumps(gallery))):
+        assert one.people == {"Ada Lovelace": 2, "Grace Hopper": 2}
+    with gallery:
+        gallery.remove("Ada Lovelace")
+    assert Gallery.open(path).people == {"Grace Hopper": 2}
+
+
 def test_two_objects_see_what_the_other_does(path: Path) -> None:
     with Gallery.open(path) as one, Gallery.open(path) as other:
         assert len(one) == len(other) == 4
