@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from facekit.errors import (
     FileFormatError,
     InvalidArgumentError,
 )
+from facekit.faces import SAME_FACE, box_overlap
 from facekit.gallery import Gallery
 from facekit.gallery.database import partial_path, remove_files
 from facekit.gallery.protocol import Batch
@@ -34,7 +36,9 @@ from facekit.pipeline import (
 from facekit.quality.gate import limits_broken
 from facekit.report import ImageOutcome, ImageReport, OutcomeStatus, some_of
 from facekit.utils.progress import track
-from facekit.utils.validation import identity
+from facekit.utils.validation import identity, json_values
+
+Box: TypeAlias = tuple[float, float, float, float]
 
 # Faces are written to the gallery in batches of this size, so that an interruption loses few.
 _FACES_AT_A_TIME = 64
@@ -52,14 +56,16 @@ class Enrollment:
     Attributes:
         gallery: As given.
         outcomes: The outcome for each image so far.
-        visited: Person and hash of the images that were enrolled now or before.
+        visited: The faces that were enrolled now or before, of the images given.
     """
 
     def __init__(self, gallery: Gallery) -> None:
         self.gallery = gallery
         self.outcomes: list[ImageOutcome] = []
-        self.visited: set[tuple[str, str]] = set()
-        self._known = {(p.person, p.sha256) for p in gallery.images() if p.sha256 is not None}
+        self.visited = _Faces()
+        self._known = _Faces()
+        for image in gallery.images():
+            self._known.add(image.person, image.sha256, image.box)
         self._pieces: list[tuple[str, EmbeddedFace, str | None]] = []
 
     @property
@@ -85,13 +91,15 @@ class Enrollment:
         for image in listed:
             _named(image)
         waiting: deque[PersonImage] = deque()
-        people: dict[int, str] = {}
+        people: dict[int, PersonImage] = {}
         selects: dict[int, Select] = {}
         stream = pipeline.run(
             _sources(images, waiting, people, selects),
             select=selects,
             cropped=cropped,
-            skip=lambda index, digest: (people[index], digest) in self._known,
+            skip=lambda index, digest: self._known.has(
+                people[index].person, digest, people[index].box
+            ),
             max_pixels=max_pixels,
             truncated=truncated,
         )
@@ -100,7 +108,7 @@ class Enrollment:
             for found in track(stream, "Enrolling", total=total, shown=progress):
                 self._note_others(waiting)
                 del selects[found.index]
-                self._note(people.pop(found.index), waiting.popleft(), found)
+                self._note(people.pop(found.index).person, waiting.popleft(), found)
                 if len(self._pieces) >= _FACES_AT_A_TIME:
                     self._write()
             self._note_others(waiting)
@@ -118,7 +126,7 @@ class Enrollment:
             kept = [
                 place
                 for place, image in enumerate(images)
-                if image.sha256 is None or (image.person, image.sha256) in self.visited
+                if image.sha256 is None or self.visited.has(image.person, image.sha256, image.box)
             ]
             yield [images[place] for place in kept], embeddings[kept]
 
@@ -130,12 +138,11 @@ class Enrollment:
 
     def _note(self, person: str, image: PersonImage, found: EmbeddedImage) -> None:
         name = image.name
-        key = None if found.sha256 is None else (person, found.sha256)
         if found.error is not None:
             problem = str(found.error).removeprefix(f"{name}: ")
             outcome = ImageOutcome(person, name, "unreadable", problem)
-        elif key is not None and key in self._known:
-            self.visited.add(key)
+        elif self._known.has(person, found.sha256, image.box):
+            self.visited.add(person, found.sha256, image.box)
             outcome = ImageOutcome(person, name, "already enrolled", "the same file is enrolled")
         elif not found.faces:
             where = "" if image.box is None else " where it is marked"
@@ -148,9 +155,8 @@ class Enrollment:
                 detail = f"{found.found} faces found, the largest was taken"
                 outcome = ImageOutcome(person, name, "several faces", detail)
             self._pieces.append((person, replace(found.faces[0], source=name), found.sha256))
-            if key is not None:
-                self._known.add(key)
-                self.visited.add(key)
+            for faces in (self._known, self.visited):
+                faces.add(person, found.sha256, found.faces[0].face.box)
         self.outcomes.append(outcome)
 
     def _write(self) -> None:
@@ -161,6 +167,25 @@ class Enrollment:
                 np.stack([face.unit for _, face, _ in pieces]),
                 [FaceSource(f.source, sha256=digest, box=f.face.box) for _, f, digest in pieces],
             )
+
+
+class _Faces:
+    """Faces of files; one without a box stands for all of its file, and is found by any box."""
+
+    def __init__(self) -> None:
+        self._boxes: dict[tuple[str, str], list[Box | None]] = {}
+
+    def add(self, person: str, sha256: str | None, box: Box | None) -> None:
+        """Adds the face of a person in a file."""
+        if sha256 is not None:
+            self._boxes.setdefault((person, sha256), []).append(box)
+
+    def has(self, person: str, sha256: str | None, box: Box | None) -> bool:
+        """Returns whether the face of a person in a file, or any if there is no box, is there."""
+        there = self._boxes.get((person, sha256 or ""), ())
+        return any(
+            box is None or other is None or box_overlap(box, other) >= SAME_FACE for other in there
+        )
 
 
 def checked(report: ImageReport, *, stacklevel: int) -> ImageReport:
@@ -182,13 +207,13 @@ def checked(report: ImageReport, *, stacklevel: int) -> ImageReport:
 
 
 @contextmanager
-def partial_gallery(gallery: Gallery) -> Iterator[Gallery]:
+def partial_gallery(gallery: Gallery, how: Mapping[str, Any]) -> Iterator[Gallery]:
     """Yields the gallery that collects the new set of people before it replaces the old one.
 
     For a gallery in a file it is a file beside it: after an interruption, the next run resumes from
-    it. It is deleted at the end.
+    it, if it enrolls in the same way. It is deleted at the end.
     """
-    fresh = _partial(gallery)
+    fresh = _partial(gallery, json_values(how))
     try:
         yield fresh
     except EnrollmentError:
@@ -203,16 +228,22 @@ def _close_and_discard(fresh: Gallery) -> None:
         remove_files(fresh.path)
 
 
-def _partial(gallery: Gallery) -> Gallery:
+def _partial(gallery: Gallery, how: dict[str, Any]) -> Gallery:
     if gallery.path is None:
         return Gallery(gallery.weights, gallery.embedding_size)
     path = partial_path(gallery.path)
     if path.exists():
         try:
-            return Gallery.open(path, weights=gallery.weights)
+            partial = Gallery.open(path, weights=gallery.weights)
+            if partial.settings == how:
+                return partial
+            partial.close()
         except (FileFormatError, InvalidArgumentError):  # of other weights, or never finished
-            remove_files(path)
-    return Gallery.create(path, gallery.weights, gallery.embedding_size)
+            pass
+        remove_files(path)
+    partial = Gallery.create(path, gallery.weights, gallery.embedding_size)
+    partial.set_settings(how)
+    return partial
 
 
 def _named(image: PersonImage) -> PersonImage:
@@ -223,7 +254,7 @@ def _named(image: PersonImage) -> PersonImage:
 def _sources(
     images: Iterable[PersonImage],
     waiting: deque[PersonImage],
-    people: dict[int, str],
+    people: dict[int, PersonImage],
     selects: dict[int, Select],
 ) -> Iterator[ImageSource]:
     """Yields the images to read, and notes the person and face of each; pixels are not kept."""
@@ -232,7 +263,7 @@ def _sources(
         image = _named(given)
         waiting.append(replace(image, source=None))
         if image.source is not None:
-            people[index] = image.person
+            people[index] = waiting[-1]
             selects[index] = select_largest if image.box is None else select_marked(image.box)
             index += 1
             yield image.source

@@ -203,7 +203,8 @@ class FaceRecognizer:
         Every image should show the face of its person; if it shows several, the largest is used. An
         image that cannot be used is left out, and reported in ``report_`` and in a warning. The
         previous people are replaced at the end, in one step. With a gallery in a file, an
-        interrupted call keeps its progress beside that file, and the next call resumes from there.
+        interrupted call keeps its progress beside that file, and the next call resumes from there,
+        if it finds and judges faces in the same way.
 
         Args:
             images: A folder with one folder per person, named after the person; or ``{name:
@@ -226,7 +227,15 @@ class FaceRecognizer:
             CalibrationWarning: As :meth:`calibrate`.
         """
         listed = people_images(images)
-        with partial_gallery(self.gallery) as fresh:
+        how = {
+            # The parameters of a detector that is not facekit's own are not known.
+            "detector": parts.detector_to_dict(self.detector).get("parameters"),
+            "aligner": self.aligner.to_dict(),
+            "quality": parts.quality_to_dict(self.quality),
+            "cropped": cropped,
+            **self._reading,
+        }
+        with partial_gallery(self.gallery, how) as fresh:
             enrollment = self._enroll(fresh, listed, cropped=cropped, progress=progress)
             self.gallery.replace(enrollment.content())
         self._fitting.forget()

@@ -38,6 +38,7 @@ from facekit.embedding.weights.registry import WeightsRecord
 from facekit.errors import BatchError, ImageWarning
 from facekit.evaluation import evaluate_lfw
 from facekit.evaluation.lfw import Pair
+from facekit.io.people import PersonImage
 from facekit.pipeline import content_sha256, face_in_box
 
 SIDE = 16
@@ -427,6 +428,36 @@ def test_fit_after_an_interrupted_one_forgets_images_that_it_was_not_given(tmp_p
     people.detector = Marked()
     people.fit(write(tmp_path / "other", Cay=GREEN), progress=False)
     assert people.people == {"Cay": 3}
+
+
+def test_fit_does_not_resume_from_one_that_judged_faces_differently(tmp_path: Path) -> None:
+    images = write(tmp_path / "photos", Ann=RED, Bob=GREEN)
+    people = recognizer(Interrupted(3), gallery=tmp_path / "people.facekit")
+    with pytest.raises(KeyboardInterrupt):
+        people.fit(images, progress=False)
+    people.detector = Marked()
+    people.fit(images, cropped=True, progress=False)
+    assert people.people == {"Ann": 3, "Bob": 3}
+    assert {image.box for image in people.gallery.images()} == {(0.0, 0.0, 50.0, 40.0)}
+
+
+def test_a_marked_face_takes_the_place_of_the_largest_in_an_interrupted_fit(tmp_path: Path) -> None:
+    from PIL import Image
+
+    images = write(tmp_path / "photos", Ann=RED)
+    file = tmp_path / "two.png"
+    Image.fromarray(marked(7, 2)).save(file)
+    people = recognizer(Interrupted(1), gallery=tmp_path / "people.facekit")
+    with pytest.raises(KeyboardInterrupt):
+        people.fit([("Ann", file), ("Ann", images / "Ann" / "0.png")], progress=False)
+    people.detector = Marked()
+    second = (11.0, 1.0, 9.0, 12.0)
+    tags = [PersonImage("Ann", "two.png", file, box=second)]
+    people.fit(tags, progress=False)
+    assert [image.box for image in people.gallery.images()] == [second]
+    assert [one.status for one in people.enroll_people(tags, progress=False).outcomes] == [
+        "already enrolled"
+    ]
 
 
 @pytest.mark.parametrize("enrolled", [True, False])

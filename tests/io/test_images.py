@@ -87,6 +87,12 @@ def test_gray_gives_three_equal_channels(array: UInt8) -> None:
     assert all(np.array_equal(picture[..., channel], array) for channel in range(3))
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_a_matrix_is_gray() -> None:
+    array = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert np.array_equal(load_image(np.asmatrix(array)), load_image(array))
+
+
 @given(gray_arrays)
 def test_one_channel_is_gray(array: UInt8) -> None:
     assert np.array_equal(load_image(array[..., np.newaxis]), load_image(array))
