@@ -135,10 +135,8 @@ class FaceRecognizer:
         self.max_pixels = max_pixels
         self.truncated = truncated
         self._pipeline(None)  # checks that the parts fit
-        if classifier is not None and classifier.threshold is None:
-            raise InvalidArgumentError(
-                "classifier needs a threshold: without one every stranger gets a name"
-            )
+        if classifier is not None:
+            _check_threshold(classifier)
         self.gallery = self._opened(gallery)
         self.classifier = (
             classifier
@@ -179,9 +177,24 @@ class FaceRecognizer:
         Raises:
             NotFittedError: If no one is enrolled.
         """
-        found = self._fitted().classifier.calibration_
+        found = self.fitted().classifier.calibration_
         assert found is not None  # the classifier has a threshold
         return found
+
+    def fitted(self) -> Fitted:
+        """Returns a copy of the classifier, fitted to who is enrolled now, and calibrated.
+
+        Returns:
+            The classifier, with the enrolled embeddings and the corrections that it was fitted to.
+
+        Raises:
+            NotFittedError: If no one is enrolled.
+            InvalidArgumentError: If the classifier has no threshold, or it cannot be calibrated.
+        """
+        _check_threshold(self.classifier)
+        self._check_weights("gallery was made", self.gallery.weights)
+        table = self.embedder.record.distances
+        return self._fitting.current(self.gallery, self.classifier, table)
 
     @property
     def verification_threshold(self) -> float:
@@ -725,7 +738,7 @@ class FaceRecognizer:
             FileFormatError: If the file cannot be written.
             NotFittedError: If no one is enrolled.
         """
-        self._fitted()
+        self.fitted()
         path = Path(path)
         own = parts.parts_to_dict(
             self.detector, self.aligner, self.classifier, self.quality, self.naming_quality
@@ -820,13 +833,8 @@ class FaceRecognizer:
                 "cannot be compared"
             )
 
-    def _fitted(self) -> Fitted:
-        self._check_weights("gallery was made", self.gallery.weights)
-        table = self.embedder.record.distances
-        return self._fitting.current(self.gallery, self.classifier, table)
-
     def _namer(self) -> Namer:
-        return Namer(self._fitted())
+        return Namer(self.fitted())
 
     def _warn_of_resemblance(self) -> None:
         doubt = self.calibration.doubt
@@ -856,3 +864,10 @@ class FaceRecognizer:
             if image.error is not None:
                 raise image.error
         return found
+
+
+def _check_threshold(classifier: IdentityClassifier) -> None:
+    if classifier.threshold is None:
+        raise InvalidArgumentError(
+            "classifier needs a threshold: without one every stranger gets a name"
+        )

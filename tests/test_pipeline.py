@@ -340,6 +340,9 @@ def test_changed_parts_act_at_once_or_are_refused() -> None:
     assert len(people.recognize(marked(0, 3, RED))) == 1
     people.classifier.threshold = 0.0
     assert people.recognize(marked(0, 1, GREEN))[0].name is None
+    people.classifier.threshold = None
+    with pytest.raises(InvalidArgumentError, match="needs a threshold"):
+        people.recognize(marked(0, 1, GREEN))
     people.classifier = IdentityClassifier("centroid", threshold=2.0)
     assert people.recognize(marked(0, 1, GREEN))[0].name == "Ann"
     people.aligner = Aligner(SIDE + 1)

@@ -23,7 +23,7 @@ from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.records import FaceSource
 from facekit.identification import IdentityClassifier
-from facekit.identification.fitting import Fitted, GalleryFitting
+from facekit.identification.fitting import Fitted
 from facekit.naming import Namer
 from facekit.parts import embedder_by_name
 from facekit.recognizer import FaceRecognizer
@@ -182,8 +182,7 @@ def _fitted(
             f"{table.path}: was made with the weights {table.weights}, the gallery with "
             f"{recognizer.gallery.weights}; their embeddings cannot be compared"
         )
-    distances = recognizer.embedder.record.distances
-    return GalleryFitting().current(recognizer.gallery, recognizer.classifier, distances)
+    return recognizer.fitted()
 
 
 def _shards(

@@ -34,8 +34,6 @@ class MeanIdentifier:
     """
 
     def __init__(self, classifier: IdentityClassifier, enrolled: Enrolled) -> None:
-        if classifier.threshold is None:
-            raise InvalidArgumentError("the classifier needs a threshold to tell strangers")
         self._classifier, self._enrolled = classifier, enrolled
         self._law = lru_cache(maxsize=None)(self._calibration)
 

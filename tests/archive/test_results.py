@@ -119,6 +119,27 @@ def test_shards_of_the_gallery_give_the_same_answers(
     np.testing.assert_allclose(parts["distance"], whole["distance"], atol=1e-6)
 
 
+def test_a_gallery_calibrated_with_a_cohort_names_as_its_recognizer(tmp_path: Path) -> None:
+    vectors = people_vectors(3, 5)
+    recognizer = FaceRecognizer(gallery=enrolled(vectors[:, :2]))
+    alone = recognizer.threshold
+    strangers = people_vectors(400, 1)[:, 0] + 4 * vectors[0, 0]
+    recognizer.calibrate(strangers / np.linalg.norm(strangers, axis=1, keepdims=True))
+    assert recognizer.threshold < alone - 0.1
+    recognizer.save(tmp_path / "people.facekit")
+    # A face of the second person that only the threshold before lets pass.
+    cosine = 1 - ((recognizer.threshold + alone) / 2) ** 2 / 2
+    mean, other = vectors[1, :2].sum(axis=0), people_vectors(1, 1, seed=9)[0, 0]
+    mean /= np.linalg.norm(mean)
+    other -= (other @ mean) * mean
+    face = cosine * mean + np.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
+    table = made_table(tmp_path / "t", [[face.astype(np.float32)]])
+    found = identify_archive(table, tmp_path / "people.facekit").read_all()
+    assert found["candidate"].to_pylist() == ["person 1"]
+    assert recognizer.threshold < found["distance"][0].as_py() < alone
+    assert found["name"].to_pylist() == [None]
+
+
 def test_a_name_comes_once_an_image_if_it_is_asked(tmp_path: Path) -> None:
     vectors = people_vectors(3, 5)
     table = made_table(tmp_path / "t", [list(vectors[0]), [vectors[0][0], vectors[1][0]], []])
