@@ -205,7 +205,7 @@ def _why_address(source: str, scheme: str) -> str:
 
 
 def _from_array(array: npt.NDArray[Any], max_pixels: int | None) -> RGBImage:
-    array = np.asarray(array)  # a matrix has two dimensions whatever its shape is to be
+    array = np.asarray(array)  # a matrix always has two dimensions
     shape = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         hint = (
