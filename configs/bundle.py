@@ -1,6 +1,6 @@
 """Takes the mean of trained embedders, and makes the file of the weights that come with facekit.
 
-    python configs/bundle.py runs/facekit-small-5 --mirrored --version 5
+    python configs/bundle.py runs/facekit-small-6 --mirrored --version 6
     python benchmarks/distances.py pool --groups groups --write
 
 Networks that started with the same weights can be averaged: the mean is nearly as good as the
@@ -78,6 +78,8 @@ def mean_embedder(name: str, shares: dict[Path, float], *, mirrored: bool) -> Em
     total: dict[str, dict[str, object]] = {}
     for path, share in shares.items():
         embedder = Embedder(path)
+        if embedder.centering is not None and len(shares) > 1:
+            raise SystemExit(f"{path}: was centered for its own embeddings; center the mean")
         network, architecture = embedder.to_network()
         weights = layer_weights(network)
         for layer, arrays in weights.items():
@@ -86,7 +88,12 @@ def mean_embedder(name: str, shares: dict[Path, float], *, mirrored: bool) -> Em
                 kept[part] = kept.get(part, 0.0) + array * (share / sum(shares.values()))
     assign(network, total)
     return Embedder.from_network(
-        network, architecture, name=name, alignment=embedder.aligner(), mirrored=mirrored
+        network,
+        architecture,
+        name=name,
+        alignment=embedder.aligner(),
+        mirrored=mirrored,
+        centering=embedder.centering,
     )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from facekit.embedding.networks.backbones import BACKBONES
 from facekit.embedding.networks.blocks import Convolution, GraphBuilder
+from facekit.embedding.networks.centering import LocalCentering
 from facekit.embedding.networks.folding import LayerWeights
 from facekit.embedding.networks.names import HEAD_LAYER
 from facekit.embedding.networks.network import Architecture
@@ -23,6 +24,7 @@ def onnx_network(
     weights: LayerWeights,
     *,
     mirrored: bool,
+    centering: LocalCentering | None,
     metadata: Mapping[str, str],
 ) -> Any:
     """Builds a network for inference."""
@@ -45,6 +47,10 @@ def onnx_network(
         start, end, axis = (build.constant(np.array([value])) for value in (0, 2**31 - 1, 0))
         first = build.node("Slice", x, start, count, axis)
         x = build.unit(build.node("Add", first, build.node("Slice", x, count, end, axis)))
+    if centering is not None:
+        near = build.node("Softmax", build.node("MatMul", x, build.constant(centering.directions)))
+        center = build.node("MatMul", near, build.constant(centering.share * centering.centers))
+        x = build.unit(build.node("Sub", x, center))
     build.node("Identity", x, output="embeddings")
     helper, types = onnx.helper, onnx.TensorProto
     graph = helper.make_graph(

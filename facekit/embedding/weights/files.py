@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.embedding.networks.folding import LayerWeights
+from facekit.embedding.networks.names import CENTERING_LAYER
 from facekit.embedding.weights.registry import WeightsRecord
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.io import safetensors_file
@@ -20,7 +21,8 @@ Precision: TypeAlias = Literal["float32", "float16", "int8"]
 
 _KIND = "facekit.embedder"
 _VERSION = 1
-_INT8_VERSION = 2  # facekit 0.1 reads up to version 1
+# facekit 0.1 reads up to version 1. Each version includes what those before may hold.
+_INT8_VERSION, _CENTERED_VERSION = 2, 3
 _STEP = "_step"
 
 
@@ -47,12 +49,14 @@ def write_embedder(
         flat = {name: _halved(array, name) for name, array in flat.items()}
     elif precision == "int8":
         flat, version = _in_steps(flat), _INT8_VERSION
+    if CENTERING_LAYER in arrays:
+        version = _CENTERED_VERSION
     safetensors_file.write(path, kind=_KIND, version=version, header=record.to_dict(), arrays=flat)
 
 
 def read_embedder(path: Path) -> tuple[WeightsRecord, LayerWeights]:
     """Reads a file written by :func:`write_embedder`."""
-    header, flat = safetensors_file.read(path, kind=_KIND, newest_version=_INT8_VERSION)
+    header, flat = safetensors_file.read(path, kind=_KIND, newest_version=_CENTERED_VERSION)
     for key in [name for name, array in flat.items() if array.dtype == np.int8]:
         flat[key] = flat[key] * _step_of(path, key, flat[key], flat.pop(f"{key}{_STEP}", None))
     arrays: LayerWeights = {}

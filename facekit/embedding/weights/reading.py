@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from facekit.embedding.networks.centering import LocalCentering
 from facekit.embedding.networks.folding import LayerWeights, check_fit
+from facekit.embedding.networks.names import CENTERING_LAYER
 from facekit.embedding.networks.shapes import weight_shapes
 from facekit.embedding.weights import registry
 from facekit.embedding.weights.files import read_embedder
 from facekit.embedding.weights.published import read_published
 from facekit.embedding.weights.registry import WeightsFile, WeightsRecord, record_for
 from facekit.embedding.weights.retrieval import file_in, identify, locate
-from facekit.errors import WeightsError, WeightsNotFoundError
+from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
 from facekit.io.safetensors_file import sha256
+from facekit.utils.validation import vectors
 
 _SUFFIXES = (".safetensors", ".npz", ".h5")
 
@@ -75,5 +78,12 @@ def _check_consent(path: Path, file: WeightsFile, allow_unverified: bool) -> Non
 def _read_own(path: Path) -> tuple[WeightsRecord, LayerWeights]:
     record, arrays = read_embedder(path)
     shapes, _ = weight_shapes(record.architecture, folded=True)
-    check_fit(arrays, shapes, record.architecture.backbone, source=str(path))
+    network = {layer: own for layer, own in arrays.items() if layer != CENTERING_LAYER}
+    check_fit(network, shapes, record.architecture.backbone, source=str(path))
+    if CENTERING_LAYER in arrays:
+        try:
+            centers = LocalCentering.from_arrays(arrays[CENTERING_LAYER]).centers
+            vectors(centers, record.architecture.embedding_size, "centers")
+        except InvalidArgumentError as error:
+            raise WeightsError(f"{path}: its local centering cannot be used ({error})") from error
     return record, arrays

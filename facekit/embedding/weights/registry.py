@@ -72,7 +72,7 @@ class WeightsRecord:
         >>> from facekit.embedding.weights.registry import REGISTRY
         >>> record = REGISTRY["facekit-small"]
         >>> record.identity, record.architecture.embedding_size
-        ('facekit-small@5', 128)
+        ('facekit-small@6', 128)
         >>> record.threshold(0.01) > record.threshold(0.001)
         True
     """
