@@ -15,11 +15,10 @@ made version 6 of ``facekit-small`` from version 5, and
 version 2 of ``inception-resnet-v2`` from version 1.
 
 Where a network saw few people of a group, strangers of that group lie close together, and the false
-matches of the group are many. See :class:`facekit.embedding.LocalCentering`. The labeled faces of
-the pool are most of them of celebrities, and hardly show such groups; its faces without labels, most
-of them UTKFace's, do. With the latter alone, celebrities would be moved toward strangers, so both
-are taken, three without a label for two with one. Labels are not used otherwise, and no figure is
-measured on these people.
+matches of the group are many. See :class:`facekit.embedding.LocalCentering`. The pool's labeled
+faces, most of celebrities, hardly show such groups; its faces without labels, most of UTKFace, do.
+With the latter alone, celebrities would be moved toward strangers, so both are taken, three without
+a label for two with one. Labels are not used otherwise, and no figure is measured on these people.
 """
 
 from __future__ import annotations

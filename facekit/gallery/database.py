@@ -280,10 +280,12 @@ class Database:
 
             if value("application_id") != _APPLICATION_ID:
                 raise FileFormatError(f"{self._shown}: is not a facekit gallery, or is damaged")
-            if value("user_version") != _VERSION:
+            version = value("user_version")
+            if version != _VERSION:
+                cure = "upgrade facekit" if version > _VERSION else "enroll the photos again"
                 raise FileFormatError(
-                    f"{self._shown}: has format version {value('user_version')}, this facekit "
-                    f"reads {_VERSION}; upgrade facekit"
+                    f"{self._shown}: has format version {version}, this facekit reads {_VERSION}; "
+                    f"{cure}"
                 )
             # A view or trigger in a forged file could replace a table.
             schema = connection.execute(
