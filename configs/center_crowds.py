@@ -6,13 +6,13 @@ r"""Moves crowded strangers apart: gives weights a local centering.
 
 made version 6 of ``facekit-small`` from version 5, and
 
-    python configs/center_crowds.py ../shared/data/pool runs/inception-resnet-v2-2 \
-        --start inception-resnet-v2
-    python configs/bundle.py runs/inception-resnet-v2-2 --name inception-resnet-v2 \
-        --precision int8 --mirrored --version 2
+    python configs/center_crowds.py ../shared/data/pool runs/inception-resnet-v2-3 \
+        --start runs/inception-resnet-v2-1.safetensors
+    python configs/bundle.py runs/inception-resnet-v2-3 --name inception-resnet-v2 \
+        --precision int8 --mirrored --version 3
     python benchmarks/distances.py pool --groups groups --weights inception-resnet-v2 --write
 
-version 2 of ``inception-resnet-v2`` from version 1.
+version 3 of ``inception-resnet-v2`` from version 1; version 2 had a linear map in its place.
 
 Where a network saw few people of a group, strangers of that group lie close together, and the false
 matches of the group are many. See :class:`facekit.embedding.LocalCentering`. The pool's labeled

@@ -86,6 +86,9 @@ class LocalCentering:
             share: Likewise.
             seed: Seed of k-means.
 
+        Returns:
+            The local centering.
+
         Raises:
             InvalidArgumentError: If there are fewer embeddings than clusters, or an argument lies
                 outside its range.
@@ -99,7 +102,17 @@ class LocalCentering:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, FloatArray]) -> LocalCentering:
-        """Creates it from the arrays of :meth:`to_arrays`."""
+        """Creates one from the arrays of :meth:`to_arrays`.
+
+        Args:
+            arrays: The arrays by name.
+
+        Returns:
+            The local centering.
+
+        Raises:
+            InvalidArgumentError: If there are others, or they cannot be used.
+        """
         if arrays.keys() != {"centers", "sharpness", "share"}:
             raise InvalidArgumentError(f"not the arrays of a local centering: {sorted(arrays)}")
         sharpness, share = (np.asarray(arrays[name]).ravel() for name in ("sharpness", "share"))
