@@ -33,6 +33,7 @@ from facekit.archive.indexing import ImageIndexer, IndexReport
 from facekit.archive.table import ArchiveTable
 from facekit.clustering.albums import ArchiveClustering, PersonGroup
 from facekit.clustering.groups import Clustering, Group
+from facekit.embedding import LocalCentering
 from facekit.errors import BatchError
 from facekit.evaluation import lfw, roc
 from facekit.evaluation.verification import VerificationReport
@@ -144,6 +145,7 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "IndexReport": lambda folder: IndexReport(folder, *range(6)),
     "Keypoints": lambda _: FACE.keypoints,
     "LFWResult": lambda _: lfw.LFWResult(REPORT, np.ones(2), np.ones(2, bool), ("a.jpg",)),
+    "LocalCentering": lambda _: LocalCentering(np.eye(2, 4), sharpness=3.0, share=0.5),
     "OnnxTeacher": onnx,
     "Pair": lambda _: lfw.Pair(1, "a.jpg", "b.jpg", True),
     "PersonGroup": lambda _: GROUP,

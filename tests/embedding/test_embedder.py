@@ -637,8 +637,8 @@ def test_a_file_in_half_precision_is_read(embedder: Embedder, saved: Path, tmp_p
 
 
 def test_a_file_from_a_newer_facekit_is_refused(embedder: Embedder, tmp_path: Path) -> None:
-    path = write_own(tmp_path / "new.safetensors", embedder, version=3)
-    with pytest.raises(FileFormatError, match=r"new\.safetensors: has format version 3.*upgrade"):
+    path = write_own(tmp_path / "new.safetensors", embedder, version=4)
+    with pytest.raises(FileFormatError, match=r"new\.safetensors: has format version 4.*upgrade"):
         Embedder(path)
 
 

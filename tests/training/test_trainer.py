@@ -372,5 +372,5 @@ def test_a_student_follows_its_teacher(tmp_path: Path) -> None:
         distiller.fit(unnamed, teacher_faces=faces().subset(range(5)), resume=True)
     with pytest.raises(InvalidArgumentError, match="at most the teacher's, 64, got 128"):
         Distiller(Architecture(), teacher=backbone(), folder=tmp_path)
-    with pytest.raises(InvalidArgumentError, match="one of them positive"):
+    with pytest.raises(InvalidArgumentError, match="must be positive"):
         Distiller(SMALL_V1, teacher=backbone(), folder=tmp_path, cosine_weight=0, distance_weight=0)
