@@ -299,7 +299,7 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    embedder = Embedder(options.start)
+    embedder = Embedder(options.start).without_centering()
     faces, neighbors = faces_and_targets(
         options.data, options.targets, options.folder, embedder, options.facenet
     )

@@ -82,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     options.result.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    old = Embedder(options.start)
+    old = Embedder(options.start).without_centering()
     old.record = dataclasses.replace(old.record, mirrored=False)
     size = options.size or old.input_size
     embedder = grown(old, faces_of(options.data, old.input_size), size)

@@ -181,7 +181,7 @@ class _Faces:
             self._boxes.setdefault((person, sha256), []).append(box)
 
     def has(self, person: str, sha256: str | None, box: Box | None) -> bool:
-        """Returns whether the face of a person in a file, or any if there is no box, is there."""
+        """Returns whether a face of a person in a file is known; without a box, whether any is."""
         there = self._boxes.get((person, sha256 or ""), ())
         return any(
             box is None or other is None or box_overlap(box, other) >= SAME_FACE for other in there

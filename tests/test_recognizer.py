@@ -219,7 +219,7 @@ def test_the_threshold_of_the_classifier_counts(
     assert loaded.recognize(mirrored) == fitted.recognize(mirrored)
 
 
-def test_whoever_is_removed_leaves_the_report_however_the_name_is_written(hopper: Path) -> None:
+def test_a_removed_person_leaves_the_report_in_any_spelling_of_the_name(hopper: Path) -> None:
     recognizer = FaceRecognizer("facekit-small")
     recognizer.enroll("Zo\u00eb", hopper)
     assert recognizer.remove(" Zoe\u0308") == 1

@@ -126,11 +126,9 @@ class Cascade:
             answers = self._each(search, plan_tiles(strips))
             for strip, windows in zip(strips, by_level(answers, len(strips)), strict=True):
                 found[strip.level].append(windows._replace(top=windows.top + strip.top))
-        proposals = iter(
-            [
-                _proposals(level, joined(windows), settings.overlaps[0])
-                for level, windows in zip(levels, found, strict=True)
-            ]
+        proposals = (
+            _proposals(level, joined(windows), settings.overlaps[0])
+            for level, windows in zip(levels, found, strict=True)
         )
         return [
             _merged(list(itertools.islice(proposals, len(plan))), settings.overlaps[1])
@@ -178,8 +176,8 @@ class Cascade:
         at_once: int,
     ) -> Iterator[list[FloatArray]]:
         """Runs a network on the windows of all images, whole batches at a time; by image."""
-        ends = np.cumsum([len(windows) for windows in boxes])
-        count = int(ends[-1])
+        lengths = [len(windows) for windows in boxes]
+        starts, count = np.cumsum([0, *lengths[:-1]]), sum(lengths)
         # One part per core, unless that would take much memory; whole batches, since the network
         # accepts nothing else.
         part = min(-(-count // self._threads), _MOST_PATCHES)
@@ -193,9 +191,7 @@ class Cascade:
                         windows[max(start - first, 0) : max(start + part - first, 0)],
                         side,
                     )
-                    for source, windows, first in zip(
-                        sources, boxes, (0, *ends[:-1].tolist()), strict=True
-                    )
+                    for source, windows, first in zip(sources, boxes, starts, strict=True)
                 ]
             )
 
@@ -212,7 +208,7 @@ class Cascade:
         # At least one part, even if empty, determines the shapes of the outputs.
         parts = self._each(answer, range(0, max(count, 1), part))
         outputs = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return map(list, zip(*(np.split(output, ends[:-1]) for output in outputs), strict=True))
+        return map(list, zip(*(np.split(output, starts[1:]) for output in outputs), strict=True))
 
     def _each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Calls a function for each item, on all cores not used by other callers."""

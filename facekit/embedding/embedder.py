@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from facekit.alignment import Aligner
 from facekit.embedding.engines import Engine, KerasNetwork, OpenVinoNetwork
-from facekit.embedding.networks.centering import LocalCentering
+from facekit.embedding.networks.centering import LocalCentering, unit_or
 from facekit.embedding.networks.folding import (
     LayerWeights,
     assign,
@@ -70,8 +70,6 @@ class Embedder:
     Attributes:
         record: What is known about the weights, a
             :class:`facekit.embedding.weights.registry.WeightsRecord`.
-        centering: What moves embeddings apart where they are crowded, a
-            :class:`facekit.embedding.LocalCentering`, or ``None``.
 
     Raises:
         WeightsNotFoundError: If the weights are not on this machine and cannot be fetched.
@@ -189,7 +187,7 @@ class Embedder:
     ) -> tuple[Any, Architecture]:
         """Creates a trainable network with these weights; the inverse of :meth:`from_network`.
 
-        A local centering (:attr:`centering`) is no part of it, and what is trained needs another.
+        A local centering (:attr:`centering`) is not part of it: what is trained needs another.
         Its batch normalizations have no statistics, because these are folded into the kernels. They
         must stay in inference mode (``layer.trainable = False``), as
         :class:`facekit.training.TripletTrainer` does.
@@ -218,7 +216,7 @@ class Embedder:
             ((None, 32), 32)
         """
         architecture = self.record.architecture
-        folded = dict(self._network_arrays)
+        folded = dict(self._arrays)
         if embedding_size is not None:
             architecture = dataclasses.replace(
                 architecture, embedding_size=embedding_size, head_batch_normalization=False
@@ -242,10 +240,12 @@ class Embedder:
         self.batch_size = batch_size
         self.threads = threads
         self.engine: Engine = engine
-        self._arrays = arrays
-        self.centering = None
-        if CENTERING_LAYER in arrays:
-            self.centering = LocalCentering.from_arrays(arrays[CENTERING_LAYER])
+        self._arrays = {layer: own for layer, own in arrays.items() if layer != CENTERING_LAYER}
+        self._centering = (
+            LocalCentering.from_arrays(arrays[CENTERING_LAYER])
+            if CENTERING_LAYER in arrays
+            else None
+        )
         self._compiled: tuple[Any, OpenVinoNetwork | KerasNetwork] | None = None
         self._making = ForkLock()
 
@@ -266,10 +266,10 @@ class Embedder:
         _check_running(self.batch_size, self.threads, self.engine)
         architecture = self.record.architecture
         if self.engine == "keras":
-            return KerasNetwork(architecture, self._network_arrays, self.batch_size)
+            return KerasNetwork(architecture, self._arrays, self.batch_size)
         return OpenVinoNetwork(
             architecture,
-            self._network_arrays,
+            self._arrays,
             self.threads,
             self._cache(),
             bfloat16=self.engine == "openvino-bf16",
@@ -279,11 +279,7 @@ class Embedder:
         # Only for weights known by name: others change, and would fill the folder.
         if registry.REGISTRY.get(self.record.name) is not self.record:
             return None
-        return home() / "compiled" / f"{self.record.name}-{_digest(self._network_arrays)}"
-
-    @property
-    def _network_arrays(self) -> LayerWeights:
-        return {layer: own for layer, own in self._arrays.items() if layer != CENTERING_LAYER}
+        return home() / "compiled" / f"{self.record.name}-{_digest(self._arrays)}"
 
     def __repr__(self) -> str:
         return f"Embedder(weights={self.record.name!r}, batch_size={self.batch_size})"
@@ -297,6 +293,11 @@ class Embedder:
     def embedding_size(self) -> int:
         """The number of components d of an embedding."""
         return self.record.architecture.embedding_size
+
+    @property
+    def centering(self) -> LocalCentering | None:
+        """What moves embeddings apart where they are crowded, after the network; or ``None``."""
+        return self._centering
 
     def aligner(self) -> Aligner:
         """Returns the aligner that these weights were trained with."""
@@ -330,6 +331,28 @@ class Embedder:
             embeddings[batch] = self._embed_batch(images[batch])
         return embeddings
 
+    def without_centering(self) -> Embedder:
+        """Returns an embedder with the network of this one alone.
+
+        Its version is another one, and it has no thresholds.
+
+        Returns:
+            The embedder; this one if it has no :attr:`centering`.
+
+        Example:
+            >>> from facekit import Embedder
+            >>> Embedder("facekit-small").without_centering().centering is None
+            True
+        """
+        if self._centering is None:
+            return self
+        record = dataclasses.replace(
+            self.record, version=_digest(self._arrays), thresholds={}, distances=None, files=()
+        )
+        embedder = type(self).__new__(type(self))
+        embedder._start(record, self._arrays, self.batch_size, self.threads, self.engine)
+        return embedder
+
     def warm_up(self) -> None:
         """Compiles the network, which the first :meth:`embed` would do, if OpenVINO runs it.
 
@@ -362,7 +385,10 @@ class Embedder:
                 weight is too large for float16.
             FileFormatError: If the file cannot be written.
         """
-        write_embedder(path, self.record, self._arrays, precision=precision)
+        arrays = dict(self._arrays)
+        if self._centering is not None:
+            arrays[CENTERING_LAYER] = self._centering.to_arrays()
+        write_embedder(path, self.record, arrays, precision=precision)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
         """Writes the network as an ONNX model for other runtimes and languages.
@@ -406,7 +432,7 @@ class Embedder:
         }
         model = onnx_network(
             record.architecture,
-            self._network_arrays,
+            self._arrays,
             mirrored=record.mirrored,
             centering=self.centering,
             metadata=metadata,
@@ -423,13 +449,8 @@ class Embedder:
         if not self.record.mirrored:
             return embeddings
         mirror_images = np.ascontiguousarray(images[:, :, ::-1])
-        both = embeddings + network(mirror_images)
-        norms = np.linalg.norm(both, axis=1, keepdims=True)
         # Two opposite embeddings have no mean direction; no image of a face has such a pair.
-        unit: npt.NDArray[np.float32] = np.where(
-            norms > 1e-6, both / np.maximum(norms, 1e-6), embeddings
-        )
-        return unit
+        return unit_or(embeddings + network(mirror_images), embeddings)
 
     def _checked(
         self, faces: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]

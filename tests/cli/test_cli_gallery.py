@@ -382,6 +382,6 @@ def test_a_command_that_fails_deletes_no_gallery_of_another(
         return enroll(self, *arguments, **options)
 
     monkeypatch.setattr(FaceRecognizer, "enroll_people", enroll_late)
-    error = fails_with(capsys, "enroll", str(path), "Nobody", str(blank), "--weights", weights)
+    error = fails_with(capsys, "enroll", str(path), "Ann", str(blank), "--weights", weights)
     assert "no face" in error
     assert people_of(path) == {"Grace": 1}

@@ -129,14 +129,20 @@ class LocalCentering:
         }
 
     def __call__(self, embeddings: FloatArray) -> FloatArray:
-        """Returns embeddings moved apart, float32 ``(n, d)`` of unit norm."""
+        """Returns embeddings of unit norm moved apart, float32 ``(n, d)`` of unit norm."""
+        embeddings = unit_rows(embeddings, self.centers.shape[1])
         scores = embeddings @ self.directions
         weights = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
         weights /= weights.sum(axis=1, keepdims=True)
         moved = embeddings - np.float32(self.share) * (weights @ self.centers)
-        norms = np.linalg.norm(moved, axis=1, keepdims=True)
         # An embedding that is a center, of which all is subtracted, has no direction left.
-        unit: FloatArray = np.where(
-            norms > _LEAST_NORM, moved / np.maximum(norms, 1e-6), embeddings
-        )
-        return unit
+        return unit_or(moved, embeddings)
+
+
+def unit_or(vectors: FloatArray, otherwise: FloatArray) -> FloatArray:
+    """Returns the vectors divided by their norms, and others in place of those of nearly none."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: FloatArray = np.where(
+        norms > _LEAST_NORM, vectors / np.maximum(norms, _LEAST_NORM), otherwise
+    )
+    return unit

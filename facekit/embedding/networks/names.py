@@ -5,7 +5,7 @@ from __future__ import annotations
 HEAD_LAYER = "Bottleneck"
 """The dense layer that outputs the embedding."""
 CENTERING_LAYER = "LocalCentering"
-"""What follows the network, under whose name a file keeps its arrays."""
+"""The name of the local centering's arrays in a file; it is not part of the network."""
 FEATURES_LAYER = "AvgPool"
 """The pooling whose output the head reads."""
 BATCH_NORMALIZATION_SUFFIX = "_BatchNorm"

@@ -358,7 +358,8 @@ class Distiller(Trainer):
         """Returns the targets turned to the axes of the start's own embeddings."""
         assert isinstance(self.start, Embedder)
         chosen = self._some(faces)
-        own = self.start.embed(resized(faces, chosen, self.start.input_size))
+        start = self.start.without_centering()
+        own = start.embed(resized(faces, chosen, start.input_size))
         return (targets @ rotation_between(targets[chosen], own)).astype(np.float32)
 
     def _some(self, faces: FaceDataset) -> npt.NDArray[np.intp]:

@@ -204,7 +204,7 @@ def _axes(embedder: Embedder, architecture: Architecture, faces: npt.NDArray[np.
     """Returns the matrix that turns the old embeddings to the new number of components."""
     if architecture.embedding_size == embedder.embedding_size:
         return np.eye(embedder.embedding_size)
-    embeddings = embedder.embed(faces).astype(np.float64)
+    embeddings = embedder.without_centering().embed(faces).astype(np.float64)
     axes: Matrix = np.linalg.eigh(embeddings.T @ embeddings)[1]
     return axes[:, ::-1][:, : architecture.embedding_size]
 

@@ -81,6 +81,14 @@ def test_arguments_that_cannot_be_used_are_refused(arguments: dict[str, object])
         LocalCentering(**arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "embeddings", [np.eye(2, 5), np.ones((2, 4)), np.full((1, 4), np.nan), np.ones(4)]
+)
+def test_embeddings_that_cannot_be_moved_are_refused(embeddings: np.ndarray) -> None:
+    with pytest.raises(InvalidArgumentError, match="embeddings"):
+        LocalCentering(np.eye(2, 4))(embeddings)
+
+
 def test_more_clusters_than_embeddings_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="clusters"):
         LocalCentering.fit(crowds(0), clusters=41)
@@ -104,7 +112,14 @@ def test_an_embedder_centers_what_its_network_gives(embedder: Embedder) -> None:
     network, _ = embedder.to_network()
     plain = Embedder.from_network(network, SMALL, name="plain", mirrored=True)
     assert plain.centering is None
+    assert plain.without_centering() is plain
+    np.testing.assert_allclose(
+        embedder.without_centering().embed(FACES), plain.embed(FACES), atol=1e-6
+    )
+    assert embedder.without_centering().record.version != embedder.record.version
     assert embedder.centering is not None
+    with pytest.raises(AttributeError):  # which the version of the weights would not show
+        embedder.centering = None  # type: ignore[misc]
     centered = embedder.centering(plain.embed(FACES))
     np.testing.assert_allclose(embedder.embed(FACES), centered, atol=1e-5)
     assert np.abs(plain.embed(FACES) - centered).max() > 0.01
