@@ -170,28 +170,28 @@ def similarity_transform(
         [[2.0, 0.0, 3.0], [0.0, 2.0, 4.0]]
 
     References:
-        Umeyama (1991), equations 40 to 42.
+        Umeyama (1991), equations 40 to 42, which in the plane need no decomposition.
     """
-    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
-    source_centered, target_centered = source - source_mean, target - target_mean
-    source_spread, target_spread = _spread(source_centered), _spread(target_centered)
+    # In the plane as complex numbers, where a rotation with a scale is one factor.
+    start, end = (np.ascontiguousarray(each).view(np.complex128)[:, 0] for each in (source, target))
+    start_mean, end_mean = start.mean(), end.mean()
+    start, end = start - start_mean, end - end_mean
+    start_spread, end_spread = np.linalg.norm(start), np.linalg.norm(end)
     # Relative to the coordinates: nearly coinciding points give a scale without meaning.
-    if source_spread <= 1e-6 * (1.0 + float(np.abs(source_mean).max())) or (
-        target_spread <= 1e-6 * (1.0 + float(np.abs(target_mean).max()))
+    reach = 1e-6 * math.sqrt(len(start))
+    if start_spread <= reach * (1.0 + abs(start_mean)) or end_spread <= reach * (
+        1.0 + abs(end_mean)
     ):
         return None
-    u, singular_values, vt = np.linalg.svd(target_centered.T @ source_centered / len(source))
-    signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    agreement = float(singular_values @ signs)
+    agreement = np.vdot(start, end)
     # Mirrored points may agree in no direction more than in any other.
-    if agreement <= 1e-6 * source_spread * target_spread:
+    if abs(agreement) <= 1e-6 * start_spread * end_spread:
         return None
-    rotation = agreement / source_spread**2 * (u * signs) @ vt
-    return np.column_stack([rotation, target_mean - rotation @ source_mean])
-
-
-def _spread(centered: npt.NDArray[np.float64]) -> float:
-    return math.sqrt(float(np.square(centered).sum(axis=1).mean()))
+    factor = agreement / start_spread**2
+    shift = end_mean - factor * start_mean
+    return np.array(
+        [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
+    )
 
 
 def _box_matrix(face: Face, margin: float, size: int) -> _Matrix:

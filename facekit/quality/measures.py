@@ -139,19 +139,22 @@ def _luminance(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _sharpness(luminance: npt.NDArray[np.float64]) -> float:
+    middle = _shifted(luminance, 0, 0)
     # The least sharp of four directions: motion blur removes detail in one direction only.
-    padded = np.pad(luminance, 1, mode="reflect")
     detail = min(
-        ((_shifted(padded, x, y) + _shifted(padded, -x, -y) - 2.0 * luminance) / (x * x + y * y))[
-            _MIDDLE, _MIDDLE
-        ].var()
+        (
+            (_shifted(luminance, x, y) + _shifted(luminance, -x, -y) - 2.0 * middle)
+            / (x * x + y * y)
+        ).var()
         for x, y in ((1, 0), (0, 1), (1, 1), (1, -1))
     )
-    return math.sqrt(detail / (luminance[_MIDDLE, _MIDDLE].var() + _NOISE_VARIANCE))
+    return math.sqrt(detail / (middle.var() + _NOISE_VARIANCE))
 
 
-def _shifted(padded: npt.NDArray[np.float64], x: int, y: int) -> npt.NDArray[np.float64]:
-    return padded[1 + y : 1 + y + _SIDE, 1 + x : 1 + x + _SIDE]
+def _shifted(luminance: npt.NDArray[np.float64], x: int, y: int) -> npt.NDArray[np.float64]:
+    """Returns the middle of the aligned face, moved by one pixel at most."""
+    first, last = _MIDDLE.start, _MIDDLE.stop
+    return luminance[first + y : last + y, first + x : last + x]
 
 
 def _share_outside(face: Face, width: int, height: int) -> float:
