@@ -112,8 +112,11 @@ def _video(options: argparse.Namespace) -> int:
         raise InvalidArgumentError("--blur needs --output, the file for the copy")
     outputs = [options.output, options.csv, options.vtt, options.timeline]
     given = [real_path(path) for path in outputs if path is not None]
-    if len(set(given)) < len(given) or real_path(options.video) in given:
-        raise InvalidArgumentError("each output file needs a different name")
+    kept = [real_path(path) for path in (options.video, options.gallery) if path is not None]
+    if len({*given, *kept}) < len(given) + len(kept):
+        raise InvalidArgumentError(
+            "each output file needs a name of its own, not that of the video or the gallery"
+        )
     for path in outputs:  # before the long work
         if path is not None:
             check_new(path, overwrite=options.overwrite)

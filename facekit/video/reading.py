@@ -56,10 +56,10 @@ class VideoFrame:
 class VideoFile:
     """A video file and its frames, which can be read repeatedly.
 
-    Times are those stored in the file, so that variable frame rates are preserved. Rotated frames
-    are turned upright. Frames that cannot be decoded are counted and skipped. Only formats that
-    contain their frames are opened: playlists, which name other files and addresses, are refused.
-    Nothing is written to standard error.
+    Times are those stored in the file, so that variable frame rates are preserved. Rotated and
+    mirrored frames are turned upright. Frames that cannot be decoded are counted and skipped. Only
+    formats that contain their frames are opened: playlists, which name other files and addresses,
+    are refused. Nothing is written to standard error.
 
     Args:
         path: The file.
@@ -216,10 +216,16 @@ class VideoFile:
 
 
 def upright(frame: Any) -> RGBImage:
-    """Returns a PyAV frame as RGB, rotated according to its metadata."""
-    image = frame.to_ndarray(format="rgb24")
-    quarters = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else np.asarray(image)
+    """Returns a PyAV frame as RGB, rotated and mirrored according to its metadata."""
+    image: RGBImage = frame.to_ndarray(format="rgb24")
+    stored = frame.side_data.get("DISPLAYMATRIX")
+    if stored is None:
+        return image
+    # Maps the stored x and y to those shown: (xx x + yx y, xy x + yy y).
+    xx, xy, _, yx, yy = np.frombuffer(stored, np.int32, 5)
+    if abs(int(xy)) > abs(int(xx)):
+        image, xx, yy = image.transpose(1, 0, 2), yx, xy
+    return np.ascontiguousarray(image[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1])
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:

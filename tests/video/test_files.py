@@ -73,13 +73,13 @@ def sound_of(path: Path) -> bytes:
         )
 
 
-def turn(path: Path) -> None:
-    """Writes into an MP4 that it is to be shown turned by a quarter."""
+def turn(path: Path, xx: int = 0, xy: int = 1, yx: int = -1, yy: int = 0) -> None:
+    """Writes the display matrix into an MP4; by default, a turn by a quarter."""
     data = bytearray(path.read_bytes())
     header = data.index(b"tkhd")
     matrix = header + 4 + 40  # of a header of version 0
     one = 0x10000
-    values = (0, one, 0, -one, 0, 0, 0, 0, 0x40000000)
+    values = (xx * one, xy * one, 0, yx * one, yy * one, 0, 0, 0, 0x40000000)
     for place, value in enumerate(values):
         data[matrix + 4 * place : matrix + 4 * place + 4] = value.to_bytes(4, "big", signed=True)
     path.write_bytes(data)
@@ -123,6 +123,22 @@ def test_a_turned_video_is_turned_back(tmp_path: Path) -> None:
     assert np.abs(image.astype(int) - np.rot90(upright, -1)).max() < 12
     write_annotated(recognized(path, "Red"), tmp_path / "copy.mp4")
     assert VideoFile(tmp_path / "copy.mp4").size == (160, 96)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_turned_and_mirrored_video_is_upright(
+    tmp_path: Path, quarters: int, flipped: bool
+) -> None:
+    path = write_clip(tmp_path / "turned.mp4", lambda n: {"Red": (10, 10), "Green": (100, 60)})
+    stored = next(VideoFile(path).frames()).image
+    turned = np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), quarters)  # clockwise
+    shown = np.rot90(stored, -quarters)
+    if flipped:
+        turned, shown = turned @ np.diag([-1, 1]), shown[:, ::-1]
+    turn(path, *turned.ravel().tolist())
+    image = next(VideoFile(path).frames()).image
+    assert np.abs(image.astype(int) - shown).max() < 12
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov"])
