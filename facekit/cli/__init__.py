@@ -75,7 +75,10 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _failed(error: Exception) -> int:
     """Reports an unexpected error, without Python's exit code 1, which means "no"."""
-    if isinstance(error, OSError):
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
+        words = "the working directory no longer exists; change into another one"
+        print(f"facekit: error: {words}", file=sys.stderr)
+    elif isinstance(error, OSError):
         print(f"facekit: error: {printable(error, limit=1000)}", file=sys.stderr)
     else:
         traceback.print_exception(error)

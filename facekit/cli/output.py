@@ -117,16 +117,17 @@ def _why(error: OSError) -> str:
 
 
 class Interruption:
-    """Ctrl+C: the first ends the command cleanly, the next one at once; never with a traceback."""
+    """Ctrl+C or SIGTERM: the first ends the command cleanly, the next one at once, and quietly."""
 
     def __init__(self) -> None:
         self.happened = False
 
     def install(self) -> None:
-        """Handles Ctrl+C for the rest of the process."""
-        if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
-            signal.signal(signal.SIGINT, self._interrupt)
-            sys.unraisablehook = self._unraisable
+        """Handles both for the rest of the process, unless it was started to ignore them."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+                signal.signal(number, self._interrupt)
+                sys.unraisablehook = self._unraisable
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.happened:

@@ -76,7 +76,7 @@ def test_json_and_no_gallery(folder: Path, capsys: pytest.CaptureFixture[str]) -
         (["--blur", "all"], "--output"),
         (["--output", "copy.avi"], "ending"),
         (["--timeline", "time.jpg"], ".png"),
-        (["--csv", "same", "--vtt", "same"], "needs a different name"),
+        (["--csv", "same", "--vtt", "same"], "a name of its own"),
         (["--gallery", "none"], "none"),
         (["--stride", "0"], "stride"),
     ],
@@ -93,6 +93,15 @@ def test_what_cannot_be_done_is_said_before_the_work(
     assert main(["video", str(folder / "clip.mp4"), *more]) == 2
     assert word in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_gallery_is_no_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gallery = folder / "people"
+    before = gallery.read_bytes()
+    arguments = ["--gallery", str(gallery), "--csv", str(gallery), "--overwrite"]
+    assert main(["video", str(folder / "clip.mp4"), *arguments]) == 2
+    assert "a name of its own" in capsys.readouterr().err
+    assert gallery.read_bytes() == before
 
 
 def test_a_missing_video_and_a_missing_camera(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,9 +144,10 @@ def test_who_is_in_view_when_a_stream_gives_up_is_in_the_table(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("stage", ["searching", "writing"])
 def test_an_interruption_keeps_the_table_and_closes_the_copy(
-    folder: Path, tmp_path: Path, stage: str
+    folder: Path, tmp_path: Path, stage: str, sent: signal.Signals
 ) -> None:
     (tmp_path / "copy.mp4").write_bytes(b"old")
     process = subprocess.Popen(
@@ -150,7 +160,7 @@ def test_an_interruption_keeps_the_table_and_closes_the_copy(
     )
     assert process.stdout is not None
     assert process.stdout.readline() == f"{stage}\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err

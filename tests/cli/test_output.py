@@ -176,6 +176,22 @@ def test_an_error_that_nothing_foresaw_is_not_the_answer_no(
     assert printed == "facekit: error: [Errno 5] Input/output error\n"
 
 
+@posix
+def test_a_working_directory_that_is_gone_is_said(tmp_path: Path) -> None:
+    script = (
+        'mkdir gone && cd gone && rmdir ../gone && exec "$0" -m facekit video a.mp4 --csv a.csv'
+    )
+    ended = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("facekit: error: the working directory no longer exists")
+
+
 # Ctrl+C
 
 
