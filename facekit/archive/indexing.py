@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -264,8 +264,8 @@ def index_archive(
     compute alike.
 
     Args:
-        images: A folder, searched recursively, files, or an address that pyarrow or fsspec can
-            open, such as ``s3://bucket/photos``.
+        images: A folder, searched recursively, a file, an address that pyarrow or fsspec can open,
+            such as ``s3://bucket/photos``, or several of them.
         output: The folder of the table; with several machines, on a shared file system.
         engine: ``"local"`` for this process and all its cores, ``"ray"`` for actors on a Ray
             cluster, which is started on this machine if none is given.
@@ -277,7 +277,8 @@ def index_archive(
         half: Whether embeddings are stored as float16, in half the space of float32.
         changed: How changed images are detected: ``"stat"``, by size or time, or ``"content"``, by
             SHA-256, which rereads every file.
-        prune: Whether to remove the rows of images that are no longer among ``images``.
+        prune: Whether to remove the rows of images that are no longer among ``images``; those below
+            a folder that cannot be read stay.
         retry_errors: Whether to retry images that could not be read.
         partition_size: The maximum number of images in a partition.
         max_pixels: The largest image that is read, in pixels.
@@ -292,7 +293,7 @@ def index_archive(
         Counts of what was done.
 
     Raises:
-        ImageError: If the folder is missing or holds no images.
+        ImageError: If a folder is missing or holds no images.
         InvalidArgumentError: If an argument cannot be used, or an existing table was created with
             other settings.
         FileFormatError: If the table is damaged or cannot be written.
@@ -321,11 +322,12 @@ def index_archive(
         max_pixels=max_pixels,
         truncated=truncated,
     )
-    files, passed_over = listed(images)
+    found = listed(images)
+    files = found.files
     table = ArchiveTable.create(output, indexer.settings())
     with table.locked():
         plan = _Plan(table, files, changed=changed, retry_errors=retry_errors)
-        removed = plan.remove(prune=flag(prune, "prune"))
+        removed = plan.remove(prune=flag(prune, "prune"), unread=found.unread)
         tasks = plan.tasks(size)
         indexed = 0
         if engine == "ray":
@@ -345,7 +347,7 @@ def index_archive(
         removed,
         counts["errors"],
         counts["faces"],
-        passed_over,
+        found.passed_over,
     )
 
 
@@ -376,11 +378,17 @@ class _Plan:
         self._todo = self._files.filter(todo)
         self._where = rows["partition"].filter(todo)
 
-    def remove(self, *, prune: bool) -> int:
-        """Removes duplicate rows of an image and, when pruning, the rows of missing images."""
+    def remove(self, *, prune: bool, unread: Sequence[str]) -> int:
+        """Removes duplicate rows of an image and, when pruning, the rows of missing images.
+
+        Images below folders that cannot be read are not known to be missing.
+        """
         gone = self._twice
         if prune:
             there = pc.is_in(self._known["path"], value_set=_whole(self._files["path"]))
+            for folder in unread:
+                below = os.path.join(folder, "")  # noqa: PTH118 - ends with a separator
+                there = pc.or_(there, pc.starts_with(self._known["path"], below))
             gone = pc.or_(gone, pc.invert(there))
         rows = self._known.filter(gone)
         for number in pc.unique(rows["partition"]).to_pylist():

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -15,12 +15,13 @@ import pyarrow.fs as pafs
 
 from facekit.archive.rows import LISTED, time_taken
 from facekit.errors import ImageError, InvalidArgumentError
-from facekit.io.folders import list_images
+from facekit.io.folders import UNREADABLE_FOLDER, ImageListing, is_folder, list_images
 from facekit.io.images import check_several, image_suffixes
 from facekit.io.tables import utf8
+from facekit.utils.terminal import printable
 
 ArchiveSource: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-"""A folder, searched recursively, an image, several files, or an address such as ``s3://…``."""
+"""A folder, searched recursively, an image, an address such as ``s3://…``, or several of them."""
 
 # A remote location is the given address, with the options that open the file system, and the path
 # in that file system: as part of an address, the path would have to be quoted.
@@ -29,23 +30,33 @@ _LAST_TIME = (1 << 63) - 1
 _OF_ADDRESSES = "%:/?#[]@!$&'()*+,;="
 
 
-def listed(source: ArchiveSource) -> tuple[Any, str]:
+class Listed(NamedTuple):
+    """The images of a source."""
+
+    files: Any
+    """A table with the columns :data:`facekit.archive.rows.LISTED`."""
+    passed_over: str
+    unread: list[str]
+    """The folders that cannot be read, as paths are stored."""
+
+
+def listed(source: ArchiveSource) -> Listed:
     """Lists images with their sizes and modification times."""
-    passed_over = ""
     if isinstance(source, str | os.PathLike):
-        if is_address(source):
-            return pa.Table.from_pylist(_of_address(str(source)), schema=LISTED), ""
-        folder = Path(source)
-        if folder.is_dir():
-            listing = list_images(folder, recursive=True).checked()
-            files: Sequence[str | os.PathLike[str]] = listing.images
-            passed_over = listing.summary()
-        else:
-            files = [source]
+        # Not a row with an error: with prune, it would take the place of all images.
+        if not is_address(source) and not os.path.exists(source):  # noqa: PTH110 - also with a NUL
+            raise ImageError(f"{printable(source)}: no such folder or file")
+        source = [source]
     else:
         check_several(source, instead="a folder, an address or a list of files")
-        files = list(source)
-    return pa.Table.from_pylist(list(_of_files(files)), schema=LISTED), passed_over
+    listings: list[ImageListing] = []
+    rows = list(_of_sources(source, listings))
+    passed_over = [item for listing in listings for item in listing.passed_over]
+    return Listed(
+        pa.Table.from_pylist(rows, schema=LISTED),
+        "; ".join(summary for listing in listings if (summary := listing.summary())),
+        [_stored(item.path) for item in passed_over if item.reason == UNREADABLE_FOLDER],
+    )
 
 
 def is_address(source: object) -> bool:
@@ -129,30 +140,45 @@ def _shown(address: str, path: str) -> str:
     return f"{address.partition('://')[0]}://{path}"
 
 
-def _of_files(files: Iterable[str | os.PathLike[str]]) -> Iterator[dict[str, Any]]:
+def _of_sources(
+    sources: Iterable[str | os.PathLike[str]], listings: list[ImageListing]
+) -> Iterator[dict[str, Any]]:
+    """Yields the rows of files, folders and addresses; adds the listings of the folders."""
     seen = set()
-    for file in files:
-        if not isinstance(file, str | os.PathLike):
+    for source in sources:
+        if not isinstance(source, str | os.PathLike):
             raise InvalidArgumentError(
-                f"the images of an archive must be files, got {type(file).__name__}"
+                f"the images of an archive must be files, got {type(source).__name__}"
             )
-        if is_address(file):
-            yield from _of_address(str(file))
+        if is_address(source):
+            yield from _of_address(str(source))
             continue
-        # Not resolved: a link may be the name by which the user knows the image.
-        path = os.path.abspath(file)  # noqa: PTH100
-        if path in seen:
-            continue
-        seen.add(path)
-        row: dict[str, Any] = {"path": utf8(str(path)), "location": os.fsencode(path)}
-        try:
-            found = Path(path).stat()
-        except (OSError, ValueError):
-            yield row  # its row will say that it is missing
-        else:
-            # A time before 1677 or after 2262 has no place in 64 bits of nanoseconds.
-            modified = min(max(found.st_mtime_ns, -_LAST_TIME), _LAST_TIME)
-            yield {**row, "bytes": found.st_size, "modified": modified}
+        files: Sequence[str | os.PathLike[str]] = [source]
+        if is_folder(Path(source)):
+            listings.append(list_images(source, recursive=True).checked())
+            files = listings[-1].images
+        for file in files:
+            # Not resolved: a link may be the name by which the user knows the image.
+            path = os.path.abspath(file)  # noqa: PTH100
+            if path not in seen:
+                seen.add(path)
+                yield _of_file(path)
+
+
+def _of_file(path: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"path": _stored(path), "location": os.fsencode(path)}
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return row  # its row will say that it is missing
+    # A time before 1677 or after 2262 has no place in 64 bits of nanoseconds.
+    modified = min(max(found.st_mtime_ns, -_LAST_TIME), _LAST_TIME)
+    return {**row, "bytes": found.st_size, "modified": modified}
+
+
+def _stored(path: str | os.PathLike[str]) -> str:
+    """Returns a path as the table stores it."""
+    return utf8(os.path.abspath(path))  # noqa: PTH100
 
 
 def _of_address(address: str) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ MANIFEST = "_manifest"
 _LOCK = ".lock"
 _TEMPORARY = ".partial"
 _VERSION = 1
+_RESTORING = "delete what is left of it, and index the images again to restore it"
 _SETTINGS = b"facekit"
 _INVENTORY = pa.schema(
     [
@@ -180,7 +181,7 @@ class ArchiveTable:
         found = _read(partition, None if columns is None else list(columns))
         wanted = self.schema.names if columns is None else columns
         if any(name not in found.schema.names for name in wanted):
-            raise FileFormatError(f"{partition}: lacks columns of an archive table")
+            raise FileFormatError(f"{partition}: lacks columns of an archive table; {_RESTORING}")
         schema = pa.schema([self.schema.field(name) for name in wanted])
         try:
             # Nested numbers that the table was written without are null.
@@ -214,8 +215,7 @@ class ArchiveTable:
         for name, row in listed.items():
             if found.get(name) != row:
                 raise FileFormatError(
-                    f"{self.path / name}: is missing, or differs from the manifest; index the "
-                    "archive again to restore it"
+                    f"{self.path / name}: is missing, or differs from the manifest; {_RESTORING}"
                 )
         paths = self.known()["path"]
         if len(pc.unique(paths)) != len(paths):
@@ -335,7 +335,8 @@ def _set(setting: Any) -> Any:
 
 
 def _damaged(file: Path, error: Exception) -> FileFormatError:
-    return FileFormatError(f"{file}: is missing, truncated or damaged ({error})")
+    remedy = "" if file.name == MANIFEST else f"; {_RESTORING}"
+    return FileFormatError(f"{file}: is missing, truncated or damaged ({error}){remedy}")
 
 
 def _counted(rows: Any) -> tuple[int, int, int]:

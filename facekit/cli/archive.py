@@ -221,5 +221,6 @@ def _answer(options: argparse.Namespace, found: dict[str, Any], words: str, erro
         for line in words.splitlines():
             print(line)
     if errors:
-        print(f"facekit: {errors} photos could not be read; their rows say why", file=sys.stderr)
+        words = f"{count(errors, 'photo')} could not be read; see the column error of the table"
+        print(f"facekit: {words}", file=sys.stderr)
     return FAILED if errors else DONE

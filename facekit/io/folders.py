@@ -12,6 +12,9 @@ from facekit.errors import ImageError
 from facekit.io.images import HEIC_SUFFIXES, image_suffixes
 from facekit.utils.terminal import printable
 
+UNREADABLE_FOLDER = "an unreadable folder"
+"""The reason for which a subfolder is passed over that may hold images."""
+
 _NAMED = 3
 
 
@@ -133,7 +136,7 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> I
         except (OSError, ValueError) as error:
             if current == top:
                 raise ImageError(f"{printable(top, limit=200)}: {_why_no_folder(error)}") from error
-            passed_over.append(PassedOver(current, "an unreadable folder"))
+            passed_over.append(PassedOver(current, UNREADABLE_FOLDER))
             continue
         folders = []
         for entry in found:

@@ -36,6 +36,7 @@ from facekit.archive.indexing import ImageIndexer
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
 from facekit.errors import ArchiveError
+from facekit.io.folders import list_images
 from facekit.io.tables import utf8
 from tests.forging import forgeries
 
@@ -275,15 +276,12 @@ def test_other_settings_are_refused(album: Path, tmp_path: Path, embedder: Embed
 
 @pytest.mark.parametrize(
     ("source", "error"),
-    [("no_such_folder/", None), (b"bytes", InvalidArgumentError), (3, InvalidArgumentError),
+    [("no_such_folder/", ImageError), (b"bytes", InvalidArgumentError), (3, InvalidArgumentError),
      ([b"bytes"], InvalidArgumentError), ("nothing://x/y", InvalidArgumentError)],
 )  # fmt: skip
 def test_bad_sources_are_refused(
     source: Any, error: Any, tmp_path: Path, embedder: Embedder
 ) -> None:
-    if error is None:
-        assert index(source, tmp_path / "table", embedder) == (1, 0)
-        return
     with pytest.raises(error):
         index(source, tmp_path / "table", embedder)
 
@@ -436,3 +434,45 @@ def test_a_file_of_an_odd_time_is_indexed_like_the_others(
     first = index_archive(album, table, detector=detector, embedder=embedder)
     again = index_archive(album, table, detector=detector, embedder=embedder)
     assert (first.unchanged, again.unchanged) == (0, first.images)
+
+
+def test_several_folders_are_searched(album: Path, tmp_path: Path, embedder: Embedder) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    shutil.copy(next(album.glob("*.jpg")), more / "late.jpg")
+    index([album, more, more / "late.jpg"], tmp_path / "faces", embedder)
+    paths = [Path(row["path"]) for row in rows_of(tmp_path / "faces")]
+    assert paths.count(more / "late.jpg") == 1
+    assert set(list_images(album, recursive=True).images) < set(paths)
+
+
+def test_a_folder_that_is_not_there_costs_no_rows(
+    album: Path, tmp_path: Path, embedder: Embedder
+) -> None:
+    index(album, tmp_path / "faces", embedder)
+    before = content(tmp_path / "faces")
+    with pytest.raises(ImageError, match="unmounted: no such folder or file"):
+        index(tmp_path / "unmounted", tmp_path / "faces", embedder, prune=True)
+    assert content(tmp_path / "faces") == before
+
+
+def test_images_below_a_folder_that_cannot_be_read_are_not_pruned(
+    album: Path, tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("locked", "locked too"):
+        (album / name).mkdir()
+        shutil.copy(next(album.glob("*.jpg")), album / name / "a.jpg")
+    index(album, tmp_path / "faces", embedder)
+    shutil.rmtree(album / "locked too")
+
+    def locked(path: Path) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", locked)
+    index(album, tmp_path / "faces", embedder, prune=True)
+    paths = {row["path"] for row in rows_of(tmp_path / "faces")}
+    assert str(album / "locked" / "a.jpg") in paths
+    assert str(album / "locked too" / "a.jpg") not in paths

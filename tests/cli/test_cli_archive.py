@@ -33,7 +33,7 @@ def test_from_a_folder_to_names_and_groups(
     assert main(index) == 2
     printed = capsys.readouterr()
     assert "3 photos: 3 indexed, 0 unchanged" in printed.out
-    assert "1 photos could not be read" in printed.err
+    assert "1 photo could not be read" in printed.err
     assert main([*index, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["unchanged"] == 3
     assert main([*index, "--float32"]) == 2
