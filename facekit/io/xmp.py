@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -147,7 +148,8 @@ def write_regions(
 
     Everything else in an existing sidecar is kept, byte for byte. Existing regions with a name are
     kept as well, and override those of ``regions`` for the same face, since the name may be a
-    user's correction. Existing regions without a name are replaced.
+    user's correction; if the sidecar has no regions, those in the image are copied into it.
+    Existing regions without a name are replaced.
 
     Args:
         image: The image.
@@ -172,6 +174,12 @@ def write_regions(
     stored = inspect_file(path)
     target = path if embed else sidecar_path(path)
     content = stored.xmp if embed else _content(target)
+    if not (embed or replace):
+        # A sidecar with regions hides those in the image: names there move into it.
+        with suppress(FileFormatError):  # of the image; an error of the sidecar is raised below
+            named = [region for region in read_regions(path) if _is_named(region)]
+            new = list(regions)
+            regions = [*named, *(one for one in new if not any(_same(one, own) for own in named))]
     merged = _Regions(content or _EMPTY, stored, str(target)).merged(regions, replace=replace)
     if embed:
         _embed(path, merged)
@@ -477,6 +485,13 @@ def _content(path: Path) -> bytes | None:
             return stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read ({error})") from error
+
+
+def _is_named(region: FaceRegion) -> bool:
+    try:
+        return region.name is not None and bool(identity(region.name))
+    except InvalidArgumentError:  # such as "Unknown"
+        return False
 
 
 def _same(first: FaceRegion, second: FaceRegion) -> bool:

@@ -357,3 +357,18 @@ def test_tagged_people_are_those_with_names(tmp_path: Path) -> None:
     ]
     assert found[0].box == BOX
     assert found[3].unreadable
+
+
+def test_names_in_the_image_are_kept_in_a_sidecar(tmp_path: Path) -> None:
+    content = sidecar(
+        tmp_path / "x",
+        listed(area(0.5, 0.5, 0.5, 0.5, name="Ada"), area(0.1, 0.1, 0.1, 0.1, name="Unknown")),
+    ).read_bytes()
+    path = tmp_path / "image.jpg"
+    Image.new("RGB", (WIDTH, HEIGHT)).save(path, xmp=content)
+    (own,) = (region for region in read_regions(path) if region.name == "Ada")
+    other = FaceRegion((0.0, 0.0, WIDTH / 8, HEIGHT / 8), "Grace")
+    write_regions(path, [FaceRegion(own.box, "Bob"), other])
+    assert sorted(str(region.name) for region in read_regions(path)) == ["Ada", "Grace"]
+    write_regions(path, [FaceRegion(own.box, "Bob")], replace=True)
+    assert [region.name for region in read_regions(path)] == ["Bob"]
