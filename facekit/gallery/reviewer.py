@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import get_args
 
-from facekit.errors import EnrollmentError
+from facekit.errors import EnrollmentError, InvalidArgumentError
 from facekit.gallery.corrections import Correction
-from facekit.gallery.decisions import Decisions, Exclusion
+from facekit.gallery.decisions import Decisions, Exclusion, FaceFinder
 from facekit.gallery.records import FaceSource
 from facekit.gallery.store import FileStore
 from facekit.utils.validation import choice, identity, whole
@@ -111,7 +111,8 @@ class Review:
             The number of the correction.
 
         Raises:
-            InvalidArgumentError: As for :meth:`link`.
+            InvalidArgumentError: As for :meth:`link`, or if both are the same face, also in two
+                copies of an image file.
         """
         return self.add([Correction("different", face, other=other)])[0]
 
@@ -148,8 +149,20 @@ class Review:
 
         Returns:
             The number of each.
+
+        Raises:
+            InvalidArgumentError: If a face is separated from itself.
         """
-        return self._store.correct(list(corrections))
+        made = list(corrections)
+        for correction in made:
+            faces = FaceFinder()
+            keys = {faces.key(face) for face in correction.faces}
+            if correction.kind == "different" and len(keys) == 1:
+                names = " and ".join(face.source for face in correction.faces)
+                raise InvalidArgumentError(
+                    f"{names}: show the same face of the same image, which cannot be two people"
+                )
+        return self._store.correct(made)
 
     def undo(self, number: int | None = None) -> Correction:
         """Undoes a correction, as if it had never been made.

@@ -56,8 +56,9 @@ class Album:
         threading.Thread(target=self._cluster, args=(threshold,), daemon=True).start()
 
     def _cluster(self, threshold: float) -> None:
-        digests = [source.sha256 or "" for source in self.sources[: self._good]]
-        images = np.unique(np.array(digests, dtype=str), return_inverse=True)[1].reshape(-1)
+        # By name: the same face in two copies of an image is one person.
+        names = [source.source for source in self.sources[: self._good]]
+        images = np.unique(np.array(names, dtype=str), return_inverse=True)[1].reshape(-1)
         good = self.vectors[: self._good]
         try:
             found = cluster(good, threshold=threshold, min_faces=1, images=images)

@@ -13,9 +13,12 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
+from facekit.errors import ImageError
 from facekit.gallery.records import FaceSource
 from facekit.io.decoding import inspect_file
 from facekit.io.images import DecodedImage, Reading, RGBImage, read_image
+from facekit.pipeline import content_sha256
+from facekit.utils.terminal import printable
 
 Box: TypeAlias = tuple[float, float, float, float]
 
@@ -63,6 +66,11 @@ class Thumbnails:
 
     def _pixels(self, source: FaceSource) -> RGBImage:
         stored = inspect_file(Path(source.source))
+        if source.sha256 not in (None, content_sha256(source.source)):
+            raise ImageError(
+                f"{printable(source.source)}: has changed since its faces were found, so that this "
+                "face may be another"
+            )
         longest = max(stored.width, stored.height)
         face = (1 + 2 * _MARGIN) * max(source.box[2:]) if source.box else longest
         # A large image is decoded only as large as its face needs.

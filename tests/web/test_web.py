@@ -284,3 +284,25 @@ def test_a_wrong_folder_leaves_no_gallery_behind(tmp_path: Path) -> None:
     gallery = tmp_path / "people.facekit"
     assert main(["web", "--gallery", str(gallery), str(tmp_path / "nowhere")]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_that_was_replaced_shows_no_other_face(page: Page, tmp_path: Path) -> None:
+    face = page.group(0)[0]
+    path = Path(page.album.sources[face].source)
+    save_image(path, picture({"Blue": (20, 30)}))
+    answer = page.client.get(f"/face/{face}")
+    assert (answer.status_code, "has changed since" in answer.text) == (400, True)
+
+
+def test_copies_of_an_image_are_grouped_and_not_split(page: Page, tmp_path: Path) -> None:
+    first = Path(page.album.sources[page.group(0)[0]].source)
+    (tmp_path / "album" / "copy.png").write_bytes(first.read_bytes())
+    page = Page(page.recognizer, tmp_path / "album").open()
+    assert page.groups() == [5, 3, 2]
+    names = [Path(source.source).name for source in page.album.sources]
+    twins = [names.index("copy.png"), names.index(first.name)]
+    page.post("/split", face=[face for face in page.group(0) if face not in twins])
+    answer = page.client.post("/split", data={"face": twins[0]}, headers=ORIGIN)
+    assert (answer.status_code, "the same face of the same image" in answer.text) == (400, True)
+    page.post("/name", face=twins[0], name="Ada")
+    assert page.groups() == [3, 3, 2]
