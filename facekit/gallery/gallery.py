@@ -28,7 +28,7 @@ from facekit.gallery.reviewer import Review
 from facekit.gallery.store import FileStore
 from facekit.io.notebook import MOST_SHOWN, rows_as_html
 from facekit.io.tables import BOX_COLUMNS
-from facekit.utils.validation import identity, json_values, text, unit_rows, whole
+from facekit.utils.validation import identity, json_values, number, text, unit_rows, whole
 
 
 class Gallery:
@@ -617,7 +617,7 @@ class Gallery:
         Returns:
             The pairs of names, the nearest first.
         """
-        return near_people(self.enrolled(), threshold)
+        return near_people(self.enrolled(), number(threshold, "threshold", low=0))
 
     def outliers(self, threshold: float) -> list[Outlier]:
         """Finds images that may be enrolled under the wrong name.
@@ -632,7 +632,7 @@ class Gallery:
         Returns:
             The images, the one farthest from its name first.
         """
-        odd = odd_images(self.enrolled(), threshold)
+        odd = odd_images(self.enrolled(), number(threshold, "threshold", low=0))
         images = self.images_at([row for row, _, _ in odd])
         return [
             Outlier(image, distance, resembles)

@@ -140,3 +140,10 @@ def test_groups_that_are_there_are_not_touched(tmp_path: Path, images: list[Path
     with pytest.raises(InvalidArgumentError, match="already holds groups"):
         write_groups(clustering(*images), folder)
     assert content(folder) == before
+
+
+def test_groups_are_not_mixed_with_the_images(tmp_path: Path, images: list[Path]) -> None:
+    before = content(images[0].parent)
+    with pytest.raises(InvalidArgumentError, match="holds images that were grouped"):
+        write_groups(clustering(*images), images[0].parent)
+    assert content(images[0].parent) == before

@@ -54,10 +54,9 @@ FACES = st.integers(0, 4).map(face)
 CORRECTIONS = st.one_of(
     st.builds(Correction, st.sampled_from(("is", "is_not")), FACES, st.sampled_from(PEOPLE)),
     st.builds(
-        lambda kind, one, other: Correction(kind, one, other=other),
+        lambda kind, pair: Correction(kind, pair[0], other=pair[1]),
         st.sampled_from(("same", "different")),
-        FACES,
-        FACES,
+        st.tuples(FACES, FACES).filter(lambda pair: pair[0].sha256 != pair[1].sha256),
     ),
     st.builds(Correction, st.sampled_from(("not_a_face", "ignore")), FACES),
     st.just(Correction("once_per_image")),
@@ -295,3 +294,22 @@ def test_another_store_says_that_it_keeps_no_corrections() -> None:
     assert not gallery.decisions()
     with pytest.raises(InvalidArgumentError, match="_Store cannot do this; use one in a file"):
         gallery.review  # noqa: B018
+
+
+def test_a_face_is_not_separated_from_itself() -> None:
+    gallery = Gallery("example@1", embedding_size=2)
+    face = FaceSource("a.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
+    copied = FaceSource("copy.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
+    with pytest.raises(InvalidArgumentError, match=r"a\.jpg and copy\.jpg: show the same face"):
+        gallery.review.separate(face, copied)
+    assert gallery.review.corrections == ()
+    gallery.review.separate(face, FaceSource("a.jpg", sha256="ab" * 32, box=(200, 12, 80, 100)))
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), -1.0, "0.9"])
+def test_a_threshold_of_mistakes_is_a_distance(threshold: float) -> None:
+    gallery = Gallery("example@1", embedding_size=2)
+    with pytest.raises(InvalidArgumentError, match="threshold must be a number"):
+        gallery.duplicates(threshold)
+    with pytest.raises(InvalidArgumentError, match="threshold must be a number"):
+        gallery.outliers(threshold)
