@@ -128,7 +128,7 @@ def _path(options: argparse.Namespace) -> int:
         raise WeightsNotFoundError(
             f"the weights {record.name!r} are not on this machine; looked in "
             f"{', '.join(map(str, folders(record)))}. `facekit weights pull {record.name}` "
-            "downloads them"
+            "downloads them, or says how"
         )
     _print_path(options, record, found[0])
     return DONE

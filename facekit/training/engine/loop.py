@@ -104,8 +104,8 @@ class TrainingLoop:
         exists = bool(self._workers.agreed(self._path.exists()))
         if exists and not resume:
             raise InvalidArgumentError(
-                f"folder {self._folder} already holds a training; resume it (resume=True, or "
-                "--resume), or give another folder"
+                f"folder {self._folder} already holds a training; resume it (resume=True), "
+                "or give another folder"
             )
         if not exists:
             state = Progress()
