@@ -19,7 +19,7 @@ from facekit.errors import InvalidArgumentError, TrainingDataError, WeightsError
 from facekit.training.data.dataset import FaceDataset
 from facekit.utils.openvino import Graph, available_cores
 from facekit.utils.progress import track
-from facekit.utils.validation import reals
+from facekit.utils.validation import reals, vectors
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
@@ -201,7 +201,8 @@ class StoredTeacher:
         embeddings: float ``(n, d)``; normalized to unit vectors.
 
     Raises:
-        InvalidArgumentError: If there is not one embedding per key, or keys are repeated.
+        InvalidArgumentError: If there is not one embedding per key, keys are repeated, or an
+            embedding is not finite or 0.
 
     Example:
         >>> import numpy as np
@@ -213,14 +214,18 @@ class StoredTeacher:
     """
 
     def __init__(self, keys: Sequence[str], embeddings: npt.ArrayLike) -> None:
-        vectors = reals(embeddings, "embeddings").astype(np.float32, copy=False)
+        rows = vectors(embeddings, None, "embeddings")
         self._rows = {str(key): row for row, key in enumerate(keys)}
-        if vectors.ndim != 2 or not len(keys) == len(vectors) == len(self._rows):
+        if not len(keys) == len(rows) == len(self._rows):
             raise InvalidArgumentError(
-                f"embeddings must be (n, d) for n different keys, got {vectors.shape} for "
+                f"embeddings must be (n, d) for n different keys, got {rows.shape} for "
                 f"{len(keys)} keys, {len(self._rows)} of them different"
             )
-        self._vectors = _unit(vectors)
+        if not (directed := rows.any(axis=1)).all():
+            raise InvalidArgumentError(
+                f"embeddings must not be 0, that of {keys[int(directed.argmin())]!r} is"
+            )
+        self._vectors = _unit(rows)
 
     @classmethod
     def from_npz(cls, path: str | os.PathLike[str]) -> StoredTeacher:

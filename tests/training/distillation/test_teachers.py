@@ -167,3 +167,9 @@ def test_what_cannot_be_followed_is_refused(
 def test_one_teacher_is_a_list_of_one() -> None:
     stored = StoredTeacher(["a"], np.ones((1, 2)))
     assert as_teachers(stored) == as_teachers([stored]) == (stored,)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_stored_embeddings_have_a_direction(value: float) -> None:
+    with pytest.raises(InvalidArgumentError, match="embeddings must"):
+        StoredTeacher(["a", "b"], [[1.0, 2.0], [value, 0.0]])
