@@ -61,10 +61,8 @@ def cohort_embeddings(
 
 
 def not_enrolled(faces: npt.NDArray[np.float32], gallery: Gallery) -> npt.NDArray[np.float32]:
-    """Returns the faces of a cohort without those of enrolled images.
-
-    A few of them are enough to lower the threshold until no one is named.
-    """
+    """Returns the faces of a cohort without those of enrolled images."""
+    # A few of these are enough to lower the threshold until no one is named.
     kept = np.array(
         [not found or found[0].distance > _SAME_IMAGE for found in gallery.search(faces, 1)], bool
     )

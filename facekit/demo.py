@@ -29,13 +29,7 @@ _FIT = 360
 
 @dataclass(frozen=True)
 class NamedImage:
-    """An image of a known person, and the faces found in it.
-
-    Args:
-        path: The image.
-        person: Who it shows.
-        found: The faces found.
-    """
+    """An image of a known person, and the faces found in it."""
 
     path: Path
     person: str

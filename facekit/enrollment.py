@@ -22,8 +22,7 @@ from facekit.gallery import Gallery
 from facekit.gallery.database import partial_path, remove_files
 from facekit.gallery.protocol import Batch
 from facekit.gallery.records import FaceSource
-from facekit.io.decoding import Truncated
-from facekit.io.images import ImageSource
+from facekit.io.images import ImageSource, Reading
 from facekit.io.people import PersonImage
 from facekit.pipeline import (
     EmbeddedFace,
@@ -45,25 +44,13 @@ _FACES_AT_A_TIME = 64
 
 
 class Enrollment:
-    """Takes images of known people through a pipeline into a gallery.
-
-    A file whose content is already enrolled for the same person is skipped, so that an interrupted
-    enrollment resumes.
-
-    Args:
-        gallery: Where to enroll.
-
-    Attributes:
-        gallery: As given.
-        outcomes: The outcome for each image so far.
-        visited: The faces that were enrolled now or before, of the images given.
-    """
+    """Takes images of known people through a pipeline into a gallery."""
 
     def __init__(self, gallery: Gallery) -> None:
         self.gallery = gallery
         self.outcomes: list[ImageOutcome] = []
-        self.visited = _Faces()
-        self._known = _Faces()
+        self._visited = _Faces()  # those enrolled now or before, of the images given
+        self._known = _Faces()  # they are skipped, so that an interrupted enrollment resumes
         for image in gallery.images():
             self._known.add(image.person, image.sha256, image.box)
         self._pieces: list[tuple[str, EmbeddedFace, str | None]] = []
@@ -77,16 +64,12 @@ class Enrollment:
         self,
         images: Iterable[PersonImage],
         pipeline: FacePipeline,
+        reading: Reading,
         *,
-        cropped: bool = False,
-        max_pixels: int,
-        truncated: Truncated = "error",
-        progress: bool = False,
-    ) -> ImageReport:
-        """Enrolls one face of each image: the marked one, or else the largest.
-
-        If it ends early, for instance by an interruption, the images before are enrolled.
-        """
+        cropped: bool,
+        progress: bool,
+    ) -> None:
+        """Enrolls one face of each image: the marked one, or else the largest."""
         listed = images if isinstance(images, list) else []
         for image in listed:
             _named(image)
@@ -100,8 +83,7 @@ class Enrollment:
             skip=lambda index, digest: self._known.has(
                 people[index].person, digest, people[index].box
             ),
-            max_pixels=max_pixels,
-            truncated=truncated,
+            **reading,
         )
         total = sum(image.source is not None for image in listed)
         try:
@@ -112,21 +94,18 @@ class Enrollment:
                 if len(self._pieces) >= _FACES_AT_A_TIME:
                     self._write()
             self._note_others(waiting)
-        finally:
+        finally:  # the images before an interruption are enrolled
             stream.close()  # type: ignore[attr-defined]
             self._write()
-        return self.report
 
     def content(self) -> Iterator[Batch]:
-        """Yields the enrolled images and embeddings, batch by batch.
-
-        Images that an interrupted run enrolled and that this run was not given are left out.
-        """
+        """Yields the enrolled images and embeddings, batch by batch."""
+        # Without those that an interrupted run enrolled and that this run was not given.
         for images, embeddings in self.gallery.snapshot():
             kept = [
                 place
                 for place, image in enumerate(images)
-                if image.sha256 is None or self.visited.has(image.person, image.sha256, image.box)
+                if image.sha256 is None or self._visited.has(image.person, image.sha256, image.box)
             ]
             yield [images[place] for place in kept], embeddings[kept]
 
@@ -142,7 +121,7 @@ class Enrollment:
             problem = str(found.error).removeprefix(f"{name}: ")
             outcome = ImageOutcome(person, name, "unreadable", problem)
         elif self._known.has(person, found.sha256, image.box):
-            self.visited.add(person, found.sha256, image.box)
+            self._visited.add(person, found.sha256, image.box)
             outcome = ImageOutcome(person, name, "already enrolled", "the same file is enrolled")
         elif not found.faces:
             where = "" if image.box is None else " where it is marked"
@@ -155,7 +134,7 @@ class Enrollment:
                 detail = f"{found.found} faces found, the largest was taken"
                 outcome = ImageOutcome(person, name, "several faces", detail)
             self._pieces.append((person, replace(found.faces[0], source=name), found.sha256))
-            for faces in (self._known, self.visited):
+            for faces in (self._known, self._visited):
                 faces.add(person, found.sha256, found.faces[0].face.box)
         self.outcomes.append(outcome)
 
@@ -208,24 +187,18 @@ def checked(report: ImageReport, *, stacklevel: int) -> ImageReport:
 
 @contextmanager
 def partial_gallery(gallery: Gallery, how: Mapping[str, Any]) -> Iterator[Gallery]:
-    """Yields the gallery that collects the new set of people before it replaces the old one.
-
-    For a gallery in a file it is a file beside it: after an interruption, the next run resumes from
-    it, if it enrolls in the same way. It is deleted at the end.
-    """
-    fresh = _partial(gallery, json_values(how))
+    """Yields the gallery that collects the new set of people before it replaces the old one."""
+    fresh, interrupted = _partial(gallery, json_values(how)), False
     try:
         yield fresh
-    except EnrollmentError:
-        _close_and_discard(fresh)
+    except BaseException as error:
+        interrupted = not isinstance(error, EnrollmentError)  # the next run resumes from it
         raise
-    _close_and_discard(fresh)
-
-
-def _close_and_discard(fresh: Gallery) -> None:
-    fresh.close()
-    if fresh.path is not None:
-        remove_files(fresh.path)
+    finally:
+        if not interrupted:
+            fresh.close()
+            if fresh.path is not None:
+                remove_files(fresh.path)
 
 
 def _partial(gallery: Gallery, how: dict[str, Any]) -> Gallery:

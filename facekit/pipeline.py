@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,14 +21,15 @@ from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import SAME_FACE, Face, Keypoints, box_overlap, largest_face
 from facekit.gallery.records import FaceSource
 from facekit.io.decoding import Truncated
-from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource
+from facekit.io.images import MAX_PIXELS, DecodedImage, ImageSource, Reading, read_image
+from facekit.io.safetensors_file import sha256
 from facekit.io.sources import (
     PIXELS_TOGETHER,
     ImageItem,
     StreamSource,
     image_items,
     in_groups,
-    in_order_together,
+    in_order,
 )
 from facekit.io.tables import Tabular
 from facekit.quality import QualityGate
@@ -243,7 +243,8 @@ class FacePipeline:
             ImageError: If the folder, the video or the camera cannot be opened.
             InvalidArgumentError: If an argument cannot be used.
         """
-        steps = _Steps(self, select, cropped, known, digests, skip, max_pixels, truncated)
+        reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
+        steps = _Steps(self, select, cropped, known, digests, skip, reading=reading)
         return _flattened(self._grouped(images, steps, every, keep_aligned))
 
     def run_grouped(
@@ -273,16 +274,15 @@ class FacePipeline:
             ImageError: As :meth:`run`.
             InvalidArgumentError: As :meth:`run`.
         """
-        steps = _Steps(
-            self, cropped=cropped, digests=digests, max_pixels=max_pixels, truncated=truncated
-        )
-        return self._grouped(images, steps, every, keep_aligned=False)
+        reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
+        steps = _Steps(self, cropped=cropped, digests=digests, reading=reading)
+        return self._grouped(images, steps, every)
 
     def _grouped(
-        self, images: StreamSource, steps: _Steps, every: int, keep_aligned: bool
+        self, images: StreamSource, steps: _Steps, every: int, keep_aligned: bool = False
     ) -> Iterator[list[EmbeddedImage]]:
         live = isinstance(images, int)
-        prepared = in_order_together(
+        prepared = in_order(
             image_items(images, whole(every, "every", least=1)),
             steps.run,
             threads=0 if live else getattr(self.detector, "concurrency", 1),
@@ -378,8 +378,7 @@ class _Steps:
     known: Sequence[Sequence[Face]] | None = None
     digests: bool = False
     skip: Callable[[int, str], bool] | None = None
-    max_pixels: int = MAX_PIXELS
-    truncated: Truncated = "error"
+    reading: Reading = field(kw_only=True)
 
     def __post_init__(self) -> None:
         self._choose = _selection(self.select)
@@ -407,7 +406,7 @@ class _Steps:
             if self.skip is not None and digest is not None and self.skip(item.index, digest):
                 return _Read(item, digest)
             self._warm_up_once()
-            image = item.read(self.max_pixels, self.truncated, self._side_enough())
+            image = read_image(item.source, max_side=self._side_enough(), **self.reading)
         except ImageError as error:
             return _Read(item, digest, error=error)
         return _Read(item, digest, image)
@@ -482,7 +481,7 @@ class _Steps:
         ):
             return read
         try:
-            return item.read(self.max_pixels, self.truncated)
+            return read_image(item.source, **self.reading)
         except ImageError:  # larger than max_pixels, or a stream that cannot be read twice
             return read
 
@@ -514,18 +513,10 @@ def content_sha256(source: ImageSource) -> str | None:
         return None
     try:
         # A pipe would block forever; anything but a regular file is reported when it is read.
-        if not stat.S_ISREG(Path(source).stat().st_mode):
-            return None
-        with Path(source).open("rb") as stream:
-            digest = hashlib.sha256()
-            while block := stream.read(2**20):
-                digest.update(block)
-    except FileNotFoundError:
-        return None
+        return sha256(Path(source)) if Path(source).is_file() else None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{printable(source)}: cannot be read ({reason})") from error
-    return digest.hexdigest()
 
 
 def nearest_to_middle(faces: Sequence[Face], size: tuple[int, int]) -> Face:

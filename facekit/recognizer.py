@@ -45,7 +45,7 @@ from facekit.pipeline import EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
 from facekit.report import ImageReport, RecognizedImage
 from facekit.utils.progress import track
-from facekit.utils.validation import identity, unit_rows
+from facekit.utils.validation import identity, same_weights, unit_rows
 
 if TYPE_CHECKING:
     from facekit.clustering.albums import ArchiveClustering, ImageArchive, PersonGroup
@@ -402,7 +402,6 @@ class FaceRecognizer:
                 progress=progress,
                 **self._reading,
             )
-        if faces is not None:
             self._check_weights("gallery was made", self.gallery.weights)
             faces = not_enrolled(faces, self.gallery)
         self._fitting.forget()
@@ -826,12 +825,7 @@ class FaceRecognizer:
         return gallery
 
     def _check_weights(self, what: str, weights: str) -> None:
-        own = self.embedder.record.identity
-        if weights != own:
-            raise InvalidArgumentError(
-                f"{what} with the weights {weights}, the embedder has {own}; their embeddings "
-                "cannot be compared"
-            )
+        same_weights(weights, self.embedder.record.identity, what)
 
     def _namer(self) -> Namer:
         return Namer(self.fitted())
@@ -848,7 +842,7 @@ class FaceRecognizer:
         enrollment, before = Enrollment(gallery), self.report_
         pipeline = self._pipeline(self.quality)
         try:
-            enrollment.run(images, pipeline, cropped=cropped, progress=progress, **self._reading)
+            enrollment.run(images, pipeline, self._reading, cropped=cropped, progress=progress)
         finally:
             self.report_ = enrollment.report
         try:

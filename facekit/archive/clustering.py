@@ -135,14 +135,13 @@ def cluster_archive(
     groups = split_loose(faces.vectors, groups, widest)
     groups = constrained(faces.vectors, groups, *faces.pairs(decisions))
     person, distance = _people(faces.vectors, groups, least)
-    columns = {**faces.columns, "person": np.full(faces.count, -1), "distance": None}
     everybody = np.full(faces.count, -1, np.int64)
     everybody[faces.rows] = person
     far = np.zeros(faces.count, np.float32)
     far[faces.rows] = distance
-    columns["person"] = pa.array(everybody, mask=everybody < 0)
-    columns["distance"] = pa.array(far, mask=everybody < 0)
-    return pa.table([columns[name] for name in _SCHEMA.names], schema=_SCHEMA)
+    mask = everybody < 0
+    columns = [*faces.columns.values(), pa.array(everybody, mask=mask), pa.array(far, mask=mask)]
+    return pa.table(columns, schema=_SCHEMA)
 
 
 @dataclass(frozen=True)

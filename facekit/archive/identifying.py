@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facekit.archive.engines import Engine, Runner
-from facekit.archive.results import FACE_FIELDS, face_columns, face_sources, faces_of
+from facekit.archive.results import FACE_FIELDS, face_columns, face_sources
 from facekit.archive.rows import vectors_of
 from facekit.archive.table import ArchiveTable
 from facekit.errors import InvalidArgumentError
@@ -27,7 +27,7 @@ from facekit.identification.fitting import Fitted
 from facekit.naming import Namer
 from facekit.parts import embedder_by_name
 from facekit.recognizer import FaceRecognizer
-from facekit.utils.validation import flag, whole
+from facekit.utils.validation import flag, same_weights, whole
 
 _ANSWERS = pa.schema(
     [("candidate", pa.string()), ("distance", pa.float64()), ("probability", pa.float64())]
@@ -139,7 +139,7 @@ class _PartitionIdentifier:
     def __call__(self, task: Any) -> Any:
         table = ArchiveTable(self.table)
         partition = table.path / task.schema.metadata[_PARTITION].decode()
-        _, faces = faces_of(table, partition)
+        _, faces = face_columns(table.read(partition, ["path", "faces"]))
         if not len(faces):
             return _ANSWERS.empty_table().replace_schema_metadata(task.schema.metadata)
         found = self.classifier.identify(vectors_of(faces))
@@ -177,11 +177,8 @@ def _fitted(
         recognizer = FaceRecognizer(embedder=embedder, gallery=gallery, classifier=classifier)
     else:
         recognizer = FaceRecognizer.load(gallery, classifier=classifier)
-    if recognizer.gallery.weights != table.weights:
-        raise InvalidArgumentError(
-            f"{table.path}: was made with the weights {table.weights}, the gallery with "
-            f"{recognizer.gallery.weights}; their embeddings cannot be compared"
-        )
+    own = recognizer.gallery.weights
+    same_weights(table.weights, own, f"{table.path}: was made", "the gallery with")
     return recognizer.fitted()
 
 

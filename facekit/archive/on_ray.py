@@ -24,10 +24,7 @@ _PATIENCE = 15.0
 def run_on_ray(
     work: Work, tasks: Sequence[Any], *, workers: int | None, address: str | None
 ) -> Iterator[Any]:
-    """Runs tasks on a Ray cluster, and yields their results in any order.
-
-    A worker or machine that dies is replaced, and its task is repeated.
-    """
+    """Runs tasks on a Ray cluster, and yields their results in any order."""
     wanted = None if workers is None else whole(workers, "workers", least=1)
     with connected(address, wanted) as ray:
         actors = min(free_workers(ray, wanted), len(tasks))

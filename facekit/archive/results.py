@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
-from facekit.archive.table import ArchiveTable
 from facekit.errors import InvalidArgumentError
 from facekit.gallery.records import FaceSource
 from facekit.io.files import replacing
@@ -64,11 +63,6 @@ def face_sources(
         at: FaceSource(path, digests[at], corners)
         for at, path, corners in zip(places, paths, zip(*box, strict=True), strict=True)
     }
-
-
-def faces_of(table: ArchiveTable, partition: Path) -> tuple[dict[str, Any], Any]:
-    """Returns the columns of all faces of a partition, and the faces."""
-    return face_columns(table.read(partition, ["path", "faces"]))
 
 
 def check_result_file(path: str | os.PathLike[str]) -> Path:

@@ -65,11 +65,9 @@ def is_address(source: object) -> bool:
 
 
 def partition_name(images: Any) -> str:
-    """Returns the name of the partition of some images.
-
-    It depends only on the images: if two processes index the same ones, because the first was
-    believed dead, the second file replaces the first.
-    """
+    """Returns the name of the partition of some images."""
+    # It depends only on the images: if two processes index the same ones, because the first was
+    # believed dead, the second file replaces the first.
     digest = hashlib.sha256()
     for row in images.select(["path", "bytes"]).to_pylist():
         digest.update(f"{row['path']}\0{row['bytes']}\n".encode())
@@ -83,15 +81,11 @@ class ImageFiles:
 
     def __init__(self) -> None:
         self._systems: dict[str, Any] = {}
-        self.failed: dict[int, str] = {}
+        self.failed: dict[int, str] = {}  # the reasons, by index
         self._taken: dict[int, datetime | None] = {}
 
     def sources(self, locations: Sequence[bytes]) -> Iterator[Path | bytes]:
-        """Yields the path of a local file, or the content of a remote one.
-
-        If fetching fails, empty content is yielded, and the reason is stored in ``failed`` by
-        index.
-        """
+        """Yields the path of a local file, or the content of a remote one, empty if it fails."""
         self.failed, self._taken = {}, {}
         for place, location in enumerate(locations):
             name = os.fsdecode(location)

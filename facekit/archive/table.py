@@ -225,16 +225,15 @@ class ArchiveTable:
 
     def known(self) -> Any:
         """Returns the file columns of the rows, with the number of the partition."""
-        parts = [
-            self.read(partition, ["path", "bytes", "modified", "error"]).append_column(
-                "partition", pa.array([number] * self.rows_of(partition), pa.int64())
+        names = ["path", "bytes", "modified", "error"]
+        columns = [*(self.schema.field(name) for name in names), ("partition", pa.int64())]
+        parts = [pa.schema(columns).empty_table()]
+        for number, partition in enumerate(self.partitions):
+            rows = self.read(partition, names)
+            parts.append(
+                rows.append_column("partition", pa.array([number] * len(rows), pa.int64()))
             )
-            for number, partition in enumerate(self.partitions)
-        ]
-        columns = [self.schema.field(n) for n in ("path", "bytes", "modified", "error")]
-        return pa.concat_tables(
-            [pa.schema([*columns, ("partition", pa.int64())]).empty_table(), *parts]
-        ).combine_chunks()
+        return pa.concat_tables(parts).combine_chunks()
 
     def commit(self, name: str, rows: Any, dropped: Sequence[str] = ()) -> bool:
         """Writes rows into a partition, replacing those of the same images.
@@ -303,12 +302,12 @@ class ArchiveTable:
         return rows
 
     def _counts(self, partition: Path) -> dict[str, Any]:
-        images, faces, errors = _counted(self.read(partition, ["faces", "error"]))
+        rows = self.read(partition, ["faces", "error"])
         return {
             "partition": partition.name,
-            "images": images,
-            "faces": faces,
-            "errors": errors,
+            "images": len(rows),
+            "faces": pc.sum(pc.list_value_length(rows["faces"])).as_py() or 0,
+            "errors": len(rows) - rows["error"].null_count,
             "bytes": partition.stat().st_size,
         }
 
@@ -337,8 +336,3 @@ def _set(setting: Any) -> Any:
 def _damaged(file: Path, error: Exception) -> FileFormatError:
     remedy = "" if file.name == MANIFEST else f"; {_RESTORING}"
     return FileFormatError(f"{file}: is missing, truncated or damaged ({error}){remedy}")
-
-
-def _counted(rows: Any) -> tuple[int, int, int]:
-    faces = pc.sum(pc.list_value_length(rows["faces"])).as_py() or 0
-    return len(rows), faces, len(rows) - rows["error"].null_count

@@ -129,10 +129,8 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 
 def _start_tensorflow_quietly() -> None:
-    """Starts TensorFlow without its libraries' messages about hardware.
-
-    They write directly to file descriptor 2, before they read any of their settings.
-    """
+    """Starts TensorFlow without its libraries' messages about hardware."""
+    # They write directly to file descriptor 2, before they read any of their settings.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)

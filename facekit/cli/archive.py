@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from facekit.cli.common import (
     DONE,
     FAILED,
+    answer,
     chosen_embedder,
     count,
     detector_for,
@@ -27,9 +27,6 @@ from facekit.cli.options import (
     option,
 )
 from facekit.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from facekit.archive.table import ArchiveTable
 
 
 def add_commands(commands: Any) -> None:
@@ -144,21 +141,27 @@ def _index(options: argparse.Namespace) -> int:
     )
     if found.passed_over:
         print(f"facekit: {found.passed_over}", file=sys.stderr)
-    return _answer(
+    answer(
         options,
         found.to_dict(),
         f"{count(found.images, 'photo')}: {found.indexed} indexed, {found.unchanged} unchanged; "
         f"{found.table} holds {count(found.faces, 'face')}",
-        found.errors,
     )
+    if not found.errors:
+        return DONE
+    words = f"{count(found.errors, 'photo')} could not be read; see the column error of the table"
+    print(f"facekit: {words}", file=sys.stderr)
+    return FAILED
 
 
 def _info(options: argparse.Namespace) -> int:
-    table = _opened(options)
+    from facekit.archive.table import ArchiveTable
+
+    table = ArchiveTable(options.table)
     if options.check:
         table.check()
     found = {"weights": table.weights, "partitions": len(table.partitions), **table.counts()}
-    return _answer(options, found, "\n".join(f"{key}: {found[key]}" for key in found))
+    return answer(options, found, *(f"{key}: {found[key]}" for key in found))
 
 
 def _identify(options: argparse.Namespace) -> int:
@@ -166,14 +169,11 @@ def _identify(options: argparse.Namespace) -> int:
 
     _check_output(options)
     found = identify_archive(
-        _opened(options), options.gallery, once_an_image=options.once_an_image, **_engine(options)
+        options.table, options.gallery, once_an_image=options.once_an_image, **_engine(options)
     )
     faces = write_results(found, options.output)
-    return _answer(
-        options,
-        {"faces": faces, "output": str(options.output)},
-        f"{count(faces, 'face')} written to {options.output}",
-    )
+    values = {"faces": faces, "output": str(options.output)}
+    return answer(options, values, f"{count(faces, 'face')} written to {options.output}")
 
 
 def _cluster(options: argparse.Namespace) -> int:
@@ -181,7 +181,7 @@ def _cluster(options: argparse.Namespace) -> int:
 
     _check_output(options)
     found = cluster_archive(
-        _opened(options),
+        options.table,
         threshold=options.threshold,
         album=options.album,
         min_faces=options.min_faces,
@@ -191,7 +191,7 @@ def _cluster(options: argparse.Namespace) -> int:
     )
     faces = write_results(found, options.output)
     people = len(set(found["person"].drop_null().to_pylist()))
-    return _answer(
+    return answer(
         options,
         {"faces": faces, "people": people, "output": str(options.output)},
         f"{count(faces, 'face')}, {persons(people)}, written to {options.output}",
@@ -206,21 +206,3 @@ def _check_output(options: argparse.Namespace) -> None:
         raise InvalidArgumentError(
             f"{options.output}: already exists; use --overwrite to replace it"
         )
-
-
-def _opened(options: argparse.Namespace) -> ArchiveTable:
-    from facekit.archive.table import ArchiveTable
-
-    return ArchiveTable(options.table)
-
-
-def _answer(options: argparse.Namespace, found: dict[str, Any], words: str, errors: int = 0) -> int:
-    if options.json:
-        print(json.dumps(found))
-    else:
-        for line in words.splitlines():
-            print(line)
-    if errors:
-        words = f"{count(errors, 'photo')} could not be read; see the column error of the table"
-        print(f"facekit: {words}", file=sys.stderr)
-    return FAILED if errors else DONE

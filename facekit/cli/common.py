@@ -46,6 +46,13 @@ def in_command_words(error: Exception, options: argparse.Namespace) -> str:
     return message
 
 
+def answer(options: argparse.Namespace, values: Any, *lines: str) -> int:
+    """Prints values as JSON if that is asked for, else the lines; returns :data:`DONE`."""
+    for line in [json.dumps(values)] if options.json else lines:
+        print(line)
+    return DONE
+
+
 def print_csv(results: Any, columns: Sequence[str], *, header: bool = True) -> None:
     """Prints results as CSV with these columns."""
     from facekit.io.tables import csv_line, rows
@@ -123,34 +130,32 @@ def for_each_image(
         print_csv([], columns)
     # A bar and lines of text on one terminal would garble each other.
     shown = not sys.stdout.isatty()
-    for answer in track(answers(images), "Photos", total=len(images), shown=shown):
-        image = images[answer.index]
+    for found in track(answers(images), "Photos", total=len(images), shown=shown):
+        image = images[found.index]
         try:
-            if answer.error is not None:
-                raise answer.error
+            if found.error is not None:
+                raise found.error
             if write is not None:
-                write(image, answer.faces)
+                write(image, found.faces)
             if options.output is not None:
                 path = options.output / names[image]
-                _write_annotated(path, image, answer, reading_of(options))
+                _write_annotated(path, image, found, reading_of(options))
         except FacekitError as error:
             failures += 1
+            reason = in_command_words(error, options)
             if options.json:
-                print(
-                    json.dumps({"image": str(image), "error": in_command_words(error, options)}),
-                    flush=True,
-                )
+                print(json.dumps({"image": str(image), "error": reason}), flush=True)
             else:
-                print(f"facekit: {in_command_words(error, options)}", file=sys.stderr)
+                print(f"facekit: {reason}", file=sys.stderr)
             continue
         if options.json:
-            faces = [face.to_dict() for face in answer.faces]
+            faces = [face.to_dict() for face in found.faces]
             print(json.dumps({"image": str(image), "faces": faces}), flush=True)
         elif options.csv:
-            print_csv(answer, columns, header=False)
+            print_csv(found, columns, header=False)
         else:
-            print(f"{image}: {count(len(answer.faces), 'face')}", flush=True)
-            for face in answer.faces:
+            print(f"{image}: {count(len(found.faces), 'face')}", flush=True)
+            for face in found.faces:
                 print(f"  {describe(face)}", flush=True)
     if failures:
         print(f"facekit: {failures} of {len(images)} photos could not be used", file=sys.stderr)
@@ -224,7 +229,7 @@ def _output_names(images: Sequence[Path]) -> dict[Path, str]:
 
 
 def _write_annotated(
-    path: Path, image: Path, answer: DetectedImage | RecognizedImage, reading: Reading
+    path: Path, image: Path, found: DetectedImage | RecognizedImage, reading: Reading
 ) -> None:
     from facekit.io.images import load_image
     from facekit.visualization import save_image
@@ -232,10 +237,10 @@ def _write_annotated(
 
     if path.exists() and path.samefile(image):
         raise InvalidArgumentError(f"{image}: --output would overwrite the photo itself")
-    pixels = getattr(answer, "image", None)  # already in memory
+    pixels = getattr(found, "image", None)  # already in memory
     if pixels is None:
         pixels = load_image(image, **reading)
-    draw_onto(pixels, answer.faces)
+    draw_onto(pixels, found.faces)
     save_image(path, pixels, replace=False)
 
 

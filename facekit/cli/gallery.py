@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli import gallery_file
-from facekit.cli.common import DONE, FAILED, count, expanded, listed_images, persons, say_poor
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    answer,
+    count,
+    expanded,
+    listed_images,
+    persons,
+    say_poor,
+)
 from facekit.cli.opening import follow, new_if_missing, open_recognizer, weights_of
 from facekit.cli.options import (
     CROPPED,
@@ -127,22 +135,20 @@ def _enroll(options: argparse.Namespace) -> int:
                 options.folder or {options.name: images}, cropped=options.cropped
             )
             enrolled = gallery.people
-    outcomes, people = found.outcomes, found.people
-    if options.json:
-        listed = [
-            {"image": o.source, "person": o.person, "status": o.status, "detail": o.detail}
-            for o in outcomes
-        ]
-        print(json.dumps({"gallery": str(path), "people": people, "images": listed}))
-    else:
-        for outcome in outcomes:
-            print(_line(outcome))
-        print(
-            f"{count(len(found.used), 'photo')} of "
-            f"{persons(len({outcome.person for outcome in found.used}))} "
-            f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
-            f"{persons(len(enrolled))}"
-        )
+    outcomes = found.outcomes
+    listed = [
+        {"image": o.source, "person": o.person, "status": o.status, "detail": o.detail}
+        for o in outcomes
+    ]
+    answer(
+        options,
+        {"gallery": str(path), "people": found.people, "images": listed},
+        *map(_line, outcomes),
+        f"{count(len(found.used), 'photo')} of "
+        f"{persons(len({outcome.person for outcome in found.used}))} "
+        f"enrolled; {path} holds {count(sum(enrolled.values()), 'photo')} of "
+        f"{persons(len(enrolled))}",
+    )
     say_poor(found)
     unreadable = sum(outcome.status == "unreadable" for outcome in outcomes)
     if unreadable:
@@ -155,11 +161,11 @@ def _people(options: argparse.Namespace) -> int:
 
     with Gallery.open(options.gallery) as gallery:
         people = gallery.people
-        answer: dict[str, Any] = {"weights": gallery.weights, "people": people}
+        values: dict[str, Any] = {"weights": gallery.weights, "people": people}
         if options.check:
             threshold = weights_of(gallery, options)[1].threshold()
-            answer["duplicates"] = [pair._asdict() for pair in gallery.duplicates(threshold)]
-            answer["outliers"] = [
+            values["duplicates"] = [pair._asdict() for pair in gallery.duplicates(threshold)]
+            values["outliers"] = [
                 {
                     "person": odd.image.person,
                     "image": odd.image.source,
@@ -168,24 +174,21 @@ def _people(options: argparse.Namespace) -> int:
                 }
                 for odd in gallery.outliers(threshold)
             ]
-    if options.json:
-        print(json.dumps(answer))
-        return DONE
     width = max(map(len, ["person", *people]))
-    print(f"{'person':{width}}  photos")
-    for name, number in people.items():
-        print(f"{name:{width}}  {number:6,}")
-    for pair in answer.get("duplicates", ()):
-        print(f"one person? {pair['first']} and {pair['second']}, distance {pair['distance']:.2f}")
-    for odd in answer.get("outliers", ()):
+    lines = [f"{'person':{width}}  photos"]
+    lines += [f"{name:{width}}  {number:6,}" for name, number in people.items()]
+    for pair in values.get("duplicates", ()):
+        both = f"{pair['first']} and {pair['second']}"
+        lines.append(f"one person? {both}, distance {pair['distance']:.2f}")
+    for odd in values.get("outliers", ()):
         resembles = f", resembles {odd['resembles']}" if odd["resembles"] else ""
-        print(
+        lines.append(
             f"someone else? {odd['image']} ({odd['person']}), distance "
             f"{odd['distance']:.2f}{resembles}"
         )
-    if options.check and not answer["duplicates"] and not answer["outliers"]:
-        print("No suspicious names or photos.")
-    return DONE
+    if options.check and not values["duplicates"] and not values["outliers"]:
+        lines.append("No suspicious names or photos.")
+    return answer(options, values, *lines)
 
 
 def _change(options: argparse.Namespace) -> int:
@@ -203,8 +206,7 @@ def _change(options: argparse.Namespace) -> int:
         else:
             images = gallery.merge(name, options.into)
             words = f"{count(images, 'photo')} of {name} now under {options.into}"
-    print(json.dumps({"name": name, "images": images}) if options.json else words)
-    return DONE
+    return answer(options, {"name": name, "images": images}, words)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -222,10 +224,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         kept = [found.shift, found.probes] if options.cohort is not None else None
         gallery.set_settings({**gallery.settings, "calibration": {**chosen, "cohort": kept}})
         table = recognizer.embedder.record.distances
-    if options.json:
-        numbers = {"threshold": found.threshold, "shift": found.shift, "probes": found.probes}
-        print(json.dumps({**chosen, **numbers, "people": people, "images": images}))
-        return DONE
+    numbers = {"threshold": found.threshold, "shift": found.shift, "probes": found.probes}
     own = f"{found.probes:,} " + (
         "faces of the cohort" if options.cohort else "of the gallery's own photos"
     )
@@ -235,11 +234,14 @@ def _calibrate(options: argparse.Namespace) -> int:
         rests = f"the weights' table of distances and {own}, which shift it by {found.shift:+.3f}"
     else:
         rests = "the weights' table of distances; there are too few people to refine it"
-    print(f"threshold {found.threshold:.3f}: about {fpir:.2%} of strangers get a name")
-    print(f"  for {count(images, 'photo')} of {persons(people)}, strategy {options.strategy}")
-    print(f"  based on {rests}")
-    print(f"Stored in {options.gallery}: facekit recognize uses it and adapts it to later changes")
-    return DONE
+    return answer(
+        options,
+        {**chosen, **numbers, "people": people, "images": images},
+        f"threshold {found.threshold:.3f}: about {fpir:.2%} of strangers get a name",
+        f"  for {count(images, 'photo')} of {persons(people)}, strategy {options.strategy}",
+        f"  based on {rests}",
+        f"Stored in {options.gallery}: facekit recognize uses it and adapts it to later changes",
+    )
 
 
 def _line(outcome: ImageOutcome) -> str:

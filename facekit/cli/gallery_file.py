@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import deque
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, FAILED, count, persons, reading_of
+from facekit.cli.common import DONE, FAILED, answer, count, persons, reading_of
 from facekit.cli.options import GALLERY, READING, add_command, option
 from facekit.errors import FileFormatError
 from facekit.faces import SAME_FACE, box_overlap
@@ -54,7 +53,7 @@ def _info(options: argparse.Namespace) -> int:
             "bytes": options.gallery.stat().st_size,
             "settings": sorted(gallery.settings),
         }
-    return _answer(options, found, [f"{key.replace('_', ' ')}: {found[key]}" for key in found])
+    return answer(options, found, *(f"{key.replace('_', ' ')}: {found[key]}" for key in found))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -63,7 +62,7 @@ def _check(options: argparse.Namespace) -> int:
     with Gallery.open(options.gallery) as gallery:
         gallery.check()
         images = len(gallery)
-    return _answer(options, {"images": images}, [f"{count(images, 'photo')}: everything is intact"])
+    return answer(options, {"images": images}, f"{count(images, 'photo')}: everything is intact")
 
 
 def _compact(options: argparse.Namespace) -> int:
@@ -73,9 +72,8 @@ def _compact(options: argparse.Namespace) -> int:
     with Gallery.open(options.gallery) as gallery:
         gallery.compact()
     after = options.gallery.stat().st_size
-    return _answer(
-        options, {"before": before, "after": after}, [f"{before:,} bytes before, {after:,} now"]
-    )
+    sizes = {"before": before, "after": after}
+    return answer(options, sizes, f"{before:,} bytes before, {after:,} now")
 
 
 def _repair(options: argparse.Namespace) -> int:
@@ -157,11 +155,5 @@ def _report(
     options: argparse.Namespace, found: dict[str, Any], lost: list[str], summary: str
 ) -> int:
     lines = [*(f"lost: {sentence}" for sentence in lost), f"{summary} to {options.output}"]
-    _answer(options, {**found, "lost": lost}, lines)
+    answer(options, {**found, "lost": lost}, *lines)
     return FAILED if lost else DONE
-
-
-def _answer(options: argparse.Namespace, found: dict[str, Any], lines: list[str]) -> int:
-    for line in [json.dumps(found)] if options.json else lines:
-        print(line)
-    return DONE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from facekit.cli.common import detector_for, reading_of
 from facekit.errors import FacekitError, InvalidArgumentError, NotFittedError
+from facekit.utils.validation import same_weights
 
 if TYPE_CHECKING:
     from facekit.embedding.weights.registry import WeightsRecord
@@ -35,16 +36,18 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
 def follow(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
     """Sets up a recognizer to read images and find faces as the options say."""
     recognizer.detector = detector_for(options, recognizer.detector)
+    read_as(options, recognizer)
+
+
+def read_as(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
+    """Sets up a recognizer to read images as the options say."""
     reading = reading_of(options)
     recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
 
 
 @contextmanager
 def new_if_missing(path: Path) -> Iterator[None]:
-    """Deletes a gallery created in the block if the block fails before anyone is enrolled.
-
-    It stays if another command has it open, which may be about to enroll someone.
-    """
+    """Deletes a gallery created in the block if the block fails before anyone is enrolled."""
     from facekit.gallery.database import delete_if_unused
 
     there = path.exists()
@@ -72,9 +75,5 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
             f"{gallery.path}: was made with the weights {gallery.weights}, which are not known by "
             "name; give their file with --weights"
         )
-    if record.identity != gallery.weights:
-        raise InvalidArgumentError(
-            f"{gallery.path}: was made with the weights {gallery.weights}, the embedder has "
-            f"{record.identity}; their embeddings cannot be compared"
-        )
+    same_weights(gallery.weights, record.identity, f"{gallery.path}: was made")
     return name, record

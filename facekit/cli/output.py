@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO
 
+from facekit.cli.common import INTERRUPTED
 from facekit.errors import FacekitWarning
 from facekit.utils.terminal import printable
-
-INTERRUPTED = 130
 
 
 class OutputError(Exception):
@@ -25,17 +24,12 @@ class OutputError(Exception):
 class SafeStream:
     """A text stream on which untrusted text can neither control the terminal nor forge a line.
 
-    Each ``write`` is at most one line, as from ``print``: control characters and line breaks inside
-    it are escaped.
-
-    Args:
-        stream: What to write to.
-        required: Whether results are lost if the stream cannot be written.
+    Each ``write`` is at most one line, as from ``print``: what is inside it is escaped.
     """
 
     def __init__(self, stream: TextIO, *, required: bool) -> None:
         self._stream = stream
-        self._required = required
+        self._required = required  # whether results are lost if it cannot be written
 
     @property
     def rich_proxied_file(self) -> TextIO:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from facekit.cli.common import (
     DONE,
     NEGATIVE,
+    answer,
     chosen_embedder,
     count,
     detector_for,
@@ -205,15 +205,12 @@ def _fit(options: argparse.Namespace) -> int:
             recognizer.fit(images, cropped=options.cropped)
             recognizer.save(path)
             report, people = recognizer.report_, recognizer.people
-    if options.json:
-        left_out = [{"image": o.source, "reason": o.detail} for o in report.left_out]
-        several = [{"image": o.source, "reason": o.detail} for o in report.several_faces]
-        print(json.dumps({"people": people, "left_out": left_out, "several_faces": several}))
-    else:
-        for line in report.summary().splitlines():
-            print(line)
+    left_out = [{"image": o.source, "reason": o.detail} for o in report.left_out]
+    several = [{"image": o.source, "reason": o.detail} for o in report.several_faces]
+    values = {"people": people, "left_out": left_out, "several_faces": several}
+    answer(options, values, *report.summary().splitlines(), f"Wrote {path}")
+    if not options.json:
         say_poor(report)
-        print(f"Wrote {path}")
     return DONE
 
 
@@ -257,21 +254,17 @@ def _explain(options: argparse.Namespace) -> int:
     with recognizer.gallery:
         follow(options, recognizer)
         faces = recognizer.explain(options.image, options.count, cropped=options.cropped)
-    if options.json:
-        print(json.dumps([dataclasses.asdict(face) for face in faces]))
-        return DONE
-    print(f"{options.image}: {count(len(faces), 'face')}")
+    lines = [f"{options.image}: {count(len(faces), 'face')}"]
     for face in faces:
         x, y, *_ = map(round, face.box or (0, 0))
         poor = f"; too poor to be named: {'; '.join(face.problems)}" if face.problems else ""
-        print(
+        lines.append(
             f"  {face.name or 'unknown'} at ({x}, {y}): distance {face.distance:.2f} to "
             f"{face.candidate}, named up to {face.threshold:.2f}; probability "
             f"{face.probability:.2f}{poor}"
         )
-        for near in face.nearest:
-            print(f"    {near.distance:.2f} {near.person}, {near.source}")
-    return DONE
+        lines += [f"    {near.distance:.2f} {near.person}, {near.source}" for near in face.nearest]
+    return answer(options, [dataclasses.asdict(face) for face in faces], *lines)
 
 
 def _xmp_writer(options: argparse.Namespace) -> Callable[[Path, Sequence[Any]], None]:
@@ -293,11 +286,9 @@ def _verify(options: argparse.Namespace) -> int:
         embedder=chosen_embedder(options), detector=detector_for(options), **reading_of(options)
     )
     result = recognizer.verify(options.first, options.second, cropped=options.cropped)
-    if options.json:
-        print(json.dumps(result.to_dict()))
-    else:
-        answer = "the same person" if result.same else "different people"
-        print(f"{answer}: distance {result.distance:.3f}, threshold {result.threshold:.3f}")
+    verdict = "the same person" if result.same else "different people"
+    distances = f"distance {result.distance:.3f}, threshold {result.threshold:.3f}"
+    answer(options, result.to_dict(), f"{verdict}: {distances}")
     return DONE if result.same else NEGATIVE
 
 

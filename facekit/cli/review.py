@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import DONE, FAILED, count, expanded, listed_images, place, reading_of
-from facekit.cli.opening import open_recognizer
+from facekit.cli.common import (
+    DONE,
+    FAILED,
+    answer,
+    count,
+    expanded,
+    listed_images,
+    place,
+    reading_of,
+)
+from facekit.cli.opening import open_recognizer, read_as
 from facekit.cli.options import GALLERY, IMAGES, READING, WEIGHTS, Option, add_command, option
 from facekit.errors import FacekitError, InvalidArgumentError
 
@@ -36,13 +44,9 @@ def _list(options: argparse.Namespace) -> int:
 
     with Gallery.open(options.gallery) as gallery:
         corrections = gallery.review.corrections
-    if options.json:
-        print(json.dumps({"corrections": [correction.to_dict() for correction in corrections]}))
-        return DONE
-    for correction in corrections:
-        print(f"{correction.number:5}  {correction}")
-    print(count(len(corrections), "correction"))
-    return DONE
+    values = {"corrections": [correction.to_dict() for correction in corrections]}
+    lines = [f"{correction.number:5}  {correction}" for correction in corrections]
+    return answer(options, values, *lines, count(len(corrections), "correction"))
 
 
 def _correct(options: argparse.Namespace) -> int:
@@ -52,8 +56,7 @@ def _correct(options: argparse.Namespace) -> int:
         review = gallery.review
         number = _said(gallery, options)
         (made,) = (correction for correction in review.corrections if correction.number == number)
-    print(json.dumps(made.to_dict()) if options.json else f"{number}: {made}")
-    return DONE
+    return answer(options, made.to_dict(), f"{number}: {made}")
 
 
 def _said(gallery: Gallery, options: argparse.Namespace) -> int:
@@ -97,8 +100,7 @@ def _suggest(options: argparse.Namespace) -> int:
 
     given = expanded(listed_images(options), recursive=options.recursive)
     recognizer = open_recognizer(options, options.gallery)
-    reading = reading_of(options)
-    recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
+    read_as(options, recognizer)
     errors: list[FacekitError] = []
     images, rows, numbers = [], [], []
     with recognizer.gallery:
@@ -111,26 +113,24 @@ def _suggest(options: argparse.Namespace) -> int:
                     rows.append(face.unit)
                     numbers.append(number)
         found = suggest(recognizer, images, rows)[: options.limit]
-    if options.json:
-        listed = [
-            {
-                "image": one.face.source,
-                "face": numbers[one.place],
-                "person": one.person,
-                "distance": one.distance,
-                "threshold": one.threshold,
-                "doubt": one.doubt,
-            }
-            for one in found
-        ]
-        print(json.dumps({"suggestions": listed}))
-    else:
-        for one in found:
-            print(
-                f"{one.face.source}, face {numbers[one.place]}: {one.person}? distance "
-                f"{one.distance:.2f}, threshold {one.threshold:.2f}"
-            )
-        print(f"{count(len(found), 'question')}; answer with facekit review accept or reject")
+    listed = [
+        {
+            "image": one.face.source,
+            "face": numbers[one.place],
+            "person": one.person,
+            "distance": one.distance,
+            "threshold": one.threshold,
+            "doubt": one.doubt,
+        }
+        for one in found
+    ]
+    lines = [
+        f"{one.face.source}, face {numbers[one.place]}: {one.person}? distance "
+        f"{one.distance:.2f}, threshold {one.threshold:.2f}"
+        for one in found
+    ]
+    summary = f"{count(len(found), 'question')}; answer with facekit review accept or reject"
+    answer(options, {"suggestions": listed}, *lines, summary)
     for error in errors:
         print(f"facekit: {error}", file=sys.stderr)
     return FAILED if errors else DONE
@@ -141,8 +141,7 @@ def _undo(options: argparse.Namespace) -> int:
 
     with Gallery.open(options.gallery) as gallery:
         undone = gallery.review.undo(options.number)
-    print(json.dumps(undone.to_dict()) if options.json else f"Undone: {undone}")
-    return DONE
+    return answer(options, undone.to_dict(), f"Undone: {undone}")
 
 
 _NAME = option("name NAME", str, "the enrolled person")

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from facekit.cli.common import DONE, reading_of
-from facekit.cli.opening import new_if_missing
+from facekit.cli.common import DONE
+from facekit.cli.opening import new_if_missing, read_as
 from facekit.cli.options import READING, add_command, option
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
@@ -70,8 +70,7 @@ def _web(options: argparse.Namespace) -> int:
     with new_if_missing(path), ExitStack() as opened:
         recognizer = FaceRecognizer.load(path) if path.exists() else FaceRecognizer(gallery=path)
         opened.enter_context(recognizer.gallery)
-        reading = reading_of(options)
-        recognizer.max_pixels, recognizer.truncated = reading["max_pixels"], reading["truncated"]
+        read_as(options, recognizer)
         album = Album.open(options.images, recognizer)
         taken = _taken(options.address, options.port)
         opened.pop_all()

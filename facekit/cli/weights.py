@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from facekit.cli.common import DONE, NEGATIVE
+from facekit.cli.common import DONE, NEGATIVE, answer
 from facekit.cli.options import add_command, option
 from facekit.errors import FacekitError, WeightsNotFoundError
-
-if TYPE_CHECKING:
-    from facekit.embedding.weights.registry import WeightsRecord
 
 
 def add_commands(commands: Any) -> None:
@@ -60,42 +56,35 @@ def _list(options: argparse.Namespace) -> int:
                 "path": None if found is None else str(found[0]),
             }
         )
-    if options.json:
-        print(json.dumps(rows))
-        return DONE
     width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        notes = "on this machine" if row["path"] else "not on this machine"
-        print(
-            f"{row['name']:{width}}  {row['input_size']} px, {row['embedding_size']}-D, {notes}"
-            + (", the default" if row["default"] else "")
-        )
-    return DONE
+    lines = [
+        f"{row['name']:{width}}  {row['input_size']} px, {row['embedding_size']}-D, "
+        + ("on this machine" if row["path"] else "not on this machine")
+        + (", the default" if row["default"] else "")
+        for row in rows
+    ]
+    return answer(options, rows, *lines)
 
 
 def _show(options: argparse.Namespace) -> int:
     from facekit.embedding.weights.registry import record_for
 
-    record = record_for(options.name)
-    values = record.card()
-    if options.json:
-        print(json.dumps(values))
-        return DONE
+    values = record_for(options.name).card()
+    lines = []
     for key, value in values.items():
         title = key.replace("_", " ")
         if isinstance(value, dict):
-            print(f"{title}:" if value else f"{title}: none measured")
-            for name, item in value.items():
-                print(f"  {name}: {item}")
+            lines.append(f"{title}:" if value else f"{title}: none measured")
+            lines += [f"  {name}: {item}" for name, item in value.items()]
         elif isinstance(value, list):
-            print(f"{title}:")
+            lines.append(f"{title}:")
             for file in value:
-                print(f"  {file['name']}")
-                print(f"    from: {file['url'] or 'nowhere'}")
-                print(f"    SHA-256: {file['sha256'] or 'none published'}")
+                lines.append(f"  {file['name']}")
+                lines.append(f"    from: {file['url'] or 'nowhere'}")
+                lines.append(f"    SHA-256: {file['sha256'] or 'none published'}")
         else:
-            print(f"{title}: {value}")
-    return DONE
+            lines.append(f"{title}: {value}")
+    return answer(options, values, *lines)
 
 
 def _pull(options: argparse.Namespace) -> int:
@@ -114,8 +103,7 @@ def _pull(options: argparse.Namespace) -> int:
         check(path, file)
     else:
         path, _ = fetch(record)
-    _print_path(options, record, path)
-    return DONE
+    return answer(options, {"name": record.name, "path": str(path)}, str(path))
 
 
 def _path(options: argparse.Namespace) -> int:
@@ -130,8 +118,7 @@ def _path(options: argparse.Namespace) -> int:
             f"{', '.join(map(str, folders(record)))}. `facekit weights pull {record.name}` "
             "downloads them, or says how"
         )
-    _print_path(options, record, found[0])
-    return DONE
+    return answer(options, {"name": record.name, "path": str(found[0])}, str(found[0]))
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -170,7 +157,3 @@ def _verified(weights: str) -> dict[str, str | None]:
     unpublished = any(file.sha256 is None for file in record.files)
     answer = "intact, fits its network; no checksum is published" if unpublished else "unaltered"
     return {"weights": weights, "identity": record.identity, "answer": answer, "error": None}
-
-
-def _print_path(options: argparse.Namespace, record: WeightsRecord, path: Path) -> None:
-    print(json.dumps({"name": record.name, "path": str(path)}) if options.json else path)

@@ -217,8 +217,7 @@ def cluster_images(
         ([2], 1)
 
     References:
-        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
-        to Natural Language Processing Problems", TextGraphs 2006.
+        As for :func:`facekit.cluster`.
     """
     # Checked before the long work.
     checked = linking_threshold(embedder.record) if threshold is None else threshold
@@ -236,16 +235,21 @@ def cluster_images(
     kept = None if journal is None else FaceJournal(Path(journal), settings)
     said = decisions or Decisions()
     number = 0
-    faces: list[EmbeddedFace] = []
-    places: list[FaceSource] = []
-    seen_in: list[int] = []
+    good: list[EmbeddedFace] = []
+    poor: list[EmbeddedFace] = []
+    sources: list[FaceSource] = []  # of the good ones
+    seen_in: list[int] = []  # two faces in one image are two people
 
     def note(found: Iterable[EmbeddedFace], sha256: str | None) -> None:
         for face in found:
-            place = face.to_source(sha256)
-            if not said.of(place).excluded:
-                faces.append(face)
-                places.append(place)
+            source = face.to_source(sha256)
+            if said.of(source).excluded:
+                continue
+            if face.problems:
+                poor.append(face)
+            else:
+                good.append(face)
+                sources.append(source)
                 seen_in.append(number)
 
     errors: list[ImageError] = []
@@ -279,21 +283,16 @@ def cluster_images(
             if not finished:
                 kept.add(new)
             kept.close(delete=finished)
-    good = [face for face in faces if not face.problems]
-    # Two faces in one image are two people.
-    numbers = [number for number, face in zip(seen_in, faces, strict=True) if not face.problems]
     embeddings = np.array([face.unit for face in good], dtype=np.float32)
     embeddings = embeddings.reshape(len(good), embedder.embedding_size)
     if threshold is None:
         threshold = linking_threshold(embedder.record, len(good))
-    same, different = said.pairs(
-        [place for place, face in zip(places, faces, strict=True) if not face.problems]
-    )
+    same, different = said.pairs(sources)
     found = cluster(
         embeddings,
         threshold=threshold,
         min_faces=min_faces,
-        images=np.array(numbers, dtype=np.int64),
+        images=np.array(seen_in, dtype=np.int64),
         same=same,
         different=different,
     )
@@ -305,7 +304,7 @@ def cluster_images(
     return ArchiveClustering(
         groups=tuple(people(group) for group in found.groups),
         ungrouped=tuple(good[place] for place in found.ungrouped),
-        poor=tuple(face for face in faces if face.problems),
+        poor=tuple(poor),
         images=number,
         errors=tuple(errors),
         threshold=found.threshold,

@@ -11,11 +11,8 @@ def apart(
     groups: npt.NDArray[np.int64],
     images: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
-    """Keeps only the most typical face of each image in a group, and moves the others out.
-
-    The faces moved out form another group, which is split in the same way.
-    """
-    while True:
+    """Keeps only the most typical face of each image in a group, and moves the others out."""
+    while True:  # the faces moved out form another group, which is split in the same way
         groups = np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
         order = np.lexsort((images, groups))
         twice = (np.diff(groups[order]) == 0) & (np.diff(images[order]) == 0)

@@ -19,12 +19,10 @@ def constrained(
     same: Sequence[tuple[int, int]] | IntArray,
     different: Sequence[tuple[int, int]] | IntArray,
 ) -> IntArray:
-    """Changes groups so that pairs do or do not share a group.
-
-    Groups joined by a pair of the same person are merged, unless they contain a pair of different
-    people; the faces known to be one person then form a group of their own. If a group contains a
-    pair of different people, the part less similar to the rest moves out.
-    """
+    """Changes groups so that pairs do or do not share a group."""
+    # Groups joined by a pair of the same person are merged, unless they contain a pair of different
+    # people; the faces known to be one person then form a group of their own. If a group contains a
+    # pair of different people, the part less similar to the rest moves out.
     if not len(same) and not len(different):
         return labels
     together, apart = (
@@ -52,10 +50,7 @@ def constrained(
 def _islands(
     labels: IntArray, together: IntArray, apart: IntArray
 ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
-    """Yields independent sets of faces whose groups the pairs may change, with their pairs.
-
-    The pairs hold indices into these faces.
-    """
+    """Yields independent sets of faces whose groups the pairs may change, with pairs of indices."""
     island = _joined(labels[together], int(labels.max()) + 1)[labels]
     apart = apart[island[apart[:, 0]] == island[apart[:, 1]]]
     merged = together[labels[together[:, 0]] != labels[together[:, 1]]]

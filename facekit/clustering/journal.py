@@ -20,10 +20,7 @@ from facekit.quality.measures import FaceQuality
 
 
 class FaceJournal:
-    """Stores the faces of images by the SHA-256 of their files.
-
-    Entries made with other settings are deleted.
-    """
+    """Stores the faces of images by the SHA-256 of their files, for one kind of settings."""
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path = path
@@ -84,9 +81,8 @@ class FaceJournal:
                     ),
                     row,
                 )
-                for face, row in zip(
-                    faces, rows, strict=False
-                )  # images without faces have an empty row
+                # An image without faces has an empty row.
+                for face, row in zip(faces, rows, strict=False)
             ]
         except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f"{self.path}: is damaged ({error}); delete it") from error

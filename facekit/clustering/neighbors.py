@@ -41,14 +41,7 @@ class Links(NamedTuple):
 
 
 def near_links(vectors: npt.NDArray[np.float32], threshold: float) -> Links:
-    """Links unit vectors within a distance, weighted by similarity.
-
-    With FAISS, more than 20,000 vectors are compared by cells (an inverted file) and short codes,
-    which misses a few links; without it, all pairs are compared.
-
-    References:
-        ``faiss.IndexFlatIP`` and ``faiss.IndexIVFPQFastScan``.
-    """
+    """Links unit vectors within a distance, weighted by similarity."""
     least = np.float32(1.0 - threshold**2 / 2.0)
     search = search_by_faiss if len(vectors) > 1 and faiss_is_installed() else _by_products
     owners, targets = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
@@ -114,7 +107,7 @@ def search_by_faiss(
 def _by_cells(
     vectors: npt.NDArray[np.float32], among: npt.NDArray[np.float32], count: int
 ) -> _Found:
-    """Like :func:`search_by_faiss`, by cells and short codes, which misses a few."""
+    """Like :func:`search_by_faiss`, by cells (an inverted file) and short codes: misses a few."""
     import faiss
 
     number, (size, parts) = len(among), product_code(among.shape[1])

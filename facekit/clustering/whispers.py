@@ -20,17 +20,10 @@ def chinese_whispers(
     images: npt.NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> npt.NDArray[np.int64]:
-    """Groups unit vectors linked by small distances.
-
-    Vectors within the threshold are linked. Each starts as its own group; then, repeatedly and in
-    random order, each joins the group that its linked vectors vote for, near ones with more weight.
-    A single wrong link between two people is outvoted; if all linked vectors were joined, one
-    chance resemblance would merge two people.
-
-    References:
-        C. Biemann, "Chinese Whispers: an Efficient Graph Clustering Algorithm and its Application
-        to Natural Language Processing Problems", TextGraphs 2006.
-    """
+    """Groups unit vectors linked by small distances; see :func:`facekit.cluster`."""
+    # Each vector starts as its own group; then, repeatedly and in random order, each joins the
+    # group that its linked vectors vote for, near ones with more weight. A single wrong link
+    # between two people is outvoted.
     # Sorted, so that the order does not matter, not even through rounding; adding 0 turns −0 into
     # 0.
     distinct, first, place, counts = np.unique(

@@ -29,7 +29,7 @@ from facekit.io.sources import (
     all_or_batch_error,
     image_items,
     in_groups,
-    in_order_together,
+    in_order,
 )
 from facekit.io.tables import Faces
 from facekit.utils.validation import number, whole
@@ -260,7 +260,7 @@ class ImageDetector(ABC):
                     view, faces = found
                     yield DetectedImage(item.name, item.index, faces, view.image)
 
-        return in_order_together(
+        return in_order(
             image_items(source, every),
             detected,
             # A camera's frames are searched as they come, not read ahead.
@@ -298,7 +298,7 @@ class ImageDetector(ABC):
 
         return all_or_batch_error(
             list(
-                in_order_together(
+                in_order(
                     image_items(images),
                     answers,
                     threads=self.concurrency,
@@ -321,7 +321,10 @@ class ImageDetector(ABC):
 
         def read(item: ImageItem) -> tuple[ImageItem, View | ImageError]:
             try:
-                return item, self._view(item.read(max_pixels, truncated, side), region, item.name)
+                image = read_image(
+                    item.source, max_pixels=max_pixels, max_side=side, truncated=truncated
+                )
+                return item, self._view(image, region, item.name)
             except ImageError as error:
                 return item, error
 

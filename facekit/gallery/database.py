@@ -204,10 +204,7 @@ class Change(View):
         self.cleared = True
 
     def spill(self) -> None:
-        """Writes the changed blocks early if there are many, to bound the memory.
-
-        The change is still atomic; ``blocks_changed`` starts over.
-        """
+        """Writes the changed blocks early if there are many, to bound the memory."""
         if len(self.blocks_changed) >= _UNWRITTEN:
             self._write_blocks(self.head["version"] + 1)
             self.blocks_changed.clear()
@@ -386,10 +383,8 @@ class Database:
         return bool(getattr(self._own, "entered", False))
 
     def pause(self, timeout: float) -> bool:
-        """Waits until no other thread uses the database, and closes it, before the process forks.
-
-        SQLite tracks its locks in memory, so that a child would wait for its parent's locks.
-        """
+        """Waits until no other thread uses the database, and closes it before the process forks."""
+        # SQLite tracks its locks in memory, so that a child would wait for its parent's locks.
         with self._gate:
             self._paused = True
             at_rest = self._gate.wait_for(lambda: self._active == self._entered(), timeout)
@@ -428,10 +423,8 @@ class Database:
                 self._give_back(connection)
 
     def _check_place(self) -> None:
-        """Raises an error if the file that was opened is no longer at its path.
-
-        SQLite would go on with it, and lose all changes when the process ends.
-        """
+        """Raises an error if the file that was opened is no longer at its path."""
+        # SQLite would go on with it, and lose all changes when the process ends.
         if self.path is None:
             return
         try:
@@ -561,10 +554,8 @@ def empty_head() -> Head:
 
 
 def check_path(path: Path) -> None:
-    """Checks that a path can be that of a gallery, without opening the file.
-
-    Closing a file would release the locks that SQLite holds on it elsewhere in this process.
-    """
+    """Checks that a path can be that of a gallery, without opening the file."""
+    # Closing a file would release the locks that SQLite holds on it elsewhere in this process.
     try:
         earlier, there, file = (path / "gallery.sqlite").is_file(), path.exists(), path.is_file()
     except OSError as error:

@@ -32,17 +32,9 @@ class Enrolled:
         embeddings: ``(n, d)``. Rows of erased images hold zeros.
         labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
         classes: The people, ``(k,)``; one whose rows are all among ``left`` has gone.
-        index: The search index of the embeddings; by default created when it is first needed.
         least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
         sizes: How many people have each number of images; by default counted when first needed.
         left: Rows that were erased, but keep their labels until all are relabeled.
-
-    Attributes:
-        embeddings: As given.
-        labels: As given.
-        classes: As given.
-        least_norm: As given.
-        left: As given.
     """
 
     def __init__(
@@ -50,16 +42,13 @@ class Enrolled:
         embeddings: npt.NDArray[Any],
         labels: npt.NDArray[Any],
         classes: npt.NDArray[Any],
-        index: Index | None = None,
         least_norm: float = 0.0,
         sizes: Mapping[int, int] | None = None,
         left: IntArray = NO_ROWS,
     ) -> None:
-        self.least_norm = least_norm
-        self._sizes = sizes
         self.embeddings, self.labels, self.classes = embeddings, labels, classes
-        self.left = left
-        self._index = index
+        self.least_norm, self.left, self._sizes = least_norm, left, sizes
+        self._index: Index | None = None
         self._searched_in: Enrolled | None = None
         self._sorted: tuple[IntArray, IntArray] | None = None
         self._lock = threading.Lock()
@@ -67,7 +56,7 @@ class Enrolled:
     def __reduce__(self) -> tuple[type[Enrolled], tuple[Any, ...]]:
         # A copy searches with an index of its own.
         dense = self.dense
-        return Enrolled, (dense.embeddings, dense.labels, dense.classes, None, dense.least_norm)
+        return Enrolled, (dense.embeddings, dense.labels, dense.classes, dense.least_norm)
 
     def __len__(self) -> int:
         return sum(images * people for images, people in self.sizes.items())

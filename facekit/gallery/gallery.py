@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -153,9 +154,12 @@ class Gallery:
 
     def __contains__(self, name: object) -> bool:
         try:
-            return self._has(identity(name))
+            person = identity(name)
         except InvalidArgumentError:
             return False
+        if isinstance(self._store, FileStore):
+            return self._store.has(person)
+        return person in self.people
 
     def __repr__(self) -> str:
         place = "" if self.path is None else f", path={os.fspath(self.path)!r}"
@@ -179,7 +183,7 @@ class Gallery:
         if not isinstance(self._store, FileStore):
             return Gallery.of, (self._store,)
         if self.path is not None:
-            return _opened, (str(self.path), self.weights)
+            return partial(Gallery.open, weights=self.weights), (str(self.path),)
         images, embeddings = self.content()
         notes = {name: note for name in self if (note := self.metadata(name))}
         return _filled, (
@@ -457,9 +461,9 @@ class Gallery:
         """
         if isinstance(self._store, FileStore):
             person = identity(name)
-            with self._unfinished() as partial:
-                if partial is not None and person in partial:
-                    partial.remove(person)
+            with self._unfinished() as fitted:
+                if fitted is not None and person in fitted:
+                    fitted.remove(person)
             return self._store.remove_person(person)
         images = self.images(name)
         self._store.remove([image.id for image in images])
@@ -489,9 +493,9 @@ class Gallery:
         Returns:
             How many images were enrolled.
         """
-        with self._unfinished() as partial:
-            if partial is not None:
-                partial.clear()
+        with self._unfinished() as fitted:
+            if fitted is not None:
+                fitted.clear()
         removed = len(self)
         self.replace([])
         return removed
@@ -711,14 +715,14 @@ class Gallery:
             yield None
             return
         try:
-            partial = Gallery.open(path)
-            _ = partial.people
+            fitted = Gallery.open(path)
+            _ = fitted.people
         except FileFormatError:
             remove_files(path)
             yield None
             return
-        with partial:
-            yield partial
+        with fitted:
+            yield fitted
 
     @property
     def _in_file(self) -> FileStore:
@@ -727,9 +731,6 @@ class Gallery:
                 f"a gallery in a {type(self._store).__name__} cannot do this; use one in a file"
             )
         return self._store
-
-    def _has(self, name: str) -> bool:
-        return self._store.has(name) if isinstance(self._store, FileStore) else name in self.people
 
     def _enroll(
         self,
@@ -782,10 +783,6 @@ def _file(path: str | os.PathLike[str]) -> Path:
     if not Path(path).name:
         raise InvalidArgumentError(f"path must be that of a file, got {os.fspath(path)!r}")
     return Path(path)
-
-
-def _opened(path: str, weights: str) -> Gallery:
-    return Gallery.open(path, weights=weights)
 
 
 def _filled(

@@ -42,15 +42,10 @@ NO_ROWS: IntArray = np.empty(0, dtype=np.int64)
 
 
 class Neighbors(NamedTuple):
-    """The nearest enrolled images of n probes, the nearest first.
+    """The nearest enrolled images of n probes, the nearest first."""
 
-    Attributes:
-        rows: The images' rows among the enrolled ones, int64 ``(n, c)``; −1 where there is none.
-        distances: Euclidean distances, float64 ``(n, c)``; infinite where there is none.
-    """
-
-    rows: IntArray
-    distances: FloatArray
+    rows: IntArray  # their rows among the enrolled ones, `(n, c)`; −1 where there is none
+    distances: FloatArray  # Euclidean, float64 `(n, c)`; infinite where there is none
 
 
 class Index(Protocol):
@@ -98,12 +93,7 @@ class FaissIndex:
     """Preselects by short codes with FAISS, and compares the selected images exactly.
 
     The code is a product quantizer's: an embedding is split into parts of a few components, and for
-    each part the nearest of 16 vectors is stored in 4 bits. A search looks up the similarity of the
-    probe's parts to these vectors, for many images per instruction. Adding a row takes
-    microseconds.
-
-    Args:
-        embeddings: ``(m, d)``, of unit L2 norm. Rows of zeros are skipped.
+    each part the nearest of 16 vectors is stored in 4 bits.
 
     References:
         H. Jégou, M. Douze and C. Schmid, "Product Quantization for Nearest Neighbor Search",

@@ -39,21 +39,10 @@ class Growing:
 
 
 class Mirror:
-    """The people and vectors of a gallery, as of one version of it.
+    """The people and vectors of a gallery, as of one version of it."""
 
-    People have slots, numbered from 0 in the order of enrollment; a removed person leaves a slot
-    without a name.
-
-    Args:
-        layout: How the blocks are laid out.
-
-    Attributes:
-        version: The version of the gallery; −1 if nothing is known yet.
-        slots: The slot of each person, by name.
-        owners: The slot of each image's person plus 1, by row; 0 if the image was removed.
-        names: The name of each slot, or ``None``.
-        enrolled: The embeddings with their people; erased rows may keep their labels.
-    """
+    # People have slots, numbered from 0 in the order of enrollment; a removed person leaves a slot
+    # without a name.
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -61,15 +50,15 @@ class Mirror:
 
     def forget(self) -> None:
         """Discards everything, so that it is read again."""
-        self.version, self._generation = -1, ""
+        self.version, self._generation = -1, ""  # nothing is known yet
         self._vectors = Growing(np.float32, self._layout.size)
         self._owners = Growing(np.uint32)
         self._records, self._names = Growing(PERSON), Growing(object)
         self._images, self._sizes = Growing(np.int64), Counter[int]()  # by the number of the owner
         self._start_labels()
         self._digests: Growing | None = None
-        self.slots: dict[str, int] = {}
-        self.enrolled = self._now()
+        self.slots: dict[str, int] = {}  # by name
+        self.enrolled = self._now()  # erased rows may keep their labels
 
     @property
     def owners(self) -> npt.NDArray[np.uint32]:
@@ -81,10 +70,10 @@ class Mirror:
         """The name of each slot, or ``None``."""
         return self._names.held
 
-    def rows_of(self, slot: int) -> IntArray:
+    def rows_of(self, slot: int) -> list[int]:
         """Returns the rows of a person's images."""
         rows = self.enrolled.images_of(int(self._label_of.held[slot + 1]))
-        there: IntArray = rows[self._owners.held[rows] == slot + 1]
+        there: list[int] = rows[self._owners.held[rows] == slot + 1].tolist()
         return there
 
     def digests(self, view: View) -> npt.NDArray[np.uint64]:
@@ -262,7 +251,7 @@ class Mirror:
         self._classes.grow(len(classes))[:] = classes
         self._classes.held[self._label_of.held[1:][slots]] = self._names.held[slots]
 
-    def _label(self, erased: IntArray = NO_ROWS) -> None:
+    def _label(self, erased: IntArray) -> None:
         # Labels number the people who are there; whatever a state has seen of them stays.
         self._start_labels()
         self._number()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facekit.errors import InvalidArgumentError
-from facekit.utils.validation import number
+from facekit.utils.validation import number, text
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -43,13 +43,8 @@ class FaceSource:
     box: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        source, sha256, box = self.source, self.sha256, self.box
-        # Surrogates are allowed: a path may hold bytes that are not UTF-8.
-        if not isinstance(source, str) or "\0" in source:
-            raise InvalidArgumentError(
-                f"a photo's source must be a string without NUL, got {source!r:.80}"
-            )
-        object.__setattr__(self, "source", str.__str__(source))
+        sha256, box = self.sha256, self.box
+        object.__setattr__(self, "source", text(self.source, "a photo's source"))
         if sha256 is not None:
             if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256.lower()):
                 raise InvalidArgumentError(

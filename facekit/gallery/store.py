@@ -57,6 +57,7 @@ from facekit.gallery.reading import (
 )
 from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.io.files import without_nul
+from facekit.utils.validation import same_weights
 
 
 class FileStore:
@@ -126,15 +127,11 @@ class FileStore:
         try:
             database.check_format()
             store = cls(database)
+            if weights is not None:
+                same_weights(store.weights, weights, f"{path}: was made")
         except BaseException:
             database.close()
             raise
-        if weights is not None and weights != store.weights:
-            store.close()
-            raise InvalidArgumentError(
-                f"{path}: was made with the weights {store.weights}, the embedder has "
-                f"{weights}; their embeddings cannot be compared"
-            )
         return store
 
     def close(self) -> None:
@@ -166,7 +163,7 @@ class FileStore:
     def images_of(self, name: str) -> list[EnrolledImage]:
         """Returns the images of a person."""
         with self._following() as view:
-            return [self._image(view, row) for row in self._rows_of(self._slot(name))]
+            return [self._image(view, row) for row in self._mirror.rows_of(self._slot(name))]
 
     def people(self) -> dict[str, int]:
         """Returns how many images there are of each person, by name."""
@@ -309,7 +306,7 @@ class FileStore:
     def remove_person(self, name: str) -> int:
         """Erases a person, and returns the number of images."""
         with self._changing(erasing=True) as change:
-            rows = self._rows_of(self._slot(name))
+            rows = self._mirror.rows_of(self._slot(name))
             self._erase(change, rows)
         return len(rows)
 
@@ -329,7 +326,7 @@ class FileStore:
         with self._changing(erasing=True) as change:
             slot, other = self._slot(name), self._slot(into)
             note = {**person_at(change, slot)[1], **person_at(change, other)[1]}
-            rows = self._rows_of(slot)
+            rows = self._mirror.rows_of(slot)
             for row in rows:
                 index, place = divmod(row, self._layout.rows)
                 vectors, owners = self._edit_vectors(change, index)
@@ -377,22 +374,18 @@ class FileStore:
                     if number is None
                     else f"no correction has the number {number}"
                 )
-            self._take_back(change, found)
+            self._set_corrections(change, [one for one in there if one.number != wanted])
         return found[0]
 
     def take_back(self, numbers: Iterable[int]) -> list[Correction]:
         """Removes the corrections that exist, and returns them."""
         wanted = set(numbers)
         with self._changing(erasing=True) as change:
-            found = [one for one in corrections_of(change) if one.number in wanted]
+            there = corrections_of(change)
+            found = [one for one in there if one.number in wanted]
             if found:
-                self._take_back(change, found)
+                self._set_corrections(change, [one for one in there if one.number not in wanted])
         return found
-
-    def _take_back(self, change: Change, corrections: Sequence[Correction]) -> None:
-        gone = {correction.number for correction in corrections}
-        kept = [one for one in corrections_of(change) if one.number not in gone]
-        self._set_corrections(change, kept, change.head["corrections"][-1])
 
     def check(self) -> None:
         """Checks SQLite's structure, every block and every record."""
@@ -499,10 +492,6 @@ class FileStore:
                 raise EnrollmentError(f"no photo number {number} is enrolled")
         return [number - 1 for number in dict.fromkeys(numbers)]
 
-    def _rows_of(self, slot: int) -> list[int]:
-        rows: list[int] = self._mirror.rows_of(slot).tolist()
-        return rows
-
     def _image(self, view: View, row: int) -> EnrolledImage:
         return image_at(view, row, str(self._mirror.names[self._mirror.owners[row] - 1]))
 
@@ -561,11 +550,12 @@ class FileStore:
     def _erase(self, change: Change, rows: Sequence[int]) -> None:
         gone = set(rows)
         people = {int(self._mirror.owners[row]) - 1 for row in rows}
-        erased = [slot for slot in people if gone.issuperset(self._rows_of(slot))]
+        erased = [slot for slot in people if gone.issuperset(self._mirror.rows_of(slot))]
         if erased and change.head["corrections"][2]:
             names = {str(self._mirror.names[slot]) for slot in erased}
-            kept = self._corrections_without(change, names)
-            self._set_corrections(change, kept, change.head["corrections"][-1])
+            own = [row for slot in erased for row in self._mirror.rows_of(slot)]
+            images = [self._image(change, row) for row in own]
+            self._set_corrections(change, _without(corrections_of(change), names, images))
         for row in rows:
             index, place = divmod(row, self._layout.rows)
             records = self._edit_images(change, index)
@@ -577,20 +567,10 @@ class FileStore:
         for slot in erased:
             self._write_person(change, slot, None, {})
 
-    def _corrections_without(self, change: Change, names: set[str]) -> Sequence[Correction]:
-        # Without the corrections about these people and their faces.
-        there = corrections_of(change)
-        if not there or not names:
-            return there
-        slots = [self._mirror.slots[name] for name in names]
-        images = [self._image(change, row) for slot in slots for row in self._rows_of(slot)]
-        return _without(there, names, images)
-
     def _rename_in_corrections(self, change: Change, name: str, new: str) -> None:
         there = corrections_of(change)
         if any(correction.person == name for correction in there):
-            kept = renamed(there, name, new)
-            self._set_corrections(change, kept, change.head["corrections"][-1])
+            self._set_corrections(change, renamed(there, name, new))
 
     def _write_person(
         self, change: Change, slot: int, name: str | None, note: Mapping[str, Any]
@@ -621,10 +601,11 @@ class FileStore:
         change.head["settings"] = [place, len(text), zlib.crc32(text)]
 
     def _set_corrections(
-        self, change: Change, corrections: Sequence[Correction], last: int
+        self, change: Change, corrections: Sequence[Correction], last: int | None = None
     ) -> None:
         text = encoded(to_text(corrections))
-        place, room, length, *_ = change.head["corrections"]
+        place, room, length, _, before = change.head["corrections"]
+        last = before if last is None else last
         if len(text) > room:
             change.write_at("texts", place, bytes(length))
             # Twice the size, so that few corrections have to move all earlier ones.

@@ -114,16 +114,7 @@ def calibrate(
     cohort: npt.ArrayLike | None = None,
     own: FloatArray | None = None,
 ) -> Calibration:
-    """Finds the threshold at which that share of strangers gets a name.
-
-    For each number of enrolled images, the table gives the share of strangers within a distance of
-    such a person. Each person is an independent chance of a mistake, so that the shares add up over
-    the gallery. Cameras and people differ: if the gallery has at least :data:`MIN_PEOPLE` people,
-    each image is compared with all other people as if its own person were not enrolled. The
-    threshold is shifted by the difference between these distances and the table's, weighted by the
-    number of images. A cohort of strangers replaces the gallery's images; a large one also replaces
-    the table. ``own`` are these distances, if they are known.
-    """
+    """Finds the threshold at which that share of strangers gets a name."""
     if cohort is not None or table is None or (own is None and shift is None):
         enrolled = enrolled.dense  # its images are compared
     impostors = None if cohort is None else _to_nearest(enrolled, measure, cohort)
@@ -134,17 +125,19 @@ def calibrate(
     foretold = _Foretold(table, measure, enrolled.sizes)
     if impostors is not None:
         # A large cohort shows the rate itself, a small one only where its distances lie.
-        rates = _rates_of_tail(len(impostors))
+        rates = _rates(len(impostors), highest=100 / len(impostors))
         if len(impostors) * fpir >= _MISTAKES_NEEDED:
             rates = np.array([fpir])
         moved, probes = foretold.shift(impostors, rates), len(impostors)
     elif shift is not None:
         moved, probes = shift
     else:
+        # Cameras and people differ: each image is compared with all other people, as if its own
+        # person were not enrolled.
         moved, probes = 0.0, 0
         own = distances_between_people(enrolled, measure) if own is None else own
         if foretold.people >= MIN_PEOPLE and len(own):
-            moved = foretold.without_one().shift(own, _rates_of_bulk(len(own)))
+            moved = foretold.without_one().shift(own, _rates(len(own)))
             moved, probes = moved * len(own) / (len(own) + _WEIGHT_OF_TABLE), len(own)
     slope, intercept = _platt(foretold, moved, prior)
     if threshold is not None:
@@ -237,14 +230,9 @@ class _Foretold:
         return float(np.mean(np.quantile(distances, rates) - self.distance(rates)))
 
 
-def _rates_of_bulk(number: int) -> FloatArray:
+def _rates(number: int, highest: float = 0.5) -> FloatArray:
     # Rates below ten images, or above half of them, say little about rare strangers.
-    rates: FloatArray = np.geomspace(min(0.3, 10 / number), 0.5, 6)
-    return rates
-
-
-def _rates_of_tail(number: int) -> FloatArray:
-    rates: FloatArray = np.geomspace(min(0.3, 10 / number), min(0.5, 100 / number), 6)
+    rates: FloatArray = np.geomspace(min(0.3, 10 / number), min(0.5, highest), 6)
     return rates
 
 
@@ -287,9 +275,7 @@ def _platt(foretold: _Foretold, shift: float, prior: float) -> tuple[float, floa
         gradient = X.T @ (weights * (probability - known)) + penalty * found
         curvature = weights * np.maximum(probability * (1.0 - probability), 1e-12)
         step = np.linalg.solve((X.T * curvature) @ X + np.diag(penalty), gradient)
-        found = found - step * min(
-            1.0, 10.0 / max(np.abs(step).max(), 1e-9)
-        )  # limits the step size
+        found = found - step * min(1.0, 10.0 / max(np.abs(step).max(), 1e-9))  # bounded steps
         if np.abs(step).max() < 1e-9:
             break
     return max(0.0, float(found[0])), float(found[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,14 @@ from facekit.errors import CalibrationWarning, InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray
 from facekit.identification.answers import Explanation, Identification
+from facekit.identification.calibration import calibrate
 from facekit.identification.estimator import Classifier
-from facekit.identification.open_set import OpenSet, OpenSetParameters, Threshold
-from facekit.identification.strategies import Strategy
-from facekit.utils.validation import UNIT_NORM_TOLERANCE, whole
+from facekit.identification.open_set import OpenSet
+from facekit.identification.strategies import Strategy, measure_of
+from facekit.utils.validation import UNIT_NORM_TOLERANCE, choice, number, whole
+
+Threshold: TypeAlias = float | Literal["auto"] | None
+"""The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
 
 
 class IdentityClassifier(Classifier):
@@ -113,7 +117,7 @@ class IdentityClassifier(Classifier):
         from sklearn.utils.multiclass import check_classification_targets
         from sklearn.utils.validation import validate_data
 
-        OpenSetParameters.of(self).check()
+        self._check_parameters()
         _check_names(y)
         embeddings, names = validate_data(self, _as_array(X), y, dtype=[np.float64, np.float32])
         if names.dtype.kind not in "OUS":  # for names it would warn that they may be measurements
@@ -149,12 +153,25 @@ class IdentityClassifier(Classifier):
         Raises:
             InvalidArgumentError: As :meth:`fit`.
         """
-        parameters = OpenSetParameters.of(self)
-        people = OpenSet(enrolled, parameters, shift=shift, cohort=cohort, own=own)
+        self._check_parameters()
+        calibration = None
+        if self.threshold is not None:
+            calibration = calibrate(
+                enrolled,
+                measure=measure_of(self.strategy),
+                fpir=self.fpir,
+                threshold=None if isinstance(self.threshold, str) else float(self.threshold),
+                table=self.distances,
+                prior=self.prior,
+                shift=shift,
+                cohort=cohort,
+                own=own,
+            )
+        people = OpenSet(enrolled, self.strategy, self.C, calibration)
         self.n_features_in_ = enrolled.embeddings.shape[1]
         self._people_ = people
         self.classes_ = people.classes
-        self.calibration_ = people.calibration
+        self.calibration_ = calibration
         self.threshold_ = people.threshold
         for name in ("coef_", "intercept_"):
             self.__dict__.pop(name, None)
@@ -200,9 +217,7 @@ class IdentityClassifier(Classifier):
             Candidate, distance and probability of each; the threshold is not applied.
 
         Raises:
-            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
-            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
-                estimators say it.
+            InvalidArgumentError: As :meth:`predict`, like ``ValueError``.
         """
         return self._people.identify(self._validated(X))
 
@@ -240,9 +255,7 @@ class IdentityClassifier(Classifier):
             float64 ``(n, k)``, columns as ``classes_``.
 
         Raises:
-            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
-            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
-                estimators say it.
+            InvalidArgumentError: As :meth:`predict`, like ``ValueError``.
         """
         return self._people.probabilities(self._validated(X))
 
@@ -258,9 +271,7 @@ class IdentityClassifier(Classifier):
             below all others. For two people ``(n,)``, positive for the second, as in scikit-learn.
 
         Raises:
-            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
-            ValueError: If X cannot be used, or the classifier is not fitted, as scikit-learn's
-                estimators say it.
+            InvalidArgumentError: As :meth:`predict`, like ``ValueError``.
         """
         scores = self._people.scores(self._validated(X))
         if len(self.classes_) == 2:
@@ -279,9 +290,8 @@ class IdentityClassifier(Classifier):
             One explanation for each; its ``name`` is what :meth:`predict` gives.
 
         Raises:
-            InvalidArgumentError: If ``count`` is not a positive whole number, or there is a
-                threshold and an embedding is not of unit norm.
-            ValueError: As for :meth:`predict`.
+            InvalidArgumentError: If ``count`` is not a positive whole number, or as
+                :meth:`predict`, like ``ValueError``.
         """
         count = whole(count, "count", least=1)
         return self._people.explain(self._validated(X), count)
@@ -300,9 +310,8 @@ class IdentityClassifier(Classifier):
             The accuracy, 0 to 1. A stranger counts as correct if the prediction is ``None``.
 
         Raises:
-            InvalidArgumentError: If there is a threshold and an embedding is not of unit norm.
-            ValueError: If X cannot be used, the classifier is not fitted, or there are not as many
-                names as embeddings.
+            InvalidArgumentError: As :meth:`predict`.
+            ValueError: As :meth:`predict`, or if there are not as many names as embeddings.
         """
         from sklearn.utils.validation import check_consistent_length, column_or_1d
 
@@ -312,20 +321,29 @@ class IdentityClassifier(Classifier):
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         return float(np.average(right, weights=weights))
 
+    def _check_parameters(self) -> None:
+        choice(self.strategy, "strategy", get_args(Strategy))
+        number(self.fpir, "fpir", above=0, below=1)
+        number(self.prior, "prior", above=0, below=1)
+        automatic = isinstance(self.threshold, str) and self.threshold == "auto"
+        if not automatic and self.threshold is not None:
+            number(self.threshold, "threshold", 0, 2)
+        if self.distances is not None and not isinstance(self.distances, DistanceTable):
+            raise InvalidArgumentError(
+                "distances must be a DistanceTable such as embedder.record.distances, got "
+                f"{type(self.distances).__name__}"
+            )
+
     @property
     def _people(self) -> OpenSet:
-        self._check_is_fitted()
-        people: OpenSet = self._people_
-        return people
-
-    def _check_is_fitted(self) -> None:
         if not hasattr(self, "_people_"):
             from sklearn.utils.validation import check_is_fitted
 
-            check_is_fitted(self)
+            check_is_fitted(self)  # raises
+        people: OpenSet = self._people_
+        return people
 
     def _validated(self, X: npt.ArrayLike) -> FloatArray:
-        self._check_is_fitted()
         validated: FloatArray
         if (
             type(X) is np.ndarray

@@ -35,11 +35,7 @@ class Fitted(NamedTuple):
 
 
 class GalleryFitting:
-    """Fits a classifier to a gallery, and caches the result until either changes.
-
-    The gallery and the classifier are passed with every call, so that neither is held after it is
-    replaced. Copies start without the cached result.
-    """
+    """Fits a classifier to a gallery, and caches the result until either changes."""
 
     def __init__(self) -> None:
         self._shift: _Shift | None = None
@@ -48,7 +44,7 @@ class GalleryFitting:
         self._between = DistancesBetweenPeople()
         self._lock = ForkLock()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, Any]:  # a copy fits anew
         return {**self.__dict__, "_known": None, "_between": DistancesBetweenPeople()}
 
     def to_dict(self) -> dict[str, Any]:

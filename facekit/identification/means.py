@@ -21,17 +21,10 @@ _STEPS = np.array([1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.
 
 
 class MeanIdentifier:
-    """Names means of embeddings, each calibrated for its number of images.
+    """Names means of embeddings, so that a share ``fpir`` of strangers' means gets a name."""
 
-    A stranger's mean is closer to other people than a single image is, and a person's mean is
-    closer still to that person. With a table of distances, threshold and probability depend on the
-    number of images, so that ``fpir`` is the share of strangers' *means* that get a name. A fixed
-    threshold, or weights without a table, apply unchanged.
-
-    Args:
-        classifier: A fitted classifier with a threshold.
-        enrolled: The embeddings that it was fitted to.
-    """
+    # A stranger's mean is closer to other people than a single image is, and a person's mean is
+    # closer still to that person, so that threshold and probability depend on the number of images.
 
     def __init__(self, classifier: IdentityClassifier, enrolled: Enrolled) -> None:
         self._classifier, self._enrolled = classifier, enrolled

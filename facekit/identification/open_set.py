@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facekit.embedding.weights.distances import DistanceTable
-from facekit.errors import InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray, IntArray
 from facekit.identification.answers import Explanation, Identification, Neighbor
-from facekit.identification.calibration import Calibration, calibrate
-from facekit.identification.strategies import (
-    Machine,
-    Resemblance,
-    Strategy,
-    measure_of,
-    resemblance,
-    train,
-)
-from facekit.utils.validation import choice, number
-
-Threshold: TypeAlias = float | Literal["auto"] | None
-"""The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
+from facekit.identification.calibration import Calibration
+from facekit.identification.strategies import Machine, Resemblance, Strategy, resemblance, train
 
 SHORTLIST = 32
 """With more people than this, only the eight nearest are compared for each face."""
@@ -36,87 +22,22 @@ _NEAREST_PEOPLE = 8
 _NEAREST_IMAGES = 128
 
 
-@dataclass(frozen=True)
-class OpenSetParameters:
-    """The parameters of :class:`facekit.IdentityClassifier`, without scikit-learn."""
-
-    strategy: Strategy = "svm"
-    fpir: float = 0.001
-    threshold: Threshold = "auto"
-    C: float = 1.0
-    distances: DistanceTable | None = None
-    prior: float = 0.5
-
-    @classmethod
-    def of(cls, classifier: Any) -> OpenSetParameters:
-        """Returns the parameters of an :class:`facekit.IdentityClassifier`."""
-        return cls(**{field.name: getattr(classifier, field.name) for field in fields(cls)})
-
-    def check(self) -> None:
-        """Checks the parameters."""
-        choice(self.strategy, "strategy", get_args(Strategy))
-        number(self.fpir, "fpir", above=0, below=1)
-        number(self.prior, "prior", above=0, below=1)
-        automatic = isinstance(self.threshold, str) and self.threshold == "auto"
-        if not automatic and self.threshold is not None:
-            number(self.threshold, "threshold", 0, 2)
-        if self.distances is not None and not isinstance(self.distances, DistanceTable):
-            raise InvalidArgumentError(
-                "distances must be a DistanceTable such as embedder.record.distances, got "
-                f"{type(self.distances).__name__}"
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the parameters as plain values for JSON."""
-        table = self.distances
-        return {**asdict(self), "distances": None if table is None else table.to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> OpenSetParameters:
-        """Returns the parameters of :meth:`to_dict`, checked."""
-        table = values.get("distances")
-        found = cls(
-            **{**values, "distances": None if table is None else DistanceTable.from_dict(table)}
-        )
-        found.check()
-        return found
-
-
 class OpenSet:
     """Names the person of an embedding, or rejects it as a stranger."""
 
     def __init__(
-        self,
-        enrolled: Enrolled,
-        parameters: OpenSetParameters,
-        *,
-        shift: tuple[float, int] | None = None,
-        cohort: npt.ArrayLike | None = None,
-        own: FloatArray | None = None,
+        self, enrolled: Enrolled, strategy: Strategy, C: float, calibration: Calibration | None
     ) -> None:
-        parameters.check()
         # Of a few people all are compared, so each must have an image.
         if sum(enrolled.sizes.values()) <= SHORTLIST:
             enrolled = enrolled.dense
-        self.enrolled, self.parameters, self.classes = enrolled, parameters, enrolled.classes
-        self.calibration: Calibration | None = None
-        threshold = parameters.threshold
-        if threshold is not None:
-            self.calibration = calibrate(
-                enrolled,
-                measure=measure_of(parameters.strategy),
-                fpir=parameters.fpir,
-                threshold=None if isinstance(threshold, str) else float(threshold),
-                table=parameters.distances,
-                prior=parameters.prior,
-                shift=shift,
-                cohort=cohort,
-                own=own,
-            )
-        self.threshold = None if self.calibration is None else self.calibration.threshold
+        self.enrolled, self.classes = enrolled, enrolled.classes
+        self._strategy, self._C, self._calibration = strategy, C, calibration
+        self.threshold = None if calibration is None else calibration.threshold
+        # With more people, every face has its own machine.
         self.machine: Machine | None = None
-        if parameters.strategy == "svm" and 2 <= len(self.classes) <= SHORTLIST:
-            self.machine = self._trained(self._everybody())
+        if strategy == "svm" and 2 <= len(self.classes) <= SHORTLIST:
+            self.machine = self._trained(self._images_of(np.arange(len(self.classes)))[0])
 
     def identify(self, X: npt.NDArray[Any]) -> Identification:
         """Returns the most similar person for each embedding; the threshold is not applied."""
@@ -147,7 +68,7 @@ class OpenSet:
             people = _first_people(labels[~np.isin(labels, without)])
         if not len(people):
             return None
-        found = self._compared(X, people, shortened=True)
+        found = self._compared(X, people, None)
         best = int(found.scores[0].argmax())
         probability = self._probabilities(found)[0, best]
         return str(self.classes[people[best]]), float(found.distances[0, best]), float(probability)
@@ -197,54 +118,46 @@ class OpenSet:
             )
         ]
 
-    def _everybody(self) -> IntArray:
-        return np.arange(len(self.classes))
-
     def _resemblances(self, X: npt.NDArray[Any]) -> list[tuple[IntArray, IntArray, Resemblance]]:
         # Rows of X, the people that they were compared with, and the similarities.
         X = np.asarray(X, dtype=np.float64)
         if len(X) == 0:
             return []
         if len(self.classes) <= SHORTLIST:
-            groups = [(np.arange(len(X)), self._everybody())]
+            groups = [(np.arange(len(X)), np.arange(len(self.classes)))]
         else:
             found = self.enrolled.search(X, min(_NEAREST_IMAGES, len(self.enrolled)))
             groups = []
             for row, images in enumerate(found.rows):
                 labels = self.enrolled.labels[images[images >= 0]]
                 groups.append((np.array([row]), _first_people(labels)))
-        return [(rows, people, self._compared(X[rows], people)) for rows, people in groups]
+        return [
+            (rows, people, self._compared(X[rows], people, self.machine)) for rows, people in groups
+        ]
 
     def _compared(
-        self, X: npt.NDArray[Any], people: IntArray, *, shortened: bool = False
+        self, X: npt.NDArray[Any], people: IntArray, machine: Machine | None
     ) -> Resemblance:
         images, starts = self._images_of(people)
-        machine = self._machine(people, shortened=shortened)
-        strategy, least_norm = self.parameters.strategy, self.enrolled.least_norm
-        embeddings = self.enrolled.embeddings[images]
-        return resemblance(strategy, X, embeddings, starts, machine, least_norm)
+        if machine is None and self._strategy == "svm" and len(people) > 1:
+            machine = self._trained(images)
+        embeddings, least_norm = self.enrolled.embeddings[images], self.enrolled.least_norm
+        return resemblance(self._strategy, X, embeddings, starts, machine, least_norm)
 
     def _images_of(self, people: IntArray) -> tuple[IntArray, IntArray]:
         images = [self.enrolled.images_of(int(person)) for person in people]
         starts = np.cumsum([0, *(len(rows) for rows in images[:-1])])
         return np.concatenate(images), starts
 
-    def _machine(self, people: IntArray, *, shortened: bool) -> Machine | None:
-        if self.parameters.strategy != "svm" or len(people) < 2:
-            return None
-        # With more people than SHORTLIST, every face has its own machine.
-        return (None if shortened else self.machine) or self._trained(people)
-
-    def _trained(self, people: IntArray) -> Machine:
-        images, _ = self._images_of(people)
+    def _trained(self, images: IntArray) -> Machine:
         labels = self.enrolled.labels[images]
-        return train(self.enrolled.embeddings[images], labels, self.parameters.C)
+        return train(self.enrolled.embeddings[images], labels, self._C)
 
     def _probabilities(self, found: Resemblance) -> FloatArray:
-        if self.calibration is None or not self.calibration.probabilistic:
+        if self._calibration is None or not self._calibration.probabilistic:
             return found.shares
         best = found.scores.argmax(axis=1)
-        known = self.calibration.known(found.distances[np.arange(len(best)), best])
+        known = self._calibration.known(found.distances[np.arange(len(best)), best])
         probabilities: FloatArray = found.shares * known[:, None]
         return probabilities
 

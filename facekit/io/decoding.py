@@ -160,17 +160,9 @@ def decode_object(source: IO[bytes], name: str, limits: Limits) -> DecodedImage:
 
 def decode_stream(stream: IO[bytes], name: str, limits: Limits) -> DecodedImage:
     """Decodes the image in a regular file or in memory."""
-    try:
-        with _identified(stream, name, limits) as image:
-            _prepare(image, stream, name, limits)
-            return decode_pillow(image, name, limits)
-    except (ImageError, ImageWarning):  # a warning turned into an error by the caller
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name}: has more pixels than Pillow decodes ({error})") from error
-    except Exception as error:
-        # Pillow's decoders raise all kinds of errors for damaged files.
-        raise ImageError(f"{name}: is not an image that can be read ({_reason(error)})") from error
+    with _explained(name), _identified(stream, name, limits) as image:
+        _prepare(image, stream, name, limits)
+        return decode_pillow(image, name, limits)
 
 
 def decode_pillow(image: Image.Image, name: str, limits: Limits) -> DecodedImage:
@@ -254,27 +246,35 @@ def to_eight_bits(pixels: npt.NDArray[Any], largest: int) -> npt.NDArray[np.uint
 # Opening
 
 
-def _inspected(stream: IO[bytes], name: str) -> StoredImage:
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
     try:
-        # The largest size of any format: nothing is decoded.
-        with _identified(stream, name, Limits(2**31)) as image:
-            # Pillow reports the size of a TIFF after rotation, and that of HEIC is rotated.
-            tags: Any = getattr(image, "tag_v2", {})
-            turned = image.format == "HEIF"
-            xmp: Any = tags.get(700) or image.info.get("xmp")
-            for marker, segment in getattr(image, "applist", ()):
-                if marker == "APP1" and segment.startswith(_XMP_SEGMENT):
-                    xmp = segment[len(_XMP_SEGMENT) :]
-            return StoredImage(
-                tags.get(256, image.size[0]),
-                tags.get(257, image.size[1]),
-                1 if turned else _orientation(image, name),
-                xmp.encode() if isinstance(xmp, str) else xmp,
-            )
-    except (ImageError, ImageWarning):
+        yield
+    except (ImageError, ImageWarning):  # a warning turned into an error by the caller
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: has more pixels than Pillow decodes ({error})") from error
     except Exception as error:
+        # Pillow's decoders raise all kinds of errors for damaged files.
         raise ImageError(f"{name}: is not an image that can be read ({_reason(error)})") from error
+
+
+def _inspected(stream: IO[bytes], name: str) -> StoredImage:
+    # The largest size of any format: nothing is decoded.
+    with _explained(name), _identified(stream, name, Limits(2**31)) as image:
+        # Pillow reports the size of a TIFF after rotation, and that of HEIC is rotated.
+        tags: Any = getattr(image, "tag_v2", {})
+        turned = image.format == "HEIF"
+        xmp: Any = tags.get(700) or image.info.get("xmp")
+        for marker, segment in getattr(image, "applist", ()):
+            if marker == "APP1" and segment.startswith(_XMP_SEGMENT):
+                xmp = segment[len(_XMP_SEGMENT) :]
+        return StoredImage(
+            tags.get(256, image.size[0]),
+            tags.get(257, image.size[1]),
+            1 if turned else _orientation(image, name),
+            xmp.encode() if isinstance(xmp, str) else xmp,
+        )
 
 
 def _opened(path: Path, name: str) -> IO[bytes]:
@@ -317,10 +317,8 @@ def _factories() -> dict[str, tuple[Callable[..., Any], Callable[[bytes], Any] |
 
 
 def _identified(stream: IO[bytes], name: str, limits: Limits) -> ImageFile.ImageFile:
-    """Opens the image with the first decoder that accepts it; its pixels are not decoded yet.
-
-    ``Image.open`` is not used, because its limit is a setting of the whole process, and it warns.
-    """
+    """Opens the image with the first decoder that accepts it; its pixels are not decoded yet."""
+    # Not Image.open, whose limit is a setting of the whole process, and which warns.
     stream.seek(0)
     start = stream.read(32)
     if size := _webp_size(start):  # Pillow's decoder allocates its memory when it is opened
@@ -518,11 +516,9 @@ def _upright_rgb(image: Image.Image, name: str, orientation: int) -> RGBImage:
 
 
 def _largest_value(image: Image.Image, name: str) -> int:
-    """Returns the largest value for the image's actual number of bits.
-
-    Cameras and scanners store 10 or 12 bits in 16-bit files, which look almost black if they are
-    read as 16. No format states the number reliably; the largest pixel does.
-    """
+    """Returns the largest value for the image's actual number of bits."""
+    # Cameras and scanners store 10 or 12 bits in 16-bit files, which look almost black if they are
+    # read as 16. No format states the number reliably; the largest pixel does.
     width, height = image.size
     low, high = 0, 0
     for rows in strips(height, width):

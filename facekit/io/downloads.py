@@ -18,7 +18,7 @@ _RETRIES = 3
 
 
 class RefusedError(OSError):
-    """The server refused the file, so that retrying is pointless."""
+    """The server refused the file; pooch retries after errors of requests and ValueErrors only."""
 
 
 def weights_folders(name: str) -> list[Path]:
@@ -82,15 +82,8 @@ def download(url: str, path: Path, checksum: str) -> Path:
         urls={path.name: url},
         retry_if_failed=_RETRIES,
     )
-    try:
-        fetcher.fetch(path.name, downloader=_deliver)
-    except _Refusal as refusal:
-        raise RefusedError(str(refusal)) from refusal
+    fetcher.fetch(path.name, downloader=_deliver)
     return path
-
-
-class _Refusal(Exception):  # noqa: N818
-    """Passes through pooch, which retries after any ValueError or error of requests."""
 
 
 def _deliver(url: str, target: str, fetcher: Any) -> None:
@@ -104,7 +97,7 @@ def _deliver(url: str, target: str, fetcher: Any) -> None:
             status = getattr(getattr(error, "response", None), "status_code", 0)
             # 408 and 429 ask to retry later; other codes from 400 on are final.
             if 400 <= status < 500 and status not in (408, 429):
-                raise _Refusal(str(error)) from error
+                raise RefusedError(str(error)) from error
             raise
     # The temporary file is private to its owner, but others may share FACEKIT_HOME.
     Path(target).chmod(public_mode())

@@ -55,10 +55,7 @@ def real_path(path: Path) -> Path:
 
 
 def public_mode() -> int:
-    """Returns the permissions of a new file under the user's umask.
-
-    A temporary file is private to its owner until it gets these.
-    """
+    """Returns the permissions of a new file under the user's umask."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

@@ -35,17 +35,7 @@ Decoding that many takes at most 1.5 GB for any file; most images take 7 bytes p
 
 
 class Reading(TypedDict):
-    """How images are read, to be passed on with ``**``.
-
-    Attributes:
-        max_pixels: The largest image that is read, in pixels.
-        truncated: As for :func:`facekit.load_image`.
-
-    Example:
-        >>> from facekit.io.images import MAX_PIXELS, Reading
-        >>> Reading(max_pixels=MAX_PIXELS, truncated="use")["truncated"]
-        'use'
-    """
+    """How images are read, to be passed on with ``**`` to :func:`read_image` and others."""
 
     max_pixels: int
     truncated: Truncated
@@ -164,10 +154,7 @@ def read_image(
 
 
 def image_suffixes() -> frozenset[str]:
-    """Returns the file name endings of images, in lower case.
-
-    They are ``IMAGE_SUFFIXES``, and those of HEIC if the extra ``heic`` is installed.
-    """
+    """Returns the file name endings of images, those of HEIC if its extra is installed."""
     return IMAGE_SUFFIXES | HEIC_SUFFIXES if decoding.has_heic() else IMAGE_SUFFIXES
 
 

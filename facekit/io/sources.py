@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import threading
@@ -16,16 +15,8 @@ import numpy as np
 from PIL import Image
 
 from facekit.errors import BatchError, ImageError, InvalidArgumentError
-from facekit.io.decoding import Truncated
 from facekit.io.folders import list_images
-from facekit.io.images import (
-    DecodedImage,
-    ImageSource,
-    check_several,
-    describe_source,
-    image_suffixes,
-    read_image,
-)
+from facekit.io.images import ImageSource, check_several, describe_source, image_suffixes
 from facekit.utils.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -65,17 +56,6 @@ class ImageItem:
         if isinstance(source, Image.Image):
             return source.width * source.height * len(source.getbands())
         return 0
-
-    def read(
-        self,
-        max_pixels: int | None = None,
-        truncated: Truncated = "error",
-        max_side: int | None = None,
-    ) -> DecodedImage:
-        """Reads it, as :func:`facekit.io.images.read_image` does."""
-        return read_image(
-            self.source, max_pixels=max_pixels, max_side=max_side, truncated=truncated
-        )
 
 
 def image_items(source: StreamSource, every: int = 1) -> Iterator[ImageItem]:
@@ -130,46 +110,23 @@ def _frames(opened: tuple[cv2.VideoCapture, str], every: int) -> Iterator[ImageI
 
 def in_order(
     items: Iterable[Item],
-    work: Callable[[Item], Result],
-    *,
-    threads: int,
-    held_by_item: Callable[[Item], int] = lambda _: 0,
-    held_by_result: Callable[[Result], int] = lambda _: 0,
-    bytes_ahead: int = BYTES_AHEAD,
-) -> Iterator[Result]:
-    """Applies a function to items on several threads and yields the results in order.
-
-    Items are taken from the iterable in the caller's thread. Read-ahead stops when the waiting
-    items and results occupy ``bytes_ahead`` bytes or number 64, so that at most these and the work
-    of each thread are in memory.
-    """
-    return in_order_together(
-        items,
-        functools.partial(map, work),
-        threads=threads,
-        together=1,
-        held_by_item=held_by_item,
-        held_by_result=held_by_result,
-        bytes_ahead=bytes_ahead,
-    )
-
-
-def in_order_together(
-    items: Iterable[Item],
     work: Callable[[Iterator[Item]], Iterable[Result]],
     *,
     threads: int,
-    together: int,
+    together: int = 1,
     held_by_item: Callable[[Item], int] = lambda _: 0,
     held_by_result: Callable[[Result], int] = lambda _: 0,
     bytes_ahead: int = BYTES_AHEAD,
 ) -> Iterator[Result]:
-    """Like :func:`in_order`, for work that takes up to ``together`` items and yields as many.
+    """Yields in order the results of work that takes up to ``together`` items and yields as many.
 
-    Within the work of another call, no threads are added: that one's already use the cores.
+    Items are taken from the iterable in the caller's thread. Read-ahead stops when the waiting
+    items and results occupy ``bytes_ahead`` bytes or number 64, so that at most these and the work
+    of each thread are in memory. Within the work of another call, no threads are added.
     """
     items = iter(items)
-    first = list(itertools.islice(items, 2)) if threads and not _Ahead.works_here() else []
+    alone = not threads or getattr(_working, "now", False)  # that one's threads use the cores
+    first = [] if alone else list(itertools.islice(items, 2))
     if len(first) < 2:
         while first or (first := list(itertools.islice(items, 1))):
             yield from work(itertools.islice(_emptied(first, items), together))
@@ -249,11 +206,6 @@ class _Ahead(Generic[Item, Result]):
         self._stopped = False
         self._ended: list[threading.Event] = []
         self._process = os.getpid()
-
-    @staticmethod
-    def works_here() -> bool:
-        """Returns whether the calling thread is one of those of :func:`in_order`."""
-        return getattr(_working, "now", False)
 
     def start(self) -> None:
         self._ended.extend(run_in_thread(self._run) for _ in range(self._threads))

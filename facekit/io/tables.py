@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +74,7 @@ class Faces(list[FaceT], Tabular):
 
     def to_rows(self) -> list[Row]:
         """Returns a row for each face, as ``to_frame`` has them."""
-        return list(_of_faces(self.source, self))
+        return _of_faces(self.source, self)
 
 
 def rows(results: Any) -> list[Row]:
@@ -104,7 +104,9 @@ def rows(results: Any) -> list[Row]:
     if hasattr(results, "to_rows"):
         return [_flat(row) for row in results.to_rows()]
     if hasattr(results, "faces") and hasattr(results, "source"):
-        return list(_of_image(results))
+        failed = results.error is not None
+        error = [{"image": results.source, "error": str(results.error)}] if failed else []
+        return error + _of_faces(results.source, results.faces)
     if hasattr(results, "to_dict"):
         return [_flat(results.to_dict(rounded=False))]
     if dataclasses.is_dataclass(results) and not isinstance(results, type):
@@ -196,15 +198,11 @@ def utf8(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _of_image(image: Any) -> Iterator[Row]:
-    if image.error is not None:
-        yield {"image": image.source, "error": str(image.error)}
-    yield from _of_faces(image.source, image.faces)
-
-
-def _of_faces(source: str, faces: Iterable[Any]) -> Iterator[Row]:
-    for number, face in enumerate(faces):
-        yield {"image": source, "face": number, **_flat(face.to_dict(rounded=False))}
+def _of_faces(source: str, faces: Iterable[Any]) -> list[Row]:
+    return [
+        {"image": source, "face": number, **_flat(face.to_dict(rounded=False))}
+        for number, face in enumerate(faces)
+    ]
 
 
 def _flat(record: Mapping[str, Any]) -> Row:

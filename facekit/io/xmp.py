@@ -133,7 +133,7 @@ def read_regions(image: str | os.PathLike[str]) -> list[FaceRegion]:
     for name, content in ((str(sidecar), _content(sidecar)), (str(image), stored.xmp)):
         if content is not None and (found := _Regions(content, stored, name)).faces:
             found.check()
-            return [face.region for face in found.faces]
+            return found.faces
     return []
 
 
@@ -305,12 +305,6 @@ def _parsed(content: bytes, name: str) -> _Node:
     return root
 
 
-@dataclass(frozen=True)
-class _Marked:
-    region: FaceRegion
-    node: _Node
-
-
 class _Regions:
     """The face regions of one XMP document, and adding others to it."""
 
@@ -320,14 +314,21 @@ class _Regions:
         self._rdf = next((node for node in nodes if node.tag == f"{_RDF} RDF"), None)
         self._property = next((n for n in nodes if n.tag == f"{_REGIONS} Regions"), None)
         fields = {} if self._property is None else self._property.fields()
-        self._applied = self._size_of(fields.get(f"{_REGIONS} AppliedToDimensions"))
-        self._list = self._bag_of(fields.get(f"{_REGIONS} RegionList"))
+        self._applied = _size_of(fields.get(f"{_REGIONS} AppliedToDimensions"))
+        listed = fields.get(f"{_REGIONS} RegionList")
+        bags = [
+            child
+            for child in (listed.children if isinstance(listed, _Node) else ())
+            if child.tag in (f"{_RDF} Bag", f"{_RDF} Seq")
+        ]
+        self._list = bags[0] if bags else None
         self._orientation = self._orientation_meant()
-        self.faces = [
-            _Marked(region, node)
+        self._nodes = [
+            (region, node)
             for node in (self._list.children if self._list else ())
             if (region := self._region(node)) is not None
         ]
+        self.faces = [region for region, _ in self._nodes]
 
     def check(self) -> None:
         """Refuses regions of an image of another shape, whose positions in this one are unknown."""
@@ -340,16 +341,15 @@ class _Regions:
 
     def merged(self, regions: Iterable[FaceRegion], *, replace: bool) -> bytes:
         """Returns the document with the regions added, everything else unchanged."""
-        new = list(regions)
         start_over = replace and self._orientation is None
         if self.faces and not start_over:
             self.check()
-        kept = [] if replace else [m for m in self.faces if m.region.name is not None]
-        new = [one for one in new if not any(_same(one, mark.region) for mark in kept)]
+        kept = [] if replace else [face for face in self.faces if face.name is not None]
+        new = [one for one in regions if not any(_same(one, face) for face in kept)]
         gone = [
-            mark.node
-            for mark in self.faces
-            if replace or (mark.region.name is None and any(_same(one, mark.region) for one in new))
+            node
+            for face, node in self._nodes
+            if replace or (face.name is None and any(_same(one, face) for one in new))
         ]
         if not new and not gone:
             return self._content
@@ -366,24 +366,10 @@ class _Regions:
         gone = [] if self._property is None else [self._property]
         return self._edited(gone, rdf.close, self._description(items))
 
-    def _size_of(self, node: Any) -> tuple[float, float] | None:
-        if not isinstance(node, _Node):
-            return None
-        fields = node.fields()
-        width, height = (_number(fields.get(f"{_DIMENSIONS} {side}")) for side in "wh")
-        return (width, height) if width and height and min(width, height) > 0 else None
-
-    def _bag_of(self, node: Any) -> _Node | None:
-        children = node.children if isinstance(node, _Node) else []
-        bags = (f"{_RDF} Bag", f"{_RDF} Seq")
-        return next((child for child in children if child.tag in bags), None)
-
     def _orientation_meant(self) -> int | None:
-        """Returns the orientation of the areas' reference image; ``None`` if it is another image.
-
-        By the guidelines, areas refer to the image as it is stored. Some programs refer to the
-        upright image, and state its dimensions.
-        """
+        """Returns the orientation of the areas' reference image; ``None`` if it is another one."""
+        # By the guidelines, areas refer to the image as it is stored. Some programs refer to the
+        # upright image, and state its dimensions.
         stored = (self._stored.width, self._stored.height)
         if self._applied is None or _same_shape(self._applied, stored):
             return self._stored.orientation
@@ -449,13 +435,8 @@ class _Regions:
         )
 
     def _description(self, items: str) -> str:
-        about = next(
-            (
-                node.attributes.get(f"{_RDF} about", "")
-                for node in (self._rdf.children if self._rdf else ())
-            ),
-            "",
-        )
+        described = self._rdf.children if self._rdf else []
+        about = described[0].attributes.get(f"{_RDF} about", "") if described else ""
         quoted = escape(about, {'"': "&quot;"})
         return (
             f'<rdf:Description xmlns:rdf="{_RDF}" xmlns:mwg-rs="{_REGIONS}" '
@@ -492,6 +473,12 @@ def _is_named(region: FaceRegion) -> bool:
         return region.name is not None and bool(identity(region.name))
     except InvalidArgumentError:  # such as "Unknown"
         return False
+
+
+def _size_of(node: Any) -> tuple[float, float] | None:
+    fields = node.fields() if isinstance(node, _Node) else {}
+    width, height = (_number(fields.get(f"{_DIMENSIONS} {side}")) for side in "wh")
+    return (width, height) if width and height and min(width, height) > 0 else None
 
 
 def _same(first: FaceRegion, second: FaceRegion) -> bool:

@@ -134,6 +134,14 @@ def identity(name: object, what: str = "a person's name") -> str:
     return plain
 
 
+def same_weights(found: str, own: str, what: str, holder: str = "the embedder has") -> None:
+    """Checks that embeddings made with two weights can be compared."""
+    if found != own:
+        raise InvalidArgumentError(
+            f"{what} with the weights {found}, {holder} {own}; their embeddings cannot be compared"
+        )
+
+
 def json_values(values: object, name: str = "metadata") -> dict[str, Any]:
     """Returns a mapping as it comes back from JSON."""
     if not isinstance(values, Mapping):

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from facekit.clustering import cluster
 from facekit.clustering.groups import linking_threshold
-from facekit.errors import InvalidArgumentError
 from facekit.gallery import Gallery
 from facekit.gallery.records import FaceSource
 from facekit.io.folders import list_images
 from facekit.pipeline import EmbeddedImage
 from facekit.recognizer import FaceRecognizer
 from facekit.utils.progress import track
+from facekit.utils.validation import same_weights
 from facekit.web.unknown import UnknownGroups
 
 Vectors = npt.NDArray[np.float32]
@@ -29,12 +29,6 @@ class Album:
     """Faces with their embeddings, and the groups of unnamed ones.
 
     Faces are grouped once, in a separate thread; corrections then change the groups.
-
-    Args:
-        sources: Where each face is.
-        vectors: Their embeddings, float32 ``(n, d)``.
-        problems: Why each is too poor to be grouped; empty if it is good enough.
-        threshold: The Euclidean distance up to which faces are linked.
     """
 
     def __init__(
@@ -108,11 +102,7 @@ class Album:
 
         table = ArchiveTable(source)
         own = recognizer.embedder.record.identity
-        if table.weights != own:
-            raise InvalidArgumentError(
-                f"{os.fspath(source)}: was made with the weights {table.weights}, the gallery with "
-                f"{own}; their embeddings cannot be compared"
-            )
+        same_weights(table.weights, own, f"{os.fspath(source)}: was made", "the gallery with")
         sources: list[FaceSource] = []
         problems: list[str] = []
         vectors = [np.empty((0, recognizer.embedder.embedding_size), np.float32)]
@@ -129,10 +119,7 @@ class Album:
         return cls(sources, joined, problems, threshold)
 
     def groups(self, gallery: Gallery) -> list[list[int]]:
-        """Returns the places of the faces of each group, the largest first, typical faces first.
-
-        Waits until the faces are grouped.
-        """
+        """Waits for the groups and returns the places of their faces, the largest group first."""
         enrolled, decisions = gallery.enrolled(), gallery.decisions()
         with self._lock:
             if self._known is None or self._known != (enrolled, decisions):

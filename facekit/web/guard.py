@@ -70,12 +70,7 @@ class Access:
 
 
 class Guard:
-    """Passes on requests from this page and from programs that have the key.
-
-    Args:
-        app: The application that answers them.
-        access: Who has access.
-    """
+    """Passes on requests from this page and from programs that have the key."""
 
     def __init__(self, app: App, access: Access) -> None:
         self._app, self._access, self._running = app, access, 0

@@ -28,12 +28,7 @@ _TRIED_SIDE = 4000
 
 
 class Thumbnails:
-    """Cuts faces out as JPEG.
-
-    Args:
-        reading: How images are read.
-        most_bytes: The size of the cache in memory.
-    """
+    """Cuts faces out as JPEG."""
 
     def __init__(self, reading: Reading, most_bytes: int = 32 << 20) -> None:
         self._reading, self._most = reading, most_bytes

@@ -18,18 +18,7 @@ _Ranked: TypeAlias = tuple[int, int, list[int]]
 
 
 class UnknownGroups:
-    """Groups of faces, without named ones.
-
-    Only groups affected by a correction or a name are recomputed.
-
-    Args:
-        sources: Where each face is, n of them.
-        vectors: Their embeddings, float32 ``(n, d)``.
-        found: Their grouping; each face is in a group.
-
-    Attributes:
-        images: The SHA-256 of the images with these faces.
-    """
+    """Groups of faces, without named ones; only groups affected by a change are recomputed."""
 
     def __init__(
         self, sources: Sequence[FaceSource], vectors: npt.NDArray[np.float32], found: Clustering

@@ -15,7 +15,7 @@ from facekit import Gallery
 from facekit.gallery import mirror
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification import open_set
-from facekit.identification.open_set import OpenSet, OpenSetParameters
+from facekit.identification.open_set import OpenSet
 
 SIZE = 4
 NAMES = ["Ada", "Grace", "Mary", "José", "Émilie"]
@@ -112,8 +112,10 @@ def test_people_are_named_as_if_all_were_labeled_anew(strategy: Any, steps: list
             change(gallery, what, one, other, number)
             if not gallery.people:
                 continue
-            parameters = OpenSetParameters(strategy, threshold=None)
-            now, whole = (OpenSet(e, parameters) for e in (gallery.searched(), gallery.enrolled()))
+            now, whole = (
+                OpenSet(enrolled, strategy, 1.0, None)
+                for enrolled in (gallery.searched(), gallery.enrolled())
+            )
             for found, expected in zip(now.identify(probes), whole.identify(probes), strict=True):
                 assert found.tolist() == expected.tolist()
             for wanted, refused in ((one, ()), (None, (one,))):

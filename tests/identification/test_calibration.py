@@ -16,7 +16,6 @@ from facekit.embedding.weights.registry import REGISTRY
 from facekit.errors import CalibrationWarning
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification.calibration import calibrate
-from facekit.identification.open_set import OpenSet, OpenSetParameters
 
 SIZE = 128
 TABLE = REGISTRY["facekit-small"].distances
@@ -45,10 +44,10 @@ def test_the_share_of_a_large_cohort_that_was_asked_gets_a_name(
     enrolled = gallery(seed)
     cohort = unit(np.random.default_rng([seed, 1]).normal(size=(2000, SIZE)))
     for table in (None, TABLE):
-        found = OpenSet(enrolled, OpenSetParameters(strategy, fpir, distances=table), cohort=cohort)
-        assert found.calibration is not None
-        assert found.calibration.probes == 2000
-        named = found.identify(cohort).distance <= found.threshold
+        classifier = IdentityClassifier(strategy, fpir=fpir, distances=table)
+        classifier.fit_enrolled(enrolled, cohort=cohort)
+        assert classifier.calibration_.probes == 2000
+        named = classifier.identify(cohort).distance <= classifier.threshold_
         # The SVM's candidate need not be the nearest person.
         assert named.mean() <= fpir + 0.001
         if strategy != "svm":
@@ -85,20 +84,13 @@ def test_people_who_resemble_each_other_are_said() -> None:
 
 
 def test_the_core_does_not_need_scikit_learn() -> None:
-
     script = (
         "import sys, numpy as np\n"
+        "from facekit import IdentityClassifier\n"
         "from facekit.gallery.enrolled import Enrolled\n"
-        "from facekit.identification.open_set import OpenSet, OpenSetParameters\n"
         "enrolled = Enrolled(np.eye(2), np.array([0, 1]), np.array(['Ada', 'Grace']))\n"
-        "found = OpenSet(enrolled, OpenSetParameters('centroid', threshold=0.5))\n"
-        "assert found.named(found.identify(np.eye(2))).tolist() == ['Ada', 'Grace']\n"
+        "found = IdentityClassifier('centroid', threshold=0.5).fit_enrolled(enrolled)\n"
+        "assert found.predict(np.eye(2)).tolist() == ['Ada', 'Grace']\n"
         "assert not {'sklearn', 'scipy'} & set(sys.modules), 'imported'\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_parameters_come_back_from_plain_values() -> None:
-    parameters = OpenSetParameters("nearest", 0.02, 0.7, distances=TABLE)
-    assert OpenSetParameters.from_dict(parameters.to_dict()) == parameters
-    assert OpenSetParameters.of(IdentityClassifier("nearest")) == OpenSetParameters("nearest")

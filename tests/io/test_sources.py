@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from facekit.io.sources import (
     image_items,
     in_groups,
     in_order,
-    in_order_together,
 )
 
 
@@ -68,7 +68,9 @@ def test_results_come_in_order_whatever_takes_longer(sizes: list[int], threads: 
         time.sleep(0.0001 * (sizes[place] % 3))
         return place
 
-    assert list(in_order(range(len(sizes)), slow, threads=threads)) == list(range(len(sizes)))
+    assert list(in_order(range(len(sizes)), partial(map, slow), threads=threads)) == list(
+        range(len(sizes))
+    )
 
 
 @given(sizes, st.integers(1, 3), st.integers(1, 100))
@@ -78,7 +80,7 @@ def test_images_from_files_in_memory_are_bounded_by_bytes(
     memory = Memory()
     results = in_order(
         sizes,
-        memory.image,
+        partial(map, memory.image),
         threads=threads,
         held_by_result=lambda image: image.size,
         bytes_ahead=ahead,
@@ -97,7 +99,7 @@ def test_images_of_a_generator_in_memory_are_bounded_by_bytes(
     memory = Memory()
     results = in_order(
         (memory.image(size) for size in sizes),
-        lambda image: image.size,
+        partial(map, lambda image: image.size),
         threads=threads,
         held_by_item=lambda image: image.size,
         bytes_ahead=ahead,
@@ -112,7 +114,9 @@ def test_images_of_a_generator_in_memory_are_bounded_by_bytes(
 def test_large_images_after_thumbnails_are_not_read_ahead_by_number() -> None:
     memory, large = Memory(), 72_000_000
     sizes = [30_000] * 64 + [large] * 64
-    results = in_order(sizes, memory.image, threads=2, held_by_result=lambda image: image.size)
+    results = in_order(
+        sizes, partial(map, memory.image), threads=2, held_by_result=lambda image: image.size
+    )
     for image in results:
         assert image.size in sizes
     assert memory.most <= BYTES_AHEAD + 3 * large
@@ -125,7 +129,7 @@ def test_error_of_the_work_is_raised_in_its_place(before: int, after: int, threa
             raise ZeroDivisionError
         return place
 
-    results = in_order(range(before + 1 + after), work, threads=threads)
+    results = in_order(range(before + 1 + after), partial(map, work), threads=threads)
     assert [next(results) for _ in range(before)] == list(range(before))
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -141,7 +145,7 @@ def test_error_of_the_source_is_raised_after_the_results_before_it(
 
     seen = []
     with pytest.raises(ZeroDivisionError):
-        seen.extend(in_order(items(), lambda place: place, threads=threads))
+        seen.extend(in_order(items(), iter, threads=threads))
     # Of fewer than two items it is seen before any thread is started.
     assert seen == list(range(before)) or before < 2
 
@@ -158,13 +162,13 @@ def test_source_is_read_in_the_callers_thread_and_the_work_is_done_in_others() -
         workers.add(threading.get_ident())
         return place
 
-    assert list(in_order(items(), work, threads=2)) == list(range(20))
+    assert list(in_order(items(), partial(map, work), threads=2)) == list(range(20))
     assert readers == {threading.get_ident()}
     assert threading.get_ident() not in workers
 
 
 def test_single_item_is_worked_on_in_the_callers_thread() -> None:
-    (thread,) = in_order([0], lambda _: threading.get_ident(), threads=4)
+    (thread,) = in_order([0], partial(map, lambda _: threading.get_ident()), threads=4)
     assert thread == threading.get_ident()
 
 
@@ -177,7 +181,7 @@ def test_threads_are_free_for_others_when_the_iteration_is_left(leave: str) -> N
         return place
 
     for _ in range(5):
-        results = in_order(iter(int, 1), work, threads=3)
+        results = in_order(iter(int, 1), partial(map, work), threads=3)
         assert next(results) == 0
         if leave == "close":
             results.close()  # type: ignore[attr-defined]
@@ -197,7 +201,7 @@ def test_no_more_items_are_worked_on_together(count: int, threads: int, together
         sizes.append(len(group))
         return group
 
-    results = in_order_together(range(count), work, threads=threads, together=together)
+    results = in_order(range(count), work, threads=threads, together=together)
     assert list(results) == list(range(count))
     assert sum(sizes) == count
     assert max(sizes, default=0) <= together
@@ -212,7 +216,7 @@ def test_the_last_items_are_shared_by_all_threads() -> None:
                 both.wait(60)
             yield item
 
-    assert list(in_order_together(range(4), work, threads=2, together=8)) == list(range(4))
+    assert list(in_order(range(4), work, threads=2, together=8)) == list(range(4))
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 3), st.integers(1, 9))
@@ -227,16 +231,14 @@ def test_error_of_the_work_on_several_is_raised_after_the_groups_before(
 
     seen = []
     with pytest.raises(ZeroDivisionError):
-        seen.extend(
-            in_order_together(range(before + 1 + after), work, threads=threads, together=together)
-        )
+        seen.extend(in_order(range(before + 1 + after), work, threads=threads, together=together))
     assert seen == list(range(len(seen)))
     assert before - together < len(seen) <= before or not seen
 
 
 def test_fewer_results_than_items_are_an_error() -> None:
     with pytest.raises(RuntimeError, match="fewer results"):
-        list(in_order_together(range(9), lambda items: list(items)[1:], threads=2, together=4))
+        list(in_order(range(9), lambda items: list(items)[1:], threads=2, together=4))
 
 
 def test_within_the_work_of_a_thread_no_threads_are_added() -> None:
@@ -244,10 +246,12 @@ def test_within_the_work_of_a_thread_no_threads_are_added() -> None:
         return threading.get_ident()
 
     def outer(_: int) -> bool:
-        return set(in_order(range(9), inner, threads=3)) == {threading.get_ident()}
+        return set(in_order(range(9), partial(map, inner), threads=3)) == {threading.get_ident()}
 
-    assert all(in_order(range(20), outer, threads=2))
-    assert len(set(in_order(range(9), inner, threads=3)) & {threading.get_ident()}) == 0
+    assert all(in_order(range(20), partial(map, outer), threads=2))
+    assert (
+        len(set(in_order(range(9), partial(map, inner), threads=3)) & {threading.get_ident()}) == 0
+    )
 
 
 @given(st.lists(st.integers(0, 9)), st.integers(1, 12))
@@ -278,7 +282,7 @@ def test_frames_of_a_video_are_numbered_and_skipped(video: Path) -> None:
     frames = list(image_items(video, every=2))
     assert [frame.index for frame in frames] == [0, 2, 4]
     assert [frame.name for frame in frames] == [f"{video}, frame {n}" for n in (0, 2, 4)]
-    assert [round(float(frame.read().pixels.mean()), -1) for frame in frames] == [0, 80, 160]
+    assert [round(float(frame.source.mean()), -1) for frame in frames] == [0, 80, 160]
 
 
 def test_video_is_closed_when_the_iteration_is_left(video: Path) -> None:
@@ -329,7 +333,7 @@ FORK = """
 import os
 from facekit.io.sources import in_order
 
-results = in_order(range(100), lambda place: place, threads=3)
+results = in_order(range(100), iter, threads=3)
 next(results)
 child = os.fork()
 if not child:

@@ -7,6 +7,7 @@ import re
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -23,7 +24,7 @@ from facekit.gallery.protocol import Batch, Erasure
 from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.utils.extras import import_extra
 from facekit.utils.terminal import printable
-from facekit.utils.validation import choice, number, text, unit_rows, whole
+from facekit.utils.validation import choice, number, same_weights, text, unit_rows, whole
 
 Search: TypeAlias = Literal["exact", "hnsw"]
 """How a :class:`PostgresStore` searches: exhaustively, or in an approximate graph index."""
@@ -110,11 +111,8 @@ class PostgresStore:
                 f"{self._name}: is a gallery of version {version}, made by a later facekit"
             )
         self.weights, self.embedding_size = _unescaped(kept), int(size)
-        if weights is not None and weights != self.weights:
-            raise InvalidArgumentError(
-                f"{self._name}: was made with the weights {self.weights}, the embedder has "
-                f"{weights}; their embeddings cannot be compared"
-            )
+        if weights is not None:
+            same_weights(self.weights, weights, f"{self._name}: was made")
 
     @classmethod
     def create(
@@ -176,8 +174,9 @@ class PostgresStore:
         return store
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = (self._server.conninfo, self._name, self.weights)
-        return _opened, (*arguments, self._search, self._server.timeout)
+        how: dict[str, Any] = {"search": self._search, "timeout": self._server.timeout}
+        opened = partial(PostgresStore, weights=self.weights, **how)
+        return opened, (self._server.conninfo, self._name)
 
     def __repr__(self) -> str:
         return f"PostgresStore(name={self._name!r}, weights={self.weights!r})"
@@ -365,10 +364,6 @@ class PostgresStore:
     def _session(self, *, transaction: bool = True) -> Iterator[_Session]:
         with self._server.session(self._name, transaction=transaction) as session:
             yield session
-
-
-def _opened(conninfo: str, name: str, weights: str, search: Search, timeout: float) -> Any:
-    return PostgresStore(conninfo, name, weights=weights, search=search, timeout=timeout)
 
 
 class _Server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -59,7 +60,9 @@ def gather(
     # One of several images with equal content is enough.
     missing = {image.digest: image for image in images if image.digest not in known}
     unaligned = list(missing.values())
-    faces = align(unaligned) if align else in_order(unaligned, _aligned, threads=threads)
+    faces = (
+        align(unaligned) if align else in_order(unaligned, partial(map, _aligned), threads=threads)
+    )
     aligned = zip(missing, faces, strict=True)
     new: dict[str, AlignedFace] = {}
     try:
