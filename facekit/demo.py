@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from facekit.embedding import Embedder
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 from facekit.faces import RecognizedFace
 from facekit.io.decoding import Truncated
@@ -56,10 +55,10 @@ def run_demo(
             if not folder.is_dir():
                 raise InvalidArgumentError(f"{folder}: no such folder")
         reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
-        return _name_people(Embedder(), known, images, output, console, reading)
+        return _name_people(known, images, output, console, reading)
     if known is not None or images is not None:
         raise InvalidArgumentError("give both known (people to enroll) and images (images to name)")
-    right = _show_portraits(Embedder(), output, console)
+    right = _show_portraits(output, console)
     console.print(
         "To see more, name two folders with one folder of photos per person: facekit demo --known "
         "train --images val",
@@ -71,14 +70,9 @@ def run_demo(
 
 
 def _name_people(
-    embedder: Embedder,
-    known: Path,
-    images: Path,
-    output: Path,
-    console: Console,
-    reading: Reading,
+    known: Path, images: Path, output: Path, console: Console, reading: Reading
 ) -> bool:
-    recognizer = FaceRecognizer(embedder=embedder, **reading)
+    recognizer = FaceRecognizer(**reading)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EnrollmentWarning)
         recognizer.fit(known)
@@ -125,14 +119,14 @@ def _table(named: Sequence[NamedImage], right: int) -> Table:
     return table
 
 
-def _show_portraits(embedder: Embedder, output: Path, console: Console) -> bool:
+def _show_portraits(output: Path, console: Console) -> bool:
     portraits = portrait_paths()
     if not portraits:
         raise InvalidArgumentError(
             "no portraits are installed to show this with: pip install matplotlib scikit-image, or "
             "name two folders with one folder of photos per person: --known train --images val"
         )
-    recognizer = FaceRecognizer(embedder=embedder)
+    recognizer = FaceRecognizer()
     recognizer.fit(portraits, progress=False)
     people = " and ".join(portraits)
     console.print(f"Enrolled {people} with one portrait each; recognized in other images:")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -531,28 +531,17 @@ def _selection(
     """Returns the function that chooses the faces of the image at a position."""
     if isinstance(select, Mapping):
         return select.__getitem__
-    chosen: Select
-    if callable(select):
-        chosen = select
-    elif select == "all":
-        chosen = _all
-    elif select == "largest":
-        chosen = select_largest
-    elif select == "central":
-        chosen = _central
-    else:
+    named: dict[Any, Select] = {
+        "all": lambda faces, _: faces,
+        "largest": select_largest,
+        "central": lambda faces, size: [nearest_to_middle(faces, size)] if faces else [],
+    }
+    if not callable(select) and (not isinstance(select, str) or select not in named):
         raise InvalidArgumentError(
-            f"select must be one of {get_args(FaceSelection)} or a function, got {select!r}"
+            f"select must be one of {tuple(named)} or a function, got {select!r}"
         )
+    chosen = select if callable(select) else named[select]
     return lambda _: chosen
-
-
-def _all(faces: list[Face], _: tuple[int, int]) -> list[Face]:
-    return faces
-
-
-def _central(faces: list[Face], size: tuple[int, int]) -> list[Face]:
-    return [nearest_to_middle(faces, size)] if faces else []
 
 
 def select_largest(faces: list[Face], _: tuple[int, int]) -> list[Face]:

@@ -50,7 +50,7 @@ def test_as_installed_it_names_two_people_and_rejects_a_stranger(
 def test_without_images_it_recognizes_the_portraits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facekit.demo.Embedder", lambda: small_embedder(1e-3))
+    monkeypatch.setattr("facekit.recognizer.Embedder", lambda _: small_embedder(1e-3))
     console = recording()
     # A random embedder does not know a mirrored face again, and the demonstration says so.
     assert not run_demo(tmp_path, console)

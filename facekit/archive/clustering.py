@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -123,7 +124,7 @@ def cluster_archive(
     opened = table if isinstance(table, ArchiveTable) else ArchiveTable(table)
     decisions = _decisions(gallery)
     faces = _Faces.read(opened, album, decisions, any_quality=flag(any_quality, "any_quality"))
-    thresholds = _Thresholds(opened, threshold)
+    thresholds = _thresholds(opened, threshold)
     for package in ("faiss", "networkit"):
         import_extra(package)
     links = _links(faces, thresholds(len(faces.vectors)), runner, size)
@@ -225,24 +226,19 @@ def _albums(rows: Any, paths: Any, album: Album | None) -> list[str]:
     ]
 
 
-class _Thresholds:
-    """The distance up to which faces are linked, by the number compared."""
-
-    def __init__(self, table: ArchiveTable, given: float | None) -> None:
-        self._given = None if given is None else number(given, "threshold", 0, 2)
-        name, _, version = table.weights.rpartition("@")
-        self._record = REGISTRY.get(name)
-        if self._given is None and (self._record is None or self._record.version != version):
-            raise InvalidArgumentError(
-                f"{table.path}: was made with the weights {table.weights}, which are not known by "
-                "name; give a threshold"
-            )
-
-    def __call__(self, faces: int) -> float:
-        if self._given is not None:
-            return self._given
-        assert self._record is not None
-        return linking_threshold(self._record, faces)
+def _thresholds(table: ArchiveTable, given: float | None) -> Callable[[int], float]:
+    """Returns the distance up to which faces are linked, by the number compared."""
+    if given is not None:
+        fixed = number(given, "threshold", 0, 2)
+        return lambda _: fixed
+    name, _, version = table.weights.rpartition("@")
+    record = REGISTRY.get(name)
+    if record is None or record.version != version:
+        raise InvalidArgumentError(
+            f"{table.path}: was made with the weights {table.weights}, which are not known by "
+            "name; give a threshold"
+        )
+    return partial(linking_threshold, record)
 
 
 @dataclass(frozen=True)
@@ -274,7 +270,7 @@ def _links(faces: _Faces, threshold: float, runner: Runner, size: int) -> list[A
     return list(runner.run(work, tasks, "Linking"))
 
 
-def _links_of_albums(faces: _Faces, thresholds: _Thresholds) -> Iterator[Any]:
+def _links_of_albums(faces: _Faces, thresholds: Callable[[int], float]) -> Iterator[Any]:
     """Yields the links within albums, whose smaller number of faces allows a wider threshold."""
     order = np.argsort(faces.albums, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(faces.albums[order])) + 1):

@@ -30,14 +30,9 @@ class Runner:
 
     def run(self, work: Work, tasks: Sequence[Any], title: str = "Partitions") -> Iterator[Any]:
         """Yields the results: in order in this process, in any order from a cluster."""
-        return track(self._results(work, tasks), title, total=len(tasks), shown=self.progress)
+        results: Iterator[Any] = map(work, tasks)
+        if self.engine == "ray" and tasks:
+            from facekit.archive.on_ray import run_on_ray
 
-    def _results(self, work: Work, tasks: Sequence[Any]) -> Iterator[Any]:
-        if not tasks:
-            return
-        if self.engine == "local":
-            yield from map(work, tasks)
-            return
-        from facekit.archive.on_ray import run_on_ray
-
-        yield from run_on_ray(work, tasks, workers=self.workers, address=self.address)
+            results = run_on_ray(work, tasks, workers=self.workers, address=self.address)
+        return track(results, title, total=len(tasks), shown=self.progress)

@@ -364,7 +364,7 @@ class _Plan:
         numbered = self._known.append_column("row", pa.array(range(len(self._known)), pa.int64()))
         first = numbered.group_by("path", use_threads=False).aggregate([("row", "min")])["row_min"]
         self._twice = pc.invert(pc.is_in(numbered["row"], value_set=first.combine_chunks()))
-        place = pc.index_in(self._files["path"], value_set=_whole(self._known["path"]))
+        place = pc.index_in(self._files["path"], value_set=self._known["path"].combine_chunks())
         rows = self._known.take(place)
         same = pc.and_(
             _equal(rows["bytes"], self._files["bytes"]),
@@ -385,7 +385,7 @@ class _Plan:
         """
         gone = self._twice
         if prune:
-            there = pc.is_in(self._known["path"], value_set=_whole(self._files["path"]))
+            there = pc.is_in(self._known["path"], value_set=self._files["path"].combine_chunks())
             for folder in unread:
                 below = os.path.join(folder, "")  # noqa: PTH118 - ends with a separator
                 there = pc.or_(there, pc.starts_with(self._known["path"], below))
@@ -412,10 +412,6 @@ class _Plan:
 
 def _named(images: Any, partition: str) -> Any:
     return images.combine_chunks().replace_schema_metadata({_PARTITION: partition.encode()})
-
-
-def _whole(column: Any) -> Any:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _equal(one: Any, other: Any) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli.common import (
     DONE,
     FAILED,
+    answer,
     check_output_folder,
     chosen_embedder,
     count,
@@ -105,35 +106,33 @@ def _cluster(options: argparse.Namespace) -> int:
     errors = list(found.errors)
     if options.output is not None:
         errors += write_groups(found, options.output, **reading_of(options))
-    if options.json:
-        print(json.dumps(found.to_dict()))
-    elif options.csv:
+    if options.csv:
         print_csv(found, ("group", *DETECTION_COLUMNS[:1], *DETECTION_COLUMNS[2:], "problems"))
     else:
-        _print(found, options.output)
+        answer(options, found.to_dict(), *_lines(found, options.output))
     for error in errors:
         print(f"facekit: {error}", file=sys.stderr)
     return FAILED if errors else DONE
 
 
-def _print(found: ArchiveClustering, output: Path | None) -> None:
+def _lines(found: ArchiveClustering, output: Path | None) -> Iterator[str]:
     from facekit.clustering.export import group_name
 
     grouped = sum(map(len, found.groups))
-    print(
+    yield (
         f"{count(found.images, 'photo')}: {count(len(found.groups), 'group')} of "
         f"{count(grouped, 'face')}, {len(found.ungrouped)} not grouped, "
         f"{len(found.poor)} of poor quality"
     )
     for number, group in enumerate(found.groups, start=1):
         x, y, width, height = (round(value) for value in group.representative.face.box)
-        print(
+        yield (
             f"  {group_name(number)}: {count(len(group), 'face')}, such as {width} × {height} at "
             f"({x}, {y}) in {group.representative.source}"
         )
     if output is not None and found.groups:
-        print(f"Wrote {output / 'people'}, {output / 'sheets'} and {output / 'groups.json'}")
-        print(
+        yield f"Wrote {output / 'people'}, {output / 'sheets'} and {output / 'groups.json'}"
+        yield (
             f"To enroll: rename the folders in {output / 'people'} to the people's names, and run "
             f"facekit fit {output / 'people'} GALLERY"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.cli.common import DONE, count
-from facekit.cli.options import READING, Option, add_command, option
+from facekit.cli.options import READING, add_command, option
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
 
@@ -26,78 +26,79 @@ _TEACHER = "facenet-20180402-vggface2"
 _DEFAULTS: dict[str, Any] = {"epochs": 10, "validation": 0.1, "seed": 0}
 
 
-# The options that both commands have: name, placeholder or allowed values, and help text. They have
-# no defaults, so that values in the configuration file apply.
-_OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    (
-        "--data",
-        "FACES",
+# The options that both commands have, without defaults, so that those in the file apply.
+_OPTIONS = (
+    option(
+        "--data FACES",
+        str,
         "a folder with one folder per person, a CSV file of photos and people, or a folder "
         "of zip archives with an index.csv of detected faces",
     ),
-    ("--folder", "FOLDER", "the folder for the training's files"),
-    ("--weights", "NAME", "weights to start from (default: random ones)"),
-    (
-        "--network",
-        "CHECKPOINT",
+    option("--folder FOLDER", str, "the folder for the training's files"),
+    option("--weights NAME", str, "weights to start from (default: random ones)"),
+    option(
+        "--network CHECKPOINT",
+        str,
         "start with the network of another training's checkpoint; --input-size may differ "
         "(default: random weights)",
     ),
-    (
-        "--trainable",
-        "WHAT",
+    option(
+        "--trainable WHAT",
+        str,
         "layers to train: all, last-blocks, head or a block; by epoch: 0:head,3:all (default: all)",
     ),
-    ("--optimizer", "NAME", "a Keras optimizer (default: adam)"),
-    ("--learning-rate", "RATE", "by epoch: 0:0.001,5:0.0001 (default: the optimizer's)"),
-    ("--schedule", ("cosine", "constant"), "default: cosine"),
-    ("--precision", ("float32", "mixed_float16", "mixed_bfloat16"), "default: float32"),
-    ("--backbone", ("inception_resnet_v1", "inception_resnet_v2"), "default: v2"),
-    ("--alignment", ("similarity", "crop"), "default: as the weights, or similarity"),
-    ("--epochs", int, "epochs in all (default: 10)"),
-    ("--validation", float, "share of the people to validate with, 0 for none (default: 0.1)"),
-    ("--warm-up-steps", int, "steps over which the learning rate rises (default: 0)"),
-    ("--width", float, "multiplies the backbone's filters (default: 1)"),
-    ("--blocks", float, "multiplies the backbone's blocks (default: 1)"),
-    ("--input-size", int, "side of the faces in pixels (default: 160)"),
-    ("--embedding-size", int, "components of an embedding (default: 128, or the weights')"),
-    ("--dropout", float, "share of features that training drops (default: 0)"),
-    ("--patience", int, "consecutive suspicious steps that count as collapse (default: 50)"),
-    ("--checkpoint-interval", float, "seconds between checkpoints (default: 60)"),
-    ("--workers", int, "threads that make batches (default: 2)"),
-    ("--seed", int, "seed of all random choices (default: 0)"),
-    ("--augmentation", bool, "alter the faces in every batch (default: yes)"),
+    option("--optimizer NAME", str, "a Keras optimizer (default: adam)"),
+    option("--learning-rate RATE", str, "by epoch: 0:0.001,5:0.0001 (default: the optimizer's)"),
+    option("--schedule", ("cosine", "constant"), "default: cosine"),
+    option("--precision", ("float32", "mixed_float16", "mixed_bfloat16"), "default: float32"),
+    option("--backbone", ("inception_resnet_v1", "inception_resnet_v2"), "default: v2"),
+    option("--alignment", ("similarity", "crop"), "default: as the weights, or similarity"),
+    option("--epochs N", int, "epochs in all (default: 10)"),
+    option(
+        "--validation N", float, "share of the people to validate with, 0 for none (default: 0.1)"
+    ),
+    option("--warm-up-steps N", int, "steps over which the learning rate rises (default: 0)"),
+    option("--width N", float, "multiplies the backbone's filters (default: 1)"),
+    option("--blocks N", float, "multiplies the backbone's blocks (default: 1)"),
+    option("--input-size N", int, "side of the faces in pixels (default: 160)"),
+    option("--embedding-size N", int, "components of an embedding (default: 128, or the weights')"),
+    option("--dropout N", float, "share of features that training drops (default: 0)"),
+    option(
+        "--patience N", int, "consecutive suspicious steps that count as collapse (default: 50)"
+    ),
+    option("--checkpoint-interval N", float, "seconds between checkpoints (default: 60)"),
+    option("--workers N", int, "threads that make batches (default: 2)"),
+    option("--seed N", int, "seed of all random choices (default: 0)"),
+    option("--augmentation", bool, "alter the faces in every batch (default: yes)"),
 )
-_TRAIN_OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    (
-        "--miner",
-        "WHICH",
+_TRAIN_OPTIONS = (
+    option(
+        "--miner WHICH",
+        str,
         "batch-all, semihard, hard or facenet; by epoch: 0:batch-all,2:semihard "
         "(default: semihard)",
     ),
-    ("--margin", float, "how much farther than a positive a negative must be (default: 0.2)"),
-    ("--identities", int, "people in a batch (default: 32)"),
-    ("--images", int, "photos per person in a batch (default: 4)"),
-    ("--micro-batch", int, "faces that run through the network at a time (default: all)"),
+    option(
+        "--margin N", float, "how much farther than a positive a negative must be (default: 0.2)"
+    ),
+    option("--identities N", int, "people in a batch (default: 32)"),
+    option("--images N", int, "photos per person in a batch (default: 4)"),
+    option("--micro-batch N", int, "faces that run through the network at a time (default: all)"),
 )
-_DISTILL_OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    (
-        "--teacher",
-        "NAME",
+_DISTILL_OPTIONS = (
+    option(
+        "--teacher NAME",
+        str,
         f"the teacher's weights (default: {_TEACHER}); several are tables in CONFIG: "
         "[[teachers]] with weights, onnx or stored, and weight",
     ),
-    ("--batch-size", int, "faces in a batch (default: 128)"),
-    ("--cosine-weight", float, "weight of directions (default: 1)"),
-    ("--distance-weight", float, "weight of the distances of pairs (default: 1)"),
-    ("--angle-weight", float, "weight of the angles of triplets (default: 0)"),
-    ("--impostor-weight", float, "weight of the nearest faces of others (default: 0)"),
-    ("--neighbors", int, "size of the groups of similar faces in a batch (default: 1)"),
-    (
-        "--pruned",
-        bool,
-        "start with the teacher pruned to --width (default: random weights)",
-    ),
+    option("--batch-size N", int, "faces in a batch (default: 128)"),
+    option("--cosine-weight N", float, "weight of directions (default: 1)"),
+    option("--distance-weight N", float, "weight of the distances of pairs (default: 1)"),
+    option("--angle-weight N", float, "weight of the angles of triplets (default: 0)"),
+    option("--impostor-weight N", float, "weight of the nearest faces of others (default: 0)"),
+    option("--neighbors N", int, "size of the groups of similar faces in a batch (default: 1)"),
+    option("--pruned", bool, "start with the teacher pruned to --width (default: random weights)"),
 )
 
 
@@ -124,7 +125,8 @@ def add_commands(commands: Any) -> None:
                 "here take precedence",
                 nargs="?",
             ),
-            *(_option(*given) for given in (*options, *_OPTIONS)),
+            *options,
+            *_OPTIONS,
             *READING,
             option(
                 "--tensorboard",
@@ -138,25 +140,10 @@ def add_commands(commands: Any) -> None:
         )
 
 
-def _option(name: str, kind: Any, help_text: str) -> Option:
-    if isinstance(kind, str):
-        return option(f"{name} {kind}", str, help_text)
-    return option(f"{name} N" if kind in (int, float) else name, kind, help_text)
-
-
 def _train(options: argparse.Namespace) -> int:
     from facekit.training import TripletTrainer
 
-    settings = _settings(options)
-    start = _start(settings)
-    _read_network(start, settings)
-    aligner = _aligner(start, settings)
-    # Checks the settings before faces are prepared, which takes hours for many images.
-    trainer = _made(TripletTrainer, start, settings)
-    train, validation = _faces(settings, aligner, labeled_only=True)
-    print(f"{_describe(train)} to train with", file=sys.stderr)
-    trainer.fit(train, validation, **_fit_arguments(options, settings))
-    return _done(options, settings)
+    return _fit(TripletTrainer, options, _settings(options))
 
 
 def _distill(options: argparse.Namespace) -> int:
@@ -164,21 +151,32 @@ def _distill(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     teachers, weights = _teachers(settings)
+    return _fit(Distiller, options, settings, teacher=teachers, teacher_weights=weights)
+
+
+def _fit(
+    trainer: type[Any], options: argparse.Namespace, settings: dict[str, Any], **others: Any
+) -> int:
     start = _start(settings)
     _read_network(start, settings)
     aligner = _aligner(start, settings)
-    distiller = _made(Distiller, start, settings, teacher=teachers, teacher_weights=weights)
-    train, validation = _faces(settings, aligner, labeled_only=False)
-    # The same faces in each teacher's alignment; the same seed gives the same split.
-    teacher_faces = [
-        None if wanted is None else _faces(settings, wanted, labeled_only=False)[0]
-        for wanted in (teacher.aligner() for teacher in teachers)
-    ]
-    print(f"{_describe(train)} to train with", file=sys.stderr)
-    distiller.fit(
-        train, validation, teacher_faces=teacher_faces, **_fit_arguments(options, settings)
-    )
-    return _done(options, settings)
+    # Checks the settings before faces are prepared, which takes hours for many images.
+    made = _made(trainer, start, settings, **others)
+    arguments = _fit_arguments(options, settings)
+    labeled_only = "teacher" not in others
+    train, validation = _faces(settings, aligner, labeled_only=labeled_only)
+    if not labeled_only:
+        # The same faces in each teacher's alignment; the same seed gives the same split.
+        arguments["teacher_faces"] = [
+            None if wanted is None else _faces(settings, wanted, labeled_only=False)[0]
+            for wanted in (teacher.aligner() for teacher in others["teacher"])
+        ]
+    people = f"{len(train.identities):,} people"
+    print(f"{count(len(train), 'face')} of {people} to train with", file=sys.stderr)
+    made.fit(train, validation, **arguments)
+    if not options.json:
+        print(f"Wrote {Path(settings['folder']) / 'embedder.safetensors'}")
+    return DONE
 
 
 def _teachers(settings: dict[str, Any]) -> tuple[list[Embedder | Teacher], list[float]]:
@@ -328,10 +326,6 @@ def _faces(
     return faces.split(settings["validation"], seed=settings["seed"])
 
 
-def _describe(faces: FaceDataset) -> str:
-    return f"{count(len(faces), 'face')} of {len(faces.identities):,} people"
-
-
 def _made(
     trainer: type[Any], start: Architecture | Embedder, settings: Mapping[str, Any], **others: Any
 ) -> Any:
@@ -385,9 +379,3 @@ def _print_row(epoch: int, row: Mapping[str, float]) -> None:
         if name in row
     ]
     print(f"Epoch {epoch + 1}: {', '.join(words)}", flush=True)
-
-
-def _done(options: argparse.Namespace, settings: Mapping[str, Any]) -> int:
-    if not options.json:
-        print(f"Wrote {Path(settings['folder']) / 'embedder.safetensors'}")
-    return DONE

@@ -14,6 +14,7 @@ from facekit.cli.common import (
     DONE,
     FAILED,
     INTERRUPTED,
+    answer,
     chosen_embedder,
     count,
     persons,
@@ -158,12 +159,7 @@ def _video(options: argparse.Namespace) -> int:
                     written.append(options.enroll_unknown)
         except KeyboardInterrupt:
             interrupted = missing
-    if options.json:
-        print(json.dumps(result.to_dict()))
-    else:
-        _print(result)
-        for path in written:
-            print(f"Wrote {path}")
+    answer(options, result.to_dict(), *_lines(result), *(f"Wrote {path}" for path in written))
     if result.unreadable:
         print(f"facekit: {count(result.unreadable, 'frame')} could not be decoded", file=sys.stderr)
     announced = run.duration or 0.0
@@ -192,17 +188,17 @@ def _write_tables(result: VideoResult, options: argparse.Namespace) -> list[Path
     return [path for path in (options.csv, options.vtt, options.timeline) if path is not None]
 
 
-def _print(result: VideoResult) -> None:
+def _lines(result: VideoResult) -> Iterator[str]:
     from facekit.video.tracks import shown_name
 
-    print(
+    yield (
         f"{result.source}: {result.duration:.1f} s, {count(result.searched, 'frame')} searched, "
         f"{persons(len(result.tracks))}"
     )
     for seen, track in result.appearances():
-        print(f"  {seen.start:8.2f} to {seen.end:8.2f} s: {shown_name(track)}{_evidence(track)}")
+        yield f"  {seen.start:8.2f} to {seen.end:8.2f} s: {shown_name(track)}{_evidence(track)}"
     if result.passing:
-        print(f"  {count(len(result.passing), 'track')} too short or too poor to be named")
+        yield f"  {count(len(result.passing), 'track')} too short or too poor to be named"
 
 
 def _evidence(track: Track) -> str:
@@ -296,33 +292,27 @@ def _bar(description: str, duration: float | None) -> Iterator[Callable[[float],
     if not sys.stderr.isatty():
         yield lambda time: None
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[frames]}"),
-        TimeRemainingColumn(),
+    with progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[frames]}"),
+        progress.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),
-    ) as progress:
-        task = progress.add_task(description, total=duration, frames="")
+    ) as bar:
+        task = bar.add_task(description, total=duration, frames="")
         frames = 0
 
         def show(time: float) -> None:
             nonlocal frames
             frames += 1
-            elapsed = progress.tasks[task].elapsed or 0.0
+            elapsed = bar.tasks[task].elapsed or 0.0
             rate = f"{frames / elapsed:.1f} frames/s" if elapsed > 0 else ""
-            progress.update(task, completed=time, frames=rate)
+            bar.update(task, completed=time, frames=rate)
 
         yield show

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from facekit.errors import InvalidArgumentError
@@ -131,8 +131,3 @@ def to_text(corrections: Iterable[Correction]) -> str:
 def from_text(text: str) -> tuple[Correction, ...]:
     """Returns the corrections of :func:`to_text`."""
     return tuple(Correction.from_dict(values) for values in json.loads(text or "[]"))
-
-
-def renamed(corrections: Iterable[Correction], name: str, new: str) -> list[Correction]:
-    """Returns the corrections with a person renamed."""
-    return [replace(c, person=new) if c.person == name else c for c in corrections]

@@ -17,7 +17,7 @@ import uuid
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -353,7 +353,7 @@ class Database:
                 return
             with _transaction(connection, "EXCLUSIVE"):
                 yield View(connection, self._shown)
-            if self._existing().exists():
+            if self.path is not None and self.path.exists():
                 connection.execute("PRAGMA journal_mode = WAL")
 
     def close(self) -> None:
@@ -411,7 +411,7 @@ class Database:
             if self._closed:
                 raise InvalidArgumentError(f"{self._shown}: is closed; open it again")
             self._check_place()
-            if self._stamp is not None and self._stamp != _stamp(self._existing()):
+            if self.path and self._stamp is not None and self._stamp != _stamp(self.path):
                 self._close_free()  # opened as never changing, and changed after all
             try:
                 connection = self._free.pop()
@@ -456,10 +456,6 @@ class Database:
                 if connection in self._all:  # not one that a child took over from its parent
                     self._all.remove(connection)
                 connection.close()
-
-    def _existing(self) -> Path:
-        assert self.path is not None
-        return self.path
 
     def _connect(self) -> sqlite3.Connection:
         self._stamp = None
@@ -586,13 +582,9 @@ def remove_files(path: Path) -> None:
 
 def delete_if_unused(path: Path) -> None:
     """Deletes a database if it holds nothing and nothing else has it open."""
-    database = Database(path, timeout=0.0)
-    try:
-        with database.alone() as view:
-            if view is not None and not view.head["photos"]:
-                remove_files(path)
-    finally:
-        database.close()
+    with closing(Database(path, timeout=0.0)) as database, database.alone() as view:
+        if view is not None and not view.head["photos"]:
+            remove_files(path)
 
 
 def partial_path(path: Path) -> Path:

@@ -23,7 +23,7 @@ from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM
 from facekit.gallery.protocol import Batch, GalleryStore
-from facekit.gallery.records import EnrolledImage, FaceSource, Match, checked_sources
+from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_images
 from facekit.gallery.reviewer import Review
 from facekit.gallery.store import FileStore
@@ -691,16 +691,13 @@ class Gallery:
             return other
         file = _file(path)
         if overwrite and file.exists():
-            other = Gallery.open(file)
-            try:
+            with Gallery.open(file) as other:
                 if other.embedding_size != self.embedding_size:
                     raise FileFormatError(
                         f"{file}: its embeddings have {other.embedding_size} components, these "
                         f"have {self.embedding_size}; delete the file, or choose another"
                     )
                 other._in_file.take_over(self._in_file, kept)
-            finally:
-                other.close()
         else:
             FileStore.create(file, self.weights, self.embedding_size, self._in_file, kept)
         return Gallery.open(file)
@@ -771,7 +768,8 @@ class Gallery:
                 f"there must be one name and one source per embedding, got {len(names)} names, "
                 f"{len(sources)} sources and {len(rows)} embeddings"
             )
-        return [known[name] for name in plain], rows, checked_sources(sources)
+        faces = [one if isinstance(one, FaceSource) else FaceSource(one) for one in sources]
+        return [known[name] for name in plain], rows, faces
 
 
 _MOST_COMPONENTS = 1 << 16

@@ -25,9 +25,6 @@ LEAST_NORM = 0.98
 # there would be over _MOST_PARTS parts. It is trained on about _TRAINED_ON embeddings.
 _MOST_PARTS, _TRAINED_ON = 128, 16_384
 
-# This many arrays of erased rows are kept before they become one.
-_MOST_PARTS_ERASED = 256
-
 # How many images the coarse search of FAISS passes on to the exact comparison, beyond those asked
 # for.
 _CANDIDATES = 256
@@ -62,31 +59,27 @@ class ExactIndex:
     """Compares with every image by matrix products; skips erased rows and those of a small norm."""
 
     def __init__(
-        self, embeddings: npt.NDArray[Any], *erased: IntArray, least_norm: float = 0.0
+        self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS, least_norm: float = 0.0
     ) -> None:
-        self._embeddings, self._erased = embeddings, erased
-        self._least_norm = least_norm
+        self._embeddings, self._erased, self._least_norm = embeddings, erased, least_norm
 
     def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
         """Returns the nearest enrolled images of each probe, at most ``count``."""
         rows = np.full((len(probes), count), -1, dtype=np.int64)
         taken = min(count, len(self._embeddings))
         if taken:
-            erased = np.concatenate((NO_ROWS, *self._erased))
             step = max(1, min(64, _MOST_SIMILARITIES // len(self._embeddings)))
             for start in range(0, len(probes), step):
                 block = slice(start, start + step)
                 similarity = probes[block].astype(self._embeddings.dtype) @ self._embeddings.T
-                similarity[:, erased] = -2.0
+                similarity[:, self._erased] = -2.0
                 rows[block, :taken] = np.argpartition(-similarity, taken - 1, axis=1)[:, :taken]
         return _ordered(probes, self._embeddings, rows, self._least_norm)
 
     def updated(self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS) -> ExactIndex:
         """Returns an index of all rows, the new ones among them."""
-        known = (*self._erased, erased) if len(erased) else self._erased
-        if len(known) > _MOST_PARTS_ERASED:
-            known = (np.concatenate(known),)
-        return ExactIndex(embeddings, *known, least_norm=self._least_norm)
+        known = np.concatenate((self._erased, erased)) if len(erased) else self._erased
+        return ExactIndex(embeddings, known, self._least_norm)
 
 
 class FaissIndex:
@@ -191,7 +184,7 @@ def build_index(
     # FAISS compares directions; without a minimum norm, rows may have any length.
     if len(embeddings) > EXACT_LIMIT and least_norm and faiss_is_installed():
         return FaissIndex(embeddings)
-    return ExactIndex(embeddings, erased, least_norm=least_norm)
+    return ExactIndex(embeddings, erased, least_norm)
 
 
 def faiss_is_installed() -> bool:

@@ -43,6 +43,7 @@ class Mirror:
 
     # People have slots, numbered from 0 in the order of enrollment; a removed person leaves a slot
     # without a name.
+    _left: IntArray  # erased rows that have labels
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -123,11 +124,16 @@ class Mirror:
             if self._digests is not None:
                 found = ((index, read("photos", index)) for index in blocks["photos"])
                 self._note_digests(view.head["photos"], found)
-            if moved or len(self._left) + len(erased) > _MOST_LEFT:
-                self._label(erased)
+            # Whatever a state has seen of labels and names stays.
+            relabeled = moved or len(self._left) + len(erased) > _MOST_LEFT
+            if relabeled:
+                self._start_labels()
             else:
                 self._rename(renamed)
-                self._label_more(erased)
+                # People and rows that went keep their labels until all are relabeled.
+                self._left = np.concatenate((self._left, erased))
+            self._number()
+            self.enrolled = self.enrolled.followed_by(self._now(), erased, relabeled=relabeled)
         except BaseException:
             self.forget()
             raise
@@ -237,7 +243,7 @@ class Mirror:
             part[:] = short_digests(np.frombuffer(data, IMAGE))[: len(part)]
 
     def _start_labels(self) -> None:
-        self._left = NO_ROWS  # erased rows that have labels
+        self._left = NO_ROWS
         self._labels = Growing(np.int32)
         self._classes = Growing(object)
         self._label_of = Growing(np.int32)  # by the number of the owner; -1 without one
@@ -246,24 +252,12 @@ class Mirror:
     def _rename(self, slots: list[int]) -> None:
         if not slots:
             return
-        # What a state has seen of the names stays.
         classes, self._classes = self._classes.held, Growing(object)
         self._classes.grow(len(classes))[:] = classes
         self._classes.held[self._label_of.held[1:][slots]] = self._names.held[slots]
 
-    def _label(self, erased: IntArray) -> None:
-        # Labels number the people who are there; whatever a state has seen of them stays.
-        self._start_labels()
-        self._number()
-        self.enrolled = self.enrolled.followed_by(self._now(), erased, relabeled=True)
-
-    def _label_more(self, erased: IntArray) -> None:
-        # People and rows that went keep their labels until all are relabeled.
-        self._left = np.concatenate((self._left, erased))
-        self._number()
-        self.enrolled = self.enrolled.followed_by(self._now(), erased)
-
     def _number(self) -> None:
+        # Labels number the people who are there.
         slot, first = len(self._label_of.held) - 1, len(self._classes.held)
         there = self._images.held[slot + 1 :] > 0
         numbers = self._label_of.grow(len(self._names.held) + 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -105,8 +104,3 @@ class Match(NamedTuple):
     person: str
     distance: float
     image: int
-
-
-def checked_sources(images: Sequence[str | FaceSource]) -> list[FaceSource]:
-    """Returns the sources of images; a string becomes a :class:`FaceSource`."""
-    return [image if isinstance(image, FaceSource) else FaceSource(image) for image in images]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,19 +65,13 @@ def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:
         Repair(people={'Ada': 1}, lost=())
     """
     check_path(Path(path))
-    database = Database(Path(path))
-    try:
-        with database.reading(Remains) as view:
-            head = view.head
-            found = FileStore.in_memory(str(head["weights"]), int(head["embedding_size"]))
-            lost = _save(view, found)
-    finally:
-        database.close()
-    try:
+    with closing(Database(Path(path))) as database, database.reading(Remains) as view:
+        head = view.head
+        found = FileStore.in_memory(str(head["weights"]), int(head["embedding_size"]))
+        lost = _save(view, found)
+    with closing(found):
         FileStore.create(Path(new), found.weights, found.embedding_size, found)
         return Repair(found.people(), tuple(lost))
-    finally:
-        found.close()
 
 
 def _save(view: View, into: FileStore) -> list[str]:

@@ -8,7 +8,7 @@ import threading
 import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, FileFormatError, InvalidArgumentError
 from facekit.faces import SAME_FACE, box_overlap
-from facekit.gallery.corrections import Correction, renamed, to_text
+from facekit.gallery.corrections import Correction, to_text
 from facekit.gallery.database import (
     Change,
     Database,
@@ -106,12 +106,10 @@ class FileStore:
         try:
             private_file(without_nul(temporary))
             try:
-                store = cls(Database.create(temporary, _first_head(weights, size)))
-                try:
+                database = Database.create(temporary, _first_head(weights, size))
+                with closing(cls(database)) as store:
                     if content is not None:
                         store.take_over(content, settings)
-                finally:
-                    store.close()
                 _move_new(temporary, path)
                 _sync(path.parent)
             finally:
@@ -440,7 +438,7 @@ class FileStore:
     ) -> Iterator[Change]:
         # Readers in this process do not wait until it is on disk. A refilled store need not be
         # cached.
-        with self._database.entered(), self._exclusively():
+        with self._exclusively():
             with self._database.changing() as change:
                 if not any_weights:
                     self._check_weights(change)
@@ -570,7 +568,8 @@ class FileStore:
     def _rename_in_corrections(self, change: Change, name: str, new: str) -> None:
         there = corrections_of(change)
         if any(correction.person == name for correction in there):
-            self._set_corrections(change, renamed(there, name, new))
+            kept = [replace(one, person=new) if one.person == name else one for one in there]
+            self._set_corrections(change, kept)
 
     def _write_person(
         self, change: Change, slot: int, name: str | None, note: Mapping[str, Any]

@@ -44,7 +44,7 @@ class GalleryFitting:
         self._between = DistancesBetweenPeople()
         self._lock = ForkLock()
 
-    def __getstate__(self) -> dict[str, Any]:  # a copy fits anew
+    def __getstate__(self) -> dict[str, Any]:  # a copy starts over
         return {**self.__dict__, "_known": None, "_between": DistancesBetweenPeople()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,21 +71,15 @@ class GalleryFitting:
                 "no one is enrolled; call fit with photos of people, enroll, or load a file"
             )
         decisions, parameters = gallery.decisions(), classifier.get_params()
-
-        def known() -> Fitted | None:
-            found = self._known
-            if found is None or found[1] is not enrolled or found[0].decisions is not decisions:
-                return None
-            return found[0] if found[2] == parameters else None
-
-        fitted = known()
-        if fitted is None:
-            with self._lock:
-                fitted = known()
-                if fitted is None:
-                    usable = _usable(gallery, enrolled, decisions)
-                    fitted = Fitted(self._fit(usable, classifier, distances), usable, decisions)
-                    self._known = fitted, enrolled, parameters
+        with self._lock:
+            if self._known is not None:
+                fitted, before, earlier = self._known
+                same = before is enrolled and fitted.decisions is decisions
+                if same and earlier == parameters:
+                    return fitted
+            usable = _usable(gallery, enrolled, decisions)
+            fitted = Fitted(self._fit(usable, classifier, distances), usable, decisions)
+            self._known = fitted, enrolled, parameters
         return fitted
 
     def calibrate(

@@ -15,7 +15,7 @@ from facekit.utils.terminal import printable
 
 
 @contextmanager
-def replacing(path: Path, *, private: bool = False, suffix: str = "") -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, suffix: str = "") -> Iterator[IO[bytes]]:
     """Opens a file that is seen, in place of the old one, when all of it is written."""
     try:
         path = without_nul(path)
@@ -25,8 +25,7 @@ def replacing(path: Path, *, private: bool = False, suffix: str = "") -> Iterato
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            new_mode = 0o600 if private else public_mode()
-            mode = path.stat().st_mode if path.exists() else new_mode
+            mode = path.stat().st_mode if path.exists() else public_mode()
             Path(temporary).chmod(mode & 0o777)
             Path(temporary).replace(path)
         except BaseException:
@@ -36,9 +35,9 @@ def replacing(path: Path, *, private: bool = False, suffix: str = "") -> Iterato
         raise FileFormatError(f"{printable(path)}: cannot be written ({error})") from error
 
 
-def replace_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
+def replace_atomically(path: Path, content: bytes) -> None:
     """Writes a file atomically: it always has either the old or the new content."""
-    with replacing(path, private=private) as stream:
+    with replacing(path) as stream:
         stream.write(content)
 
 

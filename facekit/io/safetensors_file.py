@@ -42,7 +42,6 @@ def write(
     version: int,
     header: Mapping[str, Any],
     arrays: Mapping[str, npt.NDArray[Any]],
-    private: bool = False,
 ) -> None:
     """Writes a file atomically."""
     from safetensors.numpy import save
@@ -55,7 +54,7 @@ def write(
         "header": json.dumps(header, sort_keys=True, default=_as_python),
     }
     metadata["sha256"] = _checksum(metadata, stored)
-    replace_atomically(Path(path), save(stored, metadata=metadata), private=private)
+    replace_atomically(Path(path), save(stored, metadata=metadata))
 
 
 def read(

@@ -135,7 +135,6 @@ def in_order(
     del first
     ahead = _Ahead(work, together, threads, held_by_item, held_by_result, bytes_ahead)
     try:
-        ahead.start()
         yield from ahead.results(items)
     finally:
         ahead.stop()
@@ -207,9 +206,6 @@ class _Ahead(Generic[Item, Result]):
         self._ended: list[threading.Event] = []
         self._process = os.getpid()
 
-    def start(self) -> None:
-        self._ended.extend(run_in_thread(self._run) for _ in range(self._threads))
-
     def stop(self) -> None:
         if os.getpid() != self._process:
             return  # a child forked during the iteration does not have its threads
@@ -220,12 +216,13 @@ class _Ahead(Generic[Item, Result]):
             ended.wait()
 
     def results(self, items: Iterator[Item]) -> Iterator[Result]:
+        self._ended.extend(run_in_thread(self._run) for _ in range(self._threads))
         failure: Exception | None = None
         more = True
         while True:
             try:
-                while more and self._has_room() and (more := self._take(items)):
-                    pass
+                while more and self._has_room():
+                    more = self._take(items)
             except Exception as error:  # noqa: BLE001 - raised after the results before it
                 failure, more = error, False
             if not self._ordered:
@@ -265,28 +262,27 @@ class _Ahead(Generic[Item, Result]):
     def _run(self) -> None:
         _working.now = True
         try:
-            while self._wait():
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped or self._may_start())
+                    if self._stopped:
+                        return
                 self._work_on_next()
         finally:
             _working.now = False
-
-    def _wait(self) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._may_start())
-            return not self._stopped
 
     def _work_on_next(self) -> None:
         started: deque[_Job[Item, Result]] = deque()
         failure: BaseException = RuntimeError("the work gave fewer results than it took items")
         try:
             for result in self._work(self._next_items(started)):
-                self._finish(started[0], result)
+                self._finish(started[0], [result])
                 started.popleft()
                 del result
         except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
             failure = error
         for job in started:
-            self._finish(job, error=failure)
+            self._finish(job, [], failure)
 
     def _next_items(self, started: deque[_Job[Item, Result]]) -> Iterator[Item]:
         with self._changed:
@@ -305,14 +301,10 @@ class _Ahead(Generic[Item, Result]):
             del item
 
     def _finish(
-        self,
-        job: _Job[Item, Result],
-        *results: Result,
-        error: BaseException | None = None,
+        self, job: _Job[Item, Result], results: list[Result], error: BaseException | None = None
     ) -> None:
         held = sum(self._held_by_result(result) for result in results)
-        job.results.extend(results)
-        job.error = error
+        job.results, job.error = results, error
         with self._changed:
             self._held += held - job.held
             job.held = held

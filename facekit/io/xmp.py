@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -386,10 +387,9 @@ class _Regions:
         if _string(fields.get(f"{_REGIONS} Type")).lower() != "face" or not isinstance(area, _Node):
             return None
         values = area.fields()
-        numbers = [_number(values.get(f"{_AREA} {key}")) for key in "xywh"]
-        if None in numbers or not all(float(side or 0) > 0 for side in numbers[2:]):
+        x, y, width, height = (_number(values.get(f"{_AREA} {key}")) for key in "xywh")
+        if not (math.isfinite(x + y) and width > 0 and height > 0):
             return None
-        x, y, width, height = (float(number or 0) for number in numbers)
         if _string(values.get(f"{_AREA} unit")).lower() == "pixel":
             across, down = self._applied or (self._stored.width, self._stored.height)
             x, y, width, height = x / across, y / down, width / across, height / down
@@ -478,7 +478,7 @@ def _is_named(region: FaceRegion) -> bool:
 def _size_of(node: Any) -> tuple[float, float] | None:
     fields = node.fields() if isinstance(node, _Node) else {}
     width, height = (_number(fields.get(f"{_DIMENSIONS} {side}")) for side in "wh")
-    return (width, height) if width and height and min(width, height) > 0 else None
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def _same(first: FaceRegion, second: FaceRegion) -> bool:
@@ -494,12 +494,13 @@ def _string(value: Any) -> str:
     return value.text if isinstance(value, _Node) else value or ""
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any) -> float:
+    """Returns a number; NaN where there is none, or too large a one."""
     try:
         number = float(_string(value))
     except ValueError:
-        return None
-    return number if abs(number) < 1e9 else None  # neither infinite nor NaN
+        return math.nan
+    return number if abs(number) < 1e9 else math.nan
 
 
 def _embed(image: Path, document: bytes) -> None:

@@ -6,11 +6,11 @@ import asyncio
 import math
 import sys
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
@@ -37,6 +37,7 @@ from facekit.web.openapi import DESCRIPTION
 from facekit.web.thumbnails import Thumbnails
 
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
+Item = TypeVar("Item")
 
 _PAGE, _FACES_SHOWN, _QUESTIONS = 20, 12, 40
 # More faces of one person make recognition slower but hardly better; the rest is accepted by name.
@@ -198,28 +199,23 @@ class _Pages:
     async def groups(self, request: Request) -> Response:
         """Shows the groups of unknown faces, the largest first."""
         every = await self._groups()
-        page, last = _page_of(request, len(every))
-        shown = every[page * _PAGE : (page + 1) * _PAGE]
+        shown, pages = _paged(request, every, _PAGE)
         guesses = await run_in_threadpool(self._guesses, [group[0] for group in shown])
         return self._page(
             "groups.html",
             groups=[(group, group[:_FACES_SHOWN], guesses.get(group[0])) for group in shown],
             total=len(every),
             faces=sum(map(len, every)),
-            page=page,
-            last=last,
             people=list(self._gallery.people),
+            **pages,
         )
 
     async def group(self, request: Request) -> Response:
         """Shows all faces of a group, to split it."""
         group = await self._group_of(request.path_params["face"])
-        page, last = _page_of(request, len(group), 100)
-        shown = group[page * 100 : (page + 1) * 100]
+        shown, pages = _paged(request, group)
         people = list(self._gallery.people)
-        return self._page(
-            "group.html", group=group, shown=shown, page=page, last=last, people=people
-        )
+        return self._page("group.html", group=group, shown=shown, people=people, **pages)
 
     async def people(self, _: Request) -> Response:
         """Lists who is enrolled."""
@@ -236,12 +232,9 @@ class _Pages:
             if outlier.image.person == images[0].person
         }
         images.sort(key=lambda image: (image.id not in odd, image.id))
-        page, last = _page_of(request, len(images), 100)
-        shown = images[page * 100 : (page + 1) * 100]
+        shown, pages = _paged(request, images)
         name, total = images[0].person, len(images)
-        return self._page(
-            "person.html", name=name, total=total, images=shown, odd=odd, page=page, last=last
-        )
+        return self._page("person.html", name=name, total=total, images=shown, odd=odd, **pages)
 
     async def suggestions(self, request: Request) -> Response:
         """Asks about the faces that are most likely enrolled people first, or the most doubtful."""
@@ -260,18 +253,14 @@ class _Pages:
     async def corrections(self, request: Request) -> Response:
         """Lists corrections, including those from commands and programs, the latest first."""
         every = self._gallery.review.corrections[::-1]
-        page, last = _page_of(request, len(every), 100)
-        shown = every[page * 100 : (page + 1) * 100]
-        return self._page(
-            "corrections.html", corrections=shown, total=len(every), page=page, last=last
-        )
+        shown, pages = _paged(request, every)
+        return self._page("corrections.html", corrections=shown, total=len(every), **pages)
 
     async def refused(self, request: Request) -> Response:
         """Shows the faces that are too poor, with the reasons."""
         poor = [(place, why) for place, why in enumerate(self._album.problems) if why]
-        page, last = _page_of(request, len(poor), 100)
-        shown = poor[page * 100 : (page + 1) * 100]
-        return self._page("refused.html", poor=shown, total=len(poor), page=page, last=last)
+        shown, pages = _paged(request, poor)
+        return self._page("refused.html", poor=shown, total=len(poor), **pages)
 
     async def calibration(self, _: Request) -> Response:
         """Shows the threshold, and how often a stranger gets a name at others."""
@@ -538,7 +527,10 @@ def _one(faces: list[int]) -> int:
     return faces[0]
 
 
-def _page_of(request: Request, total: int, size: int = _PAGE) -> tuple[int, int]:
-    """Returns the numbers of the requested page and of the last one, from 0."""
-    given, last = request.query_params.get("page", "0"), max(0, (total - 1) // size)
-    return min(int(given) if given.isdecimal() and len(given) < 9 else 0, last), last
+def _paged(
+    request: Request, items: Sequence[Item], size: int = 100
+) -> tuple[Sequence[Item], dict[str, int]]:
+    """Returns the items of the requested page, and its number and that of the last, from 0."""
+    given, last = request.query_params.get("page", "0"), max(0, (len(items) - 1) // size)
+    page = min(int(given) if given.isdecimal() and len(given) < 9 else 0, last)
+    return items[page * size : (page + 1) * size], {"page": page, "last": last}

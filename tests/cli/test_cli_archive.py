@@ -52,6 +52,11 @@ def test_from_a_folder_to_names_and_groups(
     assert main([*again, "--overwrite"]) == 0
     assert main(["archive", "identify", table, gallery, "--output", "x.txt"]) == 2
     assert "x.txt" in capsys.readouterr().err
+    forging = tmp_path / "a\nfacekit says.csv"
+    assert main(["archive", "identify", table, gallery, "--output", str(forging)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"2 faces written to {tmp_path}/a\\nfacekit says.csv"
+    ]
     if importlib.util.find_spec("networkit") and importlib.util.find_spec("faiss"):
         output = tmp_path / "people.parquet"
         assert main(["archive", "cluster", table, "--output", str(output), "--json"]) == 0

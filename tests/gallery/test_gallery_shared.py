@@ -365,6 +365,7 @@ def test_embeddings_of_different_weights_never_mix(tmp_path: Path) -> None:
             lambda: gallery.enroll("Ada", vectors(1), ["1.jpg", "2.jpg"]),
             lambda: gallery.search(vectors(1)),
             lambda: gallery.people,
+            lambda: "Ada" in gallery,
             gallery.content,
             gallery.compact,
             gallery.clear,
