@@ -14,7 +14,7 @@ from facekit.gallery.index import (
     EXACT_LIMIT,
     NO_ROWS,
     ExactIndex,
-    Index,
+    FaissIndex,
     IntArray,
     Neighbors,
     build_index,
@@ -48,7 +48,7 @@ class Enrolled:
     ) -> None:
         self.embeddings, self.labels, self.classes = embeddings, labels, classes
         self.least_norm, self.left, self._sizes = least_norm, left, sizes
-        self._index: Index | None = None
+        self._index: ExactIndex | FaissIndex | None = None
         self._searched_in: Enrolled | None = None
         self._sorted: tuple[IntArray, IntArray] | None = None
         self._lock = threading.Lock()
@@ -95,7 +95,7 @@ class Enrolled:
         )
 
     @property
-    def index(self) -> Index:
+    def index(self) -> ExactIndex | FaissIndex:
         """The search index of the embeddings."""
         if self._searched_in is not None:
             return self._searched_in.index

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,16 +43,6 @@ class Neighbors(NamedTuple):
 
     rows: IntArray  # their rows among the enrolled ones, `(n, c)`; −1 where there is none
     distances: FloatArray  # Euclidean, float64 `(n, c)`; infinite where there is none
-
-
-class Index(Protocol):
-    """Finds the nearest of the enrolled embeddings."""
-
-    def search(self, probes: npt.NDArray[Any], count: int) -> Neighbors:
-        """Returns the nearest enrolled images of each probe, at most ``count``."""
-
-    def updated(self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS) -> Index:
-        """Returns an index of all rows, the new ones among them."""
 
 
 class ExactIndex:
@@ -179,7 +169,7 @@ def filled(vectors: npt.NDArray[Any], size: int) -> npt.NDArray[np.float32]:
 
 def build_index(
     embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS, least_norm: float = 0.0
-) -> Index:
+) -> ExactIndex | FaissIndex:
     """Returns an exact index, or with FAISS and over :data:`EXACT_LIMIT` images, FAISS's."""
     # FAISS compares directions; without a minimum norm, rows may have any length.
     if len(embeddings) > EXACT_LIMIT and least_norm and faiss_is_installed():
