@@ -166,8 +166,8 @@ def similarity_transform(
     Example:
         >>> import numpy as np
         >>> square = np.array([[0., 0.], [1., 0.], [1., 1.], [0., 1.]])
-        >>> similarity_transform(square, 2 * square + [3, 4]).round(6).tolist()
-        [[2.0, 0.0, 3.0], [0.0, 2.0, 4.0]]
+        >>> similarity_transform(square, square @ [[1, 1], [-1, 1]] + [3, 4]).round(6).tolist()
+        [[1.0, -1.0, 3.0], [1.0, 1.0, 4.0]]
 
     References:
         Umeyama (1991), equations 40 to 42, which in the plane need no decomposition.

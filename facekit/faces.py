@@ -332,16 +332,9 @@ class RecognizedFace:
         Returns:
             The dictionary of the face, with the other fields added.
         """
-        return {
-            **self.face.to_dict(rounded=rounded),
-            "name": self.name,
-            "candidate": self.candidate,
-            "distance": self.distance,
-            "threshold": self.threshold,
-            "probability": self.probability,
-            "problems": list(self.problems),
-            "remarks": list(self.remarks),
-        }
+        others = {name: value for name, value in vars(self).items() if name != "face"}
+        lists = {"problems": list(self.problems), "remarks": list(self.remarks)}
+        return {**self.face.to_dict(rounded=rounded), **others, **lists}
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,7 @@ class Review:
             The number of the correction.
 
         Raises:
-            EnrollmentError: As for :meth:`accept`.
-            InvalidArgumentError: As for :meth:`accept`.
+            EnrollmentError: As for :meth:`accept`, like ``InvalidArgumentError``.
         """
         return self._named(Correction("is_not", face, person))
 

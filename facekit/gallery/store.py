@@ -537,7 +537,7 @@ class FileStore:
             index, place = divmod(first + done, self._layout.rows)
             part = slice(done, min(len(sources), done + self._layout.rows - place))
             here = slice(place, place + part.stop - part.start)
-            self._edit_images(change, index)[here] = records[part]
+            self._edit_records(change, "photos", index, IMAGE)[here] = records[part]
             vectors, held = self._edit_vectors(change, index)
             vectors[here] = embeddings[part]
             held["person"][here] = owners[part]
@@ -556,7 +556,7 @@ class FileStore:
             self._set_corrections(change, _without(corrections_of(change), names, images))
         for row in rows:
             index, place = divmod(row, self._layout.rows)
-            records = self._edit_images(change, index)
+            records = self._edit_records(change, "photos", index, IMAGE)
             start, length = int(records["text"][place]), int(records["length"][place])
             change.write_at("texts", start, bytes(length))
             records[place] = np.zeros((), IMAGE)
@@ -576,8 +576,7 @@ class FileStore:
     ) -> None:
         # Overwrites the earlier record; an empty name erases the person.
         index, place = divmod(slot, self._layout.rows)
-        size = self._layout.rows * PERSON.itemsize
-        records = np.frombuffer(change.edit("people", index, size), PERSON)
+        records = self._edit_records(change, "people", index, PERSON)
         before = records[place].copy()
         new_name = encoded(name or "")
         new_note = encoded(json.dumps(note, ensure_ascii=False)) if note else b""
@@ -614,10 +613,10 @@ class FileStore:
             change.write_at("texts", place, text.ljust(length, b"\0"))
         change.head["corrections"] = [place, room, len(text), zlib.crc32(text), last]
 
-    def _edit_images(self, change: Change, index: int) -> Records:
-        return np.frombuffer(
-            change.edit("photos", index, self._layout.rows * IMAGE.itemsize), IMAGE
-        )
+    def _edit_records(
+        self, change: Change, stream: Stream, index: int, dtype: np.dtype[Any]
+    ) -> Records:
+        return np.frombuffer(change.edit(stream, index, self._layout.rows * dtype.itemsize), dtype)
 
     def _edit_vectors(self, change: Change, index: int) -> tuple[Vectors, Records]:
         return self._layout.vectors(change.edit("vectors", index, self._layout.vector_bytes))
