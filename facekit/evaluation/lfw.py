@@ -199,9 +199,14 @@ def evaluate_lfw(
             f"{', '.join(missing[:3])}"
         )
     paths = [folder / image for image in images]
+    row = {image: index for index, image in enumerate(images)}
+    first = [row[pair.first] for pair in pairs]
+    second = [row[pair.second] for pair in pairs]
+    same = np.array([pair.same for pair in pairs])
+    folds = np.array([pair.fold for pair in pairs])
     faces: list[list[Face]] | None = None
-    without_face: list[str] = []
-    unit: dict[str, list[npt.NDArray[np.float32]]] = {}
+    without_face: tuple[str, ...] = ()
+    results = {}
     for name, aligner in aligners.items():
         # The first aligner's pass detects; the others reuse its faces.
         stream = FacePipeline(detector, embedder, aligner=aligner).run(
@@ -213,23 +218,15 @@ def evaluate_lfw(
         )
         tracked = track(stream, f"Embedding ({name})", total=len(images), shown=progress)
         embedded = [_usable(image) for image in tracked]
-        unit[name] = [image.faces[0].unit for image in embedded]
         if faces is None:
             faces = [[image.faces[0].face] for image in embedded]
-            without_face = [
+            without_face = tuple(
                 image for image, found in zip(images, embedded, strict=True) if not found.found
-            ]
-    row = {image: index for index, image in enumerate(images)}
-    first = [row[pair.first] for pair in pairs]
-    second = [row[pair.second] for pair in pairs]
-    same = np.array([pair.same for pair in pairs])
-    folds = np.array([pair.fold for pair in pairs])
-    results = {}
-    for name in aligners:
-        embeddings = np.stack(unit[name]).astype(np.float64)
+            )
+        embeddings = np.stack([image.faces[0].unit for image in embedded]).astype(np.float64)
         distances = np.linalg.norm(embeddings[first] - embeddings[second], axis=1)
         report = evaluate_verification(distances, same, folds)
-        results[name] = LFWResult(report, distances, same, tuple(without_face))
+        results[name] = LFWResult(report, distances, same, without_face)
     return results
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,14 +77,10 @@ class VerificationReport:
     def to_dict(self) -> dict[str, Any]:
         """Returns the figures as plain Python values, ready for ``json.dumps``."""
         return {
-            "accuracy": self.accuracy,
-            "standard_error": self.standard_error,
+            **asdict(self),
             "fold_accuracies": list(self.fold_accuracies),
             "fold_thresholds": list(self.fold_thresholds),
-            "auc": self.auc,
-            "eer": self.eer,
             "tar_at_fmr": {f"{fmr:g}": tar for fmr, tar in self.tar_at_fmr.items()},
-            "pairs": self.pairs,
         }
 
 
@@ -121,7 +117,7 @@ def evaluate_verification(
         G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", University
         of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
     """
-    distances, same = _checked(distances, same)
+    distances, same = checked_pairs(distances, same, both=True)
     folds = np.asarray(folds)
     if folds.shape != same.shape or len(np.unique(folds)) < 2:
         raise InvalidArgumentError("folds must give each pair one of at least two folds")
@@ -172,7 +168,7 @@ def roc(distances: npt.ArrayLike, same: npt.ArrayLike) -> RocCurve:
     References:
         ``sklearn.metrics.roc_curve``, of the negated distances.
     """
-    distances, same = _checked(distances, same)
+    distances, same = checked_pairs(distances, same, both=True)
     false_rate, true_rate, scores = roc_curve(same, -distances, drop_intermediate=False)
     return RocCurve(false_rate, true_rate, -scores)
 
@@ -195,11 +191,7 @@ def equal_error_rate(curve: RocCurve) -> float:
 
 
 def best_threshold(distances: FloatArray, same: BoolArray) -> float:
-    """Returns the distance at which most pairs are judged correctly.
-
-    It lies halfway between two neighboring distances; of several equally good places, the middle
-    one is used.
-    """
+    """Returns the distance, between two neighboring ones, at which most pairs are right."""
     order = np.argsort(distances, kind="stable")
     ordered, ordered_same = distances[order], same[order]
     # accepted[i]: the first i pairs are accepted, the others refused.
@@ -208,6 +200,7 @@ def best_threshold(distances: FloatArray, same: BoolArray) -> float:
     right = right_accepted + right_refused
     # A cut between two equal distances cannot be made.
     possible = np.concatenate([[True], np.diff(ordered) > 0, [True]])
+    # Of several equally good places, the middle one.
     best = np.flatnonzero(possible & (right == right[possible].max()))
     cut = int(best[len(best) // 2])
     below = ordered[cut - 1] if cut > 0 else ordered[0] - 1.0
@@ -222,8 +215,10 @@ def accuracy_at(distances: FloatArray, same: BoolArray, threshold: float) -> flo
     return float(np.mean((distances <= threshold) == same))
 
 
-def checked_pairs(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
-    """Returns distances and kinds of pairs as float64 and bool ``(n,)``."""
+def checked_pairs(
+    distances: npt.ArrayLike, same: npt.ArrayLike, *, both: bool = False
+) -> tuple[FloatArray, BoolArray]:
+    """Returns distances and kinds of pairs as float64 and bool ``(n,)``; ``both`` are needed."""
     values = reals(distances, "distances").astype(np.float64, copy=False)
     try:
         kinds = np.asarray(same)
@@ -242,11 +237,7 @@ def checked_pairs(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatA
         )
     if kinds.dtype != np.bool_ and not np.isin(kinds, (0, 1)).all():
         raise InvalidArgumentError(f"same must hold true and false only, got {same!r}")
-    return values, kinds.astype(np.bool_)
-
-
-def _checked(distances: npt.ArrayLike, same: npt.ArrayLike) -> tuple[FloatArray, BoolArray]:
-    values, truth = checked_pairs(distances, same)
-    if truth.all() or not truth.any():
+    truth = kinds.astype(np.bool_)
+    if both and (truth.all() or not truth.any()):
         raise InvalidArgumentError("there must be pairs of one person and pairs of two")
     return values, truth

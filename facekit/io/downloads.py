@@ -11,7 +11,7 @@ from facekit.errors import WeightsError, WeightsNotFoundError
 from facekit.io.files import public_mode
 from facekit.io.safetensors_file import sha256
 from facekit.utils.home import home
-from facekit.utils.progress import byte_bar
+from facekit.utils.progress import progress_bar
 
 _LOGGER = logging.getLogger("facekit")
 _RETRIES = 3
@@ -89,7 +89,7 @@ def download(url: str, path: Path, checksum: str) -> Path:
 def _deliver(url: str, target: str, fetcher: Any) -> None:
     import pooch
 
-    with byte_bar(f"Downloading {url.rpartition('/')[2]}") as bar:
+    with progress_bar(f"Downloading {url.rpartition('/')[2]}") as bar:
         try:
             pooch.HTTPDownloader(progressbar=bar or False)(url, target, fetcher)
         except OSError as error:

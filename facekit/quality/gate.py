@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
@@ -19,15 +18,15 @@ class _Limit(NamedTuple):
     problem: str
     unit: str
     factor: float
-    largest: float
+    largest: float | None
 
 
 # The order of the problems of a face. Every message reads
 # "<problem>: <number><unit>, at least (at most) <limit> wanted".
 _LIMITS = (
-    _Limit("min_interocular", "interocular", "too small", " pixels between the eyes", 1, math.inf),
-    _Limit("min_side", "side", "too small", " pixels from side to side", 1, math.inf),
-    _Limit("min_sharpness", "sharpness", "blurred", " sharpness", 1, math.inf),
+    _Limit("min_interocular", "interocular", "too small", " pixels between the eyes", 1, None),
+    _Limit("min_side", "side", "too small", " pixels from side to side", 1, None),
+    _Limit("min_sharpness", "sharpness", "blurred", " sharpness", 1, None),
     _Limit("min_brightness", "brightness", "too dark", " % brightness", 100, 1),
     _Limit("min_contrast", "contrast", "too little contrast", " % contrast", 100, 0.5),
     _Limit("max_overexposed", "overexposed", "overexposed", " % of the face white", 100, 1),
@@ -96,10 +95,8 @@ class QualityGate:
     def __post_init__(self) -> None:
         for limit in _LIMITS:
             value = getattr(self, limit.name)
-            if value is None:
-                continue
-            high = None if math.isinf(limit.largest) else limit.largest
-            number(value, f"{limit.name}, if not None,", 0, high)
+            if value is not None:
+                number(value, f"{limit.name}, if not None,", 0, limit.largest)
 
     @classmethod
     def for_naming(cls) -> QualityGate:

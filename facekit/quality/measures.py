@@ -24,6 +24,8 @@ _MIDDLE = slice(round(0.15 * _SIDE), round(0.85 * _SIDE))
 # sharpness.
 _NOISE_VARIANCE = 25.0
 _WHITE = 250
+# The weights of ITU-R BT.601, those of JPEG files.
+_LUMA = np.array([0.299, 0.587, 0.114])
 # The box of a face is this share of the side of the aligned image, in its middle.
 _BOX = 0.8
 # The share of a face outside the image is counted in this many rows and columns.
@@ -113,7 +115,7 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
     """
     pixels = load_image(image)
     aligned = Aligner(_SIDE).align(pixels, [face])[0]
-    luminance = _luminance(aligned)
+    luminance = np.asarray(aligned @ _LUMA)
     middle = luminance[_MIDDLE, _MIDDLE]
     pose = head_pose(face.keypoints)
     left, right = face.keypoints.left_eye, face.keypoints.right_eye
@@ -131,11 +133,6 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
         confidence=float(face.confidence),
         occlusion=max(covered(aligned)),
     )
-
-
-def _luminance(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    # The weights of ITU-R BT.601, those of JPEG files.
-    return np.asarray(pixels @ np.array([0.299, 0.587, 0.114]))
 
 
 def _sharpness(luminance: npt.NDArray[np.float64]) -> float:
@@ -158,11 +155,8 @@ def _shifted(luminance: npt.NDArray[np.float64], x: int, y: int) -> npt.NDArray[
 
 
 def _share_outside(face: Face, width: int, height: int) -> float:
-    """Returns the share of a face that lies outside the image.
-
-    This is not the share of the box, which a detector may have clipped to the image. The keypoints
-    show where the whole face would be.
-    """
+    """Returns the share of a face that lies outside the image, where its keypoints put it."""
+    # Not the share of the box, which a detector may have clipped to the image.
     cells = 0.5 + _BOX * ((np.arange(_CELLS) + 0.5) / _CELLS - 0.5)
     grid = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 2)
     to_square = similarity_transform(face.keypoints.to_array(), np.array(DEFAULT_TEMPLATE))

@@ -1,4 +1,4 @@
-"""How much of a face is covered, by a small network that looks at the aligned face."""
+"""How much of a face is covered, by a small network that ``configs/occlusion.py`` fits."""
 
 from __future__ import annotations
 
@@ -24,28 +24,14 @@ _Array = npt.NDArray[np.float32]
 
 
 class Covered(NamedTuple):
-    """The shares of the eyes and of the mouth that are covered, 0 to 1.
-
-    Example:
-        >>> from facekit.quality.occlusion import Covered
-        >>> max(Covered(eyes=0.96, mouth=0.02))
-        0.96
-    """
+    """The shares of the eyes and of the mouth that are covered, 0 to 1."""
 
     eyes: float
     mouth: float
 
 
 def covered(aligned: npt.NDArray[np.uint8]) -> Covered:
-    """Estimates how much of the eyes and of the mouth of a face is covered.
-
-    The network was fitted to drawn glasses, masks, bars and hands, and to photos with dark glasses;
-    glasses one can see through, beards and shadows were its counterexamples. The estimate is the
-    mean of the face's and its mirror image's. ``configs/occlusion.py`` fits the network.
-
-    Args:
-        aligned: uint8 ``(64, 64, 3)``, as ``Aligner(64)`` cuts it out.
-    """
+    """Estimates how much of a face, uint8 ``(64, 64, 3)`` from ``Aligner(64)``, is covered."""
     inputs = network_input(aligned[None])
     both = np.concatenate([inputs, inputs[:, :, ::-1]])
     eyes, mouth = _answers(both, _weights()).mean(axis=0)
@@ -53,11 +39,8 @@ def covered(aligned: npt.NDArray[np.uint8]) -> Covered:
 
 
 def network_input(aligned: npt.NDArray[np.uint8]) -> _Array:
-    """Returns what the network sees of aligned faces, float32 ``(n, 32, 32, 3)``.
-
-    Each face has mean 0 and nearly the standard deviation 1, so that light and the color of the
-    skin hardly matter.
-    """
+    """Returns what the network sees of aligned faces, float32 ``(n, 32, 32, 3)``."""
+    # With mean 0 and nearly the standard deviation 1, light and skin color hardly matter.
     full = aligned.astype(np.float32)
     small = (full[:, ::2, ::2] + full[:, 1::2, ::2] + full[:, ::2, 1::2] + full[:, 1::2, 1::2]) / 4
     deviation = small.std(axis=(1, 2, 3), keepdims=True)

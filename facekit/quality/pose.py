@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from facekit.faces import Keypoints
 
@@ -46,17 +45,9 @@ class HeadPose(NamedTuple):
 
 
 def head_pose(keypoints: Keypoints) -> HeadPose:
-    """Estimates the pose of a head.
-
-    A face model is rotated, scaled and shifted so that its five points come closest to the
-    keypoints (scaled orthography, which needs no camera parameters). This uses all points at once
-    and needs no iterations that might fail. The estimate is coarse: faces differ from the model,
-    and detectors pull the keypoints of a profile toward those of a frontal face.
-
-    References:
-        D. DeMenthon and L. Davis, "Model-Based Object Pose in 25 Lines of Code", International
-        Journal of Computer Vision 15, 1995 (the first step, POS).
-    """
+    """Estimates the pose of a head from the projection of a face model onto the keypoints."""
+    # Scaled orthography: D. DeMenthon and L. Davis, "Model-Based Object Pose in 25 Lines of Code",
+    # International Journal of Computer Vision 15, 1995 (the first step, POS).
     points = keypoints.to_array()
     projection = (points - points.mean(axis=0)).T @ _FIT
     # The closest matrix with rows of equal length at right angles: a rotation without its depth.
@@ -70,10 +61,5 @@ def head_pose(keypoints: Keypoints) -> HeadPose:
     return HeadPose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))
 
 
-def _fit_to_model() -> npt.NDArray[np.float64]:
-    # Times the centered keypoints, (2, 5), this is the least-squares projection of the model.
-    model = np.array(FACE_MODEL)
-    return np.linalg.pinv((model - model.mean(axis=0)).T)
-
-
-_FIT = _fit_to_model()
+# Times the centered keypoints, (2, 5), this is the least-squares projection of the model.
+_FIT = np.linalg.pinv((np.array(FACE_MODEL) - np.mean(FACE_MODEL, axis=0)).T)

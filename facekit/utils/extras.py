@@ -62,11 +62,7 @@ def missing_extra(error: ModuleNotFoundError) -> ImportError:
 
 
 def keep_files_at_home() -> None:
-    """Makes Keras and matplotlib write their settings and caches into facekit's own folder.
-
-    Both write into the user's home when they are imported. If the user already has such settings,
-    or sets their location by an environment variable, nothing changes.
-    """
+    """Makes Keras and matplotlib write into facekit's own folder, unless the user has theirs."""
     user = Path.home()
     config, cache = (
         Path(os.environ.get(f"XDG_{kind}_HOME") or user / default)
@@ -80,10 +76,7 @@ def keep_files_at_home() -> None:
 
 @contextmanager
 def _fonts_noted_at_home() -> Iterator[None]:
-    """Makes the program that lists fonts for matplotlib write its cache into facekit's own folder.
-
-    It runs once, when matplotlib is first imported, and writes if fonts were installed since.
-    """
+    """Makes the program that lists fonts for matplotlib write its cache into facekit's folder."""
     name = "XDG_CACHE_HOME"
     if name in os.environ or os.environ.get("MPLCONFIGDIR") != str(home() / "matplotlib"):
         yield

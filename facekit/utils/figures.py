@@ -16,16 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
-# The palette's yellow is left out, since it is invisible on white. Black comes last, because lines
-# such as thresholds are black.
+# For any color vision: M. Okabe and K. Ito, "Color Universal Design", 2002, without their yellow,
+# which is invisible on white. Black comes last, because lines such as thresholds are black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colors that people with any color vision can tell apart.
-
-References:
-    M. Okabe and K. Ito, "Color Universal Design (CUD): How to make figures and presentations that
-    are friendly to colorblind people", 2002, https://jfly.uni-koeln.de/color/.
-"""
-
 GRAY = "#767676"
 """The color of unnamed items."""
 

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import weakref
-from types import TracebackType
 
 
 class ForkLock:
@@ -25,33 +24,20 @@ class ForkLock:
     def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
 
 
 _LOCKS: weakref.WeakSet[ForkLock] = weakref.WeakSet()
 
 
-def _renew_all() -> None:
+def _after_fork_in_child() -> None:
     for lock in _LOCKS:
         lock._renew()
-
-
-def _make_opencv_serial() -> None:
-    """Makes OpenCV compute in the calling thread, since its own threads do not exist in the child.
-
-    Otherwise it would wait forever for a lock that one of them, or another thread of the parent,
-    held.
-    """
+    # OpenCV's own threads do not exist in the child, which would wait forever for their locks.
     if opencv := sys.modules.get("cv2"):
         opencv.setNumThreads(0)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
-    os.register_at_fork(after_in_child=_make_opencv_serial)
+    os.register_at_fork(after_in_child=_after_fork_in_child)

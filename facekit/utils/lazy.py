@@ -15,11 +15,8 @@ _NAME = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
 def attach(
     package: str, file: str
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Returns ``__getattr__``, ``__dir__`` and ``__all__`` of a package, from its stub.
-
-    The stub, ``__init__.pyi`` beside ``__init__.py``, is the only place that lists public names and
-    their modules. Type checkers read it instead of the package.
-    """
+    """Returns ``__getattr__``, ``__dir__`` and ``__all__`` of a package, from its stub."""
+    # Only the stub, which type checkers read too, lists public names and their modules.
     stub = Path(file).with_suffix(".pyi").read_text(encoding="utf-8")
     homes = {name: module for module, name in _NAME.findall(stub)}
 

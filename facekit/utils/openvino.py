@@ -99,27 +99,17 @@ def has_bfloat16() -> bool:
 
 
 class Graph:
-    """A graph for the processor, compiled at the first run, once per process.
-
-    Any thread may run it, even in a process that was forked while other threads did.
-
-    Args:
-        build: Returns the graph, an ``openvino.Model``.
-        threads: How many cores it uses.
-        streams: How many calls run at once, sharing the threads.
-        cache: A file that keeps what was compiled, so that the next process starts faster; it need
-            not be there. Its name must change with the weights, the shape and the precision.
-        precision: ``"f32"``, or ``"bf16"`` where :func:`has_bfloat16`.
-    """
+    """A graph that any thread and any forked process may run; each process compiles it once."""
 
     def __init__(
         self,
-        build: Callable[[], Any],
+        build: Callable[[], Any],  # returns the graph, an `openvino.Model`
         *,
         threads: int,
-        streams: int,
+        streams: int,  # how many calls run at once, sharing the threads
+        # Keeps what was compiled; its name changes with the weights, the shape and the precision.
         cache: Path | None = None,
-        precision: str = "f32",
+        precision: str = "f32",  # or "bf16", where `has_bfloat16`
     ) -> None:
         self._build = build
         self._cache = cache
@@ -230,10 +220,7 @@ def _write_blob(path: Path, blob: bytes, *, old: str) -> None:
 
 
 class _Gate:
-    """Prevents forks while a thread is inside OpenVINO, whose locks the child would inherit.
-
-    A child with such a lock would hang in its first call.
-    """
+    """Prevents forks while a thread is inside OpenVINO: the child would inherit a lock and hang."""
 
     def __init__(self) -> None:
         self.reset()

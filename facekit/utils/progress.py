@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -18,24 +18,9 @@ Item = TypeVar("Item")
 _PATIENCE, _SECONDS_A_DRAWING = 0.5, 0.2
 
 
-class Bar(Protocol):
-    """A bar with the methods that pooch calls."""
-
-    total: float | None
-
-    def update(self, count: int) -> None:
-        """Advances the count."""
-
-    def reset(self) -> None:
-        """Restarts the count."""
-
-    def close(self) -> None:
-        """Shows the final count."""
-
-
 def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -> Iterator[Item]:
     """Yields the items, with a progress bar while they are processed."""
-    with _bar(description, total, shown=shown) as bar:
+    with progress_bar(description, total, shown=shown) as bar:
         for item in items:
             yield item
             if bar is not None:
@@ -43,15 +28,10 @@ def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -
 
 
 @contextmanager
-def byte_bar(description: str) -> Iterator[Bar | None]:
-    """Shows a bar that counts bytes; the total is set when it is known."""
-    with _bar(description, None, shown=True) as bar:
-        yield bar
-
-
-@contextmanager
-def _bar(description: str, total: int | None, *, shown: bool) -> Iterator[Bar | None]:
-    """Shows a bar on standard error if that is a terminal, or in a notebook's output."""
+def progress_bar(
+    description: str, total: int | None = None, *, shown: bool = True
+) -> Iterator[_TerminalBar | _NotebookBar | None]:
+    """Shows a bar on a terminal or in a notebook; without a total it counts bytes."""
     if shown and _in_notebook():
         bar = _NotebookBar(description, total)
         try:
@@ -87,7 +67,7 @@ def _in_notebook() -> bool:
 
 
 class _TerminalBar:
-    """A bar drawn by Rich."""
+    """A bar drawn by Rich, with the methods that pooch calls."""
 
     def __init__(self, progress: Progress, description: str, total: float | None) -> None:
         self._progress = progress
@@ -112,7 +92,7 @@ class _TerminalBar:
 
 
 class _NotebookBar:
-    """A bar in HTML, which needs no widgets and disappears at the end."""
+    """The same in HTML, which needs no widgets and disappears at the end."""
 
     def __init__(self, description: str, total: float | None) -> None:
         self._description, self.total, self._bytes = description, total, total is None

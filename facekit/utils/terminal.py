@@ -17,12 +17,7 @@ _UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{INVISIBLE}]"
 
 
 def printable(text: object, *, limit: int | None = None) -> str:
-    r"""Returns text on one line that cannot control a terminal.
-
-    Control characters (escape sequences begin with one), line breaks, characters that change the
-    writing direction, and those without width are replaced by their escapes, such as ``\x1b``; a
-    byte of a file name that is not UTF-8 becomes ``\xe9``.
-    """
+    r"""Returns text on one line that cannot control a terminal, with escapes such as ``\x1b``."""
     clean = _UNSAFE.sub(_escaped, str(text))
     if limit is not None and len(clean) > limit:
         half = (limit - 1) // 2

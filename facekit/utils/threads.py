@@ -13,11 +13,9 @@ _IDLE: list[SimpleQueue[tuple[_Work, threading.Event]]] = []
 
 
 def run_in_thread(work: _Work) -> threading.Event:
-    """Runs work, which must not raise, in an idle or new thread; returns an event set afterwards.
-
-    The threads never end, because OpenCV holds a lock while it cleans up after one that does, and a
-    child forked in that moment would wait for it forever. They are daemons.
-    """
+    """Runs work, which must not raise, in an idle or new thread; sets the event afterwards."""
+    # The threads are daemons that never end: OpenCV holds a lock while it cleans up after one that
+    # does, and a child forked in that moment would wait for it forever.
     done = threading.Event()
     try:
         tasks = _IDLE.pop()

@@ -107,16 +107,11 @@ def draw_onto(
         x, y = x - left, y - top
         canvas.rectangle((x, y, x + width, y + height), outline=color, width=line)
         for px, py in points:
-            _disc(canvas, px - left, py - top, radius, color)
+            px, py = px - left, py - top
+            disc = (px - radius, py - radius, px + radius, py + radius)
+            canvas.ellipse(disc, fill=color, outline=PAPER)
         label.draw(canvas, (left, top), color)
         pixels_of(image, part)
-
-
-def _disc(
-    canvas: ImageDraw.ImageDraw, x: float, y: float, radius: float, color: tuple[int, int, int]
-) -> None:
-    box = (x - radius, y - radius, x + radius, y + radius)
-    canvas.ellipse(box, fill=color, outline=PAPER)
 
 
 class _Label(NamedTuple):

@@ -149,7 +149,8 @@ def plot_face_grid(
     rows = -(-len(pixels) // columns)
     across = 1 + _GAP
     down = 1 + _GAP + (0 if captions is None else _CAPTION)
-    texts = None if captions is None else _checked_captions(captions, len(pixels))
+    if captions is not None:
+        _check_captions(captions, len(pixels))
     given = ax is not None
     # Twice the margin that the layout keeps.
     border = 2 * 3 / 72
@@ -162,10 +163,10 @@ def plot_face_grid(
         ax.imshow(face, extent=(left, left + 1, top + 1, top))
     ax.set(xlim=(-_GAP, columns * across), ylim=(rows * down, -_GAP))
     ax.set_axis_off()
-    if texts is not None:
+    if captions is not None:
         # The layout of a new figure is not known before it is drawn.
         width = _width_of_unit(ax) if given else _CELL * ax.figure.dpi
-        for index, text in enumerate(texts):
+        for index, text in enumerate(captions):
             row, column = divmod(index, columns)
             x, y = column * across + 0.5, row * down + 1.03
             shorten(ax.text(x, y, plain(text), size=_LETTERS, ha="center", va="top"), width)
@@ -178,11 +179,10 @@ def _width_of_unit(ax: Axes) -> float:
     return float(min(area.width / np.ptp(ax.get_xlim()), area.height / np.ptp(ax.get_ylim())))
 
 
-def _checked_captions(captions: Sequence[str], number: int) -> list[str]:
+def _check_captions(captions: Sequence[str], number: int) -> None:
     if isinstance(captions, str) or not all(isinstance(text, str) for text in captions):
         raise InvalidArgumentError(f"captions must be a sequence of strings, got {captions!r}")
     if len(captions) != number:
         raise InvalidArgumentError(
             f"captions must be one for each face, got {len(captions)} for {number} faces"
         )
-    return list(captions)

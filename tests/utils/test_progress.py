@@ -99,12 +99,12 @@ def test_terminal_gets_a_bar_when_asked(shown: bool) -> None:
 
 NOTEBOOK = """
 import time
-from facekit.utils.progress import byte_bar, track
+from facekit.utils.progress import progress_bar, track
 for item in track(range(8), "Counting <faces>", total=8, shown=True):
     time.sleep(0.12)
 for item in track(range(8), "Short work", total=8, shown=True):
     pass
-with byte_bar("Downloading") as bar:
+with progress_bar("Downloading") as bar:
     bar.total = 4_000_000
     for _ in range(2):
         time.sleep(0.6)

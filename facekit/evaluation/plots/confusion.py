@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from facekit.errors import InvalidArgumentError
-from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
+from facekit.evaluation.plots.names import checked_names, in_order
 from facekit.utils.figures import axes_or_new, plain
-from facekit.utils.validation import choice
+from facekit.utils.validation import STRANGER, choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ def plot_confusion(
     side = min(max(3.5, 1.5 + 0.45 * len(people)), 14.0)
     ax = axes_or_new(ax, side if with_numbers else 1.15 * side, side)
     ConfusionMatrixDisplay(
-        matrix, display_labels=[UNKNOWN if name is None else plain(name) for name in people]
+        matrix, display_labels=[STRANGER if name is None else plain(name) for name in people]
     ).plot(
         ax=ax,
         include_values=with_numbers,

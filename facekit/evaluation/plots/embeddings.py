@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
-from facekit.evaluation.plots.names import UNKNOWN, checked_names, in_order
+from facekit.evaluation.plots.names import checked_names, in_order
 from facekit.utils.figures import GRAY, MARKERS, PALETTE, add_legend, axes_or_new, plain
-from facekit.utils.validation import choice, reals, whole
+from facekit.utils.validation import STRANGER, choice, reals, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,13 +108,14 @@ def plot_embeddings(
     if method == "tsne":
         ax.tick_params(labelbottom=False, labelleft=False, length=0)
     if with_legend:
-        shown = [UNKNOWN if name is None else name for name in groups]
-        add_legend(ax, ax.collections[-len(groups) :], shown, **_beside(len(groups)))
+        shown = [STRANGER if name is None else name for name in groups]
+        beside = {
+            "loc": "center left",
+            "bbox_to_anchor": (1.01, 0.5),
+            "ncols": 1 + (len(shown) > 14),
+        }
+        add_legend(ax, ax.collections[-len(groups) :], shown, **beside)
     return ax
-
-
-def _beside(entries: int) -> dict[str, object]:
-    return {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "ncols": 1 + (entries > 14)}
 
 
 def _pca(values: FloatArray, seed: int) -> tuple[FloatArray, tuple[str, str]]:

@@ -6,9 +6,6 @@ from collections.abc import Iterable
 
 from facekit.errors import InvalidArgumentError
 
-UNKNOWN = "unknown"
-"""The label for ``None``."""
-
 
 def checked_names(argument: str, names: Iterable[str | None]) -> list[str | None]:
     """Returns names as a list of strings and ``None``."""
