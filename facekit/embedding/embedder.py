@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import warnings
@@ -25,6 +24,7 @@ from facekit.embedding.networks.folding import (
     layer_weights,
     residual_scales,
     unfold,
+    weights_digest,
 )
 from facekit.embedding.networks.names import CENTERING_LAYER, HEAD_LAYER
 from facekit.embedding.networks.network import Architecture, build_network
@@ -172,7 +172,7 @@ class Embedder:
             arrays[CENTERING_LAYER] = centering.to_arrays()
         record = WeightsRecord(
             name=name,
-            version=_digest(arrays),
+            version=weights_digest(arrays)[:12],
             architecture=architecture,
             alignment=aligner.to_dict(),
             mirrored=mirrored,
@@ -279,7 +279,7 @@ class Embedder:
         # Only for weights known by name: others change, and would fill the folder.
         if registry.REGISTRY.get(self.record.name) is not self.record:
             return None
-        return home() / "compiled" / f"{self.record.name}-{_digest(self._arrays)}"
+        return home() / "compiled" / f"{self.record.name}-{weights_digest(self._arrays)[:12]}"
 
     def __repr__(self) -> str:
         return f"Embedder(weights={self.record.name!r}, batch_size={self.batch_size})"
@@ -347,7 +347,11 @@ class Embedder:
         if self._centering is None:
             return self
         record = dataclasses.replace(
-            self.record, version=_digest(self._arrays), thresholds={}, distances=None, files=()
+            self.record,
+            version=weights_digest(self._arrays)[:12],
+            thresholds={},
+            distances=None,
+            files=(),
         )
         embedder = type(self).__new__(type(self))
         embedder._start(record, self._arrays, self.batch_size, self.threads, self.engine)
@@ -440,17 +444,13 @@ class Embedder:
         replace_atomically(file, model.SerializeToString())
 
     def _embed_batch(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        embeddings = self._uncentered(images)
-        return embeddings if self.centering is None else self.centering(embeddings)
-
-    def _uncentered(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         network = self._network()
         embeddings = network(images)
-        if not self.record.mirrored:
-            return embeddings
-        mirror_images = np.ascontiguousarray(images[:, :, ::-1])
-        # Two opposite embeddings have no mean direction; no image of a face has such a pair.
-        return unit_or(embeddings + network(mirror_images), embeddings)
+        if self.record.mirrored:
+            mirror_images = np.ascontiguousarray(images[:, :, ::-1])
+            # Two opposite embeddings have no mean direction; no image of a face has such a pair.
+            embeddings = unit_or(embeddings + network(mirror_images), embeddings)
+        return embeddings if self.centering is None else self.centering(embeddings)
 
     def _checked(
         self, faces: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
@@ -489,17 +489,8 @@ def _random(architecture: Architecture, seed: int) -> tuple[WeightsRecord, Layer
     arrays = fold(layer_weights(network), residual_scales(network))
     record = WeightsRecord(
         name="random",
-        version=f"seed-{seed}-{_digest(arrays)}",
+        version=f"seed-{seed}-{weights_digest(arrays)[:12]}",
         architecture=architecture,
         alignment=Aligner(architecture.input_size).to_dict(),
     )
     return record, arrays
-
-
-def _digest(arrays: LayerWeights) -> str:
-    digest = hashlib.sha256()
-    for layer in sorted(arrays):
-        for name in sorted(arrays[layer]):
-            digest.update(f"{layer}/{name}".encode())
-            digest.update(np.ascontiguousarray(arrays[layer][name]).data)
-    return digest.hexdigest()[:12]

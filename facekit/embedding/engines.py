@@ -21,10 +21,7 @@ Predict: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 
 class OpenVinoNetwork:
-    """A network that OpenVINO runs, compiled once for batches of every size.
-
-    It can be called from several threads at once, and used in a forked process.
-    """
+    """A network that OpenVINO runs, in any thread and any forked process, on any batch size."""
 
     def __init__(
         self,

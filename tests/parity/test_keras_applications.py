@@ -13,14 +13,15 @@ from small_networks import (
     randomize_normalizations,
 )
 
-from facekit.embedding.networks.imagenet import copy_backbone_weights
+from facekit.embedding.networks.folding import layer_weights
+from facekit.embedding.networks.imagenet import fill_backbone
 
 
 @pytest.mark.check
 def test_the_feature_maps_equal_those_of_keras() -> None:
     reference, network = network_of_keras(), full_network()
     randomize_normalizations(reference)
-    copy_backbone_weights(reference, network)
+    fill_backbone(network, layer_weights(reference), source="Keras")
     backbone = keras.Model(network.input, network.get_layer("Conv2d_7b_1x1_Relu").output)
     pictures = random_pictures(2, side=160)
     # Keras' model reads values from -1 to 1; ours standardizes by itself.

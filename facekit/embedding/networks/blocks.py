@@ -28,15 +28,13 @@ class Convolution(NamedTuple):
 
 
 class GraphBuilder(ABC):
-    """Builds a graph of convolution and residual blocks in some framework.
+    """Builds a graph in some framework, from the calls in which a backbone is written once."""
 
-    A backbone is written once, as calls of these methods; each framework gives them a meaning.
-    Layers are named after the TensorFlow originals (``Block35_1_Branch_0_Conv2d_1x1``), so that
-    published weights load by name. ``width`` multiplies the number of filters of every layer.
-    """
+    # Layers are named after the TensorFlow originals (Block35_1_Branch_0_Conv2d_1x1), so that
+    # published weights load by name.
 
     def __init__(self, width: float) -> None:
-        self.width = width
+        self.width = width  # multiplies the number of filters of every layer
 
     def filters(self, full: int) -> int:
         """Returns the number of filters of a layer that has ``full`` filters at width 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,11 +80,7 @@ def check_fit(
 
 
 def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeights:
-    """Folds batch normalizations and residual scales into kernels and biases.
-
-    A batch normalization in inference is y = (x − mean) / √(variance + ε) + beta, linear in the
-    output x of the layer before it: its factor scales that layer's kernel, the rest is a bias.
-    """
+    """Folds batch normalizations and residual scales, which are linear, into kernels and biases."""
     folded: LayerWeights = {}
     for name, arrays in weights.items():
         if name.endswith(BATCH_NORMALIZATION_SUFFIX):
@@ -111,12 +108,7 @@ def fold(weights: LayerWeights, residual_scales: dict[str, float]) -> LayerWeigh
 
 
 def unfold(folded: LayerWeights, network: Any) -> LayerWeights:
-    """Returns weights of a trainable network that compute the same as folded ones.
-
-    The original statistics of batch normalizations are lost. Each gets mean 0 and variance 1 - ε,
-    which in inference leave the kernel's output unchanged, and the folded bias as its beta. So the
-    network computes the same as long as its batch normalizations stay in inference mode.
-    """
+    """Returns weights of a trainable network that in inference compute the same as folded ones."""
     weights = layer_weights(network)
     scales = residual_scales(network)
     for name, arrays in folded.items():
@@ -127,10 +119,21 @@ def unfold(folded: LayerWeights, network: Any) -> LayerWeights:
         if normalization is None:
             weights[name]["bias"] = bias
             continue
+        # The statistics are lost: these leave the kernel's output as it is, in inference.
         normalization["beta"] = bias
         normalization["moving_mean"] = np.zeros_like(bias)
         normalization["moving_variance"] = np.full_like(bias, 1.0 - BATCH_NORMALIZATION_EPSILON)
     return weights
+
+
+def weights_digest(weights: LayerWeights) -> str:
+    """Returns a digest of names and numbers, in hexadecimal."""
+    digest = hashlib.sha256()
+    for layer in sorted(weights):
+        for name in sorted(weights[layer]):
+            digest.update(f"{layer}/{name}".encode())
+            digest.update(np.ascontiguousarray(weights[layer][name]).data)
+    return digest.hexdigest()
 
 
 def residual_scales(network: Any) -> dict[str, float]:

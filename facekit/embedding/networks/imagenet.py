@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from facekit.embedding.networks.folding import LayerWeights
+from facekit.embedding.networks.folding import LayerWeights, layer_weights
 from facekit.embedding.networks.names import BATCH_NORMALIZATION_SUFFIX, HEAD_LAYER
 from facekit.embedding.networks.network import Architecture, build_network
 from facekit.embedding.weights.published import read_ordered_h5
-from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
+from facekit.errors import WeightsError, WeightsNotFoundError
 from facekit.utils.extras import import_extra
 
 _HEAD_LAYERS = (HEAD_LAYER, HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX)
@@ -63,58 +63,37 @@ def build_imagenet_network(
     architecture = Architecture(
         input_size=input_size, embedding_size=embedding_size, dropout=dropout
     )
+    source = "keras.applications.InceptionResNetV2"
     if weights is not None:
-        path = Path(weights)
+        path, source = Path(weights), str(weights)
         if not path.is_file():
             raise WeightsNotFoundError(f"{path}: no such file; download {_FILE_URL}")
-        network = build_network(architecture, seed=seed)
-        fill_backbone(network, read_ordered_h5(path), source=str(path))
-        return network
-    try:
-        source = keras.applications.InceptionResNetV2(
-            include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3)
-        )
-    except Exception as error:
-        # Keras raises a bare Exception if the server does not respond.
-        failed = any(words in str(error) for words in _FETCH_FAILURES)
-        if not failed and not isinstance(error, OSError):
-            raise
-        reason = str(error).partition("\n")[0]
-        raise WeightsNotFoundError(
-            f"Keras could not fetch its ImageNet weights ({reason}); "
-            f"download {_FILE_URL} into ~/.keras/models yourself"
-        ) from error
+        arrays = read_ordered_h5(path)
+    else:
+        try:
+            original = keras.applications.InceptionResNetV2(
+                include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3)
+            )
+        except Exception as error:
+            # Keras raises a bare Exception if the server does not respond.
+            failed = any(words in str(error) for words in _FETCH_FAILURES)
+            if not failed and not isinstance(error, OSError):
+                raise
+            reason = str(error).partition("\n")[0]
+            raise WeightsNotFoundError(
+                f"Keras could not fetch its ImageNet weights ({reason}); "
+                f"download {_FILE_URL} into ~/.keras/models yourself"
+            ) from error
+        arrays = layer_weights(original)
     network = build_network(architecture, seed=seed)
-    copy_backbone_weights(source, network)
+    fill_backbone(network, arrays, source=source)
     return network
 
 
-def copy_backbone_weights(source: Any, network: Any) -> None:
-    """Copies the weights of a ``keras.applications.InceptionResNetV2`` into a network's backbone.
-
-    Both build the same layers in the same order, so the weights correspond one to one.
-    """
-    targets = [
-        layer for layer in network.layers if layer.weights and layer.name not in _HEAD_LAYERS
-    ]
-    sources = [layer for layer in source.layers if layer.weights]
-    shapes = [[tuple(w.shape) for w in layer.weights] for layer in targets]
-    if shapes != [[tuple(w.shape) for w in layer.weights] for layer in sources]:
-        raise InvalidArgumentError(
-            f"the weights of {source.name} do not fit the backbone of {network.name}: only the "
-            "full inception_resnet_v2 (width 1, blocks 1) has the same layers"
-        )
-    for target, layer in zip(targets, sources, strict=True):
-        target.set_weights(layer.get_weights())
-
-
 def fill_backbone(network: Any, weights: LayerWeights, *, source: str) -> None:
-    """Fills a backbone with weights in the order in which Keras builds the layers.
-
-    Keras numbers most layers in the order of creation (``conv2d_17``), so the order identifies
-    them. The kinds and shapes of the weights must match one by one, and layers that Keras names
-    after their block must belong to that block.
-    """
+    """Fills a backbone with weights in the order in which Keras builds the layers."""
+    # Keras numbers most layers in the order of creation (conv2d_17), so the order identifies them.
+    # Layers that Keras names after their block must belong to that block.
     targets = [
         layer for layer in network.layers if layer.weights and layer.name not in _HEAD_LAYERS
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -10,17 +11,17 @@ from facekit.embedding.networks.blocks import Convolution, GraphBuilder, Tensor
 from facekit.embedding.networks.names import (
     BATCH_NORMALIZATION_EPSILON,
     BATCH_NORMALIZATION_SUFFIX,
+    FEATURES_LAYER,
+    HEAD_LAYER,
     RESIDUAL_SCALE_SUFFIX,
 )
 
+if TYPE_CHECKING:
+    from facekit.embedding.networks.network import Architecture
+
 
 class KerasBuilder(GraphBuilder):
-    """Builds a graph of Keras layers.
-
-    A folded graph has no batch normalization and no residual scale: both are linear and merged into
-    the kernels and biases of the preceding convolutions. All kernels are zero until they are
-    filled; :func:`facekit.embedding.build_network` draws random ones.
-    """
+    """Builds a graph of Keras layers; a folded one has no batch normalizations and no scales."""
 
     def __init__(self, width: float, *, folded: bool) -> None:
         super().__init__(width)
@@ -41,11 +42,7 @@ class KerasBuilder(GraphBuilder):
             name=layer.name,
         )(x)
         if not self.folded:
-            x = keras.layers.BatchNormalization(
-                scale=False,
-                epsilon=BATCH_NORMALIZATION_EPSILON,
-                name=layer.name + BATCH_NORMALIZATION_SUFFIX,
-            )(x)
+            x = _normalized(x, layer.name)
         return keras.layers.Activation("relu", name=f"{layer.name}_Relu")(x)
 
     def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
@@ -70,3 +67,27 @@ class KerasBuilder(GraphBuilder):
     def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:
         """Joins the channels of several tensors."""
         return keras.layers.Concatenate(name=name)(list(branches))
+
+    def head(self, x: Tensor, architecture: Architecture, seed: int) -> Tensor:
+        """Adds global average pooling, dropout, a dense layer and L2 normalization."""
+        x = keras.layers.GlobalAveragePooling2D(name=FEATURES_LAYER)(x)
+        if architecture.dropout and not self.folded:
+            # Without a seed, Keras would draw one from the user's generator; it accepts 32 bits.
+            seed = int(seed) % 2**32
+            x = keras.layers.Dropout(architecture.dropout, seed=seed, name="Dropout")(x)
+        normalized = architecture.head_batch_normalization and not self.folded
+        x = keras.layers.Dense(
+            architecture.embedding_size,
+            use_bias=not normalized,
+            kernel_initializer=self._initializer,
+            name=HEAD_LAYER,
+        )(x)
+        if normalized:
+            x = _normalized(x, HEAD_LAYER)
+        return keras.layers.UnitNormalization(axis=-1, dtype="float32", name="embedding")(x)
+
+
+def _normalized(x: Tensor, layer: str) -> Tensor:
+    return keras.layers.BatchNormalization(
+        scale=False, epsilon=BATCH_NORMALIZATION_EPSILON, name=layer + BATCH_NORMALIZATION_SUFFIX
+    )(x)

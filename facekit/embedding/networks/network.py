@@ -119,7 +119,6 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
         AISTATS 2010, equation 16, for the random weights.
     """
     keras = import_extra("keras")
-    from facekit.embedding.networks.head import triplet_head
     from facekit.embedding.networks.keras_graph import KerasBuilder
 
     side = architecture.input_size
@@ -131,14 +130,7 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
     )(images)
     build = KerasBuilder(architecture.width, folded=folded)
     features = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
-    embeddings = triplet_head(
-        features,
-        architecture.embedding_size,
-        dropout=architecture.dropout,
-        batch_normalization=architecture.head_batch_normalization,
-        folded=folded,
-        seed=seed,
-    )
+    embeddings = build.head(features, architecture, seed)
     network = keras.Model(images, embeddings, name=architecture.backbone)
     if not folded:
         _initialize(network, seed)

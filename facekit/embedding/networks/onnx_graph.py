@@ -29,7 +29,7 @@ def onnx_network(
 ) -> Any:
     """Builds a network for inference."""
     onnx = import_extra("onnx")
-    build = OnnxBuilder(architecture.width, weights)
+    build = _OnnxBuilder(architecture.width, weights)
     side, size = architecture.input_size, architecture.embedding_size
     x = build.node("Cast", "faces", to=onnx.TensorProto.FLOAT)
     x = build.node("Transpose", x, perm=[0, 3, 1, 2])
@@ -66,8 +66,8 @@ def onnx_network(
     return model
 
 
-class OnnxBuilder(GraphBuilder):
-    """Builds a folded graph of ONNX' operations, channels first, with its weights."""
+class _OnnxBuilder(GraphBuilder):
+    """Builds a folded graph of ONNX' operations, channels first; weights hold the scales."""
 
     def __init__(self, width: float, weights: LayerWeights) -> None:
         super().__init__(width)
@@ -95,26 +95,21 @@ class OnnxBuilder(GraphBuilder):
         return self.node("Div", x, self.node("Max", norm, self.constant(np.float32(1e-12))))
 
     def convolved(self, x: str, layer: Convolution) -> str:
-        """Adds convolution and ReLU."""
         return self.node("Relu", self._convolution(x, layer.name, layer.strides, layer.border))
 
     def added(self, x: str, mixed: str, scale: float, name: str, *, linear: bool) -> str:
-        """Adds the projection to ``x``; the weights of a folded network hold the scale."""
         x = self.node("Add", x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, [0, 0]))
         return x if linear else self.node("Relu", x)
 
     def max_pooling(self, x: str, name: str) -> str:
-        """Adds the maximum over windows of 3 × 3, two pixels apart, none across the border."""
         return self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
 
     def average_pooling(self, x: str, name: str) -> str:
-        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the image."""
         return self.node(
             "AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=0
         )
 
     def concatenation(self, branches: Sequence[str], name: str) -> str:
-        """Joins the channels of several tensors."""
         return self.node("Concat", *branches, axis=1)
 
     def dense(self, x: str, name: str) -> str:

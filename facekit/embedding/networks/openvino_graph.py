@@ -17,7 +17,7 @@ from facekit.utils.openvino import ops, ov
 
 def openvino_network(architecture: Architecture, weights: LayerWeights) -> Any:
     """Builds a network for inference."""
-    build = OpenVinoBuilder(architecture.width, weights)
+    build = _OpenVinoBuilder(architecture.width, weights)
     side = architecture.input_size
     images = ops.parameter([-1, side, side, 3], np.uint8, name="pictures")
     x = ops.convert(images, "f32")
@@ -30,35 +30,27 @@ def openvino_network(architecture: Architecture, weights: LayerWeights) -> Any:
     return ov.Model([x], [images], architecture.backbone)
 
 
-class OpenVinoBuilder(GraphBuilder):
-    """Builds a folded graph of OpenVINO's operations, channels first, with its weights.
-
-    The shapes are those of the weights.
-    """
+class _OpenVinoBuilder(GraphBuilder):
+    """Builds a folded graph of OpenVINO's operations, channels first; weights hold the scales."""
 
     def __init__(self, width: float, weights: LayerWeights) -> None:
         super().__init__(width)
         self._weights = weights
 
     def convolved(self, x: Tensor, layer: Convolution) -> Tensor:
-        """Adds convolution and ReLU."""
         return ops.relu(self._convolution(x, layer.name, layer.strides, layer.border))
 
     def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
-        """Adds the projection to ``x``; the weights of a folded network hold the scale."""
         x = ops.add(x, self._convolution(mixed, f"{name}_Conv2d_1x1", 1, [0, 0]))
         return x if linear else ops.relu(x)
 
     def max_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Adds the maximum over windows of 3 × 3, two pixels apart, none across the border."""
         return ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [3, 3], "floor").output(0)
 
     def average_pooling(self, x: Tensor, name: str) -> Tensor:
-        """Adds the mean over the 3 × 3 pixels around each, as far as they lie in the image."""
         return ops.avg_pool(x, [1, 1], [1, 1], [1, 1], [3, 3], exclude_pad=True)
 
     def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:
-        """Joins the channels of several tensors."""
         return ops.concat(list(branches), axis=1)
 
     def dense(self, x: Tensor, name: str) -> Tensor:

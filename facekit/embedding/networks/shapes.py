@@ -15,7 +15,7 @@ Shapes = dict[tuple[str, str], tuple[int, ...]]
 
 def weight_shapes(architecture: Architecture, *, folded: bool) -> tuple[Shapes, dict[str, float]]:
     """Returns the shapes of a network's weights."""
-    build = ShapeBuilder(architecture.width, folded=folded)
+    build = _ShapeBuilder(architecture.width, folded=folded)
     channels = BACKBONES[architecture.backbone](build, 3, blocks=architecture.blocks)
     build.layer(
         HEAD_LAYER,
@@ -25,7 +25,7 @@ def weight_shapes(architecture: Architecture, *, folded: bool) -> tuple[Shapes, 
     return build.shapes, build.scales
 
 
-class ShapeBuilder(GraphBuilder):
+class _ShapeBuilder(GraphBuilder):
     """Traverses a graph and records the weights; its tensors are numbers of channels."""
 
     def __init__(self, width: float, *, folded: bool) -> None:
@@ -45,17 +45,14 @@ class ShapeBuilder(GraphBuilder):
             self.shapes[name, "bias"] = size
 
     def convolved(self, x: Tensor, layer: Convolution) -> Tensor:
-        """Records a convolution with its batch normalization."""
         self.layer(layer.name, (*layer.sides, x, layer.filters), normalized=True)
         return layer.filters
 
     def added(self, x: Tensor, mixed: Tensor, scale: float, name: str, *, linear: bool) -> Tensor:
-        """Records the projection and its scale."""
         projection = f"{name}_Conv2d_1x1"
         self.layer(projection, (1, 1, mixed, x), normalized=False)
         self.scales[projection] = scale
         return x
 
     def concatenation(self, branches: Sequence[Tensor], name: str) -> Tensor:
-        """Has no weights; the channels add up."""
         return sum(branches)

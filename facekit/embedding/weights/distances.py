@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
+from facekit.utils.grouping import rows_by_label
 from facekit.utils.validation import number as checked_number
 from facekit.utils.validation import reals, unit_rows
 
@@ -31,6 +33,7 @@ _ALIKE = 0.3
 _IMPOSTOR_FACES = 2
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+_Rows: TypeAlias = tuple[tuple[float, ...], ...]
 
 # The scale of the number of images on which distances change evenly. Each doubling adds another
 # chance for the nearest image; in the mean, the noise of single images falls as one over their
@@ -54,20 +57,13 @@ class DistanceTable:
         source: The data on which it was measured.
 
     Raises:
-        InvalidArgumentError: If the shapes or values are inconsistent. Example
-
-    Example:
-        >>> from facekit.embedding.weights.registry import REGISTRY
-        >>> table = REGISTRY["facenet-20180402-vggface2"].distances
-        >>> one, many = (float(table.false_match_rate("nearest", m, 0.9)) for m in (1, 16))
-        >>> one < many  # the more images, the more chances for a stranger
-        True
+        InvalidArgumentError: If the shapes or values are inconsistent.
     """
 
     images: tuple[int, ...]
     rates: tuple[float, ...]
-    impostors: Mapping[str, tuple[tuple[float, ...], ...]]
-    genuine: Mapping[str, tuple[tuple[float, ...], ...]]
+    impostors: Mapping[str, _Rows]
+    genuine: Mapping[str, _Rows]
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -90,21 +86,12 @@ class DistanceTable:
     def false_match_rate(
         self, measure: Measure, images: float, distance: npt.ArrayLike
     ) -> FloatArray:
-        """Returns the share of strangers within a distance of one person.
-
-        Args:
-            measure: Which distance.
-            images: The number of enrolled images of the person.
-            distance: The distance, of any shape.
-
-        Returns:
-            The share, of the same shape. Below the table's lowest rate it is extrapolated on a
-            logarithmic scale, with the slope between that rate and thirty times as much.
-        """
+        """Returns the share of strangers within a distance of a person with some images."""
         rows = self._row(self.impostors[measure], measure, images)
         logs = np.log(self.rates)
         # Strictly rising, as interpolation needs it.
         rows = rows + 1e-9 * np.arange(len(rows))
+        # Below the lowest rate, extrapolated on a logarithmic scale.
         start = np.interp(logs[0] + math.log(_SLOPE_OVER), logs, rows)
         slope = math.log(_SLOPE_OVER) / (start - rows[0])
         distance = reals(distance, "distance").astype(np.float64, copy=False)
@@ -116,71 +103,36 @@ class DistanceTable:
     def quantiles(
         self, kind: Literal["impostors", "genuine"], measure: Measure, images: float
     ) -> FloatArray:
-        """Returns the distance for each of the rates.
-
-        Args:
-            kind: Of strangers, or of the person.
-            measure: Which distance.
-            images: The number of enrolled images of the person.
-        """
+        """Returns the distance for each of the rates, for a person with some images."""
         values = (self.impostors if kind == "impostors" else self.genuine)[measure]
         return self._row(values, measure, images)
 
     def of_means(self, images: float) -> DistanceTable:
-        """Returns the table for probes that are means of several images of one person.
-
-        Distance is symmetric: the mean of m images is as far from one enrolled image as one image
-        is from the mean of m images, which the table contains. Distances to people with more images
-        are shifted by the same amount.
-
-        Args:
-            images: The number of images that the probe is the normalized mean of; at least 1, not
-                necessarily whole: see :meth:`independent_images`.
-
-        Returns:
-            A table of the same shape.
-
-        Raises:
-            InvalidArgumentError: If ``images`` is not a number of at least 1.
-
-        Example:
-            >>> from facekit.embedding.weights.registry import REGISTRY
-            >>> table = REGISTRY["facenet-20180402-vggface2"].distances
-            >>> mean = table.of_means(8)
-            >>> one, eight = (t.quantiles("genuine", "centroid", 2)[9] for t in (table, mean))
-            >>> bool(eight < one)  # half of the other images of the person lie within
-            True
-        """
+        """Returns the table for probes that are means of several images of one person."""
         checked_number(images, "images", 1)
-        moved: dict[str, dict[str, tuple[tuple[float, ...], ...]]] = {}
-        for kind, tables in (("impostors", self.impostors), ("genuine", self.genuine)):
+
+        # Distance is symmetric: the mean of m images is as far from one enrolled image as one image
+        # is from the mean of m images, which the table contains. Distances to people with more
+        # images are shifted by the same amount.
+        def moved(tables: Mapping[str, _Rows]) -> dict[str, _Rows]:
             one, mean = (self._row(tables["centroid"], "centroid", m) for m in (1, images))
-            moved[kind] = {
+            return {
                 name: tuple(
                     tuple(np.clip(np.maximum.accumulate(row + mean - one), 0.0, 2.0).tolist())
                     for row in np.array(rows, dtype=np.float64)
                 )
                 for name, rows in tables.items()
             }
-        return replace(self, impostors=moved["impostors"], genuine=moved["genuine"])
+
+        return replace(self, impostors=moved(self.impostors), genuine=moved(self.genuine))
 
     def independent_images(self, images: int, length: float) -> float:
-        """Returns the number of independent images that a mean is worth.
-
-        The frames of a video resemble each other: a hundred of them carry less information than a
-        hundred images. The length of the mean of their unit embeddings shows how much they differ.
-        For m independent images, its squared length is ρ + (1 − ρ) / m on average, where ρ is the
-        inner product of two images of a person; for equal images it is 1. The 70th percentile of
-        pairs is used for ρ: images of some people resemble each other although taken at different
-        times, and too small a number would give too many strangers a name.
-
-        Args:
-            images: The number of images in the mean.
-            length: Its norm before normalization, 0 to 1.
-
-        Returns:
-            The number, from 1 to ``images``.
-        """
+        """Returns the number of independent images that a mean of several is worth, by its norm."""
+        # The frames of a video resemble each other. For m independent images, the squared norm is
+        # ρ + (1 − ρ) / m on average, where ρ is the inner product of two images of a person; for
+        # equal images it is 1. The 70th percentile of pairs is used for ρ: images of some people
+        # resemble each other although taken at different times, and too small a number would give
+        # too many strangers a name.
         apart = np.interp(_ALIKE, self.rates, self.quantiles("genuine", "centroid", 1))
         alike = 1.0 - float(apart) ** 2 / 2.0
         common = length**2 - alike
@@ -210,38 +162,20 @@ class DistanceTable:
         wrong_label: float = 0.0,
         source: str = "",
     ) -> DistanceTable:
-        """Measures the table for a set of weights on labeled faces.
+        """Measures the table for a set of weights on labeled faces, for numbers m of images.
 
         Each of up to 500 people with m images or more is enrolled with the first m; the first two
         faces of every other person are impostors, the remaining ones of the person are genuine.
-        People with more than m images come first.
-
-        Args:
-            embeddings: Unit embeddings, ``(n, d)``.
-            labels: The person of each, ``(n,)``.
-            images: The numbers m of enrolled images to measure.
-            wrong_label: Two people with images closer than this are assumed to be one person under
-                two labels, or one image in two places, and are not compared.
-            source: A description of the faces.
-
-        Returns:
-            The table.
-
-        Raises:
-            InvalidArgumentError: If embeddings are not of unit norm, or there are too few faces for
-                one of the numbers of images.
+        Two people with images closer than ``wrong_label`` are taken for one person under two
+        labels, or one image in two places, and are not compared.
         """
         vectors = unit_rows(embeddings)
         _, by_person = np.unique(np.asarray(labels), return_inverse=True)
-        rows_of = np.split(
-            np.argsort(by_person, kind="stable"), np.cumsum(np.bincount(by_person))[:-1]
-        )
+        rows_of = rows_by_label(by_person)
         first = np.concatenate([rows[:_IMPOSTOR_FACES] for rows in rows_of])
-        tables: dict[str, dict[str, list[tuple[float, ...]]]] = {
-            kind: {measure: [] for measure in get_args(Measure)}
-            for kind in ("impostors", "genuine")
-        }
+        tables: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
         for number in images:
+            # People with more than m images come first.
             with_more = [rows for rows in rows_of if len(rows) > number]
             people = [*with_more, *(rows for rows in rows_of if len(rows) == number)][:_MOST_PEOPLE]
             if len(with_more) < 2 or len(people) * len(first) * _RATES[0] < 3:
@@ -251,18 +185,14 @@ class DistanceTable:
                     f"{len(with_more)} of them with more than {number}"
                 )
             found = _distances_to_people(vectors, by_person, people, number, wrong_label, first)
-            for kind, by_measure in found.items():
-                for measure, distances in by_measure.items():
-                    tables[kind][measure].append(
-                        tuple(np.round(np.quantile(distances, _RATES), 4).tolist())
-                    )
-        return cls(
-            tuple(int(number) for number in images),
-            _RATES,
-            {measure: tuple(rows) for measure, rows in tables["impostors"].items()},
-            {measure: tuple(rows) for measure, rows in tables["genuine"].items()},
-            source,
+            for key, distances in found.items():
+                rounded = np.round(np.quantile(distances, _RATES), 4)
+                tables[key].append(tuple(rounded.tolist()))
+        impostors, genuine = (
+            {measure: tuple(tables[kind, measure]) for measure in get_args(Measure)}
+            for kind in ("impostors", "genuine")
         )
+        return cls(tuple(int(number) for number in images), _RATES, impostors, genuine, source)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the table as plain values for JSON."""
@@ -279,17 +209,7 @@ class DistanceTable:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DistanceTable:
-        """Makes a table from :meth:`to_dict`'s values.
-
-        Args:
-            values: The parts by name, as :meth:`to_dict` gives them.
-
-        Returns:
-            The table.
-
-        Raises:
-            InvalidArgumentError: If a part is missing or does not fit.
-        """
+        """Makes a table from :meth:`to_dict`'s values."""
         try:
             return cls(
                 tuple(values["photos"]),
@@ -302,7 +222,7 @@ class DistanceTable:
             raise InvalidArgumentError(f"no table of distances can be made ({error})") from error
 
 
-def _frozen(tables: Mapping[str, Any]) -> dict[str, tuple[tuple[float, ...], ...]]:
+def _frozen(tables: Mapping[str, Any]) -> dict[str, _Rows]:
     return {
         name: tuple(tuple(float(value) for value in row) for row in rows)
         for name, rows in tables.items()
@@ -316,10 +236,9 @@ def _distances_to_people(
     number: int,
     wrong_label: float,
     first: npt.NDArray[np.int64],
-) -> dict[str, dict[str, FloatArray]]:
-    found: dict[str, dict[str, list[FloatArray]]] = {
-        kind: {measure: [] for measure in get_args(Measure)} for kind in ("impostors", "genuine")
-    }
+) -> dict[tuple[str, str], FloatArray]:
+    """Returns the distances of impostors and genuine faces to people, by kind and measure."""
+    found: dict[tuple[str, str], list[FloatArray]] = defaultdict(list)
     for rows in people:
         person = by_person[rows[0]]
         own = by_person == person
@@ -335,12 +254,9 @@ def _distances_to_people(
             "centroid": _distance(vectors, centroid[None])[:, 0],
         }
         for measure, distances in by_measure.items():
-            found["impostors"][measure].append(distances[of_others])
-            found["genuine"][measure].append(distances[rest])
-    return {
-        kind: {measure: np.concatenate(parts) for measure, parts in by_measure.items()}
-        for kind, by_measure in found.items()
-    }
+            found["impostors", measure].append(distances[of_others])
+            found["genuine", measure].append(distances[rest])
+    return {key: np.concatenate(parts) for key, parts in found.items()}
 
 
 def _distance(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> FloatArray:

@@ -16,12 +16,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 
 
 def locate(record: WeightsRecord) -> tuple[Path, WeightsFile]:
-    """Finds a file of the weights on this machine, or downloads it, and checks it.
-
-    The package's own folder and the folders ``weights/<name>`` under ``FACEKIT_HOME`` and
-    ``FACEKIT_DATA`` are searched first. The file is downloaded only if none has it and
-    ``FACEKIT_OFFLINE`` is not set.
-    """
+    """Finds a file of the weights on this machine, or downloads it, and checks it."""
     found = find(record)
     if found is None:
         return fetch(record)

@@ -24,14 +24,15 @@ from small_networks import (
 
 from facekit import InvalidArgumentError, WeightsError
 from facekit.embedding import build_imagenet_network, build_network
-from facekit.embedding.networks.head import triplet_head
-from facekit.embedding.networks.imagenet import copy_backbone_weights
+from facekit.embedding.networks.folding import layer_weights
+from facekit.embedding.networks.imagenet import fill_backbone
+from facekit.embedding.networks.keras_graph import KerasBuilder
 from facekit.errors import WeightsNotFoundError
 
 
 def test_a_narrow_network_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="width 1, blocks 1"):
-        copy_backbone_weights(build_network(SMALL_V1), build_network(SMALL_V2))
+    with pytest.raises(WeightsError, match="another network"):
+        fill_backbone(build_network(SMALL_V2), layer_weights(build_network(SMALL_V1)), source="v1")
 
 
 @pytest.mark.parametrize("batch_normalization", [False, True])
@@ -39,10 +40,11 @@ def test_every_kind_of_head_is_left_out(batch_normalization: bool) -> None:
     pictures = keras.Input((80, 80, 3))
     source = keras.Model(pictures, keras.layers.Conv2D(8, 3, name="any_name")(pictures))
     features = keras.layers.Conv2D(8, 3, name="Conv2d_1a_3x3")(pictures)
-    head = triplet_head(features, 4, batch_normalization=batch_normalization)
+    architecture = replace(SMALL_V2, head_batch_normalization=batch_normalization)
+    head = KerasBuilder(1.0, folded=False).head(features, architecture, seed=0)
     network = keras.Model(pictures, head)
     before = network.get_layer("Bottleneck").get_weights()
-    copy_backbone_weights(source, network)
+    fill_backbone(network, layer_weights(source), source="Keras")
     batch = random_pictures(1).astype(np.float32)
     np.testing.assert_array_equal(
         np.asarray(network.get_layer("Conv2d_1a_3x3")(batch)), np.asarray(source(batch))
