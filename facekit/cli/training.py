@@ -292,7 +292,7 @@ def _read_network(start: Architecture | Embedder, settings: dict[str, Any]) -> N
     if not isinstance(start, Architecture):
         raise InvalidArgumentError("give either --network or --weights, not both")
     network = build_network(start)
-    Checkpoint(settings["network"]).restore_network(network)
+    Checkpoint(settings["network"]).restore("network", network.variables)
     settings["network"] = network
 
 

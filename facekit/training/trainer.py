@@ -13,7 +13,6 @@ from facekit.training.data.dataset import FaceDataset
 from facekit.training.engine.base import FitArguments, Trainer
 from facekit.training.engine.history import History
 from facekit.training.engine.objectives import Objective
-from facekit.training.engine.precision import check_precision
 from facekit.training.engine.schedules import by_epoch
 from facekit.training.engine.step import parts_of
 from facekit.training.losses.losses import TripletLoss
@@ -120,7 +119,12 @@ class TripletTrainer(Trainer):
         super().__post_init__()
         number(self.margin, "margin", above=0.0)
         self._objectives()
-        check_precision(self.precision, self.micro_batch)
+        if self.precision == "mixed_float16" and self.micro_batch is not None:
+            # Scaling the loss leaves out parts that overflow, which would shift all later ones.
+            raise InvalidArgumentError(
+                'micro_batch cannot be combined with precision="mixed_float16"; use '
+                '"mixed_bfloat16"'
+            )
         parts_of(self.identities * self.images, self.micro_batch)
 
     def fit(
@@ -175,7 +179,6 @@ class TripletTrainer(Trainer):
             ),
             margin=self.margin if self.objective is None else None,
             micro_batch=self.micro_batch,
-            parts=parts_of(self.identities * self.images, self.micro_batch),
         )
 
     def _objectives(self) -> dict[int, Objective]:

@@ -86,9 +86,9 @@ def train(
         )
     plan = Plan(**{**arguments, **changes})
     loop = TrainingLoop(
-        batches,
-        plan,
-        CollapseGuard(0.2, patience=patience),
+        batches=batches,
+        plan=plan,
+        guard=CollapseGuard(0.2, patience=patience),
         folder=folder,
         settings={},
         workers=Workers(),

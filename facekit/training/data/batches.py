@@ -21,6 +21,7 @@ from facekit.errors import InvalidArgumentError, TrainingDataError
 from facekit.training.data.augmentation import Augmentation
 from facekit.training.data.dataset import FaceDataset
 from facekit.utils.forking import ForkLock
+from facekit.utils.grouping import rows_by_label
 from facekit.utils.validation import whole
 
 Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
@@ -88,14 +89,11 @@ class SeededBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return images, self.dataset.labels[rows]
 
     def rows(self, epoch: int, index: int) -> npt.NDArray[np.int64]:
-        """Returns which faces of the data set make up a batch.
+        """Returns the indices of the faces in the data set that make up a batch, int64 ``(n,)``.
 
         Args:
             epoch: From 0.
             index: From 0 to ``len(self) - 1``.
-
-        Returns:
-            The indices of the faces in the data set, int64 ``(n,)``.
 
         Raises:
             IndexError: If there is no batch of that index.
@@ -205,7 +203,8 @@ class BalancedBatches(SeededBatches):
         super().__init__(dataset, seed=seed, augmentation=augmentation, workers=workers)
         self.identities = whole(identities, "identities", least=2)
         self.images = whole(images, "images", least=2)
-        images_of = _images_of_each(dataset)
+        by_label = rows_by_label(dataset.labels)
+        images_of = [rows for rows in by_label if dataset.labels[rows[0]] >= 0]
         self._images_of = [rows for rows in images_of if len(rows) > 1]
         self.left_out = tuple(
             name for name, rows in zip(dataset.identities, images_of, strict=True) if len(rows) == 1
@@ -349,15 +348,6 @@ def _grouped(nearest: Rows, size: int, rng: np.random.Generator) -> Rows:
         free[alike] = False
         groups.append(np.concatenate([[face], alike]))
     return np.concatenate([groups[place] for place in rng.permutation(len(groups))])
-
-
-def _images_of_each(dataset: FaceDataset) -> list[Rows]:
-    """Returns the indices of each person's images, in the order of ``identities``."""
-    order = np.argsort(dataset.labels, kind="stable")
-    sorted_labels = dataset.labels[order]
-    starts = np.searchsorted(sorted_labels, np.arange(len(dataset.identities)))
-    # Unknown people, labeled -1, come before the first start.
-    return np.split(order, starts)[1:]
 
 
 def _groups(rows: Rows, images: int, rng: np.random.Generator) -> list[Rows]:

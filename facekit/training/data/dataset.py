@@ -250,12 +250,12 @@ class FaceDataset:
             input_size: The side S of the faces, in pixels.
             path_column: The column of the images' paths; relative paths start at the file's folder.
             identity_column: The column of the people; empty if unknown.
-            aligner: As in :meth:`from_folder`.
-            detector: As in :meth:`from_folder`.
-            max_pixels: As in :meth:`from_folder`.
-            truncated: As in :meth:`from_folder`.
-            cache: As in :meth:`from_folder`.
-            progress: Whether to show a progress bar on a terminal.
+            aligner: As in :meth:`from_folder`, like the others.
+            detector: Likewise.
+            max_pixels: Likewise.
+            truncated: Likewise.
+            cache: Likewise.
+            progress: Likewise.
 
         Returns:
             The data set, with at least one face.
@@ -301,10 +301,10 @@ class FaceDataset:
             aligner: As in :meth:`from_folder`.
             labeled_only: Whether to leave out the faces of unknown people.
             min_score: The confidence that a face needs, in [0, 1].
-            max_pixels: As in :meth:`from_folder`.
-            truncated: As in :meth:`from_folder`.
-            cache: As in :meth:`from_folder`.
-            progress: Whether to show a progress bar on a terminal.
+            max_pixels: As in :meth:`from_folder`, like the others.
+            truncated: Likewise.
+            cache: Likewise.
+            progress: Likewise.
 
         Returns:
             The data set, with at least one face.
@@ -366,16 +366,10 @@ class FaceDataset:
                 f"images, identities and keys must be equally many, got {len(images)}, "
                 f"{len(people)} and {len(keys)}"
             )
-        report = ImageReport(
-            tuple(
-                ImageOutcome(person, key, "used") for person, key in zip(people, keys, strict=True)
-            ),
-            done="used",
-        )
-        rows = np.arange(len(images))
-        return cls(
-            images.__getitem__, rows, people, keys, input_size=images.shape[1], report=report
-        )
+        outcomes = [ImageOutcome(*named, "used") for named in zip(people, keys, strict=True)]
+        report = ImageReport(tuple(outcomes), done="used")
+        rows, side = np.arange(len(images)), images.shape[1]
+        return cls(images.__getitem__, rows, people, keys, input_size=side, report=report)
 
     @classmethod
     def _from_images(

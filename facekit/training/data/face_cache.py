@@ -1,9 +1,7 @@
 """The cache of aligned faces: found and cut out once, then read in any order by many threads.
 
 It is one SQLite file for each combination of detection and alignment settings. Faces are keyed by
-the digest of the image's content, so that images may be renamed, moved or added without detecting
-anything twice. With SQLite, committed data survives a killed process or a full disk, and several
-processes may fill one cache.
+the digest of the image's content.
 """
 
 from __future__ import annotations

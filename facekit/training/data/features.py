@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facekit.embedding.networks.folding import layer_weights
+from facekit.embedding.networks.folding import layer_weights, weights_digest
 from facekit.embedding.networks.names import FEATURES_LAYER
 from facekit.errors import FileFormatError
 from facekit.io import safetensors_file
@@ -54,26 +54,17 @@ def features_of(
     backbone: Any, faces: Any, folder: str | os.PathLike[str], *, progress: bool = False
 ) -> StandIn:
     """Computes the features of all faces, or reads them from the folder if they are there."""
-    weights = layer_weights(backbone)
-    digest = hashlib.sha256()
-    for layer in sorted(weights):
-        for name in sorted(weights[layer]):
-            digest.update(f"{layer}/{name}".encode())
-            digest.update(weights[layer][name].data)
     features = cached_array(
         Path(folder),
         "features",
-        (digest.hexdigest(), digest_of(faces)),
+        (weights_digest(layer_weights(backbone)), digest_of(faces)),
         lambda: run_network(backbone, faces, batch_size=_BATCH, progress=progress),
     )
     return StandIn(faces, features=features)
 
 
 def digest_of(faces: Any) -> str:
-    """Identifies a data set by the keys of its faces and the pixels of some of them.
-
-    Keys alone do not: the faces of two arrays have the same numbers.
-    """
+    """Identifies a data set by the keys of its faces and, as these may repeat, some pixels."""
     digest = hashlib.sha256("\0".join(faces.keys).encode(errors="surrogatepass"))
     chosen = np.linspace(0, len(faces) - 1, min(len(faces), _SAMPLE)).astype(np.int64)
     digest.update(faces.images(chosen).tobytes())
@@ -86,10 +77,7 @@ def cached_array(
     key: Iterable[str],
     compute: Callable[[], npt.NDArray[np.float32]],
 ) -> npt.NDArray[np.float32]:
-    """Returns an array from its file, or computes it and keeps it there.
-
-    The file is named after ``key``, which is all that the array depends on.
-    """
+    """Returns an array from the file of its key, on which alone it depends, or computes it."""
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
     path = folder / f"{name}-{digest}.safetensors"
     if path.is_file():
@@ -115,10 +103,7 @@ def run_network(
     progress: bool = False,
     predict: Callable[[Any], Any] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Runs a network with one output in inference over all faces; float32 ``(n, d)``.
-
-    ``predict`` runs it on one batch, by default as Keras does.
-    """
+    """Runs a network with one output in inference over all faces; float32 ``(n, d)``."""
     predict = predict or network.predict_on_batch
     outputs = np.empty((len(faces), network.output_shape[-1]), dtype=np.float32)
     starts = range(0, len(faces), batch_size)

@@ -26,10 +26,15 @@ def folder_candidates(folder: Path) -> list[PersonImage]:
 
 def manifest_candidates(path: Path, *, path_column: str, identity_column: str) -> list[PersonImage]:
     """Lists the images of a CSV file, whose relative paths start at the file's own folder."""
-    candidates = [
-        _manifest_candidate(path, line, row[path_column], row[identity_column])
-        for line, row in csv_rows(path, (path_column, identity_column))
-    ]
+    candidates = []
+    for line, row in csv_rows(path, (path_column, identity_column)):
+        person, image = (row[identity_column] or "").strip(), row[path_column]
+        if image:
+            source = path.parent / image
+            candidates.append(PersonImage(person, str(source), source))
+        else:
+            name = f"{path}, line {line}"
+            candidates.append(PersonImage(person, name, None, "the line names no photo"))
     if not candidates:
         raise TrainingDataError(f"{path}: lists no photos")
     return candidates
@@ -54,16 +59,6 @@ def csv_rows(
         raise TrainingDataError(f"{path}: no such file{hint}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingDataError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
-
-
-def _manifest_candidate(
-    manifest: Path, line: int, image: str | None, person: str | None
-) -> PersonImage:
-    person = (person or "").strip()
-    if not image:
-        return PersonImage(person, f"{manifest}, line {line}", None, "the line names no photo")
-    path = manifest.parent / image
-    return PersonImage(person, str(path), path)
 
 
 def read_images(

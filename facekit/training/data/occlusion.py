@@ -21,17 +21,8 @@ _GLASSES, _MASKS = 0.45, 0.35  # the rest are hats
 def occlude(
     face: npt.NDArray[np.uint8], rng: np.random.Generator, cover: Cover | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Draws dark glasses, a mask or a hat over a face, of random shape and color.
-
-    Args:
-        face: The aligned face, uint8 ``(S, S, 3)``; not changed.
-        rng: The random generator.
-        cover: What to draw; by default it is drawn at random, too.
-
-    References:
-        A. Anwar and A. Raychowdhury, "Masked Face Recognition for Secure Authentication", 2020
-        (masks drawn over faces for training).
-    """
+    """Draws dark glasses, a mask or a hat of random shape and color over a copy of a face."""
+    # After A. Anwar and A. Raychowdhury, "Masked Face Recognition for Secure Authentication", 2020.
     import cv2
 
     points = np.array(DEFAULT_TEMPLATE) * face.shape[0]

@@ -52,16 +52,7 @@ _HARDEST = 4
 class DistillationObjective:
     """The distance of a student's embeddings from a teacher's, individually and in their relations.
 
-    The loss is the sum of four terms, each with a weight:
-
-    - cosine: 1 − cos(student, teacher), the mean over the batch;
-    - distances: Huber's loss between the distances of all pairs of the batch, the student's and
-      the teacher's each divided by their mean;
-    - angles: Huber's loss between the cosines of the angles of all triplets of the batch. It takes
-      memory that grows as the cube of the batch;
-    - impostors: for the four faces of other people that the student finds nearest to each face, the
-      square of how much larger their cosine is than the teacher's. Faces count as other people's if
-      the teacher's cosine is below 0.4. The strictest thresholds are decided by such pairs.
+    The loss is the sum of four terms, each with a weight.
 
     References:
         W. Park, D. Kim, Y. Lu and M. Cho, "Relational Knowledge Distillation", CVPR 2019,
@@ -104,6 +95,8 @@ def _cosine_term(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def _distance_term(teacher: Tensor, student: Tensor) -> Tensor:
+    """Returns Huber's loss of the distances of all pairs, each divided by their mean."""
+
     def relative(embeddings: Tensor) -> Tensor:
         distances = pairwise_distances(embeddings, "L2")
         count = ops.cast(ops.shape(distances)[0], distances.dtype)
@@ -115,6 +108,8 @@ def _distance_term(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def _angle_term(teacher: Tensor, student: Tensor) -> Tensor:
+    """Returns Huber's loss of the cosines of the angles of all triplets."""
+
     def cosines(embeddings: Tensor) -> Tensor:
         # [j, i] is the direction from the vertex j to i.
         directions = embeddings[None, :, :] - embeddings[:, None, :]
@@ -126,6 +121,7 @@ def _angle_term(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def _impostor_term(teacher: Tensor, student: Tensor) -> Tensor:
+    """Returns the squared excess of the cosines of each face's nearest impostors."""
     given, found = (ops.matmul(e, ops.transpose(e)) for e in (teacher, student))
     impostors = ops.where(given < _IMPOSTOR_COSINE, found, -2.0)
     hardest = ops.argsort(impostors, axis=1)[:, -_HARDEST:]

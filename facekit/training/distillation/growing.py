@@ -24,10 +24,11 @@ from facekit.training.distillation.pruning import (
     ChannelBuilder,
     Matrix,
     channels,
+    in_parts,
     representatives,
+    starts_of,
     with_ridge,
 )
-from facekit.utils.progress import track
 
 _OLD, _BEFORE, _LAST = "Conv2d_4b_3x3", "Conv2d_4a_3x3", "Conv2d_7b_1x1"
 # Of Mixed_5b, in the order in which the old layer's channels are dealt out: the first get those
@@ -103,42 +104,46 @@ def grow(
     extra = _extra_blocks(old, new)
     _check_growable(small, architecture, extra)
     teacher, _ = embedder.to_network()
-    known = fold(layer_weights(teacher), residual_scales(teacher))
+
+    def renamed(name: str) -> str:
+        """Returns the name that a layer of the old network has in the new one."""
+        return _BLOCK.sub(lambda found: f"{found[1]}_{int(found[2]) + extra[found[1]]}_", name)
+
+    folded = fold(layer_weights(teacher), residual_scales(teacher))
+    known = {renamed(name): arrays for name, arrays in folded.items()}
+    sizes = {renamed(name): size for name, size in old.sizes.items()}
+    sources = {renamed(layer.name): layer for layer in old.layers}
     network = build_network(architecture, seed=seed)
     grown = fold(layer_weights(network), residual_scales(network))
-    places = _fit_stem(teacher, faces, grown, new.sizes, progress=progress)
-    sources = {_renamed(layer.name, extra): layer for layer in old.layers}
+    stem = _fit_stem(teacher, faces, grown, new.sizes, progress=progress)
+
+    def places(before: Sequence[str], after: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Returns where the channels of old layers lie among those of new layers."""
+        starts = starts_of(after, new.sizes)
+        first = next((starts[name] for name in after if name.startswith("Mixed_5b")), 0)
+        return np.concatenate(
+            [
+                first + stem if name == _OLD else starts[name] + np.arange(sizes[name])
+                for name in map(renamed, before)
+            ]
+        )
+
     for layer in new.layers:
         source = sources.get(layer.name)
         if source is None:
             if layer.outputs != (layer.name,):  # the projection of a block that v1 does not have
                 grown[layer.name]["kernel"][:] = 0.0
             continue
-        rows, columns = (
-            _places(
-                [_renamed(name, extra) for name in getattr(source, side)],
-                getattr(layer, side),
-                old.sizes | {_renamed(name, extra): size for name, size in old.sizes.items()},
-                new.sizes,
-                places,
-            )
-            for side in ("inputs", "outputs")
-        )
+        rows, columns = places(source.inputs, layer.inputs), places(source.outputs, layer.outputs)
         kernel, bias = grown[layer.name]["kernel"], grown[layer.name]["bias"]
         # Nothing reads the further channels yet. They stay random: if both sides were zero, neither
         # would ever get a gradient.
         kernel[..., columns] = 0.0
-        kernel[np.ix_(*map(np.arange, kernel.shape[:2]), rows, columns)] = known[source.name][
-            "kernel"
-        ]
-        bias[columns] = known[source.name]["bias"]
-    trunk = _places(
-        [_renamed(name, extra) for name in old.layers[-1].outputs],
-        next(layer.inputs for layer in new.layers if layer.name == _LAST),
-        old.sizes,
-        new.sizes,
-        places,
-    )
+        taps = map(np.arange, kernel.shape[:2])
+        kernel[np.ix_(*taps, rows, columns)] = known[layer.name]["kernel"]
+        bias[columns] = known[layer.name]["bias"]
+    last = next(layer for layer in new.layers if layer.name == _LAST)
+    trunk = places(old.layers[-1].outputs, last.inputs)
     _carry_head(grown, known[HEAD_LAYER], trunk, _axes(embedder, architecture, faces))
     assign(network, unfold(grown, network))
     return network
@@ -175,29 +180,6 @@ def _extra_blocks(old: ChannelBuilder, new: ChannelBuilder) -> dict[str, int]:
             if found := _BLOCK.match(layer.name):
                 count[found[1]] = max(count.get(found[1], 0), int(found[2]))
     return {kind: number - counts[0][kind] for kind, number in counts[1].items()}
-
-
-def _renamed(name: str, extra: dict[str, int]) -> str:
-    """Returns the name that a layer of the old network has in the new one."""
-    return _BLOCK.sub(lambda found: f"{found[1]}_{int(found[2]) + extra[found[1]]}_", name)
-
-
-def _places(
-    old: Sequence[str],
-    new: Sequence[str],
-    old_sizes: dict[str, int],
-    new_sizes: dict[str, int],
-    stem: npt.NDArray[np.intp],
-) -> npt.NDArray[np.intp]:
-    """Returns where the channels of old layers lie among those of new layers."""
-    starts = dict(zip(new, np.cumsum([0, *(new_sizes[name] for name in new)]), strict=False))
-    first = next((starts[name] for name in new if name.startswith("Mixed_5b")), 0)
-    return np.concatenate(
-        [
-            first + stem if name == _OLD else starts[name] + np.arange(old_sizes[name])
-            for name in old
-        ]
-    )
 
 
 def _axes(embedder: Embedder, architecture: Architecture, faces: npt.NDArray[np.uint8]) -> Matrix:
@@ -245,18 +227,15 @@ def _fit_stem(
             teacher.get_layer(f"{_OLD}_Relu").input,
         ],
     )
-    parts = []
-    starts = range(0, len(faces), _AT_A_TIME)
-    for start in track(starts, "Fitting the stem", total=len(starts), shown=progress):
-        batch = faces[start : start + _AT_A_TIME].astype(np.float32)
-        parts.append([keras.ops.convert_to_numpy(each) for each in probe.predict_on_batch(batch)])
+    parts = [
+        [keras.ops.convert_to_numpy(each) for each in probe.predict_on_batch(part)]
+        for part in in_parts(faces, "Fitting the stem", progress)
+    ]
     pooled, target = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
     order = _by_explained(pooled, target)
     start, places = 0, np.empty(len(order), dtype=np.intp)
     # Mixed_5b's branches lie one after the other by their numbers.
-    offsets = dict(
-        zip(sorted(_BRANCHES), np.cumsum([0, *(sizes[n] for n in sorted(_BRANCHES))]), strict=False)
-    )
+    offsets = starts_of(sorted(_BRANCHES), sizes)
     for name in _BRANCHES:
         chosen = order[start : start + sizes[name]]
         start += len(chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,18 +81,11 @@ def prune(
     seed: int = 0,
     progress: bool = False,
 ) -> Any:
-    """Makes a narrow network of an embedder's channels.
-
-    Of the channels of every layer those are kept from which the others follow best by linear
-    regression, weighted by what the next layers make of them. What the next layers computed from a
-    channel that is dropped they compute from its regression on those kept. So the narrow network
-    is an approximation of the wide one to begin with, and training it takes a fraction of the time
-    that random weights take.
-
-    References:
-        Y. He, X. Zhang and J. Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
-        ICCV 2017, for choosing channels by how well they reconstruct the others' effect.
-    """
+    """Makes a narrow network, an approximation to begin with, of an embedder's channels."""
+    # Of the channels of every layer those are kept from which the others follow best by linear
+    # regression, weighted by what the next layers make of them (Y. He, X. Zhang and J. Sun,
+    # "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV 2017). What the next layers
+    # computed from a channel that is dropped they compute from its regression on those kept.
     wide = embedder.record.architecture
     check_prunable(wide, architecture)
     teacher, _ = embedder.to_network()
@@ -168,7 +162,7 @@ def fit_head(
     import keras
 
     pooled = keras.Model(network.input, network.get_layer(FEATURES_LAYER).output)
-    parts = _parts(faces, "The head is fitted", progress)
+    parts = in_parts(faces, "The head is fitted", progress)
     features = np.concatenate(
         [keras.ops.convert_to_numpy(pooled.predict_on_batch(part)) for part in parts]
     ).astype(np.float64)
@@ -188,9 +182,15 @@ def channels(architecture: Architecture) -> ChannelBuilder:
     return build
 
 
-def _parts(
+def starts_of(layers: Sequence[str], sizes: dict[str, int]) -> dict[str, int]:
+    """Returns where the channels of each of several layers, one after the other, begin."""
+    return dict(zip(layers, accumulate((sizes[n] for n in layers), initial=0), strict=False))
+
+
+def in_parts(
     faces: npt.NDArray[np.uint8], title: str, progress: bool
 ) -> Iterator[npt.NDArray[np.float32]]:
+    """Yields faces in parts that go through the network at once."""
     starts = range(0, len(faces), _AT_A_TIME)
     for start in track(starts, title, total=len(starts), shown=progress):
         yield faces[start : start + _AT_A_TIME].astype(np.float32)
@@ -208,7 +208,7 @@ def _measure(
     sums = [np.zeros(tensor.shape[-1]) for tensor in unique.values()]
     products = [np.zeros((tensor.shape[-1],) * 2) for tensor in unique.values()]
     counts = [0] * len(unique)
-    for part in _parts(faces, "The teacher is pruned", progress):
+    for part in in_parts(faces, "The teacher is pruned", progress):
         for index, output in enumerate(probe.predict_on_batch(part)):
             values = keras.ops.convert_to_numpy(output).reshape(-1, output.shape[-1])
             sums[index] += values.sum(axis=0, dtype=np.float64)
@@ -232,12 +232,10 @@ def _choose(
     for layer in before.layers:
         kernel = folded[layer.name]["kernel"]
         norms = np.sqrt(np.square(kernel).sum(axis=(0, 1, 3)))
-        start = 0
-        for source in layer.inputs:
+        for source, start in starts_of(layer.inputs, before.sizes).items():
             part = slice(start, start + before.sizes[source])
             covariance = moments[layer.name].covariance[part, part]
             weighted[source] += covariance * np.outer(norms[part], norms[part])
-            start = part.stop
     return {name: np.sort(representatives(weighted[name], size)) for name, size in sizes.items()}
 
 
@@ -266,8 +264,7 @@ def _positions(
     layers: Sequence[str], sizes: dict[str, int], kept: dict[str, npt.NDArray[np.intp]]
 ) -> npt.NDArray[np.intp]:
     """Returns where the channels that stay lie among those of several layers."""
-    starts = np.cumsum([0, *(sizes[name] for name in layers)])
-    return np.concatenate([kept[name] + start for name, start in zip(layers, starts, strict=False)])
+    return np.concatenate([kept[name] + start for name, start in starts_of(layers, sizes).items()])
 
 
 def _regression(moments: _Moments, kept: npt.NDArray[np.intp]) -> Matrix:

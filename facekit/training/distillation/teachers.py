@@ -60,14 +60,11 @@ class Teacher(Protocol):
         """Returns what cuts out the faces that it reads, or ``None`` if it needs no images."""
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
-        """Returns the embeddings of the faces of a data set.
+        """Returns the embeddings of the faces of a data set, float32 ``(n, d)`` of unit norm.
 
         Args:
             faces: The faces, as its aligner cuts them, or of another size.
             progress: Whether to show a progress bar, if standard error is a terminal.
-
-        Returns:
-            float32 ``(n, d)``, each row of unit norm.
         """
 
 
@@ -85,6 +82,10 @@ class OnnxTeacher:
             ``ARCFACE_TEMPLATE``.
         mirrored: Whether the embedding is the mean of those of the face and its mirror image.
         threads: The number of cores to use; ``None`` for all.
+
+    Attributes:
+        identity: The file's name, and a digest of it and of how images are given to it.
+        embedding_size: The number of components d of an embedding.
 
     Raises:
         WeightsError: If the file is missing, damaged, or of another form.
@@ -125,7 +126,8 @@ class OnnxTeacher:
         try:
             model = ov.Core().read_model(path)
             (shape,) = (tuple(entry.get_partial_shape()) for entry in model.inputs)
-            side, self._size = int(shape[2].get_length()), _values(model)
+            side = int(shape[2].get_length())
+            self.embedding_size = _values(model)
             model.reshape([-1, 3, side, side])
         except (RuntimeError, ValueError, IndexError) as error:
             raise WeightsError(f"{path}: is not an ONNX face network ({error})") from error
@@ -143,46 +145,30 @@ class OnnxTeacher:
         self._mirrored = mirrored
         digest = hashlib.sha256(path.read_bytes())
         digest.update(repr((self._mean.tolist(), self._scale.tolist(), mirrored)).encode())
-        self._identity = f"{path.stem}@{digest.hexdigest()[:12]}"
+        self.identity = f"{path.stem}@{digest.hexdigest()[:12]}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._copied, (self._path.absolute(),)
-
-    @property
-    def identity(self) -> str:
-        """The file's name, and a digest of it and of how images are given to it."""
-        return self._identity
-
-    @property
-    def embedding_size(self) -> int:
-        """The number of components d of an embedding."""
-        return self._size
 
     def aligner(self) -> Aligner:
         """Returns what cuts out the faces that it reads."""
         return self._aligner
 
     def embed(self, faces: npt.NDArray[np.uint8]) -> Vectors:
-        """Embeds aligned faces.
+        """Returns the embeddings of aligned faces, float32 ``(n, d)`` of unit norm.
 
         Args:
             faces: uint8 ``(n, S, S, 3)``, RGB.
-
-        Returns:
-            float32 ``(n, d)``, each row of unit norm.
         """
         raw = self._run(faces)
         return _unit(raw + self._run(faces[:, :, ::-1]) if self._mirrored else raw)
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
-        """Returns the embeddings of the faces of a data set.
+        """Returns the embeddings of the faces of a data set, float32 ``(n, d)`` of unit norm.
 
         Args:
             faces: The faces, as its aligner cuts them, or of another size.
             progress: Whether to show a progress bar, if standard error is a terminal.
-
-        Returns:
-            float32 ``(n, d)``, each row of unit norm.
         """
         return _embed_in_parts(self, self._aligner.size, faces, progress=progress)
 
@@ -190,7 +176,7 @@ class OnnxTeacher:
         scaled = (faces.astype(np.float32) - self._mean) / self._scale
         given = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
         # A batch size fixed inside the graph makes one row of all; the values are in order.
-        return _unit(np.array(self._graph.infer(given)[0]).reshape(len(faces), self._size))
+        return _unit(np.array(self._graph.infer(given)[0]).reshape(len(faces), self.embedding_size))
 
 
 class StoredTeacher:
@@ -199,6 +185,10 @@ class StoredTeacher:
     Args:
         keys: The name of each face in :attr:`facekit.training.FaceDataset.keys`, n strings.
         embeddings: float ``(n, d)``; normalized to unit vectors.
+
+    Attributes:
+        keys: The names of the faces.
+        embedding_size: The number of components d of an embedding.
 
     Raises:
         InvalidArgumentError: If there is not one embedding per key, keys are repeated, or an
@@ -226,6 +216,8 @@ class StoredTeacher:
                 f"embeddings must not be 0, that of {keys[int(directed.argmin())]!r} is"
             )
         self._vectors = _unit(rows)
+        self.keys = tuple(self._rows)
+        self.embedding_size: int = rows.shape[1]
 
     @classmethod
     def from_npz(cls, path: str | os.PathLike[str]) -> StoredTeacher:
@@ -249,34 +241,21 @@ class StoredTeacher:
         return cls(keys, vectors)
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The names of the faces."""
-        return tuple(self._rows)
-
-    @property
     def identity(self) -> str:
         """A digest of keys and embeddings."""
         digest = hashlib.sha256("\0".join(self._rows).encode())
         digest.update(self._vectors.tobytes())
         return f"stored@{digest.hexdigest()[:12]}"
 
-    @property
-    def embedding_size(self) -> int:
-        """The number of components d of an embedding."""
-        return int(self._vectors.shape[1])
-
     def aligner(self) -> None:
         """Returns ``None``: it needs no images."""
 
     def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> Vectors:
-        """Returns the embeddings of the faces of a data set.
+        """Returns the embeddings of the faces of a data set, float32 ``(n, d)`` of unit norm.
 
         Args:
             faces: The faces, known by their keys.
-            progress: Whether to show a progress bar, if standard error is a terminal.
-
-        Returns:
-            float32 ``(n, d)``, each row of unit norm.
+            progress: Changes nothing; finding them takes no time.
 
         Raises:
             TrainingDataError: If some are not stored.
@@ -296,16 +275,8 @@ class EmbedderTeacher:
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
-
-    @property
-    def identity(self) -> str:
-        """Name and version of the weights."""
-        return self.embedder.record.identity
-
-    @property
-    def embedding_size(self) -> int:
-        """The number of components d of an embedding."""
-        return self.embedder.embedding_size
+        self.identity = embedder.record.identity
+        self.embedding_size = embedder.embedding_size
 
     def aligner(self) -> Aligner:
         """Returns the aligner that the weights were trained with."""
@@ -329,10 +300,8 @@ def as_teachers(given: Embedder | Teacher | Sequence[Embedder | Teacher]) -> tup
 
 
 def joined(embeddings: Sequence[Vectors], weights: Sequence[float], size: int) -> Vectors:
-    """Returns the principal components of several teachers' embeddings, put side by side.
-
-    The cosine of two joined vectors is the mean of the teachers' cosines by the squared weights.
-    """
+    """Returns the principal components of several teachers' embeddings, put side by side."""
+    # The cosine of two joined vectors is the mean of the teachers' cosines by the squared weights.
     vectors = np.concatenate(
         [weight * each for weight, each in zip(weights, embeddings, strict=True)], axis=1
     )
@@ -344,12 +313,7 @@ def joined(embeddings: Sequence[Vectors], weights: Sequence[float], size: int) -
 
 
 def rotation_between(source: Vectors, target: Vectors) -> npt.NDArray[np.float64]:
-    """Returns the orthogonal matrix R that brings ``source @ R`` nearest to ``target``.
-
-    References:
-        P. Schönemann, "A Generalized Solution of the Orthogonal Procrustes Problem", Psychometrika
-        31(1), 1966.
-    """
+    """Returns the orthogonal matrix R that brings ``source @ R`` nearest to ``target``."""
     left, _, right = np.linalg.svd(source.T.astype(np.float64) @ target)
     rotation: npt.NDArray[np.float64] = left @ right
     return rotation

@@ -1,9 +1,4 @@
-"""The only place where training uses TensorFlow, JAX or PyTorch directly.
-
-Keras trains on each of them with the same code, but has no function for the gradient of a loss
-with respect to the embeddings, which :mod:`facekit.training.engine.step` needs where one batch is
-worked through in parts.
-"""
+"""The only place where training uses TensorFlow, JAX or PyTorch directly: Keras has no gradient."""
 
 from __future__ import annotations
 

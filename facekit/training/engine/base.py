@@ -27,13 +27,9 @@ from facekit.training.engine.history import History
 from facekit.training.engine.loop import TrainingLoop
 from facekit.training.engine.objectives import Objective, Statistics
 from facekit.training.engine.plan import Plan
-from facekit.training.engine.precision import (
-    Precision,
-    check_precision,
-    computing_in,
-    optimizer_config,
-)
+from facekit.training.engine.precision import Precision, computing_in, optimizer_config
 from facekit.training.engine.schedules import Schedule, by_epoch, check_learning_rate
+from facekit.training.engine.step import parts_of
 from facekit.training.engine.validation import ValidationResult
 from facekit.training.engine.workers import Workers
 from facekit.utils.validation import choice, number, whole
@@ -55,11 +51,7 @@ class FitArguments(NamedTuple):
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """The base of the trainers: start, steps and saved files.
-
-    See :class:`facekit.training.TripletTrainer` and :class:`facekit.training.Distiller` for the
-    arguments.
-    """
+    """The base of the trainers; :class:`facekit.training.TripletTrainer` has the arguments."""
 
     start: Architecture | Embedder = field(kw_only=False)
     folder: str | os.PathLike[str]
@@ -107,22 +99,17 @@ class Trainer:
         optimizer_config(self.optimizer)
         choice(self.schedule, "schedule", get_args(Schedule))
         whole(self.warm_up_steps, "warm_up_steps", least=0)
-        check_precision(self.precision)
+        choice(self.precision, "precision", get_args(Precision))
         whole(self.patience, "patience", least=1)
         whole(self.workers, "workers", least=1)
         whole(self.seed, "seed", least=0)
         number(self.checkpoint_interval, "checkpoint_interval", 0.0)
 
     def embedder(self, name: str | None = None) -> Embedder:
-        """Returns the trained network as an embedder.
-
-        Its thresholds are those that the validation gave.
+        """Returns the trained network as an embedder, with the thresholds of the validation.
 
         Args:
             name: The name of the weights; the folder's name by default.
-
-        Returns:
-            The embedder, which can be saved with :meth:`facekit.Embedder.save`.
 
         Raises:
             NotFittedError: If nothing has been trained yet.
@@ -168,15 +155,12 @@ class Trainer:
         statistics: Statistics,
         margin: float | None,
         micro_batch: int | None = None,
-        parts: int = 1,
         network: Any = None,
     ) -> History:
         """Trains on batches, with the parts that differ between trainers."""
         whole(run.epochs, "epochs", least=1)
-        workers = Workers.current()
-        workers.check(
-            len(batches.rows(0, 0)), in_parts=micro_batch is not None, features=self._on_features
-        )
+        workers, size = Workers.current(), len(batches.rows(0, 0))
+        workers.check(size, in_parts=micro_batch is not None, features=self._on_features)
         batches.part = (workers.index, workers.count)
         self._make_folder()
         folder = Path(self.folder)
@@ -205,13 +189,13 @@ class Trainer:
             warm_up_steps=self.warm_up_steps,
             precision=self.precision,
             micro_batch=micro_batch,
-            parts=parts,
+            parts=parts_of(size, micro_batch),
             held_out=held_out,
         )
         loop = TrainingLoop(
-            batches,
-            plan,
-            CollapseGuard(margin, patience=self.patience),
+            batches=batches,
+            plan=plan,
+            guard=CollapseGuard(margin, patience=self.patience),
             folder=folder,
             settings=settings,
             workers=workers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,16 +31,14 @@ class Progress:
 
 
 class Snapshot:
-    """A training at one moment, ready to be written as a checkpoint.
-
-    The random state of dropout is among the variables of the network.
-    """
+    """A training at one moment, ready to be written as a checkpoint."""
 
     def __init__(
         self, progress: Progress, settings: dict[str, Any], *, network: Any, optimizer: Any
     ) -> None:
         # asdict copies: the training goes on before the snapshot is written.
         self._header = {"progress": asdict(progress), "settings": settings}
+        # The random state of dropout is among the variables of the network.
         self._arrays = {
             **_arrays("network", network.variables),
             **_arrays("optimizer", optimizer.variables),
@@ -71,15 +69,8 @@ class Checkpoint:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
 
-    def restore_network(self, network: Any) -> None:
-        """Fills a network, or raises a FileFormatError if the checkpoint is of another one."""
-        self._restore("network", network.variables)
-
-    def restore_optimizer(self, optimizer: Any) -> None:
-        """Fills an optimizer that is built for the network's trainable variables."""
-        self._restore("optimizer", optimizer.variables)
-
-    def _restore(self, part: str, variables: Sequence[Any]) -> None:
+    def restore(self, part: Literal["network", "optimizer"], variables: Sequence[Any]) -> None:
+        """Fills the variables of a network or an optimizer, which must be those of the training."""
         expected = {name: tuple(array.shape) for name, array in _named(part, variables).items()}
         stored = {
             name: array.shape for name, array in self._stored.items() if name.startswith(f"{part}/")

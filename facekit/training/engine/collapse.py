@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from facekit.errors import TrainingError
 
@@ -11,23 +12,16 @@ _SMALLEST_SPREAD = 1e-2
 _LOWER_THE_RATE = "use a lower learning rate or a longer warm-up (warm_up_steps)"
 
 
+@dataclass
 class CollapseGuard:
-    """Monitors every step of a training and stops it if it has failed.
+    """Stops a training that failed: at once if not finite, or after suspicious steps in a row."""
 
-    A triplet loss has a trap: if all embeddings coincide, every distance is zero, the loss is
-    exactly the margin and its gradient is zero. Training then stands still, and the only sign is a
-    loss equal to the margin. Hard mining and too high a learning rate can cause this.
+    # If all embeddings coincide, every distance is zero, a triplet loss is exactly the margin (None
+    # for a loss without one), and its gradient is zero: training stands still.
 
-    A step is *suspicious* if the spread of the embeddings is nearly zero, or if the loss equals the
-    margin (``None`` for a loss without one) and negatives are no farther than positives. After
-    ``patience`` suspicious steps in a row the training has collapsed. A loss that is not finite
-    stops it at once.
-    """
-
-    def __init__(self, margin: float | None, *, patience: int = 50) -> None:
-        self.margin = margin
-        self.patience = patience
-        self.suspicious_steps = 0
+    margin: float | None
+    patience: int = 50
+    suspicious_steps: int = field(default=0, init=False)
 
     @property
     def suspicious(self) -> bool:

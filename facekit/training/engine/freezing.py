@@ -16,11 +16,7 @@ _LAST_REDUCTION = "Mixed_7a"
 
 
 def set_trainable(network: Any, what: str, *, freeze_batch_normalization: bool = False) -> None:
-    """Makes the end of a network trainable and freezes the rest.
-
-    A frozen batch normalization stays in inference mode: it neither uses the batch's statistics
-    nor moves its own. In a network made from folded weights all of them must be frozen.
-    """
+    """Makes the end of a network trainable; a frozen batch normalization stays in inference."""
     first = _first_trainable(network, what)
     for index, layer in enumerate(network.layers):
         normalizes = layer.name.endswith(BATCH_NORMALIZATION_SUFFIX)

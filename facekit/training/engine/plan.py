@@ -77,7 +77,6 @@ class Plan:
             self.statistics,
             optimizer,
             micro_batch=self.micro_batch,
-            parts=self.parts,
         )
 
     def learning_rate(self, epoch: int, step: int, steps: int) -> float:

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import keras
 
 from facekit.errors import InvalidArgumentError
-from facekit.utils.validation import choice
 
 Precision: TypeAlias = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 """The precision of computations; weights, embeddings and the loss are always float32."""
-
-
-def check_precision(precision: str, micro_batch: int | None = None) -> None:
-    """Checks that a precision is known and compatible with training a batch in parts."""
-    choice(precision, "precision", get_args(Precision))
-    if precision == "mixed_float16" and micro_batch is not None:
-        # Scaling the loss leaves out single parts that overflow, which would shift all later ones.
-        raise InvalidArgumentError(
-            'micro_batch cannot be combined with precision="mixed_float16"; use "mixed_bfloat16"'
-        )
 
 
 @contextmanager
@@ -39,10 +28,7 @@ def computing_in(precision: Precision) -> Iterator[None]:
 def fresh_optimizer(
     optimizer: Any, variables: Sequence[Any], *, precision: Precision, parts: int
 ) -> Any:
-    """Returns a new optimizer like the one given, built for some variables.
-
-    ``parts`` is over how many calls it gathers gradients before it changes anything.
-    """
+    """Returns a new optimizer like the one given, which gathers the gradients of some parts."""
     config = optimizer_config(optimizer)
     # The rate is set in every step, also that of a schedule: it counts the steps of the training.
     config["config"]["learning_rate"] = 0.0

@@ -15,11 +15,7 @@ from facekit.utils.validation import whole
 
 
 class TrainingModel(keras.Model):  # type: ignore[misc]
-    """A network with the objective that Keras' own training step minimizes.
-
-    Only the two methods are overridden that are the same on every backend. So TensorFlow, JAX and
-    PyTorch each train with the step that Keras has for them.
-    """
+    """A network with the objective that Keras' own training step minimizes on every backend."""
 
     def __init__(self, network: Any, objective: Objective, statistics: Statistics) -> None:
         super().__init__(name="training")
@@ -51,20 +47,14 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
 
 
 class TrainingStep:
-    """Trains on a batch, and returns what it measured.
+    """Trains on a batch, at once or in parts of ``micro_batch``, and returns what it measured."""
 
-    With ``micro_batch`` the batch goes through the network in ``parts``, and memory is needed for
-    the activations of one part only. The triplets are those of the whole batch all the same
-    (gradient caching): first the embeddings of all parts are computed without gradient, then the
-    loss of all of them and its gradient by each embedding, at last each part again, with the
-    gradient handed on from its embeddings into the network. The optimizer, whose
-    ``gradient_accumulation_steps`` must be ``parts``, is run once, with the sum. Random state is
-    the same in both passes; batch normalization uses the statistics of the part.
-
-    References:
-        L. Gao, Y. Zhang, J. Han and J. Callan, "Scaling Deep Contrastive Learning Batch Size under
-        Memory Limited Setup", RepL4NLP 2021, section 3.
-    """
+    # Gradient caching (L. Gao, Y. Zhang, J. Han and J. Callan, "Scaling Deep Contrastive Learning
+    # Batch Size under Memory Limited Setup", RepL4NLP 2021, section 3): first the embeddings of all
+    # parts are computed without gradient, then the loss of all of them and its gradient by each
+    # embedding, at last each part again, with the gradient handed on from its embeddings into the
+    # network. The optimizer, which gathers the gradients of all parts, is run once. Random state is
+    # the same in both passes; batch normalization uses the statistics of the part.
 
     def __init__(
         self,
@@ -74,7 +64,6 @@ class TrainingStep:
         optimizer: Any,
         *,
         micro_batch: int | None = None,
-        parts: int = 1,
     ) -> None:
         self.optimizer = optimizer
         self._micro_batch = micro_batch
@@ -83,6 +72,7 @@ class TrainingStep:
         else:
             # The gradient by the embeddings is given as y; Keras' optimizers take the mean over the
             # accumulated parts, but the gradient is their sum.
+            parts = optimizer.gradient_accumulation_steps or 1
             self.model = TrainingModel(
                 network, lambda y, x: parts * keras.ops.sum(y * x), lambda y, x: {}
             )

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import equal_error_rate, roc, true_accept_rate
+from facekit.utils.grouping import rows_by_label
 
 _THRESHOLD_RATES = (0.01, 0.001, 0.0001)
 # A threshold is only stated if at least that many pairs of strangers would pass it.
@@ -19,21 +20,15 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The figures of a validation.
+    """The figures of a validation."""
 
-    Args:
-        auc: Area under the ROC curve.
-        eer: Equal error rate.
-        tar: True-accept rate at a false-match rate of 1 %.
-        recall: Recall@1: the share of images whose nearest other image shows the same person, of
-            those of people with two or more.
-        thresholds: Euclidean distance by false-match rate, as far as there are pairs enough.
-    """
-
-    auc: float
-    eer: float
-    tar: float
+    auc: float  # area under the ROC curve
+    eer: float  # equal error rate
+    tar: float  # true-accept rate at a false-match rate of 1 %
+    # Recall@1: the share of images whose nearest other image shows the same person, of those of
+    # people with two or more.
     recall: float
+    # Euclidean distance by false-match rate, as far as there are pairs enough.
     thresholds: dict[float, float] = field(default_factory=dict)
 
     def to_row(self) -> dict[str, float]:
@@ -53,26 +48,17 @@ def validate(
     pairs: int = 1_000_000,
     seed: int = 0,
 ) -> ValidationResult:
-    """Computes the figures of embeddings with known people; a label of −1 is left out.
-
-    All pairs of one person are compared, and up to ``pairs`` pairs of two people, drawn at random.
-    """
+    """Computes the figures of embeddings; a label of −1 is left out, pairs of two are sampled."""
     known = labels >= 0
     embeddings, labels = embeddings[known], labels[known]
-    first, second = _pairs_of_one(labels)
-    if len(first) == 0 or len(np.unique(labels)) < 2:
+    of_one, of_two = _pairs_of_one(labels), _pairs_of_two(labels, pairs, seed)
+    if len(of_one[0]) == 0 or len(np.unique(labels)) < 2:
         raise InvalidArgumentError(
             "a validation needs two people or more, and at least one of them with two photos; "
             f"got {len(labels)} photos of {len(np.unique(labels))} people"
         )
-    other_first, other_second = _pairs_of_two(labels, pairs, seed)
-    distances = np.concatenate(
-        [
-            _distances(embeddings, first, second),
-            _distances(embeddings, other_first, other_second),
-        ]
-    )
-    same = np.arange(len(distances)) < len(first)
+    distances = np.concatenate([_distances(embeddings, *kind) for kind in (of_one, of_two)])
+    same = np.arange(len(distances)) < len(of_one[0])
     curve = roc(distances, same)
     return ValidationResult(
         auc=float(roc_auc_score(same, -distances)),
@@ -82,24 +68,17 @@ def validate(
         thresholds={
             rate: float(curve.threshold[curve.false_match_rate <= rate].max())
             for rate in _THRESHOLD_RATES
-            if rate * len(other_first) >= _FEWEST_PASSING
+            if rate * len(of_two[0]) >= _FEWEST_PASSING
         },
     )
 
 
 def _pairs_of_one(labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], ...]:
     pairs = [
-        np.stack([images[index] for index in np.triu_indices(len(images), k=1)])
-        for images in _images_by_person(labels)
+        images[np.stack(np.triu_indices(len(images), k=1))] for images in rows_by_label(labels)
     ]
-    joined = np.concatenate([np.empty((2, 0), dtype=np.int64), *pairs], axis=1)
-    return joined[0], joined[1]
-
-
-def _images_by_person(labels: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int64]]:
-    order = np.argsort(labels, kind="stable")
-    _, starts = np.unique(labels[order], return_index=True)
-    return np.split(order, starts[1:])
+    first, second = np.concatenate([np.empty((2, 0), dtype=np.int64), *pairs], axis=1)
+    return first, second
 
 
 def _pairs_of_two(

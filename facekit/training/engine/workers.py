@@ -1,8 +1,6 @@
 """Training on several devices or processes, as far as Keras' distribution leaves it to a trainer.
 
-Keras divides each batch among the devices and keeps the weights equal on all of them, and the loss
-sees the embeddings of the whole batch. What remains is choosing the part of a batch that a process
-reads, letting one process write, and starting all of them at the same step.
+Keras divides each batch among the devices and keeps the weights equal on all of them.
 """
 
 from __future__ import annotations

@@ -79,15 +79,12 @@ def precise(embeddings: Tensor) -> Tensor:
 
 
 def real_tensor(embeddings: Any) -> Tensor:
-    """Returns embeddings as a tensor of their own dtype, which must be one of real numbers.
-
-    A cast would drop the imaginary parts of others.
-    """
+    """Returns embeddings as a tensor of their own dtype, which must be one of real numbers."""
     try:
         tensor = ops.convert_to_tensor(embeddings)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(f"embeddings must be an array of numbers ({error})") from error
-    kind = str(tensor.dtype)
+    kind = str(tensor.dtype)  # a cast would drop imaginary parts
     if "float" not in kind and "int" not in kind:
         raise InvalidArgumentError(
             f"embeddings must hold real numbers, got a tensor of type {kind}"

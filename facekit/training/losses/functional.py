@@ -1,21 +1,12 @@
-"""Triplet losses with online mining, on any backend of Keras, in memory of O(B²).
+"""Triplet losses with the arguments and the numbers of ``tensorflow_addons`` 0.23.0.
 
-:func:`~facekit.training.triplet_semihard_loss` and :func:`~facekit.training.triplet_hard_loss`
-take the arguments of those in ``tensorflow_addons.losses`` and give their numbers. There is one
-difference on purpose: a batch without two embeddings of one label, for which
+There is one difference on purpose: a batch without two embeddings of one label, for which
 ``tensorflow_addons`` returns NaN, has the loss 0 and no gradient.
-
-Each loss is a sum of distances with weights determined by mining. The gradient is taken of that
-weighted sum alone, so that it is exact for every kind of mining.
-
-References:
-    F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet: A Unified Embedding for Face Recognition
-    and Clustering", CVPR 2015. A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss
-    for Person Re-Identification", arXiv:1703.07737, 2017. ``tensorflow-addons`` 0.23.0.
 """
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import keras
@@ -62,7 +53,8 @@ def triplet_semihard_loss(
         0.45
 
     References:
-        Schroff et al., section 3.2; ``tensorflow_addons.losses.triplet_semihard_loss``.
+        F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet", CVPR 2015, section 3.2;
+        ``tensorflow_addons.losses.triplet_semihard_loss``.
     """
     return mined_loss(mine_semihard, y_true, y_pred, margin, distance_metric)
 
@@ -82,11 +74,11 @@ def triplet_hard_loss(
     negative the largest.
 
     Args:
-        y_true: As for :func:`~facekit.training.triplet_semihard_loss`.
-        y_pred: As for :func:`~facekit.training.triplet_semihard_loss`.
-        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
+        y_true: As for :func:`~facekit.training.triplet_semihard_loss`, like the others.
+        y_pred: Likewise.
+        margin: Likewise.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
-        distance_metric: As for :func:`~facekit.training.triplet_semihard_loss`.
+        distance_metric: Likewise.
 
     Returns:
         The loss, a scalar of the dtype of ``y_pred``; 0 for an empty batch.
@@ -101,14 +93,15 @@ def triplet_hard_loss(
         0.125
 
     References:
-        Hermans et al., equation 5; ``tensorflow_addons.losses.triplet_hard_loss``.
+        A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss for Person
+        Re-Identification", 2017, equation 5; ``tensorflow_addons.losses.triplet_hard_loss``.
     """
     return mined_loss(HardMiner(soft), y_true, y_pred, margin, distance_metric)
 
 
 def check_margin(margin: object) -> None:
     """Raises an error if the margin is a number that cannot be one; a tensor passes."""
-    if margin is None or isinstance(margin, str | bytes | complex | int | float):
+    if margin is None or isinstance(margin, str | bytes | Number):
         number(margin, "margin", 0.0)
 
 
@@ -122,6 +115,7 @@ def mined_loss(
     if distances.shape[0] == 0:
         value = ops.sum(distances)  # exactly 0, with a gradient of no entries
     else:
+        # The gradient of this weighted sum of distances is exact for every kind of mining.
         value, weights = miner(labels, ops.stop_gradient(distances), margin)
         weighted = ops.sum(ops.stop_gradient(weights) * distances)
         # What is added is exactly 0, and NaN if a distance is NaN.

@@ -1,12 +1,4 @@
-"""Triplet losses as classes for ``keras.Model.compile``; :mod:`~.functional` has the functions.
-
-Example:
-    >>> import keras
-    >>> from facekit.training import TripletSemiHardLoss
-    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4),
-    ...                           keras.layers.UnitNormalization()])
-    >>> model.compile("adam", TripletSemiHardLoss(margin=0.2, distance_metric="squared-L2"))
-"""
+"""Triplet losses as classes for ``keras.Model.compile``."""
 
 from __future__ import annotations
 
@@ -142,10 +134,8 @@ class TripletSemiHardLoss(TripletLoss):
     As a function: :func:`~facekit.training.triplet_semihard_loss`.
 
     Args:
-        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
-        distance_metric: As for :class:`~facekit.training.TripletLoss`.
-        name: The loss's name.
-        **kwargs: As for :class:`~facekit.training.TripletLoss`.
+        margin: As for :class:`~facekit.training.TripletLoss`, like ``distance_metric``, ``name``
+            and ``kwargs``.
 
     Example:
         >>> from facekit.training import TripletSemiHardLoss
@@ -177,11 +167,9 @@ class TripletHardLoss(TripletLoss):
     As a function: :func:`~facekit.training.triplet_hard_loss`.
 
     Args:
-        margin: By how much a negative should be farther from the anchor than a positive, ≥ 0.
+        margin: As for :class:`~facekit.training.TripletLoss`, like ``distance_metric``, ``name``
+            and ``kwargs``.
         soft: Whether to take log(1 + exp(d(a, p) − d(a, n))) instead, which has no margin.
-        distance_metric: As for :class:`~facekit.training.TripletLoss`.
-        name: The loss's name.
-        **kwargs: As for :class:`~facekit.training.TripletLoss`.
 
     Example:
         >>> from facekit.training import TripletHardLoss

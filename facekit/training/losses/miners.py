@@ -6,13 +6,8 @@ For anchor a, positive p and negative n a triplet is
 - *semi-hard* if n is farther than p, but by less than the margin,
 - *easy* if n is farther than p by the margin or more.
 
-A batch of B embeddings has up to B³ triplets. They are never enumerated: each anchor's row of the
-distance matrix is sorted once, and the entries before and after a positive are counted.
-
-References:
-    F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet: A Unified Embedding for Face Recognition
-    and Clustering", CVPR 2015, section 3.2. A. Hermans, L. Beyer and B. Leibe, "In Defense of the
-    Triplet Loss for Person Re-Identification", arXiv:1703.07737, 2017.
+The up to B³ triplets of a batch are never enumerated: each anchor's row of the distance matrix is
+sorted once, and the entries before and after a positive are counted.
 """
 
 from __future__ import annotations
@@ -31,15 +26,11 @@ from facekit.training.losses.sorting import differs_from_previous, pick, sorted_
 
 
 class Mined(NamedTuple):
-    """The result of mining a batch.
+    """The result of mining a batch."""
 
-    Args:
-        loss: The loss, a scalar.
-        weights: The derivative of the loss by each distance, ``(B, B)``: positive where an anchor
-            is pulled to a positive, negative where it is pushed away from a negative.
-    """
-
-    loss: Tensor
+    loss: Tensor  # a scalar
+    # Its derivative by each distance, `(B, B)`: positive where an anchor is pulled to a positive,
+    # negative where it is pushed away from a negative.
     weights: Tensor
 
 

@@ -66,17 +66,16 @@ def triplet_statistics(
     hard = _share(ops.sum(ops.where(rows.positive, no_farther, 0.0)), triplets)
     active = _share(active_triplets(labels, distances, margin).count, triplets)
     easy = ops.where(triplets > 0, 1.0 - ops.maximum(active, hard), 0.0)
-    values = (
-        triplets,
-        easy,
-        ops.maximum(active - hard, 0.0),
-        hard,
-        active,
-        _share(ops.sum(positive * distances), ops.sum(positive)),
-        _share(ops.sum(negative * distances), ops.sum(negative)),
-        spread(embeddings),
-    )
-    return dict(zip(_NAMES, values, strict=True))
+    return {
+        "triplets": triplets,
+        "easy": easy,
+        "semihard": ops.maximum(active - hard, 0.0),
+        "hard": hard,
+        "active": active,
+        "positive_distance": _share(ops.sum(positive * distances), ops.sum(positive)),
+        "negative_distance": _share(ops.sum(negative * distances), ops.sum(negative)),
+        "spread": spread(embeddings),
+    }
 
 
 def spread(embeddings: Tensor) -> Tensor:

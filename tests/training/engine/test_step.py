@@ -47,7 +47,6 @@ def trained(
         triplet_statistics if miner == "semihard" else lambda _, x: {"spread": spread(x)},
         optimizer,
         micro_batch=micro_batch,
-        parts=parts,
     )
     rng = np.random.default_rng(0)
     measured = [step(rng.normal(size=(12, 6)).astype(np.float32), LABELS) for _ in range(steps)]

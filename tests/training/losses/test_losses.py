@@ -297,7 +297,7 @@ def test_batch_size_may_be_unknown_to_the_graph() -> None:
             assert found == pytest.approx(float(loss(labels, embeddings)), rel=1e-5), name
 
 
-@pytest.mark.parametrize("margin", [-0.1, float("nan"), float("inf"), "1", None])
+@pytest.mark.parametrize("margin", [-0.1, np.float32(-0.1), float("nan"), float("inf"), "1", None])
 def test_margin_that_cannot_work_raises_an_error(margin: Any) -> None:
     labels, embeddings = batch(0)
     for loss in LOSSES.values():
