@@ -20,6 +20,13 @@ class Suggestion(NamedTuple):
         person: The person that it resembles most, of those not ruled out.
         distance: The distance to that person.
         threshold: The largest distance at which it gets the name.
+
+    Example:
+        >>> from facekit.gallery.records import FaceSource
+        >>> from facekit.suggestions import Suggestion
+        >>> face = FaceSource("party.jpg")
+        >>> Suggestion(face, place=0, person="Ada", distance=1.1, threshold=1.1).doubt
+        1.0
     """
 
     face: FaceSource

@@ -96,7 +96,14 @@ class Calibration:
         )
 
     def known(self, distances: npt.NDArray[Any]) -> FloatArray:
-        """Returns the probability that faces at these distances are not strangers."""
+        """Returns the probability that faces are not strangers.
+
+        Args:
+            distances: Of each face to its candidate, of any shape.
+
+        Returns:
+            One probability for each distance.
+        """
         odds = self.intercept - self.slope * np.asarray(distances, dtype=np.float64)
         probability: FloatArray = 1.0 / (1.0 + np.exp(-odds))
         return probability

@@ -89,13 +89,24 @@ class Limits:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """An image with its original size."""
+    """An image, perhaps decoded at a reduced size, and its original size.
 
-    pixels: RGBImage  # RGB, uint8 `(h, w, 3)`, upright, C-contiguous
-    # The width of the whole image, upright, in pixels; larger than `w` if the image was decoded at
-    # a reduced size.
+    Args:
+        pixels: RGB, uint8 ``(h, w, 3)``, upright, C-contiguous.
+        width: The width of the whole image, upright, in pixels; larger than ``w`` if the image was
+            decoded at a reduced size.
+        height: Its height, likewise.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit.io.decoding import DecodedImage
+        >>> DecodedImage(np.zeros((300, 512, 3), dtype=np.uint8), width=1024, height=600).scale
+        (2.0, 2.0)
+    """
+
+    pixels: RGBImage
     width: int
-    height: int  # its height, likewise
+    height: int
 
     @property
     def scale(self) -> tuple[float, float]:

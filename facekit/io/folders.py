@@ -76,7 +76,11 @@ class ImageListing:
         return printable(f"{self.folder}: {total} passed over: {'; '.join(parts)}")
 
     def checked(self) -> ImageListing:
-        """Returns the listing itself if it has images."""
+        """Returns the listing itself if it has images.
+
+        Raises:
+            ImageError: If it has none; the message is the summary.
+        """
         if self.images:
             return self
         raise ImageError(self.summary() or f"{self.folder}: the folder holds no images")

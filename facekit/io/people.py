@@ -15,15 +15,27 @@ from facekit.io.images import ImageSource, describe_source, image_suffixes
 
 @dataclass(frozen=True)
 class PersonImage:
-    """An image of a known person."""
+    """An image of a known person, which may show others, too.
 
-    person: str  # who it shows; empty if unknown
-    name: str  # the image's name in reports
-    # Where to read it, or `None` if it is not an image and is only reported.
+    Args:
+        person: Who it shows; empty if unknown.
+        name: The image's name in reports.
+        source: Where to read it, or ``None`` if it is not an image and is only reported.
+        problem: Why it is not an image.
+        unreadable: Whether that is because it cannot be read.
+        box: The person's face, ``(x, y, width, height)``, if others may be in the image.
+
+    Example:
+        >>> from facekit.io.people import PersonImage
+        >>> PersonImage("Ada", "party.jpg", "album/party.jpg", box=(20, 30, 40, 60)).person
+        'Ada'
+    """
+
+    person: str
+    name: str
     source: ImageSource | None
-    problem: str = ""  # why it is not an image
-    unreadable: bool = False  # whether that is because it cannot be read
-    # The person's face, `(x, y, width, height)`, if others may be in the image.
+    problem: str = ""
+    unreadable: bool = False
     box: tuple[float, float, float, float] | None = None
 
 

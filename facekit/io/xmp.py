@@ -169,7 +169,16 @@ def write_regions(
         FacekitError: If ExifTool is needed but not installed, or fails.
 
     Example:
-        See :func:`read_regions`.
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from facekit.io.xmp import FaceRegion, read_regions, write_regions
+        >>> image = Path(tempfile.mkdtemp()) / "party.jpg"
+        >>> Image.new("RGB", (400, 300)).save(image)
+        >>> for name in (None, "Ada", "Bob"):
+        ...     sidecar = write_regions(image, [FaceRegion((20, 30, 40, 60), name)])
+        >>> [region.name for region in read_regions(image)]  # a name is kept
+        ['Ada']
     """
     path = Path(image)
     stored = inspect_file(path)
