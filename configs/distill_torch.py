@@ -1,7 +1,7 @@
 r"""Distills the weights in the package in PyTorch, in half the time of ``facekit distill``.
 
-    python configs/edgeface_targets.py ../shared/data/pool runs/teacher_edgeface_xs.npz
-    KERAS_BACKEND=torch python configs/distill_torch.py ../shared/data runs/facekit-small-5 \
+    python configs/edgeface_targets.py pool runs/teacher_edgeface_xs.npz
+    KERAS_BACKEND=torch python configs/distill_torch.py data runs/facekit-small-5 \
         --start facekit-small
 
 The data, teachers, batches and augmentation are those of ``facekit.training.Distiller``, and so are

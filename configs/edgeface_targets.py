@@ -1,6 +1,6 @@
 """Writes EdgeFace-XS's embeddings of the pool with the names that belong to them.
 
-    python configs/edgeface_targets.py ../shared/data/pool runs/teacher_edgeface_xs.npz
+    python configs/edgeface_targets.py pool runs/teacher_edgeface_xs.npz
 
 The pool's file holds 48 embeddings more than names. Up to the archive ``utkface_2.zip`` they
 correspond; from there on the embedding of name i stands at i + 48: the similarities of these faces

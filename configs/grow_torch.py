@@ -1,6 +1,6 @@
 """Grows a network to InceptionResNetV2, and fits the new stem to the old one in PyTorch.
 
-    KERAS_BACKEND=torch python configs/grow_torch.py ../shared/data runs/grown.safetensors \
+    KERAS_BACKEND=torch python configs/grow_torch.py data runs/grown.safetensors \
         --start facekit-small
 
 :func:`facekit.training.grow` fits the stem by least squares. Here ``Mixed_5b`` and the first block,

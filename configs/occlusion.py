@@ -1,6 +1,6 @@
 """Fits the network by which the quality gate sees covered faces, and writes its file.
 
-    python configs/occlusion.py ../shared/data/pool
+    python configs/occlusion.py pool
 
 Half of the faces are drawn upon: the glasses, masks and hats of the training's augmentation, bars,
 discs and fingers, in even colors, in the skin's, or with the texture of another photo, and with

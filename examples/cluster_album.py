@@ -28,8 +28,7 @@ if len(sys.argv) == 2:
     album = Path(sys.argv[1])
 else:
     album = Path(tempfile.mkdtemp())
-    people = {**portrait_paths(), "a photographer": stranger_path()}
-    for name, path in people.items():
+    for name, path in {**portrait_paths(), "a photographer": stranger_path()}.items():
         if path is None:
             continue
         portrait = load_image(path).astype(float)
@@ -95,8 +94,8 @@ if celebrities.is_dir():
     people = sorted(folder.name for folder in celebrities.iterdir())
     print("group   faces   of person " + " ".join(f"{number:4}" for number in range(1, 6)))
     for number, group in enumerate(found.groups, start=1):
-        shown = [Path(source).parent.name for source in group.sources]
-        counts = " ".join(f"{shown.count(person):4}" for person in people)
+        owners = [Path(source).parent.name for source in group.sources]
+        counts = " ".join(f"{owners.count(person):4}" for person in people)
         print(f"{number:5}   {len(group):5}             {counts}")
     print(f"not grouped: {len(found.ungrouped)} faces, of poor quality: {len(found.poor)}")
 

@@ -17,13 +17,16 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from facekit import Detector
 from facekit.demo import portrait_paths, stranger_path
 from facekit.visualization import draw_faces, plot_faces, save_image
 
-images = sys.argv[1:] or list(filter(None, [*portrait_paths().values(), stranger_path()]))
+images = [Path(name) for name in sys.argv[1:]]
+if not images:
+    images = [path for path in (*portrait_paths().values(), stranger_path()) if path]
 
 # %%
 # Detect
@@ -36,7 +39,7 @@ detector = Detector()
 found = [detector.detect(image) for image in images]
 for image, faces in zip(images, found, strict=True):
     for face in faces:
-        print(f"{Path(image).name}: confidence {face.confidence:.3f}, box {face.to_dict()['box']}")
+        print(f"{image.name}: confidence {face.confidence:.3f}, box {face.to_dict()['box']}")
         for name, (x, y) in face.keypoints._asdict().items():
             print(f"  {name:12} ({x:.1f}, {y:.1f})")
 
@@ -66,7 +69,7 @@ figure.tight_layout()
 # drawn at random, in rows that shrink with the distance.
 
 
-def draw_person(rng):
+def draw_person(rng: np.random.Generator) -> Image.Image:
     """Draws the head and shoulders of a person who does not exist, 240 × 240 pixels."""
     image = Image.new("RGB", (960, 960), (150, 170, 190))
     draw = ImageDraw.Draw(image)
@@ -74,10 +77,12 @@ def draw_person(rng):
     hair = np.array([[40, 30, 25], [90, 60, 35], [170, 130, 70], [120, 120, 125]])[rng.integers(4)]
     width = rng.uniform(0.2, 0.25)
 
-    def ellipse(x, y, half_width, half_height, color):
+    def ellipse(
+        x: float, y: float, half_width: float, half_height: float, color: npt.ArrayLike
+    ) -> None:
         corners = [(x - half_width, y - half_height), (x + half_width, y + half_height)]
-        fill = tuple(int(value) for value in np.clip(color, 0, 255))
-        draw.ellipse([(960 * x, 960 * y) for x, y in corners], fill=fill)
+        red, green, blue = np.clip(color, 0, 255).astype(int).tolist()
+        draw.ellipse([(960 * x, 960 * y) for x, y in corners], fill=(red, green, blue))
 
     ellipse(0.5, 0.98, 0.33, 0.2, rng.integers(30, 180, 3))  # shoulders
     ellipse(0.5, 0.8, 0.1, 0.16, 0.72 * skin)  # neck
@@ -122,4 +127,4 @@ figure.tight_layout()
 
 quick = Detector(min_face_size=40, max_image_side=400)
 for image in images:
-    print(f"{Path(image).name}: {len(quick.detect(image))} faces in a copy of 400 pixels")
+    print(f"{image.name}: {len(quick.detect(image))} faces in a copy of 400 pixels")

@@ -63,13 +63,11 @@ else:
     if len(portraits) < 2:
         sys.exit("The second portrait comes with scikit-image: pip install scikit-image")
     alter, rng = Augmentation(rotation=25, brightness=0.3, contrast=0.8), np.random.default_rng(0)
-    embeddings = []
-    for path in portraits.values():
-        face = embedder.aligner().align(path, detector.detect(path)[:1])
-        embeddings.extend(embedder.embed(alter(face.repeat(30, axis=0), rng)))
+    faces = [embedder.aligner().align(p, detector.detect(p)[:1]) for p in portraits.values()]
+    embeddings = embedder.embed(alter(np.concatenate(faces).repeat(30, axis=0), rng))
     person = np.arange(60) // 30
     first, second = np.array(list(combinations(range(60), 2))).T
-    distances = np.linalg.norm(np.array(embeddings)[first] - np.array(embeddings)[second], axis=1)
+    distances = np.linalg.norm(embeddings[first] - embeddings[second], axis=1)
     same = person[first] == person[second]
     report = evaluate_verification(distances, same, folds=np.arange(len(same)) % 3)
 

@@ -2,7 +2,7 @@
 Name the people in photos
 =========================
 
-:class:`facekit.FaceRecognizer` learns people from a folder with one folder of photos for each, and
+:class:`facekit.FaceRecognizer` enrolls people from a folder with one folder of photos for each, and
 names them in other photos. In a terminal it takes folders and photos of your own::
 
     python name_people.py known/ party.jpg [more.jpg ...]
@@ -23,7 +23,7 @@ from facekit.demo import portrait_paths, stranger_path
 from facekit.visualization import draw_faces, plot_faces, save_image
 
 if len(sys.argv) > 2:
-    known, *images = sys.argv[1:]
+    known, *images = map(Path, sys.argv[1:])
 else:
     portraits = portrait_paths()
     folder = Path(tempfile.mkdtemp())
@@ -37,8 +37,8 @@ else:
     save_image(images[0], np.concatenate(pictures, axis=1))
 
 # %%
-# Learn
-# -----
+# Enroll
+# ------
 #
 # One photo per person is enough to start, several are better. The report names every photo that
 # could not be used, and why.
@@ -56,7 +56,7 @@ print(recognizer.people)
 
 people = recognizer.recognize_batch(images)
 for number, (image, found) in enumerate(zip(images, people, strict=True), start=1):
-    print(f"{Path(image).name}: {', '.join(person.label for person in found) or 'no face found'}")
+    print(f"{image.name}: {', '.join(person.label for person in found) or 'no face found'}")
     for person in found:
         print(f"  {person.label}: distance {person.distance:.2f}, up to {person.threshold:.2f}")
     save_image(f"named-{number}.png", draw_faces(image, found))

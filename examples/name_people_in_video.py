@@ -13,6 +13,8 @@ and after a cut one of them leaves. One of the two people is enrolled. It needs 
 """
 
 import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +28,7 @@ from facekit.video import VideoFile, VideoFrame, draw_timeline, write_annotated,
 # ------------------
 
 
-def party(pictures):
+def party(pictures: Iterable[Path]) -> Iterator[VideoFrame]:
     """Yields frames in which the first portrait passes before the second, which leaves later."""
     front, back = (load_image(picture)[:512:2, :512:2] for picture in pictures)
     for number in range(84):
@@ -45,7 +47,10 @@ if len(sys.argv) == 3:
     recognizer = FaceRecognizer().fit(sys.argv[1])
     source = sys.argv[2]
 else:
-    enrolled, *_ = portraits = portrait_paths()
+    portraits = portrait_paths()
+    if len(portraits) < 2:
+        sys.exit("The portraits come with two packages: pip install matplotlib scikit-image")
+    enrolled, *_ = portraits
     recognizer = FaceRecognizer().fit({enrolled: portraits[enrolled]})
     source = "portraits.mp4"
     write_frames(source, party(portraits.values()), rate=12, overwrite=True)

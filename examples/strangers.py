@@ -14,24 +14,28 @@ altered copies of three portraits.
 import os
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 
-from facekit import Detector, Embedder, IdentityClassifier
+from facekit import Aligner, Detector, Embedder, IdentityClassifier
 from facekit.demo import portrait_paths, stranger_path
 from facekit.training import Augmentation
+
+UInt8: TypeAlias = npt.NDArray[np.uint8]
 
 detector = Detector()
 data = Path(os.environ.get("FACEKIT_DATA", "."))
 has_images = (data / "five_celebrities").is_dir() and (data / "lfw").is_dir()
 
 
-def aligned_faces(images, aligner):
+def aligned_faces(images: Path | list[Path], aligner: Aligner) -> UInt8:
     """Crops the largest face of every photo that shows one."""
     cuts = []
     for result in detector.detect_stream(images):
-        if result.faces:
+        if result.image is not None and result.faces:
             face = max(result.faces, key=lambda found: found.area)
             cuts.append(aligner.align(result.image, [face])[0])
     return np.stack(cuts)
@@ -57,12 +61,12 @@ if has_images:
     images = [image for image in images if image.parent.name not in both][:400]
     strangers = aligned_faces(images, aligner)
 else:
-    portraits = portrait_paths()
-    if len(portraits) < 2:
-        sys.exit("The second portrait comes with scikit-image: pip install scikit-image")
+    portraits, stranger = portrait_paths(), stranger_path()
+    if len(portraits) < 2 or stranger is None:
+        sys.exit("The portraits come with two packages: pip install matplotlib scikit-image")
     alter, rng = Augmentation(), np.random.default_rng(0)
     hopper, collins = (aligned_faces([path], aligner) for path in portraits.values())
-    photographer = aligned_faces([stranger_path()], aligner)
+    photographer = aligned_faces([stranger], aligner)
     known = {"Grace Hopper": hopper}
     others = {"Grace Hopper": alter(hopper.repeat(60, axis=0), rng)}
     strangers = alter(np.concatenate([collins, photographer]).repeat(30, axis=0), rng)
@@ -99,7 +103,7 @@ for rate, threshold in embedder.record.thresholds.items():
 # weights and the photos.
 
 figure, ax = plt.subplots(figsize=(7, 4))
-bins = np.linspace(0, 1.5, 46)
+bins = np.linspace(0, 1.5, 46).tolist()
 ax.hist(own.distance, bins, alpha=0.7, density=True, label="enrolled people")
 ax.hist(foreign.distance, bins, alpha=0.7, density=True, label="strangers")
 for rate, threshold in embedder.record.thresholds.items():

@@ -24,12 +24,14 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 from keras.callbacks import LambdaCallback
 
-from facekit import Detector, Embedder
+from facekit import Architecture, Detector, Embedder
 from facekit.demo import portrait_paths
 from facekit.evaluation import plot_embeddings
 from facekit.training import Augmentation, FaceDataset, TripletTrainer, plot_history
@@ -54,7 +56,8 @@ if len(sys.argv) == 3:
 elif (pool / "index.csv").is_file():
     folder = Path(tempfile.mkdtemp(), "head")
     # Two hundred people with four photos each, as a folder; all of the pool takes minutes.
-    people, images_of = folder.with_name("people"), {}
+    people = folder.with_name("people")
+    images_of: dict[str, list[str]] = {}
     with (pool / "index.csv").open(newline="", encoding="utf-8") as index:
         for row in csv.DictReader(index):
             if row["label"] and row["archive"] == "celeba_wild_1.zip":
@@ -85,7 +88,7 @@ else:
     )
     alter, rng = Augmentation(), np.random.default_rng(0)
 
-    def blends(shares, images=20):
+    def blends(shares: list[float], images: int = 20) -> FaceDataset:
         """Makes people who do not exist, by mixing two portraits in several proportions."""
         people = [(share * one + (1 - share) * other).astype(np.uint8) for share in shares]
         names = [f"blend {share:.0%}" for share in shares for _ in range(images)]
@@ -122,7 +125,7 @@ trainer = TripletTrainer(
 )
 
 
-def embeddings_of(network, architecture):
+def embeddings_of(network: Any, architecture: Architecture) -> list[npt.NDArray[np.float32]]:
     """Embeds some people of both parts with the current network."""
     embedder = Embedder.from_network(network, architecture, name="at this moment")
     return [
@@ -131,7 +134,7 @@ def embeddings_of(network, architecture):
     ]
 
 
-def watch(epoch, row):
+def watch(epoch: int, row: dict[str, float]) -> None:
     """Prints the results of an epoch, and keeps embeddings of two epochs."""
     print(
         f"epoch {epoch + 1:2}: loss {row['loss']:.4f}, "
@@ -186,5 +189,5 @@ plot_history(history, metrics=["loss"], ax=left)
 plot_history(history, metrics=["validation_tar", "validation_recall"], ax=right)
 figure.tight_layout()
 figure.savefig("training.png")
-for when, row in (("before", history[0]), ("after", history[-1])):
-    print(f"{when:6} TAR at FMR 1 % {row['validation_tar']:.1%}, EER {row['validation_eer']:.1%}")
+for when, epoch in (("before", history[0]), ("after", history[-1])):
+    print(f"{when:6} TAR at FMR 1 % {epoch['validation_tar']:.1%}, EER {epoch['validation_eer']:.1%}")

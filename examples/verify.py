@@ -17,20 +17,22 @@ import numpy as np
 
 from facekit import FaceRecognizer, load_image
 from facekit.demo import portrait_paths, stranger_path
+from facekit.io.images import ImageSource
 from facekit.visualization import plot_faces
 
 recognizer = FaceRecognizer()
+pairs: list[tuple[ImageSource, ImageSource]]
 if len(sys.argv) == 3:
     pairs = [(sys.argv[1], sys.argv[2])]
 else:
-    portraits = portrait_paths()
-    if len(portraits) < 2:
+    portraits, photographer = portrait_paths(), stranger_path()
+    if len(portraits) < 2 or photographer is None:
         sys.exit("The portraits come with two packages: pip install matplotlib scikit-image")
     collins = load_image(portraits["Eileen Collins"])
     # The second photo of Eileen Collins is the first one, mirrored and darker; two real photos of a
     # person are further apart.
     darker = (collins[:, ::-1] * 0.6).astype(np.uint8)
-    pairs = [(collins, darker), (collins, load_image(stranger_path()))]
+    pairs = [(collins, darker), (collins, load_image(photographer))]
 
 # %%
 # Compare

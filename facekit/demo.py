@@ -129,7 +129,9 @@ def _show_portraits(output: Path, console: Console) -> bool:
     recognizer = FaceRecognizer()
     recognizer.fit(portraits, progress=False)
     people = " and ".join(portraits)
-    console.print(f"Enrolled {people} with one portrait each; recognized in other images:")
+    console.print(
+        f"Enrolled {people} with one portrait each; recognized in other images:", soft_wrap=True
+    )
     questions: list[tuple[str, RGBImage, str | None]] = [
         (f"{name}, {change}", pixels, name)
         for name, path in portraits.items()
@@ -144,7 +146,7 @@ def _show_portraits(output: Path, console: Console) -> bool:
         right = [face.name for face in found] == [expected]
         all_right = all_right and right
         names = ", ".join(f"{face.label} (distance {face.distance:.2f})" for face in found)
-        console.print(f"  {title}: {names or 'no face found'}", highlight=False)
+        console.print(f"  {title}: {names or 'no face found'}", highlight=False, soft_wrap=True)
         tiles.append(Tile(draw_faces(pixels, found, fit=_FIT), title, right))
     _save_sheet(contact_sheet(tiles, columns=4, side=_FIT), output, console)
     return all_right

@@ -47,7 +47,7 @@ def add_commands(commands: Any) -> None:
         ("remove", _change, "erase a person from a gallery", (_NAME,)),
         ("rename", _change, "give a person another name", _RENAME),
         ("merge", _change, "merge two names of the same person", _MERGE),
-        ("calibrate", _calibrate, "set how rarely a gallery may name a stranger", _CALIBRATE),
+        ("calibrate", _calibrate, "set how often a gallery may name a stranger", _CALIBRATE),
     ):
         command = add_command(commands, name, run, help_text, GALLERY, *options, json="one object")
         command.set_defaults(change=name)

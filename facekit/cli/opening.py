@@ -72,8 +72,8 @@ def weights_of(gallery: Gallery, options: argparse.Namespace) -> tuple[str, Weig
         record, _ = read_weights(name, allow_unverified=True)
     else:
         raise InvalidArgumentError(
-            f"{gallery.path}: was made with the weights {gallery.weights}, which are not known by "
-            "name; give their file with --weights"
+            f"{options.gallery}: was made with the weights {gallery.weights}, which are not known "
+            "by name; give their file with --weights"
         )
-    same_weights(gallery.weights, record.identity, f"{gallery.path}: was made")
+    same_weights(gallery.weights, record.identity, f"{options.gallery}: was made")
     return name, record

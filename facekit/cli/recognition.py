@@ -61,7 +61,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "fit",
         _fit,
-        "learn people from a folder with one folder of photos per person",
+        "enroll people from a folder with one folder of photos per person",
         *_FIT,
         *EMBEDDING,
         json="one object",
@@ -82,7 +82,7 @@ def add_commands(commands: Any) -> None:
         _explain,
         "explain why the faces in a photo are named, or not",
         WHO_IS_ENROLLED,
-        option("image IMAGE", Path),
+        option("image IMAGE", Path, "a photo"),
         option(
             "--count NUMBER",
             int,
@@ -97,8 +97,8 @@ def add_commands(commands: Any) -> None:
         "verify",
         _verify,
         "decide whether two photos show the same person",
-        option("first", Path),
-        option("second", Path),
+        option("first FIRST", Path, "a photo"),
+        option("second SECOND", Path, "the photo to compare it with"),
         *EMBEDDING,
         json="one object",
     )
@@ -107,16 +107,16 @@ def add_commands(commands: Any) -> None:
         commands,
         "demo",
         _demo,
-        "learn people, name them in other photos and draw a contact sheet",
+        "enroll people, name them in other photos and draw a contact sheet",
         option("--known FOLDER", Path, f"the people to enroll, {default}"),
         option("--images FOLDER", Path, f"the photos to name, {default}"),
-        option("--output FOLDER", Path, default=Path("output")),
+        option("--output FOLDER", Path, "default: %(default)s", default=Path("output")),
         *READING,
     )
 
 
 _FIT = (
-    option("folder", Path, "a folder with one folder per person"),
+    option("folder FOLDER", Path, "a folder with one folder per person"),
     option(
         "--from-xmp",
         None,

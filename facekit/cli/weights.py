@@ -68,19 +68,25 @@ def _list(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from facekit.embedding.weights.registry import record_for
+    from facekit.embedding.weights.retrieval import bundled
 
-    values = record_for(options.name).card()
+    record = record_for(options.name)
+    values = record.card()
+    elsewhere = "the package" if record.name in bundled() else "no address"
     lines = []
     for key, value in values.items():
         title = key.replace("_", " ")
         if isinstance(value, dict):
             lines.append(f"{title}:" if value else f"{title}: none measured")
-            lines += [f"  {name}: {item}" for name, item in value.items()]
+            for name, item in value.items():
+                groups = item if isinstance(item, dict) else {}
+                lines.append(f"  {name}:{'' if groups else f' {item}'}")
+                lines += [f"    {group}: {figure}" for group, figure in groups.items()]
         elif isinstance(value, list):
             lines.append(f"{title}:")
             for file in value:
                 lines.append(f"  {file['name']}")
-                lines.append(f"    from: {file['url'] or 'nowhere'}")
+                lines.append(f"    from: {file['url'] or elsewhere}")
                 lines.append(f"    SHA-256: {file['sha256'] or 'none published'}")
         else:
             lines.append(f"{title}: {value}")

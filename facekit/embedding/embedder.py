@@ -143,8 +143,8 @@ class Embedder:
             mirrored: Whether to average the embeddings of a face and its mirror image, which is
                 more accurate and takes twice the time. Thresholds and distances must be measured
                 with the same setting.
-            centering: What moves the embeddings apart where they are crowded, after the network;
-                likewise.
+            centering: What moves strangers apart whose embeddings lie close together, after the
+                network; likewise.
             thresholds: Distance by false-match rate, as far as measured.
             batch_size: As for the constructor, like the others.
             threads: Likewise.
@@ -296,7 +296,7 @@ class Embedder:
 
     @property
     def centering(self) -> LocalCentering | None:
-        """What moves embeddings apart where they are crowded, after the network; or ``None``."""
+        """What moves strangers apart who lie close together, after the network; or ``None``."""
         return self._centering
 
     def aligner(self) -> Aligner:

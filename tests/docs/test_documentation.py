@@ -15,6 +15,8 @@ import os
 import pkgutil
 import re
 import runpy
+import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ import pytest
 
 import facekit
 from facekit import Embedder
+from facekit.cli import main
 from facekit.errors import WeightsNotFoundError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -150,6 +153,50 @@ def test_the_examples_of_a_page_run(
             assert printed.getvalue().strip() == example.output.strip(), (
                 f"{page.name}, line {example.line}"
             )
+
+
+# What these print depends on the machine, or takes data that are not part of facekit.
+_ELSEWHERE = {"evaluate", "train", "weights", "completion", "video"}
+# Distances and confidences differ in their last digits from processor to processor.
+_DECIMAL = re.compile(r"\d+\.\d+")
+
+
+def typed(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Returns the lines that a command prints, standard output before standard error."""
+    program, *words = shlex.split(command)
+    if program != "facekit":
+        subprocess.run(command, shell=True, check=True)
+        return []
+    main(words)
+    printed = capsys.readouterr()
+    return [line.rstrip() for line in (printed.out + printed.err).splitlines()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the page copies files as a POSIX shell does")
+def test_the_commands_of_the_page_of_the_terminal_print_what_it_shows(
+    folder_of_images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    page = PROJECT / "docs" / "terminal.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    shown, inside = [], False
+    for line in lines:
+        inside = line == "```console" or (inside and line != "```")
+        command = line.removeprefix("$ ") if inside and line.startswith("$ ") else ""
+        if command.split(" ")[:1] == ["facekit"] and command.split(" ")[1] in _ELSEWHERE:
+            command = ""
+        if command or not inside or line.startswith("$ "):
+            shown.append(line)
+            running = bool(command)
+            shown += typed(command, capsys) if command else []
+        elif not running:
+            shown.append(line)
+    if "FACEKIT_UPDATE_PAGES" in os.environ:
+        page.write_text("\n".join(shown) + "\n", encoding="utf-8")
+    else:
+        assert _DECIMAL.split("\n".join(shown)) == _DECIMAL.split("\n".join(lines))
+        pairs = zip(*(_DECIMAL.findall("\n".join(text)) for text in (shown, lines)), strict=True)
+        assert all(abs(float(one) - float(other)) < 0.011 for one, other in pairs)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

@@ -18,7 +18,7 @@ _LEAST_NORM = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class LocalCentering:
-    r"""Subtracts from each embedding a share of the mean of the crowd that it lies in.
+    r"""Subtracts from each embedding a share of the mean of the cluster that it lies in.
 
     Where a network saw few people of a group, strangers of that group lie close together, and most
     false matches are theirs. With the centers :math:`c_i` of clusters of many people's embeddings,
@@ -36,9 +36,9 @@ class LocalCentering:
     Example:
         >>> import numpy as np
         >>> from facekit.embedding import LocalCentering
-        >>> crowd = np.array([[0.8, 0.6], [0.6, 0.8], [-1, 0]])
-        >>> apart = LocalCentering([[0.7, 0.7], [-0.9, 0]], sharpness=10, share=0.5)(crowd)
-        >>> bool(crowd[0] @ crowd[1] > apart[0] @ apart[1])
+        >>> close = np.array([[0.8, 0.6], [0.6, 0.8], [-1, 0]])
+        >>> apart = LocalCentering([[0.7, 0.7], [-0.9, 0]], sharpness=10, share=0.5)(close)
+        >>> bool(close[0] @ close[1] > apart[0] @ apart[1])
         True
 
     References:

@@ -1,4 +1,4 @@
-"""Local centering: crowds move apart, and nothing else changes."""
+"""Local centering: strangers who lie close together move apart, and nothing else changes."""
 
 from __future__ import annotations
 

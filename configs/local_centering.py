@@ -1,12 +1,12 @@
-r"""Moves crowded strangers apart: gives weights a local centering.
+r"""Moves strangers apart who lie close together: gives weights a local centering.
 
-    python configs/center_crowds.py ../shared/data/pool runs/facekit-small-6 --start facekit-small
+    python configs/local_centering.py pool runs/facekit-small-6 --start facekit-small
     python configs/bundle.py runs/facekit-small-6 --mirrored --version 6
     python benchmarks/distances.py pool --groups groups --write
 
 made version 6 of ``facekit-small`` from version 5, and
 
-    python configs/center_crowds.py ../shared/data/pool runs/inception-resnet-v2-3 \
+    python configs/local_centering.py pool runs/inception-resnet-v2-3 \
         --start runs/inception-resnet-v2-1.safetensors
     python configs/bundle.py runs/inception-resnet-v2-3 --name inception-resnet-v2 \
         --precision int8 --mirrored --version 3
