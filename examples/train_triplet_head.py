@@ -59,9 +59,9 @@ elif (pool / "index.csv").is_file():
     people = folder.with_name("people")
     images_of: dict[str, list[str]] = {}
     with (pool / "index.csv").open(newline="", encoding="utf-8") as index:
-        for row in csv.DictReader(index):
-            if row["label"] and row["archive"] == "celeba_wild_1.zip":
-                images_of.setdefault(row["label"], []).append(row["name"])
+        for face in csv.DictReader(index):
+            if face["label"] and face["archive"] == "celeba_wild_1.zip":
+                images_of.setdefault(face["label"], []).append(face["name"])
     chosen = [names[:4] for names in images_of.values() if len(names) >= 4][:200]
     with zipfile.ZipFile(pool / "celeba_wild_1.zip") as archive:
         for number, names in enumerate(chosen):
@@ -189,5 +189,5 @@ plot_history(history, metrics=["loss"], ax=left)
 plot_history(history, metrics=["validation_tar", "validation_recall"], ax=right)
 figure.tight_layout()
 figure.savefig("training.png")
-for when, epoch in (("before", history[0]), ("after", history[-1])):
-    print(f"{when:6} TAR at FMR 1 % {epoch['validation_tar']:.1%}, EER {epoch['validation_eer']:.1%}")
+for when, row in (("before", history[0]), ("after", history[-1])):
+    print(f"{when:6} TAR at FMR 1 % {row['validation_tar']:.1%}, EER {row['validation_eer']:.1%}")
