@@ -19,6 +19,7 @@ import facekit
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
 from public_names import described_names
 
+_PROJECT = Path(__file__).resolve().parents[2]
 SECTIONS = r"Args|Attributes|Returns|Yields|Raises|Warns|Example|References"
 
 
@@ -117,3 +118,22 @@ def test_docstrings_are_complete() -> None:
     assert len(lacking) > 100
     report = [f"{name} lacks {', '.join(parts)}" for name, parts in lacking.items() if parts]
     assert not report, "\n".join(report)
+
+
+# How a part works inside is shown with these; everything else that a page uses is public.
+_INNER = {"DEFAULT_TEMPLATE", "REGISTRY", "overlap", "plan_pyramid", "suppress_non_maxima"}
+
+
+def test_the_reference_describes_what_the_pages_import() -> None:
+    pages = [_PROJECT / "README.md", *sorted((_PROJECT / "docs").rglob("*.md"))]
+    imported = {
+        name
+        for page in pages
+        for names in re.findall(
+            r"^from facekit\S* import (\([^)]+\)|.+)$", page.read_text(encoding="utf-8"), re.M
+        )
+        for name in re.findall(r"\w+", names.partition("#")[0])
+    }
+    assert len(imported) > 50
+    described = {name for names in described_names().values() for name in names}
+    assert imported - described == _INNER
