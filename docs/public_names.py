@@ -25,7 +25,7 @@ _RETURNED = {
     "facekit.io.decoding": "DecodedImage",
     "facekit.io.images": "read_image",
     "facekit.io.people": "PersonImage",
-    "facekit.io.tables": "to_frame write_table",
+    "facekit.io.tables": "rows to_frame write_table",
     "facekit.io.xmp": "FaceRegion read_regions tagged_people write_regions",
     "facekit.suggestions": "Suggestion suggest",
     "facekit.detection.base": "ImageDetector",

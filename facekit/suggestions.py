@@ -37,7 +37,7 @@ class Suggestion(NamedTuple):
 
     @property
     def doubt(self) -> float:
-        """How close the distance is to the threshold: 1 if equal, 0 if far below or above."""
+        """How close the distance is to the threshold, from 0 if far from it to 1 if equal."""
         return max(0.0, 1.0 - abs(self.distance - self.threshold) / max(self.threshold, 1e-9))
 
 

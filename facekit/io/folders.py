@@ -106,9 +106,9 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> I
         recursive: Whether to search subfolders as well.
 
     Returns:
-        The images, and everything that was skipped: files that are not images, HEIC files without
-        the extra, folders that cannot be read, links to folders, and anything but regular files.
-        Without ``recursive``, subfolders are not mentioned.
+        The images, and everything that was skipped, such as files that are not images, HEIC files
+        without the extra, folders that cannot be read, links to folders, and anything but regular
+        files. Without ``recursive``, subfolders are not mentioned.
 
     Raises:
         ImageError: If the folder is missing, is not a folder or cannot be read.
