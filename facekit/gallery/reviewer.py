@@ -153,11 +153,10 @@ class Review:
             InvalidArgumentError: If a face is separated from itself.
         """
         made = list(corrections)
-        for correction in made:
-            faces = FaceFinder()
-            keys = {faces.key(face) for face in correction.faces}
-            if correction.kind == "different" and len(keys) == 1:
-                names = " and ".join(face.source for face in correction.faces)
+        for one in made:
+            finder = FaceFinder()
+            if one.kind == "different" and len({finder.key(face) for face in one.faces}) == 1:
+                names = " and ".join(face.source for face in one.faces)
                 raise InvalidArgumentError(
                     f"{names}: show the same face of the same image, which cannot be two people"
                 )

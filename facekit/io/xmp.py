@@ -129,13 +129,8 @@ def read_regions(image: str | os.PathLike[str]) -> list[FaceRegion]:
         Metadata Working Group, "Guidelines for Handling Image Metadata", version 2.0, 2010,
         section 5.9.
     """
-    stored = inspect_file(Path(image))
-    sidecar = sidecar_path(image)
-    for name, content in ((str(sidecar), _content(sidecar)), (str(image), stored.xmp)):
-        if content is not None and (found := _Regions(content, stored, name)).faces:
-            found.check()
-            return found.faces
-    return []
+    path = Path(image)
+    return _shown_regions(path, inspect_file(path), _content(sidecar_path(path)))
 
 
 def write_regions(
@@ -187,7 +182,7 @@ def write_regions(
     if not (embed or replace):
         # A sidecar with regions hides those in the image: names there move into it.
         with suppress(FileFormatError):  # of the image; an error of the sidecar is raised below
-            named = [region for region in read_regions(path) if _is_named(region)]
+            named = [face for face in _shown_regions(path, stored, content) if _is_named(face)]
             new = list(regions)
             regions = [*named, *(one for one in new if not any(_same(one, own) for own in named))]
     merged = _Regions(content or _EMPTY, stored, str(target)).merged(regions, replace=replace)
@@ -475,6 +470,15 @@ def _content(path: Path) -> bytes | None:
             return stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read ({error})") from error
+
+
+def _shown_regions(image: Path, stored: StoredImage, sidecar: bytes | None) -> list[FaceRegion]:
+    """Returns the regions of the sidecar or, if it has none, those in the image."""
+    for name, content in ((str(sidecar_path(image)), sidecar), (str(image), stored.xmp)):
+        if content is not None and (found := _Regions(content, stored, name)).faces:
+            found.check()
+            return found.faces
+    return []
 
 
 def _is_named(region: FaceRegion) -> bool:

@@ -61,7 +61,7 @@ class Thumbnails:
 
     def _pixels(self, source: FaceSource) -> RGBImage:
         stored = inspect_file(Path(source.source))
-        if source.sha256 not in (None, content_sha256(source.source)):
+        if source.sha256 and source.sha256 != content_sha256(source.source):
             raise ImageError(
                 f"{printable(source.source)}: has changed since its faces were found, so that this "
                 "face may be another"
