@@ -37,10 +37,19 @@ from facekit.embedding import LocalCentering
 from facekit.errors import BatchError
 from facekit.evaluation import lfw, roc
 from facekit.evaluation.verification import VerificationReport
+from facekit.gallery.records import EnrolledImage, FaceSource, Match
+from facekit.gallery.review import Duplicate, Outlier
+from facekit.identification.answers import Explanation, Identification
+from facekit.identification.calibration import Calibration
+from facekit.io.decoding import DecodedImage
+from facekit.io.folders import ImageListing, PassedOver
+from facekit.io.people import PersonImage
+from facekit.io.xmp import FaceRegion
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
 from facekit.quality.measures import FaceQuality
 from facekit.quality.pose import HeadPose
-from facekit.report import ImageReport, RecognizedImage
+from facekit.report import ImageOutcome, ImageReport, RecognizedImage
+from facekit.suggestions import Suggestion
 from facekit.training import (
     BalancedBatches,
     Distiller,
@@ -75,6 +84,8 @@ TRACK = Track(
 GROUP = PersonGroup((EMBEDDED,), 0.1, "example@1")
 REPORT = VerificationReport(1.0, 0.0, (1.0,), (0.9,), 1.0, 0.0, {0.001: 1.0}, 6000)
 ERROR = ImageError("a.jpg: is damaged")
+SOURCE = FaceSource("a.jpg", sha256="ab" * 32, box=(1.0, 2.0, 30.0, 40.0))
+ENROLLED = EnrolledImage("a.jpg", id=1, person="Ada")
 
 
 def table(folder: Path) -> ArchiveTable:
@@ -121,32 +132,46 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "BalancedBatches": lambda _: BalancedBatches(people_with([3, 3]), identities=2, images=2),
     "BatchError": lambda _: BatchError([None], {0: ERROR}),
     "Access": lambda _: Access(["localhost"]),
+    "Calibration": lambda _: Calibration(0.001, 0.9, slope=10.0),
     "Clustering": lambda _: Clustering((Group((0, 1), 0.1),), (2,), 0.9),
+    "DecodedImage": lambda _: DecodedImage(PIXELS, 100, 80),
     "DetectedImage": lambda _: faces.DetectedImage("a.jpg", 0, [FACE], PIXELS, ERROR),
     "Distiller": lambda folder: Distiller(SMALL_V2, teacher=stored(folder), folder=folder / "run"),
+    "Duplicate": lambda _: Duplicate("Ada", "Eve", 0.5),
     "Embedder": embedder,
     "EmbeddedFace": lambda _: EMBEDDED,
     "EmbeddedImage": lambda _: EmbeddedImage("a.jpg", 0, (EMBEDDED,), 1, (40, 50), "0" * 64),
+    "EnrolledImage": lambda _: ENROLLED,
+    "Explanation": lambda _: Explanation("Ada", "Ada", 0.5, 0.9, 0.99, ()),
     "Face": lambda _: FACE,
     "FaceDataset": lambda _: people_with([2, 1]),
     "FacePipeline": lambda folder: FacePipeline(Detector(), embedder(folder)),
     "FaceQuality": lambda _: FaceQuality(*map(float, range(12)), problems=("blurred",)),
+    "FaceRegion": lambda _: FaceRegion((1.0, 2.0, 30.0, 40.0), "Ada"),
+    "FaceSource": lambda _: SOURCE,
     "FaceRecognizer": lambda _: FaceRecognizer("facekit-small"),
     "FollowedFace": lambda _: FollowedFace(EMBEDDED, 1, IDENTITY),
     "Gallery": enrolled,
     "Group": lambda _: Group((0, 1), 0.1),
     "HeadPose": lambda _: HeadPose(1.0, 2.0, 3.0),
     "History": lambda _: History([{"epoch": 1.0, "loss": 0.5}]),
+    "Identification": lambda _: Identification(np.array(["Ada"]), np.ones(1), np.ones(1)),
     "Identity": lambda _: IDENTITY,
     "IdentityClassifier": lambda _: IdentityClassifier(threshold=0.9).fit(
         ROWS, ["a", "a", "b", "b"]
     ),
+    "ImageListing": lambda folder: ImageListing(folder, (folder / "a.jpg",)),
+    "ImageOutcome": lambda _: ImageOutcome("Ada", "a.jpg", "used"),
     "ImageIndexer": lambda folder: ImageIndexer(Detector(), embedder(folder)),
     "IndexReport": lambda folder: IndexReport(folder, *range(6)),
     "Keypoints": lambda _: FACE.keypoints,
     "LFWResult": lambda _: lfw.LFWResult(REPORT, np.ones(2), np.ones(2, bool), ("a.jpg",)),
     "LocalCentering": lambda _: LocalCentering(np.eye(2, 4), sharpness=3.0, share=0.5),
+    "Match": lambda _: Match("Ada", 0.5, 1),
     "OnnxTeacher": onnx,
+    "Outlier": lambda _: Outlier(ENROLLED, 1.2, "Eve"),
+    "PassedOver": lambda folder: PassedOver(folder / "a.txt", "not an image"),
+    "PersonImage": lambda _: PersonImage("Ada", "a.jpg", "album/a.jpg"),
     "Pair": lambda _: lfw.Pair(1, "a.jpg", "b.jpg", True),
     "PersonGroup": lambda _: GROUP,
     "ImageReport": lambda _: ImageReport(()),
@@ -157,6 +182,7 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "ShuffledBatches": lambda _: ShuffledBatches(people_with([3, 3]), batch_size=2),
     "Sighting": lambda _: Sighting(0, 0.0, FACE.box, 1.0),
     "StoredTeacher": stored,
+    "Suggestion": lambda _: Suggestion(SOURCE, 0, "Ada", 1.0, 1.1),
     "Tile": lambda _: Tile(PIXELS, "Ada", True),
     "Track": lambda _: TRACK,
     "TripletTrainer": lambda folder: TripletTrainer(SMALL_V2, folder=folder / "run"),
@@ -176,8 +202,9 @@ ASKED: dict[str, tuple[Callable[[Any], Any], ...]] = {
     "ShuffledBatches": (lambda one: one[1][0],),
     "StoredTeacher": (lambda one: one.keys, lambda one: one.identity),
 }
-# An open file, a search that runs, a connection to a server (see test_postgres.py).
-ELSEWHERE = {"VideoRecognition", "VideoWriter", "PostgresStore"}
+# Part of an open gallery, an open file, a search that runs, a connection to a server (see
+# test_postgres.py).
+ELSEWHERE = {"Review", "VideoRecognition", "VideoWriter", "PostgresStore"}
 
 
 @cache

@@ -110,13 +110,13 @@ def write_groups(
         >>> sorted(path.name for path in folder.iterdir())
         ['groups.json', 'people', 'sheets']
     """
-    grouped = (face for group in found.groups for face in group.faces)
-    images = {face.source for face in (*grouped, *found.ungrouped, *found.poor)}
-    if real_path(Path(folder)) in {real_path(Path(image)).parent for image in images}:
-        raise InvalidArgumentError(
-            f"{os.fspath(folder)}: holds images that were grouped; choose another folder"
-        )
     with written_together(folder) as unfinished:
+        grouped = (face for group in found.groups for face in group.faces)
+        images = {face.source for face in (*grouped, *found.ungrouped, *found.poor)}
+        if real_path(Path(folder)) in {real_path(Path(image)).parent for image in images}:
+            raise InvalidArgumentError(
+                f"{os.fspath(folder)}: holds images that were grouped; choose another folder"
+            )
         return _write_parts(found, unfinished, max_pixels, truncated)
 
 
