@@ -13,6 +13,7 @@ import os
 import re
 import sqlite3
 import threading
+import time
 import uuid
 import zlib
 from collections import deque
@@ -322,15 +323,21 @@ class Database:
         if self.path is None:
             return
         left = "so that the log still holds erased data; call compact() later"
+        latest = time.monotonic() + self._timeout
         with self._explained(), self._connection() as connection:
-            try:
-                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except sqlite3.OperationalError as error:
-                if "is full" not in str(error):
-                    raise
-                raise FileFormatError(
-                    f"{self._shown}: the change is made, but the disk is full, {left}"
-                ) from error
+            while True:
+                try:
+                    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                except sqlite3.OperationalError as error:
+                    if "is full" not in str(error):
+                        raise
+                    raise FileFormatError(
+                        f"{self._shown}: the change is made, but the disk is full, {left}"
+                    ) from error
+                # SQLite waits for readers itself, but not for another process that empties the log.
+                if not busy or time.monotonic() >= latest:
+                    break
+                time.sleep(0.01)
         if busy:
             raise GalleryBusyError(
                 f"{self._shown}: the change is made, but another process has been reading for "

@@ -205,6 +205,26 @@ def test_a_removal_that_cannot_empty_the_log_says_so(tmp_path: Path) -> None:
     assert b"Ada" not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="takes SQLite's lock as it lies on Linux")
+def test_a_removal_waits_for_another_process_that_empties_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "people"
+    # SQLite's lock for checkpoints is this byte of the file that processes share.
+    other = (
+        "import fcntl, sys, time; file = open(sys.argv[1], 'r+b'); "
+        "fcntl.lockf(file, fcntl.LOCK_EX, 1, 121); print(flush=True); time.sleep(0.3)"
+    )
+    with Gallery.create(path, "example@1", SIZE) as gallery:
+        gallery.enroll("Ada", vectors(1), ["ada-0", "ada-1"])
+        holder = subprocess.Popen(
+            [sys.executable, "-c", other, f"{path}-shm"], stdout=subprocess.PIPE
+        )
+        with holder:
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            gallery.remove("Ada")
+        assert b"Ada" not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
+
+
 def test_what_another_process_changes_is_all_that_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
