@@ -26,6 +26,7 @@ _LOCK = ".lock"
 _TEMPORARY = ".partial"
 _VERSION = 1
 _RESTORING = "delete what is left of it, and index the images again to restore it"
+_STARTING_OVER = "restore it from a copy, or index the images again into another folder"
 _SETTINGS = b"facekit"
 _INVENTORY = pa.schema(
     [
@@ -90,7 +91,9 @@ class ArchiveTable:
             size = whole(self.settings["embedding_size"], "embedding_size", least=1, most=1 << 16)
             self.schema = image_schema(size, half=half)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise FileFormatError(f"{manifest}: is damaged or not a facekit file") from error
+            raise FileFormatError(
+                f"{manifest}: is damaged or not a facekit file; {_STARTING_OVER}"
+            ) from error
         if version != _VERSION:
             raise FileFormatError(f"{self.path}: is of version {version}, made by a later facekit")
         self._inventory = found
@@ -334,5 +337,5 @@ def _set(setting: Any) -> Any:
 
 
 def _damaged(file: Path, error: Exception) -> FileFormatError:
-    remedy = "" if file.name == MANIFEST else f"; {_RESTORING}"
-    return FileFormatError(f"{file}: is missing, truncated or damaged ({error}){remedy}")
+    remedy = _STARTING_OVER if file.name == MANIFEST else _RESTORING
+    return FileFormatError(f"{file}: is missing, truncated or damaged ({error}); {remedy}")

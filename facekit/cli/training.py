@@ -186,6 +186,7 @@ def _teachers(settings: dict[str, Any]) -> tuple[list[Embedder | Teacher], list[
 
     tables = settings.pop("teachers", None) or [{"weights": settings.get("teacher", _TEACHER)}]
     settings.pop("teacher", None)
+    tables = tables if isinstance(tables, list) else [tables]
     makers: dict[str, Any] = {
         "weights": Embedder,
         "onnx": OnnxTeacher,
@@ -228,6 +229,9 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
             raise InvalidArgumentError(
                 f"--{name} is missing; give it, or {name} in the configuration file"
             )
+    for name in ("data", "folder", "weights", "network"):
+        if not isinstance(settings.get(name, ""), str):
+            raise InvalidArgumentError(f"{name} must be a string, got {settings[name]!r}")
     for name, kind in (("miner", str), ("trainable", str), ("learning_rate", float)):
         if name in settings:
             settings[name] = _by_epoch(name, settings[name], kind)

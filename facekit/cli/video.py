@@ -227,7 +227,8 @@ def _camera(options: argparse.Namespace) -> int:
                 table.flush()
             _say(track, options)
 
-        source = int(options.camera) if options.camera.isdecimal() else options.camera
+        given = options.camera
+        source = int(given) if given.isdecimal() and len(given) < 16 else given
         live = LiveStream(
             source, patience=options.patience or None, max_pixels=reading_of(options)["max_pixels"]
         )

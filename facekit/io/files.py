@@ -18,7 +18,7 @@ from facekit.utils.terminal import printable
 def replacing(path: Path, *, suffix: str = "") -> Iterator[IO[bytes]]:
     """Opens a file that is seen, in place of the old one, when all of it is written."""
     try:
-        path = without_nul(path)
+        path = _replaceable(path)
         handle, temporary = tempfile.mkstemp(suffix, f".{path.name}.", path.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -39,6 +39,13 @@ def replace_atomically(path: Path, content: bytes) -> None:
     """Writes a file atomically: it always has either the old or the new content."""
     with replacing(path) as stream:
         stream.write(content)
+
+
+def _replaceable(path: Path) -> Path:
+    """Returns a path; that of a folder, a pipe or a device raises an OSError."""
+    if without_nul(path).exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return path
 
 
 def without_nul(path: Path) -> Path:

@@ -22,6 +22,7 @@ from facekit.errors import FileFormatError
 from facekit.io.files import replace_atomically
 
 _MOST_HEADER_BYTES = 16_000_000
+_REMEDY = "Restore it from a copy, or create it again"
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -75,16 +76,18 @@ def read(
         header = json.loads(metadata["header"])
     except SafetensorError as error:
         raise FileFormatError(
-            f"{path}: is truncated, damaged or not a facekit file ({error})"
+            f"{path}: is truncated, damaged or not a facekit file ({error}). {_REMEDY}"
         ) from error
     except (KeyError, ValueError, TypeError, OSError, RecursionError) as error:
         if isinstance(error, FileFormatError):
             raise
-        raise FileFormatError(f"{path}: the file's header is damaged ({error})") from error
+        raise FileFormatError(
+            f"{path}: the file's header is damaged ({error}). {_REMEDY}"
+        ) from error
     if _checksum(metadata, arrays) != metadata.get("sha256"):
         raise FileFormatError(
             f"{path}: the checksum does not match; the file was altered or damaged after it was "
-            "saved. Restore it from a copy, or create it again"
+            f"saved. {_REMEDY}"
         )
     return header, arrays
 
@@ -95,7 +98,7 @@ def _check_header(path: Path) -> None:
         length = int.from_bytes(stream.read(8), "little")
     if length > _MOST_HEADER_BYTES:
         raise FileFormatError(
-            f"{path}: is damaged or not a facekit file (a header of {length:,} bytes)"
+            f"{path}: is damaged or not a facekit file (a header of {length:,} bytes). {_REMEDY}"
         )
 
 

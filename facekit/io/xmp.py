@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -32,6 +34,8 @@ _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 
 _MOST_BYTES, _MOST_ELEMENTS = 16_000_000, 200_000
 _MOST_SECONDS = 60
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 # A camera's raw file may share its name and the sidecar "photo.xmp" with a JPEG.
 _RAW_SUFFIXES = frozenset(
@@ -274,6 +278,8 @@ def _parsed(content: bytes, name: str) -> _Node:
     """Parses XML; refuses document types, and with them all entities, before they take effect."""
     if len(content) > _MOST_BYTES:
         raise FileFormatError(f"{name}: has more than {_MOST_BYTES:,} bytes of XMP data")
+    if content.startswith(_UTF16):  # which expat reads in spite of the encoding it is told
+        raise FileFormatError(f"{name}: is not XML in UTF-8")
     root = _Node("", {}, 0)
     open_nodes = [root]
     count = 0
@@ -414,19 +420,20 @@ class _Regions:
         across, down = self._upright
         right, bottom = min(left + width, across), min(top + height, down)
         left, top = max(left, 0.0), max(top, 0.0)
-        if right <= left or bottom <= top:
+        if not (right > left and bottom > top):  # nor if one is NaN
             raise InvalidArgumentError(
                 f"the region {region.box} lies outside of the photo, {across} × {down} pixels"
+            )
+        named = None if region.name is None else identity(region.name)
+        if named is not None and (odd := _NOT_XML.search(named)):
+            raise InvalidArgumentError(
+                f"the name {named!a} cannot be written into XMP: XML has no {odd[0]!a}"
             )
         x, y = _STORED[orientation]((left + right) / 2 / across, (top + bottom) / 2 / down)
         w, h = (right - left) / across, (bottom - top) / down
         if orientation > 4:
             w, h = h, w
-        name = (
-            ""
-            if region.name is None
-            else f"\n  <mwg-rs:Name>{escape(identity(region.name))}</mwg-rs:Name>"
-        )
+        name = "" if named is None else f"\n  <mwg-rs:Name>{escape(named)}</mwg-rs:Name>"
         areas = "".join(
             f"\n   <stArea:{key}>{value:.9f}</stArea:{key}>"
             for key, value in zip("xywh", (x, y, w, h), strict=True)

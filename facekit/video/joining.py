@@ -77,8 +77,11 @@ def join(
             sizes[first] + sizes[second]
         )
         merged[[first, second]] = np.inf
+        # An average is never below both: all other rows keep their nearest.
+        changed = np.isfinite(nearest) & (np.minimum(gaps[first], gaps[second]) <= nearest)
+        changed[[first, second]] = True
         sizes[first] += sizes[second]
         gaps[first] = gaps[:, first] = merged
         gaps[second] = gaps[:, second] = np.inf
         labels[labels == second] = first
-        nearest = gaps.min(axis=1)
+        nearest[changed] = gaps[changed].min(axis=1)

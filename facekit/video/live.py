@@ -14,7 +14,7 @@ from facekit.errors import ImageError, InvalidArgumentError
 from facekit.io.images import MAX_PIXELS, RGBImage
 from facekit.utils.extras import import_extra
 from facekit.utils.opencv import SILENT, log_level
-from facekit.utils.validation import number
+from facekit.utils.validation import number, whole
 from facekit.video.reading import VideoFrame, upright
 
 Opener: TypeAlias = Callable[[], Iterator[RGBImage]]
@@ -72,7 +72,8 @@ class LiveStream:
         self.dropped = self.reconnects = 0
         self._open: Opener
         if isinstance(source, int) and not isinstance(source, bool):
-            self._open = lambda: _camera(source)
+            camera = whole(source, "the number of a camera", least=0, most=9999)
+            self._open = lambda: _camera(camera)
         elif isinstance(source, str):
             self._open = lambda: _network(source, self._stall)
         elif callable(source):

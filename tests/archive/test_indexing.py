@@ -319,8 +319,11 @@ def test_a_damaged_table_is_said_to_be(album: Path, tmp_path: Path, embedder: Em
         pq.write_table(listed.replace_schema_metadata(text), manifest)
         with contextlib.suppress(FileFormatError):
             ArchiveTable(tmp_path / "table").dataset()
+    pq.write_table(listed.replace_schema_metadata(None), manifest)
+    with pytest.raises(FileFormatError, match="index the images again into another folder"):
+        ArchiveTable(tmp_path / "table")
     manifest.write_bytes(b"PAR1")
-    with pytest.raises(FileFormatError, match="_manifest"):
+    with pytest.raises(FileFormatError, match=r"_manifest.*index the images again into another"):
         ArchiveTable(tmp_path / "table")
 
 

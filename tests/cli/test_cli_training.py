@@ -119,6 +119,7 @@ def test_distill_from_several_teachers(
     assert "cosine similarity" in capsys.readouterr().out
     for wrong, message in (
         ("[[teachers]]\nweight = 1.0\n", "names one of weights, onnx and stored"),
+        ("teachers = 3\n", "names one of weights, onnx and stored"),
         ('[[teachers]]\nonnx = "no.onnx"\n', "no.onnx: no such file"),
         (f"{stored}size = 3\n", "[[teachers]] cannot be used"),
     ):
@@ -156,6 +157,9 @@ def test_a_training_starts_with_the_network_of_another(
         (["--data", "{pool}"], "--folder is missing"),
         (["missing.toml"], "missing.toml: cannot be read (No such file or directory)"),
         (["{bad}"], "unknown setting 'marign'"),
+        (["{numbers}"], "data must be a string, got 3"),
+        (["{numbers}", "--data", "{pool}"], "folder must be a string, got ['o']"),
+        (["{numbers}", "--data", "{pool}", "--folder", "r"], "network must be a string, got 4"),
         (["--data", "nowhere", "--folder", "run"], "nowhere"),
         (["--data", "{empty}", "--folder", "run"], "{empty}"),
         (["--data", "{pool}", "--folder", "r", "--miner", "x"], "miner must be one of"),
@@ -183,7 +187,9 @@ def test_mistakes_end_in_one_line(
     (tmp_path / "empty").mkdir()
     bad = tmp_path / "bad.toml"
     bad.write_text("marign = 0.2")
-    places = {"pool": pool, "weights": weights, "bad": bad, "empty": "empty"}
+    numbers = tmp_path / "numbers.toml"
+    numbers.write_text('data = 3\nfolder = ["o"]\nnetwork = 4\n')
+    places = {"pool": pool, "weights": weights, "bad": bad, "numbers": numbers, "empty": "empty"}
     assert main(["train", *(argument.format(**places) for argument in arguments)]) == FAILED
     printed = capsys.readouterr().err
     assert message.format(**places) in printed

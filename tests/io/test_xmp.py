@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import shutil
 import subprocess
 import tempfile
@@ -292,6 +294,7 @@ def test_without_regions_in_the_sidecar_those_in_the_image_are_read(tmp_path: Pa
         (b"<x>", "is not XML in UTF-8"),
         ("<x>é</x>".encode("latin-1"), "is not XML in UTF-8"),
         (b"<x/>", "has no rdf:RDF"),
+        ("<x/>".encode("utf-16"), "is not XML in UTF-8"),
     ],
 )
 def test_what_is_no_xmp_is_refused_and_kept(tmp_path: Path, content: bytes, message: str) -> None:
@@ -316,6 +319,10 @@ def test_names_cannot_break_out_of_the_xml(tmp_path: Path) -> None:
     assert [region.name for region in read_regions(path)] == [name]
     with pytest.raises(InvalidArgumentError, match="control characters"):
         write_regions(path, [FaceRegion((40, 20, 10, 10), "a\x08b")])
+    for odd in ("a\ufffeb", "a\uffffb", "a\udc80b"):  # which no XML document may hold
+        with pytest.raises(InvalidArgumentError, match="cannot be written into XMP"):
+            write_regions(path, [FaceRegion((40, 20, 10, 10), odd)])
+    assert [region.name for region in read_regions(path)] == [name]
 
 
 def test_boxes_are_cut_at_the_border_and_refused_outside(tmp_path: Path) -> None:
@@ -324,6 +331,18 @@ def test_boxes_are_cut_at_the_border_and_refused_outside(tmp_path: Path) -> None
     assert read_regions(path) == [FaceRegion((0, 0, 10, 10), "Ada")]
     with pytest.raises(InvalidArgumentError, match="outside of the photo"):
         write_regions(path, [FaceRegion((100, 0, 10, 10), "Grace")])
+    with pytest.raises(InvalidArgumentError, match="outside of the photo"):
+        write_regions(path, [FaceRegion((50, math.nan, 10, 10), "Grace")])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe")
+def test_a_pipe_or_a_device_is_not_replaced_by_a_sidecar(tmp_path: Path) -> None:
+    path = image(tmp_path)
+    pipe = path.with_name(path.name + ".xmp")
+    os.mkfifo(pipe)
+    with pytest.raises(FileFormatError, match="is not a regular file"):
+        write_regions(path, [FaceRegion(BOX, "Ada")])
+    assert pipe.is_fifo()
 
 
 def test_what_is_no_image_is_an_error(tmp_path: Path) -> None:

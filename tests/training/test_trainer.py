@@ -143,6 +143,17 @@ def test_a_training_is_neither_overwritten_nor_mixed_with_another(
     assert (folder / "checkpoint.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_an_embedder_without_a_checkpoint_is_not_overwritten(tmp_path: Path, resume: bool) -> None:
+    kept = tmp_path / "embedder.safetensors"
+    kept.write_bytes(b"the only copy")
+    with pytest.raises(InvalidArgumentError, match="would overwrite; give another folder"):
+        TripletTrainer(backbone(), folder=tmp_path, **HEAD_ONLY).fit(
+            faces(), epochs=1, resume=resume
+        )
+    assert kept.read_bytes() == b"the only copy"
+
+
 def test_faces_of_the_same_numbers_are_told_apart(tmp_path: Path) -> None:
     """Two arrays, of which the faces are named by their numbers."""
     people = [f"p{i % 6}" for i in range(24)]

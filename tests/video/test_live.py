@@ -195,6 +195,9 @@ def test_what_is_live_and_what_it_is_called() -> None:
     assert not is_live("file:///party.mp4")
     assert name_of(3) == "camera 3"
     assert name_of("rtsp://ada:secret@camera:554/1?a@b") == "rtsp://…@camera:554/1?a@b"
+    for huge in (10_000, 1 << 31, -1):  # which OpenCV would refuse in its own words, or guess
+        with pytest.raises(InvalidArgumentError, match="from 0 to 9999"):
+            LiveStream(huge)
     with pytest.raises(InvalidArgumentError, match="camera"):
         LiveStream(True)
     with pytest.raises(InvalidArgumentError, match="stall"):

@@ -24,7 +24,7 @@ from facekit.training.data.features import digest_of, features_of, split_head
 from facekit.training.engine.collapse import CollapseGuard
 from facekit.training.engine.freezing import ALL, HEAD
 from facekit.training.engine.history import History
-from facekit.training.engine.loop import TrainingLoop
+from facekit.training.engine.loop import EMBEDDER_NAME, TrainingLoop
 from facekit.training.engine.objectives import Objective, Statistics
 from facekit.training.engine.plan import Plan
 from facekit.training.engine.precision import Precision, computing_in, optimizer_config
@@ -33,8 +33,6 @@ from facekit.training.engine.step import parts_of
 from facekit.training.engine.validation import ValidationResult
 from facekit.training.engine.workers import Workers
 from facekit.utils.validation import choice, number, whole
-
-EMBEDDER_NAME = "embedder.safetensors"
 
 # Settings that may change at a resumption without changing the results.
 _FREE_SETTINGS = {"network", "folder", "checkpoint_interval", "workers"}

@@ -24,6 +24,7 @@ from facekit.training.engine.workers import Workers
 from facekit.utils.progress import track
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
+EMBEDDER_NAME = "embedder.safetensors"
 HISTORY_NAME = "history.csv"
 PLOT_NAME = "history.png"
 
@@ -97,6 +98,11 @@ class TrainingLoop:
                 "or give another folder"
             )
         if not exists:
+            if self.workers.agreed((self.folder / EMBEDDER_NAME).exists()):
+                raise InvalidArgumentError(
+                    f"folder {self.folder} holds an {EMBEDDER_NAME}, which this training would "
+                    "overwrite; give another folder"
+                )
             state = Progress()
             self._begin_phase(self.plan.phase(0))
             measured = self.plan.validate()
