@@ -13,8 +13,8 @@ the share of what the processor can do, measured by a product of two matrices in
 ``--start`` instead times ``facekit recognize`` from the start of the process to its end, after one
 run that is not counted.
 
-``--bfloat16`` instead compares ``engine="openvino-bf16"`` with the default one, by processor time
-on one thread, and on aligned faces of the photos in the folder.
+``--engine`` instead compares another engine with the default one, by processor time on one thread,
+and on aligned faces of the photos in the folder.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from detection import floating_point_limit
 from results import add_record, record_if_asked
 
 from facekit import Architecture, Detector, Embedder, load_image
+from facekit.embedding.engines import Engine
 from facekit.errors import RandomWeightsWarning
 
 BATCHES = (1, 8, 32, 128)
@@ -48,12 +49,12 @@ def main() -> None:
     parser.add_argument("known", type=Path, nargs="?", help="a folder with one folder per person")
     parser.add_argument("photo", type=Path, nargs="?", help="a photo of one of them")
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--engine", choices=get_args(Engine))
     parser.add_argument("--start", action="store_true")
     add_record(parser)
     options = parser.parse_args()
-    if options.bfloat16:
-        record_if_asked(options, "bfloat16", bfloat16(options.known))
+    if options.engine:
+        record_if_asked(options, options.engine, beside_the_default(options.engine, options.known))
         return
     if options.start:
         record_if_asked(options, "start", start_to_end(options.known, options.photo))
@@ -94,9 +95,9 @@ def main() -> None:
     record_if_asked(options, "engines", results, embedders["facekit-small"].record.identity)
 
 
-def bfloat16(folder: Path) -> dict[str, float]:
-    """Returns times with bfloat16 as shares of those without, and how far embeddings move."""
-    exact, quick = Embedder(threads=1), Embedder(threads=1, engine="openvino-bf16")
+def beside_the_default(engine: Engine, folder: Path) -> dict[str, float]:
+    """Returns an engine's times as shares of the default one's, and how far embeddings move."""
+    exact, quick = Embedder(threads=1), Embedder(threads=1, engine=engine)
     detector, aligner = Detector(max_faces=1), exact.aligner()
     images = [load_image(image) for image in sorted(folder.glob("*/*.jpg"))]
     aligned = [aligner.align(image, detector.detect(image)) for image in images]

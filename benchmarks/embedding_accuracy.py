@@ -27,12 +27,14 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from embedding_cache import pool_face
 from results import add_record, record_if_asked
 
 from facekit import Aligner, Detector, Embedder, load_image
+from facekit.embedding.engines import Engine
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 from facekit.evaluation import read_pairs
 from facekit.evaluation.verification import evaluate_verification
@@ -46,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", default=os.environ.get("FACEKIT_DATA"))
     parser.add_argument("--weights", default=DEFAULT_WEIGHTS, metavar="NAME")
+    parser.add_argument("--engine", default="openvino", choices=get_args(Engine))
     parser.add_argument("--cache", type=Path, help="a folder for the cut faces")
     parser.add_argument("--json", type=Path, help="where to write the figures, too")
     parser.add_argument("--no-pool", action="store_true", help="leave out the pool's people")
@@ -53,9 +56,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.data is None:
         parser.error("give the folder of the data, or set FACEKIT_DATA")
-    embedder, data = Embedder(options.weights), Path(options.data)
+    embedder, data = Embedder(options.weights, engine=options.engine), Path(options.data)
     figures = {
         "weights": embedder.record.identity,
+        "engine": options.engine,
         "lfw": measure_lfw(data / "lfw", embedder, options.cache),
         "groups": measure_groups(data / "groups", embedder, options.cache),
     }

@@ -2,13 +2,14 @@
 
     python configs/bundle.py runs/facekit-small-6 --mirrored --version 6
     python benchmarks/distances.py pool --groups groups --write
+    python benchmarks/input_ranges.py pool --write
 
 Networks that started with the same weights can be averaged: the mean is nearly as good as the
 better one on each kind of photos (M. Wortsman et al., "Robust fine-tuning of zero-shot models",
 CVPR 2022). Shares are equal unless they are given, as in ``runs/a=0.4 runs/b=0.6``. The mean is
 rounded (``--precision``) and written to ``facekit/embedding/weights/bundled/``, and its version,
-architecture, alignment and checksum go into the model card; the other command writes what it
-measures there. The texts and the accuracy in the card are edited by hand. ``--to FILE`` writes the
+architecture, alignment and checksum go into the model card; the other commands write what they
+measure there. The texts and the accuracy in the card are edited by hand. ``--to FILE`` writes the
 mean as it is, to train on.
 """
 
@@ -68,6 +69,7 @@ def main() -> None:
             architecture=embedder.record.architecture,
             alignment=embedder.record.alignment,
             mirrored=embedder.record.mirrored,
+            input_ranges={},
             files=(dataclasses.replace(record.files[0], sha256=sha256(path)),),
         )
     )

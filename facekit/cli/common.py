@@ -246,11 +246,20 @@ def _write_annotated(
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder:
     """Returns the embedder of ``--weights``, or of the default weights."""
-    from facekit.embedding import Embedder
     from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
 
-    weights = DEFAULT_WEIGHTS if options.weights is None else options.weights
-    return Embedder(weights, allow_unverified=options.allow_unverified)
+    return embedder_of(options, DEFAULT_WEIGHTS if options.weights is None else options.weights)
+
+
+def embedder_of(options: argparse.Namespace, weights: str) -> Embedder:
+    """Returns an embedder with these weights that runs as the options say."""
+    from facekit.embedding import Embedder
+
+    return Embedder(
+        weights,
+        allow_unverified=options.allow_unverified,
+        engine="openvino-int8" if options.int8 else "openvino",
+    )
 
 
 def place(face: Face) -> str:

@@ -14,6 +14,7 @@ from facekit.cli.common import (
     FAILED,
     answer,
     count,
+    embedder_of,
     expanded,
     listed_images,
     persons,
@@ -96,7 +97,6 @@ _CALIBRATE = (
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from facekit.embedding import Embedder
     from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
     from facekit.gallery import Gallery
     from facekit.identification import IdentityClassifier
@@ -117,7 +117,7 @@ def _enroll(options: argparse.Namespace) -> int:
             weights, _ = weights_of(gallery, options)
     elif not real_path(path).parent.is_dir():
         raise InvalidArgumentError(f"{path}: its folder does not exist")
-    embedder = Embedder(weights, allow_unverified=options.allow_unverified)
+    embedder = embedder_of(options, weights)
     # Enrolling needs no threshold, so weights that cannot be calibrated work as well.
     classifier = IdentityClassifier("nearest", threshold=2.0)
     with new_if_missing(path):

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facekit.cli.common import detector_for, reading_of
+from facekit.cli.common import detector_for, embedder_of, reading_of
 from facekit.errors import FacekitError, InvalidArgumentError, NotFittedError
 from facekit.utils.validation import same_weights
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
     """Returns a recognizer for a gallery file, with the calibration stored there."""
-    from facekit.embedding import Embedder
     from facekit.gallery import Gallery
     from facekit.recognizer import FaceRecognizer
 
@@ -28,9 +27,7 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
         weights, _ = weights_of(gallery, options)
         if not len(gallery):
             raise NotFittedError(f"{path}: no one is enrolled; facekit enroll adds people")
-    return FaceRecognizer.load(
-        path, embedder=Embedder(weights, allow_unverified=options.allow_unverified)
-    )
+    return FaceRecognizer.load(path, embedder=embedder_of(options, weights))
 
 
 def follow(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:

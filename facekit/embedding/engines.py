@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
 from facekit.utils.openvino import Graph, available_cores, has_bfloat16
 
-Engine: TypeAlias = Literal["openvino", "keras", "openvino-bf16"]
+Engine: TypeAlias = Literal["openvino", "keras", "openvino-bf16", "openvino-int8"]
 """Runs an embedder's network."""
 Predict: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
@@ -31,6 +32,7 @@ class OpenVinoNetwork:
         cache: Path | None = None,
         *,
         bfloat16: bool = False,
+        input_ranges: Mapping[str, float] = MappingProxyType({}),  # of layers to run in 8 bits
     ) -> None:
         if bfloat16 and not has_bfloat16():
             raise InvalidArgumentError(
@@ -41,10 +43,10 @@ class OpenVinoNetwork:
         def build() -> Any:
             from facekit.embedding.networks.openvino_graph import openvino_network
 
-            return openvino_network(architecture, weights)
+            return openvino_network(architecture, weights, input_ranges)
 
-        if bfloat16 and cache is not None:
-            cache = cache.with_name(f"{cache.name}-bf16")
+        if cache is not None and (bfloat16 or input_ranges):
+            cache = cache.with_name(f"{cache.name}-{'bf16' if bfloat16 else 'int8'}")
         self._graph = Graph(
             build,
             threads=threads or available_cores(),

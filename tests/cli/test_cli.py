@@ -444,6 +444,19 @@ def test_a_script_completes_commands_options_and_files(
         assert "_shtab_compgen_files" in script
 
 
+def test_embeddings_are_computed_in_eight_bits_if_so_asked(
+    hopper: Path, astronaut: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distances = []
+    for asked in ([], ["--int8"]):
+        assert main(["verify", str(hopper), str(astronaut), "--json", *asked]) == NEGATIVE
+        distances.append(json.loads(capsys.readouterr().out)["distance"])
+    assert distances[0] != distances[1] == pytest.approx(distances[0], abs=0.05)
+    words = ["verify", str(hopper), str(astronaut), "--weights", weights, "--int8"]
+    assert main(words) == FAILED
+    assert "have no input ranges" in capsys.readouterr().err
+
+
 def test_explain_says_how_near_the_nearest_are(
     model: Path, hopper: Path, weights: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from small_networks import (
@@ -179,6 +179,67 @@ def test_bfloat16_hardly_changes_an_embedding(embedder: Embedder) -> None:
     assert np.linalg.norm(found - exact, axis=1).max() < 0.1
 
 
+@pytest.mark.parametrize("architecture", [SMALL_V1, SMALL_V2], ids=lambda a: a.backbone)
+def test_eight_bits_hardly_change_an_embedding(architecture: Architecture) -> None:
+    exact = random_embedder(architecture=architecture)
+    quick = exact.with_input_ranges(PICTURES)
+    quick.engine = "openvino-int8"
+    assert quick.record.identity == exact.record.identity
+    expected = exact.embed(PICTURES)
+    for count in (1, 5, 12):
+        found = quick.embed(PICTURES[:count])
+        assert not np.array_equal(found, expected[:count])
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
+        assert np.linalg.norm(found - expected[:count], axis=1).max() < 0.1
+
+
+def test_what_may_be_negative_stays_exact(embedder: Embedder) -> None:
+    # Even if it is not on the faces at hand: the pixels, scaled, and the last residual sum.
+    ranges = embedder.with_input_ranges(np.full_like(PICTURES, 255)).record.input_ranges
+    layers = embedder._arrays.keys()
+    assert layers - ranges.keys() == {"Conv2d_1a_3x3", "Conv2d_7b_1x1", "Bottleneck"}
+
+
+@given(parts=st.lists(st.integers(0, len(PICTURES) - 1), min_size=2, max_size=6, unique=True))
+@settings(max_examples=10)
+def test_the_range_of_several_faces_is_the_largest(embedder: Embedder, parts: list[int]) -> None:
+    alone = [embedder.with_input_ranges(PICTURES[[part]]).record.input_ranges for part in parts]
+    together = embedder.with_input_ranges(PICTURES[parts]).record.input_ranges
+    expected = {name: max(ranges[name] for ranges in alone) for name in together}
+    assert together == pytest.approx(expected, rel=1e-4)
+
+
+def test_eight_bits_need_input_ranges(embedder: Embedder) -> None:
+    quick = copy.copy(embedder)
+    quick.engine = "openvino-int8"
+    with pytest.raises(InvalidArgumentError, match=r"no input ranges.*with_input_ranges"):
+        quick.embed(PICTURES)
+    with pytest.raises(InvalidArgumentError, match=r"'random' have no input ranges"):
+        random_embedder(engine="openvino-int8")
+    with pytest.raises(InvalidArgumentError, match="measured on faces"):
+        embedder.with_input_ranges(PICTURES[:0])
+
+
+def test_input_ranges_are_saved(embedder: Embedder, tmp_path: Path) -> None:
+    assert "input_ranges" not in embedder.record.to_dict()
+    prepared = embedder.with_input_ranges(PICTURES)
+    prepared.save(tmp_path / "prepared.safetensors")
+    again = Embedder(tmp_path / "prepared.safetensors", engine="openvino-int8")
+    assert again.record == prepared.record
+    prepared.engine = "openvino-int8"
+    np.testing.assert_array_equal(again.embed(PICTURES), prepared.embed(PICTURES))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), "wide"])
+def test_an_input_range_that_is_none_is_refused(
+    embedder: Embedder, tmp_path: Path, value: Any
+) -> None:
+    header = {**embedder.record.to_dict(), "input_ranges": {"Conv2d_2a_3x3": value}}
+    path = write_own(tmp_path / "ranges.safetensors", embedder, header=header)
+    with pytest.raises(FileFormatError, match="does not understand"):
+        Embedder(path)
+
+
 @pytest.mark.parametrize(
     ("precision", "share", "least_cosine"), [("float16", 0.6, 0.99999), ("int8", 0.35, 0.99)]
 )
@@ -242,7 +303,9 @@ def test_eight_bits_without_their_steps_are_refused(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_pickled_embedder_embeds_alike(network: Any, engine: Engine) -> None:
-    embedder = Embedder.from_network(network, SMALL_V2, name="pickled", engine=engine)
+    embedder = Embedder.from_network(network, SMALL_V2, name="pickled")
+    embedder = embedder.with_input_ranges(PICTURES)
+    embedder.engine = engine
     copy = pickle.loads(pickle.dumps(embedder))
     assert copy.record == embedder.record
     np.testing.assert_allclose(copy.embed(PICTURES), embedder.embed(PICTURES), atol=1e-6)

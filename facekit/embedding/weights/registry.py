@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -61,6 +62,8 @@ class WeightsRecord:
             person, by the share of pairs of strangers that lie within it (false-match rate).
         distances: The table of distances from faces to enrolled people, from which
             :class:`facekit.IdentityClassifier` calibrates its threshold.
+        input_ranges: The largest input of each layer that ``engine="openvino-int8"`` runs in 8
+            bits, by layer name; :meth:`facekit.Embedder.with_input_ranges` measures it.
         files: Files that hold the weights, the preferred one first.
         training_data: The data that it was trained on.
         license: The terms of use.
@@ -84,6 +87,7 @@ class WeightsRecord:
     mirrored: bool = False
     thresholds: Mapping[float, float] = field(default_factory=dict)
     distances: DistanceTable | None = None
+    input_ranges: Mapping[str, float] = field(default_factory=dict)
     files: tuple[WeightsFile, ...] = ()
     training_data: str = ""
     license: str = ""
@@ -117,6 +121,8 @@ class WeightsRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the parts of the record that a file stores, as plain Python values."""
+        # Left out if empty: facekit before 0.2 refuses a file with a part that it does not know.
+        measured = {"input_ranges": dict(self.input_ranges)} if self.input_ranges else {}
         return {
             "name": self.name,
             "version": self.version,
@@ -130,6 +136,7 @@ class WeightsRecord:
             "mirrored": self.mirrored,
             "thresholds": {str(float(rate)): value for rate, value in self.thresholds.items()},
             "distances": None if self.distances is None else self.distances.to_dict(),
+            **measured,
         }
 
     def card(self) -> dict[str, Any]:
@@ -165,6 +172,7 @@ class WeightsRecord:
                     "distances": None if table is None else DistanceTable.from_dict(table),
                     "architecture": Architecture.from_dict(values["architecture"]),
                     "thresholds": _numbers(values["thresholds"], float),
+                    "input_ranges": _ranges(values.get("input_ranges", {})),
                     "accuracy": _numbers(values.get("accuracy", {}), str),
                     "accuracy_by_group": {k: _numbers(v, str) for k, v in groups.items()},
                 }
@@ -177,6 +185,14 @@ class WeightsRecord:
 
 def _numbers(values: Mapping[str, Any], key: Callable[[str], Any]) -> dict[Any, float]:
     return {key(name): float(value) for name, value in values.items()}
+
+
+def _ranges(values: Mapping[str, Any]) -> dict[str, float]:
+    ranges = _numbers(values, str)
+    for layer, high in ranges.items():
+        if not 0.0 < high < math.inf:
+            raise ValueError(f"the input range of {layer} is {high}")
+    return ranges
 
 
 def _read_card(path: Path) -> WeightsRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,17 @@ def test_the_record_says_what_they_are(embedder: Embedder) -> None:
     assert record.accuracy
     assert record.accuracy_by_group
     assert record.distances is not None
+
+
+def test_eight_bits_hardly_change_an_embedding(
+    embedder: Embedder, detector: Detector, hopper: Path, astronaut: Path
+) -> None:
+    quick = copy.copy(embedder)
+    quick.engine = "openvino-int8"
+    for path in (hopper, astronaut):
+        image = load_image(path)
+        faces = embedder.aligner().align(image, detector.detect(image)[:1])
+        assert np.linalg.norm(quick.embed(faces) - embedder.embed(faces)) < 0.1
 
 
 @pytest.mark.parametrize("change", ["mirrored", "darker", "blurred", "turned"])
