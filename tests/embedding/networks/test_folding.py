@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,18 +28,22 @@ from facekit.embedding.networks.folding import (
 )
 
 PICTURES = random_pictures(3)
-NETWORKS = {
-    architecture.backbone: (build_network(architecture), build_network(architecture, folded=True))
-    for architecture in (SMALL_V1, SMALL_V2)
-}
-BACKBONES = pytest.mark.parametrize("backbone", sorted(NETWORKS))
+ARCHITECTURES = {architecture.backbone: architecture for architecture in (SMALL_V1, SMALL_V2)}
+BACKBONES = pytest.mark.parametrize("backbone", sorted(ARCHITECTURES))
+
+
+@cache
+def networks(backbone: str) -> tuple[Any, Any]:
+    """Returns a network and the one that it folds into."""
+    architecture = ARCHITECTURES[backbone]
+    return build_network(architecture), build_network(architecture, folded=True)
 
 
 @BACKBONES
 @settings(max_examples=6)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_folding_keeps_the_embeddings(backbone: str, seed: int) -> None:
-    network, folded = NETWORKS[backbone]
+    network, folded = networks(backbone)
     randomize_normalizations(network, seed)
     assign(folded, fold(layer_weights(network), residual_scales(network)))
     expected = predict(network, PICTURES)
@@ -54,7 +61,7 @@ def test_folding_drops_dropout() -> None:
 
 @BACKBONES
 def test_folding_a_folded_network_changes_nothing(backbone: str) -> None:
-    network, folded = NETWORKS[backbone]
+    network, folded = networks(backbone)
     weights = fold(layer_weights(network), residual_scales(network))
     again = fold(weights, residual_scales(folded))
     for layer, arrays in weights.items():
@@ -98,7 +105,7 @@ def test_folding_weights_of_another_kind_of_network_is_refused() -> None:
 
 @BACKBONES
 def test_assign_undoes_layer_weights(backbone: str) -> None:
-    network, _ = NETWORKS[backbone]
+    network, _ = networks(backbone)
     randomize_normalizations(network, seed=0)
     weights = layer_weights(network)
     expected = predict(network, PICTURES)
@@ -110,42 +117,42 @@ def test_assign_undoes_layer_weights(backbone: str) -> None:
 
 @pytest.fixture
 def weights() -> LayerWeights:
-    network, _ = NETWORKS["inception_resnet_v2"]
+    network, _ = networks("inception_resnet_v2")
     return layer_weights(network)
 
 
 def test_assign_refuses_a_missing_layer(weights: LayerWeights) -> None:
     del weights["Block35_1_Conv2d_1x1"]
     with pytest.raises(WeightsError, match="Block35_1_Conv2d_1x1/kernel is missing"):
-        assign(NETWORKS["inception_resnet_v2"][0], weights)
+        assign(networks("inception_resnet_v2")[0], weights)
 
 
 def test_assign_refuses_a_missing_weight(weights: LayerWeights) -> None:
     del weights["Bottleneck"]["bias"]
     with pytest.raises(WeightsError, match="Bottleneck/bias is missing"):
-        assign(NETWORKS["inception_resnet_v2"][0], weights)
+        assign(networks("inception_resnet_v2")[0], weights)
 
 
 def test_assign_refuses_a_layer_too_many(weights: LayerWeights) -> None:
     weights["Block35_99"] = {"kernel": np.zeros(1, dtype=np.float32)}
     with pytest.raises(WeightsError, match="Block35_99/kernel has no place"):
-        assign(NETWORKS["inception_resnet_v2"][0], weights)
+        assign(networks("inception_resnet_v2")[0], weights)
 
 
 def test_assign_refuses_another_shape(weights: LayerWeights) -> None:
     weights["Bottleneck"]["kernel"] = weights["Bottleneck"]["kernel"].T
     with pytest.raises(WeightsError, match=r"Bottleneck/kernel has shape \(64, 384\)"):
-        assign(NETWORKS["inception_resnet_v2"][0], weights)
+        assign(networks("inception_resnet_v2")[0], weights)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_assign_refuses_numbers_that_are_not_finite(weights: LayerWeights, value: float) -> None:
     weights["Conv2d_2a_3x3"]["kernel"][0, 0, 0, 0] = value
     with pytest.raises(WeightsError, match="Conv2d_2a_3x3/kernel"):
-        assign(NETWORKS["inception_resnet_v2"][0], weights)
+        assign(networks("inception_resnet_v2")[0], weights)
 
 
 def test_assign_counts_the_problems_that_it_does_not_list() -> None:
-    network, _ = NETWORKS["inception_resnet_v2"]
+    network, _ = networks("inception_resnet_v2")
     with pytest.raises(WeightsError, match=f"and {len(network.weights) - 3} more"):
         assign(network, {})
