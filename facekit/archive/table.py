@@ -113,32 +113,33 @@ class ArchiveTable:
             InvalidArgumentError: If an existing table was created with other settings, or the
                 folder holds other files.
             FileFormatError: If it is damaged or of a later version, or cannot be written.
+            ArchiveError: If another process is creating it.
         """
         folder = Path(path)
         wanted = json.loads(json.dumps(dict(settings)))
-        if (folder / MANIFEST).exists():
-            table = cls(folder)
-            for name in wanted:
-                if _set(table.settings.get(name)) != _set(wanted[name]):
-                    raise InvalidArgumentError(
-                        f"{folder}: was made with {name} {table.settings.get(name)!r}, not "
-                        f"{wanted[name]!r}; give the same, or another folder"
-                    )
-            return table
-        try:
-            without_nul(folder).mkdir(parents=True, exist_ok=True)
-            others = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
-        except OSError as error:
-            raise FileFormatError(f"{folder}: the table cannot be created ({error})") from error
-        if others:
-            raise InvalidArgumentError(
-                f"{folder}: holds other files, such as {others[0]}; use a new folder"
-            )
-        schema = _INVENTORY.with_metadata(
-            {_SETTINGS: json.dumps({"version": _VERSION, **wanted}).encode()}
-        )
-        write_whole(schema.empty_table(), folder / MANIFEST)
-        return cls(folder)
+        if not (folder / MANIFEST).exists():
+            try:
+                without_nul(folder).mkdir(parents=True, exist_ok=True)
+                others = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+            except OSError as error:
+                raise FileFormatError(f"{folder}: the table cannot be created ({error})") from error
+            if others and MANIFEST not in others:
+                raise InvalidArgumentError(
+                    f"{folder}: holds other files, such as {others[0]}; use a new folder"
+                )
+            with _locked(folder):  # so that of two processes one creates it
+                if not (folder / MANIFEST).exists():
+                    noted = json.dumps({"version": _VERSION, **wanted}).encode()
+                    schema = _INVENTORY.with_metadata({_SETTINGS: noted})
+                    write_whole(schema.empty_table(), folder / MANIFEST)
+        table = cls(folder)
+        for name in wanted:
+            if _set(table.settings.get(name)) != _set(wanted[name]):
+                raise InvalidArgumentError(
+                    f"{folder}: was made with {name} {table.settings.get(name)!r}, not "
+                    f"{wanted[name]!r}; give the same, or another folder"
+                )
+        return table
 
     @property
     def weights(self) -> str:
@@ -279,16 +280,7 @@ class ArchiveTable:
         Raises:
             ArchiveError: If another process is writing.
         """
-        with (self.path / _LOCK).open("ab") as stream:
-            if os.name == "posix":
-                import fcntl
-
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise ArchiveError(
-                        f"{self.path}: another process is writing to it; wait until it is done"
-                    ) from error
+        with _locked(self.path):
             for left in self.path.glob(f".*{_TEMPORARY}"):
                 left.unlink(missing_ok=True)
             yield
@@ -313,6 +305,22 @@ class ArchiveTable:
             "errors": len(rows) - rows["error"].null_count,
             "bytes": partition.stat().st_size,
         }
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks the folder of a table, or raises an error if another process has."""
+    with (folder / _LOCK).open("ab") as stream:
+        if os.name == "posix":
+            import fcntl
+
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ArchiveError(
+                    f"{folder}: another process is writing to it; wait until it is done"
+                ) from error
+        yield
 
 
 def write_whole(table: Any, file: Path) -> None:

@@ -112,8 +112,8 @@ def _video(options: argparse.Namespace) -> int:
     if options.blur and options.output is None:
         raise InvalidArgumentError("--blur needs --output, the file for the copy")
     outputs = [options.output, options.csv, options.vtt, options.timeline]
-    given = [real_path(path) for path in outputs if path is not None]
-    kept = [real_path(path) for path in (options.video, options.gallery) if path is not None]
+    given = [_file_at(path) for path in outputs if path is not None]
+    kept = [_file_at(path) for path in (options.video, options.gallery) if path is not None]
     if len({*given, *kept}) < len(given) + len(kept):
         raise InvalidArgumentError(
             "each output file needs a name of its own, not that of the video or the gallery"
@@ -173,6 +173,15 @@ def _video(options: argparse.Namespace) -> int:
         print(f"facekit: interrupted; {interrupted}", file=sys.stderr)
         return INTERRUPTED
     return FAILED if result.unreadable else DONE
+
+
+def _file_at(path: Path) -> object:
+    """Returns what two names of one file have in common, hard links included."""
+    try:
+        found = path.stat()
+    except OSError:  # it does not exist yet
+        return real_path(path)
+    return found.st_dev, found.st_ino
 
 
 def _write_tables(result: VideoResult, options: argparse.Namespace) -> list[Path]:

@@ -507,9 +507,9 @@ def _key(image: EnrolledImage) -> str:
 
 
 def _numbers(form: FormData, name: str) -> list[int]:
-    """Returns the whole numbers of a field, of a bounded length."""
+    """Returns the whole numbers of a field, of a bounded length, each once."""
     given = [value for value in form.getlist(name) if isinstance(value, str)]
-    return [int(value) for value in given if value.isdecimal() and len(value) < 16]
+    return list({int(value): None for value in given if value.isdecimal() and len(value) < 16})
 
 
 def _order(given: object) -> str:

@@ -327,6 +327,22 @@ def test_a_damaged_table_is_said_to_be(album: Path, tmp_path: Path, embedder: Em
         ArchiveTable(tmp_path / "table")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked there")
+def test_of_two_processes_one_creates_the_table(tmp_path: Path, embedder: Embedder) -> None:
+    """The other would put its own settings beside rows that were made with those of the first."""
+    import fcntl
+
+    folder = tmp_path / "table"
+    folder.mkdir()
+    settings = {"weights": "example@1", "embedding_size": 2, "embedding": "float32"}
+    with (folder / ".lock").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ArchiveError, match="another process is writing"):
+            ArchiveTable.create(folder, settings)
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert ArchiveTable.create(folder, settings).weights == "example@1"
+
+
 def test_a_row_that_two_processes_wrote_is_one_again(
     album: Path, tmp_path: Path, embedder: Embedder
 ) -> None:

@@ -104,6 +104,17 @@ def test_the_gallery_is_no_output(folder: Path, capsys: pytest.CaptureFixture[st
     assert gallery.read_bytes() == before
 
 
+def test_a_hard_link_to_the_video_is_no_output_either(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "link.mp4"
+    link.hardlink_to(folder / "clip.mp4")
+    arguments = ["--output", str(link), "--csv", str(tmp_path / "t.csv"), "--overwrite"]
+    assert main(["video", str(folder / "clip.mp4"), *arguments]) == 2
+    assert "a name of its own" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["link.mp4"], "nothing was searched"
+
+
 def test_a_missing_video_and_a_missing_camera(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["video", "none.mp4"]) == 2
     assert capsys.readouterr().err.startswith("facekit: error: none.mp4: no such file")

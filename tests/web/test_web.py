@@ -82,6 +82,9 @@ def test_groups_are_merged_split_and_discarded(page: Page) -> None:
     assert len(page.recognizer.gallery.review) == 0
     answer = page.client.post("/undo", headers=ORIGIN)
     assert (answer.status_code, "nothing to undo" in answer.text) == (400, True)
+    twice = {"face": [whole[0], whole[0]]}
+    answer = page.client.post("/merge", data=twice, headers=ORIGIN)  # type: ignore[arg-type]
+    assert (answer.status_code, "at least two groups" in answer.text) == (400, True)
 
 
 def test_each_correction_is_listed_and_undone(page: Page, tmp_path: Path) -> None:
