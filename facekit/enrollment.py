@@ -192,7 +192,8 @@ def partial_gallery(gallery: Gallery, how: Mapping[str, Any]) -> Iterator[Galler
     try:
         yield fresh
     except BaseException as error:
-        interrupted = not isinstance(error, EnrollmentError)  # the next run resumes from it
+        # The next run resumes from it.
+        interrupted = not isinstance(error, EnrollmentError) and len(fresh) > 0
         raise
     finally:
         if not interrupted:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from facekit.utils.progress import track
-from facekit.utils.validation import choice
+from facekit.utils.validation import choice, whole
 
 Engine: TypeAlias = Literal["local", "ray"]
 """``"local"`` for this process, ``"ray"`` for actors on a Ray cluster."""
@@ -27,6 +27,8 @@ class Runner:
 
     def __post_init__(self) -> None:
         choice(self.engine, "engine", get_args(Engine))
+        if self.workers is not None:
+            whole(self.workers, "workers", least=1)
 
     def run(self, work: Work, tasks: Sequence[Any], title: str = "Partitions") -> Iterator[Any]:
         """Yields the results: in order in this process, in any order from a cluster."""

@@ -15,7 +15,6 @@ from facekit.archive.engines import Work
 from facekit.errors import ArchiveError, FacekitError
 from facekit.utils.extras import import_extra
 from facekit.utils.openvino import available_cores
-from facekit.utils.validation import whole
 
 # A job that has just ended may hold its cores for a few more seconds.
 _PATIENCE = 15.0
@@ -25,9 +24,8 @@ def run_on_ray(
     work: Work, tasks: Sequence[Any], *, workers: int | None, address: str | None
 ) -> Iterator[Any]:
     """Runs tasks on a Ray cluster, and yields their results in any order."""
-    wanted = None if workers is None else whole(workers, "workers", least=1)
-    with connected(address, wanted) as ray:
-        actors = min(free_workers(ray, wanted), len(tasks))
+    with connected(address, workers) as ray:
+        actors = min(free_workers(ray, workers), len(tasks))
         # In the store of the driver's machine, where a restarted actor finds it again.
         kept = [ray.put(work)]
         rows = [{"task": written(task)} for task in tasks]

@@ -196,12 +196,14 @@ def say_poor(report: ImageReport) -> None:
 
 
 def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:
-    """Checks that ``--output`` is not among the images, so that no run reads copies as images."""
+    """Checks that ``--output`` can be a folder and is not among the images, to be read as some."""
     from facekit.io.folders import is_folder
 
     if output is None:
         return
     target = real_path(output)
+    if not next(path for path in (target, *target.parents) if path.exists()).is_dir():
+        raise InvalidArgumentError(f"--output {output}: is not a folder, nor can it be one")
     for path in inputs:
         folder = real_path(path if is_folder(path) else path.parent)
         if target == folder or (deep and is_folder(path) and folder in target.parents):

@@ -122,6 +122,8 @@ class VideoFile:
         """
         av = import_extra("av")
         name = printable(self.path)
+        if self.path.is_dir():
+            raise ImageError(f"{name}: is a folder, not a video")
         if not self.path.is_file():
             raise ImageError(f"{name}: no such file; relative paths start at the working directory")
         try:

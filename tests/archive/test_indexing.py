@@ -289,7 +289,8 @@ def test_bad_sources_are_refused(
 def test_an_empty_folder_and_bad_options_are_refused(tmp_path: Path, embedder: Embedder) -> None:
     with pytest.raises(ImageError):
         index(tmp_path, tmp_path.parent / "nothing", embedder)
-    for name, value in (("engine", "spark"), ("changed", "x"), ("partition_size", 0), ("prune", 1)):
+    wrong = {"engine": "spark", "changed": "x", "partition_size": 0, "prune": 1, "workers": 0}
+    for name, value in wrong.items():
         with pytest.raises(InvalidArgumentError, match=name):
             index([tmp_path / "a.jpg"], tmp_path / "table", embedder, **{name: value})
 

@@ -143,6 +143,27 @@ def test_output_never_overwrites_the_image(
     assert "overwrite" in capsys.readouterr().err
 
 
+def test_output_that_is_a_file_is_refused_before_the_search(
+    tmp_path: Path, hopper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    for output in ("file", "file/below"):
+        assert main(["detect", str(hopper), "--output", str(tmp_path / output)]) == FAILED
+        printed = capsys.readouterr()
+        assert (printed.out, "is not a folder" in printed.err) == ("", True)
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+def test_a_fit_that_never_began_leaves_nothing_to_resume(
+    known: Path, tmp_path: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fit", str(known), str(tmp_path / "people.facekit"), "--weights", weights]
+    assert main(arguments) == DONE
+    assert main([*arguments, "--max-pixels", "-1"]) == FAILED
+    assert "--max-pixels must be" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.glob("people*")] == ["people.facekit"]
+
+
 def test_fit_then_recognize(
     known: Path, tmp_path: Path, weights: str, hopper: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -196,7 +196,7 @@ def test_what_is_no_video_is_one_sentence(tmp_path: Path, content: bytes, words:
 def test_a_missing_file_and_a_folder_and_sound_alone(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         VideoFile(tmp_path / "none.mp4")
-    with pytest.raises(ImageError, match="no such file"):
+    with pytest.raises(ImageError, match="is a folder"):
         VideoFile(tmp_path)
     with av.open(str(tmp_path / "sound.mp4"), "w") as output:
         stream = output.add_stream("aac", rate=48000)
