@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from effort import tries
 
 from facekit import (
     Aligner,
@@ -401,9 +402,9 @@ def test_names_every_celebrity_and_nobody_else(celebrities: tuple[FaceRecognizer
 def test_refuses_nearly_all_strangers(celebrities: tuple[FaceRecognizer, Path]) -> None:
     # Two strangers' faces in a hundred may get a name, within a factor of two.
     recognizer, data = celebrities
-    images = sorted((data / "lfw").glob("*/*_0001.jpg"))[:120]
+    images = sorted((data / "lfw").glob("*/*_0001.jpg"))[: tries(50, 120)]
     named = [name is not None for image in images for name in names(recognizer, image)]
-    assert len(named) >= 120
+    assert len(named) >= len(images)
     assert np.mean(named) <= 0.04
 
 
