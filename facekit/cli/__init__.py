@@ -6,7 +6,6 @@ import argparse
 import difflib
 import os
 import re
-import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -25,11 +24,15 @@ from facekit.cli import (
     web,
     weights,
 )
-from facekit.cli.common import FAILED, INTERRUPTED, in_command_words
+from facekit.cli.common import FAILED, INTERRUPTED, in_command_words, say
 from facekit.cli.output import Interruption, OutputError, flush_output, safe_output
 from facekit.errors import FacekitError
 from facekit.utils.extras import import_extra
 from facekit.utils.terminal import printable
+
+# In the order of the help.
+_COMMANDS = [recognition, gallery, review, clustering, archive]
+_COMMANDS += [video, evaluation, training, web, weights]
 
 _EXIT_CODES = """\
 exit codes: 0 done (verify: same person; demo: all named correctly; weights verify: unaltered),
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with safe_output():
             return _run(options)
     except OutputError as error:
-        print(f"facekit: error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return FAILED
     except KeyboardInterrupt:
         pass
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # An extension module that is interrupted during its import may raise anything.
         if not interruption.happened:
             return _failed(error)
-    print("facekit: interrupted", file=sys.stderr)
+    say("interrupted")
     return INTERRUPTED
 
 
@@ -76,10 +79,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _failed(error: Exception) -> int:
     """Reports an unexpected error, without Python's exit code 1, which means "no"."""
     if isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
-        words = "the working directory no longer exists; change into another one"
-        print(f"facekit: error: {words}", file=sys.stderr)
+        say("error: the working directory no longer exists; change into another one")
     elif isinstance(error, OSError):
-        print(f"facekit: error: {printable(error, limit=1000)}", file=sys.stderr)
+        say(f"error: {printable(error, limit=1000)}")
     else:
         traceback.print_exception(error)
     return FAILED
@@ -91,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
             _start_tensorflow_quietly()
         return int(options.run(options))
     except FacekitError as error:
-        print(f"facekit: error: {in_command_words(error, options)}", file=sys.stderr)
+        say(f"error: {in_command_words(error, options)}")
         return FAILED
 
 
@@ -156,15 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    recognition.add_commands(commands)
-    gallery.add_commands(commands)
-    review.add_commands(commands)
-    clustering.add_commands(commands)
-    archive.add_commands(commands)
-    video.add_commands(commands)
-    evaluation.add_commands(commands)
-    training.add_commands(commands)
-    web.add_commands(commands)
-    weights.add_commands(commands)
+    for part in _COMMANDS:
+        part.add_commands(commands)
     completion.add_command_to(commands, parser)
     return parser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from facekit.cli.common import (
     detector_for,
     persons,
     reading_of,
+    say,
 )
 from facekit.cli.options import (
     DETECTION,
@@ -140,7 +140,7 @@ def _index(options: argparse.Namespace) -> int:
         **_engine(options),
     )
     if found.passed_over:
-        print(f"facekit: {found.passed_over}", file=sys.stderr)
+        say(found.passed_over)
     answer(
         options,
         found.to_dict(),
@@ -149,8 +149,7 @@ def _index(options: argparse.Namespace) -> int:
     )
     if not found.errors:
         return DONE
-    words = f"{count(found.errors, 'photo')} could not be read; see the column error of the table"
-    print(f"facekit: {words}", file=sys.stderr)
+    say(f"{count(found.errors, 'photo')} could not be read; see the column error of the table")
     return FAILED
 
 

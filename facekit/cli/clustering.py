@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from facekit.cli.common import (
     listed_images,
     print_csv,
     reading_of,
+    say,
     say_passed_over,
 )
 from facekit.cli.options import (
@@ -111,7 +111,7 @@ def _cluster(options: argparse.Namespace) -> int:
     else:
         answer(options, found.to_dict(), *_lines(found, options.output))
     for error in errors:
-        print(f"facekit: {error}", file=sys.stderr)
+        say(error)
     return FAILED if errors else DONE
 
 

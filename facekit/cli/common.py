@@ -53,6 +53,11 @@ def answer(options: argparse.Namespace, values: Any, *lines: str) -> int:
     return DONE
 
 
+def say(words: object) -> None:
+    """Prints a sentence beside the results, on standard error."""
+    print(f"facekit: {words}", file=sys.stderr)
+
+
 def print_csv(results: Any, columns: Sequence[str], *, header: bool = True) -> None:
     """Prints results as CSV with these columns."""
     from facekit.io.tables import csv_line, rows
@@ -146,7 +151,7 @@ def for_each_image(
             if options.json:
                 print(json.dumps({"image": str(image), "error": reason}), flush=True)
             else:
-                print(f"facekit: {reason}", file=sys.stderr)
+                say(reason)
             continue
         if options.json:
             faces = [face.to_dict() for face in found.faces]
@@ -158,7 +163,7 @@ def for_each_image(
             for face in found.faces:
                 print(f"  {describe(face)}", flush=True)
     if failures:
-        print(f"facekit: {failures} of {len(images)} photos could not be used", file=sys.stderr)
+        say(f"{failures} of {len(images)} photos could not be used")
     return FAILED if failures else DONE
 
 
@@ -182,17 +187,14 @@ def say_passed_over(listings: Iterable[ImageListing]) -> None:
     """Reports on standard error which files in folders were skipped."""
     for listing in listings:
         if listing.passed_over:
-            print(f"facekit: {listing.summary()}", file=sys.stderr)
+            say(listing.summary())
 
 
 def say_poor(report: ImageReport) -> None:
     """Reports on standard error how images of poor quality can be enrolled anyway."""
     poor = sum(outcome.status == "poor quality" for outcome in report.left_out)
     if poor:
-        print(
-            f"facekit: {count(poor, 'image')} too poor to be enrolled; --any-quality enrolls them",
-            file=sys.stderr,
-        )
+        say(f"{count(poor, 'image')} too poor to be enrolled; --any-quality enrolls them")
 
 
 def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facekit.cli.common import (
-    DONE,
-    chosen_embedder,
-    detector_for,
-    reading_of,
-)
+from facekit.cli.common import DONE, answer, chosen_embedder, detector_for, reading_of
 from facekit.cli.options import DETECTOR, READING, WEIGHTS, add_command, option
 from facekit.errors import FileFormatError, InvalidArgumentError
 from facekit.utils.terminal import printable
@@ -68,20 +62,16 @@ def _evaluate_lfw(options: argparse.Namespace) -> int:
     )
     if options.output is not None:
         _write_roc(options.output, results)
-    if options.json:
-        print(
-            json.dumps(
-                {
-                    "weights": embedder.record.identity,
-                    "pairs_file": str(pairs_file),
-                    "results": {name: result.report.to_dict() for name, result in results.items()},
-                    "without_face": list(next(iter(results.values())).without_face),
-                }
-            )
-        )
-    else:
+    if not options.json:
         _print_lfw(results, pairs_file, embedder)
-    return DONE
+        return DONE
+    values = {
+        "weights": embedder.record.identity,
+        "pairs_file": str(pairs_file),
+        "results": {name: result.report.to_dict() for name, result in results.items()},
+        "without_face": list(next(iter(results.values())).without_face),
+    }
+    return answer(options, values)
 
 
 def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedder) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from facekit.cli.common import (
     expanded,
     listed_images,
     persons,
+    say,
     say_poor,
 )
 from facekit.cli.opening import follow, new_if_missing, open_recognizer, weights_of
@@ -152,7 +152,7 @@ def _enroll(options: argparse.Namespace) -> int:
     say_poor(found)
     unreadable = sum(outcome.status == "unreadable" for outcome in outcomes)
     if unreadable:
-        print(f"facekit: {unreadable} of {len(outcomes)} photos could not be read", file=sys.stderr)
+        say(f"{unreadable} of {len(outcomes)} photos could not be read")
     return FAILED if unreadable else DONE
 
 

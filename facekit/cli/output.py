@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO
 
-from facekit.cli.common import INTERRUPTED
+from facekit.cli.common import INTERRUPTED, say
 from facekit.errors import FacekitWarning
 from facekit.utils.terminal import printable
 
@@ -95,7 +95,7 @@ def flush_output() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"facekit: warning: {message}", file=sys.stderr)
+    say(f"warning: {message}")
 
 
 def _give_up(stream: TextIO) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from facekit.cli.common import (
     for_each_image,
     place,
     reading_of,
+    say,
     say_poor,
 )
 from facekit.cli.opening import follow, new_if_missing, open_recognizer
@@ -242,10 +242,7 @@ def _recognize(options: argparse.Namespace) -> int:
             columns=RECOGNITION_COLUMNS,
         )
         if unnamed:
-            print(
-                f"facekit: {count(unnamed, 'face')} too poor to be named; --any-quality names them",
-                file=sys.stderr,
-            )
+            say(f"{count(unnamed, 'face')} too poor to be named; --any-quality names them")
         return code
 
 

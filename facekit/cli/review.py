@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from facekit.cli.common import (
     listed_images,
     place,
     reading_of,
+    say,
 )
 from facekit.cli.opening import open_recognizer, read_as
 from facekit.cli.options import GALLERY, IMAGES, READING, WEIGHTS, Option, add_command, option
@@ -132,7 +132,7 @@ def _suggest(options: argparse.Namespace) -> int:
     summary = f"{count(len(found), 'question')}; answer with facekit review accept or reject"
     answer(options, {"suggestions": listed}, *lines, summary)
     for error in errors:
-        print(f"facekit: {error}", file=sys.stderr)
+        say(error)
     return FAILED if errors else DONE
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,11 +18,13 @@ from facekit.cli.common import (
     count,
     persons,
     reading_of,
+    say,
 )
 from facekit.cli.opening import follow, open_recognizer
 from facekit.cli.options import DETECTION, WEIGHTS, add_command, option
 from facekit.errors import InvalidArgumentError
 from facekit.io.files import real_path, replace_atomically
+from facekit.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from facekit.recognizer import FaceRecognizer
@@ -161,16 +162,15 @@ def _video(options: argparse.Namespace) -> int:
             interrupted = missing
     answer(options, result.to_dict(), *_lines(result), *(f"Wrote {path}" for path in written))
     if result.unreadable:
-        print(f"facekit: {count(result.unreadable, 'frame')} could not be decoded", file=sys.stderr)
+        say(f"{count(result.unreadable, 'frame')} could not be decoded")
     announced = run.duration or 0.0
     if not interrupted and announced - result.duration > 1.0 + 2 * result.step:
-        print(
-            f"facekit: the last frame is at {result.duration:.1f} s, the file should last "
-            f"{announced:.1f} s; it may be truncated",
-            file=sys.stderr,
+        say(
+            f"the last frame is at {result.duration:.1f} s, the file should last "
+            f"{announced:.1f} s; it may be truncated"
         )
     if interrupted:
-        print(f"facekit: interrupted; {interrupted}", file=sys.stderr)
+        say(f"interrupted; {interrupted}")
         return INTERRUPTED
     return FAILED if result.unreadable else DONE
 
@@ -248,10 +248,9 @@ def _camera(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:  # the only way to end it: people present are recorded
             run.stop()
         finally:
-            print(
-                f"facekit: {count(run.searched, 'frame')} searched, {live.dropped} passed over, "
-                f"{count(live.reconnects, 'break')}",
-                file=sys.stderr,
+            say(
+                f"{count(run.searched, 'frame')} searched, {live.dropped} passed over, "
+                f"{count(live.reconnects, 'break')}"
             )
     return DONE
 
@@ -298,31 +297,14 @@ def _run(
 
 @contextmanager
 def _bar(description: str, duration: float | None) -> Iterator[Callable[[float], None]]:
-    """Shows the progress of a video on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda time: None
-        return
-    from rich import progress
-    from rich.console import Console
-
-    with progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        progress.TextColumn("{task.fields[frames]}"),
-        progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),
-    ) as bar:
-        task = bar.add_task(description, total=duration, frames="")
-        frames = 0
+    """Shows how many seconds of a video are done."""
+    with progress_bar(f"{description}, seconds", round(duration or 0)) as bar:
+        done = 0
 
         def show(time: float) -> None:
-            nonlocal frames
-            frames += 1
-            elapsed = bar.tasks[task].elapsed or 0.0
-            rate = f"{frames / elapsed:.1f} frames/s" if elapsed > 0 else ""
-            bar.update(task, completed=time, frames=rate)
+            nonlocal done
+            if bar is not None and int(time) > done:
+                bar.update(int(time) - done)
+                done = int(time)
 
         yield show

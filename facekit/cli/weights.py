@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Any
 
-from facekit.cli.common import DONE, NEGATIVE, answer
+from facekit.cli.common import DONE, NEGATIVE, answer, say
 from facekit.cli.options import add_command, option
 from facekit.errors import FacekitError, WeightsNotFoundError
 
@@ -145,7 +144,7 @@ def _verify(options: argparse.Namespace) -> int:
             if result["error"] is None:
                 print(f"{result['weights']}: {result['answer']}")
             else:
-                print(f"facekit: {result['error']}", file=sys.stderr)
+                say(result["error"])
         if not results:
             print("No weights are on this machine.")
     return NEGATIVE if any(result["error"] for result in results) else DONE
