@@ -307,16 +307,8 @@ class RecognizedFace:
         Returns:
             The face with its identity.
         """
-        return cls(
-            face,
-            None if problems else identity.name,
-            identity.candidate,
-            identity.distance,
-            identity.threshold,
-            identity.probability,
-            problems,
-            () if problems else remarks,
-        )
+        own = {**vars(identity), "name": None if problems else identity.name}
+        return cls(face, **own, problems=problems, remarks=() if problems else remarks)
 
     @property
     def label(self) -> str:

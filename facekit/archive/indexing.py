@@ -165,24 +165,6 @@ class ImageIndexer:
             "embedding": "float16" if self.half else "float32",
         }
 
-    def with_threads(self, threads: int) -> ImageIndexer:
-        """Returns a copy that uses a number of cores.
-
-        Args:
-            threads: How many.
-        """
-        pipeline = self._pipeline
-        assert pipeline.embedder is not None
-        return ImageIndexer(
-            pipeline.detector,
-            pipeline.embedder,
-            quality=pipeline.quality,
-            half=self.half,
-            max_pixels=self.max_pixels,
-            truncated=self.truncated,
-            threads=threads,
-        )
-
     def _rows(self, images: Any, known: dict[str, str]) -> Iterator[ImageRow]:
         paths, sizes = images["path"].to_pylist(), images["bytes"].to_pylist()
         locations = images["location"].to_pylist()
@@ -321,6 +303,7 @@ def index_archive(
         half=half,
         max_pixels=max_pixels,
         truncated=truncated,
+        threads=1 if engine == "ray" else None,
     )
     found = listed(images)
     files = found.files
@@ -330,8 +313,6 @@ def index_archive(
         removed = plan.remove(prune=flag(prune, "prune"), unread=found.unread)
         tasks = plan.tasks(size)
         indexed = 0
-        if engine == "ray":
-            indexer = indexer.with_threads(1)
         work = _PartitionIndexer(indexer, table.path.absolute(), changed)
         try:
             for summary in runner.run(work, tasks):

@@ -193,20 +193,6 @@ class ArchiveTable:
         except (pa.ArrowException, ValueError) as error:
             raise _damaged(partition, error) from error
 
-    def rows_of(self, partition: Path) -> int:
-        """Returns how many images a partition has.
-
-        Args:
-            partition: One of :attr:`partitions`.
-
-        Raises:
-            FileFormatError: If it is missing or damaged.
-        """
-        try:
-            return int(pq.read_metadata(partition).num_rows)
-        except (OSError, pa.ArrowException) as error:
-            raise _damaged(partition, error) from error
-
     def check(self) -> None:
         """Reads everything and compares it with the manifest.
 

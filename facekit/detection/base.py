@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -206,7 +206,7 @@ class ImageDetector(ABC):
         region = checked_region(region)
         self._check()
         search = functools.partial(self._search, find=self._find)
-        return self._batch(images, search, region, max_pixels, truncated)
+        return self._batch(images, search, region, max_pixels=max_pixels, truncated=truncated)
 
     def detect_stream(
         self,
@@ -253,7 +253,8 @@ class ImageDetector(ABC):
         search = functools.partial(self._search, find=self._find)
 
         def detected(items: Iterator[ImageItem]) -> Iterator[DetectedImage]:
-            for item, found in self._searched(items, search, region, max_pixels, truncated, None):
+            reading = {"max_pixels": max_pixels, "truncated": truncated}
+            for item, found in self._searched(items, search, region, reading):
                 if isinstance(found, ImageError):
                     yield DetectedImage(item.name, item.index, [], None, found)
                 else:
@@ -286,14 +287,13 @@ class ImageDetector(ABC):
         self,
         images: Iterable[ImageSource],
         search: Callable[[Sequence[View]], list[Answer]],
-        region: Region | None,
-        max_pixels: int | None,
-        truncated: Truncated = "error",
+        region: Region | None = None,
+        **reading: Any,
     ) -> list[Answer]:
-        side = self._side_enough(region)
+        reading["max_side"] = self._side_enough(region)
 
         def answers(items: Iterator[ImageItem]) -> Iterator[Answer | ImageError]:
-            for _, found in self._searched(items, search, region, max_pixels, truncated, side):
+            for _, found in self._searched(items, search, region, reading):
                 yield found if isinstance(found, ImageError) else found[1]
 
         return all_or_batch_error(
@@ -313,18 +313,13 @@ class ImageDetector(ABC):
         items: Iterator[ImageItem],
         search: Callable[[Sequence[View]], list[Answer]],
         region: Region | None,
-        max_pixels: int | None,
-        truncated: Truncated,
-        side: int | None,
+        reading: Mapping[str, Any],
     ) -> Iterator[tuple[ImageItem, ImageError | tuple[View, Answer]]]:
         """Reads images and searches them, small ones together."""
 
         def read(item: ImageItem) -> tuple[ImageItem, View | ImageError]:
             try:
-                image = read_image(
-                    item.source, max_pixels=max_pixels, max_side=side, truncated=truncated
-                )
-                return item, self._view(image, region, item.name)
+                return item, self._view(read_image(item.source, **reading), region, item.name)
             except ImageError as error:
                 return item, error
 

@@ -66,11 +66,7 @@ _COPIED_PIXELS = _DRAWN_PIXELS = 4_000_000
 
 
 class Cascade:
-    """The three networks, compiled, and the threads that run them.
-
-    Args:
-        threads: How many cores to use.
-    """
+    """The three networks, compiled, and the threads that run them, one per core."""
 
     def __init__(self, threads: int) -> None:
         self._proposal = Network(proposal_network, (TILE_HEIGHT, TILE_WIDTH), threads)

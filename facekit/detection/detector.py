@@ -236,7 +236,7 @@ class Detector(ImageDetector):
 
         def answers(answer: Callable[[Sequence[View]], list[Answer]]) -> list[Answer]:
             if isinstance(image, list):
-                return self._batch(image, answer, None, None)
+                return self._batch(image, answer)
             name = describe_source(image, fallback="the image")
             return answer([self._view(read_image(image), None, name)])
 

@@ -33,15 +33,10 @@ PROPOSAL_CHANNELS = 10
 
 
 class Network:
-    """A compiled network, which any thread may run.
-
-    Args:
-        build: Returns the graph, given its sizes. Its weights are part of facekit's version.
-        sizes: What to pass to it.
-        threads: How many threads may run it at once, each on a core of its own.
-    """
+    """A compiled network, which as many threads may run at once, each on a core of its own."""
 
     def __init__(self, build: Callable[..., Any], sizes: Sequence[int], threads: int) -> None:
+        # The weights are part of facekit's version, which is part of the file's name.
         name = "-".join(["mtcnn", build.__name__, *map(str, sizes)])
         self._graph = Graph(
             lambda: build(*sizes),

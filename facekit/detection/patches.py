@@ -28,13 +28,9 @@ def patch_source(image: RGBImage, pixels: npt.NDArray[Any]) -> Source:
 
 
 def cut_patches(source: Source, boxes: Boxes, side: int) -> npt.NDArray[np.float32]:
-    """Cuts windows out of an image, by bilinear interpolation at the points of a grid.
-
-    References:
-        The operation ``tf.image.crop_and_resize``, with the networks' zero outside the image. As in
-        ``mtcnn`` 1.0.0, coordinates are divided by the image's size and multiplied by the size less
-        one.
-    """
+    """Cuts windows out of an image, by bilinear interpolation at the points of a grid."""
+    # As tf.image.crop_and_resize, with the networks' zero outside the image. As in mtcnn 1.0.0,
+    # coordinates are divided by the image's size and multiplied by the size less one.
     height, width = source.shape[:2]
     y, inside_rows = _points(boxes[:, 1], boxes[:, 3], side, height)
     x, inside_columns = _points(boxes[:, 0], boxes[:, 2], side, width)

@@ -22,15 +22,9 @@ SMALLEST_LEVEL = 11
 
 
 class Level(NamedTuple):
-    """One level of an image pyramid.
+    """One level of an image pyramid, in pixels."""
 
-    Attributes:
-        scale: The level's size relative to the image, before rounding down to whole pixels.
-        height: Its height in pixels.
-        width: Its width.
-    """
-
-    scale: float
+    scale: float  # its size relative to the image, before rounding down to whole pixels
     height: int
     width: int
 
@@ -38,15 +32,10 @@ class Level(NamedTuple):
 def plan_pyramid(
     height: int, width: int, min_face_size: float, scale_factor: float, *, complete: bool = False
 ) -> list[Level]:
-    """Returns the levels of an image's pyramid, the largest first.
-
-    The smallest face fills a window on the first level. ``mtcnn`` makes as many levels as if the
-    first had the image's size: below a ``min_face_size`` of about 17 it stops before the largest
-    faces. A complete pyramid continues until a window covers the whole image.
-
-    References:
-        Zhang et al. 2016, section II-A. The number of levels: ``mtcnn`` 1.0.0.
-    """
+    """Returns the levels of an image's pyramid, the largest first (Zhang et al. 2016, II-A)."""
+    # The smallest face fills a window on the first level. mtcnn 1.0.0 makes as many levels as if
+    # the first had the image's size: below a min_face_size of about 17 it stops before the largest
+    # faces. A complete pyramid continues until a window covers the whole image.
     side = min(height, width)
     first = WINDOW / min_face_size
     # For an image smaller than a window the logarithm would change its sign.

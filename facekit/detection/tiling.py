@@ -25,58 +25,37 @@ _MARGIN = 10  # how much longer than the step a window is
 
 
 class Piece(NamedTuple):
-    """A part of a level, and its position on a tile.
+    """A part of a level, and its position on a tile, in pixels."""
 
-    Attributes:
-        level: The index of the level.
-        top: Where the piece begins in its level, in pixels, even; likewise ``left``.
-        height: Its size in pixels; likewise ``width``.
-        y: Where it begins on its tile, in pixels, even; likewise ``x``.
-    """
-
-    level: int
-    top: int
+    level: int  # its index
+    top: int  # where the piece begins in its level, even
     left: int
     height: int
     width: int
-    y: int = 0
+    y: int = 0  # where it begins on its tile, even
     x: int = 0
 
 
 class Windows(NamedTuple):
-    """Windows in which P-Net sees a face.
+    """Windows in which P-Net sees a face."""
 
-    Attributes:
-        level: The index of the level of each, int ``(n,)``.
-        top: Where each begins in its level, in pixels; likewise ``left``.
-        offsets: float32 ``(n, 4)``: of x1, y1, x2 and y2, in sizes of the window.
-        scores: float32 ``(n,)``: by how much "face" exceeds "no face" before the softmax.
-    """
-
-    level: npt.NDArray[np.intp]
-    top: npt.NDArray[np.intp]
+    level: npt.NDArray[np.intp]  # the index of the level of each, `(n,)`
+    top: npt.NDArray[np.intp]  # where each begins in its level, in pixels
     left: npt.NDArray[np.intp]
-    offsets: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.float32]  # of x1, y1, x2 and y2, in sizes of the window, `(n, 4)`
+    scores: npt.NDArray[np.float32]  # by how much "face" exceeds "no face" before the softmax
 
 
 Tile: TypeAlias = list[Piece]
 
 
 class Strip(NamedTuple):
-    """Rows of a level that are drawn and searched together.
+    """Rows of a level that are drawn and searched together; strips overlap as pieces do."""
 
-    Attributes:
-        level: The index of the level.
-        top: The first row, even.
-        height: The number of rows; strips of a level overlap as pieces do.
-        width: The width of the level in pixels.
-    """
-
-    level: int
-    top: int
-    height: int
-    width: int
+    level: int  # its index
+    top: int  # the first row, even
+    height: int  # the number of rows
+    width: int  # that of the level, in pixels
 
 
 def plan_strips(levels: Sequence[Level], most_pixels: int) -> list[list[Strip]]:
@@ -180,20 +159,14 @@ def by_level(parts: Sequence[Windows], levels: int) -> list[Windows]:
     order = np.lexsort((together.left, together.top, together.level))
     ends = np.searchsorted(together.level[order], np.arange(levels), side="right")
     return [
-        _chosen(together, order[start:end])
+        Windows._make(values[order[start:end]] for values in together)
         for start, end in zip([0, *ends[:-1]], ends, strict=True)
     ]
 
 
-def _chosen(windows: Windows, indices: npt.NDArray[np.intp]) -> Windows:
-    level, top, left, offsets, scores = windows
-    return Windows(level[indices], top[indices], left[indices], offsets[indices], scores[indices])
-
-
 def joined(parts: Sequence[Windows]) -> Windows:
     """Concatenates the windows of several parts; at least one part is needed."""
-    level, top, left, offsets, scores = zip(*parts, strict=True)
-    return Windows(*map(np.concatenate, (level, top, left, offsets, scores)))
+    return Windows(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _parts(length: int, longest: int) -> list[tuple[int, int]]:

@@ -21,17 +21,11 @@ _BORDER = (127, 127, 127)
 
 
 class Detections(NamedTuple):
-    """The faces that an engine found in pixels, the most confident first.
+    """The faces that an engine found in pixels, the most confident first."""
 
-    Attributes:
-        boxes: float64 ``(n, 4)``: x1, y1, x2, y2 in pixels, not clipped.
-        confidences: float64 ``(n,)``.
-        keypoints: float64 ``(n, 5, 2)``: x and y, in the order of :class:`facekit.Keypoints`.
-    """
-
-    boxes: Boxes
-    confidences: npt.NDArray[np.float64]
-    keypoints: npt.NDArray[np.float64]
+    boxes: Boxes  # x1, y1, x2, y2 in pixels, not clipped, `(n, 4)`
+    confidences: npt.NDArray[np.float64]  # `(n,)`
+    keypoints: npt.NDArray[np.float64]  # x and y, in the order of `Keypoints`, `(n, 5, 2)`
 
     @property
     def score(self) -> float:
@@ -41,24 +35,15 @@ class Detections(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """A part of an image, reduced if it is too large, with a border around it.
+    """A part of an image, reduced if it is too large, with a border around it."""
 
-    Attributes:
-        image: The whole image, uint8 ``(height, width, 3)``.
-        pixels: The pixels to search, uint8 ``(height, width, 3)``.
-        left: Where the part begins in the image, in pixels; likewise ``top``.
-        height: The part's size in the image, in pixels; likewise ``width``.
-        border: The width of the border left and right, and its height above and below, in
-            ``pixels``.
-    """
-
-    image: RGBImage
-    pixels: RGBImage
-    left: int
+    image: RGBImage  # the whole image
+    pixels: RGBImage  # those to search
+    left: int  # where the part begins in the image, in pixels
     top: int
-    height: int
+    height: int  # its size in the image, in pixels
     width: int
-    border: tuple[int, int] = (0, 0)
+    border: tuple[int, int] = (0, 0)  # its width left and right, its height above and below
 
     @classmethod
     def of(

@@ -32,11 +32,7 @@ _SHA256: dict[NetworkName, str] = {
 
 
 def read_weights(network: NetworkName) -> list[npt.NDArray[np.float32]]:
-    """Reads the weights of one of MTCNN's networks.
-
-    References:
-        The ``mtcnn`` package, version 1.0.0, by Iván de Paz Centeno (MIT).
-    """
+    """Reads the weights of one of MTCNN's networks."""
     path = _assets() / f"{network}.lz4"
     try:
         content = path.read_bytes()

@@ -267,11 +267,7 @@ class Database:
 
     def check_format(self) -> None:
         """Checks that the file is a gallery of a supported version."""
-        with (
-            self._explained(),
-            self._connection() as connection,
-            _transaction(connection, "DEFERRED"),
-        ):
+        with self._begun("DEFERRED") as connection:
 
             def value(name: str) -> int:
                 return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
@@ -295,11 +291,7 @@ class Database:
     @contextmanager
     def reading(self, kind: type[View] = View) -> Iterator[View]:
         """Yields a snapshot of the content; never waits for writers."""
-        with (
-            self._explained(),
-            self._connection() as connection,
-            _transaction(connection, "DEFERRED"),
-        ):
+        with self._begun("DEFERRED") as connection:
             yield kind(connection, self._shown)
 
     @contextmanager
@@ -307,11 +299,7 @@ class Database:
         """Writes all changes made inside the block, or none of them."""
         if self._stamp is not None:
             self._close_free()  # there may be room to write by now
-        with (
-            self._explained(),
-            self._connection() as connection,
-            _transaction(connection, "IMMEDIATE"),
-        ):
+        with self._begun("IMMEDIATE") as connection:
             self._check_place()  # it may have been deleted while this waited
             change = Change(connection, self._shown)
             yield change
@@ -411,6 +399,11 @@ class Database:
         with self._gate:
             self._paused = False
             self._gate.notify_all()
+
+    @contextmanager
+    def _begun(self, kind: str) -> Iterator[sqlite3.Connection]:
+        with self._explained(), self._connection() as connection, _transaction(connection, kind):
+            yield connection
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

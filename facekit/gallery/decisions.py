@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -15,17 +16,11 @@ Pairs: TypeAlias = list[tuple[int, int]]
 
 
 class Decision(NamedTuple):
-    """The decision about a face.
+    """The decision about a face."""
 
-    Attributes:
-        person: Who it is, if that was said.
-        refused: Who it is not.
-        excluded: Why it is excluded: ``"not_a_face"`` or ``"ignore"``.
-    """
-
-    person: str | None = None
-    refused: frozenset[str] = frozenset()
-    excluded: Exclusion | None = None
+    person: str | None = None  # who it is, if that was said
+    refused: frozenset[str] = frozenset()  # who it is not
+    excluded: Exclusion | None = None  # why it is excluded
 
 
 class Decisions:
@@ -136,7 +131,7 @@ class Decisions:
             key = self._faces.find(face)
             if key is not None:
                 places.setdefault(key, []).append(place)
-        links = self._links.copy()
+        links = deepcopy(self._links)
         named: dict[str, int] = {}
         for key in places:
             person = self._decided[key].person
@@ -200,12 +195,6 @@ class _Links:
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}
         self._apart: dict[int, set[int]] = {}
-
-    def copy(self) -> _Links:
-        other = _Links()
-        other._parent = dict(self._parent)
-        other._apart = {root: set(roots) for root, roots in self._apart.items()}
-        return other
 
     def root(self, key: int) -> int:
         while (above := self._parent.get(key, key)) != key:

@@ -26,25 +26,16 @@ _UNSORTED_SHARE, _UNSORTED_LEAST = 8, 1024
 
 
 class Enrolled:
-    """Embeddings and people that never change, so that any number of threads may read them.
-
-    Args:
-        embeddings: ``(n, d)``. Rows of erased images hold zeros.
-        labels: The index in ``classes`` of each row's person, ``(n,)``; −1 for an erased one.
-        classes: The people, ``(k,)``; one whose rows are all among ``left`` has gone.
-        least_norm: A row of a smaller norm counts as erased; 0 for embeddings of any length.
-        sizes: How many people have each number of images; by default counted when first needed.
-        left: Rows that were erased, but keep their labels until all are relabeled.
-    """
+    """Embeddings and people that never change, so that any number of threads may read them."""
 
     def __init__(
         self,
-        embeddings: npt.NDArray[Any],
-        labels: npt.NDArray[Any],
-        classes: npt.NDArray[Any],
-        least_norm: float = 0.0,
-        sizes: Mapping[int, int] | None = None,
-        left: IntArray = NO_ROWS,
+        embeddings: npt.NDArray[Any],  # `(n, d)`; rows of erased images hold zeros
+        labels: npt.NDArray[Any],  # the place of each row's person in `classes`; -1 if erased
+        classes: npt.NDArray[Any],  # the people; one whose rows are all among `left` has gone
+        least_norm: float = 0.0,  # a row of a smaller norm counts as erased
+        sizes: Mapping[int, int] | None = None,  # how many people have each number of images
+        left: IntArray = NO_ROWS,  # erased rows that keep their labels until all are relabeled
     ) -> None:
         self.embeddings, self.labels, self.classes = embeddings, labels, classes
         self.least_norm, self.left, self._sizes = least_norm, left, sizes

@@ -7,7 +7,7 @@ from typing import get_args
 
 from facekit.errors import EnrollmentError, InvalidArgumentError
 from facekit.gallery.corrections import Correction
-from facekit.gallery.decisions import Decisions, Exclusion, FaceFinder
+from facekit.gallery.decisions import Exclusion, FaceFinder
 from facekit.gallery.records import FaceSource
 from facekit.gallery.store import FileStore
 from facekit.utils.validation import choice, identity, whole
@@ -47,11 +47,6 @@ class Review:
     def corrections(self) -> tuple[Correction, ...]:
         """The corrections, in the order in which they were made."""
         return self._store.corrections()
-
-    @property
-    def decisions(self) -> Decisions:
-        """Their consequences for each face; the same object until one changes."""
-        return self._store.decisions()
 
     def accept(self, face: FaceSource, person: str) -> int:
         """States that a face is an enrolled person, whatever the distance.

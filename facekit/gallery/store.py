@@ -61,11 +61,10 @@ from facekit.utils.validation import same_weights
 
 
 class FileStore:
-    """Stores people and images in a file or in memory, and follows changes by other processes.
+    """Stores people and images in a file or in memory, and follows changes by other processes."""
 
-    Images and people are numbered in the order in which they are added. The number of a removed one
-    is not reused before the gallery is compacted.
-    """
+    # Images and people are numbered in the order in which they are added. The number of a removed
+    # one is not reused before the gallery is compacted.
 
     erasure: Erasure = "immediate"
 

@@ -67,14 +67,7 @@ class FaceFollower:
     the same frames, and each person is named by the mean of all faces. Only one person at a time
     can have a name: of two seen together, the one nearer to the enrolled person keeps it.
 
-    Args:
-        record: The record of the weights that embed the faces.
-        identify: Identifies means; ``None`` if no one is enrolled.
-        tracker: Follows the boxes; a new :class:`facekit.video.BoxTracker` if not given.
-        min_faces: A track with fewer good faces is not named and is listed separately.
-        on_track: Called with a track when it gets a name, when that is revised, and when it ends.
-        keep: Whether finished tracks are kept for :meth:`tracks`; disable it for a camera that runs
-            for days.
+    The arguments are those of :class:`facekit.video.recognition.VideoRecognition`.
     """
 
     def __init__(

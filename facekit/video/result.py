@@ -124,17 +124,10 @@ class VideoResult(Tabular):
         Returns:
             The fields by name.
         """
+        plain = {name: value for name, value in vars(self).items() if name != "step"}
         return {
-            "source": self.source,
+            **plain,
             "size": list(self.size),
-            "duration": self.duration,
-            "frames": self.frames,
-            "searched": self.searched,
-            "unreadable": self.unreadable,
-            "dropped": self.dropped,
-            "reconnects": self.reconnects,
-            "interrupted": self.interrupted,
-            "weights": self.weights,
             "people": self.people,
             "tracks": [track.to_dict() for track in self.tracks],
             "passing": [track.to_dict() for track in self.passing],

@@ -166,14 +166,9 @@ class Track:
         Returns:
             The identity, the appearances, and each frame with its time and box; not the embedding.
         """
-        identity = self.identity
         return {
             "track": self.id,
-            "name": self.name,
-            "candidate": None if identity is None else identity.candidate,
-            "distance": None if identity is None else identity.distance,
-            "threshold": None if identity is None else identity.threshold,
-            "probability": None if identity is None else identity.probability,
+            **_fields(self.identity, "name", "candidate", "distance", "threshold", "probability"),
             "start": self.start,
             "end": self.end,
             "images": self.images,
@@ -197,14 +192,16 @@ def shown_name(track: Track) -> str:
 
 def row_of(seen: Appearance, track: Track) -> dict[str, Any]:
     """Returns the row of an appearance in tables; times are in seconds."""
-    identity = track.identity
     return {
         "name": track.name,
         "track": track.id,
         "start": seen.start,
         "end": seen.end,
         "faces": track.images,
-        "distance": None if identity is None else identity.distance,
-        "threshold": None if identity is None else identity.threshold,
-        "probability": None if identity is None else identity.probability,
+        **_fields(track.identity, "distance", "threshold", "probability"),
     }
+
+
+def _fields(identity: Identity | None, *names: str) -> dict[str, Any]:
+    """Returns fields of an identity, ``None`` without one."""
+    return {name: getattr(identity, name, None) for name in names}

@@ -89,6 +89,5 @@ def plot_confusion(
         cmap="Blues",
         colorbar=not with_numbers,
     )
-    ax.set_xlabel("Name given")
-    ax.set_ylabel("Person shown")
+    ax.set(xlabel="Name given", ylabel="Person shown")
     return ax

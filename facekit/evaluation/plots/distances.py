@@ -86,8 +86,7 @@ def plot_distances(
         )  # fmt: skip
     # Room for the legend.
     ax.margins(y=0.35)
-    ax.set_xlabel("Distance")
-    ax.set_ylabel("Share of the pairs of each kind")
+    ax.set(xlabel="Distance", ylabel="Share of the pairs of each kind")
     ax.grid(alpha=0.3)
     ax.set_axisbelow(True)
     ax.legend()

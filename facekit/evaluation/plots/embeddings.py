@@ -100,8 +100,7 @@ def plot_embeddings(
             ax.annotate(
                 plain(name), (x, y), (0, 5), textcoords="offset points", size=7, ha="center"
             )
-    ax.set_xlabel(axis_labels[0])
-    ax.set_ylabel(axis_labels[1])
+    ax.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
     ax.set_aspect("equal", adjustable="datalim")
     ax.grid(alpha=0.3)
     ax.set_axisbelow(True)

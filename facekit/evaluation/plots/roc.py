@@ -50,8 +50,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     # A logarithmic axis starts at the smallest rate above zero: a single wrong pair.
     rates = [curve.false_match_rate for curve in curves.values()]
     ax.set_xlim(min(0.5, *(float(rate[rate > 0].min()) for rate in rates)), 1.0)
-    ax.set_xlabel("False-match rate")
-    ax.set_ylabel("True-accept rate")
+    ax.set(xlabel="False-match rate", ylabel="True-accept rate")
     ax.grid(alpha=0.3)
     add_legend(ax, lines, list(curves), loc="lower right")
     return ax

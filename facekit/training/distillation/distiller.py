@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,33 +50,20 @@ _HARDEST = 4
 
 
 class DistillationObjective:
-    """The distance of a student's embeddings from a teacher's, individually and in their relations.
+    """The distance of a student's embeddings from a teacher's, individually and in relations."""
 
-    The loss is the sum of four terms, each with a weight.
-
-    References:
-        W. Park, D. Kim, Y. Lu and M. Cho, "Relational Knowledge Distillation", CVPR 2019,
-        equations 5 to 9.
-    """
+    # The loss is the weighted sum of four terms (Park et al. 2019, equations 5 to 9).
 
     def __init__(
         self,
-        *,
         cosine_weight: float,
         distance_weight: float,
         angle_weight: float,
         impostor_weight: float = 0.0,
     ) -> None:
-        self._terms: list[tuple[float, Callable[[Tensor, Tensor], Tensor]]] = [
-            (weight, term)
-            for weight, term in (
-                (cosine_weight, _cosine_term),
-                (distance_weight, _distance_term),
-                (angle_weight, _angle_term),
-                (impostor_weight, _impostor_term),
-            )
-            if weight
-        ]
+        weights = (cosine_weight, distance_weight, angle_weight, impostor_weight)
+        terms = (_cosine_term, _distance_term, _angle_term, _impostor_term)
+        self._terms = [pair for pair in zip(weights, terms, strict=True) if pair[0]]
 
     def loss(self, y: Tensor, embeddings: Tensor) -> Tensor:
         """Returns the loss of the student's embeddings, given the teacher's as ``y``."""
@@ -224,13 +211,8 @@ class Distiller(Trainer):
         super().__post_init__()
         whole(self.batch_size, "batch_size", least=2)
         whole(self.neighbors, "neighbors", least=1)
-        terms = (
-            self.cosine_weight,
-            self.distance_weight,
-            self.angle_weight,
-            self.impostor_weight,
-        )
-        _check_weights("cosine_weight, distance_weight, angle_weight and impostor_weight", terms)
+        weights = "cosine_weight, distance_weight, angle_weight and impostor_weight"
+        _check_weights(weights, self._weights)
         teachers = as_teachers(self.teacher)
         if self.teacher_weights is not None:
             _check_weights("teacher_weights", self.teacher_weights)
@@ -326,12 +308,7 @@ class Distiller(Trainer):
             batches.nearest = nearest_faces(targets, 4 * self.neighbors)
         followed: Any = StandIn(train, labels=targets)
         batches.dataset = followed
-        objective = DistillationObjective(
-            cosine_weight=self.cosine_weight,
-            distance_weight=self.distance_weight,
-            angle_weight=self.angle_weight,
-            impostor_weight=self.impostor_weight,
-        )
+        objective = DistillationObjective(*self._weights)
         # The checkpoint of a head alone does not contain the pruned network.
         begins = self._on_features or not (folder / CHECKPOINT_NAME).exists()
         return self._run(
@@ -347,6 +324,10 @@ class Distiller(Trainer):
                 else None
             ),
         )
+
+    @property
+    def _weights(self) -> tuple[float, float, float, float]:
+        return self.cosine_weight, self.distance_weight, self.angle_weight, self.impostor_weight
 
     def _rotated(
         self, faces: FaceDataset, targets: npt.NDArray[np.float32]

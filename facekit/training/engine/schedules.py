@@ -40,12 +40,9 @@ def check_learning_rate(rate: object) -> None:
 def learning_rate(
     rate: Any, step: int, steps: int, *, schedule: Schedule, warm_up_steps: int
 ) -> float:
-    """Returns the learning rate of a step, by one of Keras' schedules.
-
-    References:
-        I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR
-        2017, equation 5, without restarts.
-    """
+    """Returns the learning rate of a step, by one of Keras' schedules."""
+    # The cosine is equation 5 of I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent
+    # with Warm Restarts", ICLR 2017, without restarts.
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         rate = keras.optimizers.schedules.CosineDecay(
             rate / max(warm_up_steps, 1),

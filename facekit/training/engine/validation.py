@@ -33,12 +33,8 @@ class ValidationResult:
 
     def to_row(self) -> dict[str, float]:
         """Returns the figures under the names that they have in a history."""
-        return {
-            "validation_auc": self.auc,
-            "validation_eer": self.eer,
-            "validation_tar": self.tar,
-            "validation_recall": self.recall,
-        }
+        names = ("auc", "eer", "tar", "recall")
+        return {f"validation_{name}": getattr(self, name) for name in names}
 
 
 def validate(
