@@ -24,27 +24,10 @@ class Decision(NamedTuple):
 
 
 class Decisions:
-    """The consequences of corrections, in the order in which they were made.
+    """The consequences of corrections, in the order in which they were made."""
 
-    If two contradict each other, the later one counts; if that is undone, the earlier one counts
-    again. Faces linked as one person share the person's name and the names ruled out.
-
-    Args:
-        corrections: The corrections.
-
-    Attributes:
-        once_per_image: Whether a name is given to at most one face of an image.
-
-    Example:
-        >>> from facekit.gallery.corrections import Correction
-        >>> from facekit.gallery.decisions import Decisions
-        >>> from facekit.gallery.records import FaceSource
-        >>> face = FaceSource("party.jpg", sha256="ab" * 32, box=(10, 12, 80, 100))
-        >>> decisions = Decisions([Correction("is_not", face, "Ada")])
-        >>> moved = FaceSource("renamed.jpg", sha256="ab" * 32, box=(11, 12, 79, 101))
-        >>> decisions.of(moved).refused
-        frozenset({'Ada'})
-    """
+    # If two contradict each other, the later one counts; if that is undone, the earlier one counts
+    # again. Faces linked as one person share the person's name and the names ruled out.
 
     def __init__(self, corrections: Iterable[Correction] = ()) -> None:
         self._faces = FaceFinder()
@@ -52,7 +35,7 @@ class Decisions:
         self._refused: dict[int, set[str]] = {}
         self._excluded: dict[int, Exclusion] = {}
         self._pairs: dict[tuple[int, int], bool] = {}
-        self.once_per_image = False
+        self.once_per_image = False  # whether a name is given once per image
         for correction in corrections:
             self._follow(correction)
         self._links = _Links()
@@ -104,11 +87,7 @@ class Decisions:
         return decided
 
     def of(self, face: FaceSource) -> Decision:
-        """Returns the decision about a face.
-
-        Args:
-            face: With ``sha256`` and ``box``; without them, nothing is decided.
-        """
+        """Returns the decision about a face; none without ``sha256`` and ``box``."""
         key = self._faces.find(face)
         return Decision() if key is None else self._decided[key]
 
@@ -117,15 +96,8 @@ class Decisions:
         return self._faces.images()
 
     def pairs(self, faces: Sequence[FaceSource]) -> tuple[Pairs, Pairs]:
-        """Returns which faces are certainly of one person, and which certainly are not.
-
-        Args:
-            faces: The faces.
-
-        Returns:
-            Pairs of indices of faces of the same person, and of different people. They never
-            contradict each other; corrections of pairs take precedence over names.
-        """
+        """Returns the pairs of indices of faces of one person, and of faces of different people."""
+        # They never contradict each other; corrections of pairs take precedence over names.
         places: dict[int, list[int]] = {}
         for place, face in enumerate(faces):
             key = self._faces.find(face)

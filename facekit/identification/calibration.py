@@ -124,7 +124,12 @@ def calibrate(
     """Finds the threshold at which that share of strangers gets a name."""
     if cohort is not None or table is None or (own is None and shift is None):
         enrolled = enrolled.dense  # its images are compared
-    impostors = None if cohort is None else _to_nearest(enrolled, measure, cohort)
+    impostors = None
+    if cohort is not None:
+        faces = vectors(cohort, enrolled.embeddings.shape[1], "cohort")
+        if not len(faces):
+            raise InvalidArgumentError("cohort must hold at least one face")
+        impostors = _nearest(enrolled, measure, faces, np.full(len(faces), -1))
     if table is None:
         if threshold is not None:
             return Calibration(None, threshold)
@@ -176,13 +181,6 @@ def probes_among(
         return rows
     rows = rows[np.argsort(embeddings[rows, 0], kind="stable")]
     return np.sort(rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)])
-
-
-def _to_nearest(enrolled: Enrolled, measure: Measure, cohort: npt.ArrayLike) -> FloatArray:
-    faces = vectors(cohort, enrolled.embeddings.shape[1], "cohort")
-    if not len(faces):
-        raise InvalidArgumentError("cohort must hold at least one face")
-    return _nearest(enrolled, measure, faces, np.full(len(faces), -1))
 
 
 def _nearest(

@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from facekit.errors import ImageError
-from facekit.io.images import read_image
+from facekit.io.images import DecodedImage, RGBImage, read_image
 from facekit.utils.terminal import printable
 
 MOST_SHOWN = 24
 """The maximum number of rows that a notebook shows."""
 
-_SIDE, _ENOUGH = 96, 1600
+_SIDE, _MARGIN, _ENOUGH = 96, 0.2, 1600
 
 
 def rows_as_html(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -63,17 +63,32 @@ def _thumbnail(source: str, row: Mapping[str, Any]) -> bytes | None:
         image = read_image(source, max_side=_ENOUGH)
     except (ImageError, OSError, ValueError):
         return None
-    pixels = Image.fromarray(np.ascontiguousarray(image.pixels))
-    if row.get("width"):
-        across, down = image.scale
-        margin = 0.2 * max(row["width"], row["height"])
-        left, top = row["x"] - margin, row["y"] - margin
-        right, bottom = row["x"] + row["width"] + margin, row["y"] + row["height"] + margin
-        edges = (left / across, top / down, right / across, bottom / down)
-        pixels = pixels.crop([round(edge) for edge in edges])  # type: ignore[arg-type]
-    pixels.thumbnail((_SIDE, _SIDE))
+    box = (row["x"], row["y"], row["width"], row["height"]) if row.get("width") else None
+    return as_jpeg(face_in(image, box, _MARGIN), _SIDE)
+
+
+def face_in(
+    image: DecodedImage, box: tuple[float, float, float, float] | None, margin: float
+) -> RGBImage:
+    """Returns a view of a face with a margin, a share of its box; of all the image without one."""
+    x, y, w, h = box or (0.0, 0.0, float(image.width), float(image.height))
+    height, width = image.pixels.shape[:2]
+    across, down = image.scale
+    left, right = (
+        int(np.clip(at / across, 0, width)) for at in (x - margin * w, x + (1 + margin) * w)
+    )
+    top, bottom = (
+        int(np.clip(at / down, 0, height)) for at in (y - margin * h, y + (1 + margin) * h)
+    )
+    return image.pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def as_jpeg(pixels: RGBImage, side: int) -> bytes:
+    """Returns an image as JPEG, no larger than a square."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
     stream = io.BytesIO()
-    pixels.save(stream, "JPEG", quality=85)
+    image.save(stream, "JPEG", quality=85)
     return stream.getvalue()
 
 

@@ -47,7 +47,11 @@ def write(
     """Writes a file atomically."""
     from safetensors.numpy import save
 
-    stored = {name: _as_stored(array) for name, array in arrays.items()}
+    # Not numpy.ascontiguousarray, which adds a dimension to a scalar.
+    stored = {
+        name: np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+        for name, array in arrays.items()
+    }
     # Escaped to ASCII: a folder's name may hold bytes that are not UTF-8.
     metadata = {
         "format": kind,
@@ -111,11 +115,6 @@ def _check_kind(path: Path, metadata: Mapping[str, str], kind: str, newest_versi
             f"{path}: has format version {metadata['version']}, this facekit reads up to "
             f"{newest_version}; upgrade facekit"
         )
-
-
-def _as_stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # Not numpy.ascontiguousarray, which adds a dimension to a scalar.
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
 def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -33,36 +33,18 @@ def is_live(source: object) -> bool:
 
 
 class LiveStream:
-    """The newest frames of a camera or a network stream.
+    """The newest frames of a camera or a network stream."""
 
-    A thread reads all frames and keeps only the newest: a slow consumer misses frames, but never
-    falls behind. A stream that breaks or stalls is reopened after half a second, then after twice
-    as long each time, up to half a minute.
-
-    Args:
-        source: The number of a camera, the address of a stream (``rtsp://…``), or a function that
-            opens one and yields RGB images.
-        stall: After this many seconds without a frame, the stream is reopened.
-        patience: After this many seconds without a frame, an error is raised; ``None`` for never.
-            It also applies at the start, so that a missing camera is an error.
-        max_pixels: The largest width × height that is accepted.
-
-    Attributes:
-        name: The source's name, without the password of an address.
-        dropped: The number of frames skipped in favor of newer ones.
-        reconnects: How often the stream was reopened.
-
-    Raises:
-        InvalidArgumentError: If it is neither of these, or a number of seconds is not positive.
-        ImageError: In the iteration, if it cannot be opened or stays silent for too long.
-    """
+    # A thread reads all frames and keeps only the newest: a slow consumer misses frames, but never
+    # falls behind. A stream that breaks or stalls is reopened after half a second, then after twice
+    # as long each time, up to half a minute.
 
     def __init__(
         self,
         source: int | str | Opener,
         *,
-        stall: float = 10.0,
-        patience: float | None = 60.0,
+        stall: float = 10.0,  # after this many seconds without a frame, the stream is reopened
+        patience: float | None = 60.0,  # after this many, also at the start, an error is raised
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._stall = number(stall, "stall", above=0)
@@ -84,10 +66,7 @@ class LiveStream:
             )
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yields the newest frame on each request, waiting for it if necessary.
-
-        Times are seconds since the call. The stream is closed when the iteration is.
-        """
+        """Yields the newest frame on each request; times are seconds since the call."""
         started = last = time.monotonic()
         pause, index = _FIRST_PAUSE, 0
         error: Exception | None = None

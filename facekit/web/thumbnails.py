@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import threading
 from collections import OrderedDict
@@ -10,13 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-from PIL import Image
-
 from facekit.errors import ImageError
 from facekit.gallery.records import FaceSource
 from facekit.io.decoding import inspect_file
-from facekit.io.images import DecodedImage, Reading, RGBImage, read_image
+from facekit.io.images import Reading, RGBImage, read_image
+from facekit.io.notebook import as_jpeg, face_in
 from facekit.pipeline import content_sha256
 from facekit.utils.terminal import printable
 
@@ -44,7 +41,7 @@ class Thumbnails:
                 self._kept.move_to_end(source)
                 return self._kept[source]
         with self._decoding:
-            data = _as_jpeg(self._pixels(source))
+            data = as_jpeg(self._pixels(source), _SIDE)
         with self._lock:
             if source not in self._kept:
                 self._kept[source] = data
@@ -57,7 +54,7 @@ class Thumbnails:
         """Returns faces of an image that is not kept, as JPEG."""
         with self._decoding:
             image = read_image(data, max_side=_TRIED_SIDE, **self._reading)
-            return [_as_jpeg(_around(image, box)) for box in boxes]
+            return [as_jpeg(face_in(image, box, _MARGIN), _SIDE) for box in boxes]
 
     def _pixels(self, source: FaceSource) -> RGBImage:
         stored = inspect_file(Path(source.source))
@@ -71,26 +68,4 @@ class Thumbnails:
         # A large image is decoded only as large as its face needs.
         needed = math.ceil(longest * _SIDE / max(face, 1.0))
         image = read_image(source.source, max_side=needed, **self._reading)
-        return _around(image, source.box)
-
-
-def _around(image: DecodedImage, box: Box | None) -> RGBImage:
-    """Returns a face with a margin."""
-    x, y, w, h = box or (0.0, 0.0, float(image.width), float(image.height))
-    height, width = image.pixels.shape[:2]
-    across, down = image.scale
-    left, right = (
-        int(np.clip(at / across, 0, width)) for at in (x - _MARGIN * w, x + (1 + _MARGIN) * w)
-    )
-    top, bottom = (
-        int(np.clip(at / down, 0, height)) for at in (y - _MARGIN * h, y + (1 + _MARGIN) * h)
-    )
-    return image.pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
-
-
-def _as_jpeg(pixels: RGBImage) -> bytes:
-    cut = Image.fromarray(pixels)
-    cut.thumbnail((_SIDE, _SIDE))
-    stream = io.BytesIO()
-    cut.save(stream, "JPEG", quality=85)
-    return stream.getvalue()
+        return face_in(image, source.box, _MARGIN)
