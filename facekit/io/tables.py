@@ -52,21 +52,7 @@ class Tabular:
 
 
 class Faces(list[FaceT], Tabular):
-    """The faces of one image: a list with a notebook view and a table.
-
-    Args:
-        faces: The faces.
-        source: The image's name: its path if it has one.
-
-    Example:
-        >>> from facekit import Face, Keypoints
-        >>> from facekit.io.tables import Faces
-        >>> points = Keypoints((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
-        >>> face = Face(box=(10.5, 12, 80, 100), confidence=0.98, keypoints=points)
-        >>> faces = Faces([face], "ada.jpg")
-        >>> len(faces), faces.to_frame()["image"].tolist()
-        (1, ['ada.jpg'])
-    """
+    """The faces of one image: a list with a notebook view and a table."""
 
     def __init__(self, faces: Iterable[FaceT] = (), source: str = "") -> None:
         super().__init__(faces)

@@ -78,7 +78,8 @@ class VideoRecognition:
             disable it and record tracks in ``on_track``.
 
     Raises:
-        ImageError: If the file cannot be opened or holds no video.
+        ImageError: If the file cannot be opened or holds no video; in the iteration, if a frame is
+            too large or a camera stops sending frames.
         InvalidArgumentError: If an argument cannot be used.
         MissingExtraError: If PyAV is not installed; it comes with the extra ``video``.
 
@@ -156,15 +157,7 @@ class VideoRecognition:
         return self._seconds if whole_length is None else min(self._seconds, whole_length)
 
     def __iter__(self) -> Iterator[SearchedFrame]:
-        """Yields each searched frame; can be iterated once.
-
-        Yields:
-            The frames in order.
-
-        Raises:
-            ImageError: If a frame is too large, or a camera stops sending frames.
-            InvalidArgumentError: If it was iterated before.
-        """
+        """Yields each searched frame, in order; can be iterated once."""
         if self._started:
             raise InvalidArgumentError("a video can be iterated only once; create another object")
         self._started = True

@@ -65,20 +65,7 @@ class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
         self.distance_metric = distance_metric
 
     def __call__(self, y_true: Any, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
-        """Computes the loss of a batch.
-
-        Args:
-            y_true: The person of each embedding, ``(B,)`` or ``(B, 1)``: integers, names, or other
-                hashable values; in a compiled model integers.
-            y_pred: Embeddings, ``(B, d)``.
-            sample_weight: Must be ``None``: a triplet does not belong to a single sample.
-
-        Returns:
-            The loss, a scalar of this loss's dtype.
-
-        Raises:
-            InvalidArgumentError: If there is a sample weight, or labels or shapes do not fit.
-        """
+        """Computes the loss of a batch in this loss's dtype; see :meth:`call`."""
         if sample_weight is not None:
             raise InvalidArgumentError(
                 "sample_weight must be None: a triplet loss is not a mean over samples; leave out "
@@ -89,10 +76,11 @@ class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
         return self.call(integer_labels(y_true, y_pred), y_pred)
 
     def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
-        """Computes the loss of a batch, as ``__call__`` does, in the dtype of the embeddings.
+        """Computes the loss of a batch, in the dtype of the embeddings.
 
         Args:
-            y_true: As for ``__call__``.
+            y_true: The person of each embedding, ``(B,)`` or ``(B, 1)``: integers, names, or other
+                hashable values; in a compiled model integers.
             y_pred: Embeddings, ``(B, d)``, float32 or of another floating-point dtype.
 
         Returns:
