@@ -43,6 +43,7 @@ from facekit import (
 from facekit.embedding import Architecture, build_network
 from facekit.embedding.engines import Engine
 from facekit.embedding.networks.folding import fold, layer_weights, residual_scales
+from facekit.embedding.networks.zoom import zoomed
 from facekit.embedding.weights.files import Precision
 from facekit.embedding.weights.registry import REGISTRY, WeightsFile, WeightsRecord
 from facekit.errors import RandomWeightsWarning, WeightsNotFoundError
@@ -125,10 +126,38 @@ def test_mirrored_weights_give_a_face_and_its_mirror_image_one_embedding(
     mean = (one + other) / np.linalg.norm(one + other, axis=1, keepdims=True)
     np.testing.assert_allclose(mirrored.embed(PICTURES), mean, atol=1e-5)
     np.testing.assert_allclose(mirrored.embed(PICTURES[:, :, ::-1]), mean, atol=1e-5)
+    plain = Embedder.from_network(network, SMALL_V2, name="mirrored")
+    assert mirrored.record.identity != plain.record.identity
     mirrored.save(tmp_path / "mirrored.safetensors")
     again = Embedder(tmp_path / "mirrored.safetensors")
     assert again.record.mirrored
+    assert "mirror_zoom" not in again.record.to_dict()
     np.testing.assert_allclose(again.embed(PICTURES), mean, atol=1e-5)
+
+
+def test_the_mirror_image_may_be_enlarged(embedder: Embedder, network: Any, tmp_path: Path) -> None:
+    larger = Embedder.from_network(
+        network, SMALL_V2, name="larger", mirrored=True, mirror_zoom=1.25
+    )
+    one, other = embedder.embed(PICTURES), embedder.embed(zoomed(PICTURES[:, :, ::-1], 1.25))
+    mean = (one + other) / np.linalg.norm(one + other, axis=1, keepdims=True)
+    np.testing.assert_allclose(larger.embed(PICTURES), mean, atol=1e-5)
+    larger.save(tmp_path / "larger.safetensors")
+    again = Embedder(tmp_path / "larger.safetensors")
+    assert again.record == larger.record
+    np.testing.assert_allclose(again.embed(PICTURES), mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("zoom", [0.9, 2.1, float("nan"), "1.1"])
+def test_a_zoom_out_of_range_is_refused(
+    embedder: Embedder, network: Any, tmp_path: Path, zoom: Any
+) -> None:
+    with pytest.raises(InvalidArgumentError, match="mirror_zoom"):
+        Embedder.from_network(network, SMALL_V2, name="z", mirrored=True, mirror_zoom=zoom)
+    header = {**embedder.record.to_dict(), "mirror_zoom": zoom}
+    path = write_own(tmp_path / "zoom.safetensors", embedder, header=header)
+    with pytest.raises(FileFormatError, match="mirror_zoom"):
+        Embedder(path)
 
 
 def test_embedding_twice_gives_the_same_to_the_bit(embedder: Embedder) -> None:

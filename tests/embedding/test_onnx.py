@@ -23,13 +23,18 @@ def run(path: Path, faces: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_embeddings_equal_within_1e_5(tmp_path: Path, backbone: str, mirrored: bool) -> None:
+@pytest.mark.parametrize("zoom", [None, 1.0, 1.1])
+def test_embeddings_equal_within_1e_5(tmp_path: Path, backbone: str, zoom: float | None) -> None:
     small = Architecture(
         backbone=backbone, width=0.25, blocks=0.1, input_size=80, embedding_size=64
     )
     embedder = Embedder.from_network(
-        build_network(small), small, name="small", mirrored=mirrored, thresholds={0.001: 0.9}
+        build_network(small),
+        small,
+        name="small",
+        mirrored=zoom is not None,
+        mirror_zoom=zoom or 1.0,
+        thresholds={0.001: 0.9},
     )
     embedder.export_onnx(tmp_path / "e.onnx")
     faces = np.random.default_rng(0).integers(0, 256, (5, 80, 80, 3), dtype=np.uint8)

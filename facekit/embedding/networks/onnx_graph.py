@@ -14,6 +14,7 @@ from facekit.embedding.networks.centering import LocalCentering
 from facekit.embedding.networks.folding import LayerWeights
 from facekit.embedding.networks.names import HEAD_LAYER
 from facekit.embedding.networks.network import Architecture
+from facekit.embedding.networks.zoom import zoom_matrix
 from facekit.utils.extras import import_extra
 
 _OPSET, _IR = 17, 8
@@ -24,6 +25,7 @@ def onnx_network(
     weights: LayerWeights,
     *,
     mirrored: bool,
+    mirror_zoom: float,
     centering: LocalCentering | None,
     metadata: Mapping[str, str],
 ) -> Any:
@@ -33,13 +35,12 @@ def onnx_network(
     side, size = architecture.input_size, architecture.embedding_size
     x = build.node("Cast", "faces", to=onnx.TensorProto.FLOAT)
     x = build.node("Transpose", x, perm=[0, 3, 1, 2])
-    x = build.node("Sub", x, build.constant(np.float32(architecture.input_mean)))
-    x = build.node("Mul", x, build.constant(np.float32(1.0 / architecture.input_scale)))
     count = build.node("Shape", x, start=0, end=1)
     if mirrored:
         # One pass over both, so that the model contains the weights once.
-        ends = [build.constant(np.array([value])) for value in (-1, -(2**31), 3, -1)]
-        x = build.node("Concat", x, build.node("Slice", x, *ends), axis=0)
+        x = build.node("Concat", x, build.mirror_image(x, mirror_zoom, side), axis=0)
+    x = build.node("Sub", x, build.constant(np.float32(architecture.input_mean)))
+    x = build.node("Mul", x, build.constant(np.float32(1.0 / architecture.input_scale)))
     x = BACKBONES[architecture.backbone](build, x, blocks=architecture.blocks)
     x = build.node("ReduceMean", x, axes=[2, 3], keepdims=0)
     x = build.unit(build.dense(x, HEAD_LAYER))
@@ -88,6 +89,18 @@ class _OnnxBuilder(GraphBuilder):
         array = np.ascontiguousarray(value) if np.ndim(value) else np.asarray(value)
         self.constants.append(self._onnx.numpy_helper.from_array(array, name))
         return name
+
+    def mirror_image(self, x: str, zoom: float, side: int) -> str:
+        """Adds the mirror image of pixels, enlarged."""
+        ends = [self.constant(np.array([value])) for value in (-1, -(2**31), 3, -1)]
+        x = self.node("Slice", x, *ends)
+        if zoom == 1.0:
+            return x
+        matrix = zoom_matrix(side, zoom)
+        x = self.node(
+            "MatMul", self.node("MatMul", self.constant(matrix), x), self.constant(matrix.T)
+        )
+        return self.node("Floor", self.node("Add", x, self.constant(np.float32(0.5))))
 
     def unit(self, x: str) -> str:
         """Adds the division of each row by its norm."""

@@ -14,10 +14,13 @@ from facekit.alignment import Aligner
 from facekit.embedding.networks.network import Architecture
 from facekit.embedding.weights.distances import DistanceTable
 from facekit.errors import InvalidArgumentError, WeightsNotFoundError
-from facekit.utils.validation import flag
+from facekit.utils.validation import flag, number
 
 FileLayout: TypeAlias = Literal["facekit", "facenet_folded_npz", "keras_facenet_h5", "deepface_h5"]
 """The layout of a weights file: ``"facekit"`` for files of :meth:`facekit.Embedder.save`."""
+
+MOST_MIRROR_ZOOM = 2.0
+"""How many times larger a mirror image may be than the face."""
 
 _TEXTS = ("name", "version", "training_data", "license", "source")
 
@@ -58,6 +61,7 @@ class WeightsRecord:
         alignment: The arguments of the :class:`facekit.Aligner` that it was trained with.
         mirrored: Whether an embedding is the normalized mean of those of the face and its mirror
             image, which is more accurate and takes twice the time.
+        mirror_zoom: How many times larger the mirror image is, 1 to 2.
         thresholds: Euclidean distance between unit embeddings up to which two faces count as one
             person, by the share of pairs of strangers that lie within it (false-match rate).
         distances: The table of distances from faces to enrolled people, from which
@@ -75,7 +79,7 @@ class WeightsRecord:
         >>> from facekit.embedding.weights.registry import REGISTRY
         >>> record = REGISTRY["facekit-small"]
         >>> record.identity, record.architecture.embedding_size
-        ('facekit-small@6', 128)
+        ('facekit-small@7', 128)
         >>> record.threshold(0.01) > record.threshold(0.001)
         True
     """
@@ -85,6 +89,7 @@ class WeightsRecord:
     architecture: Architecture
     alignment: Mapping[str, Any]
     mirrored: bool = False
+    mirror_zoom: float = 1.0
     thresholds: Mapping[float, float] = field(default_factory=dict)
     distances: DistanceTable | None = None
     input_ranges: Mapping[str, float] = field(default_factory=dict)
@@ -121,8 +126,13 @@ class WeightsRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the parts of the record that a file stores, as plain Python values."""
-        # Left out if empty: facekit before 0.2 refuses a file with a part that it does not know.
-        measured = {"input_ranges": dict(self.input_ranges)} if self.input_ranges else {}
+        # An older facekit refuses a file with a part that it does not know, so what has no effect
+        # is left out.
+        parts: dict[str, Any] = {}
+        if self.mirror_zoom != 1.0:
+            parts["mirror_zoom"] = self.mirror_zoom
+        if self.input_ranges:
+            parts["input_ranges"] = dict(self.input_ranges)
         return {
             "name": self.name,
             "version": self.version,
@@ -136,7 +146,7 @@ class WeightsRecord:
             "mirrored": self.mirrored,
             "thresholds": {str(float(rate)): value for rate, value in self.thresholds.items()},
             "distances": None if self.distances is None else self.distances.to_dict(),
-            **measured,
+            **parts,
         }
 
     def card(self) -> dict[str, Any]:
@@ -165,6 +175,7 @@ class WeightsRecord:
                 if not isinstance(values.get(name, ""), str):
                     raise TypeError(f"{name} is {values[name]!r:.80}")  # noqa: TRY301
             flag(values.get("mirrored", False), "mirrored")
+            number(values.get("mirror_zoom", 1.0), "mirror_zoom", 1, MOST_MIRROR_ZOOM)
             Aligner(**values["alignment"])  # whether one can be made
             return cls(
                 **{
