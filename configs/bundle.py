@@ -1,6 +1,6 @@
 """Takes the mean of trained embedders, and makes the file of the weights that come with facekit.
 
-    python configs/bundle.py runs/facekit-small-6 --mirrored --version 6
+    python configs/bundle.py runs/facekit-small-6.safetensors --mirrored 1.1 --version 7
     python benchmarks/distances.py pool --groups groups --write
     python benchmarks/input_ranges.py pool --write
 
@@ -43,7 +43,12 @@ def main() -> None:
     parser.add_argument("--name", default=DEFAULT_WEIGHTS, help="of weights that have a card")
     parser.add_argument("--precision", default="float16", choices=get_args(Precision))
     parser.add_argument(
-        "--mirrored", action="store_true", help="whether to average a face and its mirror image"
+        "--mirrored",
+        nargs="?",
+        type=float,
+        const=1.0,
+        metavar="ZOOM",
+        help="average a face and its mirror image, so many times larger",
     )
     options = parser.parse_args()
     shares = {}
@@ -51,7 +56,7 @@ def main() -> None:
         path, _, share = part.partition("=")
         file = Path(path, "embedder.safetensors") if Path(path).is_dir() else Path(path)
         shares[file] = float(share or 1.0)
-    embedder = mean_embedder(options.name, shares, mirrored=options.mirrored)
+    embedder = mean_embedder(options.name, shares, zoom=options.mirrored)
     if options.to:
         embedder.save(options.to)
         return
@@ -69,6 +74,7 @@ def main() -> None:
             architecture=embedder.record.architecture,
             alignment=embedder.record.alignment,
             mirrored=embedder.record.mirrored,
+            mirror_zoom=embedder.record.mirror_zoom,
             input_ranges={},
             files=(dataclasses.replace(record.files[0], sha256=sha256(path)),),
         )
@@ -76,7 +82,7 @@ def main() -> None:
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(path)}")
 
 
-def mean_embedder(name: str, shares: dict[Path, float], *, mirrored: bool) -> Embedder:
+def mean_embedder(name: str, shares: dict[Path, float], *, zoom: float | None) -> Embedder:
     total: dict[str, dict[str, object]] = {}
     for path, share in shares.items():
         embedder = Embedder(path)
@@ -94,7 +100,8 @@ def mean_embedder(name: str, shares: dict[Path, float], *, mirrored: bool) -> Em
         architecture,
         name=name,
         alignment=embedder.aligner(),
-        mirrored=mirrored,
+        mirrored=zoom is not None,
+        mirror_zoom=zoom or 1.0,
         centering=embedder.centering,
     )
 
