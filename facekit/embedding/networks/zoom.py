@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +20,8 @@ def zoom_positions(side: int, zoom: float) -> npt.NDArray[np.float32]:
 
 def zoomed(images: npt.NDArray[np.uint8], zoom: float) -> npt.NDArray[np.uint8]:
     """Enlarges uint8 ``(n, S, S, 3)`` about the middle."""
+    import cv2
+
     positions = zoom_positions(images.shape[1], zoom)
     maps = cv2.convertMaps(*np.meshgrid(positions, positions), cv2.CV_16SC2)
     found = np.empty_like(images)
