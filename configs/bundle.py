@@ -48,7 +48,7 @@ def main() -> None:
         type=float,
         const=1.0,
         metavar="ZOOM",
-        help="average a face and its mirror image, so many times larger",
+        help="average a face and its mirror image, enlarged by this factor (default: 1)",
     )
     options = parser.parse_args()
     shares = {}

@@ -392,7 +392,7 @@ class Embedder:
             The embedder, with the settings of this one.
 
         Raises:
-            InvalidArgumentError: If there is no face, or the faces have another shape or type.
+            InvalidArgumentError: If ``faces`` is empty, or of another shape or type.
 
         Example:
             >>> import numpy as np

@@ -20,10 +20,20 @@ from facekit.gallery.store import FileStore
 
 @dataclass(frozen=True)
 class Repair:
-    """The result of a repair."""
+    """The result of a repair.
 
-    people: dict[str, int]  # the people saved, with the number of images of each
-    lost: tuple[str, ...]  # an entry for each image or person that is damaged and was not saved
+    Args:
+        people: The people saved, with the number of images of each.
+        lost: One entry for each image or person that is damaged and was not saved.
+
+    Example:
+        >>> from facekit.gallery.repair import Repair
+        >>> Repair({"Ada": 2}, ("photo 3 of Ada",)).lost
+        ('photo 3 of Ada',)
+    """
+
+    people: dict[str, int]
+    lost: tuple[str, ...]
 
 
 def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:

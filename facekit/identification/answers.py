@@ -37,12 +37,28 @@ class Identification(NamedTuple):
 
 @dataclass(frozen=True)
 class Neighbor:
-    """An enrolled embedding near a face."""
+    """An enrolled embedding near a face.
 
-    person: Any  # who it shows
-    distance: float  # Euclidean, between the unit embeddings
-    row: int  # its row among those given to `fit`, from 0
-    source: str = ""  # the name of its image, if known
+    Args:
+        person: Who it shows.
+        distance: Euclidean distance between the unit embeddings.
+        row: Its row among those given to ``fit``, from 0.
+        source: The name of its image, if known.
+
+    Example:
+        >>> import numpy as np
+        >>> from facekit import IdentityClassifier
+        >>> classifier = IdentityClassifier("nearest", threshold=1.0)
+        >>> _ = classifier.fit(np.eye(2), ["Ada", "Grace"])
+        >>> nearest = classifier.explain([[0.6, 0.8]])[0].nearest
+        >>> [(str(neighbor.person), neighbor.row) for neighbor in nearest]
+        [('Grace', 1), ('Ada', 0)]
+    """
+
+    person: Any
+    distance: float
+    row: int
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def test_pieces_that_were_never_together_are_joined_as_scipy_does(
 
 @settings(deadline=None)
 @given(st.integers(2, 30), st.integers(0, 2**32 - 1))
-def test_whoever_was_seen_together_is_never_joined(count: int, seed: int) -> None:
+def test_pieces_that_overlap_in_time_are_never_joined(count: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     together = generator.random((count, count)) < 0.3
     together |= together.T

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,12 +25,20 @@ def zoomed(images: npt.NDArray[np.uint8], zoom: float) -> npt.NDArray[np.uint8]:
     """Enlarges uint8 ``(n, S, S, 3)`` about the middle."""
     import cv2
 
-    positions = zoom_positions(images.shape[1], zoom)
-    maps = cv2.convertMaps(*np.meshgrid(positions, positions), cv2.CV_16SC2)
+    places, shares = _maps(images.shape[1], zoom)
     found = np.empty_like(images)
     for image, enlarged in zip(images, found, strict=True):
-        cv2.remap(image, *maps, cv2.INTER_LINEAR, dst=enlarged)
+        cv2.remap(image, places, shares, cv2.INTER_LINEAR, dst=enlarged)
     return found
+
+
+@functools.lru_cache(maxsize=8)
+def _maps(side: int, zoom: float) -> Any:
+    """Returns where the pixels of an image come from, as OpenCV takes it fastest."""
+    import cv2
+
+    positions = zoom_positions(side, zoom)
+    return cv2.convertMaps(*np.meshgrid(positions, positions), cv2.CV_16SC2)
 
 
 def zoom_matrix(side: int, zoom: float) -> npt.NDArray[np.float32]:
