@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow.fs as pafs
 
 from facekit.archive.rows import LISTED, time_taken
 from facekit.errors import ImageError, InvalidArgumentError
-from facekit.io.folders import UNREADABLE_FOLDER, ImageListing, is_folder, list_images
+from facekit.io.folders import UNREADABLE_FOLDER, ImageListing, list_images
 from facekit.io.images import check_several, image_suffixes
 from facekit.io.tables import utf8
 from facekit.utils.terminal import printable
@@ -147,23 +148,29 @@ def _of_sources(
         if is_address(source):
             yield from _of_address(str(source))
             continue
-        files: Sequence[str | os.PathLike[str]] = [source]
-        if is_folder(Path(source)):
+        # Not resolved: a link may be the name by which the user knows the image.
+        given = os.path.abspath(source)  # noqa: PTH100
+        found = _stat(given)
+        files = [given]
+        if found is not None and stat.S_ISDIR(found.st_mode):
             listings.append(list_images(source, recursive=True).checked())
-            files = listings[-1].images
-        for file in files:
-            # Not resolved: a link may be the name by which the user knows the image.
-            path = os.path.abspath(file)  # noqa: PTH100
+            files = [os.path.abspath(image) for image in listings[-1].images]  # noqa: PTH100
+        for path in files:
             if path not in seen:
                 seen.add(path)
-                yield _of_file(path)
+                yield _of_file(path, found if path == given else _stat(path))
 
 
-def _of_file(path: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"path": _stored(path), "location": os.fsencode(path)}
+def _stat(path: str) -> os.stat_result | None:
     try:
-        found = Path(path).stat()
+        return Path(path).stat()
     except (OSError, ValueError):
+        return None
+
+
+def _of_file(path: str, found: os.stat_result | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"path": _stored(path), "location": os.fsencode(path)}
+    if found is None:
         return row  # its row will say that it is missing
     # A time before 1677 or after 2262 has no place in 64 bits of nanoseconds.
     modified = min(max(found.st_mtime_ns, -_LAST_TIME), _LAST_TIME)
