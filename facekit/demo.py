@@ -17,13 +17,16 @@ from rich.table import Table
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 from facekit.faces import RecognizedFace
 from facekit.io.decoding import Truncated
+from facekit.io.folders import check_output_folder
 from facekit.io.images import MAX_PIXELS, Reading, RGBImage, image_suffixes, load_image
 from facekit.recognizer import FaceRecognizer
 from facekit.utils.progress import track
 from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
+from facekit.visualization.files import check_replaceable
 
 _FIT = 360
+_SHEET = "contact_sheet.png"
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,17 @@ def run_demo(
     truncated: Truncated = "error",
 ) -> bool:
     """Runs the demonstration and writes an annotated contact sheet."""
+    if (known is None) != (images is None):
+        raise InvalidArgumentError("give both known (people to enroll) and images (images to name)")
+    read = [folder for folder in (known, images) if folder is not None]
+    for folder in read:
+        if not folder.is_dir():
+            raise InvalidArgumentError(f"{folder}: no such folder")
+    check_output_folder(output, read, deep=True)
+    check_replaceable(output / _SHEET)
     if known is not None and images is not None:
-        for folder in (known, images):
-            if not folder.is_dir():
-                raise InvalidArgumentError(f"{folder}: no such folder")
         reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
         return _name_people(known, images, output, console, reading)
-    if known is not None or images is not None:
-        raise InvalidArgumentError("give both known (people to enroll) and images (images to name)")
     right = _show_portraits(output, console)
     console.print(
         "To see more, name two folders with one folder of photos per person: facekit demo --known "
@@ -203,6 +209,6 @@ def _file_of(package: str, inside: str) -> Path | None:
 
 
 def _save_sheet(sheet: RGBImage, output: Path, console: Console) -> None:
-    path = output / "contact_sheet.png"
+    path = output / _SHEET
     save_image(path, sheet, replace=False)
     console.print(f"Wrote {printable(path)}", highlight=False, markup=False, soft_wrap=True)

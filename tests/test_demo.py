@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facekit import Architecture, Embedder, InvalidArgumentError, load_image
+from facekit import Architecture, Embedder, ImageError, InvalidArgumentError, load_image
 from facekit.demo import portrait_paths, run_demo
 from facekit.embedding import build_network
 
@@ -81,6 +81,30 @@ def test_one_folder_without_the_other_is_refused(tmp_path: Path) -> None:
         run_demo(tmp_path, recording(), known=tmp_path)
     with pytest.raises(InvalidArgumentError, match="nowhere: no such folder"):
         run_demo(tmp_path, recording(), known=tmp_path / "nowhere", images=tmp_path)
+
+
+def test_where_no_sheet_can_be_written_nothing_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr("facekit.demo.FaceRecognizer", work)
+    file = tmp_path / "file"
+    file.touch()
+    known, images, foreign = (tmp_path / name for name in ("known", "images", "foreign"))
+    for folder in (known, images, foreign):
+        folder.mkdir()
+    (foreign / "contact_sheet.png").touch()
+    for output in (file, file / "out"):
+        with pytest.raises(InvalidArgumentError, match="is not a folder"):
+            run_demo(output, recording())
+    with pytest.raises(ImageError, match="already exists"):
+        run_demo(foreign, recording())
+    for output in (known / "out", images / "out"):  # it would be a person, the next time
+        with pytest.raises(InvalidArgumentError, match="use a new folder"):
+            run_demo(output, recording(), known=known, images=images)
+    assert not known.joinpath("out").exists()
 
 
 def test_without_images_and_portraits_it_says_what_to_install(

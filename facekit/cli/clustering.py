@@ -11,7 +11,6 @@ from facekit.cli.common import (
     DONE,
     FAILED,
     answer,
-    check_output_folder,
     chosen_embedder,
     count,
     detector_for,
@@ -76,7 +75,7 @@ def _cluster(options: argparse.Namespace) -> int:
     from facekit.clustering.albums import cluster_images
     from facekit.clustering.export import check_output, write_groups
     from facekit.gallery import Gallery
-    from facekit.io.folders import is_folder, list_images
+    from facekit.io.folders import check_output_folder, is_folder, list_images
     from facekit.io.tables import DETECTION_COLUMNS
     from facekit.quality import QualityGate
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, InvalidArgumentError
-from facekit.io.files import real_path
 from facekit.utils.progress import track
 
 if TYPE_CHECKING:
@@ -126,9 +125,12 @@ def for_each_image(
     columns: Sequence[str] = (),
 ) -> int:
     """Processes the images; one that cannot be used is reported, and the others are processed."""
+    from facekit.io.folders import check_output_folder
+
     named = listed_images(options)
     images = expanded(named, recursive=options.recursive)
-    check_output_folder(options.output, [*named, *images], deep=options.recursive)
+    if options.output is not None:
+        check_output_folder(options.output, [*named, *images], deep=options.recursive)
     names = {} if options.output is None else _output_names(images)
     failures = 0
     if options.csv:
@@ -195,24 +197,6 @@ def say_poor(report: ImageReport) -> None:
     poor = sum(outcome.status == "poor quality" for outcome in report.left_out)
     if poor:
         say(f"{count(poor, 'image')} too poor to be enrolled; --any-quality enrolls them")
-
-
-def check_output_folder(output: Path | None, inputs: Iterable[Path], *, deep: bool = False) -> None:
-    """Checks that ``--output`` can be a folder and is not among the images, to be read as some."""
-    from facekit.io.folders import is_folder
-
-    if output is None:
-        return
-    target = real_path(output)
-    if not next(path for path in (target, *target.parents) if path.exists()).is_dir():
-        raise InvalidArgumentError(f"--output {output}: is not a folder, nor can it be one")
-    for path in inputs:
-        folder = real_path(path if is_folder(path) else path.parent)
-        if target == folder or (deep and is_folder(path) and folder in target.parents):
-            raise InvalidArgumentError(
-                f"--output {output}: would mix copies with the images in {folder} and might "
-                "overwrite them; use a new folder"
-            )
 
 
 def _output_names(images: Sequence[Path]) -> dict[Path, str]:

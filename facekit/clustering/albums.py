@@ -110,6 +110,7 @@ class ArchiveClustering(Tabular):
         errors: Why other images could not be read.
         threshold: The Euclidean distance up to which faces were linked.
         weights: The identity of the weights that embedded the faces.
+        folder: The folder that was searched, if one was.
 
     Example:
         >>> from facekit import Embedder, cluster_images
@@ -127,6 +128,7 @@ class ArchiveClustering(Tabular):
     errors: tuple[ImageError, ...]
     threshold: float
     weights: str
+    folder: str | None = None
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Returns a row for each face, with the number of its group from 1.
@@ -142,13 +144,13 @@ class ArchiveClustering(Tabular):
         return grouped + [{"group": None, **row} for row in others]
 
     def to_dict(self, *, rounded: bool = True) -> dict[str, Any]:
-        """Returns everything but the embeddings as plain Python values, for ``json.dumps``.
+        """Returns what was found, without embeddings, as plain Python values for ``json.dumps``.
 
         Args:
             rounded: As in :meth:`facekit.Face.to_dict`.
 
         Returns:
-            The fields by name.
+            The fields but ``folder`` by name.
         """
         return {
             "groups": [group.to_dict(rounded=rounded) for group in self.groups],
@@ -222,6 +224,7 @@ def cluster_images(
     # Checked before the long work.
     checked = linking_threshold(embedder.record) if threshold is None else threshold
     cluster(np.empty((0, 1), dtype=np.float32), threshold=checked, min_faces=min_faces)
+    folder = os.fspath(images) if isinstance(images, str | os.PathLike) else None
     if isinstance(images, str | os.PathLike):
         images = list_images(images, recursive=True).checked().images
     total = len(images) if isinstance(images, Sequence) else 0
@@ -309,4 +312,5 @@ def cluster_images(
         errors=tuple(errors),
         threshold=found.threshold,
         weights=embedder.record.identity,
+        folder=folder,
     )

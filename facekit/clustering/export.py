@@ -15,7 +15,8 @@ from typing import Any
 from facekit.clustering.albums import ArchiveClustering
 from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
 from facekit.io.decoding import Truncated
-from facekit.io.files import real_path, without_nul
+from facekit.io.files import without_nul
+from facekit.io.folders import check_output_folder
 from facekit.io.images import load_image
 from facekit.utils.terminal import printable
 from facekit.visualization import Tile, contact_sheet, save_image
@@ -95,7 +96,8 @@ def write_groups(
     Raises:
         FileFormatError: If the folder cannot be written.
         ImageError: If an image cannot be written.
-        InvalidArgumentError: If the folder already holds groups, or holds one of the images.
+        InvalidArgumentError: If the folder already holds groups, holds one of the images, or is
+            inside the folder that was searched for them, where a later search would find the faces.
 
     Example:
         >>> import pathlib, tempfile
@@ -110,13 +112,12 @@ def write_groups(
         >>> sorted(path.name for path in folder.iterdir())
         ['groups.json', 'people', 'sheets']
     """
+    grouped = (face for group in found.groups for face in group.faces)
+    read = {face.source for face in (*grouped, *found.ungrouped, *found.poor)}
+    if found.folder is not None:
+        read.add(found.folder)
+    check_output_folder(folder, read, deep=True)
     with written_together(folder) as unfinished:
-        grouped = (face for group in found.groups for face in group.faces)
-        images = {face.source for face in (*grouped, *found.ungrouped, *found.poor)}
-        if real_path(Path(folder)) in {real_path(Path(image)).parent for image in images}:
-            raise InvalidArgumentError(
-                f"{os.fspath(folder)}: holds images that were grouped; choose another folder"
-            )
         return _write_parts(found, unfinished, max_pixels, truncated)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from facekit.errors import ImageError
+from facekit.errors import ImageError, InvalidArgumentError
+from facekit.io.files import real_path, without_nul
 from facekit.io.images import HEIC_SUFFIXES, image_suffixes
 from facekit.utils.terminal import printable
 
@@ -92,6 +94,31 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
+
+
+def check_output_folder(
+    output: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]], *, deep: bool = False
+) -> None:
+    """Checks that an output can be a folder and, if ``deep``, is not below those to be read."""
+    try:
+        target = real_path(without_nul(Path(output)))
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"{printable(output)}: is no path of a folder ({error})"
+        ) from error
+    # Not Path.exists: in a folder that must not be searched, it raises an error.
+    there = next(path for path in (target, *target.parents) if os.path.exists(path))  # noqa: PTH110
+    if not there.is_dir():
+        raise InvalidArgumentError(f"{output}: is not a folder, nor can it be one")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InvalidArgumentError(f"{output}: cannot be written; {there} is read-only")
+    for path in map(Path, inputs):
+        folder = real_path(path if is_folder(path) else path.parent)
+        if target == folder or (deep and is_folder(path) and folder in target.parents):
+            raise InvalidArgumentError(
+                f"{output}: would mix results with the images in {folder}, to be read or "
+                "overwritten later; use a new folder"
+            )
 
 
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> ImageListing:

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facekit import FacekitError, InvalidArgumentError
+from facekit import FacekitError
 from facekit.cli import main
-from facekit.cli.common import DONE, FAILED, INTERRUPTED, check_output_folder, in_command_words
+from facekit.cli.common import DONE, FAILED, INTERRUPTED, in_command_words
 from facekit.visualization import save_image
 
 HOSTILE = "a\nparty.jpg: 2 faces\n  Grace Hopper\x1b[2J\u202e.jpg"
@@ -324,22 +324,6 @@ def test_links_in_a_circle_are_one_sentence(
     printed = capsys.readouterr()
     assert "Traceback" not in printed.err
     assert printed.err.startswith("facekit: ")
-
-
-def test_where_an_output_may_be(tmp_path: Path) -> None:
-    album = tmp_path / "album"
-    (album / "2024").mkdir(parents=True)
-    check_output_folder(None, [album])
-    check_output_folder(album / "annotated", [album])
-    check_output_folder(tmp_path / "out", [album], deep=True)
-    for output, inputs, deep in (
-        (album, [album], False),
-        (album, [album / "a.jpg"], False),
-        (album / "2024" / ".." / "groups", [album], True),
-        (album, [album], True),
-    ):
-        with pytest.raises(InvalidArgumentError, match="use a new folder"):
-            check_output_folder(output, inputs, deep=deep)
 
 
 @posix

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,8 +143,20 @@ def test_groups_that_are_there_are_not_touched(tmp_path: Path, images: list[Path
     assert content(folder) == before
 
 
-def test_groups_are_not_mixed_with_the_images(tmp_path: Path, images: list[Path]) -> None:
-    before = content(images[0].parent)
-    with pytest.raises(InvalidArgumentError, match="holds images that were grouped"):
-        write_groups(clustering(*images), images[0].parent)
-    assert content(images[0].parent) == before
+@pytest.mark.parametrize("place", [".", "groups", "2024/groups"])
+def test_groups_are_not_written_where_a_search_would_find_them(
+    tmp_path: Path, images: list[Path], place: str
+) -> None:
+    before = content(tmp_path)
+    found = replace(clustering(*images), folder=str(tmp_path))
+    with pytest.raises(InvalidArgumentError, match="use a new folder"):
+        write_groups(found, tmp_path / place)
+    assert content(tmp_path) == before
+
+
+def test_groups_of_single_images_may_be_beside_them_but_not_among_them(
+    tmp_path: Path, images: list[Path]
+) -> None:
+    with pytest.raises(InvalidArgumentError, match="use a new folder"):
+        write_groups(clustering(*images), tmp_path)
+    write_groups(clustering(*images), tmp_path / "groups")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facekit import ImageError
+from facekit import ImageError, InvalidArgumentError
 from facekit.io import decoding, folders
-from facekit.io.folders import ImageListing, list_images
+from facekit.io.folders import ImageListing, check_output_folder, list_images
 
 
 def reasons(listing: ImageListing) -> dict[str, str]:
@@ -150,3 +150,30 @@ def test_a_name_that_is_not_utf8_is_listed_and_can_be_opened(tmp_path: Path) -> 
     (image,) = listing.images
     assert image.read_bytes() == b"x"
     assert r"caf\xe9.txt" in listing.summary()
+
+
+def test_where_an_output_may_be(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    (album / "2024").mkdir(parents=True)
+    check_output_folder(album / "annotated", [album])
+    check_output_folder(tmp_path / "out", [album], deep=True)
+    for output, inputs, deep in (
+        (album, [album], False),
+        (album, [album / "a.jpg"], False),
+        (album / "2024" / ".." / "groups", [album], True),
+        (album, [album], True),
+    ):
+        with pytest.raises(InvalidArgumentError, match="use a new folder"):
+            check_output_folder(output, inputs, deep=deep)
+
+
+def test_what_cannot_be_an_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(InvalidArgumentError, match="is not a folder, nor can it be one"):
+            check_output_folder(output, [])
+    with pytest.raises(InvalidArgumentError, match="holds a NUL"):
+        check_output_folder("a\0b", [])
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InvalidArgumentError, match=f"{tmp_path} is read-only"):
+        check_output_folder(tmp_path / "new" / "out", [])

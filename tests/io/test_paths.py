@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from facekit import Embedder, FacekitError, FaceRecognizer, Gallery, cluster_images, load_image
+from facekit.clustering.albums import ArchiveClustering
 from facekit.clustering.export import write_groups
 from facekit.clustering.journal import FaceJournal
 from facekit.gallery import repair
@@ -40,7 +41,7 @@ GIVEN: dict[str, Callable[[str, Path], Any]] = {
     "repair": lambda path, folder: repair(Gallery.create(folder / "g", "a@1", 2).path, path),  # type: ignore[arg-type]
     "table": lambda path, _: write_table([], f"{path}.csv"),
     "picture": lambda path, _: save_image(f"{path}.png", np.zeros((9, 9, 3), np.uint8)),
-    "groups": lambda path, _: write_groups(None, path),  # type: ignore[arg-type]
+    "groups": lambda path, _: write_groups(ArchiveClustering((), (), (), 0, (), 1.0, "a@1"), path),
     "journal": lambda path, _: FaceJournal(Path(path), {}),
     "cache": lambda path, _: FaceCache(Path(path), size=80, settings={}),
     "folder of faces": lambda path, _: FaceDataset.from_folder(path, input_size=80),
