@@ -30,7 +30,6 @@ Stream: TypeAlias = Literal["vectors", "photos", "people", "names", "texts"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 
 Head: TypeAlias = dict[str, Any]
-Blocks: TypeAlias = dict[tuple[Stream, int], bytearray]
 
 _APPLICATION_ID = 0x66616365  # "face"
 _VERSION = 3
@@ -74,13 +73,12 @@ class View:
     def block(self, stream: Stream, index: int) -> bytes | bytearray:
         """Returns one block, checked; recent ones are cached."""
         if (stream, index) not in self._recent:
-            for _, data in self._select(stream, "id = ?", (index,)):
-                if len(self._recent) >= _RECENT:
-                    self._recent.clear()
-                self._recent[stream, index] = data
-                break
-            else:
+            found = next(self._select(stream, "id = ?", (index,)), None)
+            if found is None:
                 raise self.damage(f"block {index} of {stream} is missing")
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            self._recent[stream, index] = found[1]
         return self._recent[stream, index]
 
     def blocks(self, stream: Stream, count: int) -> Iterator[bytes]:
@@ -163,15 +161,15 @@ class Change(View):
 
     def __init__(self, connection: sqlite3.Connection, shown: str) -> None:
         super().__init__(connection, shown)
-        self.blocks_changed: Blocks = {}
+        self.blocks_changed: dict[tuple[Stream, int], bytearray] = {}
         self.cleared = False  # whether all earlier blocks are deleted
 
     def edit(self, stream: Stream, index: int, size: int) -> bytearray:
         """Returns a block to be changed in place; a new one has that size and holds zeros."""
         key = stream, index
         if key not in self.blocks_changed:
-            there = list(self._select(stream, "id = ?", (index,)))
-            self.blocks_changed[key] = bytearray(there[0][1] if there else size)
+            there = next(self._select(stream, "id = ?", (index,)), None)
+            self.blocks_changed[key] = bytearray(there[1] if there else size)
         return self.blocks_changed[key]
 
     def block(self, stream: Stream, index: int) -> bytes | bytearray:
@@ -253,15 +251,15 @@ class Database:
         database = cls(path)
         with database._explained(), database._connection() as connection:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("BEGIN")
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            _write_head(
-                connection, {"gallery": uuid.uuid4().hex, "version": 0, **empty_head(), **head}
-            )
-            connection.execute("COMMIT")
+            with connection:
+                connection.execute("BEGIN")
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+                _write_head(
+                    connection, {"gallery": uuid.uuid4().hex, "version": 0, **empty_head(), **head}
+                )
             connection.execute("PRAGMA journal_mode = WAL")
         return database
 
@@ -346,7 +344,8 @@ class Database:
             except sqlite3.OperationalError:
                 yield None
                 return
-            with _transaction(connection, "EXCLUSIVE"):
+            with connection:
+                connection.execute("BEGIN EXCLUSIVE")
                 yield View(connection, self._shown)
             if self.path is not None and self.path.exists():
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -402,7 +401,9 @@ class Database:
 
     @contextmanager
     def _begun(self, kind: str) -> Iterator[sqlite3.Connection]:
-        with self._explained(), self._connection() as connection, _transaction(connection, kind):
+        # The connection commits, or rolls back, also when a consumer closes a generator early.
+        with self._explained(), self._connection() as connection, connection:
+            connection.execute(f"BEGIN {kind}")
             yield connection
 
     @contextmanager
@@ -614,18 +615,6 @@ def _log_size(path: Path) -> int:
         return path.with_name(f"{path.name}-wal").stat().st_size
     except FileNotFoundError:
         return 0
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:  # also when a consumer closes a generator early
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _foreign(path: Path, reason: object) -> FileFormatError:

@@ -130,11 +130,14 @@ class Decisions:
 
 
 class FaceFinder:
-    """Numbers faces by the SHA-256 of their image and their box."""
+    """Numbers faces by the SHA-256 of their image and their box; those without are left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, faces: Iterable[FaceSource] = ()) -> None:
         self._by_image: dict[str, list[tuple[tuple[float, float, float, float], int]]] = {}
         self._count = 0
+        for face in faces:
+            if face.sha256 is not None and face.box is not None:
+                self.key(face)
 
     def __len__(self) -> int:
         return self._count

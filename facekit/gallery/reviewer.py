@@ -149,8 +149,7 @@ class Review:
         """
         made = list(corrections)
         for one in made:
-            finder = FaceFinder()
-            if one.kind == "different" and len({finder.key(face) for face in one.faces}) == 1:
+            if one.kind == "different" and len(FaceFinder(one.faces)) == 1:
                 names = " and ".join(face.source for face in one.faces)
                 raise InvalidArgumentError(
                     f"{names}: show the same face of the same image, which cannot be two people"

@@ -247,11 +247,8 @@ class FileStore:
         """Adds images, and returns their numbers."""
         with self._changing() as change:
             first: int = change.head["photos"]
-            slots = {
-                name: self._mirror.slots[name]
-                for name in dict.fromkeys(names)
-                if name in self._mirror.slots
-            }
+            known = self._mirror.slots
+            slots = {name: known[name] for name in names if name in known}
             self._add(change, names, embeddings, sources, metadata or {}, slots)
         return list(range(first + 1, first + len(names) + 1))
 
@@ -445,16 +442,11 @@ class FileStore:
                     with self._lock:
                         self._mirror.follow(change)
                 yield change
-            written = change.blocks_changed
-
-            def read(stream: Stream, index: int) -> bytearray:
-                return written[stream, index]
-
             with self._lock:
                 if change.cleared:
                     self._mirror.forget()  # most of it has been written, and is not in memory
                 elif self._mirror.version < change.head["version"]:
-                    self._mirror.apply(change, written, read)
+                    self._mirror.apply(change, change.blocks_changed, change.block)
         if erasing:
             self._database.erase_log()
 
@@ -601,16 +593,12 @@ class FileStore:
         self, change: Change, corrections: Sequence[Correction], last: int | None = None
     ) -> None:
         text = encoded(to_text(corrections))
-        place, room, length, _, before = change.head["corrections"]
+        place, room, _, _, before = change.head["corrections"]
+        # Twice the size, so that few corrections have to move all earlier ones.
+        wanted = room if len(text) <= room else 2 * len(text)
+        place = _put(change, "texts", place, room, text.ljust(wanted, b"\0"))
         last = before if last is None else last
-        if len(text) > room:
-            change.write_at("texts", place, bytes(length))
-            # Twice the size, so that few corrections have to move all earlier ones.
-            place, room = change.head["texts"], 2 * len(text)
-            change.append("texts", text.ljust(room, b"\0"))
-        else:
-            change.write_at("texts", place, text.ljust(length, b"\0"))
-        change.head["corrections"] = [place, room, len(text), zlib.crc32(text), last]
+        change.head["corrections"] = [place, wanted, len(text), zlib.crc32(text), last]
 
     def _edit_records(
         self, change: Change, stream: Stream, index: int, dtype: np.dtype[Any]
@@ -639,10 +627,7 @@ def _without(
     corrections: Sequence[Correction], names: set[str], sources: Sequence[FaceSource]
 ) -> list[Correction]:
     """Returns the corrections that do not concern these people and faces."""
-    finder, decisions = FaceFinder(), Decisions(corrections)
-    for source in sources:
-        if source.sha256 is not None and source.box is not None:
-            finder.key(source)
+    finder, decisions = FaceFinder(sources), Decisions(corrections)
 
     def about(face: FaceSource) -> bool:
         return decisions.of(face).person in names or finder.find(face) is not None

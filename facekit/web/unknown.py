@@ -34,10 +34,7 @@ class UnknownGroups:
 
     def after(self, named: Iterable[FaceSource], decisions: Decisions) -> list[list[int]]:
         """Returns the places of the faces of each group, the largest first, typical faces first."""
-        known = FaceFinder()
-        for source in named:
-            if source.box is not None:
-                known.key(source)
+        known = FaceFinder(named)
         gone = {
             place
             for place in self._places_of(known.images())

@@ -81,7 +81,7 @@ def test_a_change_that_fails_changes_nothing(store: PostgresStore) -> None:
 def test_a_change_waits_for_another_and_then_gives_up(store: PostgresStore, server: str) -> None:
     store.add(["Ada"], unit(1), images(1))
     waiting = PostgresStore(server, store._name, timeout=0.2)
-    with store._session() as session:
+    with store._server.session() as session:
         session.run("LOCK TABLE {}.photos")
         with pytest.raises(GalleryBusyError, match="under way"):
             waiting.add(["Grace"], unit(1), images(1))
@@ -109,7 +109,7 @@ def count(store: PostgresStore) -> int:
 def test_a_restarted_connection_is_made_again(store: PostgresStore) -> None:
     killer = another(store)
     store.search(unit(1), 1)
-    with killer._session() as session:
+    with killer._server.session() as session:
         session.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -148,7 +148,7 @@ def test_what_is_removed_leaves_the_table_with_a_compaction(store: PostgresStore
     store.add(["Grace"], unit(1, seed=1), images(1))
 
     def table() -> bytes:
-        with store._session() as session:
+        with store._server.session() as session:
             (found,) = session.one(
                 "SELECT pg_read_binary_file(pg_relation_filepath(%s::regclass))",
                 f'"{store._name}".photos',

@@ -94,11 +94,11 @@ class PostgresStore:
         search: Search = "exact",
         timeout: float = 10.0,
     ) -> None:
-        self._server = _Server(text(conninfo, "conninfo"), number(timeout, "timeout", 0))
+        self._server = _Server(conninfo, name, timeout)
         weakref.finalize(self, self._server.close)
-        self._name = _checked_name(name)
+        self._name = self._server.name
         self._search = choice(search, "search", get_args(Search))
-        with self._session() as session:
+        with self._server.session() as session:
             found = session.one("SELECT to_regclass(%s)::text", f"{_quoted(self._name)}.gallery")
             if found == (None,):
                 raise FileFormatError(
@@ -145,13 +145,15 @@ class PostgresStore:
             InvalidArgumentError: If an argument cannot be used.
         """
         size = whole(embedding_size, "embedding_size", least=1, most=_MOST_COMPONENTS)
-        name = _checked_name(name)
         choice(search, "search", get_args(Search))
-        server = _Server(text(conninfo, "conninfo"), number(timeout, "timeout", 0))
-        with server.session(name, vectors=False) as session:
+        server = _Server(conninfo, name, timeout)
+        with server.session(vectors=False) as session:
             session.run("CREATE EXTENSION IF NOT EXISTS vector")
-            if session.one("SELECT count(*) FROM pg_namespace WHERE nspname = %s", name) != (0,):
-                raise FileFormatError(f"{name}: the database has a schema of that name already")
+            there = session.one("SELECT count(*) FROM pg_namespace WHERE nspname = %s", server.name)
+            if there != (0,):
+                raise FileFormatError(
+                    f"{server.name}: the database has a schema of that name already"
+                )
             session.run("CREATE SCHEMA {}")
             session.run(
                 "CREATE TABLE {}.gallery (version int NOT NULL, weights text NOT NULL, "
@@ -206,7 +208,7 @@ class PostgresStore:
             GalleryServerError: If the server cannot be reached or refuses.
         """
         rows = unit_rows(embeddings, self.embedding_size)
-        with self._session() as session:
+        with self._server.session() as session:
             numbers = [
                 int(found[0])
                 for found in session.all(
@@ -245,7 +247,7 @@ class PostgresStore:
             GalleryServerError: If the server cannot be reached or refuses.
         """
         wanted = {int(one) for one in numbers}
-        with self._session() as session:
+        with self._server.session() as session:
             deleted = session.all(
                 "DELETE FROM {}.photos WHERE id = ANY(%s) RETURNING id", sorted(wanted)
             )
@@ -269,7 +271,7 @@ class PostgresStore:
         rows = unit_rows(probes, self.embedding_size, "probes")
         count = whole(count, "count", least=1)
         candidates = count + _CANDIDATES_BEYOND
-        with self._session() as session:
+        with self._server.session() as session:
             if self._search == "exact":
                 session.run("SET LOCAL enable_indexscan = off")
             else:
@@ -298,7 +300,7 @@ class PostgresStore:
         Raises:
             GalleryServerError: If the server cannot be reached or refuses.
         """
-        with self._session() as session:
+        with self._server.session() as session:
             for rows in session.batches(
                 "SELECT id, person, source, sha256, box, embedding FROM {}.photos ORDER BY id",
                 _ROWS_AT_A_TIME,
@@ -332,7 +334,7 @@ class PostgresStore:
                 f"hnsw supports up to {_MOST_INDEXED:,} components, the embeddings have "
                 f'{self.embedding_size:,}; use search="exact"'
             )
-        with self._session() as session:
+        with self._server.session() as session:
             session.run("SELECT set_config('maintenance_work_mem', %s, true)", memory)
             session.run(
                 "CREATE INDEX IF NOT EXISTS photos_near ON {}.photos "
@@ -354,23 +356,19 @@ class PostgresStore:
                 role ``pg_checkpoint``.
         """
         memory = text(memory, "memory", empty=False)
-        with self._session(transaction=False) as session:
+        with self._server.session(transaction=False) as session:
             session.run("SELECT set_config('maintenance_work_mem', %s, false)", memory)
             session.run("VACUUM (FULL) {}.photos")
             session.run("CHECKPOINT")
             session.run("RESET maintenance_work_mem")
 
-    @contextmanager
-    def _session(self, *, transaction: bool = True) -> Iterator[_Session]:
-        with self._server.session(self._name, transaction=transaction) as session:
-            yield session
-
 
 class _Server:
     """Connections to a server, each used by one thread at a time; a forked child opens its own."""
 
-    def __init__(self, conninfo: str, timeout: float) -> None:
-        self.conninfo, self.timeout = conninfo, timeout
+    def __init__(self, conninfo: str, name: str, timeout: float) -> None:
+        self.conninfo, self.name = text(conninfo, "conninfo"), _checked_name(name)
+        self.timeout = number(timeout, "timeout", 0)
         self._idle: list[tuple[int, Any]] = []
 
     def close(self) -> None:
@@ -380,18 +378,16 @@ class _Server:
                 connection.close()
 
     @contextmanager
-    def session(
-        self, name: str, *, transaction: bool = True, vectors: bool = True
-    ) -> Iterator[_Session]:
+    def session(self, *, transaction: bool = True, vectors: bool = True) -> Iterator[_Session]:
         psycopg = import_extra("psycopg")
         try:
             connection = self._connection(psycopg, vectors)
             try:
                 if transaction:
                     with connection.transaction():
-                        yield _Session(connection, name)
+                        yield _Session(connection, self.name)
                 else:
-                    yield _Session(connection, name)
+                    yield _Session(connection, self.name)
             except BaseException:
                 connection.close()
                 raise
@@ -406,8 +402,10 @@ class _Server:
                 | busy.DeadlockDetected
                 | busy.SerializationFailure,
             ):
-                raise GalleryBusyError(f"{name}: another change is under way ({reason})") from error
-            raise GalleryServerError(f"{name}: the server says: {reason}") from error
+                raise GalleryBusyError(
+                    f"{self.name}: another change is under way ({reason})"
+                ) from error
+            raise GalleryServerError(f"{self.name}: the server says: {reason}") from error
 
     def _connection(self, psycopg: Any, vectors: bool) -> Any:
         while self._idle:
