@@ -41,6 +41,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,8 @@ def _name_groups(site: Site, truth: list[str]) -> tuple[Effort, Counter[str], li
     split, sizes = 0, []
     for _ in range(GROUPS_NAMED):
         number, size, guess = next(_sections(site.get("/")))
-        group = _faces(site.get(f"/group/{number}"))
+        shown = site.get(f"/group/{number}")
+        group = _faces(shown)
         naming.looks += 1
         naming.clicks += size > 12  # the first page shows that many
         person, _ = Counter(truth[face] for face in group).most_common(1)[0]
@@ -226,14 +228,13 @@ def _name_groups(site: Site, truth: list[str]) -> tuple[Effort, Counter[str], li
         if strays:
             naming.clicks += (size <= 12) + len(strays) + 1
             split += len(strays)
-            site.get("/split", {"face": strays})
+            shown = site.get("/split", {"group": _key(shown), "face": strays})
             guess = None
-        kept = next(face for face in group if truth[face] == person)
         if guess == person:
             naming.clicks += 1
         else:
             naming.write(person)
-        site.get("/name", {"face": kept, "name": person})
+        site.get("/name", {"group": _key(shown), "name": person})
         named[person] += len(group) - len(strays)
     return naming, named, sizes, split
 
@@ -241,8 +242,8 @@ def _name_groups(site: Site, truth: list[str]) -> tuple[Effort, Counter[str], li
 def _answer(site: Site, truth: list[str], order: str) -> tuple[Effort, int, int]:
     """Returns the work of answering suggestions, the faces that got a name, and how often yes."""
     asking, joined, yes, noes = Effort(), 0, 0, 0
-    asked = _questions(site.get(f"/suggestions?order={order}"))
-    while noes < NOES and asked:
+    shown = site.get(f"/suggestions?order={order}")
+    while noes < NOES and (asked := _questions(shown)):
         face, name = asked[0]
         same = truth[face] == name
         asking.clicks += 1
@@ -252,8 +253,8 @@ def _answer(site: Site, truth: list[str], order: str) -> tuple[Effort, int, int]
         if same:
             joined += len(_faces(site.get(f"/group/{face}")))
         said = "is" if same else "is_not"
-        fields = {"face": face, "name": name, "order": order, "said": said}
-        asked = _questions(site.get("/answer", fields))
+        fields = {"group": _key(shown), "name": name, "order": order, "said": said}
+        shown = site.get("/answer", fields)
     return asking, joined, yes
 
 
@@ -302,9 +303,14 @@ def _faces(page: str) -> list[int]:
     return list(map(int, re.findall(r'src="/face/(\d+)"', page)))
 
 
+def _key(page: str) -> str:
+    """Returns what a form says of the first group of a page."""
+    return re.search(r'name="group" value="(.*?)"', page)[1]
+
+
 def _questions(page: str) -> list[tuple[int, str]]:
     found = re.findall(
-        r'name="face" value="(\d+)"><input type="hidden" name="name" value="(.*?)"', page
+        r'name="face" value="(\d+)">.*?<input type="hidden" name="name" value="(.*?)"', page
     )
     return [(int(face), html.unescape(name)) for face, name in found]
 
@@ -343,9 +349,9 @@ def _random_table(path: Path, count: int, record: Any, size: int) -> None:
 
 
 def _pages(site: Site) -> dict[str, Any]:
-    groups = list(_sections(site.get("/")))
-    first, second = groups[0][0], groups[1][0]
-    faces = _faces(site.get(f"/group/{first}"))
+    first, second, third = (group for group, _, _ in islice(_sections(site.get("/")), 3))
+    shown = site.get(f"/group/{first}")
+    faces = _faces(shown)
     pages: dict[str, dict[str, float]] = {}
 
     def take(what: str, path: str, fields: dict[str, Any] | None = None) -> None:
@@ -356,13 +362,14 @@ def _pages(site: Site) -> dict[str, Any]:
     take("groups", "/?page=7")
     take("a group", f"/group/{first}")
     take("a face", f"/face/{faces[0]}")
-    take("split", "/split", {"face": faces[:3]})
-    take("merge", "/merge", {"face": [faces[5], second]})
-    take("discard", "/discard", {"face": groups[2][0], "whole": 1, "kind": "ignore"})
+    take("split", "/split", {"group": _key(shown), "face": faces[:3]})
+    keys = [_key(site.get(f"/group/{face}")) for face in (faces[5], second, third)]
+    take("merge", "/merge", {"group": keys[:2]})
+    take("discard", "/discard", {"group": keys[2], "whole": 1, "kind": "ignore"})
     for number in range(GROUPS_NAMED):
-        group, _, _ = next(_sections(site.get("/")))
-        take("name", "/name", {"face": group, "name": f"Person {number}"})
-    take("undo", "/undo", {})
+        take("name", "/name", {"group": _key(site.get("/")), "name": f"Person {number}"})
+    step = re.search(r'name="step" value="(\d+)"', site.get("/people"))[1]
+    take("undo", "/undo", {"step": step})
     take("suggestions", "/suggestions")
     take("people", "/people")
     take("a person", "/person?name=Person+3")

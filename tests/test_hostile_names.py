@@ -202,7 +202,7 @@ def pages(name: str, folder: Path) -> None:
         text = page.get(path)
         assert not {"script", "onerror", "c.red"} & Tags(text).found, path
     assert page.client.get("/api/people").json() == {"people": {name: 1}}
-    assert "2 photos" in page.post("/name", face=1, name=name) + page.get("/people")
+    assert "2 photos" in page.post("/name", group=page.key(1), name=name) + page.get("/people")
 
 
 OUTPUTS: tuple[Callable[[str, Path], None], ...] = (

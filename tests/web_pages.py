@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ class Page:
         answer = self.client.post(path, data=form, headers=ORIGIN)  # type: ignore[arg-type]
         assert answer.status_code == 200, answer.text
         return answer.text
+
+    def undo(self) -> str:
+        return self.post("/undo", step=self.step())
+
+    def step(self) -> str:
+        """Returns what the button for undoing says of the latest step."""
+        found = re.search(r'name="step" value="(\d+)"', self.get("/people"))
+        return found[1] if found else ""
+
+    def key(self, *faces: int) -> list[str]:
+        """Returns what the forms say of the groups of these faces."""
+        pages = [self.get(f"/group/{face}") for face in faces]
+        return [re.findall(r'name="group" value="(.*?)"', page)[0] for page in pages]
 
     def groups(self) -> list[int]:
         """Returns the sizes of the groups, and opens the first page."""

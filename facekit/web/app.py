@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import sys
 from base64 import b64encode
@@ -46,6 +47,8 @@ _ENROLLED_AT_ONCE = 50
 _COMPARED = 2000
 # Seconds that a request waits for the groups, and the answer if they are not ready by then.
 _PATIENCE, _BUSY = 1.0, 503
+# The answer to a form of a page that no longer shows what is the case.
+_STALE = 409
 _FOLDER = Path(__file__).parent
 # The sort orders of suggestions.
 _RANKS: dict[str, Callable[[Suggestion], float]] = {
@@ -69,6 +72,7 @@ class _Step:
     person: str = ""
     sources: list[FaceSource] = field(default_factory=list)
     lost: list[Correction] = field(default_factory=list)  # to be restored
+    number: int = field(default_factory=itertools.count(1).__next__)
 
 
 def create_app(
@@ -108,7 +112,7 @@ class _Pages:
         self._steps: list[_Step] = []
         self._changing = asyncio.Lock()
         self._templates = Environment(loader=PackageLoader("facekit.web"), autoescape=True)
-        self._templates.globals["key"] = _key
+        self._templates.globals.update(key=_key, group_key=_group_key)
         self._templates.globals["source"] = lambda face: Path(album.sources[face].source).name
 
     def routes(self) -> list[Route]:
@@ -169,7 +173,7 @@ class _Pages:
         return {FacekitError: say, HTTPException: say}
 
     def _page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        last = self._steps[-1].words if self._steps else None
+        last = self._steps[-1] if self._steps else None
         text = self._templates.get_template(template).render(undo=last, **values)
         return HTMLResponse(text, status)
 
@@ -239,10 +243,11 @@ class _Pages:
     async def suggestions(self, request: Request) -> Response:
         """Asks about the faces that are most likely enrolled people first, or the most doubtful."""
         groups = await self._groups()
-        faces = [group[0] for group in groups[:_COMPARED]]
-        guesses = await run_in_threadpool(self._guesses, faces)
+        typical = {group[0]: group for group in groups[:_COMPARED]}
+        guesses = await run_in_threadpool(self._guesses, list(typical))
         order = _order(request.query_params.get("order"))
-        asked = sorted(guesses.items(), key=lambda item: (_RANKS[order](item[1]), item[0]))
+        ranked = sorted(guesses.items(), key=lambda item: (_RANKS[order](item[1]), item[0]))
+        asked = [(typical[face], guess) for face, guess in ranked]
         likeness = {
             one.person: self._gallery.images(one.person)[0] for _, one in asked[:_QUESTIONS]
         }
@@ -341,6 +346,18 @@ class _Pages:
                 return group
         raise HTTPException(404, "that face is no longer in a group")
 
+    async def _shown(self, key: str) -> list[int]:
+        """Returns the group that a form shows, unless it has changed since."""
+        first = key.partition("-")[0]
+        face = int(first) if first.isdecimal() and len(first) < 16 else -1
+        for group in await self._groups():
+            if face in group and _group_key(group) == key:
+                return group
+        raise HTTPException(
+            _STALE,
+            "a group has changed since the page was opened, so nothing was done; open it again",
+        )
+
     # Forms.
 
     def _form(self, do: Callable[[FormData, list[int]], Awaitable[str]]) -> Answer:
@@ -354,8 +371,8 @@ class _Pages:
 
         return answer
 
-    async def _name(self, form: FormData, faces: list[int]) -> str:
-        group = await self._group_of(_one(faces))
+    async def _name(self, form: FormData, _: list[int]) -> str:
+        group = await self._shown(_one(_groups_in(form)))
         name = identity(str(form.get("name", "")))
         album = self._album
         best, rest = group[:_ENROLLED_AT_ONCE], group[_ENROLLED_AT_ONCE:]
@@ -368,9 +385,11 @@ class _Pages:
         step.corrections = self._gallery.review.add(accepted) if accepted else []
         return "/"
 
-    async def _merge(self, _: FormData, faces: list[int]) -> str:
-        if len(faces) < 2:
+    async def _merge(self, form: FormData, _: list[int]) -> str:
+        keys = _groups_in(form)
+        if len(keys) < 2:
             raise HTTPException(400, "choose at least two groups")
+        faces = [(await self._shown(key))[0] for key in keys]
         sources = [self._album.sources[face] for face in faces]
         self._correct(
             f"merging {len(faces)} groups",
@@ -378,10 +397,10 @@ class _Pages:
         )
         return f"/group/{faces[0]}"
 
-    async def _split(self, _: FormData, faces: list[int]) -> str:
-        group = await self._group_of(_one(faces))
+    async def _split(self, form: FormData, faces: list[int]) -> str:
+        group = await self._shown(_one(_groups_in(form)))
         rest = [face for face in group if face not in faces]
-        if not rest or not set(faces) <= set(group):
+        if not (faces and rest) or not set(faces) <= set(group):
             raise HTTPException(400, "choose some of the faces of one group, not all")
         together = []
         for part in (faces, rest):  # each stays whole, whichever moves out
@@ -393,22 +412,33 @@ class _Pages:
         return f"/group/{rest[0]}"
 
     async def _discard(self, form: FormData, faces: list[int]) -> str:
-        first = _one(faces)
-        chosen = await self._group_of(first) if form.get("whole") else faces
+        if form.get("whole"):
+            faces = await self._shown(_one(_groups_in(form)))
+        if not faces:
+            raise HTTPException(400, "choose a face")
+        unknown = set(itertools.chain.from_iterable(await self._groups()))
+        chosen = [face for face in faces if face in unknown]
         kind = "not_a_face" if form.get("kind") == "not_a_face" else "ignore"
         sources = [self._album.sources[face] for face in chosen]
         words = f"discarding {len(sources)} faces"
-        self._correct(words, [Correction(kind, source) for source in sources])  # type: ignore[arg-type]
+        if sources:
+            self._correct(words, [Correction(kind, source) for source in sources])  # type: ignore[arg-type]
+        if len(chosen) < len(faces):
+            raise HTTPException(
+                _STALE,
+                f"{len(faces) - len(chosen)} of {len(faces)} faces were left as they are, since "
+                "they were named or discarded after the page was opened",
+            )
         return _asked_in(form) if "order" in form else "/"
 
     async def _answer(self, form: FormData, faces: list[int]) -> str:
         name, said = identity(str(form.get("name", ""))), form.get("said")
         if said not in ("is", "is_not") or name not in self._gallery:
             raise HTTPException(400, "say yes or no about an enrolled person")
-        group = await self._group_of(_one(faces))
         if said == "is":
             await self._name(form, faces)
             return _asked_in(form)
+        group = await self._shown(_one(_groups_in(form)))
         sources = [self._album.sources[face] for face in group]
         self._correct("saying no", [Correction("is_not", source, name) for source in sources])
         return _asked_in(form)
@@ -431,10 +461,16 @@ class _Pages:
         self._steps = [step for step in self._steps if step.person != name]
         return "/people"
 
-    async def _undo(self, _: FormData, __: list[int]) -> str:
+    async def _undo(self, form: FormData, _: list[int]) -> str:
         if not self._steps:
             raise HTTPException(400, "there is nothing to undo")
         step = self._steps[-1]  # it stays until all of it is undone
+        if form.get("step") != str(step.number):
+            raise HTTPException(
+                _STALE,
+                "something else was done or undone since the page was opened, so nothing was "
+                "undone; open it again",
+            )
         # Images may have been erased meanwhile, and a compaction renumbers them.
         self._gallery.review.take_back(step.corrections)
         given = {(source.sha256, source.box) for source in step.sources}
@@ -506,6 +542,17 @@ def _key(image: EnrolledImage) -> str:
     return f"{image.id}-{sha256(repr(what).encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
+def _group_key(group: Sequence[int]) -> str:
+    """Returns what tells a group from all others, also from what it was and may become."""
+    members = repr(sorted(group)).encode()
+    return f"{min(group)}-{sha256(members).hexdigest()[:16]}"
+
+
+def _groups_in(form: FormData) -> list[str]:
+    """Returns the keys of the groups that a form shows, each once."""
+    return list(dict.fromkeys(str(key) for key in form.getlist("group")))
+
+
 def _numbers(form: FormData, name: str) -> list[int]:
     """Returns the whole numbers of a field, of a bounded length, each once."""
     given = [value for value in form.getlist(name) if isinstance(value, str)]
@@ -521,10 +568,10 @@ def _asked_in(form: FormData) -> str:
     return f"/suggestions?order={_order(form.get('order'))}"
 
 
-def _one(faces: list[int]) -> int:
-    if not faces:
-        raise HTTPException(400, "choose a face")
-    return faces[0]
+def _one(groups: list[str]) -> str:
+    if len(groups) != 1:
+        raise HTTPException(400, "choose a group")
+    return groups[0]
 
 
 def _paged(

@@ -51,7 +51,8 @@ def main(disk: Path) -> None:
         save_image(album / f"{name}.png", picture({name: (20, 30)}))
     page = Page(recognizer_of(gallery), album).open()
     page.groups()
-    page.post("/name", face=0, name="Ada")
+    page.post("/name", group=page.key(0), name="Ada")
+    group, step = page.key(1), page.step()
     before = sorted(disk.rglob("*"))
     small, large = (album / "Green.png").read_bytes(), large_image()
     post, key = page.client.post, {"authorization": f"Bearer {page.access.key}"}
@@ -65,14 +66,14 @@ def main(disk: Path) -> None:
     answer = post("/api/enroll?name=Grace", content=small, headers=key)
     refused(answer, 500, full)
     assert list(answer.json()) == ["error"]
-    refused(post("/name", data={"face": 1, "name": "Grace"}, headers=ORIGIN), 500, full)
-    refused(post("/undo", headers=ORIGIN), 500, full)
+    refused(post("/name", data={"group": group, "name": "Grace"}, headers=ORIGIN), 500, full)
+    refused(post("/undo", data={"step": step}, headers=ORIGIN), 500, full)
     # Nothing is lost or half there, and the server lives on.
     assert page.recognizer.people == Gallery.open(gallery).people == {"Ada": 1}
     assert "Ada</a>: 1 photo" in page.get("/people")
     filling.unlink()
     assert sorted(disk.rglob("*")) == before
-    page.post("/undo")
+    page.undo()
     assert page.recognizer.people == {}
     answer = post("/api/enroll?name=Grace", content=small, headers=key)
     assert answer.json() == {"name": "Grace", "enrolled": 1}

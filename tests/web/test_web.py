@@ -44,52 +44,122 @@ def test_groups_are_named_and_that_is_undone(page: Page) -> None:
     assert "9 faces in 3 groups" in text
     assert page.client.get(re.findall(r'src="(/face/\d+)"', text)[0]).content[:2] == b"\xff\xd8"
     first = page.group(0)[0]
-    assert "Undo naming 4 faces Ada" in page.post("/name", face=first, name="Ada")
+    assert "Undo naming 4 faces Ada" in page.post("/name", group=page.key(first), name="Ada")
     assert page.groups() == [3, 2]
     assert page.recognizer.people == {"Ada": 4}
     assert 'value="Ada"' in page.get("/")  # the list of names
-    page.post("/undo")
+    page.undo()
     assert page.groups() == [4, 3, 2]
     assert page.recognizer.people == {}
 
 
 def test_undoing_a_name_leaves_what_was_said_before(page: Page) -> None:
-    page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
-    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.post("/merge", group=page.key(page.group(0)[0], page.group(1)[0]))
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
     assert page.groups() == [2]
-    page.post("/undo")
+    page.undo()
     assert page.groups() == [7, 2]
-    page.post("/undo")
+    page.undo()
     assert page.groups() == [4, 3, 2]
     assert len(page.recognizer.gallery.review) == 0
 
 
 def test_groups_are_merged_split_and_discarded(page: Page) -> None:
-    page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
+    page.post("/merge", group=page.key(page.group(0)[0], page.group(1)[0]))
     assert page.groups() == [7, 2]
-    page.post("/undo")
+    page.undo()
     whole = page.group(0)
-    page.post("/split", face=whole[1:3])
+    page.post("/split", group=page.key(whole[0]), face=whole[1:3])
     assert page.groups() == [3, 2, 2, 2]
     assert sorted(whole[1:3]) in [sorted(group) for group in (page.group(n) for n in range(4))]
-    page.post("/discard", face=page.group(0)[0], whole=1, kind="ignore")
+    page.post("/discard", group=page.key(page.group(0)[0]), whole=1, kind="ignore")
     assert page.groups() == [2, 2, 2]
     page.post("/discard", face=page.group(0)[0], kind="not_a_face")
     assert page.groups() == [2, 2, 1]
     for _ in range(3):
-        page.post("/undo")
+        page.undo()
     assert page.groups() == [4, 3, 2]
     assert len(page.recognizer.gallery.review) == 0
     answer = page.client.post("/undo", headers=ORIGIN)
     assert (answer.status_code, "nothing to undo" in answer.text) == (400, True)
-    twice = {"face": [whole[0], whole[0]]}
+    twice = {"group": page.key(whole[0], whole[0])}
     answer = page.client.post("/merge", data=twice, headers=ORIGIN)  # type: ignore[arg-type]
     assert (answer.status_code, "at least two groups" in answer.text) == (400, True)
 
 
+def stale(page: Page, path: str, **form: object) -> str:
+    """Returns the answer to a form of a page that was opened before something changed."""
+    answer = page.client.post(path, data=form, headers=ORIGIN)  # type: ignore[arg-type]
+    assert answer.status_code == 409
+    assert 'role="alert"' in answer.text
+    return answer.text
+
+
+@pytest.mark.parametrize("meanwhile", ["named", "merged", "split", "discarded", "linked"])
+@pytest.mark.parametrize("form", ["name", "answer", "discard", "split", "merge"])
+def test_a_group_that_has_changed_since_it_was_shown_is_left(
+    page: Page, form: str, meanwhile: str
+) -> None:
+    page.recognizer.gallery.enroll("Ada", page.album.vectors[:1], ["elsewhere.png"])
+    faces, other, third = (page.group(number) for number in range(3))
+    (shown,) = page.key(faces[0])
+    keys = page.key(other[0])
+    review = page.recognizer.gallery.review
+    if meanwhile == "named":
+        page.post("/name", group=shown, name="Ada")
+    elif meanwhile == "merged":
+        page.post("/merge", group=page.key(faces[0], third[0]))
+    elif meanwhile == "split":
+        page.post("/split", group=shown, face=faces[1])
+    elif meanwhile == "discarded":
+        page.post("/discard", face=faces[1], kind="ignore")
+    else:  # by a program or another process
+        review.link(page.album.sources[faces[0]], page.album.sources[third[0]])
+    before = page.recognizer.people, review.corrections, page.step()
+    fields: dict[str, object] = {
+        "name": {"name": "Grace"},
+        "answer": {"name": "Ada", "said": "is_not"},
+        "discard": {"whole": 1, "kind": "ignore"},
+        "split": {"face": faces[0]},
+        "merge": {"group": [shown, *keys]},
+    }[form]
+    text = stale(page, f"/{form}", **{"group": shown, **fields})
+    assert "has changed since the page was opened" in text
+    assert (page.recognizer.people, review.corrections, page.step()) == before
+
+
+def test_faces_that_were_named_since_they_were_shown_are_not_discarded(page: Page) -> None:
+    faces = page.group(0)
+    page.post("/split", group=page.key(faces[0]), face=faces[:2])
+    page.recognizer.gallery.enroll(  # by a program or another process
+        "Ada", page.album.vectors[faces[:1]], [page.album.sources[faces[0]]]
+    )
+    before = page.recognizer.gallery.review.corrections
+    text = stale(page, "/discard", face=faces[0], kind="ignore")
+    assert "1 of 1 faces were left as they are" in text
+    assert page.recognizer.gallery.review.corrections == before
+    assert "1 of 3 faces were left" in stale(page, "/discard", face=faces[:3], kind="ignore")
+    discarded = page.recognizer.gallery.review.corrections[len(before) :]
+    assert [one.face for one in discarded] == [page.album.sources[face] for face in faces[1:3]]
+    assert "2 of 2 faces were left" in stale(page, "/discard", face=faces[1:3], kind="not_a_face")
+    page.undo()
+    assert page.recognizer.gallery.review.corrections == before
+
+
+def test_an_undo_is_of_the_step_that_the_page_shows(page: Page) -> None:
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
+    shown = page.step()
+    page.post("/name", group=page.key(page.group(0)[0]), name="Grace")
+    assert "nothing was undone" in stale(page, "/undo", step=shown)
+    assert page.recognizer.people == {"Ada": 4, "Grace": 3}
+    page.undo()
+    page.post("/undo", step=shown)
+    assert page.recognizer.people == {}
+
+
 def test_each_correction_is_listed_and_undone(page: Page, tmp_path: Path) -> None:
     images, review = page.album.sources, page.recognizer.gallery.review
-    page.post("/merge", face=[page.group(0)[0], page.group(1)[0]])
+    page.post("/merge", group=page.key(page.group(0)[0], page.group(1)[0]))
     page.post("/discard", face=page.group(1)[0], kind="ignore")
     page.post("/discard", face=page.group(0)[0], kind="not_a_face")
     page.recognizer.gallery.enroll("Ada", page.album.vectors[:1], ["elsewhere.png"])
@@ -110,12 +180,12 @@ def test_each_correction_is_listed_and_undone(page: Page, tmp_path: Path) -> Non
 
 
 def test_a_step_of_which_a_correction_was_undone_undoes_the_rest(page: Page) -> None:
-    page.post("/discard", face=page.group(0)[0], whole=1, kind="ignore")
+    page.post("/discard", group=page.key(page.group(0)[0]), whole=1, kind="ignore")
     assert page.groups() == [3, 2]
     first = page.recognizer.gallery.review.corrections[0].number
     assert "Undo discarding 4 faces" in page.post("/retract", number=first)
     assert page.groups() == [3, 2, 1]
-    page.post("/undo")
+    page.undo()
     assert page.groups() == [4, 3, 2]
     page.post("/discard", face=page.group(2)[0], kind="ignore")
     (last,) = page.recognizer.gallery.review.corrections
@@ -123,19 +193,19 @@ def test_a_step_of_which_a_correction_was_undone_undoes_the_rest(page: Page) -> 
 
 
 def test_suggestions_are_answered(page: Page) -> None:
-    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
     assert "Is this <b>Ada</b>?" in page.get("/suggestions")
     asked = page.group(0)[0]
-    page.post("/answer", face=asked, name="Ada", said="is_not")
+    page.post("/answer", group=page.key(asked), name="Ada", said="is_not")
     assert page.get("/suggestions").count("Is this <b>Ada</b>?") == 1
-    page.post("/answer", face=page.group(1)[0], name="Ada", said="is")
+    page.post("/answer", group=page.key(page.group(1)[0]), name="Ada", said="is")
     assert page.recognizer.people == {"Ada": 6}
-    page.post("/undo")
+    page.undo()
     assert page.recognizer.people == {"Ada": 4}
 
 
 def test_suggestions_come_likely_first_or_doubtful_first(page: Page) -> None:
-    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
 
     def distances(path: str) -> list[float]:
         return [float(one) for one in re.findall(r"Distance ([\d.]+)", page.get(path))]
@@ -145,16 +215,17 @@ def test_suggestions_come_likely_first_or_doubtful_first(page: Page) -> None:
     assert likely == sorted(likely)
     far = [abs(distance - 0.8) for distance in doubtful]  # from the threshold
     assert far == sorted(far)
-    asked, fields = page.group(0)[0], {"name": "Ada", "order": "doubt"}
+    fields = {"name": "Ada", "order": "doubt"}
     for path, field in (("/answer", {"said": "is_not"}), ("/discard", {"kind": "not_a_face"})):
-        text = page.post(path, face=asked, **fields, **field)
+        asked = page.group(0)[0]
+        text = page.post(path, face=asked, group=page.key(asked), **fields, **field)
         assert "The most doubtful come first." in text  # the same page is open
     assert "The most likely come first." in page.get("/suggestions")
 
 
 def test_a_person_is_corrected_and_erased(page: Page) -> None:
-    page.post("/merge", face=[page.group(0)[0], page.group(2)[0]])
-    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.post("/merge", group=page.key(page.group(0)[0], page.group(2)[0]))
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
     assert "Ada</a>: 6 photos" in page.get("/people")
     text = page.get("/person?name=Ada")
     images = re.findall(r'src="(/image/[^"]+)"', text)
@@ -174,8 +245,8 @@ def test_a_person_is_corrected_and_erased(page: Page) -> None:
 
 
 def test_a_page_from_before_a_compaction_removes_no_other_photo(page: Page) -> None:
-    page.post("/name", face=page.group(2)[0], name="Grace")
-    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.post("/name", group=page.key(page.group(2)[0]), name="Grace")
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
     gallery = page.recognizer.gallery
     before = page.get("/person?name=Ada")
     gallery.remove("Grace")
@@ -194,18 +265,18 @@ def test_a_page_from_before_a_compaction_removes_no_other_photo(page: Page) -> N
 
 
 def test_an_undo_touches_nothing_else(page: Page) -> None:
-    page.post("/name", face=page.group(2)[0], name="Grace")
-    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.post("/name", group=page.key(page.group(2)[0]), name="Grace")
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
     page.recognizer.gallery.remove("Grace")
     page.recognizer.gallery.compact()  # the photos have other numbers
     page.recognizer.gallery.review.once_per_image()
-    page.post("/undo")
+    page.undo()
     assert page.recognizer.people == {}
     assert len(page.recognizer.gallery.review) == 1
 
 
 def test_an_image_is_tried_and_explained(page: Page, tmp_path: Path) -> None:
-    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
     data = (tmp_path / "album" / "Red-0.png").read_bytes()
     answer = page.client.post("/try", files={"image": ("x.png", data)}, headers=ORIGIN)
     assert "<h2>Ada</h2>" in answer.text
@@ -228,7 +299,7 @@ def test_an_image_is_tried_and_explained(page: Page, tmp_path: Path) -> None:
 
 
 def test_the_other_pages(page: Page) -> None:
-    page.post("/name", face=page.group(0)[0], name="Ada")
+    page.post("/name", group=page.key(page.group(0)[0]), name="Ada")
     assert "within 0.800 of the enrolled person" in page.get("/calibration")
     assert "0 faces." in page.get("/refused")
     assert "/api/recognize" in page.get("/api")
@@ -277,7 +348,7 @@ def test_a_table_of_faces_is_an_album(tmp_path: Path, hopper: Path, astronaut: P
     page = Page(FaceRecognizer(), tmp_path / "faces.parquet").open()
     assert page.groups() == [1, 1]
     assert page.client.get("/face/0").content[:2] == b"\xff\xd8"
-    page.post("/name", face=0, name="Grace")
+    page.post("/name", group=page.key(0), name="Grace")
     assert page.groups() == [1]
 
 
@@ -304,8 +375,10 @@ def test_copies_of_an_image_are_grouped_and_not_split(page: Page, tmp_path: Path
     assert page.groups() == [5, 3, 2]
     names = [Path(source.source).name for source in page.album.sources]
     twins = [names.index("copy.png"), names.index(first.name)]
-    page.post("/split", face=[face for face in page.group(0) if face not in twins])
-    answer = page.client.post("/split", data={"face": twins[0]}, headers=ORIGIN)
+    others = [face for face in page.group(0) if face not in twins]
+    page.post("/split", group=page.key(twins[0]), face=others)
+    fields = {"group": page.key(twins[0]), "face": twins[0]}
+    answer = page.client.post("/split", data=fields, headers=ORIGIN)
     assert (answer.status_code, "the same face of the same image" in answer.text) == (400, True)
-    page.post("/name", face=twins[0], name="Ada")
+    page.post("/name", group=page.key(twins[0]), name="Ada")
     assert page.groups() == [3, 3, 2]
