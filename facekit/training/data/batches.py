@@ -16,6 +16,7 @@ from typing import TypeAlias
 import keras
 import numpy as np
 import numpy.typing as npt
+from sklearn.neighbors import NearestNeighbors
 
 from facekit.errors import InvalidArgumentError, TrainingDataError
 from facekit.training.data.augmentation import Augmentation
@@ -29,7 +30,6 @@ Batch: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
-_COMPARED_AT_A_TIME = 512
 _MADE_AHEAD = 4
 
 
@@ -324,15 +324,11 @@ class ShuffledBatches(SeededBatches):
 def nearest_faces(embeddings: npt.NDArray[np.float32], count: int) -> Rows:
     """Returns the indices of the most similar faces of each, ``(n, count)``, nearest first."""
     count = min(count, len(embeddings) - 1)
-    nearest = np.empty((len(embeddings), count), dtype=np.int64)
-    for start in range(0, len(embeddings), _COMPARED_AT_A_TIME):
-        part = slice(start, start + _COMPARED_AT_A_TIME)
-        cosines = embeddings[part] @ embeddings.T
-        rows = np.arange(len(cosines))
-        cosines[rows, rows + start] = -np.inf
-        found = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
-        order = np.argsort(-np.take_along_axis(cosines, found, axis=1), axis=1)
-        nearest[part] = np.take_along_axis(found, order, axis=1)
+    if count < 1:
+        return np.empty((len(embeddings), 0), dtype=np.int64)
+    # Of unit vectors the nearest are those with the largest cosine.
+    search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(embeddings)
+    nearest: Rows = search.kneighbors(return_distance=False)
     return nearest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ from facekit.io.sources import in_order
 from facekit.report import ImageOutcome, ImageReport, OutcomeStatus
 from facekit.training.data.face_cache import CachedImage, FaceCache
 from facekit.utils.progress import track
+
+_THREADS = min(os.cpu_count() or 1, 8)
 
 AlignedFace: TypeAlias = tuple[OutcomeStatus, str, npt.NDArray[np.uint8] | None]
 """The outcome for an image, a detail, and its face, uint8 ``(S, S, 3)``, if any."""
@@ -48,7 +51,6 @@ def gather(
     items: Iterable[SourceImage | ImageOutcome],
     cache: FaceCache,
     *,
-    threads: int,
     at_a_time: int,
     progress: bool,
     align: Align | None = None,
@@ -61,7 +63,7 @@ def gather(
     missing = {image.digest: image for image in images if image.digest not in known}
     unaligned = list(missing.values())
     faces = (
-        align(unaligned) if align else in_order(unaligned, partial(map, _aligned), threads=threads)
+        align(unaligned) if align else in_order(unaligned, partial(map, _aligned), threads=_THREADS)
     )
     aligned = zip(missing, faces, strict=True)
     new: dict[str, AlignedFace] = {}

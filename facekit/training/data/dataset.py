@@ -36,8 +36,6 @@ from facekit.utils.validation import aligned_faces, identity, number, whole
 # Searching an image takes tenths of a second; known faces are aligned at once.
 _IMAGES_AT_A_TIME, _FOUND_AT_A_TIME = 8, 256
 
-_THREADS = min(os.cpu_count() or 1, 8)
-
 
 class FaceDataset:
     """Aligned faces with their people.
@@ -317,8 +315,7 @@ class FaceDataset:
         number(min_score, "min_score", 0.0, 1.0)
         aligner = _checked_aligner(aligner, input_size)
         reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
-        settings = {"source": "pool", "aligner": aligner.to_dict(), **_incomplete(reading)}
-        faces = _cache(cache, settings, input_size)
+        faces = _cache(cache, aligner, reading, source="pool")
         with ExitStack() as archives:
             index = Path(path, "index.csv") if Path(path).is_dir() else Path(path)
             items = read_index(
@@ -329,9 +326,7 @@ class FaceDataset:
                 min_score=min_score,
                 reading=reading,
             )
-            gathered = gather(
-                items, faces, threads=_THREADS, at_a_time=_FOUND_AT_A_TIME, progress=progress
-            )
+            gathered = gather(items, faces, at_a_time=_FOUND_AT_A_TIME, progress=progress)
         return cls._of(gathered, faces)
 
     @classmethod
@@ -384,22 +379,16 @@ class FaceDataset:
     ) -> FaceDataset:
         aligner = _checked_aligner(aligner, input_size)
         detector = detector or Detector()
-        settings = {
-            "source": "photos",
-            "aligner": aligner.to_dict(),
-            "detector": {
-                "class": type(detector).__name__,
-                **detector.get_params(),
-                "threads": None,  # changes nothing
-            },
-            **_incomplete(reading),
+        found_by = {
+            "class": type(detector).__name__,
+            **detector.get_params(),
+            "threads": None,  # changes nothing
         }
-        faces = _cache(cache, settings, input_size)
+        faces = _cache(cache, aligner, reading, source="photos", detector=found_by)
         pipeline = FacePipeline(detector, aligner=aligner)
         gathered = gather(
             read_images(candidates, progress=progress),
             faces,
-            threads=1,
             at_a_time=_IMAGES_AT_A_TIME,
             progress=progress,
             align=lambda images: align_largest(images, pipeline, reading),
@@ -451,11 +440,11 @@ def _checked_aligner(aligner: Aligner | None, input_size: int) -> Aligner:
     return aligner
 
 
-def _incomplete(reading: Reading) -> dict[str, str]:
-    """Returns the setting that separates faces of incomplete images from those of complete ones."""
-    return {"truncated": "use"} if reading["truncated"] == "use" else {}
-
-
-def _cache(folder: str | os.PathLike[str] | None, settings: dict[str, Any], size: int) -> FaceCache:
+def _cache(
+    folder: str | os.PathLike[str] | None, aligner: Aligner, reading: Reading, **settings: Any
+) -> FaceCache:
+    settings["aligner"] = aligner.to_dict()
+    if reading["truncated"] == "use":  # faces of incomplete images are kept apart
+        settings["truncated"] = "use"
     path = home() / "faces" if folder is None else Path(folder)
-    return FaceCache(path, size=size, settings=settings)
+    return FaceCache(path, size=aligner.size, settings=settings)

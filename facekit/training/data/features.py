@@ -30,7 +30,6 @@ class StandIn:
         self, faces: Any, *, features: npt.NDArray[np.float32] | None = None, labels: Any = None
     ) -> None:
         self.keys: Sequence[str] = faces.keys
-        self.identities: tuple[str, ...] = faces.identities
         self.labels: npt.NDArray[Any] = faces.labels if labels is None else labels
         self.images = faces.images if features is None else features.__getitem__
 

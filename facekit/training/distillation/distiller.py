@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
@@ -91,7 +92,7 @@ def _distance_term(teacher: Tensor, student: Tensor) -> Tensor:
         mean = ops.sum(distances) / ops.maximum(count * (count - 1.0), 1.0)
         return distances / ops.maximum(mean, 1e-6)
 
-    return ops.mean(_huber(relative(student) - relative(teacher)))
+    return ops.mean(keras.losses.huber(relative(teacher), relative(student)))
 
 
 def _angle_term(teacher: Tensor, student: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ def _angle_term(teacher: Tensor, student: Tensor) -> Tensor:
         directions = directions * ops.rsqrt(ops.maximum(squared, 1e-12))
         return ops.matmul(directions, ops.transpose(directions, (0, 2, 1)))
 
-    return ops.mean(_huber(cosines(student) - cosines(teacher)))
+    return ops.mean(keras.losses.huber(cosines(teacher), cosines(student)))
 
 
 def _impostor_term(teacher: Tensor, student: Tensor) -> Tensor:
@@ -114,11 +115,6 @@ def _impostor_term(teacher: Tensor, student: Tensor) -> Tensor:
     hardest = ops.argsort(impostors, axis=1)[:, -_HARDEST:]
     excess = ops.where(given < _IMPOSTOR_COSINE, ops.relu(found - given), 0.0)
     return ops.mean(ops.square(ops.take_along_axis(excess, hardest, axis=1)))
-
-
-def _huber(difference: Tensor) -> Tensor:
-    size = ops.abs(difference)
-    return ops.where(size <= 1.0, 0.5 * ops.square(size), size - 0.5)
 
 
 @dataclass(kw_only=True, eq=False)

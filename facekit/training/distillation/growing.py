@@ -29,6 +29,7 @@ from facekit.training.distillation.pruning import (
     starts_of,
     with_ridge,
 )
+from facekit.training.distillation.teachers import principal_axes
 
 _OLD, _BEFORE, _LAST = "Conv2d_4b_3x3", "Conv2d_4a_3x3", "Conv2d_7b_1x1"
 # Of Mixed_5b, in the order in which the old layer's channels are dealt out: the first get those
@@ -186,9 +187,8 @@ def _axes(embedder: Embedder, architecture: Architecture, faces: npt.NDArray[np.
     """Returns the matrix that turns the old embeddings to the new number of components."""
     if architecture.embedding_size == embedder.embedding_size:
         return np.eye(embedder.embedding_size)
-    embeddings = embedder.without_centering().embed(faces).astype(np.float64)
-    axes: Matrix = np.linalg.eigh(embeddings.T @ embeddings)[1]
-    return axes[:, ::-1][:, : architecture.embedding_size]
+    embeddings = embedder.without_centering().embed(faces)
+    return principal_axes(embeddings, architecture.embedding_size)
 
 
 def _carry_head(
@@ -227,11 +227,8 @@ def _fit_stem(
             teacher.get_layer(f"{_OLD}_Relu").input,
         ],
     )
-    parts = [
-        [keras.ops.convert_to_numpy(each) for each in probe.predict_on_batch(part)]
-        for part in in_parts(faces, "Fitting the stem", progress)
-    ]
-    pooled, target = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
+    parts = map(probe.predict_on_batch, in_parts(faces, "Fitting the stem", progress))
+    pooled, target = map(np.concatenate, zip(*parts, strict=True))
     order = _by_explained(pooled, target)
     start, places = 0, np.empty(len(order), dtype=np.intp)
     # Mixed_5b's branches lie one after the other by their numbers.

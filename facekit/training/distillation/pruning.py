@@ -163,9 +163,7 @@ def fit_head(
 
     pooled = keras.Model(network.input, network.get_layer(FEATURES_LAYER).output)
     parts = in_parts(faces, "The head is fitted", progress)
-    features = np.concatenate(
-        [keras.ops.convert_to_numpy(pooled.predict_on_batch(part)) for part in parts]
-    ).astype(np.float64)
+    features = np.concatenate(list(map(pooled.predict_on_batch, parts))).astype(np.float64)
     mean, target = features.mean(axis=0), embeddings.mean(axis=0, dtype=np.float64)
     centered = features - mean
     covariance = centered.T @ centered
@@ -210,7 +208,7 @@ def _measure(
     counts = [0] * len(unique)
     for part in in_parts(faces, "The teacher is pruned", progress):
         for index, output in enumerate(probe.predict_on_batch(part)):
-            values = keras.ops.convert_to_numpy(output).reshape(-1, output.shape[-1])
+            values = output.reshape(-1, output.shape[-1])
             sums[index] += values.sum(axis=0, dtype=np.float64)
             products[index] += values.T @ values
             counts[index] += len(values)

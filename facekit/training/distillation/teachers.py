@@ -307,9 +307,15 @@ def joined(embeddings: Sequence[Vectors], weights: Sequence[float], size: int) -
     )
     if len(embeddings) == 1 and vectors.shape[1] == size:
         return embeddings[0]
+    return _unit((vectors @ principal_axes(vectors, size)).astype(np.float32))
+
+
+def principal_axes(vectors: Vectors, size: int) -> npt.NDArray[np.float64]:
+    """Returns the axes of the principal components, ``(d, size)``."""
     # Not centered, to preserve the angles between embeddings.
+    axes: npt.NDArray[np.float64]
     _, axes = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
-    return _unit((vectors @ axes[:, ::-1][:, :size]).astype(np.float32))
+    return axes[:, ::-1][:, :size]
 
 
 def rotation_between(source: Vectors, target: Vectors) -> npt.NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -65,7 +64,6 @@ class TrainingStep:
         *,
         micro_batch: int | None = None,
     ) -> None:
-        self.optimizer = optimizer
         self._micro_batch = micro_batch
         if micro_batch is None:
             self.model = TrainingModel(network, objective, statistics)
@@ -79,7 +77,11 @@ class TrainingStep:
         self.model.compile(optimizer=optimizer)
         if micro_batch is not None:
             self._network = network
-            self._forward = compiled(_forward(network))
+            self._forward = compiled(
+                lambda trainable, state, x: network.stateless_call(
+                    trainable, state, keras.ops.cast(x, "float32"), training=True
+                )
+            )
             self._gradient = with_gradient(
                 lambda y, embeddings: (objective(y, embeddings), statistics(y, embeddings))
             )
@@ -112,15 +114,6 @@ class TrainingStep:
             self.model.train_on_batch(x[part], gradient[part])
         values = {"loss": loss, **statistics}
         return {name: keras.ops.convert_to_numpy(value) for name, value in values.items()}
-
-
-def _forward(network: Any) -> Callable[..., tuple[Tensor, list[Tensor]]]:
-    def run(trainable: list[Tensor], state: list[Tensor], x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x = keras.ops.cast(x, "float32")
-        embeddings, state = network.stateless_call(trainable, state, x, training=True)
-        return embeddings, state
-
-    return run
 
 
 def parts_of(batch_size: int, micro_batch: int | None) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
 
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.verification import equal_error_rate, roc, true_accept_rate
@@ -15,7 +16,7 @@ from facekit.utils.grouping import rows_by_label
 _THRESHOLD_RATES = (0.01, 0.001, 0.0001)
 # A threshold is only stated if at least that many pairs of strangers would pass it.
 _FEWEST_PASSING = 10
-_BLOCK = 1024
+_PAIRS_AT_A_TIME = 16_384
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def _distances(
 ) -> npt.NDArray[np.float64]:
     squared = np.empty(len(first))
     # In blocks: a million pairs of 512 numbers each would take gigabytes.
-    for start in range(0, len(first), _BLOCK * 16):
-        block = slice(start, start + _BLOCK * 16)
+    for start in range(0, len(first), _PAIRS_AT_A_TIME):
+        block = slice(start, start + _PAIRS_AT_A_TIME)
         difference = embeddings[first[block]] - embeddings[second[block]]
         squared[block] = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
     return np.sqrt(squared)
@@ -106,11 +107,6 @@ def _distances(
 
 def _recall_at_1(embeddings: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> float:
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    askable = np.flatnonzero(counts[inverse] > 1)
-    right = 0
-    for start in range(0, len(askable), _BLOCK):
-        asked = askable[start : start + _BLOCK]
-        similarity = embeddings[asked] @ embeddings.T
-        similarity[np.arange(len(asked)), asked] = -np.inf
-        right += int(np.sum(labels[similarity.argmax(axis=1)] == labels[asked]))
-    return right / len(askable)
+    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(embeddings).kneighbors()[1]
+    right = labels[nearest[:, 0]] == labels
+    return float(np.mean(right[counts[inverse] > 1]))

@@ -99,7 +99,7 @@ def _euclidean(embeddings: Tensor, *, squared: bool) -> Tensor:
     norms = -0.5 * ops.diagonal(distances)
     distances = distances + norms[:, None] + norms[None, :]
     # A NaN is not equal to anything, so that it stays in the matrix and is noticed.
-    equal = ops.logical_or(distances <= 0.0, _diagonal(embeddings))
+    equal = ops.logical_or(distances <= 0.0, diagonal(embeddings))
     if not squared:
         # The square root has no gradient at zero, and what is not taken must not be NaN either.
         distances = ops.sqrt(ops.where(equal, 1.0, distances))
@@ -113,6 +113,7 @@ def _angular(embeddings: Tensor) -> Tensor:
     return ops.maximum(1.0 - ops.matmul(units, ops.transpose(units)), 0.0)
 
 
-def _diagonal(embeddings: Tensor) -> Tensor:
-    index = ops.arange(ops.shape(embeddings)[0])
+def diagonal(rows: Tensor) -> Tensor:
+    """Returns ``(n, n)`` for n rows: true on the diagonal."""
+    index = ops.arange(ops.shape(rows)[0])
     return index[:, None] == index[None, :]

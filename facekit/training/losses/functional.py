@@ -12,7 +12,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from facekit.training.losses.distances import DistanceMetric, Tensor, pairwise_distances
+from facekit.training.losses.distances import (
+    DistanceMetric,
+    Tensor,
+    pairwise_distances,
+    precise,
+)
 from facekit.training.losses.labels import integer_labels
 from facekit.training.losses.miners import HardMiner, Miner, mine_semihard
 from facekit.utils.validation import number
@@ -110,8 +115,9 @@ def mined_loss(
 ) -> Tensor:
     """Computes the loss that a miner makes of a batch, with the gradient of its weights."""
     check_margin(margin)
-    distances = pairwise_distances(y_pred, distance_metric)
-    labels = integer_labels(y_true, distances)
+    embeddings = precise(y_pred)
+    labels = integer_labels(y_true, embeddings)
+    distances = pairwise_distances(embeddings, distance_metric)
     if distances.shape[0] == 0:
         value = ops.sum(distances)  # exactly 0, with a gradient of no entries
     else:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from keras import ops
 
 from facekit.errors import InvalidArgumentError
-from facekit.training.losses.distances import Tensor
+from facekit.training.losses.distances import Tensor, diagonal
 
 
 def integer_labels(labels: Any, embeddings: Tensor) -> Tensor:
@@ -38,8 +38,7 @@ def integer_labels(labels: Any, embeddings: Tensor) -> Tensor:
 def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Returns whether [a, p] is another embedding of a's label, and [a, n] one of another label."""
     same = labels[:, None] == labels[None, :]
-    index = ops.arange(ops.shape(labels)[0])
-    return ops.logical_and(same, index[:, None] != index[None, :]), ops.logical_not(same)
+    return ops.logical_and(same, ops.logical_not(diagonal(labels))), ops.logical_not(same)
 
 
 def _numbered(labels: Any) -> npt.NDArray[np.int32]:

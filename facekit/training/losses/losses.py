@@ -10,7 +10,6 @@ from keras import ops
 from facekit.errors import InvalidArgumentError
 from facekit.training.losses.distances import DistanceMetric, Tensor, check_metric, real_tensor
 from facekit.training.losses.functional import check_margin, mined_loss
-from facekit.training.losses.labels import integer_labels
 from facekit.training.losses.miners import HardMiner, Miner, miner_of
 
 
@@ -72,8 +71,7 @@ class TripletLoss(keras.losses.Loss):  # type: ignore[misc]
                 "sample_weight and class_weight, and choose the contents of batches instead"
             )
         # Loss.__call__ would cast the labels to float32, where those above 2**24 run together.
-        y_pred = ops.cast(real_tensor(y_pred), self.dtype)
-        return self.call(integer_labels(y_true, y_pred), y_pred)
+        return self.call(y_true, ops.cast(real_tensor(y_pred), self.dtype))
 
     def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """Computes the loss of a batch, in the dtype of the embeddings.

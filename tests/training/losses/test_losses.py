@@ -318,7 +318,9 @@ def test_other_wrong_arguments_raise_errors() -> None:
         TripletLoss("facenet", distance_metric="L2")
     with pytest.raises(InvalidArgumentError, match="sample_weight"):
         TripletHardLoss()(labels, embeddings, sample_weight=np.ones(16))
-    with pytest.raises(InvalidArgumentError, match="not one-hot"):
-        triplet_semihard_loss(np.eye(16), embeddings)
-    with pytest.raises(InvalidArgumentError, match="embeddings must have the shape"):
-        triplet_semihard_loss(labels, embeddings[:, 0])
+    for loss in (triplet_semihard_loss, TripletSemiHardLoss()):
+        with pytest.raises(InvalidArgumentError, match=r"embeddings \(16, 4\).*not one-hot"):
+            loss(np.eye(16), embeddings)
+        for wrong in (embeddings[:, 0], 1.0):
+            with pytest.raises(InvalidArgumentError, match="embeddings must have the shape"):
+                loss(labels, wrong)
