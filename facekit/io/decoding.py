@@ -241,11 +241,12 @@ def pixels_of(image: Image.Image, pixels: RGBImage | None = None) -> RGBImage:
     return pixels
 
 
-def on_white(rgba: npt.NDArray[np.uint8]) -> RGBImage:
-    """Blends pixels with an alpha channel onto white."""
-    alpha = rgba[..., 3:].astype(np.uint16)
-    mixed = rgba[..., :3] * alpha + 255 * (255 - alpha)
-    return ((mixed + np.uint16(127)) // np.uint16(255)).astype(np.uint8)
+def on_white(image: Image.Image) -> RGBImage:
+    """Blends an image with transparency onto white."""
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
+    return np.asarray(white)
 
 
 def to_eight_bits(pixels: npt.NDArray[Any], largest: int) -> npt.NDArray[np.uint8]:
@@ -517,10 +518,7 @@ def _upright_rgb(image: Image.Image, name: str, orientation: int) -> RGBImage:
         if largest:
             stored[rows] = to_eight_bits(np.asarray(strip), largest)[..., np.newaxis]
         elif transparent:
-            rgba = strip.convert("RGBA")
-            white = Image.new("RGB", strip.size, "white")
-            white.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
-            stored[rows] = np.asarray(white)
+            stored[rows] = on_white(strip)
         else:
             stored[rows] = np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
     return pixels

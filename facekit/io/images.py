@@ -218,7 +218,8 @@ def _from_array(array: npt.NDArray[Any], max_pixels: int | None) -> RGBImage:
         strip = array[rows].reshape(-1, width, 1 if array.ndim == 2 else shape[2])
         if strip.dtype == np.uint16:
             strip = decoding.to_eight_bits(strip, 65535)
-        pixels[rows] = decoding.on_white(strip) if strip.shape[2] == 4 else strip
+        transparent = strip.shape[2] == 4
+        pixels[rows] = decoding.on_white(Image.fromarray(strip)) if transparent else strip
     return pixels
 
 

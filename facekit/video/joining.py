@@ -13,6 +13,9 @@ from facekit.embedding.weights.registry import WeightsRecord
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+# A squared distance that SciPy accepts, unlike infinity.
+_NEVER = 1e12
+
 
 def seen_together(frames: Sequence[Iterable[int]]) -> npt.NDArray[np.bool_]:
     """Returns which pieces were seen in the same frames, and so are different people."""
@@ -55,33 +58,18 @@ def join(
 ) -> IntArray:
     """Joins pieces by average linkage, with the constraint that some may not be joined."""
     number = len(means)
-    labels = np.arange(number)
     if number < 2:
-        return labels
+        return np.arange(number)
+    from scipy.cluster.hierarchy import average, fcluster
+
     threshold = linking_threshold(record, number)
     rate = 1e-4
     if record.distances is not None:
         rate = float(record.distances.false_match_rate("nearest", 1, threshold))
     gaps = np.square(np.maximum(distances_of_means(means, images, record, rate), 0.0))
-    gaps[together] = np.inf
-    np.fill_diagonal(gaps, np.inf)
-    sizes = np.ones(number)
-    nearest = gaps.min(axis=1)
-    while True:
-        first = int(nearest.argmin())
-        if not nearest[first] <= threshold**2:
-            return np.unique(labels, return_inverse=True)[1].reshape(-1).astype(np.int64)
-        second = int(gaps[first].argmin())
-        # Infinity persists: what may not be joined with a part may not be joined with the whole.
-        merged = (sizes[first] * gaps[first] + sizes[second] * gaps[second]) / (
-            sizes[first] + sizes[second]
-        )
-        merged[[first, second]] = np.inf
-        # An average is never below both: all other rows keep their nearest.
-        changed = np.isfinite(nearest) & (np.minimum(gaps[first], gaps[second]) <= nearest)
-        changed[[first, second]] = True
-        sizes[first] += sizes[second]
-        gaps[first] = gaps[:, first] = merged
-        gaps[second] = gaps[:, second] = np.inf
-        labels[labels == second] = first
-        nearest[changed] = gaps[changed].min(axis=1)
+    # What may not be joined with a part may not be joined with the whole: an average with such a
+    # gap stays far above the threshold.
+    gaps[together] = _NEVER
+    pairs = gaps[np.triu_indices(number, 1)]
+    labels: IntArray = fcluster(average(pairs), threshold**2, "distance").astype(np.int64)
+    return labels
