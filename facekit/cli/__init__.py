@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import re
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -25,7 +26,7 @@ from facekit.cli import (
     weights,
 )
 from facekit.cli.common import FAILED, INTERRUPTED, in_command_words, say
-from facekit.cli.output import Interruption, OutputError, flush_output, safe_output
+from facekit.cli.output import Interruption, OutputError, safe_output, write_output
 from facekit.errors import FacekitError
 from facekit.utils.extras import import_extra
 from facekit.utils.terminal import printable
@@ -65,11 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
-    try:
-        options = parser.parse_args(arguments)
-    except SystemExit:
-        flush_output()  # of --help
-        raise
+    options = parser.parse_args(arguments)
     if options.run is None:
         parser.print_help()
         options.run = lambda _: FAILED
@@ -106,6 +103,13 @@ class _Parser(argparse.ArgumentParser):
         if match := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             message += _did_you_mean(match[1], re.findall(r"[\w.-]+", match[2]))
         super().error(printable(message, limit=1000))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Prints a message; unlike argparse, notices that help cannot be written."""
+        if file is sys.stdout:
+            write_output(message)
+        else:
+            super()._print_message(message, file)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Accepts arguments after options, and suggests a correction for an unknown option."""
@@ -156,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verbose", action="store_true", help="show the output of the underlying libraries"
     )
-    parser.set_defaults(run=None)
+    parser.set_defaults(run=None, tensorflow=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for part in _COMMANDS:
         part.add_commands(commands)

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,8 @@ def answer(options: argparse.Namespace, values: Any, *lines: str) -> int:
 
 def say(words: object) -> None:
     """Prints a sentence beside the results, on standard error."""
-    print(f"facekit: {words}", file=sys.stderr)
+    with suppress(OSError):  # if it cannot be written anywhere, the exit code has to suffice
+        print(f"facekit: {words}", file=sys.stderr)
 
 
 def print_csv(results: Any, columns: Sequence[str], *, header: bool = True) -> None:

@@ -81,13 +81,14 @@ def safe_output() -> Iterator[None]:
             yield
     finally:
         sys.stdout, sys.stderr = kept
-        flush_output()
+        write_output()
 
 
-def flush_output() -> None:
-    """Hands on what was written."""
+def write_output(text: str = "") -> None:
+    """Writes text as it is, and hands on all that was written."""
     try:
         if sys.stdout is not None:
+            sys.stdout.write(text)
             sys.stdout.flush()
     except OSError as error:
         _give_up(sys.stdout)

@@ -231,10 +231,10 @@ class Change(View):
 class Database:
     """The blocks of a gallery in a file, or in memory."""
 
-    def __init__(self, path: Path | None, timeout: float = 10.0) -> None:
+    def __init__(self, path: Path | None, timeout: float = 10.0, shown: Path | None = None) -> None:
         # Absolute, because the process may change its working directory.
         self.path, self._timeout = None if path is None else path.absolute(), timeout
-        self._shown = "the gallery" if path is None else str(path)
+        self._shown = "the gallery" if path is None else str(shown or path)
         self._gate, self._active, self._paused = threading.Condition(), 0, False
         self._own = threading.local()
         self._free: deque[sqlite3.Connection] = deque()
@@ -246,9 +246,9 @@ class Database:
             self._free.append(self._connect())
 
     @classmethod
-    def create(cls, path: Path | None, head: Head) -> Database:
-        """Creates an empty one."""
-        database = cls(path)
+    def create(cls, path: Path | None, head: Head, shown: Path | None = None) -> Database:
+        """Creates an empty one; errors name the path that is shown."""
+        database = cls(path, shown=shown)
         with database._explained(), database._connection() as connection:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             with connection:
@@ -308,17 +308,17 @@ class Database:
         """Empties the write-ahead log, which still holds overwritten data."""
         if self.path is None:
             return
-        left = "so that the log still holds erased data; call compact() later"
+        left = "so that the log still holds erased data; compact the gallery later"
         latest = time.monotonic() + self._timeout
         with self._explained(), self._connection() as connection:
             while True:
                 try:
                     (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 except sqlite3.OperationalError as error:
-                    if "is full" not in str(error):
-                        raise
+                    full = "is full" in str(error)
+                    reason = "the disk is full" if full else f"its log cannot be emptied ({error})"
                     raise FileFormatError(
-                        f"{self._shown}: the change is made, but the disk is full, {left}"
+                        f"{self._shown}: the change is made, but {reason}, {left}"
                     ) from error
                 # SQLite waits for readers itself, but not for another process that empties the log.
                 if not busy or time.monotonic() >= latest:

@@ -105,7 +105,7 @@ class FileStore:
         try:
             private_file(without_nul(temporary))
             try:
-                database = Database.create(temporary, _first_head(weights, size))
+                database = Database.create(temporary, _first_head(weights, size), path)
                 with closing(cls(database)) as store:
                     if content is not None:
                         store.take_over(content, settings)

@@ -68,7 +68,7 @@ def test_help_and_version_import_no_heavy_package() -> None:
 
 def test_no_command_prints_help_and_fails() -> None:
     answer = run()
-    assert answer.returncode == FAILED
+    assert (answer.returncode, answer.stderr) == (FAILED, "")
     assert "recognize" in answer.stdout
 
 

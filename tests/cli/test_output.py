@@ -134,6 +134,25 @@ def test_a_full_disk_is_one_sentence_and_exit_code_2(command: str, hopper: Path)
     )
 
 
+@linux
+@pytest.mark.parametrize("words", [["--help"], ["detect", "--help"], ["--version"], []])
+def test_help_that_cannot_be_written_is_one_sentence_and_exit_code_2(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        answer = run(*words, stdout=full)
+    assert answer.returncode == FAILED
+    assert answer.stderr == (
+        "facekit: error: standard output cannot be written (No space left on device)\n"
+    )
+
+
+@linux
+def test_if_nothing_can_be_written_the_exit_code_says_so(blank: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "facekit", "detect", str(blank)]
+        answer = subprocess.run(command, stdout=full, stderr=full, check=False)
+    assert answer.returncode == FAILED, "1 would be an answer"
+
+
 @posix
 def test_a_reader_that_left_is_one_sentence_and_exit_code_2(blank: Path) -> None:
     read, write = os.pipe()

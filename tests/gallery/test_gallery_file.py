@@ -16,6 +16,7 @@ import tempfile
 import tracemalloc
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
@@ -316,6 +317,42 @@ def test_a_full_disk_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) 
         gallery.check()
         assert gallery.remove("Ada Lovelace") == 2
     assert [each.name for each in path.parent.iterdir()] == ["people"]
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Limits the size of files, as a quota or ``ulimit -f`` does."""
+    resource = pytest.importorskip("resource", reason="needs POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kilobytes", [0, 1, 8, 33, 60, 100, 200, 300])
+def test_a_limit_of_the_size_of_files_leaves_all_or_nothing(path: Path, kilobytes: int) -> None:
+    said = ""
+    with files_up_to(1024 * kilobytes):
+        try:
+            with Gallery.open(path) as gallery:
+                gallery.remove("Grace Hopper")
+        except FileFormatError as error:
+            said = str(error)
+    with Gallery.open(path) as gallery:
+        gallery.check()
+        done = not said or "the change is made" in said
+        assert ("Grace Hopper" not in gallery) == done
+        gallery.compact()
+    assert (b"Grace" in path.read_bytes()) == (not done)
+    assert [each.name for each in path.parent.iterdir()] == ["people"]
+
+
+def test_a_gallery_that_cannot_be_created_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    with files_up_to(8192), pytest.raises(FileFormatError, match=f"{tmp_path}/people: "):
+        Gallery.create(tmp_path / "people", "example@1", SIZE)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
