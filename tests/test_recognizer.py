@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from effort import tries
 
 from facekit import (
     Aligner,
@@ -399,10 +398,11 @@ def test_names_every_celebrity_and_nobody_else(celebrities: tuple[FaceRecognizer
         assert {name for name in names(recognizer, image) if name} == {image.parent.name}, image
 
 
+@pytest.mark.check
 def test_refuses_nearly_all_strangers(celebrities: tuple[FaceRecognizer, Path]) -> None:
     # Two strangers' faces in a hundred may get a name, within a factor of two.
     recognizer, data = celebrities
-    images = sorted((data / "lfw").glob("*/*_0001.jpg"))[: tries(50, 120)]
+    images = sorted((data / "lfw").glob("*/*_0001.jpg"))[:120]
     named = [name is not None for image in images for name in names(recognizer, image)]
     assert len(named) >= len(images)
     assert np.mean(named) <= 0.04

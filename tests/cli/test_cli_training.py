@@ -98,6 +98,7 @@ def test_distill(
     assert "cosine similarity" in capsys.readouterr().out
 
 
+@pytest.mark.check
 def test_distill_from_several_teachers(
     tmp_path: Path, pool: Path, weights: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

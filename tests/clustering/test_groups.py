@@ -274,9 +274,9 @@ def test_with_and_without_faiss_the_same_faces_are_linked(
 def test_very_many_faces_are_searched_by_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faiss")
     monkeypatch.setattr(neighbors, "_EXACT_LIMIT", 1000)
-    vectors = people(7, 400, 10, noise=0.03)
+    vectors = people(7, 200, 10, noise=0.03)
     found = cluster(vectors, threshold=0.8)
-    assert sorted(map(len, found.groups)) == [10] * 400
+    assert sorted(map(len, found.groups)) == [10] * 200
     assert cluster(vectors, threshold=0.8) == found
 
 

@@ -510,6 +510,7 @@ def test_parameters_make_an_equal_detector() -> None:
     assert repr(copied) == repr(original)
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("method", METHODS)
 def test_detector_works_in_another_process(
     detector: Detector, portrait: UInt8, method: str

@@ -87,12 +87,14 @@ def test_batches_threads_and_copies_find_the_same(yunet: YuNetDetector, portrait
         assert other.detect(portrait) == expected[0]
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("method", METHODS)
 def test_works_in_another_process(yunet: YuNetDetector, portrait: UInt8, method: str) -> None:
     found = in_another_process(yunet.detect, portrait, method=method)
     assert found == yunet.detect(portrait)
 
 
+@pytest.mark.check
 @pytest.mark.skipif("fork" not in METHODS, reason="the system cannot fork")
 @pytest.mark.parametrize("name", ["mtcnn", "yunet"])
 def test_fork_while_other_threads_detect(

@@ -106,19 +106,20 @@ def folder_of_images(
 
 # To build a network of Keras, and above all to train one, takes long.
 _BUILDS = re.compile(r"TripletTrainer\(|Distiller\(|build_network\(|to_network\(|engine=\"keras\"")
-_TRAINING_MODULES = ("facekit.training.trainer", "facekit.training.distillation.")
+_LONG = ("facekit.embedding.embedder", "facekit.training.trainer", "facekit.training.distillation.")
+_LONG_PAGES = {"plots", "video"}
 
 
 def page_parameter(page: Path) -> object:
-    """A page for a test; of one that builds networks, in make check alone."""
-    builds = any(_BUILDS.search(example.code) for example in examples(page))
-    return pytest.param(page, marks=[pytest.mark.check] if builds else [])
+    """A page for a test; of one that takes long, in make check alone."""
+    long = page.stem in _LONG_PAGES or any(_BUILDS.search(each.code) for each in examples(page))
+    return pytest.param(page, marks=[pytest.mark.check] if long else [])
 
 
 def module_parameter(name: str) -> object:
-    """A module for a test; of one that trains networks, in make check alone."""
-    trains = name.startswith(_TRAINING_MODULES)
-    return pytest.param(name, marks=[pytest.mark.check] if trains else [])
+    """A module for a test; of one that takes long, in make check alone."""
+    long = name.startswith(_LONG)
+    return pytest.param(name, marks=[pytest.mark.check] if long else [])
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,7 @@ def typed(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.rstrip() for line in (printed.out + printed.err).splitlines()]
 
 
+@pytest.mark.check
 @pytest.mark.skipif(os.name == "nt", reason="the page copies files as a POSIX shell does")
 def test_the_commands_of_the_page_of_the_terminal_print_what_it_shows(
     folder_of_images: Path, capsys: pytest.CaptureFixture[str]

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
+from effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
@@ -230,7 +231,7 @@ def test_what_may_be_negative_stays_exact(embedder: Embedder) -> None:
 
 
 @given(parts=st.lists(st.integers(0, len(PICTURES) - 1), min_size=2, max_size=6, unique=True))
-@settings(max_examples=10)
+@settings(max_examples=tries(2, 10))
 def test_the_range_of_several_faces_is_the_largest(embedder: Embedder, parts: list[int]) -> None:
     alone = [embedder.with_input_ranges(PICTURES[[part]]).record.input_ranges for part in parts]
     together = embedder.with_input_ranges(PICTURES[parts]).record.input_ranges

@@ -18,7 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from effort import tries
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -92,6 +93,7 @@ def test_images_from_files_in_memory_are_bounded_by_bytes(
     assert memory.most <= ahead + (threads + 1) * max(sizes, default=0)
 
 
+@settings(max_examples=tries(4, 50))
 @given(sizes, st.integers(1, 3), st.integers(1, 100))
 def test_images_of_a_generator_in_memory_are_bounded_by_bytes(
     sizes: list[int], threads: int, ahead: int

@@ -120,6 +120,7 @@ def test_a_frozen_backbone_stays_what_it_was(trained: tuple[TripletTrainer, Path
         assert all(same) == (layer.name != "Bottleneck"), layer.name
 
 
+@pytest.mark.check
 def test_a_finished_training_is_not_repeated_and_can_be_extended(
     trained: tuple[TripletTrainer, Path],
 ) -> None:
@@ -163,6 +164,7 @@ def test_an_embedder_without_a_checkpoint_is_not_overwritten(tmp_path: Path, res
     assert kept.read_bytes() == b"the only copy"
 
 
+@pytest.mark.check
 def test_a_network_trains_as_a_whole_in_parts_and_in_half_precision(tmp_path: Path) -> None:
     architecture = Architecture("inception_resnet_v1", 0.1, 0.1, input_size=75, embedding_size=16)
     train = FaceDataset.from_arrays(random_pictures(8, side=75), [f"p{i % 2}" for i in range(8)])
@@ -227,6 +229,7 @@ def test_a_function_of_ones_own_is_minimized_and_callbacks_are_called_as_keras_d
     ]
 
 
+@pytest.mark.check
 def test_early_stopping_of_keras_stops_and_gives_the_best_weights(tmp_path: Path) -> None:
     # An area under the curve cannot grow by 1, so that the first epoch stays the best.
     stopping = keras.callbacks.EarlyStopping(

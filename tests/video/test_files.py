@@ -424,4 +424,4 @@ def test_memory_does_not_grow_with_the_frames() -> None:
 
     peak(50)
     # 44 bytes a face, and no pixels. Threads that other tests left may allocate meanwhile, too.
-    assert min(peak(300) - peak(100) for _ in range(3)) < 200 * 2 * 300
+    assert any(peak(300) - peak(100) < 200 * 2 * 300 for _ in range(3))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_networks import (
@@ -40,7 +41,7 @@ def networks(backbone: str) -> tuple[Any, Any]:
 
 
 @BACKBONES
-@settings(max_examples=6)
+@settings(max_examples=tries(2, 6))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_folding_keeps_the_embeddings(backbone: str, seed: int) -> None:
     network, folded = networks(backbone)

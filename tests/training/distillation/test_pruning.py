@@ -153,7 +153,8 @@ def test_what_is_not_narrower_is_refused(narrow: Architecture, message: str) -> 
         check_prunable(architecture(0.5), narrow)
 
 
-@pytest.mark.parametrize("trainable", ["head", pytest.param("all", marks=pytest.mark.check)])
+@pytest.mark.check
+@pytest.mark.parametrize("trainable", ["head", "all"])
 def test_a_distillation_starts_with_the_teachers_channels(tmp_path: Path, trainable: str) -> None:
     wide, narrow = architecture(0.25), architecture(0.125, input_size=80, embedding_size=4)
     teacher = random_embedder(wide)

@@ -119,6 +119,7 @@ def test_faces_that_are_alike_come_together() -> None:
     assert all(together)
 
 
+@pytest.mark.check
 def test_a_student_follows_several_teachers_in_its_own_axes(
     tmp_path: Path, network_file: Path
 ) -> None:

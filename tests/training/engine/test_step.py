@@ -53,7 +53,10 @@ def trained(
     return measured, [np.asarray(variable) for variable in network.variables]
 
 
-@pytest.mark.parametrize("miner", MINERS)
+@pytest.mark.parametrize(
+    "miner",
+    [pytest.param(each, marks=[pytest.mark.check] * (each != "semihard")) for each in MINERS],
+)
 def test_parts_train_as_the_whole_batch_does(miner: str) -> None:
     whole, weights = trained(small_network(), micro_batch=None, miner=miner)
     parts, weights_of_parts = trained(small_network(), micro_batch=4, miner=miner)

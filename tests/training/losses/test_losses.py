@@ -284,6 +284,7 @@ def test_functions_can_be_compiled() -> None:
         assert np.isfinite(small_model(loss).evaluate(embeddings, labels, verbose=0))
 
 
+@pytest.mark.check
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="shapes are static elsewhere")
 def test_batch_size_may_be_unknown_to_the_graph() -> None:
     import tensorflow as tf
