@@ -19,7 +19,7 @@ from facekit.errors import (
 )
 from facekit.faces import SAME_FACE, box_overlap
 from facekit.gallery import Gallery
-from facekit.gallery.database import partial_path, remove_files
+from facekit.gallery.database import check_writable, partial_path, remove_files
 from facekit.gallery.protocol import Batch
 from facekit.gallery.records import FaceSource
 from facekit.io.images import ImageSource, Reading
@@ -205,6 +205,7 @@ def partial_gallery(gallery: Gallery, how: Mapping[str, Any]) -> Iterator[Galler
 def _partial(gallery: Gallery, how: dict[str, Any]) -> Gallery:
     if gallery.path is None:
         return Gallery(gallery.weights, gallery.embedding_size)
+    check_writable(gallery.path)
     path = partial_path(gallery.path)
     if path.exists():
         try:

@@ -78,7 +78,9 @@ def _failed(error: Exception) -> int:
     if isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
         say("error: the working directory no longer exists; change into another one")
     elif isinstance(error, OSError):
-        say(f"error: {printable(error, limit=1000)}")
+        named = error.filename is not None and error.strerror is not None
+        what = f"{error.filename}: {error.strerror}" if named else error
+        say(f"error: {printable(what, limit=1000)}")
     else:
         traceback.print_exception(error)
     return FAILED

@@ -65,16 +65,17 @@ def _web(options: argparse.Namespace) -> int:
     from facekit.web import create_app
     from facekit.web.album import Album
 
-    access = access_of(options)
     path: Path = options.gallery
     with new_if_missing(path), ExitStack() as opened:
+        # Before the long work: the port may be in use.
+        taken = opened.enter_context(listening_socket(options))
+        access = access_of(options, taken.getsockname()[1])
         recognizer = FaceRecognizer.load(path) if path.exists() else FaceRecognizer(gallery=path)
         opened.enter_context(recognizer.gallery)
         read_as(options, recognizer)
         album = Album.open(options.images, recognizer)
-        taken = _taken(options.address, options.port)
         opened.pop_all()
-    with recognizer.gallery:
+    with taken, recognizer.gallery:
         app = create_app(recognizer, album, access=access)
         host = access.hosts[0]
         shown = "" if options.password_file else f"?token={access.key}"
@@ -92,8 +93,13 @@ def _web(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _taken(address: str, port: int) -> socket.socket:
-    """Returns a socket that listens on a port, which may already be in use."""
+def listening_socket(options: argparse.Namespace) -> socket.socket:
+    """Returns a socket that listens as the options say."""
+    address, port = options.address, options.port
+    if not _is_local(address) and options.password_file is None:
+        raise InvalidArgumentError(
+            f"--address {address} gives other machines access; that needs --password-file"
+        )
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         return socket.create_server((address, port), family=family)
@@ -103,24 +109,21 @@ def _taken(address: str, port: int) -> socket.socket:
         ) from error
 
 
-def access_of(options: argparse.Namespace) -> Any:
-    """Returns who may ask, as the options say."""
+def _is_local(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        raise InvalidArgumentError(f"--address must be an IP address, got {address!r}") from None
+
+
+def access_of(options: argparse.Namespace, port: int) -> Any:
+    """Returns who may ask at a port, as the options say."""
     from facekit.web import Access
 
-    try:
-        local = ipaddress.ip_address(options.address).is_loopback
-    except ValueError:
-        raise InvalidArgumentError(
-            f"--address must be an IP address, got {options.address!r}"
-        ) from None
-    if not local and options.password_file is None:
-        raise InvalidArgumentError(
-            f"--address {options.address} gives other machines access; that needs --password-file"
-        )
     shown = f"[{options.address}]" if ":" in options.address else options.address
-    names = [f"{shown}:{options.port}"]
-    if local:
-        names.append(f"localhost:{options.port}")
+    names = [f"{shown}:{port}"]
+    if _is_local(options.address):
+        names.append(f"localhost:{port}")
     hosts = tuple(dict.fromkeys([*options.allow_host, *names]))
     if options.password_file is None:
         return Access(hosts)

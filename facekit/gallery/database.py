@@ -42,6 +42,8 @@ _SCHEMA = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL)",
 )
 
+_READ_ONLY = "cannot be changed: the file, its folder or its disk is read-only"
+
 _NO_ROOM = re.compile("disk I/O error|is full|unable to open")
 
 # How many blocks a view caches, and how many a change holds before it writes them.
@@ -463,7 +465,7 @@ class Database:
         if self.path is None:
             return self._opened(":memory:")
         place = self.path.as_uri()
-        if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK):
+        if _writable(self.path):
             try:
                 return self._opened(f"{place}?mode=rw")
             except sqlite3.OperationalError as error:
@@ -511,8 +513,7 @@ class Database:
                 ) from error
             if "readonly" in str(error):
                 raise FileFormatError(
-                    f"{self._shown}: cannot be changed: the file, its folder or its disk is "
-                    "read-only, or the disk is full"
+                    f"{self._shown}: {_READ_ONLY}, or the disk is full"
                 ) from error
             if "is full" in str(error):
                 raise FileFormatError(
@@ -556,7 +557,7 @@ def check_path(path: Path) -> None:
     try:
         earlier, there, file = (path / "gallery.sqlite").is_file(), path.exists(), path.is_file()
     except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
     if earlier:
         raise FileFormatError(
             f"{path}: is a gallery of facekit 0.1, a folder. Enroll its photos in a file: "
@@ -568,6 +569,18 @@ def check_path(path: Path) -> None:
         )
     if not file:
         raise FileFormatError(f"{path}: is not a gallery, but a folder or a device")
+    if not os.access(path, os.R_OK):
+        raise FileFormatError(f"{path}: cannot be read (permission denied)")
+
+
+def check_writable(path: Path) -> None:
+    """Checks that a gallery can be changed, before the work whose results it is to hold."""
+    if not _writable(path):
+        raise FileFormatError(f"{path}: {_READ_ONLY}")
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def private_file(path: Path) -> None:

@@ -114,7 +114,9 @@ class FileStore:
             finally:
                 remove_files(temporary)
         except OSError as error:
-            raise FileFormatError(f"{path}: the gallery cannot be created ({error})") from error
+            raise FileFormatError(
+                f"{path}: the gallery cannot be created ({error.strerror or error})"
+            ) from error
 
     @classmethod
     def open(cls, path: Path, weights: str | None, timeout: float) -> FileStore:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from web_pages import ADDRESS, ORIGIN, Page, recognizer_of
 
 from facekit.cli import main
 from facekit.cli.common import FAILED
+from facekit.cli.web import access_of, listening_socket
 from facekit.gallery.records import FaceSource
 from facekit.web import Access, create_app
 from facekit.web.guard import COOKIE, Guard
@@ -199,6 +202,29 @@ def test_other_machines_need_a_password(
     assert main(["web", *words]) == FAILED
     assert message in capsys.readouterr().err
     assert not Path("people.facekit").exists()
+
+
+def test_a_port_in_use_is_said_before_the_photos_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("photos were read")
+
+    monkeypatch.setattr("facekit.web.album.Album.open", read)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        gallery = str(tmp_path / "people.facekit")
+        assert main(["web", "--gallery", gallery, "--port", str(port), str(tmp_path)]) == FAILED
+    assert f"--port {port}: cannot listen on 127.0.0.1" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_free_port_is_the_one_that_is_shown_and_accepted() -> None:
+    options = Namespace(address="127.0.0.1", port=0, password_file=None, allow_host=[])
+    with listening_socket(options) as taken:
+        port = taken.getsockname()[1]
+        assert port > 0
+        assert access_of(options, port).hosts == (f"127.0.0.1:{port}", f"localhost:{port}")
 
 
 def test_a_password_opens_a_session(tmp_path: Path) -> None:
