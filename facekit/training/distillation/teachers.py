@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import orthogonal_procrustes
 
 from facekit.alignment import Aligner
 from facekit.embedding import Embedder
@@ -320,8 +321,8 @@ def principal_axes(vectors: Vectors, size: int) -> npt.NDArray[np.float64]:
 
 def rotation_between(source: Vectors, target: Vectors) -> npt.NDArray[np.float64]:
     """Returns the orthogonal matrix R that brings ``source @ R`` nearest to ``target``."""
-    left, _, right = np.linalg.svd(source.T.astype(np.float64) @ target)
-    rotation: npt.NDArray[np.float64] = left @ right
+    rotation: npt.NDArray[np.float64]
+    rotation, _ = orthogonal_procrustes(source.astype(np.float64), target)
     return rotation
 
 

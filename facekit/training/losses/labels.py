@@ -44,17 +44,12 @@ def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
 def _numbered(labels: Any) -> npt.NDArray[np.int32]:
     try:
         values = np.asarray(labels)
-        if values.dtype.kind == "O":
-            numbers: dict[Any, int] = {}
-            inverse = np.array([numbers.setdefault(v, len(numbers)) for v in values.flat])
-            missing = any(value is None or value != value for value in numbers)
-        else:
-            inverse = np.unique(values, return_inverse=True)[1]
-            missing = values.dtype.kind in "fc" and bool(np.isnan(values).any())
+        numbers: dict[Any, int] = {}
+        found = [numbers.setdefault(value, len(numbers)) for value in values.ravel().tolist()]
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(
             f"labels must be integers, strings or other hashable values ({error})"
         ) from error
-    if missing:
+    if any(value is None or value != value for value in numbers):
         raise InvalidArgumentError("labels must name the person of each embedding, got None or NaN")
-    return inverse.reshape(values.shape).astype(np.int32)
+    return np.array(found, dtype=np.int32).reshape(values.shape)
