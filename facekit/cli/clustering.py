@@ -14,11 +14,11 @@ from facekit.cli.common import (
     chosen_embedder,
     count,
     detector_for,
+    folder_listings,
     listed_images,
     print_csv,
     reading_of,
     say,
-    say_passed_over,
 )
 from facekit.cli.options import (
     DETECTION,
@@ -75,7 +75,7 @@ def _cluster(options: argparse.Namespace) -> int:
     from facekit.clustering.albums import cluster_images
     from facekit.clustering.export import check_output, write_groups
     from facekit.gallery import Gallery
-    from facekit.io.folders import check_output_folder, is_folder, list_images
+    from facekit.io.folders import check_output_folder
     from facekit.io.tables import DETECTION_COLUMNS
     from facekit.quality import QualityGate
 
@@ -83,9 +83,8 @@ def _cluster(options: argparse.Namespace) -> int:
     if options.output is not None:
         check_output_folder(options.output, named, deep=True)
         check_output(options.output)
-    listings = [list_images(path, recursive=True) for path in named if is_folder(path)]
-    say_passed_over(listings)
-    found_in = {listing.folder: listing.checked().images for listing in listings}
+    listings = folder_listings(named, recursive=True)
+    found_in = {folder: listing.checked().images for folder, listing in listings.items()}
     images = dict.fromkeys(image for path in named for image in found_in.get(path, [path]))
     decisions = None
     if options.gallery is not None:

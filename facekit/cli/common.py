@@ -173,10 +173,7 @@ def for_each_image(
 
 def expanded(images: Sequence[Path], *, recursive: bool = False) -> list[Path]:
     """Returns the images, with each folder replaced by the images in it."""
-    from facekit.io.folders import is_folder, list_images
-
-    listings = {path: list_images(path, recursive=recursive) for path in images if is_folder(path)}
-    say_passed_over(listings.values())
+    listings = folder_listings(images, recursive=recursive)
     # A folder without images stays in the list, to be reported like any other bad image.
     return list(
         dict.fromkeys(
@@ -187,11 +184,15 @@ def expanded(images: Sequence[Path], *, recursive: bool = False) -> list[Path]:
     )
 
 
-def say_passed_over(listings: Iterable[ImageListing]) -> None:
-    """Reports on standard error which files in folders were skipped."""
-    for listing in listings:
+def folder_listings(paths: Iterable[Path], *, recursive: bool) -> dict[Path, ImageListing]:
+    """Lists the images of the folders, and reports on standard error what was skipped in them."""
+    from facekit.io.folders import is_folder, list_images
+
+    listings = {path: list_images(path, recursive=recursive) for path in paths if is_folder(path)}
+    for listing in listings.values():
         if listing.passed_over:
             say(listing.summary())
+    return listings
 
 
 def say_poor(report: ImageReport) -> None:

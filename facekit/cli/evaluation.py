@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from facekit.cli.common import DONE, answer, chosen_embedder, detector_for, reading_of
 from facekit.cli.options import DETECTOR, READING, WEIGHTS, add_command, option
 from facekit.errors import FileFormatError, InvalidArgumentError
-from facekit.utils.terminal import printable
 
 if TYPE_CHECKING:
     from facekit.embedding import Embedder
@@ -102,16 +101,10 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
     ]
     for label, values in lines:
         table.add_row(label, *values)
-    console = Console()
-    console.print(table)
-    console.print(f"Pairs: {printable(pairs_file)}", highlight=False, markup=False, soft_wrap=True)
+    Console().print(table)
+    print(f"Pairs: {pairs_file}")
     if first.without_face:
-        console.print(
-            f"No face found in {printable(', '.join(first.without_face))}: the center was used.",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        print(f"No face found in {', '.join(first.without_face)}: the center was used.")
 
 
 def _write_roc(path: Path, results: dict[str, LFWResult]) -> None:

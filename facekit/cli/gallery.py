@@ -12,6 +12,7 @@ from facekit.cli.common import (
     DONE,
     FAILED,
     answer,
+    chosen_embedder,
     count,
     embedder_of,
     expanded,
@@ -33,7 +34,6 @@ from facekit.cli.options import (
     option,
 )
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
-from facekit.io.files import real_path
 
 if TYPE_CHECKING:
     from facekit.report import ImageOutcome
@@ -50,8 +50,7 @@ def add_commands(commands: Any) -> None:
         ("merge", _change, "merge two names of the same person", _MERGE),
         ("calibrate", _calibrate, "set how often a gallery may name a stranger", _CALIBRATE),
     ):
-        command = add_command(commands, name, run, help_text, GALLERY, *options, json="one object")
-        command.set_defaults(change=name)
+        add_command(commands, name, run, help_text, GALLERY, *options, json="one object")
 
 
 _NAME = option("name NAME", str, "who it is")
@@ -97,7 +96,6 @@ _CALIBRATE = (
 
 
 def _enroll(options: argparse.Namespace) -> int:
-    from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
     from facekit.gallery import Gallery
     from facekit.identification import IdentityClassifier
     from facekit.recognizer import FaceRecognizer
@@ -111,24 +109,18 @@ def _enroll(options: argparse.Namespace) -> int:
     if options.folder is not None and options.name is not None:
         raise InvalidArgumentError("with --from FOLDER the folders give the names, not NAME")
     images = expanded(given, recursive=options.recursive)
-    weights = options.weights or DEFAULT_WEIGHTS
-    if path.exists():
-        with Gallery.open(path) as gallery:
-            weights, _ = weights_of(gallery, options)
-    elif not real_path(path).parent.is_dir():
-        raise InvalidArgumentError(f"{path}: its folder does not exist")
-    embedder = embedder_of(options, weights)
     # Enrolling needs no threshold, so weights that cannot be calibrated work as well.
     classifier = IdentityClassifier("nearest", threshold=2.0)
     with new_if_missing(path):
-        recognizer = (
-            FaceRecognizer.load(path, embedder=embedder, classifier=classifier)
-            if path.exists()
-            else FaceRecognizer(embedder=embedder, classifier=classifier, gallery=path)
-        )
+        if path.exists():
+            with Gallery.open(path) as gallery:
+                weights, _ = weights_of(gallery, options)
+            embedder = embedder_of(options, weights)
+            recognizer = FaceRecognizer.load(path, embedder=embedder, classifier=classifier)
+        else:
+            embedder = chosen_embedder(options)
+            recognizer = FaceRecognizer(embedder=embedder, classifier=classifier, gallery=path)
         follow(options, recognizer)
-        if options.any_quality:
-            recognizer.quality = None
         with recognizer.gallery as gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
             found = recognizer.enroll_people(
@@ -196,10 +188,10 @@ def _change(options: argparse.Namespace) -> int:
 
     name = options.name
     with Gallery.open(options.gallery) as gallery:
-        if options.change == "remove":
+        if options.command == "remove":
             images = gallery.remove(name)
             words = f"Erased {name}: {count(images, 'photo')}"
-        elif options.change == "rename":
+        elif options.command == "rename":
             images = len(gallery.images(name))
             gallery.rename(name, options.new)
             words = f"{name} is now {options.new}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from facekit.cli.common import detector_for, embedder_of, reading_of
 from facekit.errors import FacekitError, InvalidArgumentError, NotFittedError
+from facekit.io.files import real_path
 from facekit.utils.validation import same_weights
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ def open_recognizer(options: argparse.Namespace, path: Path) -> FaceRecognizer:
 
 
 def follow(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
-    """Sets up a recognizer to read images and find faces as the options say."""
+    """Sets up a recognizer to read images, find faces and judge them as the options say."""
     recognizer.detector = detector_for(options, recognizer.detector)
     read_as(options, recognizer)
+    if getattr(options, "any_quality", False):
+        recognizer.quality = recognizer.naming_quality = None
 
 
 def read_as(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
@@ -44,9 +47,11 @@ def read_as(options: argparse.Namespace, recognizer: FaceRecognizer) -> None:
 
 @contextmanager
 def new_if_missing(path: Path) -> Iterator[None]:
-    """Deletes a gallery created in the block if the block fails before anyone is enrolled."""
+    """Checks that a gallery can be made, and deletes it if the block fails to enroll anyone."""
     from facekit.gallery.database import delete_if_unused
 
+    if not real_path(path).parent.is_dir():
+        raise InvalidArgumentError(f"{path}: its folder does not exist")
     there = path.exists()
     try:
         yield

@@ -52,7 +52,7 @@ def add_command(
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
     )
-    command.set_defaults(run=run, tensorflow=tensorflow)
+    command.set_defaults(command=name, run=run, tensorflow=tensorflow)
     for names, settings in options:
         command.add_argument(*names, **settings)
     if json is not None:

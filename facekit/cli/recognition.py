@@ -36,7 +36,6 @@ from facekit.cli.options import (
     option,
 )
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
-from facekit.io.files import real_path
 
 if TYPE_CHECKING:
     from facekit.faces import RecognizedFace
@@ -178,25 +177,17 @@ def _fit(options: argparse.Namespace) -> int:
     if options.fpir is not None and options.threshold is not None:
         raise InvalidArgumentError("give either --fpir or --threshold, not both")
     path: Path = options.gallery
-    if not real_path(path).parent.is_dir():
-        raise InvalidArgumentError(f"{path}: its folder does not exist")
-    embedder = chosen_embedder(options)
-    classifier = default_classifier(embedder.record)
-    if options.strategy is not None:
-        classifier.set_params(strategy=options.strategy)
-    if options.fpir is not None:
-        classifier.set_params(fpir=options.fpir, threshold="auto")
-    if options.threshold is not None:
-        classifier.set_params(threshold=options.threshold)
     with new_if_missing(path):
-        recognizer = FaceRecognizer(
-            embedder=embedder,
-            detector=detector_for(options),
-            classifier=classifier,
-            **({"quality": None, "naming_quality": None} if options.any_quality else {}),
-            gallery=path,
-            **reading_of(options),
-        )
+        embedder = chosen_embedder(options)
+        classifier = default_classifier(embedder.record)
+        if options.strategy is not None:
+            classifier.set_params(strategy=options.strategy)
+        if options.fpir is not None:
+            classifier.set_params(fpir=options.fpir, threshold="auto")
+        if options.threshold is not None:
+            classifier.set_params(threshold=options.threshold)
+        recognizer = FaceRecognizer(embedder=embedder, classifier=classifier, gallery=path)
+        follow(options, recognizer)
         with recognizer.gallery, warnings.catch_warnings():
             warnings.simplefilter("ignore", EnrollmentWarning)
             images: EnrollmentSource = options.folder
@@ -224,8 +215,6 @@ def _recognize(options: argparse.Namespace) -> int:
     recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
         follow(options, recognizer)
-        if options.any_quality:
-            recognizer.quality = recognizer.naming_quality = None
         unnamed = 0
 
         def describe(result: RecognizedFace) -> str:

@@ -35,8 +35,7 @@ def add_commands(commands: Any) -> None:
     group = add_command(commands, "review", _list, "correct names; corrections are kept")
     inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, run, help_text, options in _COMMANDS:
-        command = add_command(inner, name, run, help_text, GALLERY, *options, json="one object")
-        command.set_defaults(kind=name.replace("-", "_"))
+        add_command(inner, name, run, help_text, GALLERY, *options, json="one object")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -63,18 +62,18 @@ def _said(gallery: Gallery, options: argparse.Namespace) -> int:
     from facekit.parts import saved_detector
 
     review = gallery.review
-    if options.kind == "once_per_image":
+    if options.command == "once-per-image":
         return review.once_per_image()
     detector = saved_detector(gallery)  # as for suggest: the numbers of the faces are the same
     face = _face(options.image, options.face, detector, options)
-    if options.kind == "accept":
+    if options.command == "accept":
         return review.accept(face, options.name)
-    if options.kind == "reject":
+    if options.command == "reject":
         return review.reject(face, options.name)
-    if options.kind == "exclude":
+    if options.command == "exclude":
         return review.exclude(face, "ignore" if options.ignore else "not_a_face")
     other = _face(options.other, options.other_face, detector, options)
-    return (review.link if options.kind == "link" else review.separate)(face, other)
+    return (review.link if options.command == "link" else review.separate)(face, other)
 
 
 def _face(

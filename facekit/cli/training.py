@@ -212,7 +212,7 @@ def _teachers(settings: dict[str, Any]) -> tuple[list[Embedder | Teacher], list[
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the file's settings, overridden by those of the command line."""
     given = vars(options)
-    known = set(given) - {"config", "json", "run", "tensorflow", "verbose"}
+    known = set(given) - {"command", "config", "json", "run", "tensorflow", "verbose"}
     read = _read_toml(options.config) if options.config is not None else {}
     if "teacher" in given:
         known.add("teachers")

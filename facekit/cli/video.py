@@ -112,16 +112,14 @@ def _video(options: argparse.Namespace) -> int:
 
     if options.blur and options.output is None:
         raise InvalidArgumentError("--blur needs --output, the file for the copy")
-    outputs = [options.output, options.csv, options.vtt, options.timeline]
-    given = [_file_at(path) for path in outputs if path is not None]
-    kept = [_file_at(path) for path in (options.video, options.gallery) if path is not None]
-    if len({*given, *kept}) < len(given) + len(kept):
+    outputs = _given(options.output, options.csv, options.vtt, options.timeline)
+    files = [*outputs, *_given(options.video, options.gallery)]
+    if len(set(map(_file_at, files))) < len(files):
         raise InvalidArgumentError(
             "each output file needs a name of its own, not that of the video or the gallery"
         )
     for path in outputs:  # before the long work
-        if path is not None:
-            check_new(path, overwrite=options.overwrite)
+        check_new(path, overwrite=options.overwrite)
     if options.timeline is not None and options.timeline.suffix.lower() != ".png":
         raise InvalidArgumentError(f"--timeline {options.timeline}: the ending must be .png")
     if options.output is not None:
@@ -175,6 +173,10 @@ def _video(options: argparse.Namespace) -> int:
     return FAILED if result.unreadable else DONE
 
 
+def _given(*paths: Path | None) -> list[Path]:
+    return [path for path in paths if path is not None]
+
+
 def _file_at(path: Path) -> object:
     """Returns what two names of one file have in common, hard links included."""
     try:
@@ -194,7 +196,7 @@ def _write_tables(result: VideoResult, options: argparse.Namespace) -> list[Path
         replace_atomically(options.vtt, to_vtt(result).encode("utf-8", "backslashreplace"))
     if options.timeline is not None:
         save_image(options.timeline, draw_timeline(result))
-    return [path for path in (options.csv, options.vtt, options.timeline) if path is not None]
+    return _given(options.csv, options.vtt, options.timeline)
 
 
 def _lines(result: VideoResult) -> Iterator[str]:
@@ -281,8 +283,6 @@ def _recognizer(options: argparse.Namespace) -> Iterator[FaceRecognizer]:
     else:
         recognizer = open_recognizer(options, options.gallery)
     with recognizer.gallery:
-        if options.any_quality:
-            recognizer.quality = recognizer.naming_quality = None
         follow(options, recognizer)
         yield recognizer
 

@@ -313,6 +313,8 @@ def test_the_gallery_says_which_weights_it_needs(
         (["enroll", "people", "Ada", "x.jpg", "--weights", "{weights}"], "x.jpg (Ada): no such"),
         (["enroll", "people", "--from", "nowhere", "--weights", "{weights}"], "no such folder"),
         (["enroll", "no/folder/people", "Ada", "{hopper}"], "its folder does not exist"),
+        (["fit", "known", "no/folder/people"], "its folder does not exist"),
+        (["web", "--gallery", "no/folder/people"], "its folder does not exist"),
         (["enroll", "known", "Ada", "{hopper}"], "known: is not a gallery"),
         (["enroll", "people", "Ada", "{hopper}", "--weights", DEFAULT_WEIGHTS], "small@"),
         (["people", "nowhere"], "nowhere: no such gallery"),
