@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from facekit.clustering import cluster
 from facekit.clustering.groups import linking_threshold
+from facekit.embedding.weights.registry import WeightsRecord
 from facekit.gallery import Gallery
 from facekit.gallery.records import FaceSource
 from facekit.io.folders import list_images
@@ -36,7 +37,7 @@ class Album:
         sources: Sequence[FaceSource],
         vectors: Vectors,
         problems: Sequence[str],
-        threshold: float,
+        record: WeightsRecord,
     ) -> None:
         order = sorted(range(len(sources)), key=lambda place: bool(problems[place]))
         self.sources = [sources[place] for place in order]
@@ -47,6 +48,7 @@ class Album:
         self._lock = threading.Lock()
         self._known: tuple[object, object] | None = None
         self._groups: list[list[int]] = []
+        threshold = linking_threshold(record, len(vectors))
         threading.Thread(target=self._cluster, args=(threshold,), daemon=True).start()
 
     def _cluster(self, threshold: float) -> None:
@@ -78,8 +80,7 @@ class Album:
                     vectors.append(face.unit)
                     problems.append("; ".join(face.problems))
         rows = np.array(vectors, np.float32).reshape(-1, recognizer.embedder.embedding_size)
-        threshold = linking_threshold(recognizer.embedder.record, len(rows))
-        return cls(sources, rows, problems, threshold)
+        return cls(sources, rows, problems, recognizer.embedder.record)
 
     @classmethod
     def open(cls, source: str | os.PathLike[str] | None, recognizer: FaceRecognizer) -> Album:
@@ -114,9 +115,7 @@ class Album:
             sources += face_sources(rows, columns).values()
             problems += columns["problems"].to_pylist()
             vectors.append(vectors_of(faces))
-        joined = np.concatenate(vectors)
-        threshold = linking_threshold(recognizer.embedder.record, len(joined))
-        return cls(sources, joined, problems, threshold)
+        return cls(sources, np.concatenate(vectors), problems, recognizer.embedder.record)
 
     def groups(self, gallery: Gallery) -> list[list[int]]:
         """Waits for the groups and returns the places of their faces, the largest group first."""

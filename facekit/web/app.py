@@ -21,7 +21,13 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 
 from facekit.errors import FacekitError, FileFormatError
@@ -49,7 +55,7 @@ _COMPARED = 2000
 _PATIENCE, _BUSY = 1.0, 503
 # The answer to a form of a page that no longer shows what is the case.
 _STALE = 409
-_FOLDER = Path(__file__).parent
+_STYLE = Path(__file__).parent / "templates" / "style.css"
 # The sort orders of suggestions.
 _RANKS: dict[str, Callable[[Suggestion], float]] = {
     "likely": lambda asked: asked.distance,
@@ -133,23 +139,20 @@ class _Pages:
             "/api/openapi.json": self.openapi,
             "/api/people": self.api_people,
         }
-        forms: dict[str, Answer] = {
-            name: self._form(do)
-            for name, do in {
-                "/name": self._name,
-                "/merge": self._merge,
-                "/split": self._split,
-                "/discard": self._discard,
-                "/answer": self._answer,
-                "/remove": self._remove,
-                "/erase": self._erase,
-                "/undo": self._undo,
-                "/retract": self._retract,
-            }.items()
+        forms = {
+            "/name": self._name,
+            "/merge": self._merge,
+            "/split": self._split,
+            "/discard": self._discard,
+            "/answer": self._answer,
+            "/remove": self._remove,
+            "/erase": self._erase,
+            "/undo": self._undo,
+            "/retract": self._retract,
         }
         return [
             *(Route(path, answer, methods=["GET"]) for path, answer in pages.items()),
-            *(Route(path, answer, methods=["POST"]) for path, answer in forms.items()),
+            *(Route(path, self._form(do), methods=["POST"]) for path, do in forms.items()),
             Route("/login", self.login, methods=["GET", "POST"]),
             Route("/try", self.attempt, methods=["GET", "POST"]),
             Route("/api/recognize", self.api_recognize, methods=["POST"]),
@@ -195,8 +198,8 @@ class _Pages:
 
     async def style(self, _: Request) -> Response:
         """Returns the style sheet."""
-        text = (_FOLDER / "templates" / "style.css").read_text(encoding="utf-8")
-        return Response(text, media_type="text/css", headers={"cache-control": "max-age=3600"})
+        headers = {"cache-control": "max-age=3600"}
+        return FileResponse(_STYLE, headers=headers, media_type="text/css")
 
     # Pages.
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
-from typing import Any, TypeAlias
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "facekit"
 _POLICY = (
@@ -22,14 +19,14 @@ _POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
-    b"content-security-policy": _POLICY.encode(),
-    b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
     # Not "no-referrer": a browser would send "Origin: null" with our own forms.
-    b"referrer-policy": b"same-origin",
-    b"cross-origin-opener-policy": b"same-origin",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"cache-control": b"private, no-store",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "private, no-store",
 }
 _OPEN = ("/login", "/style.css")
 
@@ -72,7 +69,7 @@ class Access:
 class Guard:
     """Passes on requests from this page and from programs that have the key."""
 
-    def __init__(self, app: App, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access, self._running = app, access, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,38 +83,42 @@ class Guard:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = {name.lower() for name, _ in message["headers"]}
-                added = [pair for pair in _HEADERS.items() if pair[0] not in own]
-                message = {**message, "headers": [*message["headers"], *added]}
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refusal(scope)
+        async def say(status: int, sentence: str) -> None:
+            answer = PlainTextResponse(f"{sentence}\n", status, {"connection": "close"})
+            await answer(scope, receive, guarded)
+
+        refusal = self._refusal(HTTPConnection(scope))
         if refusal is None and self._running >= self._access.at_once:
             refusal = 503, "too many requests at once"
         if refusal is not None:
-            await _say(guarded, *refusal)
+            await say(*refusal)
             return
         self._running += 1
         try:
-            body = await asyncio.wait_for(self._body(receive), self._access.seconds)
+            body = await asyncio.wait_for(self._body(scope, receive), self._access.seconds)
             if body is None:
-                await _say(guarded, 413, f"a body has at most {self._access.most_bytes:,} bytes")
+                await say(413, f"a body has at most {self._access.most_bytes:,} bytes")
                 return
             await self._app(scope, _replayed(body, receive), guarded)
         except (asyncio.TimeoutError, TimeoutError):
-            await _say(guarded, 408, "the body took too long")
+            await say(408, "the body took too long")
+        except ClientDisconnect:  # half a form is not followed
+            return
         finally:
             self._running -= 1
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            if name in (b"host", b"origin") and name.decode() in headers:
-                return 400, "a header is repeated"
-            headers[name.decode("latin-1")] = value.decode("latin-1")
+    def _refusal(self, request: HTTPConnection) -> tuple[int, str] | None:
+        headers = request.headers
+        if any(len(headers.getlist(name)) > 1 for name in ("host", "origin")):
+            return 400, "a header is repeated"
         if headers.get("host") not in self._access.hosts:
             return 421, "this host is not served"
-        origin, changes = headers.get("origin"), scope["method"] not in ("GET", "HEAD")
+        origin, changes = headers.get("origin"), request.scope["method"] not in ("GET", "HEAD")
         program = headers.get("authorization", "").removeprefix("Bearer ")
         with_key = bool(program) and self._access.opens(program)
         if origin is not None and origin.partition("://")[2] not in self._access.hosts:
@@ -127,30 +128,21 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._access.most_bytes:
             return 413, f"a body has at most {self._access.most_bytes:,} bytes"
-        if scope["path"] in _OPEN or with_key or self._in_session(headers.get("cookie", "")):
+        session = request.cookies.get(COOKIE)
+        in_session = session is not None and hmac.compare_digest(
+            session.encode(), self._access.session.encode()
+        )
+        if request.scope["path"] in _OPEN or with_key or in_session:
             return None
         return 401, "open the address that facekit web printed, or log in at /login"
 
-    def _in_session(self, cookies: str) -> bool:
-        try:
-            cookie = SimpleCookie(cookies).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(
-            cookie.value.encode(), self._access.session.encode()
-        )
-
-    async def _body(self, receive: Receive) -> bytes | None:
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return bytes(body)
-            body += message.get("body", b"")
+        async for part in Request(scope, receive).stream():
+            body += part
             if len(body) > self._access.most_bytes:
                 return None
-            if not message.get("more_body"):
-                return bytes(body)
+        return bytes(body)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -160,9 +152,3 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return replay
-
-
-async def _say(send: Send, status: int, sentence: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": f"{sentence}\n".encode()})

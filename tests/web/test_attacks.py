@@ -166,6 +166,33 @@ def test_bodies_are_bounded_in_size_and_time() -> None:
     assert asked(Access(hosts, at_once=0), [b"1"]) == 503
 
 
+def test_half_a_form_is_not_followed() -> None:
+    access = Access(("127.0.0.1:8350",))
+    parts = [
+        {"type": "http.request", "body": b"face=1&name=An", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    calls: list[Any] = []
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    async def called(*given: Any) -> None:
+        calls.append(given)
+
+    headers = [(b"host", b"127.0.0.1:8350"), (b"authorization", f"Bearer {access.key}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/name", "headers": headers}
+    asyncio.run(Guard(called, access)(scope, receive, called))
+    assert not parts
+    assert calls == []
+
+
+def test_an_odd_cookie_of_another_page_on_this_machine_closes_no_session(page: Page) -> None:
+    page.client.cookies.clear()
+    cookies = f'state[0]={{"a": 1}}; {COOKIE}={page.access.session}; b c'
+    assert page.client.get("/people", headers={"cookie": cookies}).status_code == 200
+
+
 def test_two_hosts_in_one_request_are_refused(page: Page) -> None:
     answer = page.client.get("/", headers=[("host", "127.0.0.1:8350"), ("host", "evil")])  # type: ignore[arg-type]
     assert answer.status_code == 400
