@@ -30,7 +30,7 @@ from facekit.utils.validation import choice, flag, whole
 Changed: TypeAlias = Literal["stat", "content"]
 """How changed images are detected: by size and time, or by SHA-256."""
 
-_SUMMARY = pa.schema([("indexed", pa.int64()), ("kept", pa.int64())])
+_SUMMARY = pa.schema([("indexed", pa.int64())])
 _PARTITION = b"partition"
 
 
@@ -214,8 +214,7 @@ class _PartitionIndexer:
             known = {path: digest for path, digest in pairs if digest}
         rows = self.indexer(task.replace_schema_metadata(None), known)
         table.commit(name, rows)
-        done = {"indexed": [len(rows)], "kept": [len(task) - len(rows)]}
-        return pa.table(done, schema=_SUMMARY)
+        return pa.table({"indexed": [len(rows)]}, schema=_SUMMARY)
 
 
 def index_archive(

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from facekit.errors import InvalidArgumentError
 from facekit.gallery.records import FaceSource
 from facekit.io.files import replacing
+from facekit.io.tables import BOX_COLUMNS
 
 FACE_FIELDS = [
     ("path", pa.string()),
     ("face", pa.int32()),
-    *((name, pa.float32()) for name in ("x", "y", "width", "height", "confidence")),
+    *((name, pa.float32()) for name in (*BOX_COLUMNS, "confidence")),
     ("problems", pa.string()),
 ]
 """The columns that identify a face: image, index among its faces, box and problems."""
@@ -39,7 +40,7 @@ def face_columns(rows: Any) -> tuple[dict[str, Any], Any]:
         "face": pa.array((np.arange(len(image)) - first).astype(np.int32)),
     }
     box = faces.field("box")
-    for name in ("x", "y", "width", "height"):
+    for name in BOX_COLUMNS:
         columns[name] = box.field(name)
     columns["confidence"] = faces.field("confidence")
     # get_field, not field: a face without measures has no problems either.
@@ -57,7 +58,7 @@ def face_sources(
     places = [at for at, one in enumerate(digests) if images is None or one in images]
     paths, *box = (
         columns[name].take(pa.array(places, pa.int64())).to_pylist()
-        for name in ("path", "x", "y", "width", "height")
+        for name in ("path", *BOX_COLUMNS)
     )
     return {
         at: FaceSource(path, digests[at], corners)

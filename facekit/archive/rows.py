@@ -14,7 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import ExifTags, Image
 
+from facekit.faces import Keypoints
 from facekit.io.images import ImageSource
+from facekit.io.tables import BOX_COLUMNS
 from facekit.pipeline import EmbeddedFace, EmbeddedImage
 from facekit.quality.measures import FaceQuality
 
@@ -40,10 +42,9 @@ _MEASURES = [field.name for field in fields(FaceQuality) if field.name != "probl
 _QUALITY = pa.struct(
     [(name, pa.float32()) for name in _MEASURES] + [("problems", _list(pa.string()))]
 )
-_BOX = pa.struct([(name, pa.float32()) for name in ("x", "y", "width", "height")])
+_BOX = pa.struct([(name, pa.float32()) for name in BOX_COLUMNS])
 _POINT = pa.struct([("x", pa.float32()), ("y", pa.float32())])
-_POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-_KEYPOINTS = pa.struct([(name, _POINT) for name in _POINTS])
+_KEYPOINTS = pa.struct([(name, _POINT) for name in Keypoints._fields])
 
 # The formats whose EXIF data Pillow reads without decoding the pixels.
 _WITH_EXIF = ("JPEG", "MPO", "TIFF", "WEBP", "AVIF", "HEIF")
@@ -113,7 +114,7 @@ def table_of(rows: Sequence[ImageRow], schema: pa.Schema, weights: str) -> pa.Ta
 def _face(found: EmbeddedFace, component: Any) -> dict[str, Any]:
     points = found.face.keypoints._asdict().items()
     return {
-        "box": dict(zip(("x", "y", "width", "height"), found.face.box, strict=True)),
+        "box": dict(zip(BOX_COLUMNS, found.face.box, strict=True)),
         "confidence": found.face.confidence,
         "keypoints": {name: {"x": x, "y": y} for name, (x, y) in points},
         "quality": None if found.quality is None else found.quality.to_dict(),

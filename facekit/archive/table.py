@@ -230,7 +230,7 @@ class ArchiveTable:
 
         Args:
             name: The file's name; it is created if it does not exist.
-            rows: A ``pyarrow.Table``; ``None`` to only drop rows.
+            rows: A ``pyarrow.Table``; an empty one to only drop rows.
             dropped: The paths of images whose rows to drop.
 
         Returns:

@@ -57,8 +57,6 @@ _MOST_PIXELS_PER_JPEG_BYTE = 1024
 _MOST_SCANS = 100
 _SCANS_OF_LARGEST = 20
 
-_XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
-
 _STRIP_PIXELS = 1 << 20
 _Read = TypeVar("_Read")
 _WARNINGS = threading.Lock()
@@ -277,10 +275,7 @@ def _inspected(stream: IO[bytes], name: str) -> StoredImage:
         # Pillow reports the size of a TIFF after rotation, and that of HEIC is rotated.
         tags: Any = getattr(image, "tag_v2", {})
         turned = image.format == "HEIF"
-        xmp: Any = tags.get(700) or image.info.get("xmp")
-        for marker, segment in getattr(image, "applist", ()):
-            if marker == "APP1" and segment.startswith(_XMP_SEGMENT):
-                xmp = segment[len(_XMP_SEGMENT) :]
+        xmp: Any = image.info.get("xmp")
         return StoredImage(
             tags.get(256, image.size[0]),
             tags.get(257, image.size[1]),
