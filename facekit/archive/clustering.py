@@ -27,6 +27,7 @@ from facekit.gallery import Gallery
 from facekit.gallery.decisions import Decisions, Pairs
 from facekit.gallery.records import FaceSource
 from facekit.utils.extras import import_extra
+from facekit.utils.grouping import rows_by_label
 from facekit.utils.validation import choice, flag, number, whole
 
 Album: TypeAlias = Literal["folder", "day"]
@@ -272,8 +273,7 @@ def _links(faces: _Faces, threshold: float, runner: Runner, size: int) -> list[A
 
 def _links_of_albums(faces: _Faces, thresholds: Callable[[int], float]) -> Iterator[Any]:
     """Yields the links within albums, whose smaller number of faces allows a wider threshold."""
-    order = np.argsort(faces.albums, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(faces.albums[order])) + 1):
+    for members in rows_by_label(faces.albums):
         if len(members) < 2:
             continue
         links = near_links(faces.vectors[members], thresholds(len(members)))

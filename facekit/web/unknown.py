@@ -12,6 +12,7 @@ from facekit.clustering.constraints import constrained
 from facekit.clustering.groups import Clustering, group_of
 from facekit.gallery.decisions import Decisions, FaceFinder
 from facekit.gallery.records import FaceSource
+from facekit.utils.grouping import rows_by_label
 
 # The sort key of a group, the largest first, and the indices of its faces.
 _Ranked: TypeAlias = tuple[int, int, list[int]]
@@ -75,10 +76,8 @@ class UnknownGroups:
         _, labels = np.unique(self._labels[faces], return_inverse=True)
         labels = constrained(vectors, labels.reshape(-1), *pairs)
         there = np.flatnonzero(~np.isin(faces, list(gone)))
-        order = there[np.argsort(labels[there], kind="stable")]
-        starts = np.flatnonzero(np.diff(labels[order])) + 1
-        for members in np.split(order, starts) if len(order) else ():
-            yield _ranked(faces[list(group_of(vectors, members).members)].tolist())
+        for rows in rows_by_label(labels[there]):
+            yield _ranked(faces[list(group_of(vectors, there[rows]).members)].tolist())
 
 
 def _ranked(members: Sequence[int]) -> _Ranked:
