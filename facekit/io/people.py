@@ -85,7 +85,7 @@ def _in_folder(folder: Path) -> Iterator[PersonImage]:
         people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         beside = list_images(folder).images
     except OSError as error:
-        raise EnrollmentError(f"{folder}: cannot be read ({error})") from error
+        raise EnrollmentError(f"{folder}: cannot be read ({error.strerror})") from error
     for person in people:
         yield from _in_person_folder(person.name, person)
     if not people:
@@ -102,7 +102,7 @@ def _in_person_folder(name: str, folder: Path) -> Iterator[PersonImage]:
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        problem = f"the folder cannot be read ({error})"
+        problem = f"the folder cannot be read ({error.strerror})"
         yield PersonImage(name, str(folder), None, problem, unreadable=True)
         return
     if not paths:
