@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,10 @@ def _evaluate_lfw(options: argparse.Namespace) -> int:
     from facekit.visualization.files import check_replaceable
 
     if options.output is not None:
+        if options.output.suffix.lower() != ".png":
+            raise InvalidArgumentError(f"--output {options.output}: the name must end in .png")
+        if not options.output.parent.is_dir():
+            raise InvalidArgumentError(f"--output {options.output}: there is no such folder")
         check_replaceable(options.output)
     folder = options.data or Path(os.environ.get("FACEKIT_DATA", ""), "lfw")
     pairs_file = options.pairs or _only_pairs_file(folder)
@@ -110,16 +115,15 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
 def _write_roc(path: Path, results: dict[str, LFWResult]) -> None:
     from facekit.evaluation.plots import plot_roc
     from facekit.evaluation.verification import roc
+    from facekit.io.files import replace_atomically
     from facekit.utils.figures import new_figure
 
     figure = new_figure(6, 4.5)
     curves = {name: roc(result.distances, result.same) for name, result in results.items()}
     plot_roc(curves, ax=figure.subplots())
-    try:
-        is_png = path.suffix.lower() == ".png"
-        figure.savefig(path, dpi=150, metadata={"Software": "facekit"} if is_png else None)
-    except (OSError, ValueError) as error:
-        raise InvalidArgumentError(f"--output {path}: cannot be written ({error})") from error
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=150, metadata={"Software": "facekit"})
+    replace_atomically(path, drawn.getvalue())
 
 
 def _only_pairs_file(folder: Path) -> Path:

@@ -289,6 +289,10 @@ def test_evaluate_lfw_prints_a_table_and_draws(
     result = json.loads(capsys.readouterr().out)
     assert list(result["results"]) == ["crop"]
     assert result["results"]["crop"]["accuracy"] == 1.0
+    (tmp_path / "file").touch()
+    for output in ("roc", "roc.pdf", "file/roc.png", "Grace/Grace_0001.jpg"):
+        assert main([*arguments, "--output", str(tmp_path / output)]) == FAILED
+        assert output.split("/")[0] in capsys.readouterr().err
 
 
 def test_detector_is_chosen_and_given_what_to_look_for() -> None:
