@@ -557,7 +557,7 @@ def check_path(path: Path) -> None:
     try:
         earlier, there, file = (path / "gallery.sqlite").is_file(), path.exists(), path.is_file()
     except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
+        raise FileFormatError(f"{path}: cannot be read ({error.strerror or error})") from error
     if earlier:
         raise FileFormatError(
             f"{path}: is a gallery of facekit 0.1, a folder. Enroll its photos in a file: "

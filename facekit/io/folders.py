@@ -206,5 +206,5 @@ def _why_no_folder(error: Exception) -> str:
         return "no such folder"
     if isinstance(error, NotADirectoryError):
         return "is a file, not a folder"
-    reason = error.strerror if isinstance(error, OSError) else error
+    reason = (isinstance(error, OSError) and error.strerror) or error
     return f"the folder cannot be read ({reason})"
