@@ -45,7 +45,7 @@ def _evaluate_lfw(options: argparse.Namespace) -> int:
         if options.output.suffix.lower() != ".png":
             raise InvalidArgumentError(f"--output {options.output}: the name must end in .png")
         if not options.output.parent.is_dir():
-            raise InvalidArgumentError(f"--output {options.output}: there is no such folder")
+            raise InvalidArgumentError(f"--output {options.output}: its folder does not exist")
         check_replaceable(options.output)
     folder = options.data or Path(os.environ.get("FACEKIT_DATA", ""), "lfw")
     pairs_file = options.pairs or _only_pairs_file(folder)

@@ -103,9 +103,7 @@ def check_output_folder(
     try:
         target = real_path(without_nul(Path(output)))
     except OSError as error:
-        raise InvalidArgumentError(
-            f"{printable(output)}: is no path of a folder ({error})"
-        ) from error
+        raise InvalidArgumentError(f"{printable(output)}: is not a valid path ({error})") from error
     # Not Path.exists: in a folder that must not be searched, it raises an error.
     there = next(path for path in (target, *target.parents) if os.path.exists(path))  # noqa: PTH110
     if not there.is_dir():

@@ -106,7 +106,11 @@ def folder_of_images(
 
 # To build a network of Keras, and above all to train one, takes long.
 _BUILDS = re.compile(r"TripletTrainer\(|Distiller\(|build_network\(|to_network\(|engine=\"keras\"")
-_LONG = ("facekit.embedding.embedder", "facekit.training.trainer", "facekit.training.distillation.")
+_LONG_MODULES = (
+    "facekit.embedding.embedder",
+    "facekit.training.trainer",
+    "facekit.training.distillation.",
+)
 _LONG_PAGES = {"plots", "video"}
 
 
@@ -118,7 +122,7 @@ def page_parameter(page: Path) -> object:
 
 def module_parameter(name: str) -> object:
     """A module for a test; of one that takes long, in make check alone."""
-    long = name.startswith(_LONG)
+    long = name.startswith(_LONG_MODULES)
     return pytest.param(name, marks=[pytest.mark.check] if long else [])
 
 
