@@ -26,6 +26,7 @@ from facekit import (
     FaceEmbedder,
     FacePipeline,
     FaceRecognizer,
+    FileFormatError,
     Gallery,
     IdentityClassifier,
     ImageError,
@@ -406,6 +407,34 @@ def test_interrupted_clustering_keeps_what_is_done_and_goes_on(tmp_path: Path, a
     other = Marked()  # the faces of another detector are not taken for its own
     assert cluster_images(images, detector=other, journal=journal, **options) == expected
     assert len(other.seen) == 6
+
+
+def test_clustering_interrupted_while_grouping_keeps_the_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, journal = write(tmp_path / "photos", Ann=RED, Bob=GREEN), tmp_path / "journal"
+    options: dict[str, Any] = {"embedder": Shades(), "quality": None, "threshold": 0.1}
+
+    def interrupted(faces: Any, **_: Any) -> None:
+        if len(faces):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr("facekit.clustering.albums.cluster", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cluster_images(images, detector=Marked(), journal=journal, **options)
+    again = Marked()
+    assert len(cluster_images(images, detector=again, journal=journal, **options).groups) == 2
+    assert not again.seen
+
+
+def test_a_journal_does_not_replace_another_file(tmp_path: Path) -> None:
+    images, path = write(tmp_path / "photos", Ann=RED), tmp_path / "people.facekit"
+    Gallery.create(path, "example@1", 4).close()
+    with pytest.raises(FileFormatError, match=r"people\.facekit: .* not a journal"):
+        cluster_images(images, embedder=Shades(), detector=Marked(), threshold=0.1, journal=path)
+    with Gallery.open(path) as gallery:
+        gallery.check()
 
 
 @pytest.mark.parametrize("at", [1, 5])

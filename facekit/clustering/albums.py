@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.alignment import Aligner
-from facekit.clustering.groups import Group, cluster, linking_threshold
+from facekit.clustering.groups import cluster, linking_threshold
 from facekit.clustering.journal import FaceJournal
 from facekit.detection import Detector, FaceDetector
 from facekit.embedding import FaceEmbedder
@@ -24,15 +25,12 @@ from facekit.io.folders import list_images
 from facekit.io.images import MAX_PIXELS, ImageSource
 from facekit.io.tables import Tabular
 from facekit.parts import detector_to_dict, quality_to_dict
-from facekit.pipeline import EmbeddedFace, EmbeddedImage, FacePipeline
+from facekit.pipeline import EmbeddedFace, FacePipeline
 from facekit.quality import QualityGate
 from facekit.utils.progress import track
 
 ImageArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
 """A folder, searched recursively, or images as for :func:`facekit.load_image`."""
-
-# Faces are written to the journal after every this many images.
-_IMAGES_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
@@ -195,8 +193,8 @@ def cluster_images(
         max_pixels: The largest image that is read, in pixels.
         truncated: As for :func:`facekit.load_image`.
         journal: A file that stores the faces found so far, so that an interrupted call resumes when
-            it is repeated; it is deleted when all images have been read. Without it, an interrupted
-            call starts over.
+            it is repeated; it is deleted when the groups are found. Without it, an interrupted call
+            starts over.
         decisions: Decisions about faces, from :meth:`facekit.Gallery.decisions`: which are the same
             person, which are not, and which to exclude.
         progress: Whether to show a progress bar, if standard error is a terminal.
@@ -235,82 +233,59 @@ def cluster_images(
         "aligner": pipeline.aligner.to_dict(),
         "quality": quality_to_dict(quality),
     }
-    kept = None if journal is None else FaceJournal(Path(journal), settings)
     said = decisions or Decisions()
     number = 0
     good: list[EmbeddedFace] = []
-    poor: list[EmbeddedFace] = []
-    sources: list[FaceSource] = []  # of the good ones
+    sources: list[FaceSource] = []
     seen_in: list[int] = []  # two faces in one image are two people
-
-    def note(found: Iterable[EmbeddedFace], sha256: str | None) -> None:
-        for face in found:
-            source = face.to_source(sha256)
-            if said.of(source).excluded:
-                continue
-            if face.problems:
-                poor.append(face)
-            else:
-                good.append(face)
-                sources.append(source)
-                seen_in.append(number)
-
+    poor: list[EmbeddedFace] = []
     errors: list[ImageError] = []
-    new: list[EmbeddedImage] = []
-    stream = pipeline.run(
-        images,
-        digests=bool(said),
-        skip=None if kept is None else lambda _, digest: digest in kept.known,
-        max_pixels=max_pixels,
-        truncated=truncated,
-    )
-    finished = False
-    try:
+    with FaceJournal(Path(journal), settings) if journal is not None else nullcontext() as kept:
+        stream = pipeline.run(
+            images,
+            digests=bool(said),
+            skip=None if kept is None else lambda _, digest: digest in kept.known,
+            max_pixels=max_pixels,
+            truncated=truncated,
+        )
         for image in track(stream, "Finding faces", total=total, shown=progress):
             if image.error is not None:
                 errors.append(image.error)
                 continue
             number += 1
-            if image.skipped and kept is not None and image.sha256 is not None:
-                note(kept.faces(image.sha256, image.source), image.sha256)
-                continue
-            note(image.faces, image.sha256)
-            if kept is not None:
-                new.append(image)
-                if len(new) == _IMAGES_AT_A_TIME:
-                    kept.add(new)
-                    new = []
-        finished = True
-    finally:
-        if kept is not None:
-            if not finished:
-                kept.add(new)
-            kept.close(delete=finished)
-    embeddings = np.array([face.unit for face in good], dtype=np.float32)
-    embeddings = embeddings.reshape(len(good), embedder.embedding_size)
-    if threshold is None:
-        threshold = linking_threshold(embedder.record, len(good))
-    same, different = said.pairs(sources)
-    found = cluster(
-        embeddings,
-        threshold=threshold,
-        min_faces=min_faces,
-        images=np.array(seen_in, dtype=np.int64),
-        same=same,
-        different=different,
-    )
-
-    def people(group: Group) -> PersonGroup:
-        faces_of_group = tuple(good[place] for place in group.members)
-        return PersonGroup(faces_of_group, group.spread, embedder.record.identity)
-
+            for face in image.faces if kept is None else kept.keep(image):
+                source = face.to_source(image.sha256)
+                if said.of(source).excluded:
+                    continue
+                if face.problems:
+                    poor.append(face)
+                    continue
+                good.append(face)
+                sources.append(source)
+                seen_in.append(number)
+        if threshold is None:
+            threshold = linking_threshold(embedder.record, len(good))
+        embeddings = np.array([face.unit for face in good], dtype=np.float32)
+        same, different = said.pairs(sources)
+        found = cluster(
+            embeddings.reshape(len(good), embedder.embedding_size),
+            threshold=threshold,
+            min_faces=min_faces,
+            images=np.array(seen_in, dtype=np.int64),
+            same=same,
+            different=different,
+        )
+    weights = embedder.record.identity
     return ArchiveClustering(
-        groups=tuple(people(group) for group in found.groups),
+        groups=tuple(
+            PersonGroup(tuple(good[place] for place in group.members), group.spread, weights)
+            for group in found.groups
+        ),
         ungrouped=tuple(good[place] for place in found.ungrouped),
         poor=tuple(poor),
         images=number,
         errors=tuple(errors),
         threshold=found.threshold,
-        weights=embedder.record.identity,
+        weights=weights,
         folder=folder,
     )
