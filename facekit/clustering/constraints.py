@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import InvalidArgumentError
-from facekit.utils.validation import whole
+from facekit.utils.validation import reals
 
 IntArray = npt.NDArray[np.int64]
 
@@ -23,18 +23,10 @@ def constrained(
     # Groups joined by a pair of the same person are merged, unless they contain a pair of different
     # people; the faces known to be one person then form a group of their own. If a group contains a
     # pair of different people, the part less similar to the rest moves out.
-    if not len(same) and not len(different):
+    together = _checked(same, "same", len(labels))
+    apart = _checked(different, "different", len(labels))
+    if not len(together) and not len(apart):
         return labels
-    together, apart = (
-        np.array(
-            [
-                [whole(place, name, least=0, most=len(labels) - 1) for place in pair]
-                for pair in given
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 2)
-        for given, name in ((same, "same"), (different, "different"))
-    )
     part = _joined(together, len(labels))
     if (part[apart[:, 0]] == part[apart[:, 1]]).any():
         raise InvalidArgumentError("same and different contradict each other")
@@ -45,6 +37,19 @@ def constrained(
         groups[members] = following + own
         following += int(own.max()) + 1
     return np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _checked(pairs: npt.ArrayLike, name: str, count: int) -> IntArray:
+    """Returns pairs of indices as int64 ``(n, 2)``."""
+    found = reals(pairs, name)
+    if not found.size:
+        return np.empty((0, 2), np.int64)
+    whole = found.dtype.kind in "iu" and found.shape[1:] == (2,)
+    if not whole or found.min() < 0 or found.max() >= count:
+        raise InvalidArgumentError(
+            f"{name} must be pairs of indices from 0 to {count - 1}, got {pairs!r:.200}"
+        )
+    return found.astype(np.int64)
 
 
 def _islands(

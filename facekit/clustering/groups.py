@@ -15,7 +15,8 @@ from facekit.clustering.linkage import split_loose
 from facekit.clustering.whispers import chinese_whispers
 from facekit.embedding.weights.registry import WeightsRecord
 from facekit.errors import InvalidArgumentError
-from facekit.utils.validation import number, unit_rows, whole
+from facekit.utils.grouping import rows_by_label
+from facekit.utils.validation import number, reals, unit_rows, whole
 
 # Measured on LFW and on albums; see the page on clustering.
 _FALSE_LINKS_A_FACE = 0.15
@@ -149,11 +150,9 @@ def cluster(
         seed=whole(seed, "seed", least=0),
     )
     labels = constrained(vectors, split_loose(vectors, labels, threshold), same, different)
-    by_label = np.argsort(labels, kind="stable")
-    ends = np.cumsum(np.bincount(labels))
     groups: list[Group] = []
     ungrouped: list[int] = []
-    for members in np.split(by_label, ends[:-1]):
+    for members in rows_by_label(labels):
         if len(members) >= min_faces:
             groups.append(group_of(vectors, members))
         else:
@@ -197,10 +196,10 @@ def linking_threshold(record: WeightsRecord, faces: int = 2000) -> float:
     return _SHARE_OF_STRICTEST * record.thresholds[min(record.thresholds)]
 
 
-def _checked_images(images: object, faces: int) -> npt.NDArray[np.int64] | None:
+def _checked_images(images: npt.ArrayLike | None, faces: int) -> npt.NDArray[np.int64] | None:
     if images is None:
         return None
-    numbers = np.asarray(images)
+    numbers = reals(images, "images")
     if numbers.shape != (faces,) or (faces and numbers.dtype.kind not in "iu"):
         raise InvalidArgumentError(
             f"images must hold the number of the image of each of the {faces} faces, got an array "
@@ -215,7 +214,6 @@ def group_of(vectors: npt.NDArray[np.float32], members: npt.NDArray[np.int64]) -
     mean = own.mean(axis=0)
     # Rounded, so that equal faces stay in their order.
     order = np.argsort(-(own @ mean).round(6), kind="stable")
-    count = len(members)
-    # The mean squared distance between two different members follows from the mean vector.
-    within = max(0.0, 2.0 - 2.0 * float(mean @ mean)) * count / max(1, count - 1)
-    return Group(tuple(members[order].tolist()), math.sqrt(within))
+    # The mean squared distance between two members follows from that to their mean.
+    squared = 2.0 * float(np.square(own - mean).sum()) / max(1, len(members) - 1)
+    return Group(tuple(members[order].tolist()), math.sqrt(squared))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from facekit.utils.grouping import rows_by_label
+
 # All pairwise distances are in memory: 64 MiB for a group of this size. Larger groups are not
 # split.
 _MOST_MEMBERS = 4096
@@ -15,11 +17,9 @@ def split_loose(
     vectors: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], threshold: float
 ) -> npt.NDArray[np.int64]:
     """Splits groups by average linkage where two parts are further apart than a distance."""
-    order = np.argsort(labels, kind="stable")
-    groups = np.split(order, np.cumsum(np.bincount(labels, minlength=1))[:-1])
     split = labels.copy()
-    following = len(groups)
-    for members in groups:
+    following = int(labels.max(initial=-1)) + 1
+    for members in rows_by_label(labels):
         if not 2 < len(members) <= _MOST_MEMBERS:
             continue
         own = vectors[members]
