@@ -156,7 +156,11 @@ def test_who_is_in_view_when_a_stream_gives_up_is_in_the_table(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 @pytest.mark.parametrize(
-    ("stage", "sent"), [("searching", signal.SIGINT), ("writing", signal.SIGTERM)]
+    ("stage", "sent"),
+    [
+        ("searching", signal.SIGINT),
+        pytest.param("writing", signal.SIGTERM, marks=pytest.mark.check),
+    ],
 )
 def test_an_interruption_keeps_the_table_and_closes_the_copy(
     folder: Path, tmp_path: Path, stage: str, sent: signal.Signals

@@ -282,6 +282,7 @@ def test_with_and_without_faiss_the_same_faces_are_linked(
     np.testing.assert_allclose(quick.weight, plain.weight, atol=1e-6)
 
 
+@pytest.mark.check
 def test_very_many_faces_are_searched_by_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faiss")
     monkeypatch.setattr(neighbors, "_EXACT_LIMIT", 1000)

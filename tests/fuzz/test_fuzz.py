@@ -42,6 +42,7 @@ def test_bombs_cost_little() -> None:
     assert max(reading.peak for reading in readings) < 500_000_000
 
 
+@pytest.mark.check
 def test_the_costliest_bomb_stays_within_the_bounds() -> None:
     (reading,) = read_all([("lossless.webp", bombs()["lossless.webp"]())])
     assert reading.fault == ""

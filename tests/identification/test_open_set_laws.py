@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +55,7 @@ def test_the_order_of_enrollment_and_the_names_do_not_matter(strategy: Any, seed
 
 
 @STRATEGIES
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=tries(2, 4), deadline=None)
 @given(seed=SEEDS)
 def test_turning_the_space_changes_nothing(strategy: Any, seed: int) -> None:
     X, names, probes = people(seed)

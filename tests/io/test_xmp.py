@@ -289,7 +289,11 @@ def test_without_regions_in_the_sidecar_those_in_the_image_are_read(tmp_path: Pa
             b'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>',
             "declares a document type",
         ),
-        (b"<x>" + b"<y/>" * 200_001 + b"</x>", "more than 200,000 XML elements"),
+        pytest.param(
+            b"<x>" + b"<y/>" * 200_001 + b"</x>",
+            "more than 200,000 XML elements",
+            marks=pytest.mark.check,
+        ),
         (b"<x>" + b" " * 16_000_000 + b"</x>", "more than 16,000,000 bytes"),
         (b"<x>", "is not XML in UTF-8"),
         ("<x>é</x>".encode("latin-1"), "is not XML in UTF-8"),

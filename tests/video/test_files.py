@@ -406,6 +406,7 @@ def test_strangers_are_written_for_review_and_can_be_enrolled(tmp_path: Path) ->
         write_review(result, tmp_path / "review")
 
 
+@pytest.mark.check
 def test_memory_does_not_grow_with_the_frames() -> None:
     import tracemalloc
 

@@ -131,7 +131,7 @@ class KeepAll(keras.callbacks.Callback):  # type: ignore[misc]
         shutil.copy(path, kept)
 
 
-@pytest.mark.parametrize("kind", ["balanced", "shuffled"])
+@pytest.mark.parametrize("kind", ["balanced", pytest.param("shuffled", marks=pytest.mark.check)])
 def test_going_on_in_an_epoch_ends_with_the_same_weights(tmp_path: Path, kind: str) -> None:
     def train(folder: Path, **arguments: Any) -> list[Any]:
         faces, shared = small_training.faces(), {"seed": 1, "augmentation": Augmentation()}
