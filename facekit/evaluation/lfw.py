@@ -204,12 +204,18 @@ def evaluate_lfw(
     second = [row[pair.second] for pair in pairs]
     same = np.array([pair.same for pair in pairs])
     folds = np.array([pair.fold for pair in pairs])
+    # Checked before the long work.
+    evaluate_verification(np.zeros(len(pairs)), same, folds)
+    pipelines = {
+        name: FacePipeline(detector, embedder, aligner=aligner)
+        for name, aligner in aligners.items()
+    }
     faces: list[list[Face]] | None = None
     without_face: tuple[str, ...] = ()
     results = {}
-    for name, aligner in aligners.items():
+    for name, pipeline in pipelines.items():
         # The first aligner's pass detects; the others reuse its faces.
-        stream = FacePipeline(detector, embedder, aligner=aligner).run(
+        stream = pipeline.run(
             paths,
             select=_central if faces is None else "all",
             known=faces,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from facekit.errors import InvalidArgumentError
-from facekit.utils.validation import reals
+from facekit.utils.validation import number, reals
 
 FALSE_MATCH_RATES = (0.1, 0.01, 0.001)
 """The false-match rates of a report by default."""
@@ -103,8 +103,8 @@ def evaluate_verification(
         The report.
 
     Raises:
-        InvalidArgumentError: If the arrays' lengths differ, a distance is not finite, or a fold
-            lacks one kind of pairs.
+        InvalidArgumentError: If the arrays' lengths differ, a distance is not finite, a fold lacks
+            one kind of pairs, or a rate is not between 0 and 1.
 
     Example:
         >>> from facekit.evaluation import evaluate_verification
@@ -118,6 +118,7 @@ def evaluate_verification(
         of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
     """
     distances, same = checked_pairs(distances, same, both=True)
+    rates = [number(rate, "false_match_rates", 0, 1) for rate in false_match_rates]
     folds = np.asarray(folds)
     if folds.shape != same.shape or len(np.unique(folds)) < 2:
         raise InvalidArgumentError("folds must give each pair one of at least two folds")
@@ -139,7 +140,7 @@ def evaluate_verification(
         fold_thresholds=tuple(thresholds),
         auc=float(roc_auc_score(same, -distances)),
         eer=equal_error_rate(curve),
-        tar_at_fmr={rate: true_accept_rate(curve, rate) for rate in false_match_rates},
+        tar_at_fmr={rate: true_accept_rate(curve, rate) for rate in rates},
         pairs=len(distances),
     )
 

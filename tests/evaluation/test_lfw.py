@@ -20,6 +20,7 @@ from facekit import (
     Face,
     FileFormatError,
     ImageError,
+    InvalidArgumentError,
     Keypoints,
 )
 from facekit.embedding import build_network
@@ -293,6 +294,25 @@ def test_without_a_face_the_middle_of_the_picture_counts(
     assert result.without_face == (one, same_middle, other)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "aligners", "problem"),
+    [
+        ([], ALIGNERS, "pairs of one person and pairs of two"),
+        (PAIRS[:2], ALIGNERS, "at least two folds"),
+        (PAIRS, {**ALIGNERS, "large": Aligner(112)}, "faces of side 112, the embedder reads 80"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_the_images_are_searched(
+    folder: Path, embedder: Embedder, pairs: Any, aligners: Any, problem: str
+) -> None:
+    class Unused:
+        def detect_batch(self, images: Any) -> list[list[Face]]:
+            raise AssertionError
+
+    with pytest.raises(InvalidArgumentError, match=problem):
+        evaluate_lfw(folder, pairs, detector=Unused(), embedder=embedder, aligners=aligners)
+
+
 def test_missing_images_are_named(folder: Path, detector: Detector, embedder: Embedder) -> None:
     pairs = [*PAIRS, Pair(1, "Zoë/Zoë_0001.jpg", "Hopper/Hopper_0009.jpg", same=False)]
     with pytest.raises(
@@ -306,6 +326,7 @@ def test_a_damaged_image_is_named(
 ) -> None:
     (tmp_path / "A").mkdir()
     (tmp_path / "A" / "A_0001.jpg").write_bytes(hopper.read_bytes()[:2000])
-    pairs = [Pair(0, "A/A_0001.jpg", "A/A_0001.jpg", same=True)]
+    image = "A/A_0001.jpg"
+    pairs = [Pair(fold, image, image, same=same) for fold in (0, 1) for same in (True, False)]
     with pytest.raises(ImageError, match=r"A_0001\.jpg"):
         evaluate_lfw(tmp_path, pairs, detector=detector, embedder=embedder, aligners=ALIGNERS)

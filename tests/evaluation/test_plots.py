@@ -274,7 +274,7 @@ def test_pca_keeps_what_lies_in_a_plane() -> None:
     ax = plot_embeddings(flat @ axes, ["Ada"] * 20)
     places = np.asarray(ax.collections[0].get_offsets())
     before, after = (np.linalg.norm(p[:, None] - p[None], axis=2) for p in (flat, places))
-    np.testing.assert_allclose(after, before, atol=1e-9)
+    np.testing.assert_allclose(after, before, atol=1e-5)
     assert ax.get_xlabel().startswith("First principal component (")
 
 
@@ -313,12 +313,12 @@ def test_names_of_many_people_stand_at_their_points() -> None:
 @pytest.mark.parametrize(
     ("embeddings", "labels", "problem"),
     [
-        (embeddings_of(2), ["a", "b"], "at least 3 for a map, got 2"),
-        (np.empty((0, 4)), [], "at least 3 for a map, got 0"),
-        (embeddings_of(3, 1), ["a"] * 3, r"d at least 2, got \(3, 1\)"),
+        (embeddings_of(2), ["a", "b"], r"at least 3 of .* for a map, got \(2, 8\)"),
+        (np.empty((0, 4)), [], r"at least 3 of .* for a map, got \(0, 4\)"),
+        (embeddings_of(3, 1), ["a"] * 3, r"at least 2 components .* got \(3, 1\)"),
         (np.zeros(4), ["a"] * 4, r"must be \(n, d\).*got \(4,\)"),
         ([["x", "y"]] * 3, ["a"] * 3, "embeddings must hold real numbers"),
-        ([[0, 1], [np.nan, 0], [1, 0]], ["a"] * 3, r"finite numbers, got \[nan, 0.0\] at 1"),
+        ([[0, 1], [np.nan, 0], [1, 0]], ["a"] * 3, "finite numbers, row 1 does not"),
         (np.ones((5, 4)), ["a"] * 5, "must differ, got the same one 5 times"),
         (np.zeros((3, 4)), ["a"] * 3, "must differ, got the same one 3 times"),
         (embeddings_of(3), ["a", "b"], "labels must be one for each embedding, got 2 for 3"),

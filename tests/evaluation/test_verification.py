@@ -302,3 +302,11 @@ def test_what_does_not_fit_together_is_refused(
 ) -> None:
     with pytest.raises(InvalidArgumentError, match=words):
         evaluate_verification(distances, same, folds)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), "0.1", None])
+def test_a_rate_that_is_no_share_is_refused(rate: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="false_match_rates must be a number from 0 to"):
+        evaluate_verification(
+            [0.1, 0.4, 0.3, 0.2], [1, 0, 1, 0], [0, 0, 1, 1], false_match_rates=[rate]
+        )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.evaluation.plots.names import checked_names, in_order
 from facekit.utils.figures import GRAY, MARKERS, PALETTE, add_legend, axes_or_new, plain
-from facekit.utils.validation import STRANGER, choice, reals, whole
+from facekit.utils.validation import STRANGER, choice, vectors, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,20 +146,11 @@ def _tsne(values: FloatArray, seed: int) -> tuple[FloatArray, tuple[str, str]]:
 
 
 def _checked(embeddings: npt.ArrayLike) -> FloatArray:
-    values = reals(embeddings, "embeddings").astype(np.float64, copy=False)
-    if values.ndim != 2 or values.shape[1] < 2:
+    values = vectors(embeddings, None, "embeddings").astype(np.float64)
+    if len(values) < _FEWEST or values.shape[1] < 2:
         raise InvalidArgumentError(
-            f"embeddings must be (n, d) with d at least 2, got {values.shape}"
-        )
-    if len(values) < _FEWEST:
-        raise InvalidArgumentError(
-            f"embeddings must be at least {_FEWEST} for a map, got {len(values)}"
-        )
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise InvalidArgumentError(
-            f"embeddings must be finite numbers, got {values[row].tolist()} at {row}"
+            f"embeddings must be at least {_FEWEST} of at least 2 components for a map, got "
+            f"{values.shape}"
         )
     if np.ptp(values, axis=0).max() <= 1e-12 * np.abs(values).max():
         raise InvalidArgumentError(f"embeddings must differ, got the same one {len(values)} times")
