@@ -132,10 +132,15 @@ def _write_parts(
         except ImageError as error:
             errors.append(error)
             continue
-        for group, rank in places:
+        boxes = [found.groups[group].faces[rank].face.box for group, rank in places]
+        crops = [square_around(pixels, box) for box in boxes]
+        if not all(crop.size for crop in crops):
+            errors.append(ImageError(f"{printable(source)}: has changed: a face is outside of it"))
+            continue
+        for (group, rank), crop in zip(places, crops, strict=True):
             name = file_name(f"{rank + 1:04}-{Path(source).stem}", ".png")
             cut = folder / "people" / group_name(group + 1) / name
-            save_image(cut, square_around(pixels, found.groups[group].faces[rank].face.box))
+            save_image(cut, crop)
             cuts[group].append((rank, cut))
     for number, group_cuts in sorted(cuts.items()):
         shown = sorted(group_cuts)[:_MOST_TILES]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
 from facekit.utils.figures import one_line
 
@@ -11,6 +14,16 @@ FACE_COLOR = (0, 114, 178)
 WRONG_COLOR = (204, 51, 51)
 INK = (33, 37, 41)
 PAPER = (255, 255, 255)
+
+
+def check_results(faces: object) -> None:
+    """Checks that results can be drawn."""
+    if not isinstance(faces, Sequence) or not all(
+        isinstance(result, Face | RecognizedFace) for result in faces
+    ):
+        raise InvalidArgumentError(
+            f"faces must be a sequence of Face or RecognizedFace objects, got {faces!r}"
+        )
 
 
 def color_of(result: Face | RecognizedFace) -> tuple[int, int, int]:

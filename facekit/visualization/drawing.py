@@ -15,7 +15,7 @@ from facekit.io.decoding import pixels_of
 from facekit.io.images import ImageSource, RGBImage, load_image
 from facekit.utils.figures import one_line
 from facekit.utils.validation import whole
-from facekit.visualization.colors import PAPER, color_of, text_of
+from facekit.visualization.colors import PAPER, check_results, color_of, text_of
 from facekit.visualization.lettering import label_font
 
 
@@ -45,8 +45,8 @@ def draw_faces(
 
     Raises:
         ImageError: If the image cannot be read.
-        InvalidArgumentError: If ``fit`` is not positive, or ``labels`` has another length than
-            ``faces``.
+        InvalidArgumentError: If something in ``faces`` is not a face, ``fit`` is not positive, or
+            ``labels`` has another length than ``faces``.
 
     Example:
         >>> import numpy as np
@@ -57,6 +57,7 @@ def draw_faces(
         >>> draw_faces(np.zeros((128, 96, 3), dtype=np.uint8), [face]).shape
         (128, 96, 3)
     """
+    check_results(faces)
     if labels is not None and len(labels) != len(faces):
         raise InvalidArgumentError(f"labels must be {len(faces)}, one for each face")
     pixels, scale = load_image(image), 1.0

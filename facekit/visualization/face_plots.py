@@ -14,7 +14,7 @@ from facekit.io.images import ImageSource, load_image
 from facekit.utils.extras import import_extra
 from facekit.utils.figures import axes_or_new, plain, shorten
 from facekit.utils.validation import aligned_faces, whole
-from facekit.visualization.colors import color_of, text_of
+from facekit.visualization.colors import check_results, color_of, text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,12 +64,7 @@ def plot_faces(
         '0.98'
     """
     rectangle = import_extra("matplotlib.patches").Rectangle
-    if not isinstance(faces, Sequence) or not all(
-        isinstance(result, Face | RecognizedFace) for result in faces
-    ):
-        raise InvalidArgumentError(
-            f"faces must be a sequence of Face or RecognizedFace objects, got {faces!r}"
-        )
+    check_results(faces)
     pixels = load_image(image)
     height, width = pixels.shape[:2]
     scale = _SIDE / max(width, height)

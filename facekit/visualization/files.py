@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from facekit.errors import ImageError
-from facekit.io.images import IMAGE_SUFFIXES, RGBImage
+from facekit.io.images import IMAGE_SUFFIXES, RGBImage, load_image
 from facekit.utils.terminal import printable
 
 _MARK = ("Software", "facekit")
@@ -32,8 +32,8 @@ def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool =
             facekit is replaced.
 
     Raises:
-        ImageError: If the ending is unknown, the file cannot be written, or an existing file must
-            not be replaced.
+        ImageError: If the array is not an image, the ending is unknown, the file cannot be written,
+            or an existing file must not be replaced.
 
     Example:
         >>> import pathlib, tempfile
@@ -51,6 +51,7 @@ def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool =
         raise ImageError(f"{path}: the ending must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
     if not replace:
         check_replaceable(path)
+    pixels = load_image(image)
     options: dict[str, Any] = {}
     if suffix == ".png":
         options["pnginfo"] = PngImagePlugin.PngInfo()
@@ -60,7 +61,7 @@ def save_image(path: str | os.PathLike[str], image: RGBImage, *, replace: bool =
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            Image.fromarray(image).save(temporary, **options)
+            Image.fromarray(pixels).save(temporary, **options)
             temporary.replace(path)
         finally:
             with contextlib.suppress(FileNotFoundError):

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from facekit.errors import InvalidArgumentError
-from facekit.io.images import RGBImage
+from facekit.io.images import RGBImage, load_image
 from facekit.utils.figures import one_line
 from facekit.utils.validation import whole
 from facekit.visualization.colors import INK, KNOWN_COLOR, PAPER, WRONG_COLOR
@@ -55,6 +55,7 @@ def contact_sheet(
         uint8 ``(height, width, 3)``, RGB.
 
     Raises:
+        ImageError: If the image of a tile is not one.
         InvalidArgumentError: If there are no tiles, or columns or side are not positive.
 
     Example:
@@ -85,7 +86,7 @@ def contact_sheet(
         row, column = divmod(index, columns)
         left = _PADDING + column * cell_width
         top = _PADDING + heading + row * cell_height
-        image = Image.fromarray(tile.image)
+        image = Image.fromarray(load_image(tile.image))
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
         corner = (left + (side - image.width) // 2, top + (side - image.height) // 2)
         sheet.paste(image, corner)

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from facekit import Face, InvalidArgumentError, Keypoints
 from facekit.clustering import export
@@ -71,11 +73,21 @@ def test_any_file_name_will_do(tmp_path: Path, images: list[Path]) -> None:
     assert json.dumps(str(bad)) in text, "the list keeps the name whole"
 
 
-def test_an_image_that_vanished_costs_only_its_cuts(tmp_path: Path, images: list[Path]) -> None:
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (Path.unlink, "no such file"),
+        (lambda path: Image.new("RGB", (9, 9)).save(path), "has changed: a face is outside"),
+    ],
+    ids=["vanished", "smaller"],
+)
+def test_an_image_that_changed_costs_only_its_cuts(
+    tmp_path: Path, images: list[Path], change: Callable[[Path], None], problem: str
+) -> None:
     found = clustering(*images)
-    images[0].unlink()
+    change(images[0])
     (error,) = write_groups(found, tmp_path / "groups")
-    assert "a.jpg: no such file" in str(error)
+    assert f"a.jpg: {problem}" in str(error)
     assert content(tmp_path / "groups") == [
         "groups.json",
         "people",

@@ -176,6 +176,12 @@ def test_a_missing_file_is_refused() -> None:
         draw_faces("missing.jpg", [])
 
 
+@pytest.mark.parametrize("found", [FACE, ["Ada"], [FACE, None], 3])
+def test_what_is_no_face_is_refused(found: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="faces must be a sequence of Face or Recog"):
+        draw_faces(gray_picture(), found)
+
+
 # Contact sheets.
 
 
@@ -273,6 +279,25 @@ def test_columns_and_side_must_be_positive(arguments: dict[str, int]) -> None:
 def test_a_sheet_needs_tiles() -> None:
     with pytest.raises(InvalidArgumentError, match="needs tiles"):
         contact_sheet([])
+
+
+@pytest.mark.parametrize(
+    ("image", "problem"),
+    [
+        (np.zeros((4, 6, 3)), "must be uint8 .* got float64 with values"),
+        (np.zeros((4, 6, 2), np.uint8), r"got shape \(4, 6, 2\)"),
+        (np.zeros((0, 6, 3), np.uint8), "has no pixels"),
+        ([[1, 2], [3, 4]], "NumPy array, got list"),
+    ],
+)
+def test_what_is_no_image_is_neither_shown_nor_saved(
+    tmp_path: Path, image: Any, problem: str
+) -> None:
+    with pytest.raises(ImageError, match=problem):
+        contact_sheet([Tile(image, "Ada")])
+    with pytest.raises(ImageError, match=problem):
+        save_image(tmp_path / "picture.png", image)
+    assert not list(tmp_path.iterdir())
 
 
 # Files.
