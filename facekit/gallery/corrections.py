@@ -113,13 +113,16 @@ class Correction:
         Raises:
             InvalidArgumentError: If something is missing or too much.
         """
-        faces = {
-            name: FaceSource(**{**values[name], "box": tuple(values[name]["box"])})
-            for name in ("face", "other")
-            if name in values
-        }
-        person, number = values.get("person"), int(values.get("number", 0))
-        return cls(values["kind"], person=person, number=number, **faces)
+        try:
+            faces = {
+                name: FaceSource(**{**values[name], "box": tuple(values[name]["box"])})
+                for name in ("face", "other")
+                if name in values
+            }
+            person, number = values.get("person"), int(values.get("number", 0))
+            return cls(values["kind"], person=person, number=number, **faces)
+        except (KeyError, TypeError) as error:
+            raise InvalidArgumentError(f"not a correction: {values!r:.200} ({error!r})") from error
 
 
 def to_text(corrections: Iterable[Correction]) -> str:

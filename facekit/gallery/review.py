@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from facekit.gallery.enrolled import Enrolled
-from facekit.gallery.index import FloatArray
+from facekit.gallery.index import ExactIndex
 from facekit.gallery.records import EnrolledImage
 
 # How many nearest images, beyond a person's own, are examined to find those of other people.
@@ -74,13 +73,9 @@ def near_people(enrolled: Enrolled, threshold: float) -> list[Duplicate]:
     }
     found = []
     for first, second in pairs:
-        distances = _distances(
-            enrolled.embeddings[enrolled.images_of(first)],
-            enrolled.embeddings[enrolled.images_of(second)],
-        )
-        if distances.shape[0] > distances.shape[1]:
-            distances = distances.T
-        apart = float(np.median(distances.min(axis=1)))
+        fewer, more = sorted((enrolled.images_of(first), enrolled.images_of(second)), key=len)
+        nearest = ExactIndex(enrolled.embeddings[more]).search(enrolled.embeddings[fewer], 1)
+        apart = float(np.median(nearest.distances))
         if apart <= threshold:
             one, other = sorted(str(enrolled.classes[person]) for person in (first, second))
             found.append(Duplicate(one, other, apart))
@@ -95,9 +90,10 @@ def odd_images(enrolled: Enrolled, threshold: float) -> list[tuple[int, float, s
         rows = enrolled.images_of(person)
         if len(rows) < 3:
             continue
-        distances = _distances(enrolled.embeddings[rows], enrolled.embeddings[rows])
-        np.fill_diagonal(distances, np.inf)
-        for row, own in zip(rows, distances.min(axis=1), strict=True):
+        own_images = enrolled.embeddings[rows]
+        # The nearest one of all is the image itself.
+        nearest = ExactIndex(own_images).search(own_images, 2).distances[:, 1]
+        for row, own in zip(rows, nearest, strict=True):
             other, far = nearest_other.get(int(row), (-1, np.inf))
             if own > threshold or (far <= threshold and far < own):
                 resembles = str(enrolled.classes[other]) if far < own else None
@@ -118,9 +114,3 @@ def _nearest_others(enrolled: Enrolled) -> Iterator[tuple[int, int, int, float]]
         others = np.flatnonzero(people != own)
         if len(others):
             yield int(row), own, int(people[others[0]]), float(distances[others[0]])
-
-
-def _distances(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> FloatArray:
-    one, other = first.astype(np.float64), second.astype(np.float64)
-    squared: FloatArray = np.maximum(0.0, 2.0 - 2.0 * one @ other.T)
-    return np.sqrt(squared)

@@ -277,6 +277,21 @@ def test_a_correction_says_what_is_missing(arguments: dict[str, Any], message: s
         Correction(**arguments)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"kind": "ignore", "face": {"source": "a.jpg"}},
+        {"kind": "ignore", "face": {"source": "a.jpg", "sha256": None, "box": None}},
+        {"kind": "ignore", "face": {**Correction("ignore", face(1)).to_dict()["face"], "id": 1}},
+        {**Correction("ignore", face(1)).to_dict(), "number": None},
+    ],
+)
+def test_what_is_no_correction_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match="not a correction"):
+        Correction.from_dict(values)
+
+
 def test_only_enrolled_people_are_accepted_and_rejected(gallery: Gallery) -> None:
     for correct in (gallery.review.accept, gallery.review.reject):
         with pytest.raises(EnrollmentError, match="no one is enrolled as 'Eve'"):
@@ -304,12 +319,3 @@ def test_a_face_is_not_separated_from_itself() -> None:
         gallery.review.separate(face, copied)
     assert gallery.review.corrections == ()
     gallery.review.separate(face, FaceSource("a.jpg", sha256="ab" * 32, box=(200, 12, 80, 100)))
-
-
-@pytest.mark.parametrize("threshold", [float("nan"), -1.0, "0.9"])
-def test_a_threshold_of_mistakes_is_a_distance(threshold: float) -> None:
-    gallery = Gallery("example@1", embedding_size=2)
-    with pytest.raises(InvalidArgumentError, match="threshold must be a number"):
-        gallery.duplicates(threshold)
-    with pytest.raises(InvalidArgumentError, match="threshold must be a number"):
-        gallery.outliers(threshold)
