@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
+
+import numpy as np
 
 from facekit.alignment import Aligner
 from facekit.detection import FaceDetector
@@ -26,7 +29,7 @@ def detector_to_dict(detector: FaceDetector) -> dict[str, Any]:
     if _DETECTORS.get(name) is type(detector):
         # The number of cores depends on the machine.
         parameters = {**detector.get_params(), "threads": None}  # type: ignore[attr-defined]
-        return {"class": name, "parameters": parameters}
+        return {"class": name, "parameters": _plain(parameters)}
     return {"class": f"{type(detector).__module__}.{type(detector).__qualname__}"}
 
 
@@ -62,7 +65,7 @@ def embedder_by_name(weights: str, path: str) -> FaceEmbedder:
 
 def quality_to_dict(quality: QualityGate | None) -> dict[str, Any] | None:
     """Returns the limits of a gate."""
-    return None if quality is None else asdict(quality)
+    return None if quality is None else _plain(asdict(quality))
 
 
 def parts_to_dict(
@@ -75,14 +78,23 @@ def parts_to_dict(
     """Returns the parameters of the parts of a recognizer."""
     parameters: dict[str, Any] = classifier.get_params()
     table = parameters.pop("distances")
-    plain = {n: v if isinstance(v, str | None) else float(v) for n, v in parameters.items()}
     return {
         "detector": detector_to_dict(detector),
         "aligner": aligner.to_dict(),
         "quality": quality_to_dict(quality),
         "naming_quality": quality_to_dict(naming_quality),
-        "classifier": {**plain, "distances": None if table is None else table.to_dict()},
+        "classifier": {
+            **_plain(parameters),
+            "distances": None if table is None else table.to_dict(),
+        },
     }
+
+
+def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns parameters as JSON values; NumPy's numbers and arrays become Python's."""
+    text = json.dumps(parameters, default=lambda value: np.asarray(value).tolist())
+    plain: dict[str, Any] = json.loads(text)
+    return plain
 
 
 def parts_from_dict(

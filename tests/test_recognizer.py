@@ -28,6 +28,7 @@ from facekit import (
     IdentityClassifier,
     ImageError,
     InvalidArgumentError,
+    QualityGate,
     YuNetDetector,
     load_image,
 )
@@ -555,6 +556,31 @@ def test_detector_by_name_is_kept_with_its_parameters() -> None:
     )
     with pytest.raises(InvalidArgumentError, match="detector"):
         FaceRecognizer("facekit-small", detector="viola-jones")
+
+
+def test_parameters_of_numpy_are_kept(
+    embedder: Embedder, hopper: Path, tmp_path: Path, recognizer: FaceRecognizer
+) -> None:
+    own = FaceRecognizer(
+        embedder=embedder,
+        detector=Detector(
+            min_face_size=np.float32(30),
+            thresholds=np.array([0.5, 0.7, 0.8]),
+            max_faces=np.int64(1),
+            complete_pyramid=np.bool_(True),
+            rotations=range(0, 360, 90),
+        ),
+        quality=QualityGate(min_side=np.float32(20)),
+        classifier=recognizer.classifier,
+        gallery=tmp_path / "people.facekit",
+    ).fit({"Grace": hopper}, progress=False)
+    own.save(tmp_path / "people.facekit")
+    kept = FaceRecognizer.load(tmp_path / "people.facekit", embedder=embedder)
+    assert repr(kept.detector) == (
+        "Detector(min_face_size=30.0, thresholds=(0.5, 0.7, 0.8), max_faces=1, "
+        "complete_pyramid=True, rotations=(0, 90, 180, 270))"
+    )
+    assert kept.quality == own.quality
 
 
 def test_forged_parameters_are_refused_or_used(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,7 +15,6 @@ from facekit.errors import ImageError, InvalidArgumentError
 from facekit.faces import DetectedImage, Face
 from facekit.io.decoding import Truncated
 from facekit.io.images import (
-    DecodedImage,
     ImageSource,
     RGBImage,
     check_several,
@@ -82,22 +81,17 @@ class ImageDetector(ABC):
             if value is not None:
                 whole(value, name, least=1)
         number(self.padding, "padding", 0, 2)
-        turns = self.rotations
-        if (
-            not isinstance(turns, Sequence)
-            or isinstance(turns, str | bytes)
-            or not turns
-            or not set(turns) <= {0, 90, 180, 270}
-        ):
+        turns: Sequence[Any] = self.rotations if isinstance(self.rotations, Sequence) else ()
+        if not turns or not all(isinstance(d, Real) and d in (0, 90, 180, 270) for d in turns):
             raise InvalidArgumentError(
-                f"rotations must be some of 0, 90, 180 and 270 degrees, got {turns!r}"
+                f"rotations must be some of 0, 90, 180 and 270 degrees, got {self.rotations!r}"
             )
 
     def __repr__(self) -> str:
         # Defaults are left out, as in scikit-learn.
         defaults = inspect.signature(type(self)).parameters
         values = {
-            name: tuple(value) if isinstance(value, list) else value
+            name: tuple(value) if isinstance(value, list | np.ndarray) else value
             for name, value in self.get_params().items()
         }
         shown = [f"{n}={v!r}" for n, v in values.items() if v != defaults[n].default]
@@ -110,7 +104,7 @@ class ImageDetector(ABC):
             deep: Without effect; scikit-learn passes it.
 
         Returns:
-            The arguments by name, ready for ``json.dumps``.
+            The arguments by name.
         """
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
@@ -172,9 +166,9 @@ class ImageDetector(ABC):
         region = checked_region(region)
         self._check()
         name = describe_source(image, fallback="the image")
-        side = self._side_enough(region)
-        decoded = read_image(image, max_pixels=max_pixels, max_side=side, truncated=truncated)
-        (found,) = self._search([self._view(decoded, region, name)], self._find)
+        reading = {"max_pixels": max_pixels, "truncated": truncated}
+        view = self._view(image, name, region, max_side=self._side_enough(region), **reading)
+        (found,) = self._search([view])
         return Faces(found, name)
 
     def detect_batch(
@@ -205,8 +199,7 @@ class ImageDetector(ABC):
         check_several(images, instead="detect")
         region = checked_region(region)
         self._check()
-        search = functools.partial(self._search, find=self._find)
-        return self._batch(images, search, region, max_pixels=max_pixels, truncated=truncated)
+        return self._batch(images, self._search, region, max_pixels=max_pixels, truncated=truncated)
 
     def detect_stream(
         self,
@@ -250,11 +243,10 @@ class ImageDetector(ABC):
         self._check()
 
         live = isinstance(source, int)
-        search = functools.partial(self._search, find=self._find)
 
         def detected(items: Iterator[ImageItem]) -> Iterator[DetectedImage]:
             reading = {"max_pixels": max_pixels, "truncated": truncated}
-            for item, found in self._searched(items, search, region, reading):
+            for item, found in self._searched(items, self._search, region, reading):
                 if isinstance(found, ImageError):
                     yield DetectedImage(item.name, item.index, [], None, found)
                 else:
@@ -275,9 +267,12 @@ class ImageDetector(ABC):
         """Returns the longest side that has to be decoded; a region refers to the whole image."""
         return self.max_image_side if region is None else None
 
-    def _view(self, image: DecodedImage, region: Region | None, name: str) -> View:
+    def _view(
+        self, source: ImageSource, name: str, region: Region | None = None, **reading: Any
+    ) -> View:
         from facekit.detection.view import View
 
+        image = read_image(source, **reading)
         view = View.of(image.pixels, region, self.max_image_side, name, self.padding)
         if image.scale == (1.0, 1.0):
             return view
@@ -319,7 +314,7 @@ class ImageDetector(ABC):
 
         def read(item: ImageItem) -> tuple[ImageItem, View | ImageError]:
             try:
-                return item, self._view(read_image(item.source, **reading), region, item.name)
+                return item, self._view(item.source, item.name, region, **reading)
             except ImageError as error:
                 return item, error
 
@@ -332,11 +327,12 @@ class ImageDetector(ABC):
     def _search(
         self,
         views: Sequence[View],
-        find: Callable[[Sequence[RGBImage]], list[Detections]],
+        find: Callable[[Sequence[RGBImage]], list[Detections]] | None = None,
         *,
         fit_boxes: bool = True,
         fit_keypoints: bool = False,
     ) -> list[list[Face]]:
+        find = find or self._find
         best: list[Detections] = []
         for degrees in self.rotations if views else ():
             if degrees:

@@ -13,7 +13,7 @@ from facekit.detection.base import ImageDetector
 from facekit.detection.settings import Settings
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
-from facekit.io.images import ImageSource, describe_source, read_image
+from facekit.io.images import ImageSource, describe_source
 from facekit.utils.validation import choice, flag, number
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class Detector(ImageDetector):
             if isinstance(image, list):
                 return self._batch(image, answer)
             name = describe_source(image, fallback="the image")
-            return answer([self._view(read_image(image), None, name)])
+            return answer([self._view(image, name, max_side=self.max_image_side)])
 
         if output_type == "numpy":
             return _rows(answers(search), box_format)

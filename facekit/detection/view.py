@@ -59,8 +59,8 @@ class View:
         if region is not None:
             x, y, region_width, region_height = region
             left, top = max(int(np.floor(x)), 0), max(int(np.floor(y)), 0)
-            right = min(int(np.ceil(x + region_width)), right)
-            bottom = min(int(np.ceil(y + region_height)), bottom)
+            right = int(min(np.ceil(x + region_width), right))
+            bottom = int(min(np.ceil(y + region_height), bottom))
             if left >= right or top >= bottom:
                 raise ImageError(
                     f"{name}: has {image.shape[1]} × {image.shape[0]} pixels, and the region "

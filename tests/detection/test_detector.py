@@ -212,6 +212,16 @@ def test_dictionaries_are_those_of_the_faces(detector: Detector, crowd: UInt8) -
     assert detector.detect_faces([crowd, crowd]) == [dictionaries, dictionaries]
 
 
+def test_dictionaries_are_those_of_the_faces_of_a_large_jpeg(hopper: Path, tmp_path: Path) -> None:
+    with Image.open(hopper) as image:
+        image.resize((2048, 2400)).save(tmp_path / "large.jpg")
+    detector, path = Detector(max_image_side=500), tmp_path / "large.jpg"
+    dictionaries = [face.to_dict() for face in detector.detect(path)]
+    assert len(dictionaries) == 1
+    assert detector.detect_faces(path) == dictionaries
+    assert detector.detect_faces([path]) == [dictionaries]
+
+
 def test_dictionaries_are_ready_for_json(detector: Detector, portrait: UInt8) -> None:
     dictionaries = detector.detect_faces(portrait)
     assert json.loads(json.dumps(dictionaries)) == dictionaries
@@ -355,6 +365,8 @@ def test_region_outside_the_picture_is_an_error(
         detector.detect(portrait, region=(10_000, 0, 10, 10))
     with pytest.raises(ImageError, match=r"grace_hopper\.jpg.*lies outside"):
         detector.detect(hopper, region=(-100, 0, 10, 10))
+    with pytest.raises(ImageError, match="lies outside"):
+        detector.detect(portrait, region=(1e308, 0, 1e308, 10))
 
 
 @pytest.mark.parametrize(
@@ -568,6 +580,8 @@ def test_representation_makes_an_equal_detector() -> None:
     extra = ", max_image_side=900, max_faces=2, complete_pyramid=True, padding=0.2, threads=1"
     for text in ("Detector()", f"{plain})", f"{plain}{extra})"):
         assert repr(eval(text)) == text
+    assert repr(Detector(thresholds=np.array([0.6, 0.7, 0.8]), rotations=[0])) == "Detector()"
+    assert "thresholds=(" in repr(Detector(thresholds=np.array([0.6, 0.7, 0.9])))
 
 
 # Arguments that change
@@ -590,6 +604,9 @@ def test_changed_attributes_count_everywhere(portrait: UInt8) -> None:
         ("thresholds", (1, 2)),
         ("padding", -1),
         ("rotations", (45,)),
+        ("rotations", [[90]]),
+        ("rotations", (np.array([0, 90]),)),
+        ("rotations", "90"),
         ("threads", 0),
     ],
 )
