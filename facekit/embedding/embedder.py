@@ -45,7 +45,7 @@ from facekit.io.files import replace_atomically
 from facekit.utils.forking import ForkLock
 from facekit.utils.home import home
 from facekit.utils.progress import track
-from facekit.utils.validation import choice, number, vectors, whole
+from facekit.utils.validation import choice, flag, number, text, vectors, whole
 
 
 class Embedder:
@@ -182,16 +182,19 @@ class Embedder:
         if centering is not None:
             vectors(centering.centers, architecture.embedding_size, "centering.centers")
             arrays[CENTERING_LAYER] = centering.to_arrays()
-        zoom = number(mirror_zoom, "mirror_zoom", 1, MOST_MIRROR_ZOOM)
         record = WeightsRecord(
-            name=name,
-            version=_version(arrays, zoom if mirrored else None),
+            name=text(name, "name"),
+            version="",
             architecture=architecture,
             alignment=aligner.to_dict(),
-            mirrored=mirrored,
-            mirror_zoom=zoom,
-            thresholds=dict(thresholds or {}),
+            mirrored=flag(mirrored, "mirrored"),
+            mirror_zoom=number(mirror_zoom, "mirror_zoom", 1, MOST_MIRROR_ZOOM),
+            thresholds={
+                rate: number(distance, "thresholds", 0, 2)
+                for rate, distance in (thresholds or {}).items()
+            },
         )
+        record = dataclasses.replace(record, version=_version(arrays, record))
         embedder = cls.__new__(cls)
         embedder._start(record, arrays, batch_size, threads, engine)
         return embedder
@@ -255,12 +258,9 @@ class Embedder:
         self.batch_size = batch_size
         self.threads = threads
         self.engine: Engine = engine
-        self._arrays = {layer: own for layer, own in arrays.items() if layer != CENTERING_LAYER}
-        self._centering = (
-            LocalCentering.from_arrays(arrays[CENTERING_LAYER])
-            if CENTERING_LAYER in arrays
-            else None
-        )
+        self._arrays = dict(arrays)
+        centering = self._arrays.pop(CENTERING_LAYER, None)
+        self._centering = None if centering is None else LocalCentering.from_arrays(centering)
         self._compiled: tuple[Any, OpenVinoNetwork | KerasNetwork] | None = None
         self._making = ForkLock()
 
@@ -286,15 +286,15 @@ class Embedder:
         return OpenVinoNetwork(
             architecture,
             self._arrays,
-            self.threads,
-            self._cache(),
+            threads=self.threads,
+            cache=self._cache(),
             bfloat16=self.engine == "openvino-bf16",
             input_ranges=self.record.input_ranges if self.engine == "openvino-int8" else {},
         )
 
     def _cache(self) -> Path | None:
         # Only for weights known by name: others change, and would fill the folder.
-        if registry.REGISTRY.get(self.record.name) is not self.record:
+        if registry.REGISTRY.get(self.record.name) != self.record:
             return None
         return home() / "compiled" / f"{self.record.name}-{weights_digest(self._arrays)[:12]}"
 
@@ -351,7 +351,8 @@ class Embedder:
     def without_centering(self) -> Embedder:
         """Returns an embedder with the network of this one alone.
 
-        Its version is another one, and it has no thresholds.
+        Its version is another one, and nothing was measured with it: neither thresholds nor
+        accuracy.
 
         Returns:
             The embedder; this one if it has no :attr:`centering`.
@@ -365,11 +366,11 @@ class Embedder:
             return self
         record = dataclasses.replace(
             self.record,
-            version=_version(
-                self._arrays, self.record.mirror_zoom if self.record.mirrored else None
-            ),
+            version=_version(self._arrays, self.record),
             thresholds={},
             distances=None,
+            accuracy={},
+            accuracy_by_group={},
             files=(),
         )
         embedder = type(self).__new__(type(self))
@@ -513,23 +514,21 @@ class Embedder:
             if self.record.mirror_zoom != 1.0:
                 mirror_images = zoomed(mirror_images, self.record.mirror_zoom)
             # Two opposite embeddings have no mean direction; no image of a face has such a pair.
-            embeddings = unit_or(
-                embeddings + network(np.ascontiguousarray(mirror_images)), embeddings
-            )
+            embeddings = unit_or(embeddings + network(mirror_images), embeddings)
         return embeddings if self.centering is None else self.centering(embeddings)
 
     def _checked(
         self, faces: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
     ) -> npt.NDArray[np.uint8]:
         side = self.input_size
-        if len(faces) == 0:
-            return np.empty((0, side, side, 3), dtype=np.uint8)
         try:
             images = np.asarray(faces)
         except ValueError as error:
             raise InvalidArgumentError(
                 f"faces must all have the shape ({side}, {side}, 3); align them first"
             ) from error
+        if images.shape[:1] == (0,):
+            return np.empty((0, side, side, 3), dtype=np.uint8)
         if images.shape[1:] != (side, side, 3) or images.dtype != np.uint8:
             raise InvalidArgumentError(
                 f"faces must be uint8 (n, {side}, {side}, 3), got {images.dtype} "
@@ -545,10 +544,10 @@ def _check_running(batch_size: int, threads: int | None, engine: Engine) -> None
     choice(engine, "engine", get_args(Engine))
 
 
-def _version(arrays: LayerWeights, zoom: float | None) -> str:
+def _version(arrays: LayerWeights, record: WeightsRecord) -> str:
     """Returns a version that changes with what an embedding depends on."""
-    version = weights_digest(arrays)[:12]
-    return version if zoom is None else f"{version}-mirrored-{zoom:g}"
+    mirrored = f"-mirrored-{record.mirror_zoom:g}" if record.mirrored else ""
+    return weights_digest(arrays)[:12] + mirrored
 
 
 def _check_ranges(record: WeightsRecord, engine: Engine) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -28,11 +27,11 @@ class OpenVinoNetwork:
         self,
         architecture: Architecture,
         weights: LayerWeights,
-        threads: int | None,
-        cache: Path | None = None,
         *,
-        bfloat16: bool = False,
-        input_ranges: Mapping[str, float] = MappingProxyType({}),  # of layers to run in 8 bits
+        threads: int | None,
+        cache: Path | None,
+        bfloat16: bool,
+        input_ranges: Mapping[str, float],  # of layers to run in 8 bits
     ) -> None:
         if bfloat16 and not has_bfloat16():
             raise InvalidArgumentError(

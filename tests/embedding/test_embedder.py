@@ -384,11 +384,15 @@ def test_embedding_loads_neither_keras_nor_tensorflow(tmp_path: Path, embedder: 
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"threads": 0}, {"threads": True}, {"batch_size": 0}, {"engine": "caffe"}]
+    "arguments",
+    [
+        *({"threads": 0}, {"threads": True}, {"batch_size": 0}, {"engine": "caffe"}),
+        *({"mirrored": 1}, {"name": 5}, {"thresholds": {0.001: float("nan")}}),
+    ],
 )
 def test_arguments_out_of_range(network: Any, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
-        Embedder.from_network(network, SMALL_V2, name="wrong", **arguments)
+        Embedder.from_network(network, SMALL_V2, **{"name": "wrong", **arguments})
 
 
 @pytest.mark.parametrize(
@@ -404,6 +408,8 @@ def test_arguments_out_of_range(network: Any, arguments: dict[str, Any]) -> None
         random_pictures(2, side=160),
         [PICTURES[0], PICTURES[1, :-1]],
         ["photo.jpg"],
+        None,
+        iter(PICTURES),
     ],
     ids=[
         "one picture",
@@ -416,6 +422,8 @@ def test_arguments_out_of_range(network: Any, arguments: dict[str, Any]) -> None
         "other size",
         "mixed sizes",
         "path",
+        "nothing",
+        "iterator",
     ],
 )
 def test_faces_of_another_form_are_refused(embedder: Embedder, faces: Any) -> None:
@@ -437,6 +445,12 @@ def test_random_weights_follow_the_seed() -> None:
     assert first.record == again.record
     assert first.record.identity != other.record.identity
     assert not np.allclose(first.embed(PICTURES), other.embed(PICTURES), atol=1e-3)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "1"])
+def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="seed must be a whole number"):
+        build_network(SMALL_V2, seed=seed)
 
 
 def test_random_weights_have_no_thresholds() -> None:
@@ -884,7 +898,8 @@ def test_what_was_compiled_is_kept_where_facekit_keeps_its_files(
 ) -> None:
     monkeypatch.setenv("FACEKIT_HOME", str(tmp_path))
     faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
-    first = Embedder("facekit-small").embed(faces)
+    # A worker process gets its embedder like this.
+    first = pickle.loads(pickle.dumps(Embedder("facekit-small"))).embed(faces)
     (blob,) = (tmp_path / "compiled").iterdir()
     assert blob.name.startswith("facekit-small-")
     np.testing.assert_array_equal(Embedder("facekit-small").embed(faces), first)

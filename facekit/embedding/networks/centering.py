@@ -97,6 +97,7 @@ class LocalCentering:
 
         rows = unit_rows(embeddings)
         whole(clusters, "clusters", least=1, most=len(rows))
+        seed = whole(seed, "seed", least=0, most=2**32 - 1)
         found = KMeans(clusters, n_init=1, random_state=seed).fit(rows.astype(np.float64))
         return cls(found.cluster_centers_.astype(np.float32), sharpness, share)
 

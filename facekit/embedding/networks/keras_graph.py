@@ -73,8 +73,7 @@ class KerasBuilder(GraphBuilder):
         x = keras.layers.GlobalAveragePooling2D(name=FEATURES_LAYER)(x)
         if architecture.dropout and not self.folded:
             # Without a seed, Keras would draw one from the user's generator; it accepts 32 bits.
-            seed = int(seed) % 2**32
-            x = keras.layers.Dropout(architecture.dropout, seed=seed, name="Dropout")(x)
+            x = keras.layers.Dropout(architecture.dropout, seed=seed % 2**32, name="Dropout")(x)
         normalized = architecture.head_batch_normalization and not self.folded
         x = keras.layers.Dense(
             architecture.embedding_size,

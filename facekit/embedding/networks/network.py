@@ -12,7 +12,7 @@ import numpy as np
 from facekit.embedding.networks.backbones import BACKBONES
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
-from facekit.utils.validation import choice, number, whole
+from facekit.utils.validation import choice, flag, number, whole
 
 Backbone: TypeAlias = Literal["inception_resnet_v1", "inception_resnet_v2"]
 
@@ -67,6 +67,7 @@ class Architecture:
         whole(self.embedding_size, "embedding_size", least=1, most=_MOST_COMPONENTS)
         number(self.dropout, "dropout", 0.0, below=1.0)
         number(self.input_mean, "input_mean")
+        flag(self.head_batch_normalization, "head_batch_normalization")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the arguments as plain Python values."""
@@ -105,6 +106,9 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
         A ``keras.Model`` from images, ``(batch, S, S, 3)`` with values 0 to 255, to embeddings,
         float32 ``(batch, d)`` of unit L2 norm.
 
+    Raises:
+        InvalidArgumentError: If the seed is not a whole number of at least 0.
+
     Example:
         >>> from facekit.embedding import Architecture, build_network
         >>> small = Architecture(width=0.25, blocks=0.1, input_size=80, embedding_size=64)
@@ -118,6 +122,7 @@ def build_network(architecture: Architecture, *, folded: bool = False, seed: int
         Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
         AISTATS 2010, equation 16, for the random weights.
     """
+    seed = whole(seed, "seed", least=0)
     keras = import_extra("keras")
     from facekit.embedding.networks.keras_graph import KerasBuilder
 

@@ -92,6 +92,8 @@ def test_embeddings_that_cannot_be_moved_are_refused(embeddings: np.ndarray) -> 
 def test_more_clusters_than_embeddings_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="clusters"):
         LocalCentering.fit(crowds(0), clusters=41)
+    with pytest.raises(InvalidArgumentError, match="seed"):
+        LocalCentering.fit(crowds(0), clusters=4, seed=-1)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,7 @@ def test_an_embedder_centers_what_its_network_gives(embedder: Embedder) -> None:
         embedder.without_centering().embed(FACES), plain.embed(FACES), atol=1e-6
     )
     assert embedder.without_centering().record.version != embedder.record.version
+    assert Embedder("facekit-small").without_centering().record.accuracy == {}
     assert embedder.centering is not None
     with pytest.raises(AttributeError):  # which the version of the weights would not show
         embedder.centering = None  # type: ignore[misc]
