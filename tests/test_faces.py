@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,6 @@ def mtcnn_dictionary(**changes: Any) -> dict[str, Any]:
 # Face
 
 
-@given(faces)
-def test_exact_dictionary_gives_the_face_back(face: Face) -> None:
-    assert Face.from_dict(face.to_dict(rounded=False)) == face
-
-
 @given(mtcnn_dictionaries)
 def test_whole_numbers_come_back_unchanged(dictionary: dict[str, Any]) -> None:
     assert Face.from_dict(dictionary).to_dict() == dictionary
@@ -73,7 +69,9 @@ def test_whole_numbers_come_back_unchanged(dictionary: dict[str, Any]) -> None:
 
 @given(faces)
 def test_json_gives_the_face_back(face: Face) -> None:
-    assert Face.from_dict(json.loads(json.dumps(face.to_dict(rounded=False)))) == face
+    again = Face.from_dict(json.loads(json.dumps(face.to_dict(rounded=False))))
+    assert again == face
+    assert hash(again) == hash(face)
 
 
 @given(faces)
@@ -132,7 +130,10 @@ def test_box_must_be_four_numbers(length: int) -> None:
 
 @given(st.floats().filter(lambda value: not 0 <= value <= 1))
 def test_confidence_must_be_a_share(confidence: float) -> None:
-    with pytest.raises(InvalidArgumentError, match="confidence"):
+    with pytest.raises(
+        InvalidArgumentError,
+        match=re.escape(f"confidence must be in [0, 1], got {confidence}"),
+    ):
         Face(BOX, confidence, POINTS)
 
 
@@ -147,13 +148,6 @@ def test_keypoints_must_be_finite(name: str, point: tuple[float, float]) -> None
 def test_keypoints_must_be_five_pairs(keypoints: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="keypoints"):
         Face(BOX, 0.9, keypoints)
-
-
-@given(faces)
-def test_message_names_the_value(face: Face) -> None:
-    with pytest.raises(InvalidArgumentError) as caught:
-        dataclasses.replace(face, confidence=-7.25)
-    assert "-7.25" in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["box", "confidence", "keypoints"])
@@ -208,11 +202,6 @@ def test_face_cannot_be_changed() -> None:
     face = Face(BOX, 0.9, POINTS)
     with pytest.raises(dataclasses.FrozenInstanceError):
         face.confidence = 1.0  # type: ignore[misc]
-
-
-@given(faces)
-def test_equal_faces_have_equal_hashes(face: Face) -> None:
-    assert hash(Face.from_dict(face.to_dict(rounded=False))) == hash(face)
 
 
 @given(faces)

@@ -41,7 +41,6 @@ def public_errors() -> list[type]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import facekit",
         "from facekit import Face, load_image, FacekitError",
         "from facekit import Detector; Detector()",
         "from facekit import Aligner; Aligner()",
@@ -56,12 +55,7 @@ def test_import_loads_nothing_heavy(statement: str) -> None:
 
 
 def test_import_of_the_package_alone_loads_not_even_numpy() -> None:
-    assert not modules_after("import facekit") & {"numpy", "PIL"}
-
-
-@pytest.mark.parametrize("name", facekit.__all__)
-def test_every_public_name_can_be_imported(name: str) -> None:
-    assert getattr(facekit, name) is not None
+    assert not modules_after("import facekit") & {*HEAVY, "numpy", "PIL"}
 
 
 @pytest.mark.parametrize("name", sorted(set(facekit.__all__) - {"__version__"}))
@@ -98,11 +92,6 @@ def test_every_error_is_in_the_tree(error: type) -> None:
 def test_unknown_attribute_is_named() -> None:
     with pytest.raises(AttributeError, match=r"'facekit'.*'FaceRecogniser'"):
         _ = facekit.FaceRecogniser
-
-
-def test_unknown_name_cannot_be_imported() -> None:
-    with pytest.raises(ImportError, match="Nobody"):
-        exec("from facekit import Nobody")
 
 
 def test_the_stub_says_nothing_else() -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from colored_people import COLORS, ColorDetector, ColorEmbedder, Places, embedding_of, picture
 
-from facekit import Aligner, FaceRecognizer, IdentityClassifier, InvalidArgumentError, cluster
-from facekit.clustering.constraints import constrained
+from facekit import Aligner, FaceRecognizer, IdentityClassifier, InvalidArgumentError
 from facekit.gallery.records import FaceSource
 from facekit.suggestions import suggest
 from facekit.visualization.files import save_image
@@ -225,32 +224,3 @@ def test_calibration_leaves_out_what_is_no_face(tmp_path: Path) -> None:
     )
     assert after == clean.calibration
     assert after != before
-
-
-@pytest.mark.parametrize(
-    ("same", "different", "expected"),
-    [
-        ([], [], [0, 0, 1, 1]),
-        ([(0, 2)], [], [0, 0, 0, 0]),
-        ([], [(0, 1)], [0, 1, 2, 2]),
-        ([(0, 2)], [(1, 3)], [0, 1, 0, 2]),
-        ([(0, 1), (2, 3), (1, 2)], [], [0, 0, 0, 0]),
-    ],
-)
-def test_groups_follow_pairs(
-    same: list[tuple[int, int]], different: list[tuple[int, int]], expected: list[int]
-) -> None:
-    vectors = np.array([[1, 0], [0.96, 0.28], [0, 1], [0.28, 0.96]], np.float32)
-    found = constrained(vectors, np.array([0, 0, 1, 1]), same, different)
-    pairs = [(a, b) for a in range(4) for b in range(a)]
-    assert [found[a] == found[b] for a, b in pairs] == [
-        expected[a] == expected[b] for a, b in pairs
-    ]
-
-
-def test_pairs_that_cannot_be_are_refused() -> None:
-    vectors = np.eye(3, dtype=np.float32)
-    with pytest.raises(InvalidArgumentError, match="contradict"):
-        cluster(vectors, threshold=1.0, same=[(0, 1), (1, 2)], different=[(0, 2)])
-    with pytest.raises(InvalidArgumentError, match="same must be"):
-        cluster(vectors, threshold=1.0, same=[(0, 3)])

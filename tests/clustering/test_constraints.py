@@ -70,3 +70,21 @@ def test_groups_that_no_pair_connects_do_not_change_each_other(
     )
     again = {frozenset(face + COUNT for face in group) for group in alone}
     assert twice == alone | again
+
+
+@pytest.mark.parametrize(
+    ("same", "different", "expected"),
+    [
+        ([], [], [0, 0, 1, 1]),
+        ([(0, 2)], [], [0, 0, 0, 0]),
+        ([], [(0, 1)], [0, 1, 2, 2]),
+        ([(0, 2)], [(1, 3)], [0, 1, 0, 2]),
+        ([(0, 1), (2, 3), (1, 2)], [], [0, 0, 0, 0]),
+    ],
+)
+def test_pairs_change_no_more_than_they_say(
+    same: list, different: list, expected: list[int]
+) -> None:
+    vectors = np.array([[1, 0], [0.96, 0.28], [0, 1], [0.28, 0.96]], np.float32)
+    found = constrained(vectors, np.array([0, 0, 1, 1]), same, different)
+    assert partition(found) == partition(np.array(expected))

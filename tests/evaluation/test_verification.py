@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import auc, roc_auc_score
 
 from facekit import InvalidArgumentError
 from facekit.evaluation.verification import (
@@ -120,16 +119,6 @@ def test_the_curve_is_what_counting_finds(measured: tuple[FloatArray, BoolArray]
 
 
 @given(measured=either)
-def test_the_area_is_that_of_counting_pairs(measured: tuple[FloatArray, BoolArray]) -> None:
-    distances, same = measured
-    curve = roc(distances, same)
-    area = auc(curve.false_match_rate, curve.true_accept_rate)
-    smaller = distances[same][:, None] < distances[~same]
-    equal = distances[same][:, None] == distances[~same]
-    assert area == pytest.approx((smaller + 0.5 * equal).mean(), abs=1e-12)
-
-
-@given(measured=either)
 def test_the_equal_error_rate_lies_between_the_two_errors(
     measured: tuple[FloatArray, BoolArray],
 ) -> None:
@@ -166,15 +155,6 @@ def test_the_true_accept_rate_is_what_counting_finds(
     assert true_accept_rate(roc(distances, same), limit) == pytest.approx(expected, abs=1e-12)
 
 
-@given(measured=either, limits=st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)).map(sorted))
-def test_the_true_accept_rate_rises_with_the_false_one(
-    measured: tuple[FloatArray, BoolArray], limits: list[float]
-) -> None:
-    curve = roc(*measured)
-    assert true_accept_rate(curve, limits[0]) <= true_accept_rate(curve, limits[1])
-    assert true_accept_rate(curve, 1.0) == 1.0
-
-
 # The report.
 
 
@@ -190,7 +170,10 @@ def test_the_report_agrees_with_its_parts(measured: tuple[FloatArray, BoolArray]
         assert report.fold_accuracies[fold] == accuracy_at(
             distances[~others], same[~others], threshold
         )
-    assert report.auc == pytest.approx(roc_auc_score(same, -distances))
+    # The area is the share of pairs of pairs in the right order.
+    genuine, impostor = distances[same][:, None], distances[~same]
+    ordered = (genuine < impostor) + 0.5 * (genuine == impostor)
+    assert report.auc == pytest.approx(ordered.mean(), abs=1e-12)
     assert report.eer == equal_error_rate(roc(distances, same))
     assert report.pairs == len(distances)
 

@@ -38,7 +38,7 @@ def test_faiss_finds_images_at_distance_one(size: int) -> None:
 @pytest.mark.parametrize("size", [64, 512])
 def test_faiss_follows_what_is_added_and_erased(size: int) -> None:
     rows = unit(1, 3_000, size)
-    grown: index.Index = FaissIndex(rows[:1_000])
+    grown = FaissIndex(rows[:1_000])
     for end in (1_001, 2_000, 3_000):
         grown = grown.updated(rows[:end])
     erased = np.arange(0, 3_000, 3)

@@ -460,6 +460,8 @@ def test_an_explanation_agrees_with_the_prediction(gallery: Any, strategy: Any, 
     for one, probability in zip(explained, classifier.predict_proba(probes), strict=True):
         assert one.probability == pytest.approx(probability.max())
         assert 0.0 <= probability.sum() <= 1.0 + 1e-9
+        assert (one.name is not None) == (one.distance <= classifier.threshold_)
+        assert list(one.nearest) == sorted(one.nearest, key=lambda near: near.distance)
 
 
 def test_more_people_make_the_threshold_stricter() -> None:

@@ -66,28 +66,6 @@ def test_turning_the_space_changes_nothing(strategy: Any, seed: int) -> None:
     assert after.threshold_ == pytest.approx(before.threshold_, abs=1e-4)
 
 
-@STRATEGIES
-@settings(max_examples=4, deadline=None)
-@given(seed=SEEDS, rates=st.lists(st.floats(1e-4, 0.2), min_size=2, max_size=4, unique=True))
-def test_the_threshold_rises_with_the_rate(strategy: Any, seed: int, rates: list[float]) -> None:
-    X, names, _ = people(seed)
-    thresholds = [classifier(strategy, rate).fit(X, names).threshold_ for rate in sorted(rates)]
-    assert thresholds == sorted(thresholds)
-
-
-@STRATEGIES
-@settings(max_examples=4, deadline=None)
-@given(seed=SEEDS)
-def test_explanations_agree_with_predictions(strategy: Any, seed: int) -> None:
-    X, names, probes = people(seed)
-    fitted = classifier(strategy).fit(X, names)
-    explained = fitted.explain(probes)
-    assert [each.name for each in explained] == list(fitted.predict(probes))
-    for each in explained:
-        assert (each.name is not None) == (each.distance <= fitted.threshold_)
-        assert list(each.nearest) == sorted(each.nearest, key=lambda near: near.distance)
-
-
 @settings(max_examples=4, deadline=None)
 @given(seed=SEEDS)
 def test_enrolled_and_removed_is_as_if_never(seed: int) -> None:
