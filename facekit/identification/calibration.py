@@ -15,7 +15,7 @@ from facekit.embedding.weights.distances import DistanceTable, Measure
 from facekit.errors import InvalidArgumentError
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import FloatArray, IntArray
-from facekit.utils.validation import vectors
+from facekit.utils.validation import unit_rows
 
 MIN_PEOPLE = 30
 """With at least this many people, a gallery's own images refine the calibration."""
@@ -126,7 +126,7 @@ def calibrate(
         enrolled = enrolled.dense  # its images are compared
     impostors = None
     if cohort is not None:
-        faces = vectors(cohort, enrolled.embeddings.shape[1], "cohort")
+        faces = unit_rows(cohort, enrolled.embeddings.shape[1], "cohort")
         if not len(faces):
             raise InvalidArgumentError("cohort must hold at least one face")
         impostors = _nearest(enrolled, measure, faces, np.full(len(faces), -1))

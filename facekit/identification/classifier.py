@@ -325,6 +325,7 @@ class IdentityClassifier(Classifier):
         choice(self.strategy, "strategy", get_args(Strategy))
         number(self.fpir, "fpir", above=0, below=1)
         number(self.prior, "prior", above=0, below=1)
+        number(self.C, "C", above=0)
         automatic = isinstance(self.threshold, str) and self.threshold == "auto"
         if not automatic and self.threshold is not None:
             number(self.threshold, "threshold", 0, 2)

@@ -99,7 +99,8 @@ class GalleryFitting:
                 f"classifier a threshold: {found.threshold:.3f} is that of this cohort"
             )
         if found is not None:
-            self._cohort, self._known = (found.shift, found.probes), None
+            with self._lock:  # or a fit that has begun would be kept
+                self._cohort, self._known = (found.shift, found.probes), None
 
     def _fit(
         self, used: Enrolled, classifier: IdentityClassifier, distances: DistanceTable | None

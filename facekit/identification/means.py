@@ -27,7 +27,9 @@ class MeanIdentifier:
     # closer still to that person, so that threshold and probability depend on the number of images.
 
     def __init__(self, classifier: IdentityClassifier, enrolled: Enrolled) -> None:
+        assert classifier.calibration_ is not None  # it has a threshold
         self._classifier, self._enrolled = classifier, enrolled
+        self._single = classifier.calibration_
         self._law = lru_cache(maxsize=None)(self._calibration)
 
     def identify(self, means: npt.ArrayLike, images: Sequence[float]) -> list[Identity]:
@@ -39,15 +41,13 @@ class MeanIdentifier:
                 f"images must be a number of at least 1 for each of the {len(rows)} means, got "
                 f"{images!r}"
             )
-        single = self._classifier.calibration_
-        assert single is not None
         answers = []
         for candidate, distance, probability, number in zip(
             *self._classifier.identify(rows), numbers, strict=True
         ):
             law = self._law(float(_STEPS[np.searchsorted(_STEPS[:-1], number)]))
             if law.probabilistic:
-                before, now = (c.known(np.array([distance]))[0] for c in (single, law))
+                before, now = (each.known(distance) for each in (self._single, law))
                 probability = probability * now / before if before > 0 else 0.0
             answers.append(
                 Identity(
@@ -61,17 +61,14 @@ class MeanIdentifier:
         return answers
 
     def _calibration(self, images: float) -> Calibration:
-        single = self._classifier.calibration_
-        assert single is not None
-        table = self._classifier.distances
+        single, table = self._single, self._classifier.distances
         if table is None or images == 1.0:
             return single
-        given = self._classifier.threshold
         return calibrate(
             self._enrolled,
             measure=measure_of(self._classifier.strategy),
             fpir=self._classifier.fpir,
-            threshold=None if isinstance(given, str) else given,
+            threshold=single.threshold if single.fpir is None else None,
             table=table.of_means(images),
             prior=self._classifier.prior,
             shift=(single.shift, single.probes),

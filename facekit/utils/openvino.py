@@ -181,7 +181,8 @@ class Graph:
         compiled = core.compile_model(self._build(), "CPU", self._config)
         blob = io.BytesIO()
         compiled.export_model(blob)
-        _write_blob(path, blob.getvalue(), old=f"{self._cache.name}-*.blob")
+        # Not "*", which would match the files of a graph whose name continues this one.
+        _write_blob(path, blob.getvalue(), old=f"{self._cache.name}-{'?' * len(key)}.blob")
         return compiled
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facekit import IdentityClassifier, InvalidArgumentError
+from facekit import Gallery, IdentityClassifier, InvalidArgumentError
 from facekit.embedding.weights.registry import REGISTRY
 from facekit.errors import CalibrationWarning
 from facekit.gallery.enrolled import Enrolled
 from facekit.identification.calibration import calibrate
+from facekit.identification.fitting import GalleryFitting
 
 SIZE = 128
 TABLE = REGISTRY["facekit-small"].distances
@@ -63,10 +65,39 @@ def test_a_small_cohort_shifts_the_table() -> None:
     assert shifted.shift != 0.0
 
 
-@pytest.mark.parametrize("cohort", [np.empty((0, SIZE)), np.ones((3, 4)), [["a"]], np.ones(SIZE)])
+@pytest.mark.parametrize(
+    "cohort",
+    [np.empty((0, SIZE)), np.ones((3, 4)), [["a"]], np.ones(SIZE), 2 * np.eye(SIZE)],
+)
 def test_a_cohort_that_cannot_be_used_is_named(cohort: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="cohort must"):
         calibrate(gallery(0), measure="nearest", fpir=0.01, table=TABLE, cohort=cohort)
+
+
+def test_a_cohort_counts_for_who_is_enrolled_meanwhile() -> None:
+    cohort = unit(np.random.default_rng(1).normal(size=(100, SIZE)))
+    people, fitting = Gallery("example@1", SIZE), GalleryFitting()
+    people.enroll("Ada", cohort[:1], ["a.jpg"])
+    fits, calibrated = threading.Event(), threading.Event()
+
+    class Watched(IdentityClassifier):
+        def fit_enrolled(self, *args: Any, cohort: Any = None, **kwargs: Any) -> Any:
+            if cohort is not None:
+                people.enroll("Grace", cohort[1:2], ["g.jpg"])
+                other.start()
+                assert fits.wait(60)
+            elif threading.current_thread() is other:
+                fits.set()
+                calibrated.wait(0.3)
+            return super().fit_enrolled(*args, cohort=cohort, **kwargs)
+
+    classifier = Watched("centroid", fpir=0.01)
+    other = threading.Thread(target=lambda: fitting.current(people, classifier, TABLE))
+    fitting.calibrate(people, classifier, TABLE, cohort)
+    calibrated.set()
+    other.join()
+    found = fitting.current(people, classifier, TABLE).classifier.calibration_
+    assert found.probes == len(cohort)
 
 
 def test_a_small_cohort_does_not_replace_a_table() -> None:

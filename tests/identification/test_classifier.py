@@ -417,9 +417,11 @@ def test_an_invalid_strategy_is_named(strategy: Any) -> None:
         IdentityClassifier(strategy, threshold=1.0).fit(*people())
 
 
-def test_an_invalid_penalty_is_refused() -> None:
-    with pytest.raises(ValueError, match="'C'"):
-        IdentityClassifier(threshold=1.0, C=-1.0).fit(*people())
+@STRATEGIES
+@pytest.mark.parametrize("penalty", [-1.0, 0, float("nan"), "1", None])
+def test_an_invalid_penalty_is_refused_however_many_people(strategy: Any, penalty: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="C must be a number above 0"):
+        IdentityClassifier(strategy, threshold=1.0, C=penalty).fit(*people(count=1))
 
 
 def test_constructor_arguments_are_checked_when_fitting() -> None:

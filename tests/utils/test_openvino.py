@@ -45,6 +45,17 @@ def test_what_was_compiled_is_kept_in_a_file(tmp_path: Path) -> None:
         Graph(never, threads=1, streams=1, cache=cache).infer(ones)
 
 
+def test_an_older_file_goes_and_those_of_other_graphs_stay(tmp_path: Path) -> None:
+    ones, older = np.ones((2, 4), np.float32), tmp_path / f"doubling-{'0' * 16}.blob"
+    older.write_bytes(b"")
+    Graph(doubling, threads=1, streams=1, cache=tmp_path / "doubling-int8").infer(ones)
+    (other,) = tmp_path.glob("doubling-int8-*")
+    Graph(doubling, threads=1, streams=1, cache=tmp_path / "doubling").infer(ones)
+    assert other.exists()
+    assert not older.exists()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_what_was_compiled_outlives_its_file(tmp_path: Path) -> None:
     cache = tmp_path / "doubling"
     ones = np.ones((2, 4), np.float32)
