@@ -167,8 +167,8 @@ class _Faces:
         )
 
 
-def checked(report: ImageReport, *, stacklevel: int) -> ImageReport:
-    """Returns the report on an enrollment in which at least one image could be used."""
+def check_used(report: ImageReport) -> None:
+    """Checks that at least one image of an enrollment could be used, and warns of the others."""
     poor = [outcome.detail for outcome in report.left_out if outcome.status == "poor quality"]
     limits = limits_broken(line for detail in poor for line in detail.split("; "))
     wider = ", ".join(f"{name}=None" for name in limits)
@@ -181,8 +181,8 @@ def checked(report: ImageReport, *, stacklevel: int) -> ImageReport:
         lines = [outcome.line().strip() for outcome in report.left_out]
         raise EnrollmentError(f"none of the photos can be enrolled{some_of(lines)}{way_round}")
     if report.left_out or report.several_faces:
-        warnings.warn(report.summary() + way_round, EnrollmentWarning, stacklevel=stacklevel + 1)
-    return report
+        # Of the line that calls a method of the recognizer, which enrolls and then checks.
+        warnings.warn(report.summary() + way_round, EnrollmentWarning, stacklevel=4)
 
 
 @contextmanager

@@ -70,8 +70,8 @@ class Face:
         keypoints: Eyes, nose and mouth corners.
 
     Raises:
-        InvalidArgumentError: If a number is not finite, the box has no area, or the confidence
-            lies outside [0, 1].
+        InvalidArgumentError: If a number is not finite, the box has no area, the confidence lies
+            outside [0, 1], or the keypoints are of another class.
 
     Example:
         >>> from facekit import Face, Keypoints
@@ -96,11 +96,12 @@ class Face:
             )
         if not 0.0 <= self.confidence <= 1.0:
             raise InvalidArgumentError(f"confidence must be in [0, 1], got {self.confidence!r}")
-        if [len(point) for point in self.keypoints] != [2] * 5 or not all(
-            math.isfinite(value) for point in self.keypoints for value in point
+        if not isinstance(self.keypoints, Keypoints) or not all(
+            len(point) == 2 and all(map(math.isfinite, point)) for point in self.keypoints
         ):
             raise InvalidArgumentError(
-                f"keypoints must be five (x, y) pairs of finite numbers, got {self.keypoints!r}"
+                f"keypoints must be Keypoints, (x, y) pairs of finite numbers, got "
+                f"{self.keypoints!r}"
             )
 
     @property

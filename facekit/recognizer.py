@@ -18,7 +18,7 @@ from facekit.detection import FaceDetector
 from facekit.detection.registry import make_detector
 from facekit.embedding import Embedder, FaceEmbedder
 from facekit.embedding.weights.registry import DEFAULT_WEIGHTS
-from facekit.enrollment import Enrollment, checked, partial_gallery
+from facekit.enrollment import Enrollment, check_used, partial_gallery
 from facekit.errors import (
     CalibrationWarning,
     EnrollmentError,
@@ -166,9 +166,10 @@ class FaceRecognizer:
 
         Raises:
             NotFittedError: If it depends on who is enrolled, and no one is.
+            InvalidArgumentError: If the classifier has none.
         """
         given = self.classifier.threshold
-        return self._namer().threshold if isinstance(given, str) else float(given or 0.0)
+        return self._namer().threshold if isinstance(given, str | None) else float(given)
 
     @property
     def calibration(self) -> Calibration:
@@ -204,7 +205,7 @@ class FaceRecognizer:
         of strangers in a thousand.
         """
         given = self.classifier.threshold
-        return self.embedder.record.threshold() if isinstance(given, str) else float(given or 0.0)
+        return self.embedder.record.threshold() if isinstance(given, str | None) else float(given)
 
     # Enrolling.
 
@@ -283,7 +284,8 @@ class FaceRecognizer:
         Warns:
             EnrollmentWarning: As :meth:`enroll_people`.
         """
-        return self.enroll_people({identity(name): images}, cropped=cropped, progress=progress)
+        listed = people_images({identity(name): images})
+        return self._enroll(self.gallery, listed, cropped=cropped, progress=progress).report
 
     def enroll_people(
         self, images: EnrollmentSource, *, cropped: bool = False, progress: bool = True
@@ -393,6 +395,7 @@ class FaceRecognizer:
         """
         faces = None
         if cohort is not None:
+            self.fitted()  # fails now, not after the cohort is read
             faces = cohort_embeddings(
                 cohort,
                 self._pipeline(None),
@@ -402,7 +405,6 @@ class FaceRecognizer:
                 progress=progress,
                 **self._reading,
             )
-            self._check_weights("gallery was made", self.gallery.weights)
             faces = not_enrolled(faces, self.gallery)
         self._fitting.forget()
         if faces is not None:
@@ -846,7 +848,7 @@ class FaceRecognizer:
         finally:
             self.report_ = enrollment.report
         try:
-            checked(enrollment.report, stacklevel=4)
+            check_used(enrollment.report)
         except EnrollmentError:
             self.report_ = before
             raise

@@ -144,7 +144,13 @@ def test_keypoints_must_be_finite(name: str, point: tuple[float, float]) -> None
         Face(BOX, 0.9, POINTS._replace(**{name: point}))
 
 
-@pytest.mark.parametrize("keypoints", [(), POINTS[:4], (*POINTS, (0, 0)), [(1, 2, 3)] * 5])
+@pytest.mark.parametrize(
+    "keypoints",
+    [
+        (), POINTS[:4], tuple(POINTS), (*POINTS, (0, 0)), [(1, 2, 3)] * 5, (1, 2, 3, 4, 5), None,
+        POINTS.to_array(), Keypoints(*[(1, 2, 3)] * 5),
+    ],
+)  # fmt: skip
 def test_keypoints_must_be_five_pairs(keypoints: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="keypoints"):
         Face(BOX, 0.9, keypoints)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -556,6 +557,32 @@ def test_detector_by_name_is_kept_with_its_parameters() -> None:
     )
     with pytest.raises(InvalidArgumentError, match="detector"):
         FaceRecognizer("facekit-small", detector="viola-jones")
+
+
+def test_warnings_name_the_line_of_the_caller(recognizer: FaceRecognizer, both: np.ndarray) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", EnrollmentWarning)
+        recognizer.fit({"Ann": both}, progress=False)
+        recognizer.enroll("Ann", both, progress=False)
+        recognizer.enroll_people({"Ann": both}, progress=False)
+    assert [warning.filename for warning in warned] == [__file__] * 3
+
+
+def test_classifier_that_lost_its_threshold_has_none(small: Embedder) -> None:
+    recognizer = FaceRecognizer(embedder=small)
+    recognizer.classifier.threshold = None
+    with pytest.raises(InvalidArgumentError, match="needs a threshold"):
+        recognizer.threshold  # noqa: B018
+    assert recognizer.verification_threshold == small.record.threshold()
+
+
+def test_cohort_is_not_read_when_no_one_is_enrolled(recognizer: FaceRecognizer) -> None:
+    def images() -> Iterator[np.ndarray]:
+        raise AssertionError("read")
+        yield
+
+    with pytest.raises(NotFittedError, match="no one is enrolled"):
+        recognizer.calibrate(images(), progress=False)
 
 
 def test_parameters_of_numpy_are_kept(
