@@ -12,7 +12,7 @@ import numpy.typing as npt
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
 from facekit.io.images import ImageSource, RGBImage, load_image
-from facekit.utils.validation import choice, number, vectors, whole
+from facekit.utils.validation import choice, number, several, vectors, whole
 
 AlignmentMode: TypeAlias = Literal["similarity", "crop"]
 """How a face is mapped to the square: by its keypoints or by its box."""
@@ -115,10 +115,11 @@ class Aligner:
 
         Raises:
             ImageError: If the image cannot be read.
-            InvalidArgumentError: If an attribute was changed to a value outside its range.
+            InvalidArgumentError: If ``faces`` holds something else, or an attribute was changed to
+                a value outside its range.
         """
         self._check()
-        pixels = load_image(image)
+        pixels, faces = load_image(image), several(faces, "faces", Face)
         aligned = np.empty((len(faces), self.size, self.size, 3), dtype=np.uint8)
         for index, face in enumerate(faces):
             if self.mode == "crop":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import ImageError, InvalidArgumentError
+from facekit.utils.validation import number, numbers
 
 Point = tuple[float, float]
 """A position in an image: x to the right and y downwards, in pixels."""
@@ -86,23 +86,18 @@ class Face:
     keypoints: Keypoints
 
     def __post_init__(self) -> None:
-        if len(self.box) != 4 or not all(math.isfinite(value) for value in self.box):
-            raise InvalidArgumentError(
-                f"box must be four finite numbers (x, y, width, height), got {self.box!r}"
-            )
-        if self.box[2] <= 0 or self.box[3] <= 0:
+        box = numbers(self.box, "box", 4, "four finite numbers (x, y, width, height)")
+        if box[2] <= 0 or box[3] <= 0:
             raise InvalidArgumentError(
                 f"box must have a positive width and height, got {self.box!r}"
             )
-        if not 0.0 <= self.confidence <= 1.0:
-            raise InvalidArgumentError(f"confidence must be in [0, 1], got {self.confidence!r}")
-        if not isinstance(self.keypoints, Keypoints) or not all(
-            len(point) == 2 and all(map(math.isfinite, point)) for point in self.keypoints
-        ):
-            raise InvalidArgumentError(
-                f"keypoints must be Keypoints, (x, y) pairs of finite numbers, got "
-                f"{self.keypoints!r}"
-            )
+        wanted = "Keypoints, (x, y) pairs of finite numbers"
+        if not isinstance(self.keypoints, Keypoints):
+            raise InvalidArgumentError(f"keypoints must be {wanted}, got {self.keypoints!r}")
+        points = [numbers(point, "keypoints", 2, wanted) for point in self.keypoints]
+        object.__setattr__(self, "box", box)
+        object.__setattr__(self, "confidence", number(self.confidence, "confidence", 0, 1))
+        object.__setattr__(self, "keypoints", Keypoints(*points))
 
     @property
     def area(self) -> float:

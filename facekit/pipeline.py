@@ -34,6 +34,7 @@ from facekit.io.sources import (
 from facekit.io.tables import Tabular
 from facekit.quality import QualityGate
 from facekit.quality.measures import FaceQuality
+from facekit.utils.reasons import why
 from facekit.utils.terminal import printable
 from facekit.utils.validation import whole
 
@@ -515,8 +516,7 @@ def content_sha256(source: ImageSource) -> str | None:
         # A pipe would block forever; anything but a regular file is reported when it is read.
         return sha256(Path(source)) if Path(source).is_file() else None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{printable(source)}: cannot be read ({reason})") from error
+        raise ImageError(f"{printable(source)}: cannot be read ({why(error)})") from error
 
 
 def nearest_to_middle(faces: Sequence[Face], size: tuple[int, int]) -> Face:

@@ -132,7 +132,7 @@ def test_box_must_be_four_numbers(length: int) -> None:
 def test_confidence_must_be_a_share(confidence: float) -> None:
     with pytest.raises(
         InvalidArgumentError,
-        match=re.escape(f"confidence must be in [0, 1], got {confidence}"),
+        match="confidence must be a number from 0 to 1"),
     ):
         Face(BOX, confidence, POINTS)
 
@@ -260,3 +260,24 @@ def test_verification_survives_json(rounded: bool) -> None:
     )
     assert tuple(Face.from_dict(face) for face in dictionary.pop("faces")) == faces
     assert dictionary == {"same": True, "distance": 0.5, "threshold": 1.1, "metric": "euclidean"}
+
+
+NOT_NUMBERS = [None, True, "abc", b"abcd", {}, 1j, object(), float("nan"), 10**400, [[1], [2]]]
+
+
+@pytest.mark.parametrize("name", ["box", "confidence", "keypoints"])
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=[type(value).__name__ for value in NOT_NUMBERS])
+def test_a_face_of_anything_but_numbers_is_refused_by_name(name: str, value: object) -> None:
+    arguments = {"box": (10, 12, 80, 100), "confidence": 0.9, "keypoints": POINTS, name: value}
+    with pytest.raises(InvalidArgumentError, match=f"^{name} must be "):
+        Face(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_face_of_arrays_equals_one_of_tuples() -> None:
+    box: Any = np.array([10, 12, 80, 100])
+    confidence: Any = np.float32(0.5)
+    keypoints: Any = Keypoints(*np.array(POINTS))
+    given = Face(box, confidence, keypoints)
+    assert given == Face((10.0, 12.0, 80.0, 100.0), 0.5, POINTS)
+    assert hash(given) == hash(Face((10.0, 12.0, 80.0, 100.0), 0.5, POINTS))
+    assert given.to_dict()["keypoints"]["nose"] == [50, 60]

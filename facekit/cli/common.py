@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, InvalidArgumentError
 from facekit.utils.progress import track
+from facekit.utils.reasons import why
 
 if TYPE_CHECKING:
     from facekit.detection import FaceDetector
@@ -84,9 +85,7 @@ def _in_list(path: Path) -> list[Path]:
     try:
         content = sys.stdin.buffer.read() if path == _STANDARD_INPUT else path.read_bytes()
     except OSError as error:
-        raise InvalidArgumentError(
-            f"--files-from {path}: cannot be read ({error.strerror})"
-        ) from error
+        raise InvalidArgumentError(f"--files-from {path}: cannot be read ({why(error)})") from error
     if content.startswith(_IMAGES):
         given = "standard input" if path == _STANDARD_INPUT else f"--files-from {path}"
         raise InvalidArgumentError(f"{given}: is an image; expected a list of image names")

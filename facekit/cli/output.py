@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from facekit.cli.common import INTERRUPTED, say
 from facekit.errors import FacekitWarning
+from facekit.utils.reasons import why
 from facekit.utils.terminal import printable
 
 
@@ -108,7 +109,7 @@ def _give_up(stream: TextIO) -> None:
 
 
 def _why(error: OSError) -> str:
-    return f"standard output cannot be written ({error.strerror or type(error).__name__})"
+    return f"standard output cannot be written ({why(error)})"
 
 
 class Interruption:

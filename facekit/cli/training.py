@@ -14,6 +14,7 @@ from facekit.cli.common import DONE, count
 from facekit.cli.options import READING, add_command, option
 from facekit.errors import InvalidArgumentError
 from facekit.utils.extras import import_extra
+from facekit.utils.reasons import why
 
 if TYPE_CHECKING:
     from facekit.alignment import Aligner
@@ -247,7 +248,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidArgumentError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InvalidArgumentError(f"{path}: cannot be read ({why(error)})") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidArgumentError(f"{path}: cannot be read as TOML ({error})") from error
 

@@ -31,7 +31,7 @@ from facekit.io.sources import (
     in_order,
 )
 from facekit.io.tables import Faces
-from facekit.utils.validation import number, whole
+from facekit.utils.validation import number, numbers, whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -367,14 +367,8 @@ def checked_region(region: Region | None) -> Region | None:
     """Returns a region as four numbers."""
     if region is None:
         return None
-    try:
-        x, y, width, height = (
-            number(value, "region")
-            for value in (region if isinstance(region, Sequence | np.ndarray) else ())
-        )
-        number(min(width, height), "region", above=0)
-    except ValueError as error:
-        raise InvalidArgumentError(
-            f"region must be (x, y, width, height) in pixels with a positive size, got {region!r}"
-        ) from error
+    wanted = "(x, y, width, height) in pixels with a positive size"
+    x, y, width, height = numbers(region, "region", 4, wanted)
+    if min(width, height) <= 0:
+        raise InvalidArgumentError(f"region must be {wanted}, got {region!r}")
     return (x, y, width, height)

@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from facekit.detection.base import ImageDetector
 from facekit.detection.settings import Settings
-from facekit.errors import InvalidArgumentError
 from facekit.faces import Face
 from facekit.io.images import ImageSource, describe_source
-from facekit.utils.validation import choice, flag, number
+from facekit.utils.validation import choice, flag, number, numbers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -290,11 +289,11 @@ def _settings(
     overlaps: tuple[float, float, float, float] = (0.5, 0.7, 0.7, 0.7),
 ) -> Settings:
     """Returns checked settings of the cascade."""
-    if not isinstance(thresholds, Sequence | np.ndarray) or len(thresholds) != 3:
-        raise InvalidArgumentError(
-            f"thresholds must be three numbers in [0, 1], one for each network, got {thresholds!r}"
-        )
-    proposal, refinement, output = (number(value, "thresholds", 0, 1) for value in thresholds)
+    # An iterator would be exhausted by this.
+    listed = thresholds if isinstance(thresholds, Sequence | np.ndarray) else None
+    wanted = "three numbers in [0, 1], one for each network"
+    found = numbers(listed, "thresholds", 3, wanted)
+    proposal, refinement, output = (number(value, "thresholds", 0, 1) for value in found)
     within, between, refined, final = (number(value, "nms", 0, 1) for value in overlaps)
     return Settings(
         number(min_face_size, "min_face_size", 6),

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import WeightsError, WeightsNotFoundError
+from facekit.utils.reasons import why
 
 NetworkName: TypeAlias = Literal["pnet", "rnet", "onet"]
 
@@ -38,7 +39,7 @@ def read_weights(network: NetworkName) -> list[npt.NDArray[np.float32]]:
         content = path.read_bytes()
     except OSError as error:
         raise WeightsNotFoundError(
-            f"{path}: the weights of the detector cannot be read ({error.strerror}); "
+            f"{path}: the weights of the detector cannot be read ({why(error)}); "
             "reinstall them with: pip install --force-reinstall mtcnn==1.0.0"
         ) from error
     digest = hashlib.sha256(content).hexdigest()

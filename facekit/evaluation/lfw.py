@@ -112,7 +112,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise FileFormatError(f"{path}: cannot be read as a file of pairs ({error})") from error
     try:
         header = [_positive(field) for field in lines[0].split()]

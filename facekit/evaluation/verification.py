@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from facekit.errors import InvalidArgumentError
-from facekit.utils.validation import number, reals
+from facekit.utils.validation import array, number, reals, several
 
 FALSE_MATCH_RATES = (0.1, 0.01, 0.001)
 """The false-match rates of a report by default."""
@@ -118,8 +118,9 @@ def evaluate_verification(
         of Massachusetts, Technical Report 07-49, 2007, section IV (View 2).
     """
     distances, same = checked_pairs(distances, same, both=True)
-    rates = [number(rate, "false_match_rates", 0, 1) for rate in false_match_rates]
-    folds = np.asarray(folds)
+    name = "false_match_rates"
+    rates = [number(rate, name, 0, 1) for rate in several(false_match_rates, name)]
+    folds = array(folds, "folds")
     if folds.shape != same.shape or len(np.unique(folds)) < 2:
         raise InvalidArgumentError("folds must give each pair one of at least two folds")
     accuracies, thresholds = [], []
@@ -221,10 +222,7 @@ def checked_pairs(
 ) -> tuple[FloatArray, BoolArray]:
     """Returns distances and kinds of pairs as float64 and bool ``(n,)``; ``both`` are needed."""
     values = reals(distances, "distances").astype(np.float64, copy=False)
-    try:
-        kinds = np.asarray(same)
-    except ValueError as error:  # ragged
-        raise InvalidArgumentError(f"same must hold true and false only ({error})") from error
+    kinds = array(same, "same")
     if values.ndim != 1 or values.shape != kinds.shape:
         raise InvalidArgumentError(
             f"distances and same must be one-dimensional and equally long, got {values.shape} and "

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from facekit.errors import FacekitError, FileFormatError, GalleryBusyError, InvalidArgumentError
+from facekit.utils.reasons import why
 
 Stream: TypeAlias = Literal["vectors", "photos", "people", "names", "texts"]
 """What a block holds: records of images or of people, or the bytes that these point to."""
@@ -557,7 +558,7 @@ def check_path(path: Path) -> None:
     try:
         earlier, there, file = (path / "gallery.sqlite").is_file(), path.exists(), path.is_file()
     except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise FileFormatError(f"{path}: cannot be read ({why(error)})") from error
     if earlier:
         raise FileFormatError(
             f"{path}: is a gallery of facekit 0.1, a folder. Enroll its photos in a file: "

@@ -57,6 +57,7 @@ from facekit.gallery.reading import (
 )
 from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.io.files import without_nul
+from facekit.utils.reasons import why
 from facekit.utils.validation import same_weights
 
 
@@ -115,7 +116,7 @@ class FileStore:
                 remove_files(temporary)
         except OSError as error:
             raise FileFormatError(
-                f"{path}: the gallery cannot be created ({error.strerror or error})"
+                f"{path}: the gallery cannot be created ({why(error)})"
             ) from error
 
     @classmethod

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile
 
 from facekit.errors import ImageError, ImageWarning
+from facekit.utils.reasons import why
 from facekit.utils.terminal import printable
 
 RGBImage: TypeAlias = npt.NDArray[np.uint8]
@@ -145,8 +146,7 @@ def _from_file(path: Path, read: Callable[[IO[bytes], str], _Read]) -> _Read:
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ImageError(f"{name}: cannot be read ({reason})") from error
+        raise ImageError(f"{name}: cannot be read ({why(error)})") from error
 
 
 def inspect_file(path: Path) -> StoredImage:

@@ -12,6 +12,7 @@ from pathlib import Path
 from facekit.errors import ImageError, InvalidArgumentError
 from facekit.io.files import real_path, without_nul
 from facekit.io.images import HEIC_SUFFIXES, image_suffixes
+from facekit.utils.reasons import why
 from facekit.utils.terminal import printable
 
 UNREADABLE_FOLDER = "an unreadable folder"
@@ -204,5 +205,4 @@ def _why_no_folder(error: Exception) -> str:
         return "no such folder"
     if isinstance(error, NotADirectoryError):
         return "is a file, not a folder"
-    reason = (isinstance(error, OSError) and error.strerror) or error
-    return f"the folder cannot be read ({reason})"
+    return f"the folder cannot be read ({why(error)})"

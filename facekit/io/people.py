@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from facekit.errors import EnrollmentError, InvalidArgumentError
 from facekit.io.folders import list_images
 from facekit.io.images import ImageSource, describe_source, image_suffixes
+from facekit.utils.reasons import why
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _in_folder(folder: Path) -> Iterator[PersonImage]:
         people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         beside = list_images(folder).images
     except OSError as error:
-        raise EnrollmentError(f"{folder}: cannot be read ({error.strerror})") from error
+        raise EnrollmentError(f"{folder}: cannot be read ({why(error)})") from error
     for person in people:
         yield from _in_person_folder(person.name, person)
     if not people:
@@ -102,7 +103,7 @@ def _in_person_folder(name: str, folder: Path) -> Iterator[PersonImage]:
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        problem = f"the folder cannot be read ({error.strerror})"
+        problem = f"the folder cannot be read ({why(error)})"
         yield PersonImage(name, str(folder), None, problem, unreadable=True)
         return
     if not paths:

@@ -18,6 +18,7 @@ from facekit.errors import BatchError, ImageError, InvalidArgumentError
 from facekit.io.folders import list_images
 from facekit.io.images import ImageSource, check_several, describe_source, image_suffixes
 from facekit.utils.threads import run_in_thread
+from facekit.utils.validation import whole
 
 if TYPE_CHECKING:
     import cv2
@@ -70,7 +71,9 @@ def image_items(source: StreamSource, every: int = 1) -> Iterator[ImageItem]:
     if isinstance(source, bool):  # an int in Python, but not a camera's number
         raise InvalidArgumentError(f"source must be a path, a camera or images, got {source}")
     if isinstance(source, int):
-        return _frames(_opened(source, f"camera {source}"), every)
+        # OpenCV crashes for some negative numbers.
+        camera = whole(source, "the number of a camera", least=0, most=9999)
+        return _frames(_opened(camera, f"camera {camera}"), every)
     check_several(source, instead="the method for one image")
     return _listed(source, every)
 

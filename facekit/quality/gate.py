@@ -160,7 +160,10 @@ class QualityGate:
 
         Raises:
             ImageError: If the image cannot be read.
+            InvalidArgumentError: If ``face`` is not a :class:`facekit.Face`, or ``scale`` is not a
+                positive number.
         """
+        scale = number(scale, "scale", above=0)
         quality = measure_quality(image, face)
         quality = replace(
             quality, interocular=quality.interocular * scale, side=quality.side * scale

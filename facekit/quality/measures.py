@@ -14,6 +14,7 @@ from facekit.faces import Face
 from facekit.io.images import ImageSource, load_image
 from facekit.quality.occlusion import covered
 from facekit.quality.pose import head_pose
+from facekit.utils.validation import instance
 
 # Sharpness and light are measured on the aligned face at one small size, 20 pixels between the
 # eyes: any usable face is shrunk to it, so that its size and camera noise hardly matter.
@@ -101,6 +102,7 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
 
     Raises:
         ImageError: If the image cannot be read.
+        InvalidArgumentError: If ``face`` is not a :class:`facekit.Face`.
 
     Example:
         >>> import numpy as np
@@ -113,6 +115,7 @@ def measure_quality(image: ImageSource, face: Face) -> FaceQuality:
         >>> quality.interocular, quality.brightness, quality.sharpness
         (40.0, 0.2, 0.0)
     """
+    instance(face, "face", Face)
     pixels = load_image(image)
     aligned = Aligner(_SIDE).align(pixels, [face])[0]
     luminance = np.asarray(aligned @ _LUMA)

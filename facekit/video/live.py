@@ -206,5 +206,5 @@ def _network(source: str, stall: float) -> Iterator[RGBImage]:
                         yield upright(frame)
     except (av.FFmpegError, OSError) as error:
         # PyAV's message holds the address, with the password.
-        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise ImageError(f"{name_of(source)}: {reason}") from None

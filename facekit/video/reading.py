@@ -13,6 +13,7 @@ import numpy as np
 from facekit.errors import ImageError
 from facekit.io.images import MAX_PIXELS, RGBImage
 from facekit.utils.extras import import_extra
+from facekit.utils.reasons import why
 from facekit.utils.terminal import printable
 
 if TYPE_CHECKING:
@@ -136,8 +137,7 @@ class VideoFile:
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             # The whole message would repeat the path.
-            reason = getattr(error, "strerror", None) or error
-            raise ImageError(f"{name}: is not a video that can be opened ({reason})") from error
+            raise ImageError(f"{name}: is not a video that can be opened ({why(error)})") from error
         if not container.streams.video:
             container.close()
             raise ImageError(f"{name}: holds no video")

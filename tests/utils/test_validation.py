@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import nullcontext
 from enum import Enum
 from fractions import Fraction
 from typing import Any
@@ -21,8 +22,11 @@ from facekit.utils.validation import (
     choice,
     flag,
     identity,
+    instance,
     json_values,
     number,
+    numbers,
+    several,
     text,
     unit_rows,
     vectors,
@@ -251,3 +255,40 @@ def test_no_embeddings_are_embeddings_and_float32_is_not_copied() -> None:
     assert unit_rows(np.empty((0, 2)), 2).shape == (0, 2)
     rows = np.eye(3, dtype=np.float32)
     assert unit_rows(rows) is rows
+
+
+@given(ANYTHING)
+def test_several_gives_a_list_of_what_is_not_refused(value: Any) -> None:
+    one = isinstance(value, str | bytes | dict) or np.ndim(value) == 0
+    with pytest.raises(InvalidArgumentError, match=r"^x must be a list") if one else nullcontext():
+        assert [*map(repr, several(value, "x"))] == [*map(repr, value)]
+
+
+def test_several_takes_iterators_and_names_the_place_of_another_class() -> None:
+    assert several(iter((1, 2)), "x", int) == [1, 2]
+    with pytest.raises(InvalidArgumentError, match=r"^x\[1\] must be an int, got 'two'"):
+        several([1, "two"], "x", int)
+    with pytest.raises(InvalidArgumentError, match=r"^x must be an int, got <class 'int'>"):
+        instance(int, "x", int)
+
+
+@given(st.lists(ANYTHING, max_size=3), st.integers(1, 3))
+def test_numbers_are_finite_floats_or_refused(values: list[Any], count: int) -> None:
+    real = [
+        isinstance(each, int | float | np.floating | np.integer)
+        and not isinstance(each, bool | np.timedelta64)
+        and np.isfinite(float(each))
+        for each in values
+    ]
+    usable = all(real) and len(values) == count
+    with nullcontext() if usable else pytest.raises(InvalidArgumentError, match=r"^x must be so"):
+        found = numbers(values, "x", count, "so many")
+        assert found == tuple(map(float, values))
+        assert all(type(each) is float for each in found)
+
+
+@pytest.mark.parametrize("check", [number, whole])
+@pytest.mark.parametrize("value", [np.timedelta64(3, "D"), np.timedelta64("NaT"), np.True_])
+def test_numpys_times_and_bools_are_not_numbers(check: Any, value: object) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^x must be a"):
+        check(value, "x")
