@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -130,10 +129,7 @@ def test_box_must_be_four_numbers(length: int) -> None:
 
 @given(st.floats().filter(lambda value: not 0 <= value <= 1))
 def test_confidence_must_be_a_share(confidence: float) -> None:
-    with pytest.raises(
-        InvalidArgumentError,
-        match="confidence must be a number from 0 to 1"),
-    ):
+    with pytest.raises(InvalidArgumentError, match="confidence must be a number from 0 to 1"):
         Face(BOX, confidence, POINTS)
 
 
