@@ -8,10 +8,7 @@ them from ``facekit.errors``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing import Any
+from typing import Any
 
 
 class FacekitError(Exception):

@@ -297,26 +297,18 @@ class FacePipeline:
     def _groups(
         self, prepared: Iterator[_Prepared], together: int, keep_aligned: bool
     ) -> Iterator[list[EmbeddedImage]]:
+        waiting: list[_Prepared] = []
         with closing(prepared):  # type: ignore[type-var]
-            waiting: list[_Prepared] = []
-            faces = 0
-            while True:
-                try:
-                    one = next(prepared, None)
-                except BaseException:  # an interruption, too, comes after what was done before it
-                    if waiting:
-                        yield self._embedded(waiting, keep_aligned)
-                    raise
-                if one is not None:
+            try:
+                for one in prepared:
                     waiting.append(one)
-                    faces += len(one.aligned)
-                if waiting and (
-                    one is None or faces >= _FACES_TOGETHER or len(waiting) >= together
-                ):
+                    faces = sum(len(each.aligned) for each in waiting)
+                    if faces >= _FACES_TOGETHER or len(waiting) >= together:
+                        group, waiting = waiting, []
+                        yield self._embedded(group, keep_aligned)
+            finally:  # an error or an interruption, too, comes after what was done before it
+                if waiting:
                     yield self._embedded(waiting, keep_aligned)
-                    waiting, faces = [], 0
-                if one is None:
-                    return
 
     def _embedded(self, waiting: list[_Prepared], keep_aligned: bool) -> list[EmbeddedImage]:
         aligned = [face for one in waiting for face in one.aligned]

@@ -114,7 +114,10 @@ class Cascade:
             for image, copied, plan in zip(images, pixels, plans, strict=True)
             for drawing in _drawings(image, copied, plan)
         ]
-        draw = functools.partial(_drawn, drawings)
+
+        def draw(strip: Strip) -> FloatArray:
+            return drawings[strip.level](strip.top, strip.height)
+
         least = _log_odds(settings.thresholds[0])
         found: list[list[Windows]] = [[] for _ in levels]
         for strips in plan_strips(levels, _DRAWN_PIXELS):
@@ -179,20 +182,14 @@ class Cascade:
         part = min(-(-count // self._threads), _MOST_PATCHES)
         part = max(-(-part // at_once), 1) * at_once
 
-        def cut(start: int) -> FloatArray:
-            return np.concatenate(
-                [
-                    cut_patches(
-                        source,
-                        windows[max(start - first, 0) : max(start + part - first, 0)],
-                        side,
-                    )
-                    for source, windows, first in zip(sources, boxes, starts, strict=True)
-                ]
-            )
-
         def answer(start: int) -> list[FloatArray]:
-            patches = cut(start)
+            shares = [
+                windows[max(start - first, 0) : max(start + part - first, 0)]
+                for windows, first in zip(boxes, starts, strict=True)
+            ]
+            patches = np.concatenate(
+                [cut_patches(*pair, side) for pair in zip(sources, shares, strict=True)]
+            )
             (pixels,) = network.inputs()
             batches = []
             for first in range(0, max(len(patches), 1), at_once):
@@ -235,21 +232,17 @@ def _copied(image: RGBImage) -> Pixels:
 
 def _drawings(
     image: RGBImage, pixels: Pixels, levels: Sequence[Level]
-) -> list[tuple[Level, Pixels, Pixels | None]]:
-    """Returns for each level what it is drawn from: the pixels, or the integral image."""
+) -> list[Callable[[int, int], FloatArray]]:
+    """Returns for each level what draws its rows: from the pixels, or from the integral image."""
     small = [pixels is not image and draws_from_integral(level, image) for level in levels]
     # The sums of at most _COPIED_PIXELS fit into 32 bits.
-    integral = cv2.integral(image, sdepth=cv2.CV_32S) if any(small) else None
+    integral: Any = cv2.integral(image, sdepth=cv2.CV_32S) if any(small) else None
     return [
-        (level, pixels, integral if one else None) for level, one in zip(levels, small, strict=True)
+        functools.partial(draw_small_rows, integral, level)
+        if one
+        else functools.partial(draw_rows, pixels, level)
+        for level, one in zip(levels, small, strict=True)
     ]
-
-
-def _drawn(drawings: Sequence[tuple[Level, Pixels, Pixels | None]], strip: Strip) -> FloatArray:
-    level, pixels, integral = drawings[strip.level]
-    if integral is not None:
-        return draw_small_rows(integral, level, strip.top, strip.height)
-    return draw_rows(pixels, level, strip.top, strip.height)
 
 
 def _proposals(level: Level, windows: Windows, threshold: float) -> tuple[Boxes, FloatArray]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import math
 import pickle
 import struct
 from pathlib import Path
@@ -81,20 +82,14 @@ class _StoredArray:
     """Replaces joblib's description of an array whose data follows it in the file."""
 
     shape: tuple[int, ...]
-    order: str
+    order: Literal["C", "F"]
     dtype: np.dtype[Any]
 
     def read(self, stream: io.BytesIO) -> npt.NDArray[Any]:
-        if self.dtype.hasobject:
-            raise pickle.UnpicklingError("an array holds Python objects")
-        padding = stream.read(1)
-        stream.read(padding[0])
-        count = int(np.prod(self.shape, dtype=np.int64))
-        content = stream.read(count * self.dtype.itemsize)
-        if len(content) < count * self.dtype.itemsize:
-            raise EOFError("the file ends within an array")
-        order: Literal["C", "F"] = "F" if self.order == "F" else "C"
-        return np.frombuffer(content, self.dtype).reshape(self.shape, order=order)
+        stream.read(stream.read(1)[0])  # padding, after its length
+        content = stream.read(math.prod(self.shape) * self.dtype.itemsize)
+        # NumPy refuses a file that ends within the array, and Python objects.
+        return np.frombuffer(content, self.dtype).reshape(self.shape, order=self.order)
 
 
 # The Python class, because the C one reads ahead past the description of an array. Typeshed does
