@@ -68,19 +68,19 @@ class DistanceTable:
 
     def __post_init__(self) -> None:
         shape = (len(self.images), len(self.rates))
-        rising = all(np.all(np.diff(values) > 0) for values in (self.images, self.rates))
-        if not rising or not shape[0] or shape[1] < 4 or not 0 < self.rates[0] < 1:
+        steps = np.diff(self.images, prepend=0), np.diff(self.rates, prepend=0, append=1)
+        if not shape[0] or shape[1] < 4 or not all((each > 0).all() for each in steps):
             raise InvalidArgumentError(
-                "a table of distances needs rising numbers of photos and at least four rising "
-                f"rates, got {self.images!r} and {self.rates!r}"
+                "a table of distances needs rising numbers of photos, and at least four rising "
+                f"rates between 0 and 1, got {self.images!r} and {self.rates!r}"
             )
         for kind in (self.impostors, self.genuine):
             for measure in get_args(Measure):
                 values = np.array(kind.get(measure, ()), dtype=np.float64)
-                if values.shape != shape or not (np.diff(values, axis=1) >= 0).all():
+                if values.shape != shape or not (np.diff(values, prepend=0, append=2) >= 0).all():
                     raise InvalidArgumentError(
-                        f"a table of distances needs {shape[0]} rows of {shape[1]} rising "
-                        f"distances for {measure!r}, got {values.shape}"
+                        f"a table of distances needs {shape[0]} rows of {shape[1]} distances "
+                        f"rising from 0 to 2 for {measure!r}, got {values.shape}"
                     )
 
     def false_match_rate(

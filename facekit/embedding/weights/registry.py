@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -182,10 +181,13 @@ class WeightsRecord:
                     **values,
                     "distances": None if table is None else DistanceTable.from_dict(table),
                     "architecture": Architecture.from_dict(values["architecture"]),
-                    "thresholds": _numbers(values["thresholds"], float),
-                    "input_ranges": _ranges(values.get("input_ranges", {})),
-                    "accuracy": _numbers(values.get("accuracy", {}), str),
-                    "accuracy_by_group": {k: _numbers(v, str) for k, v in groups.items()},
+                    "thresholds": {
+                        float(rate): distance
+                        for rate, distance in _numbers(values["thresholds"], 0, 2).items()
+                    },
+                    "input_ranges": _numbers(values.get("input_ranges", {}), above=0),
+                    "accuracy": _numbers(values.get("accuracy", {})),
+                    "accuracy_by_group": {name: _numbers(by) for name, by in groups.items()},
                 }
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -194,16 +196,8 @@ class WeightsRecord:
             ) from error
 
 
-def _numbers(values: Mapping[str, Any], key: Callable[[str], Any]) -> dict[Any, float]:
-    return {key(name): float(value) for name, value in values.items()}
-
-
-def _ranges(values: Mapping[str, Any]) -> dict[str, float]:
-    ranges = _numbers(values, str)
-    for layer, high in ranges.items():
-        if not 0.0 < high < math.inf:
-            raise ValueError(f"the input range of {layer} is {high}")
-    return ranges
+def _numbers(values: Mapping[str, Any], *limits: float, **open_limits: float) -> dict[str, float]:
+    return {name: number(value, name, *limits, **open_limits) for name, value in values.items()}
 
 
 def _read_card(path: Path) -> WeightsRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -73,6 +74,22 @@ def test_a_record_from_before_mirrored_was_known_is_read() -> None:
 def test_a_record_whose_mirrored_is_no_truth_value_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="mirrored"):
         WeightsRecord.from_dict({**RECORD.to_dict(), "mirrored": "yes"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"thresholds": {"0.001": float("nan")}},
+        {"thresholds": {"0.001": -5}},
+        {"thresholds": {"0.001": "0.9"}},
+        {"accuracy": {"LFW": float("inf")}},
+        {"accuracy_by_group": {"LFW": {"women": True}}},
+        {"architecture": {"head_batch_normalization": "no"}},
+    ],
+)
+def test_a_record_of_what_is_no_number_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"0\.001|LFW|women|head_batch_normalization"):
+        WeightsRecord.from_dict({**RECORD.to_dict(), **change})
 
 
 def test_a_record_with_an_unknown_part_is_refused() -> None:
