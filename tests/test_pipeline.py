@@ -328,6 +328,21 @@ def test_detector_of_three_lines_works_everywhere(tmp_path: Path) -> None:
     assert loaded.recognize(marked(1, 1, RED)) == [face]
 
 
+class Tiled:
+    """Searches twenty parts of each image with another detector."""
+
+    def detect_batch(self, images: Any) -> list[list[Face]]:
+        own = Detector()
+        found = [own.detect_batch([image[:, 8 * n :] for n in range(20)]) for image in images]
+        assert [len(parts) for parts in found] == [20] * len(images)
+        return [parts[0] for parts in found]
+
+
+def test_detector_may_use_another_for_many_images(hopper: Path) -> None:
+    found = list(FacePipeline(Tiled(), Shades()).run([hopper] * 2))
+    assert [len(image.faces) for image in found] == [1, 1]
+
+
 def test_embeddings_are_named_without_an_image() -> None:
     people = recognizer().fit({"Ann": marked(0, 1, RED)}, progress=False)
     (known, stranger) = people.identify(np.vstack([people.gallery.embeddings, [[0, 0, 1]]]))

@@ -132,9 +132,10 @@ def in_order(
     first = [] if alone else list(itertools.islice(items, 2))
     if len(first) < 2:
         while first or (first := list(itertools.islice(items, 1))):
-            yield from work(itertools.islice(_emptied(first, items), together))
+            # A chain, unlike a generator, does not close the rest when it is left halfway.
+            yield from work(itertools.islice(itertools.chain(_emptied(first), items), together))
         return
-    items = _emptied(first, items)
+    items = itertools.chain(_emptied(first), items)
     del first
     ahead = _Ahead(work, together, threads, held_by_item, held_by_result, bytes_ahead)
     try:
@@ -159,11 +160,10 @@ def in_groups(
         yield group
 
 
-def _emptied(first: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
-    # Not itertools.chain, which keeps the first items in memory until it is exhausted.
-    while first:
-        yield first.pop(0)
-    yield from rest
+def _emptied(items: list[Item]) -> Iterator[Item]:
+    # A chain would keep the items of a list in memory until it is exhausted.
+    while items:
+        yield items.pop(0)
 
 
 def all_or_batch_error(answers: list[Result | ImageError]) -> list[Result]:

@@ -203,7 +203,8 @@ def test_no_more_items_are_worked_on_together(count: int, threads: int, together
         sizes.append(len(group))
         return group
 
-    results = in_order(range(count), work, threads=threads, together=together)
+    items = (place for place in range(count))  # unlike a range, a generator can be closed
+    results = in_order(items, work, threads=threads, together=together)
     assert list(results) == list(range(count))
     assert sum(sizes) == count
     assert max(sizes, default=0) <= together
