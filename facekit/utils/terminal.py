@@ -29,4 +29,4 @@ def _escaped(match: re.Match[str]) -> str:
     character = match.group()
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+    return character.encode("unicode_escape").decode("ascii")

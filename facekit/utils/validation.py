@@ -30,17 +30,8 @@ STRANGER = "unknown"
 # Whole numbers by their class.
 _NOT_NUMBERS = (bool, np.timedelta64)
 
-# White space and zero-width characters, which would make one name look like two.
-_BLANK = "".join(
-    map(
-        chr,
-        (
-            *(*range(0x09, 0x0E), *range(0x1C, 0x21), 0x85, 0xA0, 0xAD, 0x61C, 0x1680, 0x180E),
-            *(*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x3000),
-            0xFEFF,
-        ),
-    )
-)
+# White space and joiners: at its ends, they would make one name look like two.
+_BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200c\u200d"
 # Joiners and variation selectors are meaningful only after symbols and letters of the scripts that
 # follow Greek and Cyrillic in Unicode.
 _NOTHING = re.compile(

@@ -26,7 +26,7 @@ def zoomed(images: npt.NDArray[np.uint8], zoom: float) -> npt.NDArray[np.uint8]:
     import cv2
 
     places, shares = _maps(images.shape[1], zoom)
-    found = np.empty_like(images)
+    found = np.empty(images.shape, dtype=np.uint8)
     for image, enlarged in zip(images, found, strict=True):
         cv2.remap(image, places, shares, cv2.INTER_LINEAR, dst=enlarged)
     return found

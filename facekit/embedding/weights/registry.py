@@ -118,7 +118,7 @@ class WeightsRecord:
             known = f"known: {sorted(self.thresholds)}" if self.thresholds else "none was measured"
             raise InvalidArgumentError(
                 f"the weights {self.name!r} have no threshold for a false-match rate of "
-                f"{false_match_rate:g} ({known}); "
+                f"{false_match_rate!r} ({known}); "
                 "give the classifier one: IdentityClassifier(threshold=...)"
             )
         return self.thresholds[false_match_rate]

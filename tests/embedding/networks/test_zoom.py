@@ -30,6 +30,13 @@ def test_positions_are_symmetric_about_the_middle_and_inside(side: int, zoom: fl
     np.testing.assert_allclose(positions + positions[::-1], side - 1, atol=1 / 32)
 
 
+@pytest.mark.parametrize("axes", [(0, 3, 1, 2), (3, 2, 1, 0), (1, 2, 3, 0)])
+def test_the_order_in_memory_does_not_matter(axes: tuple[int, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 30, 30, 3), np.uint8)
+    otherwise = np.ascontiguousarray(images.transpose(axes)).transpose(np.argsort(axes))
+    np.testing.assert_array_equal(zoomed(otherwise, 1.5), zoomed(images, 1.5))
+
+
 def test_zoom_1_changes_nothing() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 30, 30, 3), np.uint8)
     np.testing.assert_array_equal(zoomed(images, 1.0), images)

@@ -107,9 +107,10 @@ def test_threshold_returns_that_of_the_rate() -> None:
     assert RECORD.threshold() == 0.9
 
 
-def test_threshold_for_an_unknown_rate_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidArgumentError, match=r"0\.05 .*0\.001, 0\.01"):
-        RECORD.threshold(0.05)
+@pytest.mark.parametrize("rate", [0.05, 1e-7, "0.001", None])
+def test_threshold_for_an_unknown_rate_lists_the_known_ones(rate: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"{rate!r} .*0\.001, 0\.01"):
+        RECORD.threshold(rate)
 
 
 def test_threshold_without_any_says_so() -> None:
