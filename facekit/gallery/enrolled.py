@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -20,6 +19,7 @@ from facekit.gallery.index import (
     build_index,
 )
 from facekit.gallery.records import Match
+from facekit.utils.forking import ForkLock
 
 # Rows added since the last sorting by person are searched linearly, up to this share of all.
 _UNSORTED_SHARE, _UNSORTED_LEAST = 8, 1024
@@ -42,7 +42,7 @@ class Enrolled:
         self._index: ExactIndex | FaissIndex | None = None
         self._searched_in: Enrolled | None = None
         self._sorted: tuple[IntArray, IntArray] | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def __reduce__(self) -> tuple[type[Enrolled], tuple[Any, ...]]:
         # A copy searches with an index of its own.

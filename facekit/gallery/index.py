@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.utils.extras import import_extra
+from facekit.utils.forking import ForkLock
 
 EXACT_LIMIT = 50_000
 """Up to this many enrolled images, a search compares with every one."""
@@ -91,7 +91,7 @@ class FaissIndex:
         with _one_thread():
             self._codes.train(filled(sample, self._width))
         # Adding moves data that a search in another thread reads.
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._embeddings = embeddings[:0]
         self._extend(embeddings)
 

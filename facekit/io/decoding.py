@@ -9,7 +9,6 @@ import io
 import os
 import stat
 import struct
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile
 
 from facekit.errors import ImageError, ImageWarning
+from facekit.utils.forking import ForkLock
 from facekit.utils.reasons import why
 from facekit.utils.terminal import printable
 
@@ -60,7 +60,7 @@ _SCANS_OF_LARGEST = 20
 
 _STRIP_PIXELS = 1 << 20
 _Read = TypeVar("_Read")
-_WARNINGS = threading.Lock()
+_WARNINGS = ForkLock()
 
 # Maps the upright image to the view that a file with this EXIF orientation stores.
 _STORED_VIEW: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {

@@ -1,4 +1,4 @@
-"""Support for forked children: locks that survive, and OpenCV without threads."""
+"""Support for forked children: locks that survive, and libraries without threads."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ _LOCKS: weakref.WeakSet[ForkLock] = weakref.WeakSet()
 def _after_fork_in_child() -> None:
     for lock in _LOCKS:
         lock._renew()
-    # OpenCV's own threads do not exist in the child, which would wait forever for their locks.
+    # Threads of OpenCV and FAISS do not exist in the child, which would wait for them forever.
     if opencv := sys.modules.get("cv2"):
         opencv.setNumThreads(0)
+    if faiss := sys.modules.get("faiss"):
+        faiss.omp_set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
