@@ -26,6 +26,17 @@ def check_results(faces: object) -> None:
         )
 
 
+def check_labels(labels: Sequence[str], name: str, count: int) -> None:
+    """Checks that there is a string for each face."""
+    strings = isinstance(labels, Sequence) and not isinstance(labels, str)
+    if not strings or not all(isinstance(text, str) for text in labels):
+        raise InvalidArgumentError(f"{name} must be a sequence of strings, got {labels!r}")
+    if len(labels) != count:
+        raise InvalidArgumentError(
+            f"{name} must be one for each face, got {len(labels)} for {count} faces"
+        )
+
+
 def color_of(result: Face | RecognizedFace) -> tuple[int, int, int]:
     """Returns the color of a known person, a stranger, or a face that was not looked up."""
     if isinstance(result, Face):

@@ -9,13 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
 from facekit.io.decoding import pixels_of
 from facekit.io.images import ImageSource, RGBImage, load_image
 from facekit.utils.figures import one_line
 from facekit.utils.validation import whole
-from facekit.visualization.colors import PAPER, check_results, color_of, text_of
+from facekit.visualization.colors import PAPER, check_labels, check_results, color_of, text_of
 from facekit.visualization.lettering import label_font
 
 
@@ -58,8 +57,8 @@ def draw_faces(
         (128, 96, 3)
     """
     check_results(faces)
-    if labels is not None and len(labels) != len(faces):
-        raise InvalidArgumentError(f"labels must be {len(faces)}, one for each face")
+    if labels is not None:
+        check_labels(labels, "labels", len(faces))
     pixels, scale = load_image(image), 1.0
     if fit is not None:
         scale = whole(fit, "fit", least=1) / max(pixels.shape[:2])

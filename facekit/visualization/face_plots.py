@@ -14,7 +14,7 @@ from facekit.io.images import ImageSource, load_image
 from facekit.utils.extras import import_extra
 from facekit.utils.figures import axes_or_new, plain, shorten
 from facekit.utils.validation import aligned_faces, whole
-from facekit.visualization.colors import check_results, color_of, text_of
+from facekit.visualization.colors import check_labels, check_results, color_of, text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,7 +145,7 @@ def plot_face_grid(
     across = 1 + _GAP
     down = 1 + _GAP + (0 if captions is None else _CAPTION)
     if captions is not None:
-        _check_captions(captions, len(pixels))
+        check_labels(captions, "captions", len(pixels))
     given = ax is not None
     # Twice the margin that the layout keeps.
     border = 2 * 3 / 72
@@ -172,12 +172,3 @@ def _width_of_unit(ax: Axes) -> float:
     """Returns the width in pixels of one unit of axes with square units."""
     area = ax.get_window_extent()
     return float(min(area.width / np.ptp(ax.get_xlim()), area.height / np.ptp(ax.get_ylim())))
-
-
-def _check_captions(captions: Sequence[str], number: int) -> None:
-    if isinstance(captions, str) or not all(isinstance(text, str) for text in captions):
-        raise InvalidArgumentError(f"captions must be a sequence of strings, got {captions!r}")
-    if len(captions) != number:
-        raise InvalidArgumentError(
-            f"captions must be one for each face, got {len(captions)} for {number} faces"
-        )

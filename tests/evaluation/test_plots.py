@@ -85,7 +85,7 @@ def test_a_single_pair_of_strangers_is_enough() -> None:
     assert 0 < left < right == 1.0
 
 
-@pytest.mark.parametrize("curves", [{}, {"a": [0.1]}, roc(DISTANCES, SAME), [], "roc"])
+@pytest.mark.parametrize("curves", [{}, {"a": [0.1]}, roc(DISTANCES, SAME), [], "roc", np.eye(2)])
 def test_what_are_no_curves_is_refused(curves: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="curves must"):
         plot_roc(curves)

@@ -182,6 +182,12 @@ def test_what_is_no_face_is_refused(found: Any) -> None:
         draw_faces(gray_picture(), found)
 
 
+@pytest.mark.parametrize("labels", [["Ada"], ["Ada", None], "AB", ["a", "b", "c"], 3])
+def test_labels_must_be_as_many_texts_as_faces(labels: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="labels must be"):
+        draw_faces(gray_picture(), [FACE, FACE], labels=labels)
+
+
 # Contact sheets.
 
 

@@ -206,7 +206,7 @@ def test_columns_must_be_positive(columns: Any) -> None:
         plot_face_grid(aligned(2), columns=columns)
 
 
-@pytest.mark.parametrize("captions", [["Ada"], ["Ada", None], "AB", ["a", "b", "c"]])
+@pytest.mark.parametrize("captions", [["Ada"], ["Ada", None], "AB", ["a", "b", "c"], 3])
 def test_captions_must_be_as_many_texts_as_faces(captions: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="captions must be"):
         plot_face_grid(aligned(2), captions=captions)

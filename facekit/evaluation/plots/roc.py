@@ -33,12 +33,12 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         >>> ax.get_xlabel()
         'False-match rate'
     """
-    if not curves:
-        raise InvalidArgumentError("curves must hold at least one curve, got none")
     if not isinstance(curves, Mapping) or not all(
         isinstance(curve, RocCurve) for curve in curves.values()
     ):
         raise InvalidArgumentError(f"curves must give curves of roc() by name, got {curves!r}")
+    if not curves:
+        raise InvalidArgumentError("curves must hold at least one curve, got none")
     ax = axes_or_new(ax, 5, 4)
     lines = [
         ax.step(curve.false_match_rate, curve.true_accept_rate, where="post", **line_style(index))[
