@@ -124,7 +124,8 @@ class Embedder:
         if weights is None:
             record, arrays = _random(architecture or Architecture(), seed)
         else:
-            record, arrays = read_weights(weights, allow_unverified=allow_unverified)
+            unverified = flag(allow_unverified, "allow_unverified")
+            record, arrays = read_weights(weights, allow_unverified=unverified)
         self._start(record, arrays, batch_size, threads, engine)
 
     @classmethod

@@ -25,7 +25,7 @@ def weights_folders(name: str) -> list[Path]:
     """Returns the folders searched for weights of that name, in order."""
     roots = [home()]
     if os.environ.get("FACEKIT_DATA"):
-        roots.append(Path(os.environ["FACEKIT_DATA"]))
+        roots.append(Path(os.environ["FACEKIT_DATA"]).expanduser())
     return [root / "weights" / name for root in roots]
 
 

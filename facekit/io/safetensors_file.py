@@ -77,7 +77,7 @@ def read(
             metadata = file.metadata() or {}
             _check_kind(path, metadata, kind, newest_version)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata["header"])
+        header = dict(json.loads(metadata["header"]))
     except SafetensorError as error:
         raise FileFormatError(
             f"{path}: is truncated, damaged or not a facekit file ({error}). {_REMEDY}"

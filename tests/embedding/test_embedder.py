@@ -821,6 +821,8 @@ def test_a_file_of_deepface_under_its_name_must_fit(
     for weights in (name, path):
         with pytest.raises(WeightsError, match=r"allow_unverified=True"):
             Embedder(weights)
+        with pytest.raises(InvalidArgumentError, match="allow_unverified must be True or False"):
+            Embedder(weights, allow_unverified="no")  # type: ignore[arg-type]
         with pytest.raises(WeightsError, match=rf"{file.name}: .*is missing"):
             Embedder(weights, allow_unverified=True)
 

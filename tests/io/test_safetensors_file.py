@@ -298,6 +298,13 @@ def test_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("header", [None, 5, "header", [1, "a"], True])
+def test_a_header_that_is_no_object_is_refused(path: Path, header: Any) -> None:
+    safetensors_file.write(path, kind=KIND, version=1, header=header, arrays={})
+    with pytest.raises(FileFormatError, match=r"header is damaged.*Restore it from a copy"):
+        safetensors_file.read(path, kind=KIND, newest_version=1)
+
+
 def test_a_giant_header_is_refused_before_it_is_parsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
