@@ -341,6 +341,8 @@ pictures = st.sampled_from([NOISE, NOISE[:1], NOISE[:, :1], NOISE[:1, :1]])
 
 @settings(max_examples=150)
 @given(faces=st.lists(any_face | near_face, max_size=3), picture=pictures, mode=modes)
+@example(faces=[], picture=NOISE, mode="similarity")
+@example(faces=[], picture=NOISE, mode="crop")
 def test_every_face_gives_a_picture(faces: list[Face], picture: UInt8, mode: Mode) -> None:
     aligned = Aligner(16, mode).align(picture, faces)
     assert aligned.dtype == np.uint8
@@ -399,13 +401,6 @@ def test_shrinking_averages(side: int, mode: Mode) -> None:
     aligned = Aligner(16, mode).align(checkerboard, [face_with_box(start, start, side, side)])
     assert np.abs(aligned.astype(int) - 127).max() <= 12
     assert aligned.mean() == pytest.approx(127.5, abs=1)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_no_faces_give_an_empty_array(mode: Mode) -> None:
-    aligned = Aligner(SIZE, mode).align(NOISE, [])
-    assert aligned.shape == (0, SIZE, SIZE, 3)
-    assert aligned.dtype == np.uint8
 
 
 @given(faces=st.lists(near_face, min_size=2, max_size=4), mode=modes)

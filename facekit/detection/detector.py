@@ -290,7 +290,7 @@ def _settings(
 ) -> Settings:
     """Returns checked settings of the cascade."""
     # An iterator would be exhausted by this.
-    listed = thresholds if isinstance(thresholds, Sequence | np.ndarray) else None
+    listed = thresholds if isinstance(thresholds, Sequence | np.ndarray) else (thresholds,)
     wanted = "three numbers in [0, 1], one for each network"
     found = numbers(listed, "thresholds", 3, wanted)
     proposal, refinement, output = (number(value, "thresholds", 0, 1) for value in found)
