@@ -273,5 +273,5 @@ def _central(faces: list[Face], size: tuple[int, int]) -> list[Face]:
     if faces:
         return [nearest_to_middle(faces, size)]
     height, width = size
-    x, y, box_width, box_height = np.array(_CENTRAL_BOX) * (width, height, width, height)
-    return [face_in_box((float(x), float(y), float(box_width), float(box_height)), 0.0)]
+    x, y, across, down = _CENTRAL_BOX
+    return [face_in_box((x * width, y * height, across * width, down * height), 0.0)]

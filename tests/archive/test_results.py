@@ -218,7 +218,6 @@ def test_a_table_from_before_a_measure_is_read_and_kept_up_to_date(
     assert 0.0 <= measured[astronaut.name]["occlusion"] < 0.5
 
 
-@needs_networkit
 def corrected_table(folder: Path, vectors: Any) -> tuple[ArchiveTable, list[FaceSource]]:
     """Returns a table with an image of one face for each vector, and where the faces are."""
     table = made_table(folder, [[vector] for vector in vectors])
@@ -277,6 +276,7 @@ def test_groups_follow_corrections(tmp_path: Path) -> None:
     )
 
 
+@needs_networkit
 @pytest.mark.parametrize("album", [None, "folder", "day"])
 @pytest.mark.parametrize("shard", [11, 1000])
 def test_people_are_found_and_no_two_faces_of_an_image_are_one(
