@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -381,15 +382,19 @@ class _Steps:
 
     def run(self, items: Iterator[ImageItem]) -> Iterator[_Prepared]:
         """Processes images; small ones are searched together."""
-        for group in in_groups(map(self._read, items), lambda one: one.pixels, PIXELS_TOGETHER):
-            found = iter(self._found([one for one in group if one.image is not None]))
-            for one in group:
-                if one.image is None:
-                    yield self._without_faces(one, one.error)
-                elif isinstance(faces := next(found), ImageError):
-                    yield self._without_faces(one, faces)
-                else:
-                    yield self._with_faces(one, one.image, faces)
+        groups = in_groups(map(self._read, items), lambda one: one.pixels, PIXELS_TOGETHER)
+        # No variable keeps a group in memory while the next one is read.
+        return itertools.chain.from_iterable(map(self._prepared, groups))
+
+    def _prepared(self, group: list[_Read]) -> Iterator[_Prepared]:
+        found = iter(self._found([one for one in group if one.image is not None]))
+        for one in group:
+            if one.image is None:
+                yield self._without_faces(one, one.error)
+            elif isinstance(faces := next(found), ImageError):
+                yield self._without_faces(one, faces)
+            else:
+                yield self._with_faces(one, one.image, faces)
 
     def _read(self, item: ImageItem) -> _Read:
         digest = None

@@ -6,7 +6,9 @@ import copy
 import os
 import pickle
 import threading
+import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from other_processes import METHODS, in_another_process
+from PIL import Image
 
 from facekit import (
     Aligner,
@@ -39,6 +42,7 @@ from facekit.embedding.weights.registry import WeightsRecord
 from facekit.errors import BatchError, ImageWarning
 from facekit.evaluation import evaluate_lfw
 from facekit.evaluation.lfw import Pair
+from facekit.io.images import read_image
 from facekit.io.people import PersonImage
 from facekit.pipeline import content_sha256, face_in_box
 
@@ -99,8 +103,6 @@ RED, GREEN = (220, 20, 20), (20, 220, 20)
 
 def write(folder: Path, **people: tuple[int, int, int]) -> Path:
     """Writes a folder of a person for each color, with three different photos."""
-    from PIL import Image
-
     for name, color in people.items():
         (folder / name).mkdir(parents=True)
         for number in range(3):
@@ -489,8 +491,6 @@ def test_fit_does_not_resume_from_one_that_judged_faces_differently(tmp_path: Pa
 
 
 def test_a_marked_face_takes_the_place_of_the_largest_in_an_interrupted_fit(tmp_path: Path) -> None:
-    from PIL import Image
-
     images = write(tmp_path / "photos", Ann=RED)
     file = tmp_path / "two.png"
     Image.fromarray(marked(7, 2)).save(file)
@@ -533,12 +533,11 @@ def test_who_is_erased_is_gone_from_an_interrupted_fit(tmp_path: Path, enrolled:
     assert len(people.detector.seen) == 6, "clear erased Bob, too"
 
 
+class Picture(np.ndarray):  # unlike a plain array it can be referred to weakly
+    pass
+
+
 def test_images_of_a_generator_are_not_kept(tmp_path: Path) -> None:
-    import weakref
-
-    class Picture(np.ndarray):  # unlike a plain array it can be referred to weakly
-        pass
-
     seen: list[weakref.ref[Any]] = []
     most = 0
 
@@ -553,6 +552,28 @@ def test_images_of_a_generator_are_not_kept(tmp_path: Path) -> None:
 
     assert recognizer().fit(pairs(), progress=False).people == {"Ann": 100}
     assert most <= 6  # 32 MiB of 12 MB, the one in work and the one just made
+
+
+def test_large_images_are_in_memory_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(9)]
+    for path in paths:
+        Image.new("RGB", (900, 800)).save(path)
+    seen: list[weakref.ref[Any]] = []
+
+    def read(source: Any, **reading: Any) -> Any:
+        assert not [reference for reference in seen if reference() is not None]
+        image = read_image(source, **reading)
+        image = replace(image, pixels=image.pixels.view(Picture))
+        seen.append(weakref.ref(image.pixels))
+        return image
+
+    for module in ("pipeline", "detection.base"):
+        monkeypatch.setattr(f"facekit.{module}.read_image", read)
+    assert len(list(FacePipeline(Together(1), Shades()).run(paths))) == 9
+    assert len(Detector(threads=1).detect_batch(paths)) == 9
+    assert len(seen) == 18
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -627,8 +648,6 @@ def test_joblib_answers_alike(on_disk: FaceRecognizer, hopper: Path) -> None:
 
 
 def large_jpeg(path: Path, portrait: Path, times: int) -> Path:
-    from PIL import Image
-
     with Image.open(portrait) as image:
         image.convert("RGB").resize((512 * times, 512 * times)).save(path, quality=95)
     return path

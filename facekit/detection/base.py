@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from facekit.detection.view import Detections, Region, View
 
 Answer = TypeVar("Answer")
+
+# An image with its pixels and what was found in it, or without and the error.
+_Found: TypeAlias = tuple[ImageItem, RGBImage | None, Answer | ImageError]
 
 
 class ImageDetector(ABC):
@@ -243,19 +248,17 @@ class ImageDetector(ABC):
         self._check()
 
         live = isinstance(source, int)
+        reading = {"max_pixels": max_pixels, "truncated": truncated}
 
-        def detected(items: Iterator[ImageItem]) -> Iterator[DetectedImage]:
-            reading = {"max_pixels": max_pixels, "truncated": truncated}
-            for item, found in self._searched(items, self._search, region, reading):
-                if isinstance(found, ImageError):
-                    yield DetectedImage(item.name, item.index, [], None, found)
-                else:
-                    view, faces = found
-                    yield DetectedImage(item.name, item.index, faces, view.image)
+        def detected(found: _Found[list[Face]]) -> DetectedImage:
+            item, image, faces = found
+            if isinstance(faces, ImageError):
+                return DetectedImage(item.name, item.index, [], None, faces)
+            return DetectedImage(item.name, item.index, faces, image)
 
         return in_order(
             image_items(source, every),
-            detected,
+            lambda items: map(detected, self._searched(items, self._search, region, reading)),
             # A camera's frames are searched as they come, not read ahead.
             threads=0 if live else self.concurrency,
             together=1 if live else self.images_together,
@@ -286,16 +289,13 @@ class ImageDetector(ABC):
         **reading: Any,
     ) -> list[Answer]:
         reading["max_side"] = self._side_enough(region)
-
-        def answers(items: Iterator[ImageItem]) -> Iterator[Answer | ImageError]:
-            for _, found in self._searched(items, search, region, reading):
-                yield found if isinstance(found, ImageError) else found[1]
-
         return all_or_batch_error(
             list(
                 in_order(
                     image_items(images),
-                    answers,
+                    lambda items: map(
+                        itemgetter(2), self._searched(items, search, region, reading)
+                    ),
                     threads=self.concurrency,
                     together=self.images_together,
                     held_by_item=lambda item: item.held,
@@ -306,10 +306,10 @@ class ImageDetector(ABC):
     def _searched(
         self,
         items: Iterator[ImageItem],
-        search: Callable[[Sequence[View]], list[Answer]],
+        search: Callable[[Sequence[View]], Iterable[Answer]],
         region: Region | None,
         reading: Mapping[str, Any],
-    ) -> Iterator[tuple[ImageItem, ImageError | tuple[View, Answer]]]:
+    ) -> Iterator[_Found[Answer]]:
         """Reads images and searches them, small ones together."""
 
         def read(item: ImageItem) -> tuple[ImageItem, View | ImageError]:
@@ -318,11 +318,17 @@ class ImageDetector(ABC):
             except ImageError as error:
                 return item, error
 
-        for group in in_groups(map(read, items), _pixels, PIXELS_TOGETHER):
-            views = [view for _, view in group if not isinstance(view, ImageError)]
-            answers = iter(search(views))
+        def found(group: list[tuple[ImageItem, View | ImageError]]) -> Iterator[_Found[Answer]]:
+            answers = iter(search([one for _, one in group if not isinstance(one, ImageError)]))
             for item, view in group:
-                yield item, view if isinstance(view, ImageError) else (view, next(answers))
+                if isinstance(view, ImageError):
+                    yield item, None, view
+                else:
+                    yield item, view.image, next(answers)
+
+        # No variable, here or in the callers, keeps an image in memory while the next one is read.
+        groups = in_groups(map(read, items), _pixels, PIXELS_TOGETHER)
+        return itertools.chain.from_iterable(map(found, groups))
 
     def _search(
         self,

@@ -156,6 +156,10 @@ def in_groups(
             yield group
             group, free = [], most - size(item)
         group.append(item)
+        del item
+        if free <= 0:  # before the next item takes memory as well
+            yield group
+            group, free = [], most
     if group:
         yield group
 
