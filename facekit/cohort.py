@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from facekit.errors import EnrollmentWarning, InvalidArgumentError
 from facekit.gallery import Gallery
 from facekit.gallery.decisions import Decisions
+from facekit.io.files import is_folder
 from facekit.io.folders import list_images
 from facekit.io.sources import StreamSource
 from facekit.pipeline import FacePipeline
@@ -37,7 +37,7 @@ def cohort_embeddings(
     if isinstance(cohort, np.ndarray) and cohort.ndim == 2:
         return unit_rows(cohort, size, "cohort")
     images: StreamSource = cohort
-    if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+    if isinstance(images, str | os.PathLike) and is_folder(images):
         images = list_images(images, recursive=True).checked().images
     unit, unused = [], []
     run = pipeline.run(images, digests=bool(decisions), **reading)

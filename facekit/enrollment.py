@@ -22,6 +22,7 @@ from facekit.gallery import Gallery
 from facekit.gallery.database import check_writable, partial_path, remove_files
 from facekit.gallery.protocol import Batch
 from facekit.gallery.records import FaceSource
+from facekit.io.files import exists
 from facekit.io.images import ImageSource, Reading
 from facekit.io.people import PersonImage
 from facekit.pipeline import (
@@ -47,6 +48,8 @@ class Enrollment:
     """Takes images of known people through a pipeline into a gallery."""
 
     def __init__(self, gallery: Gallery) -> None:
+        if gallery.path is not None:
+            check_writable(gallery.path)
         self.gallery = gallery
         self.outcomes: list[ImageOutcome] = []
         self._visited = _Faces()  # those enrolled now or before, of the images given
@@ -207,7 +210,7 @@ def _partial(gallery: Gallery, how: dict[str, Any]) -> Gallery:
         return Gallery(gallery.weights, gallery.embedding_size)
     check_writable(gallery.path)
     path = partial_path(gallery.path)
-    if path.exists():
+    if exists(path):
         try:
             partial = Gallery.open(path, weights=gallery.weights)
             if partial.settings == how:

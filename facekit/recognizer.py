@@ -35,7 +35,7 @@ from facekit.identification.calibration import Calibration
 from facekit.identification.defaults import default_classifier
 from facekit.identification.fitting import Fitted, GalleryFitting
 from facekit.io.decoding import Truncated
-from facekit.io.files import real_path
+from facekit.io.files import exists, real_path
 from facekit.io.images import MAX_PIXELS, ImageSource, Reading, check_several, describe_source
 from facekit.io.people import EnrollmentSource, PersonImage, people_images
 from facekit.io.sources import StreamSource, all_or_batch_error
@@ -816,11 +816,11 @@ class FaceRecognizer:
         if gallery is None:
             return Gallery(weights, size)
         if not isinstance(gallery, Gallery):
-            if not Path(gallery).exists():
+            if not exists(gallery):
                 try:
                     return Gallery.create(gallery, weights, size)
                 except FileFormatError:
-                    if not Path(gallery).exists():  # no other process has just created it
+                    if not exists(gallery):  # no other process has just created it
                         raise
             return Gallery.open(gallery, weights=weights)
         self._check_weights("gallery was made", gallery.weights)

@@ -14,6 +14,8 @@ from facekit import (
     Detector,
     Embedder,
     Face,
+    FaceRecognizer,
+    ImageError,
     InvalidArgumentError,
     Keypoints,
     QualityGate,
@@ -80,3 +82,11 @@ def test_what_cannot_be_used_is_named(call: Callable[[], object], named: str) ->
 def test_pairs_at_an_impossible_path_are_named(path: str) -> None:
     with pytest.raises(FileFormatError, match="cannot be read as a file of pairs"):
         read_pairs(Path(path))
+
+
+def test_an_image_of_an_impossible_name_is_its_own_error_and_no_picture() -> None:
+    recognizer = FaceRecognizer("facekit-small")
+    recognizer.gallery.enroll("Ada", np.eye(1, 128), ["y" * 5000])
+    (found,) = recognizer.recognize_stream("x" * 5000)
+    assert isinstance(found.error, ImageError)
+    assert "Ada" in recognizer.gallery._repr_html_()

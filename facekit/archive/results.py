@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from facekit.errors import InvalidArgumentError
 from facekit.gallery.records import FaceSource
-from facekit.io.files import replacing
+from facekit.io.files import is_folder, replacing
 from facekit.io.tables import BOX_COLUMNS
 
 FACE_FIELDS = [
@@ -71,7 +71,7 @@ def check_result_file(path: str | os.PathLike[str]) -> Path:
     file = Path(path)
     if file.suffix.lower() not in _SUFFIXES:
         raise InvalidArgumentError(f"{file}: results are written to .parquet or .csv")
-    if not file.absolute().parent.is_dir():
+    if not is_folder(file.absolute().parent):
         raise InvalidArgumentError(f"{file}: its folder does not exist")
     return file
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from facekit.archive.rows import image_schema
 from facekit.errors import ArchiveError, FileFormatError, InvalidArgumentError
-from facekit.io.files import replacing, without_nul
+from facekit.io.files import is_file, replacing, without_nul
 from facekit.utils.validation import whole
 
 MANIFEST = "_manifest"
@@ -80,7 +80,7 @@ class ArchiveTable:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         manifest = self.path / MANIFEST
-        if not manifest.is_file():
+        if not is_file(manifest):
             raise FileFormatError(f"{self.path}: no archive table; create one with facekit index")
         found = _read(manifest, None)
         kept = (found.schema.metadata or {}).get(_SETTINGS)

@@ -185,7 +185,8 @@ def expanded(images: Sequence[Path], *, recursive: bool = False) -> list[Path]:
 
 def folder_listings(paths: Iterable[Path], *, recursive: bool) -> dict[Path, ImageListing]:
     """Lists the images of the folders, and reports on standard error what was skipped in them."""
-    from facekit.io.folders import is_folder, list_images
+    from facekit.io.files import is_folder
+    from facekit.io.folders import list_images
 
     listings = {path: list_images(path, recursive=recursive) for path in paths if is_folder(path)}
     for listing in listings.values():

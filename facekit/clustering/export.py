@@ -15,7 +15,7 @@ from typing import Any
 from facekit.clustering.albums import ArchiveClustering
 from facekit.errors import FileFormatError, ImageError, InvalidArgumentError
 from facekit.io.decoding import Truncated
-from facekit.io.files import without_nul
+from facekit.io.files import exists, without_nul
 from facekit.io.folders import check_output_folder
 from facekit.io.images import load_image
 from facekit.utils.terminal import printable
@@ -37,7 +37,7 @@ def group_name(number: int) -> str:
 def check_output(folder: str | os.PathLike[str]) -> None:
     """Checks that a folder does not already hold groups."""
     for part in _PARTS:
-        if Path(folder, part).exists():
+        if exists(Path(folder, part)):
             raise InvalidArgumentError(
                 f"{os.fspath(folder)}: already holds groups ({part}); choose another folder"
             )

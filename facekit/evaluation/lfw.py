@@ -17,6 +17,7 @@ from facekit.errors import FileFormatError
 from facekit.evaluation.verification import VerificationReport, evaluate_verification
 from facekit.faces import Face
 from facekit.io.decoding import Truncated
+from facekit.io.files import is_file
 from facekit.io.images import MAX_PIXELS
 from facekit.pipeline import EmbeddedImage, FacePipeline, face_in_box, nearest_to_middle
 from facekit.utils.progress import track
@@ -192,7 +193,7 @@ def evaluate_lfw(
     """
     folder = Path(folder)
     images = sorted({image for pair in pairs for image in (pair.first, pair.second)})
-    missing = [image for image in images if not (folder / image).is_file()]
+    missing = [image for image in images if not is_file(folder / image)]
     if missing:
         raise FileFormatError(
             f"{folder}: {len(missing)} of {len(images)} photos are missing, such as "

@@ -26,6 +26,7 @@ from facekit.gallery.records import EnrolledImage, FaceSource, Match
 from facekit.gallery.review import Duplicate, Outlier, near_people, odd_images
 from facekit.gallery.reviewer import Review
 from facekit.gallery.store import FileStore
+from facekit.io.files import exists
 from facekit.io.notebook import MOST_SHOWN, rows_as_html
 from facekit.io.tables import BOX_COLUMNS
 from facekit.utils.validation import identity, json_values, number, text, unit_rows, whole
@@ -684,7 +685,7 @@ class Gallery:
             other._in_file.take_over(self._in_file, kept)
             return other
         file = _file(path)
-        if overwrite and file.exists():
+        if overwrite and exists(file):
             with Gallery.open(file) as other:
                 if other.embedding_size != self.embedding_size:
                     raise FileFormatError(
@@ -702,7 +703,7 @@ class Gallery:
     def _unfinished(self) -> Iterator[Gallery | None]:
         # What an interrupted fit has gathered; if it cannot be read, it is deleted as by the next.
         path = None if self.path is None else partial_path(self.path)
-        if path is None or not path.exists():
+        if path is None or not exists(path):
             yield None
             return
         try:

@@ -55,6 +55,24 @@ def without_nul(path: Path) -> Path:
     return path
 
 
+# The methods of Path raise errors for what is in a closed folder, and for names that are too long.
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Returns whether something can be seen at a path."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a regular file can be seen at a path."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a folder can be seen at a path."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def real_path(path: Path) -> Path:
     """Resolves a path; unlike ``Path.resolve``, it does not fail for circular links."""
     return Path(os.path.realpath(path))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facekit.errors import ImageError, InvalidArgumentError
-from facekit.io.files import real_path, without_nul
+from facekit.io.files import exists, is_folder, real_path, without_nul
 from facekit.io.images import HEIC_SUFFIXES, image_suffixes
 from facekit.utils.reasons import why
 from facekit.utils.terminal import printable
@@ -89,14 +89,6 @@ class ImageListing:
         raise ImageError(self.summary() or f"{self.folder}: the folder holds no images")
 
 
-def is_folder(path: Path) -> bool:
-    """Returns whether it is a folder; invalid paths are not."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
 def check_output_folder(
     output: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]], *, deep: bool = False
 ) -> None:
@@ -105,8 +97,7 @@ def check_output_folder(
         target = real_path(without_nul(Path(output)))
     except OSError as error:
         raise InvalidArgumentError(f"{printable(output)}: is not a valid path ({error})") from error
-    # Not Path.exists: in a folder that must not be searched, it raises an error.
-    there = next(path for path in (target, *target.parents) if os.path.exists(path))  # noqa: PTH110
+    there = next(path for path in (target, *target.parents) if exists(path))
     if not there.is_dir():
         raise InvalidArgumentError(f"{output}: is not a folder, nor can it be one")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -165,7 +156,7 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> I
                 found = sorted(entries, key=lambda entry: entry.name)
         except (OSError, ValueError) as error:
             if current == top:
-                raise ImageError(f"{printable(top, limit=200)}: {_why_no_folder(error)}") from error
+                raise ImageError(f"{printable(top, limit=200)}: {why_no_folder(error)}") from error
             passed_over.append(PassedOver(current, UNREADABLE_FOLDER))
             continue
         folders = []
@@ -200,7 +191,8 @@ def _why_passed_over(entry: os.DirEntry[str]) -> str | None:
         return "a broken link"
 
 
-def _why_no_folder(error: Exception) -> str:
+def why_no_folder(error: Exception) -> str:
+    """Returns why a folder cannot be listed."""
     if isinstance(error, FileNotFoundError):
         return "no such folder"
     if isinstance(error, NotADirectoryError):

@@ -6,13 +6,13 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from facekit.errors import ImageError
+from facekit.io.files import is_file
 from facekit.io.images import DecodedImage, RGBImage, read_image
 from facekit.utils.terminal import printable
 
@@ -58,7 +58,7 @@ def _caption(row: Mapping[str, Any]) -> str:
 def _thumbnail(source: str, row: Mapping[str, Any]) -> bytes | None:
     """Cuts a face with a margin out of a file; ``None`` if the file does not exist."""
     try:
-        if not source or not Path(source).is_file():
+        if not source or not is_file(source):
             return None
         image = read_image(source, max_side=_ENOUGH)
     except (ImageError, OSError, ValueError):

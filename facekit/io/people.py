@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from facekit.errors import EnrollmentError, InvalidArgumentError
-from facekit.io.folders import list_images
+from facekit.io.files import is_folder
+from facekit.io.folders import list_images, why_no_folder
 from facekit.io.images import ImageSource, describe_source, image_suffixes
 from facekit.utils.reasons import why
+from facekit.utils.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,14 @@ def people_images(given: EnrollmentSource) -> Iterable[PersonImage]:
 
 
 def _in_folder(folder: Path) -> Iterator[PersonImage]:
-    if not folder.is_dir():
-        raise EnrollmentError(
-            f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder with "
-            "one folder of photos per person, named after the person"
-        )
     try:
-        people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        people = sorted(p for p in folder.iterdir() if is_folder(p) and not p.name.startswith("."))
         beside = list_images(folder).images
-    except OSError as error:
-        raise EnrollmentError(f"{folder}: cannot be read ({why(error)})") from error
+    except (OSError, ValueError) as error:
+        raise EnrollmentError(
+            f"{printable(folder, limit=200)}: {why_no_folder(error)}; give a folder with one "
+            "folder of photos per person, named after the person"
+        ) from error
     for person in people:
         yield from _in_person_folder(person.name, person)
     if not people:
@@ -109,7 +109,7 @@ def _in_person_folder(name: str, folder: Path) -> Iterator[PersonImage]:
     if not paths:
         yield PersonImage(name, str(folder), None, "the folder is empty")
     for path in paths:
-        if path.is_dir():
+        if is_folder(path):
             yield PersonImage(name, str(path), None, "is a folder; photos in it are not read")
         elif path.suffix.lower() not in image_suffixes():
             yield PersonImage(name, str(path), None, "is not an image, by its name")
@@ -118,7 +118,7 @@ def _in_person_folder(name: str, folder: Path) -> Iterator[PersonImage]:
 
 
 def _of_person(name: str, images: Any) -> Iterator[PersonImage]:
-    if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+    if isinstance(images, str | os.PathLike) and is_folder(images):
         yield from _in_person_folder(name, Path(images))
     elif isinstance(images, list | tuple | set | frozenset | Iterator) and not hasattr(
         images, "read"

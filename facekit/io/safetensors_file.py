@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import FileFormatError
-from facekit.io.files import replace_atomically
+from facekit.io.files import is_file, is_folder, replace_atomically
 
 _MOST_HEADER_BYTES = 16_000_000
 _REMEDY = "Restore it from a copy, or create it again"
@@ -69,8 +69,8 @@ def read(
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
-        raise FileFormatError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    if not is_file(path):
+        raise FileFormatError(f"{path}: {'is a folder' if is_folder(path) else 'no such file'}")
     try:
         _check_header(path)
         with safe_open(path, framework="np") as file:

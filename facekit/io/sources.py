@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from facekit.errors import BatchError, ImageError, InvalidArgumentError
+from facekit.io.files import exists, is_folder
 from facekit.io.folders import list_images
 from facekit.io.images import ImageSource, check_several, describe_source, image_suffixes
 from facekit.utils.threads import run_in_thread
@@ -63,9 +64,9 @@ def image_items(source: StreamSource, every: int = 1) -> Iterator[ImageItem]:
     """Lists the images of a source."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        if path.is_dir():
+        if is_folder(path):
             return _listed(list_images(path).checked().images, every)
-        if path.suffix.lower() in image_suffixes() or not path.exists():
+        if path.suffix.lower() in image_suffixes() or not exists(path):
             return _listed([path], every)
         return _frames(_opened(str(path), path), every)
     if isinstance(source, bool):  # an int in Python, but not a camera's number

@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 from facekit.errors import FacekitError, FileFormatError, ImageError, InvalidArgumentError
 from facekit.faces import SAME_FACE, box_overlap
 from facekit.io.decoding import StoredImage, inspect_file
-from facekit.io.files import real_path, replace_atomically
+from facekit.io.files import is_file, real_path, replace_atomically
 from facekit.io.folders import list_images
 from facekit.io.images import image_suffixes
 from facekit.io.people import PersonImage
@@ -94,7 +94,7 @@ def sidecar_path(image: str | os.PathLike[str]) -> Path:
     """
     path = Path(image)
     long, short = path.with_name(path.name + ".xmp"), path.with_suffix(".xmp")
-    if long.is_file() or not short.is_file():
+    if is_file(long) or not is_file(short):
         return long
     images = image_suffixes() | _RAW_SUFFIXES
     others = (
@@ -470,7 +470,7 @@ class _Regions:
 
 def _content(path: Path) -> bytes | None:
     """Returns the content of a sidecar; ``None`` if it does not exist."""
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
         with path.open("rb") as stream:

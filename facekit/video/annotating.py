@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from facekit.errors import InvalidArgumentError
 from facekit.faces import Face, RecognizedFace
+from facekit.io.files import exists, is_file
 from facekit.io.images import RGBImage
 from facekit.pipeline import face_in_box
 from facekit.utils.extras import import_extra
@@ -88,9 +89,9 @@ def write_annotated(
     if blur is not None:
         choice(blur, "blur", get_args(Blur))
     source, path = Path(result.source), Path(output)
-    if not source.is_file():
+    if not is_file(source):
         raise InvalidArgumentError(f"{printable(source)}: is not a file that can be read again")
-    if path.exists() and path.samefile(source):
+    if exists(path) and path.samefile(source):
         raise InvalidArgumentError(f"{printable(path)}: would overwrite the video itself")
     video = VideoFile(source)
     with video.opened() as images, video.opened() as container:

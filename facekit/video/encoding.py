@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facekit.errors import FileFormatError, InvalidArgumentError
-from facekit.io.files import real_path
+from facekit.io.files import is_file, is_folder, real_path
 from facekit.io.images import RGBImage
 from facekit.utils.extras import import_extra
 from facekit.utils.terminal import printable
@@ -37,9 +37,9 @@ _QUALITY = "20"
 
 def check_new(path: Path, *, overwrite: bool = False) -> None:
     """Checks that a file can be written."""
-    if not real_path(path).parent.is_dir():
+    if not is_folder(real_path(path).parent):
         raise InvalidArgumentError(f"{printable(path)}: its folder does not exist")
-    if os.path.lexists(path) and not (overwrite and path.is_file()):
+    if os.path.lexists(path) and not (overwrite and is_file(path)):
         raise InvalidArgumentError(
             f"{printable(path)}: already exists; choose another file, or set overwrite=True"
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facekit.errors import ImageError
+from facekit.io.files import is_file, is_folder
 from facekit.io.images import MAX_PIXELS, RGBImage
 from facekit.utils.extras import import_extra
 from facekit.utils.reasons import why
@@ -123,9 +124,9 @@ class VideoFile:
         """
         av = import_extra("av")
         name = printable(self.path)
-        if self.path.is_dir():
+        if is_folder(self.path):
             raise ImageError(f"{name}: is a folder, not a video")
-        if not self.path.is_file():
+        if not is_file(self.path):
             raise ImageError(f"{name}: no such file; relative paths start at the working directory")
         try:
             # Titles that are not UTF-8 are replaced; version 19 does so by default.

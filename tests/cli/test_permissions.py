@@ -51,6 +51,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
         ("people secret", "secret: cannot be read (permission denied)"),
         ("people closed/people", "closed/people: cannot be read (Permission denied)"),
         ("enroll closed/people Ada known/Ada/a.png", "closed/people: Permission denied"),
+        ("enroll kept Eve known/Ada/a.png", "kept: cannot be changed: the file"),
         ("rename kept Ada Eve", "kept: cannot be changed: the file"),
         ("fit known kept", "kept: cannot be changed: the file"),
         ("fit known fixed/people", "fixed/people: cannot be changed: the file"),

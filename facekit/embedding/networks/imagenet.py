@@ -12,6 +12,7 @@ from facekit.embedding.networks.names import BATCH_NORMALIZATION_SUFFIX, HEAD_LA
 from facekit.embedding.networks.network import Architecture, build_network
 from facekit.embedding.weights.published import read_ordered_h5
 from facekit.errors import WeightsError, WeightsNotFoundError
+from facekit.io.files import is_file
 from facekit.utils.extras import import_extra
 
 _HEAD_LAYERS = (HEAD_LAYER, HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX)
@@ -66,7 +67,7 @@ def build_imagenet_network(
     source = "keras.applications.InceptionResNetV2"
     if weights is not None:
         path, source = Path(weights), str(weights)
-        if not path.is_file():
+        if not is_file(path):
             raise WeightsNotFoundError(f"{path}: no such file; download {_FILE_URL}")
         arrays = read_ordered_h5(path)
     else:

@@ -15,6 +15,7 @@ from facekit.embedding.weights.published import read_published
 from facekit.embedding.weights.registry import WeightsFile, WeightsRecord, record_for
 from facekit.embedding.weights.retrieval import file_in, identify, locate
 from facekit.errors import InvalidArgumentError, WeightsError, WeightsNotFoundError
+from facekit.io.files import is_file, is_folder
 from facekit.io.safetensors_file import sha256
 from facekit.utils.validation import vectors
 
@@ -31,9 +32,9 @@ def read_weights(
         _check_consent(path, file, allow_unverified)
         return record, read_file_of(record, path, file)
     path = Path(weights)
-    if path.is_dir():
+    if is_folder(path):
         path = file_in(path)
-    if not path.is_file():
+    if not is_file(path):
         raise WeightsNotFoundError(f"{path}: no such file; give a path, a name, or None")
     if path.suffix == ".safetensors":
         record, arrays = _read_own(path)

@@ -17,6 +17,7 @@ from facekit.alignment import Aligner
 from facekit.detection import Detector
 from facekit.errors import InvalidArgumentError, TrainingDataError, TrainingDataWarning
 from facekit.io.decoding import Truncated
+from facekit.io.files import is_folder
 from facekit.io.images import MAX_PIXELS, Reading
 from facekit.io.people import PersonImage
 from facekit.pipeline import FacePipeline
@@ -317,7 +318,7 @@ class FaceDataset:
         reading: Reading = {"max_pixels": max_pixels, "truncated": truncated}
         faces = _cache(cache, aligner, reading, source="pool")
         with ExitStack() as archives:
-            index = Path(path, "index.csv") if Path(path).is_dir() else Path(path)
+            index = Path(path, "index.csv") if is_folder(path) else Path(path)
             items = read_index(
                 index,
                 archives,

@@ -38,7 +38,7 @@ from facekit.training.engine.history import History
 from facekit.training.engine.loop import CHECKPOINT_NAME
 from facekit.training.losses.distances import pairwise_distances
 from facekit.training.losses.statistics import spread
-from facekit.utils.validation import number, whole
+from facekit.utils.validation import number, unit_rows, whole
 
 # What pruning is measured on; the statistics of the batch normalizations on a part, which goes
 # through the network at once.
@@ -293,7 +293,7 @@ class Distiller(Trainer):
                 folder,
                 "teacher",
                 (teacher.identity, digest_of(faces)),
-                partial(teacher.embed_faces, faces, progress=progress),
+                partial(_taught, teacher, faces, progress=progress),
             )
             for teacher, faces in zip(teachers, seen, strict=True)
         ]
@@ -367,6 +367,15 @@ class Distiller(Trainer):
         if isinstance(self.start, Architecture):
             return self.start.embedding_size
         return self.embedding_size or self.start.embedding_size
+
+
+def _taught(teacher: Teacher, faces: FaceDataset, *, progress: bool) -> npt.NDArray[np.float32]:
+    """Returns the embeddings of a teacher, which may be the user's own, checked before use."""
+    name = f"embeddings of the teacher {teacher.identity}"
+    found = unit_rows(teacher.embed_faces(faces, progress=progress), teacher.embedding_size, name)
+    if len(found) != len(faces):
+        raise InvalidArgumentError(f"{name} must be {len(faces)}, one a face, got {len(found)}")
+    return found
 
 
 def _check_weights(names: str, weights: Sequence[float]) -> None:

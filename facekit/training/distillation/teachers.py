@@ -17,6 +17,7 @@ from scipy.linalg import orthogonal_procrustes
 from facekit.alignment import Aligner
 from facekit.embedding import Embedder
 from facekit.errors import InvalidArgumentError, TrainingDataError, WeightsError
+from facekit.io.files import is_file
 from facekit.training.data.dataset import FaceDataset
 from facekit.utils.openvino import Graph, available_cores
 from facekit.utils.progress import track
@@ -113,7 +114,7 @@ class OnnxTeacher:
         from facekit.utils.openvino import ov
 
         path = Path(path)
-        if not path.is_file():
+        if not is_file(path):
             raise WeightsError(f"{path}: no such file")
         self._copied = partial(
             OnnxTeacher,

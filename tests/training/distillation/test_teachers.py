@@ -174,3 +174,34 @@ def test_one_teacher_is_a_list_of_one() -> None:
 def test_stored_embeddings_have_a_direction(value: float) -> None:
     with pytest.raises(InvalidArgumentError, match="embeddings must"):
         StoredTeacher(["a", "b"], [[1.0, 2.0], [value, 0.0]])
+
+
+@pytest.mark.parametrize("neighbors", [1, 2])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.full((8, 64), np.nan), "must hold finite numbers, row 0 does not"),
+        (np.zeros((8, 64)), "must be of unit L2 norm, row 0 has 0"),
+        (np.eye(7, 64), "must be 8, one a face, got 7"),
+        (np.eye(8, 3), r"must be \(n, 64\), got \(8, 3\)"),
+    ],
+)
+def test_embeddings_of_a_teacher_that_cannot_be_followed_are_named_and_not_kept(
+    tmp_path: Path, given: np.ndarray, message: str, neighbors: int
+) -> None:
+    class Broken:
+        identity, embedding_size = "broken@1", 64
+
+        def aligner(self) -> None:
+            return None
+
+        def embed_faces(self, faces: FaceDataset, *, progress: bool = False) -> np.ndarray:
+            return given
+
+    data = FaceDataset.from_arrays(random_pictures(8, side=SMALL_V2.input_size), [None] * 8)
+    distiller = Distiller(
+        SMALL_V2, teacher=Broken(), folder=tmp_path, batch_size=8, neighbors=neighbors
+    )
+    with pytest.raises(InvalidArgumentError, match=f"of the teacher broken@1 {message}"):
+        distiller.fit(data, epochs=1, progress=False)
+    assert not list(tmp_path.glob("*.np*"))
