@@ -15,4 +15,4 @@ class Settings:
     complete_pyramid: bool
     # Above which the weaker of two windows is dropped: within a level, between levels, after R-Net
     # and, relative to the smaller one, after O-Net; as in mtcnn.
-    overlaps: tuple[float, float, float, float] = (0.5, 0.7, 0.7, 0.7)
+    overlaps: tuple[float, float, float, float]

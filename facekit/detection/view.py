@@ -97,8 +97,8 @@ class View:
     ) -> npt.NDArray[np.float64]:
         right, bottom = self.pixels.shape[1] - 1, self.pixels.shape[0] - 1
         x, y = points[..., 0], points[..., 1]
-        places = {0: (x, y), 1: (right - y, x), 2: (right - x, bottom - y), 3: (y, bottom - x)}
-        return np.stack(places[degrees // 90 % 4], axis=-1)
+        places = {90: (right - y, x), 180: (right - x, bottom - y), 270: (y, bottom - x)}
+        return np.stack(places[degrees], axis=-1)
 
     def faces(self, found: Detections, *, fit_boxes: bool, fit_keypoints: bool) -> list[Face]:
         """Converts results in the view to faces of the image."""

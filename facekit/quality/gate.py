@@ -13,8 +13,7 @@ from facekit.utils.validation import number
 
 
 class _Limit(NamedTuple):
-    name: str
-    number: str
+    name: str  # "min_" or "max_" and the field of FaceQuality
     problem: str
     unit: str
     factor: float
@@ -24,18 +23,18 @@ class _Limit(NamedTuple):
 # The order of the problems of a face. Every message reads
 # "<problem>: <number><unit>, at least (at most) <limit> wanted".
 _LIMITS = (
-    _Limit("min_interocular", "interocular", "too small", " pixels between the eyes", 1, None),
-    _Limit("min_side", "side", "too small", " pixels from side to side", 1, None),
-    _Limit("min_sharpness", "sharpness", "blurred", " sharpness", 1, None),
-    _Limit("min_brightness", "brightness", "too dark", " % brightness", 100, 1),
-    _Limit("min_contrast", "contrast", "too little contrast", " % contrast", 100, 0.5),
-    _Limit("max_overexposed", "overexposed", "overexposed", " % of the face white", 100, 1),
-    _Limit("max_yaw", "yaw", "turned to the side", " degrees", 1, 90),
-    _Limit("max_pitch", "pitch", "raised or lowered", " degrees", 1, 180),
-    _Limit("max_roll", "roll", "tilted", " degrees", 1, 180),
-    _Limit("max_outside", "outside", "cut by the border", " % of the face outside", 100, 1),
-    _Limit("min_confidence", "confidence", "hardly a face", " confidence", 1, 1),
-    _Limit("max_occlusion", "occlusion", "covered", " % of the eyes or the mouth", 100, 1),
+    _Limit("min_interocular", "too small", " pixels between the eyes", 1, None),
+    _Limit("min_side", "too small", " pixels from side to side", 1, None),
+    _Limit("min_sharpness", "blurred", " sharpness", 1, None),
+    _Limit("min_brightness", "too dark", " % brightness", 100, 1),
+    _Limit("min_contrast", "too little contrast", " % contrast", 100, 0.5),
+    _Limit("max_overexposed", "overexposed", " % of the face white", 100, 1),
+    _Limit("max_yaw", "turned to the side", " degrees", 1, 90),
+    _Limit("max_pitch", "raised or lowered", " degrees", 1, 180),
+    _Limit("max_roll", "tilted", " degrees", 1, 180),
+    _Limit("max_outside", "cut by the border", " % of the face outside", 100, 1),
+    _Limit("min_confidence", "hardly a face", " confidence", 1, 1),
+    _Limit("max_occlusion", "covered", " % of the eyes or the mouth", 100, 1),
 )
 
 
@@ -184,7 +183,7 @@ class QualityGate:
             _words(limit, value, wanted)
             for limit in _LIMITS
             if (wanted := getattr(self, limit.name)) is not None
-            and _broken(limit, value := abs(getattr(quality, limit.number)), wanted)
+            and _broken(limit, value := abs(getattr(quality, limit.name[4:])), wanted)
         )
 
 
