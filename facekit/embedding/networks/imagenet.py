@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from facekit.embedding.networks.folding import LayerWeights, layer_weights
+from facekit.embedding.networks.folding import LayerWeights
 from facekit.embedding.networks.names import BATCH_NORMALIZATION_SUFFIX, HEAD_LAYER
 from facekit.embedding.networks.network import Architecture, build_network
 from facekit.embedding.weights.published import read_ordered_h5
@@ -16,10 +16,12 @@ from facekit.io.files import is_file
 from facekit.utils.extras import import_extra
 
 _HEAD_LAYERS = (HEAD_LAYER, HEAD_LAYER + BATCH_NORMALIZATION_SUFFIX)
+# The file of keras.applications, and its MD5 there.
+_FILE = "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _FILE_URL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
-    "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    f"https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/{_FILE}"
 )
+_FILE_HASH = "d19885ff4a710c122648d3b5c3b684e4"
 # Keras' messages for a failed or damaged download, for which it has no exception class.
 _FETCH_FAILURES = ("fetch failure", "corrupted file")
 
@@ -60,35 +62,36 @@ def build_imagenet_network(
     References:
         ``keras.applications.InceptionResNetV2``, whose weights these are.
     """
-    keras = import_extra("keras")
     architecture = Architecture(
         input_size=input_size, embedding_size=embedding_size, dropout=dropout
     )
-    source = "keras.applications.InceptionResNetV2"
-    if weights is not None:
-        path, source = Path(weights), str(weights)
-        if not is_file(path):
-            raise WeightsNotFoundError(f"{path}: no such file; download {_FILE_URL}")
-        arrays = read_ordered_h5(path)
-    else:
-        try:
-            original = keras.applications.InceptionResNetV2(
-                include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3)
-            )
-        except Exception as error:
-            # Keras raises a bare Exception if the server does not respond.
-            failed = any(words in str(error) for words in _FETCH_FAILURES)
-            if not failed and not isinstance(error, OSError):
-                raise
-            reason = str(error).partition("\n")[0]
-            raise WeightsNotFoundError(
-                f"Keras could not fetch its ImageNet weights ({reason}); "
-                f"download {_FILE_URL} into ~/.keras/models yourself"
-            ) from error
-        arrays = layer_weights(original)
+    path = Path(_fetched() if weights is None else weights)
+    if not is_file(path):
+        raise WeightsNotFoundError(f"{path}: no such file; download {_FILE_URL}")
+    arrays = read_ordered_h5(path)
     network = build_network(architecture, seed=seed)
-    fill_backbone(network, arrays, source=source)
+    fill_backbone(network, arrays, source=str(path))
     return network
+
+
+def _fetched() -> str:
+    """Returns the path of the file in Keras' cache, downloaded if it is not there."""
+    keras = import_extra("keras")
+    try:
+        path: str = keras.utils.get_file(
+            _FILE, _FILE_URL, file_hash=_FILE_HASH, cache_subdir="models"
+        )
+    except Exception as error:
+        # Keras raises a bare Exception if the server does not respond.
+        failed = any(words in str(error) for words in _FETCH_FAILURES)
+        if not failed and not isinstance(error, OSError):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise WeightsNotFoundError(
+            f"Keras could not fetch its ImageNet weights ({reason}); download {_FILE_URL} and pass "
+            "its path as weights="
+        ) from error
+    return path
 
 
 def fill_backbone(network: Any, weights: LayerWeights, *, source: str) -> None:

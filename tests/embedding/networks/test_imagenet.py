@@ -54,18 +54,20 @@ def test_every_kind_of_head_is_left_out(batch_normalization: bool) -> None:
 
 
 @pytest.mark.check
-def test_the_network_starts_from_the_weights_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = network_of_keras()
-    monkeypatch.setattr(keras.applications, "InceptionResNetV2", lambda **_: source)
-    monkeypatch.setattr(
-        "facekit.embedding.networks.imagenet.build_network", lambda *_, **__: full_network()
-    )
-    network = build_imagenet_network()
-    for target, original in (("Conv2d_1a_3x3", "conv2d"), ("Conv2d_7b_1x1", "conv_7b")):
-        kernel = next(layer for layer in source.layers if layer.name.startswith(original))
-        np.testing.assert_array_equal(
-            network.get_layer(target).get_weights()[0], kernel.get_weights()[0]
-        )
+def test_the_file_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def get_file(name: str, origin: str, **arguments: Any) -> NoReturn:
+        asked.append((name, origin, arguments))
+        raise ConnectionError("asked for")
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    monkeypatch.setattr(file_utils, "get_file", get_file)
+    with pytest.raises(WeightsNotFoundError, match="asked for"):
+        build_imagenet_network()
+    with pytest.raises(ConnectionError, match="asked for"):
+        keras.applications.InceptionResNetV2(include_top=False, input_shape=(75, 75, 3))
+    assert asked[0] == asked[1]
 
 
 def make_downloads_fail(monkeypatch: pytest.MonkeyPatch, error: Exception, home: Path) -> None:
@@ -74,12 +76,6 @@ def make_downloads_fail(monkeypatch: pytest.MonkeyPatch, error: Exception, home:
 
     monkeypatch.setattr(file_utils, "urlretrieve", fail)
     monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(home))
-
-
-def only_download(**_: Any) -> NoReturn:
-    """Does what ``keras.applications.InceptionResNetV2`` does after seconds of building."""
-    keras.utils.get_file("weights.h5", "https://example.org/weights.h5", file_hash="0" * 32)
-    raise AssertionError("the download should have failed")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +92,7 @@ def test_a_failed_download_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
     make_downloads_fail(monkeypatch, error, tmp_path)
-    monkeypatch.setattr(keras.applications, "InceptionResNetV2", only_download)
-    with pytest.raises(WeightsNotFoundError, match=r"could not fetch .*https://.*\.keras/models"):
+    with pytest.raises(WeightsNotFoundError, match=r"could not fetch .*https://.*weights="):
         build_imagenet_network()
 
 
@@ -107,17 +102,16 @@ def test_a_download_that_arrives_damaged(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr(file_utils, "urlretrieve", deliver_garbage)
     monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(tmp_path))
-    monkeypatch.setattr(keras.applications, "InceptionResNetV2", only_download)
     with pytest.raises(WeightsNotFoundError, match="could not fetch"):
         build_imagenet_network()
 
 
-def break_down(**_: Any) -> NoReturn:
+def break_down(*_: Any, **__: Any) -> NoReturn:
     raise RuntimeError("a mistake of ours")
 
 
 def test_an_error_that_is_no_failed_download_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras.applications, "InceptionResNetV2", break_down)
+    monkeypatch.setattr(keras.utils, "get_file", break_down)
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         build_imagenet_network()
 
@@ -126,7 +120,7 @@ def test_an_error_that_is_no_failed_download_stays_itself(monkeypatch: pytest.Mo
 def test_an_invalid_argument_is_noticed_before_the_download(
     monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(keras.applications, "InceptionResNetV2", break_down)
+    monkeypatch.setattr(keras.utils, "get_file", break_down)
     with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
         build_imagenet_network(**arguments)
 
@@ -172,12 +166,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Any:
     return network
 
 
-def test_a_file_of_keras_fills_the_backbone_and_nothing_else(small: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fetched", [True, False])
+def test_a_file_of_keras_fills_the_backbone_and_nothing_else(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched: bool
+) -> None:
     source = build_network(SMALL_V2, seed=2)
     randomize_normalizations(source)
     write_keras_file(tmp_path / "notop.h5", source)
     head = small.get_layer("Bottleneck").get_weights()
-    network = build_imagenet_network(weights=tmp_path / "notop.h5")
+    monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: str(tmp_path / "notop.h5"))
+    network = build_imagenet_network(weights=None if fetched else tmp_path / "notop.h5")
     for layer in network.layers:
         expected = (
             head if layer.name == "Bottleneck" else source.get_layer(layer.name).get_weights()
