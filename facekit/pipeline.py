@@ -506,7 +506,7 @@ def face_in_box(box: tuple[float, float, float, float], confidence: float = 1.0)
 def content_sha256(source: ImageSource) -> str | None:
     """Returns the SHA-256 of an image's file, or ``None`` for an image that is not a file."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return hashlib.sha256(source).hexdigest()
+        return hashlib.sha256(bytes(source)).hexdigest()
     if not isinstance(source, str | os.PathLike):
         return None
     try:

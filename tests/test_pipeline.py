@@ -175,6 +175,15 @@ def test_bad_images_take_nothing_from_the_others(good: list[bool]) -> None:
     assert [len(image.faces) for image in found] == list(map(int, good))
 
 
+def test_bytes_of_a_view_with_gaps_are_those_of_a_file(hopper: Path) -> None:
+    content = hopper.read_bytes()
+    with_gaps = memoryview(bytes(byte for byte in content for _ in range(2)))[::2]
+    run = FacePipeline(Marked(), Shades()).run([with_gaps, content, marked(0, 1)], digests=True)
+    one, other, last = run
+    assert (one.size, one.sha256) == (other.size, other.sha256)
+    assert one.error is last.error is None
+
+
 def test_one_corrupt_file_among_two_hundred(tmp_path: Path) -> None:
     (tmp_path / "corrupt.jpg").write_bytes(b"no image")
     images: list[Any] = [marked(number, 1) for number in range(200)]

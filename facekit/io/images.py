@@ -139,7 +139,7 @@ def read_image(
             limits = Limits(source.size[0] * source.size[1])
         return decoding.decode_pillow(source, "the PIL image", limits)
     if isinstance(source, bytes | bytearray | memoryview):
-        return decoding.decode_stream(io.BytesIO(source), "the bytes given", limits)
+        return decoding.decode_stream(io.BytesIO(bytes(source)), "the bytes given", limits)
     if isinstance(source, str | os.PathLike):
         if match := _ADDRESS.match(os.fspath(source)):
             raise ImageError(_why_address(os.fspath(source), match.group()))
