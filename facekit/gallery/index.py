@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -62,9 +63,17 @@ class ExactIndex:
             for start in range(0, len(probes), step):
                 block = slice(start, start + step)
                 similarity = probes[block].astype(self._embeddings.dtype) @ self._embeddings.T
-                similarity[:, self._erased] = -2.0
-                rows[block, :taken] = np.argpartition(-similarity, taken - 1, axis=1)[:, :taken]
+                similarity[:, self._erased] = -np.inf
+                far = self._half_squares - similarity
+                rows[block, :taken] = np.argpartition(far, taken - 1, axis=1)[:, :taken]
         return _ordered(probes, self._embeddings, rows, self._least_norm)
+
+    @cached_property
+    def _half_squares(self) -> Any:
+        # Of unit vectors, the nearest has the largest product; of any others, their lengths count.
+        if self._least_norm:
+            return 0.0
+        return np.einsum("nd,nd->n", self._embeddings, self._embeddings) / 2
 
     def updated(self, embeddings: npt.NDArray[Any], erased: IntArray = NO_ROWS) -> ExactIndex:
         """Returns an index of all rows, the new ones among them."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facekit.gallery import index
 from facekit.gallery.enrolled import Enrolled
@@ -23,6 +25,20 @@ def near(rows: np.ndarray, distance: float) -> np.ndarray:
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     angle = 2 * np.arcsin(distance / 2)
     return np.asarray(np.cos(angle) * rows + np.sin(angle) * direction, dtype=np.float32)
+
+
+@given(seed=st.integers(0, 999), lengths=st.floats(0.0, 3.0), erased=st.integers(0, 30))
+def test_vectors_of_any_length_are_found_by_their_distance(
+    seed: int, lengths: float, erased: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    rows = unit(seed, 40, 3) * np.exp(generator.uniform(-lengths, lengths, (40, 1)))
+    probes = unit(seed + 1, 5, 3)
+    gone = np.sort(generator.choice(40, erased, replace=False))
+    found = ExactIndex(rows, gone).search(probes, 4)
+    distances = np.linalg.norm(rows[None].astype(float) - probes[:, None], axis=2)
+    distances[:, gone] = np.inf
+    np.testing.assert_allclose(found.distances, np.sort(distances)[:, :4], rtol=1e-4, atol=1e-4)
 
 
 @needs_faiss

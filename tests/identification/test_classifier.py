@@ -365,6 +365,8 @@ def test_without_a_threshold_any_norm_will_do(strategy: Any, norm: float) -> Non
     embeddings, names = people()
     classifier = IdentityClassifier(strategy, threshold=None).fit(norm * embeddings, names)
     assert classifier.score(norm * embeddings, names) == 1.0
+    embeddings[1:] *= 2  # the largest product is not the smallest distance
+    classifier.fit(norm * embeddings, names)
     (explanation,) = classifier.explain(norm * embeddings[:1], count=1)
     assert explanation.nearest[0].row == 0
 
