@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ SHORTLIST = 32
 _NEAREST_PEOPLE = 8
 # They are chosen among the people of this many nearest images.
 _NEAREST_IMAGES = 128
+# So many distances are computed at a time, which takes 100 MB.
+_MOST_DISTANCES = 2**22
 
 
 class OpenSet:
@@ -118,22 +120,26 @@ class OpenSet:
             )
         ]
 
-    def _resemblances(self, X: npt.NDArray[Any]) -> list[tuple[IntArray, IntArray, Resemblance]]:
+    def _resemblances(
+        self, X: npt.NDArray[Any]
+    ) -> Iterator[tuple[IntArray, IntArray, Resemblance]]:
         # Rows of X, the people that they were compared with, and the similarities.
         X = np.asarray(X, dtype=np.float64)
         if len(X) == 0:
-            return []
+            return
         if len(self.classes) <= SHORTLIST:
-            groups = [(np.arange(len(X)), np.arange(len(self.classes)))]
+            each = len(self.classes) if self._strategy == "centroid" else len(self.enrolled)
+            starts = range(0, len(X), max(1, _MOST_DISTANCES // each))
+            blocks = np.split(np.arange(len(X)), starts[1:])
+            groups = [(rows, np.arange(len(self.classes))) for rows in blocks]
         else:
             found = self.enrolled.search(X, min(_NEAREST_IMAGES, len(self.enrolled)))
             groups = []
             for row, images in enumerate(found.rows):
                 labels = self.enrolled.labels[images[images >= 0]]
                 groups.append((np.array([row]), _first_people(labels)))
-        return [
-            (rows, people, self._compared(X[rows], people, self.machine)) for rows, people in groups
-        ]
+        for rows, people in groups:
+            yield rows, people, self._compared(X[rows], people, self.machine)
 
     def _compared(
         self, X: npt.NDArray[Any], people: IntArray, machine: Machine | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -304,6 +305,21 @@ def test_fitting_again_forgets_the_first_people() -> None:
     assert classifier.classes_.tolist() == ["Ada"]
     assert not hasattr(classifier, "coef_")
     assert classifier.predict(embeddings[-1:]).tolist() == [None]
+
+
+@STRATEGIES
+def test_memory_does_not_grow_with_embeddings_times_images(strategy: Any) -> None:
+    embeddings, names = people(images=500)
+    classifier = IdentityClassifier(strategy, threshold=1.0).fit(embeddings, names)
+    probes = strangers(count=8_000)
+    expected = np.concatenate([classifier.predict(part) for part in np.split(probes, 8)])
+    tracemalloc.start()
+    found = classifier.predict(probes)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.tolist() == expected.tolist()
+    # Three numbers for each embedding and image would be 384 MB.
+    assert most < 160e6
 
 
 def test_the_data_are_not_changed() -> None:
