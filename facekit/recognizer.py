@@ -137,6 +137,8 @@ class FaceRecognizer:
         self._pipeline(None)  # checks that the parts fit
         if classifier is not None:
             _check_threshold(classifier)
+        elif not isinstance(gallery, Gallery | None) and not exists(gallery):
+            classifier = default_classifier(self.embedder.record)  # may fail; no file remains then
         self.gallery = self._opened(gallery)
         self.classifier = (
             classifier

@@ -559,6 +559,12 @@ def test_detector_by_name_is_kept_with_its_parameters() -> None:
         FaceRecognizer("facekit-small", detector="viola-jones")
 
 
+def test_parts_that_do_not_fit_leave_no_gallery(embedder: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="threshold="):
+        FaceRecognizer(embedder=embedder, gallery=tmp_path / "people.facekit")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_warnings_name_the_line_of_the_caller(recognizer: FaceRecognizer, both: np.ndarray) -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", EnrollmentWarning)
