@@ -35,7 +35,8 @@ def modules_after(statement: str) -> set[str]:
 
 
 def public_errors() -> list[type]:
-    return [value for name, value in vars(errors).items() if inspect.isclass(value)]
+    found = filter(inspect.isclass, vars(errors).values())
+    return [value for value in found if value.__module__ == errors.__name__]
 
 
 @pytest.mark.parametrize(

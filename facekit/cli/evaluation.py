@@ -113,7 +113,7 @@ def _print_lfw(results: dict[str, LFWResult], pairs_file: Path, embedder: Embedd
 
 
 def _write_roc(path: Path, results: dict[str, LFWResult]) -> None:
-    from facekit.evaluation.plots import plot_roc
+    from facekit.evaluation.plots.roc import plot_roc
     from facekit.evaluation.verification import roc
     from facekit.io.files import replace_atomically
     from facekit.utils.figures import new_figure

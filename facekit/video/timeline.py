@@ -9,7 +9,7 @@ from facekit.io.images import RGBImage
 from facekit.utils.figures import one_line
 from facekit.video.result import VideoResult
 from facekit.video.tracks import Track, shown_name
-from facekit.visualization import KNOWN_COLOR, UNKNOWN_COLOR
+from facekit.visualization.colors import KNOWN_COLOR, UNKNOWN_COLOR
 from facekit.visualization.lettering import label_font
 
 _INK, _PAPER, _PALE = (33, 37, 41), (255, 255, 255), (222, 226, 230)

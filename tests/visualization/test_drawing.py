@@ -13,16 +13,8 @@ from PIL import features
 
 from facekit import Face, ImageError, InvalidArgumentError, Keypoints, RecognizedFace, load_image
 from facekit.io.images import IMAGE_SUFFIXES, RGBImage
-from facekit.visualization import (
-    FACE_COLOR,
-    KNOWN_COLOR,
-    UNKNOWN_COLOR,
-    WRONG_COLOR,
-    Tile,
-    contact_sheet,
-    draw_faces,
-    save_image,
-)
+from facekit.visualization import Tile, contact_sheet, draw_faces, save_image
+from facekit.visualization.colors import FACE_COLOR, KNOWN_COLOR, UNKNOWN_COLOR, WRONG_COLOR
 
 HEIGHT, WIDTH = 300, 240
 BOX = (60.0, 80.0, 120.0, 160.0)

@@ -14,13 +14,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from facekit import Face, ImageError, InvalidArgumentError, Keypoints, RecognizedFace, load_image
-from facekit.visualization import (
-    FACE_COLOR,
-    KNOWN_COLOR,
-    UNKNOWN_COLOR,
-    plot_face_grid,
-    plot_faces,
-)
+from facekit.visualization import plot_face_grid, plot_faces
+from facekit.visualization.colors import FACE_COLOR, KNOWN_COLOR, UNKNOWN_COLOR
 from tests.plotting import check_that_pyplot_is_left_alone
 
 PICTURE = np.full((300, 240, 3), 100, dtype=np.uint8)

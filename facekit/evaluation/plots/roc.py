@@ -27,8 +27,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         InvalidArgumentError: If ``curves`` is empty or not a mapping of curves.
 
     Example:
-        >>> from facekit.evaluation.plots import plot_roc
-        >>> from facekit.evaluation.verification import roc
+        >>> from facekit.evaluation import plot_roc, roc
         >>> ax = plot_roc({"example": roc([0.4, 1.3, 0.6, 0.5], [True, False, True, False])})
         >>> ax.get_xlabel()
         'False-match rate'
