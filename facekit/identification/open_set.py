@@ -20,7 +20,7 @@ SHORTLIST = 32
 _NEAREST_PEOPLE = 8
 # They are chosen among the people of this many nearest images.
 _NEAREST_IMAGES = 128
-# So many distances are computed at a time, which takes 100 MB.
+# The number of distances that are computed at a time; they take 100 MB.
 _MOST_DISTANCES = 2**22
 
 
