@@ -111,8 +111,8 @@ def cluster(
             weights and to the number of faces, because each face is compared with all others; see
             :func:`facekit.clustering.groups.linking_threshold`.
         min_faces: Smaller groups are left ungrouped; at least 1.
-        images: The number of each face's image, ``(n,)``: two faces of one image are never the same
-            person. By default unknown.
+        images: The number of each face's image, ``(n,)``: two faces of one image are two people,
+            unless ``same`` joins their groups. By default unknown.
         same: Pairs of indices of faces known to be the same person.
         different: Pairs of indices of faces known to be different people.
         seed: Seed for the random order in which faces choose their groups.
