@@ -52,7 +52,8 @@ def build_imagenet_network(
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
-        WeightsNotFoundError: If Keras cannot download the weights, or the file does not exist.
+        WeightsNotFoundError: If Keras cannot or may not (``FACEKIT_OFFLINE``) download the weights, or
+            the file does not exist.
         WeightsError: If the file is damaged or holds the weights of another network.
 
     Example:
@@ -75,8 +76,11 @@ def build_imagenet_network(
 
 
 def _fetched() -> str:
-    """Returns the path of the file in Keras' cache, downloaded if it is not there."""
+    """Returns the path of the file in Keras' cache, downloaded if it may be."""
     keras = import_extra("keras")
+    if os.environ.get("FACEKIT_OFFLINE"):
+        cache = os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()
+        return str(Path(cache, "models", _FILE))
     try:
         path: str = keras.utils.get_file(
             _FILE, _FILE_URL, file_hash=_FILE_HASH, cache_subdir="models"

@@ -24,10 +24,16 @@ from small_networks import (
 
 from facekit import InvalidArgumentError, WeightsError
 from facekit.embedding import build_imagenet_network, build_network
+from facekit.embedding.networks import imagenet
 from facekit.embedding.networks.folding import layer_weights
 from facekit.embedding.networks.imagenet import fill_backbone
 from facekit.embedding.networks.keras_graph import KerasBuilder
 from facekit.errors import WeightsNotFoundError
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FACEKIT_OFFLINE")
 
 
 def test_a_narrow_network_is_refused() -> None:
@@ -182,6 +188,19 @@ def test_a_file_of_keras_fills_the_backbone_and_nothing_else(
         )
         for array, other in zip(layer.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(array, other)
+
+
+def test_offline_only_a_file_that_keras_has_is_read(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras.utils, "get_file", break_down)
+    monkeypatch.setenv("FACEKIT_OFFLINE", "1")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(WeightsNotFoundError, match=r"notop\.h5: no such file; download https"):
+        build_imagenet_network()
+    (tmp_path / "models").mkdir()
+    write_keras_file(tmp_path / "models" / Path(imagenet._FILE_URL).name, small)
+    assert build_imagenet_network() is small
 
 
 def test_a_missing_file_of_keras_says_where_to_get_it(small: Any, tmp_path: Path) -> None:
