@@ -332,8 +332,9 @@ class FacePipeline:
 
 def _one_each(answers: Answers, count: int, part: str, what: str) -> Answers:
     """Returns the answers of a part, which may be the user's own, if there is one for each."""
-    if len(answers) != count:
-        raise InvalidArgumentError(f"{part} gave {len(answers)} answers for {count} {what}")
+    given = len(answers) if isinstance(answers, Sized) else repr(answers)
+    if given != count:
+        raise InvalidArgumentError(f"{part} gave {given} answers for {count} {what}")
     return answers
 
 
@@ -417,7 +418,8 @@ class _Steps:
                 for one in pixels
             ]
         if self.known is not None:
-            return [self.known[one.item.index] for one in images]
+            known = [faces for one in images for faces in self.known[one.item.index :][:1]]
+            return _one_each(known, len(images), "known", "images")
         try:
             found = self.pipeline.detector.detect_batch(pixels) if images else []
         except ImageError as error:

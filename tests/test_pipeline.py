@@ -264,16 +264,23 @@ def test_parts_that_answer_for_fewer_are_refused() -> None:
         def detect_batch(self, images: Any) -> list[list[Face]]:
             return super().detect_batch(images)[1:]
 
+    class Silent(Marked):
+        def detect_batch(self, images: Any) -> Any:
+            return None
+
     class Sparse(Shades):
         def embed(self, aligned: Any) -> Any:
             return super().embed(aligned)[1:]
 
     for pipeline, message in (
         (FacePipeline(Forgetful(), Shades()), "the detector gave 0 answers for 1 images"),
+        (FacePipeline(Silent(), Shades()), "the detector gave None answers for 1 images"),
         (FacePipeline(Marked(), Sparse()), "the embedder gave 1 answers for 2 faces"),
     ):
         with pytest.raises(InvalidArgumentError, match=message):
             list(pipeline.run([marked(0, 2)]))
+    with pytest.raises(InvalidArgumentError, match="known gave 0 answers for 1 images"):
+        list(FacePipeline(Marked(), Shades()).run([marked(0, 2)], known=[]))
 
 
 def test_hash_is_that_of_the_file(tmp_path: Path) -> None:
