@@ -109,7 +109,7 @@ def parts_from_dict(
         for name in ("quality", "naming_quality")
     }
     return {
-        "detector": detector or detector_from_dict(kept["detector"], path),
+        "detector": detector_from_dict(kept["detector"], path) if detector is None else detector,
         "aligner": Aligner(**kept["aligner"]),
         "classifier": IdentityClassifier(**{**kept["classifier"], "distances": distances}),
         **gates,

@@ -37,7 +37,7 @@ from facekit.quality import QualityGate
 from facekit.quality.measures import FaceQuality
 from facekit.utils.reasons import why
 from facekit.utils.terminal import printable
-from facekit.utils.validation import whole
+from facekit.utils.validation import flag, instance, whole
 
 FaceSelection: TypeAlias = Literal["all", "largest", "central"]
 """Which faces of an image to use: all, the largest, or the one nearest to the center."""
@@ -174,8 +174,8 @@ class FacePipeline:
             caller decides what to do with them.
 
     Raises:
-        InvalidArgumentError: If neither an embedder nor an aligner is given, or the aligner's
-            output size does not match the embedder.
+        InvalidArgumentError: If a part is of another kind, neither an embedder nor an aligner is
+            given, or the aligner's output size does not match the embedder.
 
     Example:
         >>> from facekit import Detector, Embedder, FacePipeline
@@ -194,11 +194,17 @@ class FacePipeline:
         aligner: Aligner | None = None,
         quality: QualityGate | None = None,
     ) -> None:
-        if aligner is None and embedder is None:
-            raise InvalidArgumentError("give an embedder, an aligner, or both")
+        instance(detector, "detector", FaceDetector)
+        instance(embedder, "embedder", FaceEmbedder, optional=True)
+        instance(aligner, "aligner", Aligner, optional=True)
+        instance(quality, "quality", QualityGate, optional=True)
+        if aligner is None:
+            if embedder is None:
+                raise InvalidArgumentError("give an embedder, an aligner, or both")
+            aligner = Aligner(**embedder.record.alignment)
         self.detector = detector
         self.embedder = embedder
-        self.aligner = aligner or Aligner(**embedder.record.alignment)  # type: ignore[union-attr]
+        self.aligner = aligner
         self.quality = quality
         if embedder is not None and self.aligner.size != embedder.input_size:
             raise InvalidArgumentError(
@@ -376,6 +382,7 @@ class _Steps:
     reading: Reading = field(kw_only=True)
 
     def __post_init__(self) -> None:
+        flag(self.cropped, "cropped")
         self._choose = _selection(self.select)
         self._aligner, gate = self.pipeline.aligner, self.pipeline.quality
         self._gate = gate.without_border() if self.cropped and gate else gate

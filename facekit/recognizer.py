@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,7 @@ from facekit.pipeline import EmbeddedImage, FacePipeline
 from facekit.quality import QualityGate
 from facekit.report import ImageReport, RecognizedImage
 from facekit.utils.progress import track
-from facekit.utils.validation import identity, same_weights, unit_rows
+from facekit.utils.validation import choice, identity, instance, same_weights, unit_rows, whole
 
 if TYPE_CHECKING:
     from facekit.clustering.albums import ArchiveClustering, ImageArchive, PersonGroup
@@ -88,9 +88,9 @@ class FaceRecognizer:
             :class:`facekit.report.ImageReport`; empty before, and after :meth:`load`.
 
     Raises:
-        InvalidArgumentError: If ``weights`` and ``embedder`` are both given, the aligner's output
-            size does not match the embedder, the gallery was made with other weights, or neither
-            the classifier nor the weights have a threshold.
+        InvalidArgumentError: If a part is of another kind, ``weights`` and ``embedder`` are both
+            given, the aligner's output size does not match the embedder, the gallery was made with
+            other weights, or neither the classifier nor the weights have a threshold.
         WeightsError: If the weights are missing, damaged or altered, or do not fit.
         FileFormatError: If the gallery or an embedder's file is damaged, altered or too new, or the
             gallery cannot be created.
@@ -123,18 +123,22 @@ class FaceRecognizer:
     ) -> None:
         if weights is not None and embedder is not None:
             raise InvalidArgumentError("give either weights or embedder, not both")
-        self.embedder: FaceEmbedder = embedder or Embedder(
-            DEFAULT_WEIGHTS if weights is None else weights
-        )
+        if embedder is None:
+            embedder = Embedder(DEFAULT_WEIGHTS if weights is None else weights)
         if detector is None or isinstance(detector, str):
-            detector = make_detector(detector or "mtcnn")
+            detector = make_detector("mtcnn" if detector is None else detector)
+        # Checks that the parts fit.
+        pipeline = FacePipeline(detector, embedder, aligner=aligner, quality=quality)
+        self.embedder: FaceEmbedder = embedder
         self.detector: FaceDetector = detector
-        self.aligner = aligner or Aligner(**self.embedder.record.alignment)
+        self.aligner = pipeline.aligner
         self.quality = quality
+        instance(naming_quality, "naming_quality", QualityGate, optional=True)
         self.naming_quality = naming_quality
-        self.max_pixels = max_pixels
+        self.max_pixels = whole(max_pixels, "max_pixels", least=1)
+        choice(truncated, "truncated", get_args(Truncated))
         self.truncated = truncated
-        self._pipeline(None)  # checks that the parts fit
+        instance(classifier, "classifier", IdentityClassifier, optional=True)
         if classifier is not None:
             _check_threshold(classifier)
         elif not isinstance(gallery, Gallery | None) and not exists(gallery):
@@ -324,8 +328,12 @@ class FaceRecognizer:
             group: One of the groups that :meth:`cluster` found.
 
         Raises:
-            InvalidArgumentError: If the name is empty, or the group was found with other weights.
+            InvalidArgumentError: If the name is empty, or the group is none of an archive's, or was
+                found with other weights.
         """
+        from facekit.clustering.albums import PersonGroup
+
+        instance(group, "group", PersonGroup)
         self._check_weights("the group was found", group.weights)
         sources = [FaceSource(found.source, box=found.face.box) for found in group.faces]
         self.gallery.enroll(identity(name), group.embeddings, sources)
@@ -784,15 +792,16 @@ class FaceRecognizer:
         """
         gallery, shown = Gallery.open(path), os.fspath(path)
         try:
-            embedder = embedder or parts.embedder_by_name(gallery.weights.rpartition("@")[0], shown)
+            if embedder is None:
+                embedder = parts.embedder_by_name(gallery.weights.rpartition("@")[0], shown)
             kept = gallery.settings.get("recognizer")
             made: dict[str, Any] = {"detector": detector}
             if kept is not None:
                 made = parts.parts_from_dict(kept, shown, detector)
             # Settings of a later facekit calibrate take precedence.
-            made["classifier"] = (
-                classifier or parts.calibrated_classifier(gallery) or made.get("classifier")
-            )
+            if classifier is None:
+                classifier = parts.calibrated_classifier(gallery) or made.get("classifier")
+            made["classifier"] = classifier
             recognizer = cls(embedder=embedder, gallery=gallery, **made)
             if "calibration" not in gallery.settings:  # a later one, taken above
                 recognizer._fitting.take(kept or {})

@@ -28,6 +28,7 @@ from facekit.parts import detector_to_dict, quality_to_dict
 from facekit.pipeline import EmbeddedFace, FacePipeline
 from facekit.quality import QualityGate
 from facekit.utils.progress import track
+from facekit.utils.validation import instance
 
 ImageArchive: TypeAlias = str | os.PathLike[str] | Iterable[ImageSource]
 """A folder, searched recursively, or images as for :func:`facekit.load_image`."""
@@ -220,20 +221,23 @@ def cluster_images(
         As for :func:`facekit.cluster`.
     """
     # Checked before the long work.
+    if detector is None:
+        detector = Detector()
+    pipeline = FacePipeline(detector, embedder, aligner=aligner, quality=quality)
+    instance(embedder, "embedder", FaceEmbedder)
+    said = Decisions() if decisions is None else instance(decisions, "decisions", Decisions)
     checked = linking_threshold(embedder.record) if threshold is None else threshold
     cluster(np.empty((0, 1), dtype=np.float32), threshold=checked, min_faces=min_faces)
     folder = os.fspath(images) if isinstance(images, str | os.PathLike) else None
     if isinstance(images, str | os.PathLike):
         images = list_images(images, recursive=True).checked().images
     total = len(images) if isinstance(images, Sequence) else 0
-    pipeline = FacePipeline(detector or Detector(), embedder, aligner=aligner, quality=quality)
     settings = {
         "weights": embedder.record.identity,
         "detector": detector_to_dict(pipeline.detector),
         "aligner": pipeline.aligner.to_dict(),
         "quality": quality_to_dict(quality),
     }
-    said = decisions or Decisions()
     number = 0
     good: list[EmbeddedFace] = []
     sources: list[FaceSource] = []

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from facekit.errors import InvalidArgumentError
 from facekit.gallery.records import FaceSource
-from facekit.utils.validation import choice, identity
+from facekit.utils.validation import choice, identity, instance
 
 CorrectionKind: TypeAlias = Literal[
     "is", "is_not", "same", "different", "not_a_face", "ignore", "once_per_image"
@@ -66,6 +66,7 @@ class Correction:
                 must = "needs" if needed else "takes no"
                 raise InvalidArgumentError(f"a correction of the kind {self.kind!r} {must} {name}")
         for face in self.faces:
+            instance(face, "face", FaceSource)
             if face.sha256 is None or face.box is None:
                 raise InvalidArgumentError(
                     f"{face.source}: a correction needs the sha256 and box of a face to identify "

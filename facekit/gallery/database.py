@@ -552,6 +552,15 @@ def empty_head() -> Head:
     }
 
 
+def gallery_file(path: str | os.PathLike[str]) -> Path:
+    """Returns a path that can be that of a file."""
+    if "\0" in os.fspath(path):
+        raise InvalidArgumentError(f"path must not hold a NUL, got {os.fspath(path)!r:.80}")
+    if not Path(path).name:
+        raise InvalidArgumentError(f"path must be that of a file, got {os.fspath(path)!r}")
+    return Path(path)
+
+
 def check_path(path: Path) -> None:
     """Checks that a path can be that of a gallery, without opening the file."""
     # Closing a file would release the locks that SQLite holds on it elsewhere in this process.

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from facekit.errors import EnrollmentError, EnrollmentWarning, FileFormatError, InvalidArgumentError
 from facekit.gallery.corrections import Correction
-from facekit.gallery.database import partial_path, remove_files
+from facekit.gallery.database import gallery_file, partial_path, remove_files
 from facekit.gallery.decisions import Decisions
 from facekit.gallery.enrolled import Enrolled
 from facekit.gallery.index import LEAST_NORM
@@ -29,7 +28,17 @@ from facekit.gallery.store import FileStore
 from facekit.io.files import exists
 from facekit.io.notebook import MOST_SHOWN, rows_as_html
 from facekit.io.tables import BOX_COLUMNS
-from facekit.utils.validation import identity, json_values, number, text, unit_rows, whole
+from facekit.utils.validation import (
+    flag,
+    identity,
+    instance,
+    json_values,
+    number,
+    several,
+    text,
+    unit_rows,
+    whole,
+)
 
 
 class Gallery:
@@ -76,7 +85,7 @@ class Gallery:
 
     def __init__(self, weights: str, embedding_size: int) -> None:
         size = whole(embedding_size, "embedding_size", least=1, most=_MOST_COMPONENTS)
-        self._start(FileStore.in_memory(str(weights), size))
+        self._start(FileStore.in_memory(text(weights, "weights", empty=False), size))
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], weights: str, embedding_size: int) -> Gallery:
@@ -96,7 +105,7 @@ class Gallery:
                 holds a NUL.
         """
         size = whole(embedding_size, "embedding_size", least=1, most=_MOST_COMPONENTS)
-        FileStore.create(_file(path), str(weights), size)
+        FileStore.create(gallery_file(path), text(weights, "weights", empty=False), size)
         return cls.open(path, weights=weights)
 
     @classmethod
@@ -112,17 +121,19 @@ class Gallery:
             path: The file that :meth:`create` or :meth:`copy` made.
             weights: The identity of the weights that the caller uses, for comparison.
             timeout: How long a change waits for another process that is changing the gallery, in
-                seconds.
+                seconds, 0 to 2,000,000.
 
         Returns:
             The gallery.
 
         Raises:
             FileFormatError: If it is missing, truncated, damaged, altered, or of another version.
-            InvalidArgumentError: If it belongs to other weights, or the path holds a NUL.
+            InvalidArgumentError: If it belongs to other weights, the path holds a NUL, or
+                ``timeout`` is outside its range.
         """
         gallery = cls.__new__(cls)
-        gallery._start(FileStore.open(_file(path), weights, timeout))
+        timeout = number(timeout, "timeout", 0, _LONGEST_TIMEOUT)
+        gallery._start(FileStore.open(gallery_file(path), weights, timeout))
         return gallery
 
     @classmethod
@@ -138,7 +149,7 @@ class Gallery:
             here they raise :class:`facekit.InvalidArgumentError`.
         """
         gallery = cls.__new__(cls)
-        gallery._start(store)
+        gallery._start(instance(store, "store", GalleryStore))
         return gallery
 
     def _start(self, store: GalleryStore) -> None:
@@ -292,7 +303,8 @@ class Gallery:
             EnrollmentError: If one of them was removed meanwhile.
         """
         if isinstance(self._store, FileStore):
-            return self._store.images([row + 1 for row in rows])
+            places = [whole(row, "row", least=0) for row in several(rows, "rows")]
+            return self._store.images([place + 1 for place in places])
         images = self.images()
         if max(rows, default=-1) >= len(images):
             raise EnrollmentError(f"no photo is enrolled at row {max(rows)}")
@@ -381,7 +393,9 @@ class Gallery:
             EnrollmentWarning: If the file of an image, by its SHA-256, is also enrolled under
                 another name.
         """
-        return self._enroll([name] * len(sources), embeddings, sources, {name: metadata or {}})
+        sources, person = several(sources, "sources"), identity(name)
+        about = {person: {} if metadata is None else metadata}
+        return self._enroll([person] * len(sources), embeddings, sources, about)
 
     def extend(
         self,
@@ -477,7 +491,7 @@ class Gallery:
             EnrollmentError: If one of them is not enrolled; then nothing changes.
             InvalidArgumentError: If a number is not a whole one.
         """
-        chosen = list(dict.fromkeys(whole(number, "number") for number in numbers))
+        chosen = list(dict.fromkeys(whole(one, "number") for one in several(numbers, "numbers")))
         if chosen:
             self._store.remove(chosen)
         return len(chosen)
@@ -680,11 +694,12 @@ class Gallery:
             InvalidArgumentError: If JSON cannot write a setting, or the path holds a NUL.
         """
         kept = None if settings is None else json_values(settings, "settings")
+        flag(overwrite, "overwrite")
         if path is None:
             other = Gallery(self.weights, self.embedding_size)
             other._in_file.take_over(self._in_file, kept)
             return other
-        file = _file(path)
+        file = gallery_file(path)
         if overwrite and exists(file):
             with Gallery.open(file) as other:
                 if other.embedding_size != self.embedding_size:
@@ -755,12 +770,13 @@ class Gallery:
         sources: Sequence[str | FaceSource],
     ) -> tuple[list[str], npt.NDArray[np.float32], list[FaceSource]]:
         # Converted before they are compared: a subclass of str may define its own equality.
-        plain = [text(name, "a person's name") for name in names]
+        plain = [text(name, "a person's name") for name in several(names, "names")]
+        sources = several(sources, "sources")
         known = {name: identity(name) for name in dict.fromkeys(plain)}
         rows = unit_rows(embeddings, self.embedding_size, "embeddings")
-        if not len(names) == len(sources) == len(rows):
+        if not len(plain) == len(sources) == len(rows):
             raise InvalidArgumentError(
-                f"there must be one name and one source per embedding, got {len(names)} names, "
+                f"there must be one name and one source per embedding, got {len(plain)} names, "
                 f"{len(sources)} sources and {len(rows)} embeddings"
             )
         faces = [one if isinstance(one, FaceSource) else FaceSource(one) for one in sources]
@@ -769,13 +785,8 @@ class Gallery:
 
 _MOST_COMPONENTS = 1 << 16
 
-
-def _file(path: str | os.PathLike[str]) -> Path:
-    if "\0" in os.fspath(path):
-        raise InvalidArgumentError(f"path must not hold a NUL, got {os.fspath(path)!r:.80}")
-    if not Path(path).name:
-        raise InvalidArgumentError(f"path must be that of a file, got {os.fspath(path)!r}")
-    return Path(path)
+# SQLite counts milliseconds in 32 bits, and does not wait at all for more.
+_LONGEST_TIMEOUT = 2_000_000
 
 
 def _filled(

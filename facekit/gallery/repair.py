@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from facekit.errors import FileFormatError
-from facekit.gallery.database import Database, Remains, View, check_path, count_blocks
+from facekit.gallery.database import Database, Remains, View, check_path, count_blocks, gallery_file
 from facekit.gallery.layout import Layout
 from facekit.gallery.protocol import Batch
 from facekit.gallery.reading import corrections_of, image_at, person_at, settings_of
@@ -64,13 +63,14 @@ def repair(path: str | os.PathLike[str], new: str | os.PathLike[str]) -> Repair:
         >>> repair(f"{folder}/people", f"{folder}/saved")
         Repair(people={'Ada': 1}, lost=())
     """
-    check_path(Path(path))
-    with closing(Database(Path(path))) as database, database.reading(Remains) as view:
+    path, new = gallery_file(path), gallery_file(new)
+    check_path(path)
+    with closing(Database(path)) as database, database.reading(Remains) as view:
         head = view.head
         found = FileStore.in_memory(str(head["weights"]), int(head["embedding_size"]))
         lost = _save(view, found)
     with closing(found):
-        FileStore.create(Path(new), found.weights, found.embedding_size, found)
+        FileStore.create(new, found.weights, found.embedding_size, found)
         return Repair(found.people(), tuple(lost))
 
 

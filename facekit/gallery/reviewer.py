@@ -10,7 +10,7 @@ from facekit.gallery.corrections import Correction
 from facekit.gallery.decisions import Exclusion, FaceFinder
 from facekit.gallery.records import FaceSource
 from facekit.gallery.store import FileStore
-from facekit.utils.validation import choice, identity, whole
+from facekit.utils.validation import choice, identity, several, whole
 
 
 class Review:
@@ -147,7 +147,7 @@ class Review:
         Raises:
             InvalidArgumentError: If a face is separated from itself.
         """
-        made = list(corrections)
+        made = several(corrections, "corrections", Correction)
         for one in made:
             if one.kind == "different" and len(FaceFinder(one.faces)) == 1:
                 names = " and ".join(face.source for face in one.faces)
@@ -179,7 +179,7 @@ class Review:
         Returns:
             The corrections that were undone.
         """
-        return self._store.take_back(numbers)
+        return self._store.take_back([whole(one, "number") for one in several(numbers, "numbers")])
 
     def _named(self, correction: Correction) -> int:
         if not self._store.has(identity(correction.person)):

@@ -18,7 +18,7 @@ from facekit.identification.calibration import calibrate
 from facekit.identification.estimator import Classifier
 from facekit.identification.open_set import OpenSet
 from facekit.identification.strategies import Strategy, measure_of
-from facekit.utils.validation import UNIT_NORM_TOLERANCE, choice, number, whole
+from facekit.utils.validation import UNIT_NORM_TOLERANCE, array, choice, number, several, whole
 
 Threshold: TypeAlias = float | Literal["auto"] | None
 """The largest distance at which a name is given, ``"auto"`` to calibrate it, ``None`` for none."""
@@ -233,8 +233,13 @@ class IdentityClassifier(Classifier):
 
         Returns:
             Candidate, distance and probability, or ``None`` if all people are ruled out.
+
+        Raises:
+            InvalidArgumentError: If ``refused`` is one name instead of several, or as
+                :meth:`predict`, like ``ValueError``.
         """
-        return self._people.among(x, wanted, refused)
+        (row,) = self._validated(array(x, "x")[None])
+        return self._people.among(row, wanted, several(refused, "refused"))
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Returns the probability that an embedding belongs to each of the people.

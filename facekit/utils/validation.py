@@ -90,8 +90,10 @@ def flag(value: object, name: str) -> bool:
     return bool(value)
 
 
-def instance(value: object, name: str, kind: Any) -> Any:
-    """Returns an object of a class or protocol; the class itself is refused."""
+def instance(value: object, name: str, kind: Any, *, optional: bool = False) -> Any:
+    """Returns an object of a class or protocol, or ``None`` if optional; a class is refused."""
+    if optional and value is None:
+        return None
     if isinstance(value, type) or not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOUaeiou" else "a"
         raise InvalidArgumentError(f"{name} must be {article} {kind.__name__}, got {_shown(value)}")
