@@ -49,8 +49,8 @@ class Gallery:
     threads may use a gallery at once; readers never wait for writers. It pickles by its path, and
     works after a fork.
 
-    Names are normalized: Unicode's form C, without surrounding white space. A person cannot be
-    named "unknown", the label of strangers.
+    Names are normalized: Unicode's form C, without surrounding white space and invisible
+    characters. A person cannot be named "unknown", the label of strangers.
 
     Every method of a gallery in a file can raise :class:`facekit.FileFormatError`, if the file
     turns out to be damaged or cannot be read or written, and
@@ -594,9 +594,10 @@ class Gallery:
         Args:
             digests: SHA-256 of files, in hexadecimal.
         """
+        wanted = {digest.lower() for digest in digests}
         if isinstance(self._store, FileStore):
-            return self._store.images_with_digests(digests)
-        return [image for image in self.images() if image.sha256 in digests]
+            return self._store.images_with_digests(wanted)
+        return [image for image in self.images() if image.sha256 in wanted]
 
     # Questions.
 

@@ -14,7 +14,8 @@ from facekit.io.decoding import pixels_of
 from facekit.io.images import ImageSource, RGBImage, load_image
 from facekit.utils.figures import one_line
 from facekit.utils.validation import whole
-from facekit.visualization.colors import PAPER, check_labels, check_results, color_of, text_of
+from facekit.visualization.checks import check_results, one_each
+from facekit.visualization.colors import PAPER, color_of, text_of
 from facekit.visualization.lettering import label_font
 
 
@@ -58,7 +59,7 @@ def draw_faces(
     """
     check_results(faces)
     if labels is not None:
-        check_labels(labels, "labels", len(faces))
+        labels = one_each(labels, "labels", len(faces))
     pixels, scale = load_image(image), 1.0
     if fit is not None:
         scale = whole(fit, "fit", least=1) / max(pixels.shape[:2])

@@ -14,7 +14,8 @@ from facekit.io.images import ImageSource, load_image
 from facekit.utils.extras import import_extra
 from facekit.utils.figures import axes_or_new, plain, shorten
 from facekit.utils.validation import aligned_faces, whole
-from facekit.visualization.colors import check_labels, check_results, color_of, text_of
+from facekit.visualization.checks import check_results, one_each
+from facekit.visualization.colors import color_of, text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,7 +146,7 @@ def plot_face_grid(
     across = 1 + _GAP
     down = 1 + _GAP + (0 if captions is None else _CAPTION)
     if captions is not None:
-        check_labels(captions, "captions", len(pixels))
+        captions = one_each(captions, "captions", len(pixels))
     given = ax is not None
     # Twice the margin that the layout keeps.
     border = 2 * 3 / 72

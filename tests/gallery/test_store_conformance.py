@@ -165,6 +165,14 @@ def test_a_store_is_what_the_protocol_says(make: Callable[[], GalleryStore]) -> 
     assert store.erasure in ("immediate", "after_compaction", "logical")
 
 
+def test_images_are_found_by_the_digest_of_their_file(make: Callable[[], GalleryStore]) -> None:
+    gallery, digest = Gallery.of(make()), "ab" * 32
+    gallery.enroll("Ada", np.eye(SIZE)[:2], [FaceSource("a.jpg", digest), "b.jpg"])
+    for spelled in (digest, digest.upper()):
+        (image,) = gallery.images_with_digests({spelled})
+        assert (image.source, image.sha256) == ("a.jpg", digest)
+
+
 def test_a_gallery_of_a_store_answers_like_one_in_memory(make: Callable[[], GalleryStore]) -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(60, SIZE)).astype(np.float32)
