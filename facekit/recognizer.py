@@ -328,8 +328,8 @@ class FaceRecognizer:
             group: One of the groups that :meth:`cluster` found.
 
         Raises:
-            InvalidArgumentError: If the name is empty, or the group is none of an archive's, or was
-                found with other weights.
+            InvalidArgumentError: If the name is empty, or the group was not found by
+                :meth:`cluster`, or with other weights.
         """
         from facekit.clustering.albums import PersonGroup
 
@@ -403,8 +403,9 @@ class FaceRecognizer:
             >>> 0 < recognizer.calibrate(cohort) < 2
             True
         """
-        faces = None
-        if cohort is not None:
+        if cohort is None:
+            self._fitting.forget()
+        else:
             self.fitted()  # fails now, not after the cohort is read
             faces = cohort_embeddings(
                 cohort,
@@ -416,8 +417,6 @@ class FaceRecognizer:
                 **self._reading,
             )
             faces = not_enrolled(faces, self.gallery)
-        self._fitting.forget()
-        if faces is not None:
             table = self.embedder.record.distances
             self._fitting.calibrate(self.gallery, self.classifier, table, faces)
         self._warn_of_resemblance()

@@ -501,9 +501,13 @@ def test_enrolled_images_are_left_out_of_a_cohort() -> None:
     expected = recognizer.calibrate(strangers)
     with pytest.warns(EnrollmentWarning, match="20 of 1020 faces are those of enrolled images"):
         assert recognizer.calibrate(faces) == expected
-    with pytest.raises(InvalidArgumentError, match="every face is that of an enrolled image"):
-        recognizer.calibrate(known)
-    assert recognizer.threshold == expected, "a call that fails changes nothing"
+    for refused, message in (
+        (known, "every face is that of an enrolled image"),
+        (strangers[:0], "at least one face"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            recognizer.calibrate(refused)
+        assert recognizer.threshold == expected, "a call that fails changes nothing"
 
 
 def test_a_cohort_of_images_is_embedded_and_what_is_unusable_is_named(

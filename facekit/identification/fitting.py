@@ -98,9 +98,9 @@ class GalleryFitting:
                 "the weights have no table of distances that a cohort could refine; give the "
                 f"classifier a threshold: {found.threshold:.3f} is that of this cohort"
             )
-        if found is not None:
-            with self._lock:  # or a fit that has begun would be kept
-                self._cohort, self._known = (found.shift, found.probes), None
+        with self._lock:  # or a fit that has begun would be kept
+            self._cohort = None if found is None else (found.shift, found.probes)
+            self._known = self._shift = None
 
     def _fit(
         self, used: Enrolled, classifier: IdentityClassifier, distances: DistanceTable | None

@@ -281,8 +281,12 @@ def test_numbers_are_finite_floats_or_refused(values: list[Any], count: int) -> 
         for each in values
     ]
     usable = all(real) and len(values) == count
-    with nullcontext() if usable else pytest.raises(InvalidArgumentError, match=r"^x must be so"):
-        found = numbers(values, "x", count, "so many")
+    with (
+        nullcontext()
+        if usable
+        else pytest.raises(InvalidArgumentError, match=r"^x must be numbers")
+    ):
+        found = numbers(values, "x", count, "numbers")
         assert found == tuple(map(float, values))
         assert all(type(each) is float for each in found)
 

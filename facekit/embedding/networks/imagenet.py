@@ -52,8 +52,8 @@ def build_imagenet_network(
 
     Raises:
         InvalidArgumentError: If an argument lies outside its range.
-        WeightsNotFoundError: If Keras cannot, or for ``FACEKIT_OFFLINE`` may not, download the
-            weights, or the file does not exist.
+        WeightsNotFoundError: If the weights cannot be downloaded, ``FACEKIT_OFFLINE`` forbids it,
+            or the file does not exist.
         WeightsError: If the file is damaged or holds the weights of another network.
 
     Example:
